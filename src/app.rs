@@ -1,0 +1,93 @@
+//! [`App`]: what every request can reach. Built once, cheap to clone.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    db::{self, Deployment, Pulse, SchemaError, Tx},
+    http::page::Cursors,
+    settings::Settings,
+};
+
+/// The settings, the database and the tasks of one replica.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    db: PgPool,
+    cursors: Cursors,
+    pulse: Pulse,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Connects to the database, refuses one that does not fit, and starts to listen to it.
+    pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
+        let db = db::connect(&settings.database)?;
+        let deployment = {
+            let mut connection = db.acquire().await?;
+            db::deployment(&mut connection, settings.environment).await?
+        };
+        Ok(Self::new(settings, db, &deployment))
+    }
+
+    fn new(settings: Settings, db: PgPool, deployment: &Deployment) -> Self {
+        let inner = Inner {
+            cursors: Cursors::new(&deployment.cursor_key),
+            pulse: Pulse::new(&settings.gate, deployment.now),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            settings,
+            db,
+        };
+        let listening = inner
+            .pulse
+            .clone()
+            .listen(inner.db.clone(), inner.stop.clone());
+        inner.tasks.spawn(listening);
+        Self(Arc::new(inner))
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Returns the pool, for reads; writes begin with [`App::begin`].
+    pub fn db(&self) -> &PgPool {
+        &self.0.db
+    }
+
+    /// Begins the transaction of a write.
+    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        db::begin(&self.0.db).await
+    }
+
+    /// Returns what seals and opens cursors.
+    pub(crate) fn cursors(&self) -> &Cursors {
+        &self.0.cursors
+    }
+
+    /// Returns the pulse of the database.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.0.pulse
+    }
+
+    /// Returns the tasks that a graceful stop waits for.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// Stops the tasks, waits for them and closes the database's connections.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.db.close().await;
+    }
+}

@@ -1,0 +1,3 @@
+//! The audit log: who changed what, when, and under which request.
+
+pub(crate) mod store;

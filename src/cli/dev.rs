@@ -1,0 +1,274 @@
+//! `lmn dev`: from nothing to a first order in one command.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use chrono_tz::Asia::Seoul;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{block_on, dev_db::this_program, print, say, serve::serve};
+use crate::{
+    audit::{self, store::Change},
+    clock,
+    db::{
+        self, Tx,
+        embedded::{Cluster, Purpose},
+    },
+    environment::Environment,
+    id::PartnerId,
+    partners::{
+        self,
+        model::{NewKey, read_key},
+    },
+    settings::Settings,
+    telemetry, vehicles,
+};
+
+/// The partner that `lmn dev` makes.
+const PARTNER: &str = "demo";
+/// Its limit: 60,000 requests a minute, 1,000 at once.
+const LIMIT: (i32, i32, i32) = (60_000, 60, 1_000);
+/// The seed of its catalogue.
+const SEED: u64 = 1;
+/// Who made them, in the audit log.
+const ACTOR: &str = "operator:lmn-dev";
+
+/// The arguments of `lmn dev`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Dev {
+    /// The port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Where the private PostgreSQL and the key are kept.
+    #[arg(long, default_value = ".lmn")]
+    data_dir: PathBuf,
+    /// How many cars the demo catalogue has.
+    #[arg(long, default_value_t = 500)]
+    vehicles: usize,
+    /// Print one line of JSON once the server is ready.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        Self {
+            port: 8080,
+            data_dir: ".lmn".into(),
+            vehicles: 500,
+            json: false,
+        }
+    }
+}
+
+/// What a newcomer needs.
+struct Welcome {
+    partner: PartnerId,
+    api_key: String,
+    vehicle_id: String,
+    max_bid: Option<i32>,
+}
+
+impl Dev {
+    /// Runs the sandbox until the process is told to stop.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut variables: Vec<(String, String)> = std::env::vars().collect();
+        let is_set = |variables: &[(String, String)], name: &str| {
+            variables.iter().any(|(key, _)| key == name)
+        };
+        fs::create_dir_all(&self.data_dir)
+            .with_context(|| format!("cannot make {}", self.data_dir.display()))?;
+        // Held until the end: the private server lives as long as somebody uses it.
+        let mut _cluster = None;
+        if !is_set(&variables, "DATABASE_URL") && !is_set(&variables, "DATABASE_URL_FILE") {
+            let dir = self.data_dir.join("pg");
+            let cluster =
+                Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|words| say(words))?;
+            block_on(create_database(&cluster.url("postgres")))?;
+            variables.push(("DATABASE_URL".into(), cluster.url("lmn")));
+            _cluster = Some(cluster);
+        }
+        if !is_set(&variables, "LMN_LOG__FORMAT") {
+            variables.push(("LMN_LOG__FORMAT".into(), "pretty".into()));
+        }
+        let mut settings = Settings::read(None, &variables)?;
+        settings.environment = Environment::Sandbox;
+        settings.server.listen.set_port(self.port);
+        telemetry::start(&settings.log);
+        block_on(self.serve(settings))
+    }
+
+    async fn serve(&self, settings: Settings) -> anyhow::Result<()> {
+        db::migrate_at(&settings.database, settings.environment)
+            .await
+            .context("migrating")?;
+        let pool = db::connect(&settings.database)?;
+        let welcome = self
+            .furnish(&pool)
+            .await
+            .context("furnishing the sandbox")?;
+        pool.close().await;
+        let database_url = settings.database.url.expose_secret().to_owned();
+        serve(settings, |url| match self.json {
+            true => print(json!({
+                "url": url,
+                // The reference page is not built yet.
+                "docs_url": null,
+                "api_key": welcome.api_key,
+                "partner_id": welcome.partner,
+                "database_url": database_url,
+            })),
+            false => print(welcome.words(url)),
+        })
+        .await
+    }
+
+    /// Fills an empty sandbox, and tops up an old one.
+    async fn furnish(&self, pool: &PgPool) -> anyhow::Result<Welcome> {
+        let mut tx = db::begin(pool).await?;
+        let now = clock::store::real_now(&mut tx).await?;
+        let today = now.with_timezone(&Seoul).date_naive();
+        let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);
+        vehicles::store::insert_new(&mut tx, &listings, now).await?;
+        let partner = demo_partner(&mut tx).await?;
+        let api_key = demo_key(&mut tx, partner, &self.data_dir.join("api_key")).await?;
+        let lot =
+            vehicles::store::find_untouched_lot(&mut tx, partner, now + TimeDelta::days(3)).await?;
+        tx.commit().await?;
+        let (vehicle_id, max_bid) = match lot {
+            Some((id, price)) => (id.to_string(), Some(price.dollars() + 500)),
+            None => ("VEHICLE_ID".to_owned(), None),
+        };
+        Ok(Welcome {
+            partner,
+            api_key,
+            vehicle_id,
+            max_bid,
+        })
+    }
+}
+
+impl Welcome {
+    fn words(&self, url: &str) -> String {
+        let Self {
+            api_key,
+            vehicle_id,
+            ..
+        } = self;
+        let order = json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": self.max_bid});
+        let idempotency_key = Uuid::new_v4();
+        format!(
+            "\n\
+             The LMN partner API is ready, with a demo catalogue.\n\
+             \n  \
+             URL      {url}\n  \
+             API key  {api_key}\n\
+             \n\
+             Place a first order (run it twice: the second answer is a replay of the first):\n\
+             \n  \
+             curl -i {url}/v1/orders \\\n    \
+             -H 'x-api-key: {api_key}' \\\n    \
+             -H 'Idempotency-Key: {idempotency_key}' \\\n    \
+             -H 'Content-Type: application/json' \\\n    \
+             -d '{order}'\n\
+             \n\
+             Browse the lots whose auctions come next:\n\
+             \n  \
+             curl '{url}/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&limit=3' -H 'x-api-key: {api_key}'\n"
+        )
+    }
+}
+
+/// Makes the database of the private server if it is not there yet.
+async fn create_database(url: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url)
+        .await
+        .context("the private PostgreSQL does not answer")?;
+    let created = sqlx::raw_sql(AssertSqlSafe("create database lmn"))
+        .execute(&mut connection)
+        .await;
+    const DUPLICATE_DATABASE: &str = "42P04";
+    match created {
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(DUPLICATE_DATABASE) =>
+        {
+            Ok(())
+        }
+        other => other.map(drop).context("creating the database"),
+    }
+}
+
+async fn demo_partner(tx: &mut Tx) -> anyhow::Result<PartnerId> {
+    if let Some(partner) = partners::store::find_by_name(tx, PARTNER).await? {
+        return Ok(partner);
+    }
+    let now = clock::store::real_now(tx).await?;
+    let partner = PartnerId::new(now);
+    let (limit, window_seconds, burst) = LIMIT;
+    partners::store::insert(tx, partner, PARTNER, now).await?;
+    partners::store::set_limits(tx, partner, limit, window_seconds, burst).await?;
+    let details =
+        json!({"name": PARTNER, "limit": limit, "window_seconds": window_seconds, "burst": burst});
+    let change = Change {
+        actor: ACTOR,
+        partner,
+        action: "partner.added",
+        subject: PARTNER,
+        details,
+    };
+    audit::store::record(tx, &change, now).await?;
+    Ok(partner)
+}
+
+/// Returns the key of the file if it still opens the sandbox, else a new one that is kept there.
+async fn demo_key(tx: &mut Tx, partner: PartnerId, file: &Path) -> anyhow::Result<String> {
+    if let Ok(kept) = fs::read_to_string(file) {
+        let kept = kept.trim();
+        if let Ok(digest) = read_key(kept, Environment::Sandbox) {
+            let found = partners::store::find_any_grant(tx, &digest).await?;
+            if found
+                .is_some_and(|(grant, now)| grant.partner == partner && grant.check(now).is_ok())
+            {
+                return Ok(kept.to_owned());
+            }
+        }
+    }
+    let now = clock::store::real_now(tx).await?;
+    let key = NewKey::random(Environment::Sandbox);
+    partners::store::insert_key(tx, partner, &key, now).await?;
+    let prefix = key.prefix();
+    let change = Change {
+        actor: ACTOR,
+        partner,
+        action: "key.issued",
+        subject: &prefix,
+        details: json!({}),
+    };
+    audit::store::record(tx, &change, now).await?;
+    let text = key.secret().expose_secret().to_owned();
+    keep_secret(file, &text)
+        .with_context(|| format!("cannot keep the key in {}", file.display()))?;
+    Ok(text)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn keep_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    let mut out = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    writeln!(out, "{text}")?;
+    fs::rename(new, file)
+}

@@ -1,0 +1,96 @@
+//! The command line: one binary, one file a command.
+//!
+//! Output is data on standard output and words on standard error. Exit 0: done; 1: refused or failed; 2: wrong usage.
+
+mod dev;
+mod dev_db;
+mod migrate;
+mod serve;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::settings::Settings;
+
+/// The partner API of LMN: browse Korean used cars, order them, follow them home.
+///
+/// Without a command it is `lmn dev`.
+#[derive(Debug, Parser)]
+#[command(name = "lmn", version)]
+pub struct Lmn {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a sandbox on a PostgreSQL of its own, with a demo catalogue, a partner and its key.
+    Dev(dev::Dev),
+    /// Run the API on the database of the settings.
+    Serve(serve::Serve),
+    /// Bring the database of the settings up to date; a new one becomes one of the setting `environment`.
+    Migrate(migrate::Migrate),
+    /// Run or use the private PostgreSQL.
+    #[command(hide = true, subcommand)]
+    DevDb(dev_db::DevDb),
+}
+
+/// Where the settings come from.
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// A TOML file that is laid over the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    fn load(&self) -> anyhow::Result<Settings> {
+        Ok(Settings::load(self.config.as_deref())?)
+    }
+}
+
+impl Lmn {
+    /// Runs the command and says how it ended.
+    pub fn run(self) -> ExitCode {
+        let done = match self
+            .command
+            .unwrap_or_else(|| Command::Dev(dev::Dev::default()))
+        {
+            Command::Dev(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Migrate(command) => command.run(),
+            Command::DevDb(command) => command.run(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(format_args!("lmn: {error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Runs a command's asynchronous part.
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Runtime::new()
+        .context("the runtime cannot start")?
+        .block_on(command)
+}
+
+/// Says something to the person at the terminal.
+fn say(words: impl std::fmt::Display) {
+    // Nobody is left to be told that standard error is gone.
+    let _ = writeln!(io::stderr(), "{words}");
+}
+
+/// Prints data for a program.
+fn print(data: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{data}").context("standard output is closed")
+}

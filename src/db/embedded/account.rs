@@ -1,0 +1,109 @@
+//! The account the server runs as: PostgreSQL refuses to run as root.
+
+use std::{
+    env, fs,
+    os::unix::{fs::MetadataExt, process::CommandExt},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use super::{EmbeddedError, error::failed};
+
+/// Where accounts are listed.
+const PASSWD: &str = "/etc/passwd";
+
+/// The account of the server: our own, or for root an unprivileged one.
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Whether we are root and hand over to this account.
+    pub(super) handed_over: bool,
+}
+
+impl Account {
+    /// Returns ourselves, or for root the account `postgres`, else `nobody`.
+    pub(super) fn of_server() -> Result<Self, EmbeddedError> {
+        let uid = rustix::process::geteuid();
+        if !uid.is_root() {
+            return Ok(Self {
+                name: format!("uid {uid}"),
+                uid: uid.as_raw(),
+                gid: rustix::process::getegid().as_raw(),
+                handed_over: false,
+            });
+        }
+        let passwd = fs::read_to_string(PASSWD).map_err(failed("read", Path::new(PASSWD)))?;
+        ["postgres", "nobody"]
+            .into_iter()
+            .find_map(|name| {
+                let (uid, gid) = ids(&passwd, name)?;
+                Some(Self {
+                    name: name.to_owned(),
+                    uid,
+                    gid,
+                    handed_over: true,
+                })
+            })
+            .ok_or(EmbeddedError::NoAccount)
+    }
+
+    /// Returns a command that runs `program` as this account.
+    ///
+    /// The environment is bare: ours may hold secrets, and variables such as `PGPORT` that lead a server elsewhere.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::null());
+        if let Some(path) = env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        if self.handed_over {
+            // The standard library drops root's other groups with them.
+            command.uid(self.uid).gid(self.gid);
+        }
+        command
+    }
+
+    /// Tells whether this account may pass through `folder` and all the folders above it.
+    pub(super) fn reaches(&self, folder: &Path) -> bool {
+        let passes = |folder: &Path| {
+            folder.metadata().is_ok_and(|found| {
+                let bit = match (found.uid(), found.gid()) {
+                    (uid, _) if uid == self.uid => 0o100,
+                    (_, gid) if gid == self.gid => 0o010,
+                    _ => 0o001,
+                };
+                found.mode() & bit != 0
+            })
+        };
+        !self.handed_over || folder.ancestors().all(passes)
+    }
+}
+
+/// Finds the user and group of `name`, unless it is root by another name.
+fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next()? == name;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        (found && uid != 0).then_some((uid, gid))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ids;
+
+    #[test]
+    fn ids_are_those_of_the_name_and_never_root_s() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nno line\npostgres2:x:7:8::/:/bin/sh\npostgres:x:101:104::/:/bin/sh\nnobody:x:0:0::/:/bin/sh\n";
+        assert_eq!(ids(passwd, "postgres"), Some((101, 104)));
+        assert_eq!(ids(passwd, "nobody"), None);
+        assert_eq!(ids(passwd, "absent"), None);
+    }
+}

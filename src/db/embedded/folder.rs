@@ -1,0 +1,241 @@
+//! The private folder of a cluster: where it lies, whose it is, its locks and its log.
+//!
+//! Root works here inside a folder of an unprivileged account, so everything is opened through the folder's own handle and never through a link.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Read, Seek, SeekFrom},
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Dir, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, openat},
+    io::Errno,
+};
+
+use super::{EmbeddedError, account::Account, error::failed};
+
+/// The longest path: a unix socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` follows.
+const PATH_LIMIT: usize = 90;
+/// The longest end of a log that is read for a telling line.
+const LOG_TAIL: u64 = 16 * 1024;
+
+/// Held shared by every user of the cluster. It is the first file made, so it also marks a folder as ours.
+pub(super) const USING: &str = "using.lock";
+/// Held by whoever starts or stops the server.
+pub(super) const STARTING: &str = "starting.lock";
+/// Held by the keeper as long as it lives.
+pub(super) const KEEPER: &str = "keeper.lock";
+
+/// A folder that only the server's account can enter.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    handle: OwnedFd,
+}
+
+/// Who uses a cluster.
+pub(super) enum Use {
+    /// Someone does, or is about to.
+    Busy,
+    /// Nobody does, nor can anyone begin while these locks are held.
+    Idle([File; 2]),
+    /// The folder was removed.
+    Gone,
+}
+
+impl Folder {
+    /// Makes the folder unless it exists, in a place the account can reach, and opens it.
+    pub(super) fn create(
+        wanted: &Path,
+        account: &Account,
+        notice: &dyn Fn(&str),
+    ) -> Result<Self, EmbeddedError> {
+        let wanted = resolved(wanted, account)?;
+        let reached = wanted
+            .parent()
+            .is_some_and(|parent| account.reaches(parent));
+        let path = if reached {
+            wanted.clone()
+        } else {
+            refuge(&wanted)
+        };
+        if path.as_os_str().len() > PATH_LIMIT {
+            return Err(EmbeddedError::PathTooLong {
+                path,
+                limit: PATH_LIMIT,
+            });
+        }
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) if reached => {}
+            Ok(()) => notice(&format!(
+                "the account `{}` cannot reach {}: its PostgreSQL lies in {}",
+                account.name,
+                wanted.display(),
+                path.display()
+            )),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("create", &path)(error)),
+        }
+        Self::open(&path, account)
+    }
+
+    /// Opens a folder that is empty or a cluster of the account, and makes it private.
+    pub(super) fn open(path: &Path, account: &Account) -> Result<Self, EmbeddedError> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let not_ours = || EmbeddedError::NotOurs {
+            path: path.to_owned(),
+            account: account.name.clone(),
+        };
+        let handle = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NOTDIR) => return Err(not_ours()),
+            opened => opened.map_err(failed("open", path))?,
+        };
+        // The content is read before the owner: where another process has just made its lock file here, it has changed the owner before that.
+        let content = content(&handle).map_err(failed("read", path))?;
+        let owner = fstat(&handle).map_err(failed("read", path))?.st_uid;
+        if content == Content::Foreign {
+            return Err(not_ours());
+        }
+        if owner != account.uid {
+            let empty_and_root_s = content == Content::Nothing && owner == 0 && account.handed_over;
+            if !empty_and_root_s {
+                return Err(not_ours());
+            }
+            let (user, group) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+            fchown(&handle, Some(user), Some(group)).map_err(failed("hand over", path))?;
+        }
+        fchmod(&handle, Mode::RWXU).map_err(failed("make private", path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            handle,
+        })
+    }
+
+    /// Returns where the folder lies, without links on the way.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where the server keeps its data.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Opens a lock's file, made if it is missing.
+    pub(super) fn lock_file(&self, name: &str) -> Result<File, EmbeddedError> {
+        self.file(name, OFlags::RDWR | OFlags::CREATE)
+            .map_err(failed("open", &self.path.join(name)))
+    }
+
+    /// Opens the log of the keeper and its server, to write at its end.
+    pub(super) fn log(&self) -> Result<File, EmbeddedError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        self.file("log", flags)
+            .map_err(failed("open", &self.log_path()))
+    }
+
+    /// Returns where the log lies.
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Returns the log's last fatal line, or else its last line.
+    pub(super) fn last_words(&self) -> String {
+        let tail = || -> io::Result<String> {
+            let mut log = self.file("log", OFlags::RDONLY)?;
+            log.seek(SeekFrom::Start(
+                log.metadata()?.len().saturating_sub(LOG_TAIL),
+            ))?;
+            let mut tail = Vec::new();
+            log.read_to_end(&mut tail)?;
+            Ok(String::from_utf8_lossy(&tail).into_owned())
+        };
+        let tail = tail().unwrap_or_default();
+        let mut lines = tail.lines().rev();
+        let fatal = lines
+            .clone()
+            .find(|line| line.contains("FATAL") || line.contains("PANIC"));
+        fatal
+            .or_else(|| lines.next())
+            .unwrap_or("nothing")
+            .to_owned()
+    }
+
+    /// Tells who uses the cluster, and keeps new users waiting if nobody does.
+    pub(super) fn try_empty(&self) -> Use {
+        // Opened anew and never created: files that are missing mean that the folder was removed.
+        let open = |name| self.file(name, OFlags::RDWR);
+        let (Ok(starting), Ok(using)) = (open(STARTING), open(USING)) else {
+            return Use::Gone;
+        };
+        match (starting.try_lock(), using.try_lock()) {
+            (Ok(()), Ok(())) => Use::Idle([starting, using]),
+            _ => Use::Busy,
+        }
+    }
+
+    /// Opens a file of this folder itself: a link that the account may have planted is refused.
+    fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(openat(
+            &self.handle,
+            name,
+            flags,
+            Mode::RUSR | Mode::WUSR,
+        )?))
+    }
+}
+
+/// What a folder holds.
+#[derive(PartialEq, Eq)]
+enum Content {
+    Nothing,
+    Cluster,
+    Foreign,
+}
+
+/// Looks at the names in a folder; one that is being filled has the lock of the users first.
+fn content(handle: &OwnedFd) -> io::Result<Content> {
+    let mut content = Content::Nothing;
+    for entry in Dir::read_from(handle)? {
+        match entry?.file_name().to_bytes() {
+            b"." | b".." => {}
+            name if name == USING.as_bytes() => return Ok(Content::Cluster),
+            _ => content = Content::Foreign,
+        }
+    }
+    Ok(content)
+}
+
+/// Returns the absolute path with the links of its parents followed, whom it makes if they are missing.
+///
+/// One path for one folder: the server's own command line is compared with it.
+fn resolved(wanted: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> {
+    let absolute = std::path::absolute(wanted).map_err(failed("find", wanted))?;
+    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(EmbeddedError::NotOurs {
+            path: absolute,
+            account: account.name.clone(),
+        });
+    };
+    fs::create_dir_all(parent).map_err(failed("create", parent))?;
+    Ok(parent
+        .canonicalize()
+        .map_err(failed("find", parent))?
+        .join(name))
+}
+
+/// Returns where a folder lies whose wanted place the account cannot reach: below a parent that only root can write to.
+fn refuge(wanted: &Path) -> PathBuf {
+    // FNV-1a, because this name must stay the same for ever.
+    let hash = wanted
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    PathBuf::from(format!("/var/lib/lmn-{hash:016x}"))
+}

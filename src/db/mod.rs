@@ -1,0 +1,16 @@
+//! The database: the pool and its limits, the transaction that writes take, and what a failure means.
+//!
+//! [`embedded`] is the private PostgreSQL of a first run and of the tests.
+
+pub mod embedded;
+mod failure;
+mod pool;
+mod pulse;
+mod schema;
+
+pub(crate) use failure::is_passing;
+pub use pool::connect;
+pub(crate) use pool::{Tx, begin};
+pub(crate) use pulse::Pulse;
+pub(crate) use schema::migrate_with;
+pub use schema::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};

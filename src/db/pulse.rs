@@ -1,0 +1,151 @@
+//! The pulse: one connection that hears at once when something that opens the gate has changed.
+//!
+//! Replicas remember what an API key opens. Every change announces itself on the channel `lmn_gate`; each
+//! announcement starts a new generation, and what was read in an older one is read again. Announcements can be lost
+//! with their connection, so the connection is asked for the time several times a second: while it answered within
+//! `gate.key_trust_milliseconds`, nothing was missed; otherwise nothing remembered is trusted.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgPool, postgres::PgListener};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Gate;
+
+/// The channel on which the triggers of the partners' tables announce a change.
+const CHANNEL: &str = "lmn_gate";
+
+/// What the connection last said.
+#[derive(Debug, Clone)]
+pub(crate) struct Pulse {
+    state: Arc<Mutex<State>>,
+    trust: Duration,
+    every: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    generation: u64,
+    /// When the database was last asked for its time, and its answer.
+    clock: (Instant, DateTime<Utc>),
+    /// Whether that answer came over the listening connection.
+    listening: bool,
+}
+
+impl Pulse {
+    /// Makes a pulse that knows the time and listens to nothing yet.
+    pub(crate) fn new(settings: &Gate, now: DateTime<Utc>) -> Self {
+        let state = State {
+            generation: 0,
+            clock: (Instant::now(), now),
+            listening: false,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            trust: settings.key_trust,
+            every: settings.pulse,
+        }
+    }
+
+    /// Returns the present generation. Take it before reading what you want to remember.
+    pub(crate) fn generation(&self) -> u64 {
+        self.with(|state| state.generation)
+    }
+
+    /// Returns the database's time if what was read in `generation` still holds.
+    pub(crate) fn confirms(&self, generation: u64) -> Option<DateTime<Utc>> {
+        let trust = self.trust;
+        self.with(|state| {
+            let (asked, time) = state.clock;
+            let age = asked.elapsed();
+            let holds = state.listening && state.generation == generation && age < trust;
+            holds.then(|| time + age)
+        })
+    }
+
+    /// Returns the database's time, carried forward from when it was last heard.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        self.with(|state| state.clock.1 + state.clock.0.elapsed())
+    }
+
+    /// Listens until `stop`, and connects again whenever the connection is lost.
+    pub(crate) async fn listen(self, pool: PgPool, stop: CancellationToken) {
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                lost = self.hear(&pool, &mut ticks) => {
+                    self.with(|state| state.listening = false);
+                    tracing::warn!(error = %lost, "the gate's listening connection was lost; keys are read on every request until it is back");
+                    ticks.tick().await;
+                }
+            }
+        }
+    }
+
+    /// Hears announcements and answers on one connection, until it is lost.
+    async fn hear(&self, pool: &PgPool, ticks: &mut tokio::time::Interval) -> sqlx::Error {
+        let mut listener = match timeout(self.trust, connect(pool)).await {
+            Ok(Ok(listener)) => listener,
+            Ok(Err(error)) => return error,
+            Err(_) => return sqlx::Error::PoolTimedOut,
+        };
+        // Whatever was announced before this connection listened is unknown.
+        self.with(|state| state.generation += 1);
+        loop {
+            tokio::select! {
+                announced = listener.try_recv() => match announced {
+                    Ok(Some(_)) => self.with(|state| state.generation += 1),
+                    Ok(None) => return sqlx::Error::PoolClosed,
+                    Err(error) => return error,
+                },
+                _ = ticks.tick() => {
+                    let asked = Instant::now();
+                    match timeout(self.trust, ask(&mut listener)).await {
+                        Ok(Ok(time)) => self.record(asked, time, &mut listener),
+                        Ok(Err(error)) => return error,
+                        Err(_) => return sqlx::Error::PoolTimedOut,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the answer; announcements that arrived on the way to it count first.
+    fn record(&self, asked: Instant, time: DateTime<Utc>, listener: &mut PgListener) {
+        let announced = std::iter::from_fn(|| listener.next_buffered()).count() > 0;
+        self.with(|state| {
+            state.generation += u64::from(announced);
+            state.clock = (asked, time);
+            state.listening = true;
+        });
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
+        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A connection outside the pool, which cannot be starved by requests and is never handed to one.
+async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+    let apart = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with((*pool.connect_options()).clone());
+    let mut listener = PgListener::connect_with(&apart).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// Asks the database for its time. Announcements that were sent before arrive before the answer.
+async fn ask(listener: &mut PgListener) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(listener)
+        .await
+}

@@ -1,0 +1,130 @@
+//! The schema: migrations, and the one row that says which deployment a database is.
+
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
+use sqlx::{Connection, PgConnection, migrate::Migrator};
+
+use crate::{environment::Environment, settings::Database};
+
+/// Every migration, compiled in.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// What a database is.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its environment, fixed by the first migration.
+    pub environment: Environment,
+    /// Authenticates pagination cursors; the same for all replicas.
+    pub cursor_key: Vec<u8>,
+    /// What time it was there when this was read.
+    pub now: DateTime<Utc>,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It has not seen all migrations of this binary.
+    #[error(
+        "the database is not migrated ({pending} of {known} migrations are missing); run `lmn migrate`"
+    )]
+    Pending {
+        /// How many are missing.
+        pending: usize,
+        /// How many this binary has.
+        known: usize,
+    },
+    /// It belongs to the other environment.
+    #[error("the database is a {database} one, the setting `environment` says {settings}", database = .database.as_str(), settings = .settings.as_str())]
+    Mismatch {
+        /// What the database remembers.
+        database: Environment,
+        /// What the settings say.
+        settings: Environment,
+    },
+    /// It cannot be asked.
+    #[error("the database cannot be read")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("a migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// Brings the schema up to date; a new database becomes one of `environment`.
+pub async fn migrate(
+    connection: &mut PgConnection,
+    environment: Environment,
+) -> Result<(), SchemaError> {
+    migrate_with(&MIGRATOR, connection, environment).await?;
+    deployment(connection, environment).await.map(drop)
+}
+
+/// Applies migrations that may be others than this binary's own.
+pub(crate) async fn migrate_with(
+    migrator: &Migrator,
+    connection: &mut PgConnection,
+    environment: Environment,
+) -> Result<(), SchemaError> {
+    sqlx::query("select set_config('lmn.environment', $1, false)")
+        .bind(environment.as_str())
+        .execute(&mut *connection)
+        .await?;
+    Ok(migrator.run(connection).await?)
+}
+
+/// Brings the schema of the settings' database up to date, over a connection without the limits of the pool.
+pub async fn migrate_at(database: &Database, environment: Environment) -> Result<(), SchemaError> {
+    let mut connection = PgConnection::connect(database.url.expose_secret()).await?;
+    migrate(&mut connection, environment).await?;
+    Ok(connection.close().await?)
+}
+
+/// Reads what the database is, and refuses one that is not ready or not `environment`.
+pub async fn deployment(
+    connection: &mut PgConnection,
+    environment: Environment,
+) -> Result<Deployment, SchemaError> {
+    refuse_pending(connection).await?;
+    let row = sqlx::query!(
+        r#"select environment, cursor_key, clock_timestamp() as "now!" from deployment"#
+    )
+    .fetch_one(connection)
+    .await?;
+    let database = Environment::parse(&row.environment)
+        .ok_or_else(|| sqlx::Error::Decode("deployment.environment has no meaning".into()))?;
+    if database != environment {
+        return Err(SchemaError::Mismatch {
+            database,
+            settings: environment,
+        });
+    }
+    Ok(Deployment {
+        environment,
+        cursor_key: row.cursor_key,
+        now: row.now,
+    })
+}
+
+/// Refuses a database that lacks a migration; newer ones than ours do not matter.
+async fn refuse_pending(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    // The table is sqlx's own and absent in an empty database, so this one is not checked at compile time.
+    let known = MIGRATOR.iter().count();
+    let applied =
+        match sqlx::query_scalar::<_, i64>("select version from _sqlx_migrations where success")
+            .fetch_all(connection)
+            .await
+        {
+            Ok(versions) => versions,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+    let pending = MIGRATOR
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .count();
+    if pending > 0 {
+        return Err(SchemaError::Pending { pending, known });
+    }
+    Ok(())
+}

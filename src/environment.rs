@@ -1,0 +1,46 @@
+//! The kind of a deployment: real orders, or the same rules where nothing is bought (contract, section 2).
+
+use serde::Deserialize;
+
+/// The kind of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Real orders.
+    Production,
+    /// The same rules on a database where nothing is bought.
+    Sandbox,
+}
+
+impl Environment {
+    /// Returns the name stored in the database and written in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        }
+    }
+
+    /// Reads the name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Production, Self::Sandbox]
+            .into_iter()
+            .find(|it| it.as_str() == name)
+    }
+
+    /// Returns what every API key of this environment begins with.
+    pub fn key_prefix(self) -> &'static str {
+        match self {
+            Self::Production => "lmn_prd_",
+            Self::Sandbox => "lmn_stg_",
+        }
+    }
+
+    /// Returns the other environment.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Production => Self::Sandbox,
+            Self::Sandbox => Self::Production,
+        }
+    }
+}

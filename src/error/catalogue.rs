@@ -1,0 +1,419 @@
+//! The error catalogue: every code the API answers with, one row each.
+//!
+//! It stands apart because it is pure: it knows neither axum nor JSON, only codes and sentences.
+//! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI
+//! document all read these rows, so they cannot differ. A row is the only place to edit.
+
+/// Names what a client does about an error before it sends anything again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryClass {
+    /// Correct the request; the same request fails again.
+    FixRequest,
+    /// Correct the API key or the network address.
+    FixCredentials,
+    /// Start again from the first page.
+    RestartPagination,
+    /// Read the resource again and decide from its present state.
+    Refetch,
+    /// Give up; no repetition helps.
+    Never,
+    /// Send the request under a fresh idempotency key.
+    NewKey,
+    /// Repeat the request once the delay in `Retry-After` is over.
+    AfterDelay,
+    /// Repeat the request a few times with growing pauses.
+    Backoff,
+}
+
+impl RetryClass {
+    /// Returns the name that stands in the catalogue.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FixRequest => "fix_request",
+            Self::FixCredentials => "fix_credentials",
+            Self::RestartPagination => "restart_pagination",
+            Self::Refetch => "refetch",
+            Self::Never => "never",
+            Self::NewKey => "new_key",
+            Self::AfterDelay => "after_delay",
+            Self::Backoff => "backoff",
+        }
+    }
+
+    /// Says whether the unchanged request is worth repeating (the `LMN-Should-Retry` header).
+    ///
+    /// A retry always uses the same `Idempotency-Key`. That is why `NewKey` is not one: a request
+    /// under a fresh key is a new request.
+    pub const fn should_retry(self) -> bool {
+        match self {
+            Self::AfterDelay | Self::Backoff => true,
+            Self::FixRequest
+            | Self::FixCredentials
+            | Self::RestartPagination
+            | Self::Refetch
+            | Self::Never
+            | Self::NewKey => false,
+        }
+    }
+}
+
+/// Holds one row of the catalogue, as partners read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The value of `error.code`.
+    pub code: &'static str,
+    /// The HTTP statuses that carry the code.
+    pub statuses: &'static [u16],
+    /// A name of two to five words, without a full stop.
+    pub title: &'static str,
+    /// One sentence that says what the code means.
+    pub meaning: &'static str,
+    /// The situations that lead to it.
+    pub when: &'static str,
+    /// What the partner does about it.
+    pub what_to_do: &'static str,
+    /// Whether and how to send the request again.
+    pub retry: RetryClass,
+    /// The names of the members that `error.details` can have.
+    pub details: &'static [&'static str],
+}
+
+/// Turns the table below into `Code`, its list and its one match, so that a row is written once.
+///
+/// A head reads: variant, code, statuses, retry class, members of `details`. The meaning is also
+/// the variant's documentation.
+macro_rules! catalogue {
+    ($($variant:ident = $code:literal [$($status:literal),+] $retry:ident [$($detail:literal),*] {
+        title: $title:literal,
+        meaning: $meaning:literal,
+        when: $when:literal,
+        what_to_do: $what_to_do:literal,
+    })+) => {
+        /// Names an error of the API; clients branch on it and on nothing else.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: [Code; 25] = [$(Code::$variant),+];
+
+            /// Returns the code's row.
+            pub const fn entry(self) -> &'static Entry {
+                match self {
+                    $(Code::$variant => &Entry {
+                        code: $code,
+                        statuses: &[$($status),+],
+                        title: $title,
+                        meaning: $meaning,
+                        when: $when,
+                        what_to_do: $what_to_do,
+                        retry: RetryClass::$retry,
+                        details: &[$($detail),*],
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    ValidationError = "validation_error" [400] FixRequest ["issues", "field"] {
+        title: "Invalid request",
+        meaning: "Some part of the request does not have the form that the API requires.",
+        when: "A field is missing or has a wrong type, value or format, a limit is out of range, \
+            more than 100 `ids` are sent, or a parameter lacks the one it needs, such as `model` \
+            without `make` or `from` without `to`. A vehicle search that includes dealer cars \
+            needs `make` or `ids`.",
+        what_to_do: "Correct everything listed in `details.issues`, where `path` names the place; \
+            do not send the same request again.",
+    }
+    MissingIdempotencyKey = "missing_idempotency_key" [400] FixRequest [] {
+        title: "Idempotency key missing",
+        meaning: "The request needs an `Idempotency-Key` header and has none.",
+        when: "A POST or DELETE request comes without the header, or the header is empty.",
+        what_to_do: "Add an `Idempotency-Key` header with a UUID v4, and send the request again.",
+    }
+    InvalidCursor = "invalid_cursor" [400] RestartPagination ["reason"] {
+        title: "Invalid cursor",
+        meaning: "The `cursor` does not continue the list that the request asks for.",
+        when: "The cursor is altered or incomplete, or it comes from another list or from a \
+            request with a different `sort` or different filters.",
+        what_to_do: "Drop the cursor and start again from the first page with the sort and filters \
+            you want.",
+    }
+    MissingMaxBid = "missing_max_bid" [400] FixRequest ["listing_usd", "received"] {
+        title: "Maximum bid required",
+        meaning: "An order for an auction vehicle needs a bid of at least its listing price.",
+        when: "`max_bid_amount_usd` is null, omitted, zero, negative or below \
+            `pricing.listing_usd` in an order for an auction vehicle.",
+        what_to_do: "Send `max_bid_amount_usd` as a whole number of US dollars, not below \
+            `details.listing_usd`; leave it out only for buy-now vehicles.",
+    }
+    MissingApiKey = "missing_api_key" [401] FixCredentials [] {
+        title: "API key missing",
+        meaning: "The request has no `x-api-key` header.",
+        when: "Any request that needs a key comes without the header.",
+        what_to_do: "Add the `x-api-key` header with your API key.",
+    }
+    InvalidApiKey = "invalid_api_key" [401] FixCredentials ["reason"] {
+        title: "API key not accepted",
+        meaning: "The API key in the request is not valid here.",
+        when: "The key is unknown, malformed, revoked or expired, belongs to the other \
+            environment, or the request carries two different keys.",
+        what_to_do: "Read `details.reason`, check that the key and the base URL are both sandbox \
+            or both production, and ask LMN for a new key if yours was revoked, expired or \
+            exposed.",
+    }
+    IpNotAllowed = "ip_not_allowed" [403] FixCredentials ["client_ip"] {
+        title: "IP address not allowed",
+        meaning: "The request came from an address that is not on your allowlist.",
+        when: "The outgoing address of your servers is not on the allowlist of this environment; \
+            in production an empty allowlist admits no address.",
+        what_to_do: "Write to integrations@lmnauto.com to have the address in `details.client_ip` \
+            added, and check that your servers always send from the same addresses.",
+    }
+    InvalidStatusTransition = "invalid_status_transition" [403, 409] Refetch
+        ["reason", "current_status", "current_fulfillment_detail", "allowed_actions"] {
+        title: "Status change not allowed",
+        meaning: "The requested change of the order is not permitted.",
+        when: "Status 403: only LMN makes this change, for example to `export_processing`. Status \
+            409: the order is not in the right state, for example `delivered` before `shipping` or \
+            DELETE after `proceed`, or a sandbox step acts on a vehicle on which you are not the \
+            only one with an open order.",
+        what_to_do: "Fetch the order with `GET /v1/orders/{id}` and choose one of its \
+            `allowed_actions`.",
+    }
+    VehicleNotFound = "vehicle_not_found" [404] Never [] {
+        title: "Vehicle not found",
+        meaning: "There is no vehicle with this id.",
+        when: "The id is unknown, malformed or from the other environment, or the vehicle you read \
+            has been withdrawn.",
+        what_to_do: "Refresh your copy of the listing, and check that you use the right base URL.",
+    }
+    OrderNotFound = "order_not_found" [404] Never [] {
+        title: "Order not found",
+        meaning: "You have no order with this id.",
+        when: "The id is unknown, malformed, from the other environment or another partner's; the \
+            answer is the same in each case.",
+        what_to_do: "Check that the order is yours and that you use the right base URL.",
+    }
+    EventNotFound = "event_not_found" [404] Never [] {
+        title: "Event not found",
+        meaning: "You have no event with this id.",
+        when: "The id is unknown, malformed, from the other environment or another partner's; the \
+            answer is the same in each case.",
+        what_to_do: "Take the id from `GET /v1/events`, and check that you use the right base URL.",
+    }
+    WebhookEndpointNotFound = "webhook_endpoint_not_found" [404] Never [] {
+        title: "Webhook endpoint not found",
+        meaning: "You have no webhook endpoint.",
+        when: "The endpoint is read, deleted, tested or given a new secret before it was created \
+            or after it was deleted.",
+        what_to_do: "Create the endpoint with `PUT /v1/webhook_endpoint`.",
+    }
+    OrderVehicleSnapshotNotFound = "order_vehicle_snapshot_not_found" [404] Never [] {
+        title: "Vehicle snapshot not found",
+        meaning: "You have no order with this id for which the ordered vehicle was recorded.",
+        when: "`GET /v1/orders/{id}/vehicle` finds no record of the vehicle as it was ordered.",
+        what_to_do: "Check the order's id, and read the vehicle with `GET /v1/vehicles/{id}`.",
+    }
+    NotFound = "not_found" [404] Never [] {
+        title: "Route not found",
+        meaning: "The API has nothing at this path.",
+        when: "The path is misspelled, is a sandbox route called in production, or names an error \
+            code that is not in the catalogue.",
+        what_to_do: "Compare the path and the base URL with the API reference.",
+    }
+    MethodNotAllowed = "method_not_allowed" [405] Never ["allow"] {
+        title: "Method not allowed",
+        meaning: "The path exists, but not for this HTTP method.",
+        when: "A request uses a method that the path does not offer, such as PATCH on an order.",
+        what_to_do: "Use one of the methods in the `Allow` header.",
+    }
+    PastOrderCutoff = "past_order_cutoff" [409] Never ["cutoff_at", "now"] {
+        title: "Order window closed",
+        meaning: "The time for ordering this auction vehicle is over.",
+        when: "The order arrives at or after `order_cutoff_at`, which is midnight KST at the start \
+            of the day before the auction, or the auction has already ended.",
+        what_to_do: "Tell the dealer that the order window for this vehicle is closed.",
+    }
+    DuplicateOrder = "duplicate_order" [409] Never ["existing_order_id"] {
+        title: "Order already exists",
+        meaning: "You already have an open order for this vehicle.",
+        when: "A vehicle is ordered again before your first order for it is delivered, cancelled \
+            or failed.",
+        what_to_do: "Take the user to the order in `details.existing_order_id`, and do not retry \
+            automatically.",
+    }
+    VehicleUnavailable = "vehicle_unavailable" [410] Never ["vehicle_id"] {
+        title: "Vehicle no longer available",
+        meaning: "The vehicle can no longer be ordered.",
+        when: "The listing was withdrawn, or a buy-now vehicle is gone or sold.",
+        what_to_do: "Show the order as cancelled in your interface, and tell the dealer that the \
+            vehicle is gone.",
+    }
+    PayloadTooLarge = "payload_too_large" [413] FixRequest [] {
+        title: "Request body too large",
+        meaning: "The request body is larger than the API accepts.",
+        when: "The body is larger than 64 KiB (65,536 bytes).",
+        what_to_do: "Make the body smaller and send the request again.",
+    }
+    UnsupportedMediaType = "unsupported_media_type" [415] FixRequest [] {
+        title: "Unsupported media type",
+        meaning: "The request body is not declared as JSON.",
+        when: "The `Content-Type` header of a request with a body is absent or is not JSON.",
+        what_to_do: "Send the body as JSON with the header `Content-Type: application/json`.",
+    }
+    RequestTimeout = "request_timeout" [408] Backoff [] {
+        title: "Request timed out",
+        meaning: "The request body did not arrive in time.",
+        when: "The whole body was not received within 10 seconds.",
+        what_to_do: "Retry with growing pauses and the same Idempotency-Key, and check your \
+            network connection if it happens often.",
+    }
+    IdempotencyKeyReused = "idempotency_key_reused" [422] NewKey
+        ["original_vehicle_id", "mismatch"] {
+        title: "Idempotency key reused",
+        meaning: "The same Idempotency-Key was already used for a different request.",
+        when: "A key that belongs to one successful request comes with another method, path, query \
+            or body, such as an order for another vehicle.",
+        what_to_do: "Compare with `details.original_vehicle_id` and `details.mismatch`, and \
+            generate a fresh key for each new request; repeat a key only to retry the identical \
+            request.",
+    }
+    RateLimited = "rate_limited" [429] AfterDelay
+        ["policy", "limit", "window_seconds", "burst", "remaining", "retry_after", "reset_at"] {
+        title: "Too many requests",
+        meaning: "Requests are arriving faster than the rate limit allows.",
+        when: "The requests of one key exceed the read or write limit and its burst, or one \
+            address tries many unknown keys.",
+        what_to_do: "Wait for the seconds in `Retry-After`, then retry with the same \
+            Idempotency-Key; double the wait each time the answer is 429 again.",
+    }
+    InternalError = "internal_error" [500] Backoff [] {
+        title: "Internal error",
+        meaning: "Something failed on LMN's side, and the request is not at fault.",
+        when: "The service met a failure that it did not expect; this is rare, and LMN's engineers \
+            on call are alerted automatically.",
+        what_to_do: "Retry up to three times with growing pauses and the same Idempotency-Key; if \
+            the error persists, send its `request_id` to LMN support.",
+    }
+    ServiceUnavailable = "service_unavailable" [503] AfterDelay ["retry_after"] {
+        title: "Service temporarily unavailable",
+        meaning: "The service cannot complete the request at the moment.",
+        when: "The service is overloaded or partly out of reach, or the request waited too long, \
+            for example for an earlier one with the same Idempotency-Key.",
+        what_to_do: "Wait for the seconds in `Retry-After`, then retry with the same \
+            Idempotency-Key, so that nothing is done twice.",
+    }
+}
+
+impl Code {
+    /// Returns the value of `error.code`.
+    pub const fn as_str(self) -> &'static str {
+        self.entry().code
+    }
+
+    /// Finds the code that has exactly this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The contract's table, copied by hand: code, statuses, retry class.
+    const CONTRACT: [(&str, &[u16], &str); 25] = [
+        ("validation_error", &[400], "fix_request"),
+        ("missing_idempotency_key", &[400], "fix_request"),
+        ("invalid_cursor", &[400], "restart_pagination"),
+        ("missing_max_bid", &[400], "fix_request"),
+        ("missing_api_key", &[401], "fix_credentials"),
+        ("invalid_api_key", &[401], "fix_credentials"),
+        ("ip_not_allowed", &[403], "fix_credentials"),
+        ("invalid_status_transition", &[403, 409], "refetch"),
+        ("vehicle_not_found", &[404], "never"),
+        ("order_not_found", &[404], "never"),
+        ("event_not_found", &[404], "never"),
+        ("webhook_endpoint_not_found", &[404], "never"),
+        ("order_vehicle_snapshot_not_found", &[404], "never"),
+        ("not_found", &[404], "never"),
+        ("method_not_allowed", &[405], "never"),
+        ("past_order_cutoff", &[409], "never"),
+        ("duplicate_order", &[409], "never"),
+        ("vehicle_unavailable", &[410], "never"),
+        ("payload_too_large", &[413], "fix_request"),
+        ("unsupported_media_type", &[415], "fix_request"),
+        ("request_timeout", &[408], "backoff"),
+        ("idempotency_key_reused", &[422], "new_key"),
+        ("rate_limited", &[429], "after_delay"),
+        ("internal_error", &[500], "backoff"),
+        ("service_unavailable", &[503], "after_delay"),
+    ];
+
+    fn is_snake_case(text: &str) -> bool {
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+        text.split('_').all(is_word)
+    }
+
+    #[test]
+    fn the_rows_are_those_of_the_contract() {
+        let rows = Code::ALL.map(|code| {
+            let entry = code.entry();
+            (entry.code, entry.statuses, entry.retry.as_str())
+        });
+        assert_eq!(rows, CONTRACT);
+    }
+
+    #[test]
+    fn every_code_stands_in_the_list_once_under_a_name_of_its_own() {
+        for (position, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, position, "{code:?} is out of order");
+            assert!(is_snake_case(code.as_str()), "{code:?}");
+        }
+        let names = HashSet::from(Code::ALL.map(Code::as_str));
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn parsing_is_the_inverse_of_naming() {
+        for code in Code::ALL {
+            assert_eq!(Code::parse(code.as_str()), Some(code));
+        }
+        for text in ["", "VALIDATION_ERROR", " not_found", "found"] {
+            assert_eq!(Code::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_row_is_complete_and_reads_as_sentences() {
+        for entry in Code::ALL.map(Code::entry) {
+            let code = entry.code;
+            for text in [entry.meaning, entry.when, entry.what_to_do] {
+                assert!(text.len() > 1 && text.ends_with('.'), "{code}: {text}");
+                assert!(!text.contains("  "), "{code}: {text}");
+            }
+            let words = entry.title.split(' ').count();
+            assert!((2..=5).contains(&words), "{code}");
+            assert!(!entry.title.ends_with('.'), "{code}");
+            assert!(!entry.statuses.is_empty(), "{code}");
+            assert!(entry.statuses.iter().all(|s| (400..=599).contains(s)));
+            assert!(entry.details.iter().all(|name| is_snake_case(name)));
+        }
+    }
+
+    #[test]
+    fn only_a_delay_or_a_backoff_is_worth_a_retry() {
+        for code in Code::ALL {
+            let retry = code.entry().retry;
+            let expected = ["after_delay", "backoff"].contains(&retry.as_str());
+            assert_eq!(retry.should_retry(), expected, "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Errors: one catalogue, one type, one envelope.
+//!
+//! [`catalogue`] holds a row for every code. [`ApiError`] has a variant for every way to fail, carrying what its
+//! sentence needs. A handler, layer or extractor returns it; as a response it is only a status and headers with the
+//! error itself left in the response's extensions. `http::observe`, the one rescue point, renders it there with
+//! [`render`], because it knows the request's id, and writes the one log line about it.
+
+mod api_error;
+pub mod catalogue;
+mod issue;
+mod render;
+
+pub use api_error::{ApiError, Refusal};
+pub use issue::{Fault, Issue, IssueKind, Issues};
+pub(crate) use render::envelope;

@@ -1,0 +1,204 @@
+//! What a key is, what a request was, and whether two requests are the same: pure.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use uuid::{Uuid, Version};
+
+/// The header that carries the key.
+pub(crate) const HEADER: &str = "idempotency-key";
+
+/// Bytes kept of each part's digest; two different parts agree in them once in 2^64 tries.
+const PART_BYTES: usize = 16;
+
+/// The parts of a request that must all be the same, by the names in `details.mismatch`.
+const PARTS: [&str; 6] = [
+    "method",
+    "path",
+    "query",
+    "vehicle_id",
+    "max_bid_amount_usd",
+    "body",
+];
+
+/// Reads a key: a UUID v4 of 36 characters, in any case.
+pub(crate) fn read_key(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let fits = text.len() == 36 && uuid.get_version() == Some(Version::Random);
+    fits.then_some(uuid)
+}
+
+/// What a request was, part by part, as digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; PARTS.len() * PART_BYTES]);
+
+impl Fingerprint {
+    /// Takes a request's parts. The body is compared as JSON values, a missing member differs from null.
+    pub(crate) fn of(method: &str, path: &str, query: &str, body: &Map<String, Value>) -> Self {
+        let mut parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        parameters.sort();
+        let member = |name| body.get(name).map(Value::to_string).unwrap_or_default();
+        let named = |name: &str| name == "vehicle_id" || name == "max_bid_amount_usd";
+        let rest: Map<_, _> = body
+            .iter()
+            .filter(|(name, _)| !named(name))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        let parts = [
+            method.to_owned(),
+            path.to_owned(),
+            format!("{parameters:?}"),
+            member("vehicle_id"),
+            member("max_bid_amount_usd"),
+            Value::Object(rest).to_string(),
+        ];
+        let mut bytes = [0; PARTS.len() * PART_BYTES];
+        for (place, part) in bytes.chunks_exact_mut(PART_BYTES).zip(parts) {
+            let digest = Sha256::digest(part.as_bytes());
+            place
+                .iter_mut()
+                .zip(digest)
+                .for_each(|(to, from)| *to = from);
+        }
+        Self(bytes)
+    }
+
+    /// Takes what was stored.
+    pub(crate) fn stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Returns what is stored.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the names of the parts in which two requests differ.
+    pub(crate) fn mismatch(&self, other: &Self) -> Vec<&'static str> {
+        let parts = self.0.chunks(PART_BYTES).zip(other.0.chunks(PART_BYTES));
+        PARTS
+            .iter()
+            .zip(parts)
+            .filter(|(_, (one, two))| one != two)
+            .map(|(name, _)| *name)
+            .collect()
+    }
+}
+
+/// What became of a request's key: the value of `Idempotency-Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// This request did it.
+    Bound,
+    /// An earlier one did it; this is its reply.
+    Replayed,
+    /// Nothing was done, the key is free.
+    Unbound,
+    /// The key did something else.
+    Conflict,
+    /// Not looked up, still in flight, or lost on the way: try again with the same key.
+    Unknown,
+}
+
+impl Outcome {
+    /// Returns the header's value.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Replayed => "replayed",
+            Self::Unbound => "unbound",
+            Self::Conflict => "conflict",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(method: &str, path: &str, query: &str, body: &Value) -> Fingerprint {
+        Fingerprint::of(method, path, query, body.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_key_is_a_uuid_v4_in_36_characters_of_any_case() {
+        let key = read_key("9B2E4C1A-7D3F-4A5B-8C6D-0E1F2A3B4C5D");
+        assert!(key.is_some());
+        assert_eq!(key, read_key("9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5d"));
+        for text in [
+            "",
+            "9b2e4c1a7d3f4a5b8c6d0e1f2a3b4c5d",
+            "{9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5d}",
+            "urn:uuid:9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5d",
+            "9b2e4c1a-7d3f-1a5b-8c6d-0e1f2a3b4c5d",
+            "9b2e4c1a-7d3f-7a5b-8c6d-0e1f2a3b4c5d",
+            "00000000-0000-0000-0000-000000000000",
+            "9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5g",
+        ] {
+            assert_eq!(read_key(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_fingerprint() {
+        let one: Value =
+            serde_json::from_str(r#"{"vehicle_id":"a","max_bid_amount_usd":1,"x":{"a":1,"b":2}}"#)
+                .unwrap();
+        let two: Value = serde_json::from_str(
+            r#" {"x":{"b":2,"a":1}, "max_bid_amount_usd":1,"vehicle_id":"\u0061"}"#,
+        )
+        .unwrap();
+        let (one, two) = (
+            of("POST", "/v1/orders", "a=1&b=%20", &one),
+            of("POST", "/v1/orders", "b=+&a=1", &two),
+        );
+        assert_eq!(one.mismatch(&two), [""; 0]);
+        assert_eq!(Fingerprint::stored(one.as_bytes()), Some(two));
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let body = json!({"vehicle_id": "a", "max_bid_amount_usd": 1, "note": "n"});
+        let base = of("POST", "/v1/orders", "", &body);
+        let with = |name: &str, value: Value| {
+            let mut body = body.clone();
+            body[name] = value;
+            of("POST", "/v1/orders", "", &body)
+        };
+        let without = |name: &str| {
+            let mut body = body.clone();
+            body.as_object_mut().unwrap().remove(name);
+            of("POST", "/v1/orders", "", &body)
+        };
+        assert_eq!(
+            base.mismatch(&of("DELETE", "/v1/orders", "", &body)),
+            ["method"]
+        );
+        assert_eq!(
+            base.mismatch(&of("POST", "/v1/orders/x", "", &body)),
+            ["path"]
+        );
+        assert_eq!(
+            base.mismatch(&of("POST", "/v1/orders", "a=1", &body)),
+            ["query"]
+        );
+        assert_eq!(
+            base.mismatch(&with("vehicle_id", json!("b"))),
+            ["vehicle_id"]
+        );
+        assert_eq!(
+            base.mismatch(&with("max_bid_amount_usd", json!("1"))),
+            ["max_bid_amount_usd"]
+        );
+        assert_eq!(base.mismatch(&with("note", json!("m"))), ["body"]);
+        assert_eq!(
+            with("max_bid_amount_usd", Value::Null).mismatch(&without("max_bid_amount_usd")),
+            ["max_bid_amount_usd"]
+        );
+        assert_eq!(
+            with("note", Value::Null).mismatch(&without("note")),
+            ["body"]
+        );
+    }
+}

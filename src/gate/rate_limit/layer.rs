@@ -1,0 +1,80 @@
+//! The layer: count, tell the caller how it stands, and refuse what came too early.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+
+use super::{
+    local::Local,
+    model::{Kind, Standing, Throttled},
+};
+use crate::{app::App, error::ApiError, gate::caller::Caller, stamp::Stamp};
+
+/// The limits of all keys.
+#[derive(Debug, Clone)]
+pub(crate) struct RateLimit {
+    app: App,
+    local: Local,
+}
+
+impl RateLimit {
+    /// Makes limits that nobody has used yet.
+    pub(crate) fn new(app: App) -> Self {
+        let local = Local::new(app.settings().rate_limit.keys_max);
+        Self { app, local }
+    }
+}
+
+/// Returns the policy that counts requests of a method.
+pub(crate) fn kind_of(method: &Method) -> Kind {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Kind::Read
+    } else {
+        Kind::Write
+    }
+}
+
+/// Counts the request under the caller's key, and refuses it when it is early.
+pub(crate) async fn rate_limit(
+    State(limits): State<RateLimit>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    let defaults = &limits.app.settings().rate_limit;
+    let kind = kind_of(request.method());
+    let policy = match kind {
+        Kind::Read => caller.grant.read.unwrap_or(defaults.read),
+        Kind::Write => caller.grant.write.unwrap_or(defaults.write),
+    };
+    let (standing, verdict) = limits.local.admit(caller.grant.key, kind, policy);
+    let now = limits.app.pulse().time();
+    let mut response = match verdict {
+        Ok(()) => next.run(request).await,
+        Err(wait) => {
+            ApiError::RateLimited(Throttled::new(&standing, wait, Stamp::kst(now))).into_response()
+        }
+    };
+    tell(response.headers_mut(), &standing, now);
+    response
+}
+
+fn tell(headers: &mut HeaderMap, standing: &Standing, now: DateTime<Utc>) {
+    let reset = now.timestamp() + i64::try_from(standing.full_in_seconds()).unwrap_or_default();
+    let fields = [
+        ("ratelimit-policy", standing.policy_header()),
+        ("ratelimit", standing.state_header()),
+        ("x-ratelimit-limit", standing.policy.burst().to_string()),
+        ("x-ratelimit-remaining", standing.remaining.to_string()),
+        ("x-ratelimit-reset", reset.to_string()),
+    ];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}

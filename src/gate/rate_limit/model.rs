@@ -1,0 +1,183 @@
+//! What a limit is, and how it is told to the caller: policies, verdicts and headers, all pure.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::stamp::Stamp;
+
+/// The largest number in a policy.
+const NUMBER_MAX: u32 = 1_000_000;
+
+/// Which requests a policy counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// GET and HEAD.
+    Read,
+    /// POST, PUT and DELETE.
+    Write,
+}
+
+impl Kind {
+    /// Returns the policy's name in headers and details.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// `limit` requests in any `window_seconds`, and `burst` at once on top.
+///
+/// It is a sliding window without edges (GCRA): one request comes back every `window / limit`, up to `burst`. In any
+/// span of `window_seconds` at most `limit + burst` requests pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Policy {
+    limit: u32,
+    window_seconds: u32,
+    burst: u32,
+}
+
+impl Policy {
+    /// Makes a policy of three numbers from 1 to 1,000,000.
+    pub fn new(limit: u32, window_seconds: u32, burst: u32) -> Option<Self> {
+        let all_fit = [limit, window_seconds, burst]
+            .iter()
+            .all(|n| (1..=NUMBER_MAX).contains(n));
+        all_fit.then_some(Self {
+            limit,
+            window_seconds,
+            burst,
+        })
+    }
+
+    /// Returns how many requests can pass at once.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
+    /// Returns the time after which one more request can pass.
+    pub fn interval(self) -> Duration {
+        Duration::from_secs(self.window_seconds.into()) / self.limit
+    }
+}
+
+/// How a key stands with a policy right after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The requests that were counted.
+    pub kind: Kind,
+    /// The policy.
+    pub policy: Policy,
+    /// How many requests would pass right now.
+    pub remaining: u32,
+    /// Time until `remaining` is `burst` again.
+    pub full_in: Duration,
+}
+
+impl Standing {
+    /// Returns `t`: whole seconds, rounded up, until `burst` requests can pass.
+    pub fn full_in_seconds(&self) -> u64 {
+        seconds_up(self.full_in)
+    }
+
+    /// Returns the value of `RateLimit-Policy`.
+    pub fn policy_header(&self) -> String {
+        let Policy {
+            limit,
+            window_seconds,
+            ..
+        } = self.policy;
+        format!(r#""{}";q={limit};w={window_seconds}"#, self.kind.as_str())
+    }
+
+    /// Returns the value of `RateLimit`.
+    pub fn state_header(&self) -> String {
+        format!(
+            r#""{}";r={};t={}"#,
+            self.kind.as_str(),
+            self.remaining,
+            self.full_in_seconds()
+        )
+    }
+}
+
+/// A request that came too early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttled {
+    /// The requests that are counted.
+    pub kind: Kind,
+    /// The policy.
+    pub policy: Policy,
+    /// Whole seconds until one request passes: never earlier than the truth, at least 1.
+    pub retry_after_seconds: u64,
+    /// When one request passes.
+    pub reset_at: Stamp,
+}
+
+impl Throttled {
+    /// Tells when the next request passes; `wait` is the exact time until then.
+    pub fn new(standing: &Standing, wait: Duration, now: Stamp) -> Self {
+        let retry_after_seconds = seconds_up(wait).max(1);
+        // Rounded up to the milliseconds in which times are told, so that `reset_at` is never early either.
+        let wait = Duration::from_millis(
+            u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
+        );
+        Self {
+            kind: standing.kind,
+            policy: standing.policy,
+            retry_after_seconds,
+            reset_at: Stamp::kst(now.instant() + wait),
+        }
+    }
+
+    /// Returns the members of `error.details`.
+    pub fn details(&self) -> Value {
+        json!({
+            "policy": self.kind.as_str(),
+            "limit": self.policy.limit,
+            "window_seconds": self.policy.window_seconds,
+            "burst": self.policy.burst,
+            "remaining": 0,
+            "retry_after": self.retry_after_seconds,
+            "reset_at": self.reset_at,
+        })
+    }
+}
+
+fn seconds_up(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headers_are_structured_fields() {
+        let standing = Standing {
+            kind: Kind::Write,
+            policy: Policy::new(120, 60, 30).unwrap(),
+            remaining: 29,
+            full_in: Duration::from_millis(500),
+        };
+        assert_eq!(standing.policy_header(), r#""write";q=120;w=60"#);
+        assert_eq!(standing.state_header(), r#""write";r=29;t=1"#);
+    }
+
+    #[test]
+    fn waiting_is_rounded_up() {
+        for (milliseconds, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(seconds_up(Duration::from_millis(milliseconds)), seconds);
+        }
+    }
+
+    #[test]
+    fn a_policy_is_made_of_numbers_from_one_to_a_million() {
+        assert!(Policy::new(1, 1_000_000, 1).is_some());
+        for (limit, window, burst) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1_000_001, 1, 1)] {
+            assert_eq!(Policy::new(limit, window, burst), None);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Request bodies: bounded bytes, then one JSON object in which no key stands twice.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::error::{ApiError, Fault, Issue, IssueKind, Issues};
+
+/// The path of an issue that concerns the body as a whole.
+const WHOLE_BODY: &str = "body";
+
+/// Refuses a body that is not declared as plain JSON in UTF-8.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
+    let json = text(header::CONTENT_TYPE).is_some_and(is_json);
+    if plain && json {
+        Ok(())
+    } else {
+        Err(ApiError::UnsupportedMediaType)
+    }
+}
+
+/// Says whether a media type is `application/json` or `application/…+json`, in UTF-8 if it names a character set.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/");
+    let utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    subtype.is_some_and(|it| it == "json" || it.ends_with("+json")) && parts.all(utf8)
+}
+
+/// Reads a body whole, within a size and a time.
+pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, ApiError> {
+    let limited = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(time, limited).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge {
+            limit_bytes: bytes_max,
+        }),
+        // The caller hung up or broke the framing; nobody is left to read the answer.
+        Ok(Err(error)) => Err(malformed(format!("the body cannot be read: {error}")).into()),
+        Err(_) => Err(ApiError::RequestTimeout),
+    }
+}
+
+/// Parses the bytes of one JSON object.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let mut doubled = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let seed = Unique {
+        path: String::new(),
+        doubled: &mut doubled,
+    };
+    let value = seed
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+    if !doubled.is_empty() {
+        let mut issues = Issues::default();
+        for path in doubled {
+            let message = format!("`{path}` stands twice in its object");
+            issues.push(Fault::new(IssueKind::Duplicate, message).at(path, None));
+        }
+        return Err(issues.into());
+    }
+    let Value::Object(members) = value else {
+        let fault = Fault::new(IssueKind::InvalidType, "the body must be one JSON object");
+        return Err(fault.expected("object").at_json(WHOLE_BODY, &value).into());
+    };
+    Ok(members)
+}
+
+fn malformed(message: String) -> Issue {
+    Fault::new(IssueKind::InvalidFormat, message)
+        .expected("one JSON object")
+        .at(WHOLE_BODY, None)
+}
+
+/// Reads a JSON value and notes the path of every key that stands twice, which `serde_json` would overwrite.
+struct Unique<'a> {
+    path: String,
+    doubled: &'a mut Vec<String>,
+}
+
+impl Unique<'_> {
+    fn below(&mut self, path: String) -> Unique<'_> {
+        Unique {
+            path,
+            doubled: self.doubled,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, items.len());
+            match seq.next_element_seed(self.below(path))? {
+                Some(item) => items.push(item),
+                None => return Ok(items.into()),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let path = match self.path.as_str() {
+                "" => key.clone(),
+                parent => format!("{parent}.{key}"),
+            };
+            let value = map.next_value_seed(self.below(path.clone()))?;
+            if members.insert(key, value).is_some() {
+                self.doubled.push(path);
+            }
+        }
+        Ok(members.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_read() {
+        let members = parse(br#" {"a": [1, {"b": null}], "c": "d"} "#).unwrap();
+        assert_eq!(
+            Value::from(members),
+            serde_json::json!({"a": [1, {"b": null}], "c": "d"})
+        );
+    }
+
+    #[test]
+    fn every_doubled_key_is_named_with_its_path() {
+        let error = parse(br#"{"a":1,"a":2,"b":[{"c":1,"c":2}]}"#).unwrap_err();
+        let ApiError::Validation(issues) = error else {
+            panic!("{error:?}")
+        };
+        let paths: Vec<_> = issues.all().iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["a", "b[0].c"]);
+        assert!(
+            issues
+                .all()
+                .iter()
+                .all(|it| it.issue == IssueKind::Duplicate)
+        );
+    }
+
+    #[test]
+    fn anything_but_one_object_is_refused() {
+        let deep = "[".repeat(100_000);
+        for text in [
+            "",
+            " ",
+            "null",
+            "[]",
+            "1",
+            r#""a""#,
+            "{",
+            "{}x",
+            "{} {}",
+            "{\"a\":1e999}",
+            &deep,
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:.20}");
+        }
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn json_is_told_by_its_media_type() {
+        for it in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/vnd.x+json;charset=\"utf-8\"",
+        ] {
+            assert!(is_json(it), "{it}");
+        }
+        for it in [
+            "",
+            "text/json",
+            "application/jsonx",
+            "application/json; charset=latin1",
+            "json",
+        ] {
+            assert!(!is_json(it), "{it}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The client's address: the peer's, or what a trusted proxy says it is.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
+use ipnet::IpNet;
+
+use crate::{app::App, settings::ClientAddressHeader};
+
+/// The other end of the connection; the server puts it into every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub SocketAddr);
+
+/// Who sent the request, as far as the network can tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub IpAddr);
+
+/// Finds the client's address and hands it inward.
+pub(crate) async fn find(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    // Without a peer (no socket, so a test of the bare router) the request comes from this machine.
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let peer = request
+        .extensions()
+        .get()
+        .map_or(local, |Peer(address)| *address)
+        .ip();
+    let gate = &app.settings().gate;
+    let address = seen(
+        peer,
+        &gate.trusted_proxies,
+        gate.client_address_header,
+        request.headers(),
+    );
+    tracing::Span::current().record("client_ip", tracing::field::display(address));
+    request.extensions_mut().insert(ClientAddress(address));
+    next.run(request).await
+}
+
+/// Returns the right-most untrusted address of the one header, as told by the chain of trusted proxies.
+///
+/// Whatever cannot be read stops the walk: the last trusted hop is the client then.
+pub(crate) fn seen(
+    peer: IpAddr,
+    trusted: &[IpNet],
+    header: ClientAddressHeader,
+    headers: &HeaderMap,
+) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let mut client = peer.to_canonical();
+    for hop in hops(header, headers).into_iter().rev() {
+        if !is_trusted(client) {
+            break;
+        }
+        match hop {
+            Some(address) => client = address,
+            None => break,
+        }
+    }
+    client
+}
+
+/// Returns what each proxy said, in the order of the header's lines; `None` is what cannot be read.
+fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let (name, parse): (_, fn(&str) -> Option<IpAddr>) = match header {
+        ClientAddressHeader::XForwardedFor => ("x-forwarded-for", bare_address),
+        ClientAddressHeader::Forwarded => ("forwarded", forwarded_for),
+    };
+    let lines = headers.get_all(name).iter();
+    lines
+        .flat_map(|line| match line.to_str() {
+            Ok(line) => line
+                .split(',')
+                .map(|element| parse(element.trim()))
+                .collect(),
+            Err(_) => vec![None],
+        })
+        .collect()
+}
+
+/// Reads an address that may carry a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn bare_address(text: &str) -> Option<IpAddr> {
+    let address = IpAddr::from_str(text).ok();
+    let with_port = || SocketAddr::from_str(text).ok().map(|it| it.ip());
+    let bracketed = || IpAddr::from_str(text.strip_prefix('[')?.strip_suffix(']')?).ok();
+    address
+        .or_else(with_port)
+        .or_else(bracketed)
+        .map(|it| it.to_canonical())
+}
+
+/// Reads the `for=` of one element of RFC 7239's header; a quoted value may hold a port or brackets.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut values = element.split(';').filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then(|| value.trim())
+    });
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let unquoted = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    bare_address(unquoted.unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderName;
+
+    fn client(peer: &str, header: ClientAddressHeader, lines: &[(&str, &str)]) -> String {
+        let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"]
+            .iter()
+            .map(|it| it.parse().unwrap())
+            .collect();
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        seen(peer.parse().unwrap(), &trusted, header, &headers).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let x = |peer, value| {
+            client(
+                peer,
+                ClientAddressHeader::XForwardedFor,
+                &[("x-forwarded-for", value)],
+            )
+        };
+        assert_eq!(x("203.0.113.9", "198.51.100.1"), "203.0.113.9");
+        assert_eq!(x("10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(
+            x("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.9.9.9"),
+            "198.51.100.1"
+        );
+        assert_eq!(x("::ffff:10.0.0.1", "::ffff:198.51.100.1"), "198.51.100.1");
+        assert_eq!(x("fd00::1", "[2001:db8::1]:443"), "2001:db8::1");
+        assert_eq!(x("10.0.0.1", "10.0.0.2, 10.0.0.3"), "10.0.0.2");
+        // What cannot be read stops the walk at the last trusted hop.
+        for garbage in [
+            "",
+            "unknown",
+            "198.51.100.1, _hidden",
+            "198.51.100.1,",
+            "1.2.3",
+            "198.51.100.1 198.51.100.2",
+        ] {
+            assert_eq!(x("10.0.0.1", garbage), "10.0.0.1", "{garbage}");
+        }
+    }
+
+    #[test]
+    fn only_the_one_header_is_read() {
+        use ClientAddressHeader::{Forwarded, XForwardedFor};
+        let both = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("forwarded", r#"for="[2001:db8::7]:1";proto=https"#),
+        ];
+        assert_eq!(client("10.0.0.1", XForwardedFor, &both), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", Forwarded, &both), "2001:db8::7");
+        let lines = [
+            ("forwarded", "for=1.1.1.1, for=198.51.100.3"),
+            ("forwarded", "By=x; FOR=10.1.1.1"),
+        ];
+        assert_eq!(client("10.0.0.1", Forwarded, &lines), "198.51.100.3");
+        for garbage in [
+            "for=_x",
+            "for=",
+            "proto=https",
+            "for=1.1.1.1;for=2.2.2.2",
+            "for=\"1.1.1.1",
+        ] {
+            assert_eq!(
+                client("10.0.0.1", Forwarded, &[("forwarded", garbage)]),
+                "10.0.0.1",
+                "{garbage}"
+            );
+        }
+    }
+}

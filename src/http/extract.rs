@@ -1,0 +1,288 @@
+//! Extractors: a request's query, path and body as typed values, with everything that is wrong said at once.
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    error::{ApiError, Fault, IssueKind, Issues},
+    word::Word,
+};
+
+/// Characters of a [`Name`].
+const NAME_CHARACTERS_MAX: usize = 128;
+
+/// A value that a query parameter can hold.
+pub(crate) trait FromText: Sized {
+    /// Reads it.
+    fn from_text(text: &str) -> Result<Self, Fault>;
+}
+
+impl<W: Word> FromText for W {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        W::parse(text).ok_or_else(|| {
+            let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
+            Fault::new(
+                IssueKind::InvalidValue,
+                "the value is none of those there are",
+            )
+            .expected(words.join(" "))
+        })
+    }
+}
+
+/// A name to compare with: not empty, and of bounded length.
+#[derive(Debug)]
+pub(crate) struct Name(pub String);
+
+impl FromText for Name {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let length = text.chars().count();
+        // The database cannot hold a NUL, so no name there has one.
+        if length == 0 || text.contains('\0') {
+            Err(Fault::new(
+                IssueKind::InvalidValue,
+                "a name is a text that is not empty",
+            ))
+        } else if length > NAME_CHARACTERS_MAX {
+            let message = format!("a name has at most {NAME_CHARACTERS_MAX} characters");
+            Err(Fault::new(IssueKind::OutOfRange, message))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+/// The parameters of a query string; unknown ones are ignored.
+#[derive(Debug)]
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    issues: Issues,
+}
+
+impl Params {
+    /// Decodes a query string.
+    pub(crate) fn new(query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect();
+        Self {
+            pairs,
+            issues: Issues::default(),
+        }
+    }
+
+    /// Returns a parameter's text; standing twice is an issue.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let mut all = self
+            .pairs
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value);
+        let first = all.next()?.clone();
+        if all.next().is_some() {
+            let message =
+                format!("`{name}` stands twice; write its values once, separated by commas");
+            self.complain(name, &first, Fault::new(IssueKind::Duplicate, message));
+        }
+        Some(first)
+    }
+
+    /// Reads a comma-separated list of at most `max` values; absent is empty.
+    pub(crate) fn csv<T: FromText>(&mut self, name: &str, max: usize) -> Vec<T> {
+        let Some(text) = self.text(name) else {
+            return Vec::new();
+        };
+        let items: Vec<&str> = text.split(',').map(str::trim).collect();
+        if items.len() > max {
+            let message = format!("`{name}` takes at most {max} values");
+            self.complain(
+                name,
+                &items.len().to_string(),
+                Fault::new(IssueKind::TooMany, message),
+            );
+            return Vec::new();
+        }
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            match T::from_text(item) {
+                Ok(value) => values.push(value),
+                Err(fault) => self.complain(name, item, fault),
+            }
+        }
+        values
+    }
+
+    /// Reads a whole number within bounds.
+    pub(crate) fn integer(
+        &mut self,
+        name: &str,
+        bounds: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let text = self.text(name)?;
+        let (min, max) = (bounds.start(), bounds.end());
+        let kind = match text.parse::<i64>() {
+            Ok(number) if bounds.contains(&number) => return Some(number),
+            Ok(_) => IssueKind::OutOfRange,
+            Err(_) => IssueKind::InvalidType,
+        };
+        let message = format!("`{name}` must be a whole number from {min} to {max}");
+        self.complain(
+            name,
+            &text,
+            Fault::new(kind, message).expected(format!("{min}..{max}")),
+        );
+        None
+    }
+
+    /// Says whether a parameter is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
+    }
+
+    /// Notes an issue with a parameter.
+    pub(crate) fn complain(&mut self, name: &str, received: &str, fault: Fault) {
+        // A parameter is text, so its type is told by its value.
+        self.issues.push(fault.at(name, Some(received)));
+    }
+
+    /// Gives access to the issues found so far.
+    pub(crate) fn issues(&mut self) -> &mut Issues {
+        &mut self.issues
+    }
+}
+
+/// A value that is read from a whole query string.
+pub(crate) trait FromQuery: Sized {
+    /// Reads it, noting every issue; `None` only if one was noted.
+    fn from_query(params: &mut Params) -> Option<Self>;
+}
+
+/// Extracts a query.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub T);
+
+impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut params = Params::new(parts.uri.query().unwrap_or_default());
+        let value = T::from_query(&mut params);
+        Ok(Self(params.issues.or(value)?))
+    }
+}
+
+/// The members of a JSON object; unknown ones are ignored.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    members: &'a Map<String, Value>,
+    issues: Issues,
+}
+
+impl Fields<'_> {
+    /// Reads a text that must be there.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        match self.members.get(name) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => {
+                let fault =
+                    Fault::new(IssueKind::InvalidType, format!("`{name}` must be a string"));
+                self.issues
+                    .push(fault.expected("string").at_json(name, other));
+                None
+            }
+            None => {
+                self.issues.missing(name);
+                None
+            }
+        }
+    }
+
+    /// Reads a whole number of at most `max` that may be null or absent.
+    pub(crate) fn optional_integer(&mut self, name: &str, max: i64) -> Option<i64> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let fault = match value.as_number() {
+            Some(number) if number.is_f64() => Fault::new(
+                IssueKind::InvalidType,
+                format!("`{name}` must be a whole number, without a fraction or exponent"),
+            ),
+            Some(number) => match number.as_i64().filter(|number| *number <= max) {
+                Some(number) => return Some(number),
+                None => Fault::new(
+                    IssueKind::OutOfRange,
+                    format!("`{name}` must be at most {max}"),
+                ),
+            },
+            None => Fault::new(
+                IssueKind::InvalidType,
+                format!("`{name}` must be a whole number or null"),
+            ),
+        };
+        self.issues
+            .push(fault.expected("integer or null").at_json(name, value));
+        None
+    }
+}
+
+/// A value that is read from a JSON object.
+pub(crate) trait FromBody: Sized {
+    /// Reads it, noting every issue; `None` only if one was noted.
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self>;
+}
+
+/// The body of the request in hand, parsed by the gate before it looked for a replay.
+#[derive(Debug, Clone)]
+pub(crate) struct ParsedBody(pub std::sync::Arc<Map<String, Value>>);
+
+/// Extracts a JSON body.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub T);
+
+impl<S: Sync, T: FromBody> FromRequestParts<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(ParsedBody(members)) = parts.extensions.get() else {
+            return Err(ApiError::internal(
+                "a handler takes a body that no layer has read",
+            ));
+        };
+        let mut fields = Fields {
+            members,
+            issues: Issues::default(),
+        };
+        let value = T::from_body(&mut fields);
+        Ok(Self(fields.issues.or(value)?))
+    }
+}
+
+/// Answers 200 with a JSON body.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, json)], body).into_response(),
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
+}
+
+/// Returns the text of a path parameter; `None` if it is not even UTF-8, and so names nothing.
+pub(crate) async fn path_param<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    params
+        .iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
+}

@@ -1,0 +1,12 @@
+//! The wire kit: what speaks HTTP and knows no feature.
+//!
+//! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`] and [`deadline`].
+//! A handler takes its input through [`extract`], the gate reads JSON with [`body`], and lists turn pages with
+//! [`page`].
+
+pub(crate) mod body;
+pub(crate) mod client_ip;
+pub(crate) mod deadline;
+pub(crate) mod extract;
+pub(crate) mod observe;
+pub(crate) mod page;

@@ -1,0 +1,108 @@
+//! The one rescue point: a request's id, its errors as envelopes, and its one log line.
+
+use std::{error::Error, fmt::Write, sync::Arc, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+    http::{HeaderValue, Response, header},
+    middleware::Next,
+};
+use tracing::{Instrument, Span, field::Empty};
+
+use crate::{
+    error::{ApiError, envelope},
+    id::RequestId,
+};
+
+/// Gives the request its id and a span, renders its error if there is one, and logs it once.
+///
+/// It stands outside the fallbacks, the panic catcher and the deadline, so every answer comes by here.
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response<Body> {
+    let started = Instant::now();
+    let request_id = RequestId::random();
+    request.extensions_mut().insert(request_id);
+    let span = tracing::info_span!(
+        "request",
+        request_id = %request_id,
+        method = %request.method(),
+        route = Empty,
+        client_ip = Empty,
+        partner = Empty,
+        key = Empty,
+    );
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let error = response.extensions_mut().remove::<Arc<ApiError>>();
+    if let Some(error) = &error {
+        rescue(&mut response, error, request_id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    log(&span, &response, error.as_deref(), started);
+    response
+}
+
+/// Names the route on the request's span; it stands inside the router, where the route is known.
+pub(crate) async fn name_route(
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if let Some(route) = route {
+        Span::current().record("route", route.as_str());
+    }
+    next.run(request).await
+}
+
+/// Gives an error its body.
+fn rescue(response: &mut Response<Body>, error: &ApiError, request_id: RequestId) {
+    let allow = response
+        .headers()
+        .get(header::ALLOW)
+        .and_then(|it| it.to_str().ok());
+    let body = envelope(error, request_id, allow);
+    *response.body_mut() = Body::from(body);
+    // The router has counted the empty body that the error came with.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+}
+
+/// Writes the one line: at info for what the caller sees as an answer, at warn and error for what is ours.
+fn log(span: &Span, response: &Response<Body>, error: Option<&ApiError>, started: Instant) {
+    let _in_span = span.enter();
+    let status = response.status().as_u16();
+    let code = error.map_or("", |error| error.code().as_str());
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    match error {
+        Some(ApiError::Internal { source, at }) => {
+            let cause = chain(source.as_ref());
+            tracing::error!(status, code, duration_ms, cause, at = %at, "request failed by our fault");
+        }
+        Some(ApiError::Unavailable { source, .. }) => {
+            let cause = chain(source.as_ref());
+            tracing::warn!(
+                status,
+                code,
+                duration_ms,
+                cause,
+                "request could not be served"
+            );
+        }
+        Some(_) => tracing::info!(status, code, duration_ms, "request refused"),
+        None => tracing::info!(status, duration_ms, "request served"),
+    }
+}
+
+/// Returns an error's message and those of all its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

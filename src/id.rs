@@ -1,0 +1,152 @@
+//! Identifiers, each a type of its own, so that one can never be passed for another.
+//!
+//! Orders, partners and keys are named by ULIDs: sortable by the time they were made, and kept as `uuid` columns.
+//! A vehicle keeps the name its source gave it. This is one of the two places of randomness; the other makes keys.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use ulid::Ulid;
+use uuid::Uuid;
+
+/// Declares an identifier that is a ULID outside and a `uuid` inside.
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// Makes a new identifier, dated `now`.
+            pub fn new(now: DateTime<Utc>) -> Self {
+                let milliseconds = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+                Self(Ulid::from_parts(milliseconds, rand::random()))
+            }
+
+            /// Reads the 26 characters; anything but the one canonical spelling is nobody's id.
+            pub fn parse(text: &str) -> Option<Self> {
+                let ulid = Ulid::from_string(text).ok()?;
+                (ulid.to_string() == text).then_some(Self(ulid))
+            }
+
+            /// Returns the value of the database's column.
+            pub fn uuid(self) -> Uuid {
+                Uuid::from_u128(self.0.0)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(column: Uuid) -> Self {
+                Self(Ulid(column.as_u128()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+ulid_id! {
+    /// Names an order: 26 characters.
+    OrderId
+}
+ulid_id! {
+    /// Names a partner.
+    PartnerId
+}
+ulid_id! {
+    /// Names an API key, for us; partners know it by its prefix.
+    KeyId
+}
+
+/// Names a vehicle: the source's own text, 1 to 64 of `A-Za-z0-9_-`, opaque.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct VehicleId(String);
+
+impl VehicleId {
+    /// Reads an id; text that cannot be one is `None`, and so names no vehicle.
+    pub fn parse(text: &str) -> Option<Self> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let fits = (1..=64).contains(&text.len()) && text != "facets" && text.bytes().all(known);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// Returns the id as it is written everywhere.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VehicleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a request: `req_` and 24 hexadecimal digits, ours whatever the caller sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 12]);
+
+impl RequestId {
+    /// Makes a new one.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("req_")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_id_has_one_spelling() {
+        let id = OrderId::new(DateTime::UNIX_EPOCH);
+        let text = id.to_string();
+        assert_eq!(text.len(), 26);
+        assert_eq!(OrderId::parse(&text), Some(id));
+        assert_eq!(OrderId::from(id.uuid()), id);
+        assert_eq!(OrderId::parse("01d39zy06fgsctvn4t2v9pkhfz"), None);
+        assert_eq!(OrderId::parse("01D39ZY06FGSCTVN4T2V9PKHFO"), None);
+        assert_eq!(OrderId::parse("ZZZZZZZZZZZZZZZZZZZZZZZZZZ"), None);
+        assert_eq!(OrderId::parse(""), None);
+    }
+
+    #[test]
+    fn a_vehicle_id_is_the_sources_own_text() {
+        for id in ["glovis_20260420_1064_2345", "encar_38219442", "a", "-"] {
+            assert_eq!(VehicleId::parse(id).unwrap().as_str(), id);
+        }
+        for text in ["", "facets", "a b", "a\0", "차", "a.b", &"x".repeat(65)] {
+            assert_eq!(VehicleId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_24_hexadecimal_digits() {
+        let text = RequestId::random().to_string();
+        let digits = text.strip_prefix("req_").unwrap();
+        assert_eq!(digits.len(), 24);
+        assert!(
+            digits
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        );
+    }
+}

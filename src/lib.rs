@@ -1,0 +1,41 @@
+//! The API through which LMN's partners abroad browse Korean used cars and order them.
+//!
+//! # The path of a request
+//!
+//! [`server`] accepts a connection and hands each request to [`router`], where every route and every layer stands on
+//! one screen. The shell (`http`) gives the request an id and a deadline; the [`gate`] finds out who is asking, from
+//! where, how often, and whether it was asked before; a handler in `vehicles/routes.rs` or `orders/routes.rs` reads
+//! its input, looks things up, lets a pure model decide, records the outcome and commits. Whatever fails becomes an
+//! [`error::ApiError`], rendered and logged at one place.
+//!
+//! # Where things are
+//!
+//! Every folder is a noun of the product. Inside it `model.rs` decides and does no I/O, `store.rs` is the only place
+//! with SQL, `routes.rs` or `layer.rs` speak HTTP. Start with [`orders::state`], the table of an order's life, and
+//! [`orders::model`], the rules of placing one; then read `gate/idempotency`, which makes every write happen once.
+
+// In reading order.
+pub mod environment;
+pub mod id;
+pub mod money;
+pub mod stamp;
+pub mod word;
+
+pub(crate) mod audit;
+pub(crate) mod clock;
+pub mod orders;
+pub(crate) mod partners;
+pub mod vehicles;
+
+pub mod error;
+pub mod gate;
+pub(crate) mod http;
+
+pub mod app;
+pub mod router;
+pub mod server;
+
+pub mod cli;
+pub mod db;
+pub mod settings;
+pub mod telemetry;

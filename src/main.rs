@@ -1,0 +1,13 @@
+//! The binary `lmn`: parses the command line, runs it, and exits.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lmn_partner_api::cli::Lmn;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Lmn::parse().run()
+}

@@ -1,0 +1,346 @@
+//! Orders in the database. Every read and write is scoped by the partner.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    model::{Bid, Market, Order, Shipment, Standing},
+    state::{CancellationReason, Owner, State},
+};
+use crate::{
+    db::Tx,
+    id::{OrderId, PartnerId, RequestId, VehicleId},
+    money::Usd,
+    stamp::Stamp,
+    word::Word,
+};
+
+/// Who writes, for the audit row that goes with every change.
+#[derive(Debug)]
+pub(crate) struct Author {
+    /// Whose order it is.
+    pub partner: PartnerId,
+    /// The key that was used.
+    pub actor: String,
+    /// The request.
+    pub request_id: RequestId,
+}
+
+/// Reads orders with their standing; the tail is the rest of the statement.
+macro_rules! orders {
+    ($tail:literal, $($bind:expr),* $(,)?) => {
+        sqlx::query_as!(
+            OrderRow,
+            r#"
+            select id as "id!", vehicle_id as "vehicle_id!", vin, license_plate, status as "status!",
+                   fulfillment_detail, max_bid_usd, is_highest_bid, current_max_bid_usd, purchase_price_usd,
+                   auction_fee_usd, auction_date, order_cutoff_at, failure_reason, cancellation_reason, vessel_name,
+                   bl_number, port_of_loading, port_of_discharge, etd, eta, created_at as "created_at!",
+                   updated_at as "updated_at!"
+            from orders_with_standing
+            "# + $tail,
+            $($bind),*
+        )
+    };
+}
+
+/// Finds an order.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    id: OrderId,
+) -> Result<Option<Order>, sqlx::Error> {
+    let row = orders!(
+        "where partner_id = $1 and id = $2",
+        partner.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Order::try_from).transpose()
+}
+
+/// Finds the order that an Idempotency-Key touched.
+pub(crate) async fn find_by_key(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    key: Uuid,
+) -> Result<Option<Order>, sqlx::Error> {
+    let row = orders!(
+        "where partner_id = $1
+           and id = (select order_id from idempotency_keys where idempotency_keys.partner_id = $1 and key = $2)",
+        partner.uuid(),
+        key,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Order::try_from).transpose()
+}
+
+/// Lists up to `limit` orders before a place (creation time and id), newest first.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    before: Option<(DateTime<Utc>, OrderId)>,
+    limit: i64,
+) -> Result<Vec<Order>, sqlx::Error> {
+    let (created_at, id) = before.unzip();
+    let rows = orders!(
+        "where partner_id = $1
+           and (created_at, id) < (coalesce($2, timestamptz 'infinity'), coalesce($3, uuid 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+         order by created_at desc, id desc
+         limit $4",
+        partner.uuid(),
+        created_at,
+        id.map(OrderId::uuid),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// Locks an order and, before it, its car: what is read of either afterwards is fresh. `false` if there is none.
+pub(crate) async fn lock(
+    tx: &mut Tx,
+    partner: PartnerId,
+    id: OrderId,
+) -> Result<bool, sqlx::Error> {
+    let locked = sqlx::query_scalar!(
+        r#"
+        with car as materialized (
+            select vehicles.id from vehicles
+            join orders on orders.vehicle_id = vehicles.id
+            where orders.partner_id = $1 and orders.id = $2
+            for no key update of vehicles
+        )
+        select orders.id from car
+        join orders on orders.vehicle_id = car.id
+        where orders.partner_id = $1 and orders.id = $2
+        for update of orders
+        "#,
+        partner.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(locked.is_some())
+}
+
+/// Looks at what must be known to place an order; the car is locked, so it holds until the commit.
+pub(crate) async fn look(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    vehicle: &VehicleId,
+) -> Result<Market, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select
+            lmn_now(clock_offset_seconds) as "now!",
+            (select id from orders
+             where partner_id = partners.id and vehicle_id = $2
+               and status in ('proceed', 'acquiring', 'secured', 'shipping')) as open_order,
+            (select max_bid_usd from orders
+             where vehicle_id = $2 and status in ('proceed', 'acquiring') and max_bid_usd is not null
+             order by max_bid_usd desc limit 1) as highest_bid
+        from partners
+        where id = $1
+        "#,
+        partner.uuid(),
+        vehicle.as_str(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Market {
+        now: row.now,
+        open_order: row.open_order.map(OrderId::from),
+        highest_bid: row.highest_bid.map(usd).transpose()?,
+    })
+}
+
+/// Records a new order: its row, its first step, the car as it was, and the audit row.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    author: &Author,
+    order: &Order,
+    vehicle: &str,
+) -> Result<(), sqlx::Error> {
+    let now = Stamp::kst(order.created_at);
+    sqlx::query!(
+        r#"
+        with placed as (
+            insert into orders (id, partner_id, vehicle_id, vin, license_plate, status, max_bid_usd, auction_date,
+                                order_cutoff_at, created_at, updated_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+        ), first_step as (
+            insert into order_history (order_id, n, status, by, occurred_at, occurred_offset_minutes, recorded_at)
+            values ($1, 1, $6, $11, $10, $12, $10)
+        ), snapshot as (
+            insert into order_vehicles (order_id, vehicle) values ($1, $13::text::json)
+        )
+        insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id)
+        values ($10, $14, $2, 'order.placed', $15, $16)
+        "#,
+        order.id.uuid(),
+        author.partner.uuid(),
+        order.vehicle_id.as_str(),
+        order.vin,
+        order.license_plate,
+        order.state.status.as_str(),
+        order.bid.map(|it| it.max_bid.dollars()),
+        order.bid.map(|it| it.auction_date.instant()),
+        order.bid.map(|it| it.order_cutoff_at.instant()),
+        order.created_at,
+        Owner::Partner.as_str(),
+        now.offset_minutes(),
+        vehicle,
+        author.actor,
+        order.id.to_string(),
+        author.request_id.to_string(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Records that the partner cancelled a locked order, with its standing as it was, and the audit row.
+pub(crate) async fn record_cancelled(
+    tx: &mut Tx,
+    author: &Author,
+    order: &Order,
+    reason: CancellationReason,
+) -> Result<(), sqlx::Error> {
+    let now = Stamp::kst(order.updated_at);
+    sqlx::query!(
+        r#"
+        with cancelled as (
+            update orders
+            set status = $3, cancellation_reason = $4, final_is_highest = $5, final_highest_bid_usd = $6,
+                updated_at = $7
+            where id = $1 and partner_id = $2
+        ), step as (
+            insert into order_history (order_id, n, status, by, occurred_at, occurred_offset_minutes, recorded_at)
+            select $1, max(n) + 1, $3, $8, $7, $9, $7 from order_history where order_id = $1
+        )
+        insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id)
+        values ($7, $10, $2, 'order.cancelled', $11, $12)
+        "#,
+        order.id.uuid(),
+        author.partner.uuid(),
+        order.state.status.as_str(),
+        reason.as_str(),
+        order.bid.map(|it| it.standing.is_highest),
+        order.bid.map(|it| it.standing.highest_bid.dollars()),
+        order.updated_at,
+        Owner::Partner.as_str(),
+        now.offset_minutes(),
+        author.actor,
+        order.id.to_string(),
+        author.request_id.to_string(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// A row of the view `orders_with_standing`.
+#[derive(Debug)]
+struct OrderRow {
+    id: Uuid,
+    vehicle_id: String,
+    vin: Option<String>,
+    license_plate: Option<String>,
+    status: String,
+    fulfillment_detail: Option<String>,
+    max_bid_usd: Option<i32>,
+    is_highest_bid: Option<bool>,
+    current_max_bid_usd: Option<i32>,
+    purchase_price_usd: Option<i32>,
+    auction_fee_usd: Option<i32>,
+    auction_date: Option<DateTime<Utc>>,
+    order_cutoff_at: Option<DateTime<Utc>>,
+    failure_reason: Option<String>,
+    cancellation_reason: Option<String>,
+    vessel_name: Option<String>,
+    bl_number: Option<String>,
+    port_of_loading: Option<String>,
+    port_of_discharge: Option<String>,
+    etd: Option<DateTime<Utc>>,
+    eta: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = sqlx::Error;
+
+    fn try_from(row: OrderRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.id.into(),
+            bid: row.bid()?,
+            vehicle_id: VehicleId::parse(&row.vehicle_id)
+                .ok_or_else(|| row.unreadable("vehicle_id"))?,
+            state: State {
+                status: Word::parse(&row.status).ok_or_else(|| row.unreadable("status"))?,
+                fulfillment: row.word(row.fulfillment_detail.as_deref(), "fulfillment_detail")?,
+            },
+            failure_reason: row.word(row.failure_reason.as_deref(), "failure_reason")?,
+            cancellation_reason: row
+                .word(row.cancellation_reason.as_deref(), "cancellation_reason")?,
+            purchase_price_usd: row.purchase_price_usd.map(usd).transpose()?,
+            auction_fee_usd: row.auction_fee_usd,
+            vin: row.vin,
+            license_plate: row.license_plate,
+            shipment: Shipment {
+                vessel_name: row.vessel_name,
+                bl_number: row.bl_number,
+                port_of_loading: row.port_of_loading,
+                port_of_discharge: row.port_of_discharge,
+                etd: row.etd,
+                eta: row.eta,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+impl OrderRow {
+    /// The schema has a bid whole or not at all, and a standing with every bid.
+    fn bid(&self) -> Result<Option<Bid>, sqlx::Error> {
+        let (Some(max_bid), Some(date), Some(cutoff)) =
+            (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
+        else {
+            return Ok(None);
+        };
+        let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
+        else {
+            return Err(self.unreadable("standing"));
+        };
+        Ok(Some(Bid {
+            max_bid: usd(max_bid)?,
+            standing: Standing {
+                is_highest,
+                highest_bid: usd(highest)?,
+            },
+            auction_date: Stamp::kst(date),
+            order_cutoff_at: Stamp::kst(cutoff),
+        }))
+    }
+
+    fn word<W: Word>(&self, text: Option<&str>, column: &str) -> Result<Option<W>, sqlx::Error> {
+        text.map(|text| W::parse(text).ok_or_else(|| self.unreadable(column)))
+            .transpose()
+    }
+
+    /// What the schema forbids and a row holds all the same.
+    fn unreadable(&self, column: &str) -> sqlx::Error {
+        sqlx::Error::Decode(format!("orders.{column} of {} has no meaning", self.id).into())
+    }
+}
+
+fn usd(dollars: i32) -> Result<Usd, sqlx::Error> {
+    Usd::new(dollars.into())
+        .ok_or_else(|| sqlx::Error::Decode(format!("{dollars} is no amount").into()))
+}

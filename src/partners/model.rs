@@ -1,0 +1,279 @@
+//! API keys and what they open: pure, but for the randomness of a new key.
+
+use std::net::IpAddr;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    environment::Environment,
+    gate::rate_limit::model::Policy,
+    id::{KeyId, PartnerId},
+};
+
+/// Random bytes of a key: 28 characters of base64.
+const RANDOM_BYTES: usize = 21;
+/// Length of a key without its environment.
+const RANDOM_CHARACTERS: usize = 28;
+/// The public beginning of a key, by which it is known in logs and on the command line.
+const PREFIX_CHARACTERS: usize = 12;
+
+/// What is kept of a key: its SHA-256.
+pub(crate) type KeyDigest = [u8; 32];
+
+/// A key that has just been made. It is shown once and kept nowhere.
+#[derive(Debug)]
+pub(crate) struct NewKey(SecretString);
+
+impl NewKey {
+    /// Makes a key of an environment. This is one of the two places of randomness; the other makes ids.
+    pub(crate) fn random(environment: Environment) -> Self {
+        let random = URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>());
+        Self(format!("{}{random}", environment.key_prefix()).into())
+    }
+
+    /// Returns what the partner sends in `x-api-key`.
+    pub(crate) fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
+    /// Returns the public prefix.
+    pub(crate) fn prefix(&self) -> String {
+        self.0
+            .expose_secret()
+            .chars()
+            .take(PREFIX_CHARACTERS)
+            .collect()
+    }
+
+    /// Returns what is stored.
+    pub(crate) fn digest(&self) -> KeyDigest {
+        digest(self.0.expose_secret())
+    }
+}
+
+/// Why a key opens nothing (contract, section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyFault {
+    /// Nobody's key, or no key at all.
+    Unknown,
+    /// Taken back.
+    Revoked,
+    /// Past its time.
+    Expired,
+    /// A key of the other environment.
+    WrongEnvironment,
+}
+
+impl KeyFault {
+    /// Returns the value of `details.reason`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::WrongEnvironment => "wrong_environment",
+        }
+    }
+}
+
+/// Reads a key as it was sent; what cannot be one of this environment's needs no look-up.
+pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest, KeyFault> {
+    let form_of = |environment: Environment| {
+        text.strip_prefix(environment.key_prefix())
+            .is_some_and(is_random_part)
+    };
+    if form_of(environment) {
+        Ok(digest(text))
+    } else if form_of(environment.other()) {
+        Err(KeyFault::WrongEnvironment)
+    } else {
+        Err(KeyFault::Unknown)
+    }
+}
+
+fn is_random_part(text: &str) -> bool {
+    let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.len() == RANDOM_CHARACTERS && text.bytes().all(url_safe)
+}
+
+fn digest(key: &str) -> KeyDigest {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// What one API key opens: whose it is, from where, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The key.
+    pub key: KeyId,
+    /// Its public prefix.
+    pub prefix: String,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Where it may be used from.
+    pub networks: Vec<IpNet>,
+    /// The partner's own limit of reads.
+    pub read: Option<Policy>,
+    /// The partner's own limit of writes.
+    pub write: Option<Policy>,
+}
+
+impl Grant {
+    /// Refuses a key that is not in force at `now`.
+    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<(), KeyFault> {
+        if self.revoked_at.is_some() {
+            Err(KeyFault::Revoked)
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            Err(KeyFault::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Says whether a request may come from `address`.
+    ///
+    /// An empty list admits nobody in production and everybody in the sandbox.
+    pub(crate) fn admits(&self, address: IpAddr, environment: Environment) -> bool {
+        let address = address.to_canonical();
+        let listed = self
+            .networks
+            .iter()
+            .any(|network| canonical(*network).contains(&address));
+        listed || (self.networks.is_empty() && environment == Environment::Sandbox)
+    }
+}
+
+/// Tells a network of IPv4-mapped IPv6 addresses as the IPv4 network that it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
+    let v4 = v6
+        .addr()
+        .to_ipv4_mapped()
+        .zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(address, length)| IpNet::new(address.into(), length).ok())
+        .unwrap_or(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "lmn_stg_AAAAAAAAAAAAAAAAAAAAAAAAAA-_";
+
+    fn grant(networks: &[&str]) -> Grant {
+        Grant {
+            key: KeyId::new(DateTime::UNIX_EPOCH),
+            prefix: "lmn_stg_AAAA".into(),
+            partner: PartnerId::new(DateTime::UNIX_EPOCH),
+            expires_at: None,
+            revoked_at: None,
+            networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
+            read: None,
+            write: None,
+        }
+    }
+
+    #[test]
+    fn a_new_key_can_be_read_in_its_environment_only() {
+        let key = NewKey::random(Environment::Sandbox);
+        let text = key.secret().expose_secret();
+        assert_eq!(text.len(), 36);
+        assert_eq!(read_key(text, Environment::Sandbox), Ok(key.digest()));
+        assert_eq!(
+            read_key(text, Environment::Production),
+            Err(KeyFault::WrongEnvironment)
+        );
+        assert!(text.starts_with(&key.prefix()) && key.prefix().len() == 12);
+        assert!(!format!("{key:?}").contains(text));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_unknown() {
+        assert!(read_key(KEY, Environment::Sandbox).is_ok());
+        for text in [
+            "",
+            "lmn_stg_",
+            "lmn_xyz_AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            &KEY[..35],
+            &format!("{KEY}A"),
+            &KEY.replace('-', "+"),
+        ] {
+            assert_eq!(
+                read_key(text, Environment::Sandbox),
+                Err(KeyFault::Unknown),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_ends_at_its_instant() {
+        let now = DateTime::from_timestamp_millis(1_000_000).unwrap();
+        let second = chrono::TimeDelta::seconds(1);
+        assert_eq!(grant(&[]).check(now), Ok(()));
+        assert_eq!(
+            Grant {
+                expires_at: Some(now),
+                ..grant(&[])
+            }
+            .check(now),
+            Err(KeyFault::Expired)
+        );
+        assert_eq!(
+            Grant {
+                expires_at: Some(now + second),
+                ..grant(&[])
+            }
+            .check(now),
+            Ok(())
+        );
+        assert_eq!(
+            Grant {
+                revoked_at: Some(now + second),
+                ..grant(&[])
+            }
+            .check(now),
+            Err(KeyFault::Revoked)
+        );
+    }
+
+    #[test]
+    fn networks_are_matched_per_family() {
+        let table = [
+            ("203.0.113.0/24", "203.0.113.255", true),
+            ("203.0.113.0/24", "203.0.114.0", false),
+            ("203.0.113.7/32", "::ffff:203.0.113.7", true),
+            ("::ffff:203.0.113.0/120", "203.0.113.9", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "203.0.113.7", false),
+        ];
+        for (network, address, admitted) in table {
+            let grant = grant(&[network]);
+            let address = address.parse().unwrap();
+            assert_eq!(
+                grant.admits(address, Environment::Production),
+                admitted,
+                "{network} {address}"
+            );
+            assert_eq!(
+                grant.admits(address, Environment::Sandbox),
+                admitted,
+                "{network} {address}"
+            );
+        }
+        let anywhere = "203.0.113.7".parse().unwrap();
+        assert!(!grant(&[]).admits(anywhere, Environment::Production));
+        assert!(grant(&[]).admits(anywhere, Environment::Sandbox));
+    }
+}

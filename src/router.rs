@@ -1,0 +1,88 @@
+//! Every route and every layer, in the order in which a request meets them.
+
+use std::any::Any;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+
+use crate::{
+    app::App,
+    error::ApiError,
+    gate::{
+        allowlist::allowlist,
+        authenticate::{Keys, authenticate},
+        idempotency::{once, tell_outcome},
+        lane::{Lanes, lane},
+        rate_limit::{RateLimit, rate_limit},
+    },
+    http::{
+        client_ip, deadline,
+        observe::{name_route, observe},
+    },
+    orders, vehicles,
+};
+
+/// Builds the API.
+pub fn router(app: App) -> Router {
+    // A route's own handler is inside the gate; its answer to a wrong method is not, so 405 comes before 401.
+    let gated = Router::new()
+        .merge(vehicles::routes::router())
+        .merge(orders::routes::router())
+        .route_layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
+                .layer(from_fn_with_state(app.clone(), allowlist))
+                .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
+                .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
+                .layer(from_fn_with_state(app.clone(), once)),
+        );
+    shell(gated, app)
+}
+
+/// Puts the shell around routes: what every request meets, also one that no route answers.
+pub fn shell(routes: Router<App>, app: App) -> Router {
+    let routes = routes
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .fallback(async || ApiError::NotFound)
+        .layer(from_fn(name_route))
+        .with_state(app.clone());
+    // A router inside a router: a 405 gets its `Allow` from the inner one, before it is rendered here.
+    Router::new().fallback_service(routes).layer(
+        ServiceBuilder::new()
+            .layer(header("cache-control", "no-store"))
+            .layer(header("x-content-type-options", "nosniff"))
+            .layer(from_fn(observe))
+            .layer(from_fn_with_state(app.clone(), client_ip::find))
+            .layer(from_fn(tell_outcome))
+            .layer(from_fn_with_state(app, deadline::enforce))
+            .layer(CatchPanicLayer::custom(answer_panic)),
+    )
+}
+
+/// Sets a response header that the handler left out.
+fn header(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(
+        header::HeaderName::from_static(name),
+        HeaderValue::from_static(value),
+    )
+}
+
+/// Turns a panic into the answer of a bug.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands over what was thrown"
+)]
+fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    ApiError::internal(format!("panic: {message}")).into_response()
+}

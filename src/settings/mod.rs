@@ -1,0 +1,11 @@
+//! The settings, in two stages: what was written, and what the program needs.
+//!
+//! `config/default.toml` (compiled in) is overlaid by an optional file, and that by the environment. Reading turns
+//! the text into [`Settings`], whose values are resolved and checked; nothing later interprets them again. A start
+//! with wrong settings prints every complaint at once, each under its key's name.
+
+mod model;
+mod read;
+
+pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
+pub use read::{Complaints, DEFAULTS};

@@ -1,0 +1,124 @@
+//! What can be set, resolved and checked.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{environment::Environment, gate::rate_limit::model::Policy};
+
+/// Everything that can be set, resolved and checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which deployment this is.
+    pub environment: Environment,
+    /// Where partners reach the API, without a trailing slash.
+    pub public_url: String,
+    /// The listening side.
+    pub server: Server,
+    /// The PostgreSQL side.
+    pub database: Database,
+    /// What a request passes before a handler.
+    pub gate: Gate,
+    /// Default limits of an API key.
+    pub rate_limit: RateLimit,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// Listening, and how long the server waits for whom.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// Silence allowed at the beginning of a connection.
+    pub first_byte: Duration,
+    /// Time for complete request headers.
+    pub header: Duration,
+    /// Time for a complete request body.
+    pub body: Duration,
+    /// Size of a request body.
+    pub body_bytes_max: usize,
+    /// Time from the complete request to the answer.
+    pub deadline: Duration,
+    /// Time for requests in progress when the server stops.
+    pub stop: Duration,
+}
+
+/// The database and the limits under which it is used.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// The connection URL; a secret, because it may hold a password.
+    pub url: SecretString,
+    /// Connections of the pool.
+    pub connections_max: u32,
+    /// Time to get a connection.
+    pub acquire: Duration,
+    /// Time to get a lock.
+    pub lock: Duration,
+    /// Time for one statement.
+    pub statement: Duration,
+}
+
+/// Authentication, client addresses and the lane.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// Networks whose word about the client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say it.
+    pub client_address_header: ClientAddressHeader,
+    /// Keys remembered.
+    pub keys_cached_max: u64,
+    /// How long the database may be silent before remembered keys are read again.
+    pub key_trust: Duration,
+    /// How often the database is heard.
+    pub pulse: Duration,
+    /// Writes of one partner in progress at once.
+    pub lane_writes_max: usize,
+    /// How long a write waits for its turn.
+    pub lane_wait: Duration,
+}
+
+/// The one header that a trusted proxy uses to name its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum ClientAddressHeader {
+    /// The de-facto standard: a list of addresses.
+    #[serde(rename = "x-forwarded-for")]
+    XForwardedFor,
+    /// RFC 7239: a list of elements with `for=`.
+    #[serde(rename = "forwarded")]
+    Forwarded,
+}
+
+/// Limits of an API key whose partner has none of its own.
+#[derive(Debug, Clone)]
+pub struct RateLimit {
+    /// Keys whose use is remembered.
+    pub keys_max: u64,
+    /// GET and HEAD.
+    pub read: Policy,
+    /// POST, PUT and DELETE.
+    pub write: Policy,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// What is written: directives of `tracing_subscriber`.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Pretty,
+}

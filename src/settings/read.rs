@@ -1,0 +1,321 @@
+//! Reading: from text to [`Settings`], with every complaint at once.
+
+use std::{fmt, net::IpAddr, path::Path, time::Duration};
+
+use config::{Config, File, FileFormat};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use super::model::{Database, Gate, Log, RateLimit, Server, Settings};
+use crate::gate::rate_limit::model::Policy;
+
+/// The defaults, which are also the list of every setting there is.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub struct Complaints(pub Vec<String>);
+
+impl fmt::Display for Complaints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings are wrong:")?;
+        self.0.iter().try_for_each(|one| write!(f, "\n  {one}"))
+    }
+}
+
+impl Settings {
+    /// Reads the settings of this process: defaults, then `file`, then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
+        let variables: Vec<_> = std::env::vars().collect();
+        Self::read(file, &variables)
+    }
+
+    /// Reads the settings from given environment variables.
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
+        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        builder = builder.add_source(
+            config::Environment::with_prefix("LMN")
+                .prefix_separator("_")
+                .separator("__")
+                .try_parsing(true)
+                .list_separator(",")
+                .with_list_parse_key("gate.trusted_proxies")
+                .source(Some(variables.iter().cloned().collect())),
+        );
+        let written = builder
+            .build()
+            .map_err(|error| Complaints(vec![error.to_string()]))?;
+        let mut reader = Reader {
+            written,
+            complaints: Vec::new(),
+        };
+        reader.refuse_unknown_keys();
+        let settings = reader.settings(variables);
+        match settings {
+            Some(settings) if reader.complaints.is_empty() => Ok(settings),
+            _ => Err(Complaints(reader.complaints)),
+        }
+    }
+}
+
+/// Reads typed values and collects what is wrong with them.
+struct Reader {
+    written: Config,
+    complaints: Vec<String>,
+}
+
+impl Reader {
+    fn settings(&mut self, variables: &[(String, String)]) -> Option<Settings> {
+        // Every part is read before any is unwrapped, so that all complaints come at once.
+        let environment = self.get("environment");
+        let public_url = self.public_url();
+        let server = self.server();
+        let database = self.database(variables);
+        let gate = self.gate();
+        let rate_limit = self.rate_limit();
+        let log = self.log();
+        let settings = Settings {
+            environment: environment?,
+            public_url: public_url?,
+            server: server?,
+            database: database?,
+            gate: gate?,
+            rate_limit: rate_limit?,
+            log: log?,
+        };
+        self.check_nesting(&settings);
+        Some(settings)
+    }
+
+    fn server(&mut self) -> Option<Server> {
+        let listen = self.get("server.listen");
+        let connections_max = self.positive("server.connections_max");
+        let first_byte = self.seconds("server.first_byte_seconds");
+        let header = self.seconds("server.header_seconds");
+        let body = self.seconds("server.body_seconds");
+        let body_bytes_max = self.positive("server.body_bytes_max");
+        let deadline = self.seconds("server.deadline_seconds");
+        let stop = self.seconds("server.stop_seconds");
+        Some(Server {
+            listen: listen?,
+            connections_max: usize::try_from(connections_max?).ok()?,
+            first_byte: first_byte?,
+            header: header?,
+            body: body?,
+            body_bytes_max: usize::try_from(body_bytes_max?).ok()?,
+            deadline: deadline?,
+            stop: stop?,
+        })
+    }
+
+    fn database(&mut self, variables: &[(String, String)]) -> Option<Database> {
+        let url = self.database_url(variables);
+        let connections_max = self.positive("database.connections_max");
+        let acquire = self.seconds("database.acquire_seconds");
+        let lock = self.seconds("database.lock_seconds");
+        let statement = self.seconds("database.statement_seconds");
+        Some(Database {
+            url: url?,
+            connections_max: connections_max?,
+            acquire: acquire?,
+            lock: lock?,
+            statement: statement?,
+        })
+    }
+
+    fn gate(&mut self) -> Option<Gate> {
+        let trusted_proxies = self.networks("gate.trusted_proxies");
+        let client_address_header = self.get("gate.client_address_header");
+        let keys_cached_max = self.positive("gate.keys_cached_max");
+        let key_trust = self.milliseconds("gate.key_trust_milliseconds");
+        let pulse = self.milliseconds("gate.pulse_milliseconds");
+        let lane_writes_max = self.positive("gate.lane_writes_max");
+        let lane_wait = self.seconds("gate.lane_wait_seconds");
+        Some(Gate {
+            trusted_proxies: trusted_proxies?,
+            client_address_header: client_address_header?,
+            keys_cached_max: keys_cached_max?.into(),
+            key_trust: key_trust?,
+            pulse: pulse?,
+            lane_writes_max: usize::try_from(lane_writes_max?).ok()?,
+            lane_wait: lane_wait?,
+        })
+    }
+
+    /// Reads networks; a bare address is a network of one.
+    fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
+        let texts: Vec<String> = self.get(key)?;
+        let mut networks = Vec::with_capacity(texts.len());
+        for text in texts.iter().map(|text| text.trim()) {
+            let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+            match text.parse().ok().or_else(address) {
+                Some(network) => networks.push(network),
+                None => self.complain(key, format!("`{text}` is neither an address nor a network")),
+            }
+        }
+        Some(networks)
+    }
+
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        let keys_max = self.positive("rate_limit.keys_max");
+        let read = self.policy("rate_limit.read");
+        let write = self.policy("rate_limit.write");
+        Some(RateLimit {
+            keys_max: keys_max?.into(),
+            read: read?,
+            write: write?,
+        })
+    }
+
+    fn policy(&mut self, key: &str) -> Option<Policy> {
+        let limit = self.positive(&format!("{key}.limit"));
+        let window_seconds = self.positive(&format!("{key}.window_seconds"));
+        let burst = self.positive(&format!("{key}.burst"));
+        let policy = Policy::new(limit?, window_seconds?, burst?);
+        if policy.is_none() {
+            self.complain(
+                key,
+                "limit, window_seconds and burst must be at most 1000000",
+            );
+        }
+        policy
+    }
+
+    fn log(&mut self) -> Option<Log> {
+        let format = self.get("log.format");
+        let filter: Option<String> = self.get("log.filter");
+        if let Some(Err(error)) = filter.as_ref().map(tracing_subscriber::EnvFilter::try_new) {
+            self.complain("log.filter", error);
+        }
+        Some(Log {
+            format: format?,
+            filter: filter?,
+        })
+    }
+
+    fn public_url(&mut self) -> Option<String> {
+        let url: String = self.get("public_url")?;
+        match url.parse::<hyper::Uri>() {
+            Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => {
+                Some(url.trim_end_matches('/').to_owned())
+            }
+            _ => {
+                self.complain("public_url", "must be an http or https URL");
+                None
+            }
+        }
+    }
+
+    fn database_url(&mut self, variables: &[(String, String)]) -> Option<SecretString> {
+        let variable = |name| variables.iter().find(|(key, _)| key == name);
+        let url = match (variable("DATABASE_URL"), variable("DATABASE_URL_FILE")) {
+            (Some((_, url)), _) => url.clone(),
+            (None, Some((_, path))) => match std::fs::read_to_string(path) {
+                Ok(url) => url.trim().to_owned(),
+                Err(error) => {
+                    self.complain("DATABASE_URL_FILE", format!("{path}: {error}"));
+                    return None;
+                }
+            },
+            (None, None) => self.get("database.url")?,
+        };
+        Some(url.into())
+    }
+
+    /// Checks the relations between settings that are each right alone.
+    fn check_nesting(&mut self, settings: &Settings) {
+        let database = &settings.database;
+        if database.url.expose_secret().is_empty() {
+            self.complain("database.url", "is not set; set DATABASE_URL");
+        } else if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| database.url.expose_secret().starts_with(scheme))
+        {
+            self.complain("database.url", "must begin with postgres://");
+        }
+        if database.lock >= database.statement {
+            self.complain(
+                "database.lock_seconds",
+                "must be below database.statement_seconds",
+            );
+        }
+        if database.statement >= settings.server.deadline {
+            self.complain(
+                "database.statement_seconds",
+                "must be below server.deadline_seconds",
+            );
+        }
+        if settings.gate.key_trust > Duration::from_secs(1) {
+            self.complain("gate.key_trust_milliseconds", "must be at most 1000");
+        }
+        if settings.gate.pulse * 2 > settings.gate.key_trust {
+            self.complain(
+                "gate.pulse_milliseconds",
+                "must be at most half of gate.key_trust_milliseconds",
+            );
+        }
+    }
+
+    /// Complains of every key that the defaults do not have: most likely a slip of the pen.
+    fn refuse_unknown_keys(&mut self) {
+        let known = Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .build()
+            .map(|defaults| leaves("", &defaults.cache))
+            .unwrap_or_default();
+        for key in leaves("", &self.written.cache) {
+            if !known.contains(&key) {
+                self.complain(&key, "is not a setting");
+            }
+        }
+    }
+
+    fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let value = self.written.get(key);
+        value.map_err(|error| self.complain(key, error)).ok()
+    }
+
+    fn positive(&mut self, key: &str) -> Option<u32> {
+        let value = self.get(key)?;
+        if value == 0 {
+            self.complain(key, "must be at least 1");
+        }
+        Some(value)
+    }
+
+    fn seconds(&mut self, key: &str) -> Option<Duration> {
+        let seconds = self.positive(key)?;
+        if seconds > 3600 {
+            self.complain(key, "must be at most 3600");
+        }
+        Some(Duration::from_secs(seconds.into()))
+    }
+
+    fn milliseconds(&mut self, key: &str) -> Option<Duration> {
+        self.positive(key)
+            .map(|value| Duration::from_millis(value.into()))
+    }
+
+    fn complain(&mut self, key: &str, what: impl fmt::Display) {
+        self.complaints.push(format!("{key}: {what}"));
+    }
+}
+
+/// Returns the dotted names of all values below `value`.
+fn leaves(name: &str, value: &config::Value) -> Vec<String> {
+    let config::ValueKind::Table(table) = &value.kind else {
+        return vec![name.to_owned()];
+    };
+    let below = |key: &str| match name {
+        "" => key.to_owned(),
+        _ => format!("{name}.{key}"),
+    };
+    let members = table.iter();
+    members
+        .flat_map(|(key, value)| leaves(&below(key), value))
+        .collect()
+}

@@ -1,0 +1,169 @@
+//! A time together with the offset of the place where it happened.
+//!
+//! An auction in Korea prints as `+09:00`, a delivery in Lagos as `+01:00`, and the offset is kept for ever. No time
+//! ever prints as `Z`, and a time without an offset is refused (contract, section 1).
+
+use std::fmt;
+
+use chrono::{DateTime, FixedOffset, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Asia::Seoul;
+use serde::{Serialize, Serializer};
+
+/// An instant, in milliseconds, and the offset in which it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(DateTime<FixedOffset>);
+
+/// Why a text is not a [`Stamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StampError {
+    /// The instant is clear, the place is not: `Z`, or `-00:00`.
+    #[error("a time needs the offset of its place, such as +09:00 or +00:00; Z is not an offset")]
+    NoOffset,
+    /// Not an RFC 3339 time at all.
+    #[error("a time is written like 2026-04-20T13:00:00+09:00")]
+    Malformed,
+}
+
+impl Stamp {
+    /// Tells an instant in Korean time.
+    pub fn kst(instant: DateTime<Utc>) -> Self {
+        Self(instant.with_timezone(&Seoul).fixed_offset()).cut()
+    }
+
+    /// Tells an instant in the time of a place `minutes` east of Greenwich.
+    pub fn at_offset(instant: DateTime<Utc>, minutes: i16) -> Option<Self> {
+        let offset = FixedOffset::east_opt(i32::from(minutes) * 60)?;
+        Some(Self(instant.with_timezone(&offset)).cut())
+    }
+
+    /// Reads RFC 3339 with an offset.
+    pub fn parse(text: &str) -> Result<Self, StampError> {
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| StampError::Malformed)?;
+        if text.ends_with(['Z', 'z']) || text.ends_with("-00:00") {
+            return Err(StampError::NoOffset);
+        }
+        // chrono tells a leap second as a nanosecond count beyond one second; the database knows none.
+        if time.nanosecond() >= 1_000_000_000 {
+            return Err(StampError::Malformed);
+        }
+        Ok(Self(time).cut())
+    }
+
+    /// Returns the instant.
+    pub fn instant(self) -> DateTime<Utc> {
+        self.0.to_utc()
+    }
+
+    /// Returns the offset, in minutes east of Greenwich.
+    pub fn offset_minutes(self) -> i16 {
+        i16::try_from(self.0.offset().local_minus_utc() / 60).unwrap_or_default()
+    }
+
+    /// Returns midnight in Korea at the start of the day before this instant's Korean calendar date.
+    pub fn midnight_of_the_day_before(self) -> Self {
+        let here = self.0.with_timezone(&Seoul);
+        let since_midnight = here.time() - NaiveTime::MIN;
+        Self((here - since_midnight - TimeDelta::days(1)).fixed_offset())
+    }
+
+    fn cut(self) -> Self {
+        let milliseconds = self.0.nanosecond() / 1_000_000;
+        Self(
+            self.0
+                .with_nanosecond(milliseconds * 1_000_000)
+                .unwrap_or(self.0),
+        )
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match self.0.nanosecond() {
+            0 => "%Y-%m-%dT%H:%M:%S%:z",
+            _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
+        };
+        self.0.format(form).fmt(f)
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_offset_is_kept() {
+        for text in [
+            "2026-04-20T13:00:00+09:00",
+            "2026-04-20T05:00:00.250+01:00",
+            "2026-04-20T05:00:00-03:30",
+            "2026-04-20T05:00:00+00:00",
+        ] {
+            let stamp = stamp(text);
+            assert_eq!(stamp.to_string(), text);
+            let stored = Stamp::at_offset(stamp.instant(), stamp.offset_minutes());
+            assert_eq!(stored.unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_cut_to_milliseconds() {
+        assert_eq!(
+            stamp("2026-01-01T00:00:00.123987+09:00").to_string(),
+            "2026-01-01T00:00:00.123+09:00"
+        );
+        assert_eq!(
+            stamp("2026-01-01T00:00:00.000987+09:00").to_string(),
+            "2026-01-01T00:00:00+09:00"
+        );
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_refused() {
+        for text in [
+            "2026-04-20T13:00:00Z",
+            "2026-04-20T13:00:00z",
+            "2026-04-20T13:00:00-00:00",
+        ] {
+            assert_eq!(Stamp::parse(text), Err(StampError::NoOffset), "{text}");
+        }
+        for text in [
+            "",
+            "2026-04-20",
+            "2026-04-20T13:00:00",
+            "2026-02-30T13:00:00+09:00",
+            "2026-04-20T24:00:00+09:00",
+            "2026-06-30T23:59:60+00:00",
+            "20260420T130000+0900",
+        ] {
+            assert_eq!(Stamp::parse(text), Err(StampError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_cutoff_is_midnight_in_korea_the_day_before() {
+        for (auction, cutoff) in [
+            ("2026-04-20T13:00:00+09:00", "2026-04-19T00:00:00+09:00"),
+            ("2026-04-20T00:00:00+09:00", "2026-04-19T00:00:00+09:00"),
+            ("2026-04-20T23:59:59.999+09:00", "2026-04-19T00:00:00+09:00"),
+            // The Korean date counts, wherever the time was told.
+            ("2026-04-19T16:00:00+00:00", "2026-04-19T00:00:00+09:00"),
+            ("2026-01-01T10:00:00+09:00", "2025-12-31T00:00:00+09:00"),
+            ("2028-03-01T10:00:00+09:00", "2028-02-29T00:00:00+09:00"),
+        ] {
+            assert_eq!(
+                stamp(auction).midnight_of_the_day_before().to_string(),
+                cutoff
+            );
+        }
+    }
+}

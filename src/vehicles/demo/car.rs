@@ -1,0 +1,172 @@
+//! One car: drawn from the table of models, with an age, a mileage and a price that belong together.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::{
+    chance::Chance,
+    condition::{self, Condition},
+    models::{Kind, Model},
+    papers,
+    table::MODELS,
+};
+use crate::{
+    id::VehicleId,
+    money::Usd,
+    vehicles::model::{Auction, Fuel, Listing, Source},
+};
+
+/// How a car comes to be listed, before it is known which car it is.
+pub(super) struct Offer {
+    /// The listing's name.
+    pub(super) id: VehicleId,
+    /// Who lists it.
+    pub(super) source: Source,
+    /// Where it stands.
+    pub(super) location: &'static str,
+    /// When it is listed.
+    pub(super) listed_at: DateTime<Utc>,
+    /// The auction it comes up in.
+    pub(super) auction: Option<Auction>,
+    /// The state it is in.
+    pub(super) condition: Condition,
+    /// The seed of the catalogue.
+    pub(super) seed: u64,
+    /// A number that no other car of the catalogue has, below nineteen million.
+    pub(super) slot: u64,
+}
+
+/// A model, its engine, its trim and its price when new, its drivetrain.
+struct Choice {
+    model: &'static Model,
+    kind: &'static Kind,
+    trim: &'static str,
+    new_usd: i64,
+    drivetrain: &'static str,
+}
+
+impl Offer {
+    /// Draws the car; `None` never happens with the tables as they are.
+    pub(super) fn draw(self, chance: &mut Chance) -> Option<Listing> {
+        let choice = Choice::draw(chance)?;
+        let (model, kind) = (choice.model, choice.kind);
+        let listed_on = self.listed_at.date_naive();
+        let registered = registered(chance, model.years, listed_on)?;
+        let year = papers::model_year(chance, registered, model.years.1)?;
+        let age_days = (listed_on - registered).num_days();
+        let mileage_km = mileage(chance, age_days, kind.fuel);
+        let asked = choice.price(chance, age_days, mileage_km) * self.condition.worth() / 100;
+        // A lot starts below what dealers ask.
+        let asked = if self.auction.is_some() {
+            asked * 92 / 100
+        } else {
+            asked
+        };
+        let pictures = if chance.percent(4) {
+            0
+        } else {
+            chance.between(4, 12)
+        };
+        let url = |name: &str| format!("https://images.example.com/{}/{name}.jpg", self.id);
+        let vin = papers::vin(chance, model.maker, year)?;
+        let plate = papers::plate(chance, self.seed, self.slot, registered)?;
+        let is_inspected = chance.percent(if self.auction.is_some() { 96 } else { 45 });
+        let inspection = self
+            .condition
+            .inspection(chance, listed_on - TimeDelta::days(1))?;
+        let said = self.condition.description(chance, model);
+        Some(Listing {
+            source: self.source,
+            make: model.make.to_owned(),
+            model: model.name.to_owned(),
+            trim: chance.unless(4, choice.trim_text()),
+            year,
+            mileage_km: i32::try_from(mileage_km).ok()?,
+            fuel: chance.unless(2, kind.fuel),
+            transmission: chance.unless(2, kind.transmission),
+            drivetrain: chance.unless(8, choice.drivetrain.to_owned()),
+            engine_cc: kind.engine_cc.filter(|_| !chance.percent(5)),
+            color: condition::color(chance),
+            options: condition::options(chance, year, choice.new_usd),
+            listing_usd: Usd::new(asked.clamp(1_500, 70_000) / 10 * 10)?,
+            thumbnail_url: (pictures > 0).then(|| url("thumbnail")),
+            vin: chance.unless(6, vin),
+            license_plate: chance.unless(4, plate),
+            first_registered_on: chance.unless(4, registered),
+            location: chance.unless(3, self.location.to_owned()),
+            photos: (1..=pictures).map(|n| url(&format!("{n:02}"))).collect(),
+            inspection: is_inspected.then_some(inspection),
+            description: said.filter(|_| self.auction.is_none()),
+            listed_at: self.listed_at,
+            auction: self.auction,
+            id: self.id,
+        })
+    }
+}
+
+impl Choice {
+    fn draw(chance: &mut Chance) -> Option<Self> {
+        let model = chance.weigh(MODELS, |model| model.share)?;
+        let kind = chance.pick(model.kinds)?;
+        let (trim, thousands) = chance.pick(kind.trims)?;
+        let drivetrain = chance.pick(kind.drivetrains)?;
+        // All-wheel drive costs extra where it is not the only choice.
+        let extra = if kind.drivetrains.first() == Some(drivetrain) {
+            0
+        } else {
+            1_500
+        };
+        Some(Self {
+            model,
+            kind,
+            trim,
+            new_usd: thousands * 1_000 + extra,
+            drivetrain,
+        })
+    }
+
+    /// Writes what buyers call it, such as `4th Gen Diesel 2.2 Prestige 4WD`.
+    fn trim_text(&self) -> String {
+        let is_told = self.kind.drivetrains.len() > 1 && matches!(self.drivetrain, "4WD" | "AWD");
+        let drive = if is_told { self.drivetrain } else { "" };
+        let words = [self.model.generation, self.kind.name, self.trim, drive];
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(" ")
+    }
+
+    /// Returns what a dealer asks for it without a flaw: whole numbers throughout, so that every machine agrees.
+    fn price(&self, chance: &mut Chance, age_days: i64, mileage_km: i64) -> i64 {
+        let yearly_loss = match (self.model.is_import(), self.kind.fuel) {
+            (true, _) | (false, Fuel::Electric | Fuel::Hydrogen) => 14,
+            (false, _) => 10,
+        };
+        let mut price = self.new_usd * 90 / 100;
+        for _ in 0..age_days / 365 {
+            price -= price * yearly_loss / 100;
+        }
+        price -= price * yearly_loss * (age_days % 365) / 36_500;
+        let excess_km = mileage_km - age_days * 42;
+        let by_mileage = (100 - excess_km / 5_000).clamp(75, 115);
+        price * by_mileage / 100 * chance.between(95, 105) / 100
+    }
+}
+
+/// Draws the day of the first registration: while the model was built, and half a year ago at least.
+fn registered(chance: &mut Chance, years: (i16, i16), listed_on: NaiveDate) -> Option<NaiveDate> {
+    let first = NaiveDate::from_ymd_opt(years.0.into(), 2, 1)?;
+    let last = NaiveDate::from_ymd_opt(years.1.into(), 12, 20)?;
+    let days = (last.min(listed_on - TimeDelta::days(180)) - first).num_days();
+    Some(first + TimeDelta::days(chance.between(0, days.max(0))))
+}
+
+/// Draws the distance driven: some 16,000 km a year, more on the cheaper fuel.
+fn mileage(chance: &mut Chance, age_days: i64, fuel: Fuel) -> i64 {
+    let daily = chance.between(8, 40) + chance.between(7, 35);
+    let daily = if fuel == Fuel::Lpg {
+        daily * 4 / 3
+    } else {
+        daily
+    };
+    // Owners drive less as a car ages.
+    let days = age_days.min(2_500) + (age_days - 2_500).max(0) * 2 / 3;
+    days * daily + chance.between(100, 1_500)
+}

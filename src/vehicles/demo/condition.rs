@@ -1,0 +1,243 @@
+//! The state a car is in: its grades, its equipment, what an inspector found and what a dealer says.
+
+use chrono::NaiveDate;
+
+use super::{chance::Chance, models::Model};
+use crate::vehicles::model::{Finding, Grade, Inspection};
+
+/// The grades of a car, of which auctions tell.
+#[derive(Clone, Copy)]
+pub(super) struct Condition {
+    /// Frame and body after accidents.
+    pub(super) accident: Grade,
+    /// The outside.
+    pub(super) exterior: Grade,
+}
+
+/// Colors and how many of a hundred Korean cars wear them.
+const COLORS: &[(&str, i64)] = &[
+    ("White", 22),
+    ("Pearl White", 13),
+    ("Black", 22),
+    ("Gray", 14),
+    ("Dark Gray", 6),
+    ("Silver", 9),
+    ("Blue", 5),
+    ("Navy", 3),
+    ("Red", 2),
+    ("Brown", 2),
+    ("Green", 1),
+    ("Beige", 1),
+];
+
+/// Equipment, since when it is built, and how many percent of the plainest cars have it.
+const OPTIONS: &[(&str, i16, i64)] = &[
+    ("abs", 0, 90),
+    ("bluetooth", 0, 60),
+    ("alloy_wheels", 0, 60),
+    ("rear_camera", 0, 45),
+    ("parking_sensors", 0, 50),
+    ("smart_key", 0, 45),
+    ("navigation", 0, 30),
+    ("leather_seats", 0, 30),
+    ("heated_seats", 0, 45),
+    ("heated_steering_wheel", 2013, 30),
+    ("ventilated_seats", 2013, 5),
+    ("power_seats", 0, 10),
+    ("memory_seats", 0, -15),
+    ("sunroof", 0, -10),
+    ("led_headlights", 2015, 10),
+    ("lane_assist", 2016, 20),
+    ("adaptive_cruise", 2016, 0),
+    ("blind_spot_monitor", 2016, 5),
+    ("around_view", 2014, -15),
+    ("hud", 2016, -25),
+    ("apple_carplay", 2017, 25),
+    ("digital_cluster", 2019, 0),
+    ("power_tailgate", 2014, -10),
+    ("premium_audio", 0, -20),
+    ("built_in_camera", 2020, -25),
+];
+
+const PANELS: &[&str] = &[
+    "hood",
+    "front bumper",
+    "left front fender",
+    "left front door",
+    "left rear door",
+    "left quarter panel",
+    "trunk lid",
+    "rear bumper",
+    "right quarter panel",
+    "right rear door",
+    "right front door",
+    "right front fender",
+    "roof",
+    "left side sill",
+    "right side sill",
+    "fuel flap",
+];
+
+const BLEMISHES: &[&str] = &[
+    "scratch",
+    "small dent",
+    "stone chips",
+    "repainted",
+    "scuff",
+    "faded paint",
+];
+
+const FRAME: &[&str] = &[
+    "front side member",
+    "radiator support",
+    "left wheel house",
+    "rear panel",
+    "trunk floor",
+];
+
+/// What dealers say of any car.
+const REMARKS: &[&str] = &[
+    "Regularly serviced at the manufacturer's workshop; tires changed last year.",
+    "Very clean inside, non-smoker. 실내 깨끗한 비흡연 차량입니다.",
+    "Former company car with complete records. Two keys.",
+    "Ready for export; deregistration papers take two working days.",
+    "엔진, 미션 상태 좋습니다. 수출 가능합니다.",
+    "Small scratches on the rear bumper, priced accordingly. Engine and gearbox run quietly.",
+    "Brake pads and battery are new. 엔진오일, 미션오일 교환 완료.",
+    "Family car, always parked indoors. The dashboard camera stays in the car.",
+];
+
+/// What they say of a car without an accident.
+const PRAISE: &[&str] = &[
+    "One owner, no accidents, full service history. 1인 소유 무사고 차량입니다.",
+    "No accidents, original paint throughout. 완전 무사고, 내외관 관리 상태 우수합니다.",
+    "무사고 차량, 성능점검기록부 있습니다. Inspection report on request.",
+];
+
+impl Condition {
+    /// Draws the grades: most cars are good.
+    pub(super) fn draw(chance: &mut Chance) -> Option<Self> {
+        const ACCIDENT: &[(Grade, i64)] = &[
+            (Grade::A, 48),
+            (Grade::B, 28),
+            (Grade::C, 14),
+            (Grade::D, 7),
+            (Grade::F, 3),
+        ];
+        const EXTERIOR: &[(Grade, i64)] = &[
+            (Grade::A, 36),
+            (Grade::B, 40),
+            (Grade::C, 16),
+            (Grade::D, 6),
+            (Grade::F, 2),
+        ];
+        let (accident, _) = chance.weigh(ACCIDENT, |grade| grade.1)?;
+        let (exterior, _) = chance.weigh(EXTERIOR, |grade| grade.1)?;
+        Some(Self {
+            accident: *accident,
+            exterior: *exterior,
+        })
+    }
+
+    /// Returns how many percent of a flawless car's price this one brings.
+    pub(super) fn worth(self) -> i64 {
+        let accident = match self.accident {
+            Grade::A => 100,
+            Grade::B => 96,
+            Grade::C => 89,
+            Grade::D => 78,
+            Grade::F => 60,
+        };
+        accident - blemishes(self.exterior)
+    }
+
+    /// Writes the report of an inspector.
+    pub(super) fn inspection(self, chance: &mut Chance, day: NaiveDate) -> Option<Inspection> {
+        let (summary, exchanged, bent) = match self.accident {
+            Grade::A => ("No accident; body and frame are original.", 0, 0),
+            Grade::B => (
+                "Minor accident; bolted panels exchanged, frame intact.",
+                2,
+                0,
+            ),
+            Grade::C => (
+                "Accident repaired; several panels exchanged or repaired.",
+                4,
+                0,
+            ),
+            Grade::D => ("Major accident; frame repaired.", 4, 2),
+            Grade::F => ("Severe damage to body and frame; sold as it is.", 5, 3),
+        };
+        let mut items = Vec::new();
+        // Three shares no factor with the sixteen panels, so none comes up twice.
+        let start = usize::try_from(chance.between(0, 15)).ok()?;
+        let mut panels = PANELS
+            .iter()
+            .cycle()
+            .skip(start)
+            .step_by(3)
+            .take(PANELS.len());
+        for panel in panels.by_ref().take(exchanged) {
+            let finding = if chance.percent(70) {
+                "exchanged"
+            } else {
+                "repaired and repainted"
+            };
+            items.push(Finding {
+                part: (*panel).to_owned(),
+                finding: finding.to_owned(),
+            });
+        }
+        let blemishes = usize::try_from(blemishes(self.exterior)).ok()?;
+        for panel in panels.take(blemishes) {
+            let finding = (*chance.pick(BLEMISHES)?).to_owned();
+            items.push(Finding {
+                part: (*panel).to_owned(),
+                finding,
+            });
+        }
+        let frame = FRAME.iter().cycle().skip(start).take(bent);
+        items.extend(frame.map(|part| Finding {
+            part: (*part).to_owned(),
+            finding: "bent and straightened".to_owned(),
+        }));
+        Some(Inspection {
+            inspected_on: day,
+            summary: summary.to_owned(),
+            items,
+        })
+    }
+
+    /// Draws a dealer's words, which agree with it.
+    pub(super) fn description(self, chance: &mut Chance, model: &Model) -> Option<String> {
+        let praised = self.accident == Grade::A && chance.percent(50);
+        let remark = chance.pick(if praised { PRAISE } else { REMARKS })?;
+        let name = format!("{} {}. ", model.make, model.name);
+        let name = chance.unless(60, name).unwrap_or_default();
+        chance.unless(10, format!("{name}{remark}"))
+    }
+}
+
+/// Returns how many blemishes a grade of the outside stands for.
+fn blemishes(exterior: Grade) -> i64 {
+    match exterior {
+        Grade::A => 0,
+        Grade::B => 2,
+        Grade::C => 4,
+        Grade::D => 6,
+        Grade::F => 9,
+    }
+}
+
+/// Draws a color.
+pub(super) fn color(chance: &mut Chance) -> Option<String> {
+    let (color, _) = chance.weigh(COLORS, |color| color.1)?;
+    chance.unless(2, (*color).to_owned())
+}
+
+/// Draws the equipment: the dearer the car was, the more of it.
+pub(super) fn options(chance: &mut Chance, year: i16, new_usd: i64) -> Vec<String> {
+    let known = OPTIONS.iter().filter(|option| option.1 <= year);
+    let built = known.filter(|option| chance.percent(option.2 + new_usd / 650));
+    built.map(|option| option.0.to_owned()).collect()
+}

@@ -1,0 +1,235 @@
+//! What a car of the catalogue is: what its source lists, and what follows from that (contract, section 6).
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::words};
+
+words! {
+    /// Who lists a car.
+    Source {
+        /// A dealer's stock: for sale at its price, without an auction.
+        Dealer = "dealer",
+        /// Hyundai Glovis.
+        Glovis = "glovis",
+        /// SK.
+        Sk = "sk",
+        /// AJ.
+        Aj = "aj",
+        /// Lotte.
+        Lotte = "lotte",
+        /// K Car.
+        Kcar = "kcar",
+    }
+}
+
+words! {
+    /// What a car runs on.
+    Fuel {
+        /// Gasoline.
+        Gasoline = "gasoline",
+        /// Diesel.
+        Diesel = "diesel",
+        /// A hybrid of unstated kind.
+        Hybrid = "hybrid",
+        /// Battery electric.
+        Electric = "electric",
+        /// Liquefied petroleum gas.
+        Lpg = "lpg",
+        /// Fuel cell.
+        Hydrogen = "hydrogen",
+        /// Gasoline and electric.
+        GasolineHybrid = "gasoline_hybrid",
+        /// Diesel and electric.
+        DieselHybrid = "diesel_hybrid",
+        /// Charged from outside.
+        PlugInHybrid = "plug_in_hybrid",
+    }
+}
+
+words! {
+    /// How the gears change.
+    Transmission {
+        /// Torque converter.
+        Auto = "auto",
+        /// By hand.
+        Manual = "manual",
+        /// Continuously variable.
+        Cvt = "cvt",
+        /// Dual clutch.
+        Dct = "dct",
+    }
+}
+
+words! {
+    /// An inspector's grade, best first.
+    Grade {
+        /// Best.
+        A = "A",
+        /// Good.
+        B = "B",
+        /// Fair.
+        C = "C",
+        /// Poor.
+        D = "D",
+        /// Worst.
+        F = "F",
+    }
+}
+
+words! {
+    /// Where a car's auction stands.
+    AuctionResult {
+        /// Not held yet.
+        Upcoming = "upcoming",
+        /// Nobody bid; the car is for sale at its price.
+        NoBid = "no_bid",
+        /// Sold.
+        Sold = "sold",
+        /// Sold by negotiation afterwards.
+        NegotiationSold = "negotiation_sold",
+        /// A bidder asked to negotiate.
+        NegotiationRequested = "negotiation_requested",
+    }
+}
+
+/// What a source lists of one car.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The source's own name for it.
+    pub id: VehicleId,
+    /// Who lists it.
+    pub source: Source,
+    /// The brand.
+    pub make: String,
+    /// The model.
+    pub model: String,
+    /// The trim level.
+    pub trim: Option<String>,
+    /// The model year.
+    pub year: i16,
+    /// Distance driven, in kilometres.
+    pub mileage_km: i32,
+    /// What it runs on.
+    pub fuel: Option<Fuel>,
+    /// How its gears change.
+    pub transmission: Option<Transmission>,
+    /// Which wheels it drives.
+    pub drivetrain: Option<String>,
+    /// Displacement, in cubic centimetres.
+    pub engine_cc: Option<i32>,
+    /// The body's color.
+    pub color: Option<String>,
+    /// Equipment.
+    pub options: Vec<String>,
+    /// Its auction; `None` exactly for a dealer's car.
+    pub auction: Option<Auction>,
+    /// The price: what a buy-now car costs, what a bid must reach.
+    pub listing_usd: Usd,
+    /// A small picture.
+    pub thumbnail_url: Option<String>,
+    /// The vehicle identification number.
+    pub vin: Option<String>,
+    /// The Korean plate.
+    pub license_plate: Option<String>,
+    /// When it first came on the road.
+    pub first_registered_on: Option<NaiveDate>,
+    /// Where it stands.
+    pub location: Option<String>,
+    /// Pictures.
+    pub photos: Vec<String>,
+    /// What an inspector found.
+    pub inspection: Option<Inspection>,
+    /// The seller's words.
+    pub description: Option<String>,
+    /// When the source first listed it.
+    pub listed_at: DateTime<Utc>,
+}
+
+/// The auction of a listed car.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Auction {
+    /// The lot.
+    pub lot_number: Option<String>,
+    /// When it is held.
+    pub date: DateTime<Utc>,
+    /// How often the car has come up, this time included.
+    pub count: Option<i16>,
+    /// Where it stands.
+    pub result: AuctionResult,
+    /// When the result became known; `None` exactly while `upcoming`.
+    pub result_at: Option<DateTime<Utc>>,
+    /// Grade of the frame and body after accidents.
+    pub accident_grade: Option<Grade>,
+    /// Grade of the outside.
+    pub exterior_grade: Option<Grade>,
+}
+
+/// An inspector's report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The day.
+    pub inspected_on: NaiveDate,
+    /// One sentence.
+    pub summary: String,
+    /// What was found, part by part.
+    pub items: Vec<Finding>,
+}
+
+/// What was found on one part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The part.
+    pub part: String,
+    /// The finding.
+    pub finding: String,
+}
+
+/// A price and since when it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PricePoint {
+    /// The price.
+    pub listing_usd: Usd,
+    /// Since when.
+    pub recorded_at: Stamp,
+}
+
+/// A car of the catalogue: its listing, and what LMN knows about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vehicle {
+    /// What the source lists.
+    pub listing: Listing,
+    /// When anything about it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When it was taken off the catalogue.
+    pub withdrawn_at: Option<DateTime<Utc>>,
+}
+
+impl Auction {
+    /// Returns when orders close: midnight in Korea at the start of the day before the auction's.
+    pub fn order_cutoff_at(&self) -> Stamp {
+        Stamp::kst(self.date).midnight_of_the_day_before()
+    }
+}
+
+impl Listing {
+    /// Returns the auction that is still open to bids, as far as its result goes.
+    pub fn upcoming_auction(&self) -> Option<&Auction> {
+        self.auction
+            .as_ref()
+            .filter(|auction| auction.result == AuctionResult::Upcoming)
+    }
+
+    /// Says whether the car is for sale at its price: a dealer's, or one that nobody bid on.
+    pub fn is_buy_now(&self) -> bool {
+        self.auction
+            .as_ref()
+            .is_none_or(|auction| auction.result == AuctionResult::NoBid)
+    }
+
+    /// Returns when orders close; `None` for a buy-now car.
+    pub fn order_cutoff_at(&self) -> Option<Stamp> {
+        let auction = self.auction.as_ref().filter(|_| !self.is_buy_now());
+        auction.map(Auction::order_cutoff_at)
+    }
+}

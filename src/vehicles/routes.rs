@@ -1,0 +1,208 @@
+//! `GET /v1/vehicles` and `GET /v1/vehicles/{id}`.
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, State},
+    http::{HeaderValue, request::Parts},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    filter::{Filter, Sort},
+    model::{Source, Vehicle},
+    store,
+    view::{VehicleSummary, VehicleView},
+};
+use crate::{
+    app::App,
+    error::{ApiError, Fault, IssueKind},
+    gate::caller::Caller,
+    http::{
+        extract::{Answer, FromQuery, Name, Params, Query, path_param},
+        page::{Page, PageQuery, Walk, read_sort},
+    },
+    id::VehicleId,
+};
+
+/// Ids in one request.
+const IDS_MAX: usize = 100;
+/// Names or words in one filter.
+const VALUES_MAX: usize = 100;
+/// Up to here, dropped dealers' cars are counted exactly.
+const FILTERED_OUT_EXACT_MAX: i64 = 10_000;
+
+/// Routes of this feature.
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/v1/vehicles", get(list_vehicles))
+        .route("/v1/vehicles/{id}", get(get_vehicle))
+}
+
+/// What `GET /v1/vehicles` takes.
+#[derive(Debug)]
+struct ListVehicles {
+    filter: Filter,
+    sort: (&'static str, Sort),
+    page: PageQuery,
+}
+
+impl FromQuery for ListVehicles {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        let filter = Filter {
+            ids: names(params, "ids", IDS_MAX),
+            make: names(params, "make", VALUES_MAX),
+            model: names(params, "model", VALUES_MAX),
+            source: params.csv("source", VALUES_MAX),
+            auction_status: params.csv("auction_status", VALUES_MAX),
+        };
+        if params.has("model") && !params.has("make") {
+            let fault = Fault::new(IssueKind::Requires, "`model` needs `make` beside it");
+            params
+                .issues()
+                .push(fault.expected("make").at("model", None));
+        }
+        let open_to_dealers = !params.has("source") || filter.source.contains(&Source::Dealer);
+        if open_to_dealers && !params.has("make") && !params.has("ids") {
+            let message =
+                "dealers' cars are listed by `make` (or `ids`); or name auction houses in `source`";
+            params.issues().push(
+                Fault::new(IssueKind::Requires, message)
+                    .expected("make")
+                    .at("make", None),
+            );
+            params.issues().point_at("make");
+        }
+        let sort = read_sort(params, Sort::ALL);
+        let page = PageQuery::read(params);
+        Some(Self {
+            filter,
+            sort: sort?,
+            page,
+        })
+    }
+}
+
+fn names(params: &mut Params, name: &str, max: usize) -> Vec<String> {
+    params
+        .csv(name, max)
+        .into_iter()
+        .map(|Name(text)| text)
+        .collect()
+}
+
+/// Where a page ended, and what page 1 counted.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    #[serde(rename = "a")]
+    after: store::Place,
+    #[serde(rename = "o")]
+    filtered_out: Option<i64>,
+}
+
+/// Lists cars of the catalogue.
+async fn list_vehicles(
+    State(app): State<App>,
+    _: Caller,
+    Query(query): Query<ListVehicles>,
+) -> Result<Response, ApiError> {
+    let ListVehicles {
+        filter,
+        sort: (sort_name, sort),
+        page,
+    } = query;
+    let walk = Walk {
+        list: "vehicles",
+        owner: None,
+        sort: sort_name,
+        filters: filter.canonical(),
+    };
+    let position: Option<Position> = page
+        .cursor
+        .map(|it| app.cursors().open(&walk, &it))
+        .transpose()?;
+    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+
+    let mut connection = app.db().acquire().await?;
+    let filtered_out = match &position {
+        Some(position) => position.filtered_out,
+        None if filter.drops_dealers() && filter.covers_dealers() => Some(
+            store::count(
+                &mut connection,
+                &filter.dropped_dealers(),
+                FILTERED_OUT_EXACT_MAX + 1,
+            )
+            .await?,
+        ),
+        None => None,
+    };
+    let after = position.map(|position| position.after);
+    let rows = store::list(&mut connection, &filter, sort, after.as_ref(), limit + 1).await?;
+    let page: Page<VehicleSummary> = Page::of(
+        rows,
+        page.limit,
+        |last| Position {
+            after: place(sort, last),
+            filtered_out,
+        },
+        |position| app.cursors().seal(&walk, position),
+    )?;
+    let mut response = Answer(page).into_response();
+    if let Some(dropped) = filtered_out {
+        response
+            .headers_mut()
+            .insert("x-lmn-filtered-out", dealers_dropped(dropped)?);
+    }
+    Ok(response)
+}
+
+fn place(sort: Sort, vehicle: &Vehicle) -> store::Place {
+    let listing = &vehicle.listing;
+    let value = match sort {
+        Sort::AuctionDateAsc => listing
+            .auction
+            .as_ref()
+            .map(|it| it.date.timestamp_millis()),
+        Sort::PriceAsc | Sort::PriceDesc => Some(listing.listing_usd.dollars().into()),
+        Sort::YearDesc => Some(listing.year.into()),
+        Sort::MileageAsc => Some(listing.mileage_km.into()),
+    };
+    (value, listing.id.to_string())
+}
+
+fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
+    let text = match count {
+        0..=FILTERED_OUT_EXACT_MAX => format!("dealer={count}"),
+        _ => format!("dealer={FILTERED_OUT_EXACT_MAX}+"),
+    };
+    HeaderValue::from_str(&text).map_err(ApiError::internal)
+}
+
+/// Shows one car.
+async fn get_vehicle(
+    State(app): State<App>,
+    _: Caller,
+    VehiclePath(id): VehiclePath,
+) -> Result<Answer<VehicleView>, ApiError> {
+    let mut connection = app.db().acquire().await?;
+    let found = store::find_any(&mut connection, &id).await?;
+    let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
+    if vehicle.withdrawn_at.is_some() {
+        return Err(ApiError::VehicleNotFound);
+    }
+    Ok(Answer(VehicleView::new(vehicle, history)))
+}
+
+/// The `{id}` of a path; text that cannot be an id names no vehicle.
+struct VehiclePath(VehicleId);
+
+impl<S: Send + Sync> FromRequestParts<S> for VehiclePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = path_param(parts, state, "id").await;
+        let id = text.as_deref().and_then(VehicleId::parse);
+        id.map(Self).ok_or(ApiError::VehicleNotFound)
+    }
+}

@@ -1,0 +1,328 @@
+//! The catalogue in the database.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, types::Json};
+
+use super::{
+    filter::{Filter, Sort},
+    model::{Auction, Inspection, Listing, PricePoint, Vehicle},
+};
+use crate::{
+    db::Tx,
+    id::{PartnerId, VehicleId},
+    money::Usd,
+    stamp::Stamp,
+    word::Word,
+};
+
+/// Rows of one insert: far below the 65,535 values that a statement can bind.
+const INSERT_ROWS: usize = 1_000;
+
+/// A place in a walk of the catalogue: the sort's value (nothing is last) and the id.
+pub(crate) type Place = (Option<i64>, String);
+
+/// Lists up to `limit` cars after a place.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<&Place>,
+    limit: i64,
+) -> Result<Vec<Vehicle>, sqlx::Error> {
+    // A summary shows none of the long columns, so they are not read.
+    let mut query = QueryBuilder::new(
+        r#"
+        select id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
+               accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
+               auction_result_at, listing_usd, thumbnail_url, null as vin, null as license_plate,
+               null::date as first_registered_on, null as location, '{}'::text[] as photos, null::jsonb as inspection,
+               null as description, listed_at, updated_at, withdrawn_at
+        from vehicles
+        where withdrawn_at is null"#,
+    );
+    filter.push(&mut query);
+    let column = sort.column();
+    let (direction, comes_after) = sort.direction();
+    if let Some((value, id)) = after {
+        let (before, behind) = sort.value();
+        query.push(format_args!(" and ({column}, id) {comes_after} ({before}"));
+        query
+            .push_bind(*value)
+            .push(behind)
+            .push(", ")
+            .push_bind(id)
+            .push(")");
+    }
+    query
+        .push(format_args!(
+            " order by {column} {direction}, id {direction} limit "
+        ))
+        .push_bind(limit);
+    let rows: Vec<VehicleRow> = query.build_query_as().fetch_all(conn).await?;
+    rows.into_iter().map(Vehicle::try_from).collect()
+}
+
+/// Counts the cars that match, up to `limit`.
+pub(crate) async fn count(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    limit: i64,
+) -> Result<i64, sqlx::Error> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "select count(*) from (select from vehicles where withdrawn_at is null",
+    );
+    filter.push(&mut query);
+    query.push(" limit ").push_bind(limit).push(") as matching");
+    query.build_query_scalar().fetch_one(conn).await
+}
+
+/// Finds a car and its prices, also when it is withdrawn.
+pub(crate) async fn find_any(
+    conn: &mut PgConnection,
+    id: &VehicleId,
+) -> Result<Option<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        VehicleRow,
+        r#"
+        select id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
+               accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
+               auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location,
+               photos, inspection as "inspection: Json<Inspection>", description, listed_at, updated_at, withdrawn_at,
+               array(select recorded_at from vehicle_prices where vehicle_id = vehicles.id
+                     order by recorded_at) as "price_times!",
+               array(select listing_usd from vehicle_prices where vehicle_id = vehicles.id
+                     order by recorded_at) as "prices!"
+        from vehicles
+        where id = $1
+        "#,
+        id.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|mut row| {
+        let times = std::mem::take(&mut row.price_times);
+        let prices = std::mem::take(&mut row.prices);
+        let vehicle = Vehicle::try_from(row)?;
+        let history = times.into_iter().zip(prices).map(|(at, price)| {
+            let listing_usd = usd(price)?;
+            Ok(PricePoint {
+                listing_usd,
+                recorded_at: Stamp::kst(at),
+            })
+        });
+        Ok((vehicle, history.collect::<Result<_, sqlx::Error>>()?))
+    })
+    .transpose()
+}
+
+/// Locks a car against every other change and order; what is read of it afterwards is fresh. `false` if there is none.
+pub(crate) async fn lock(tx: &mut Tx, id: &VehicleId) -> Result<bool, sqlx::Error> {
+    let locked = sqlx::query_scalar!(
+        "select id from vehicles where id = $1 for no key update",
+        id.as_str()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(locked.is_some())
+}
+
+/// Adds the cars that are not there yet, each with its first price.
+pub(crate) async fn insert_new(
+    tx: &mut Tx,
+    listings: &[Listing],
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let mut inserted = 0;
+    for batch in listings.chunks(INSERT_ROWS) {
+        let mut query = QueryBuilder::<Postgres>::new(
+            r#"
+            with inserted as (
+                insert into vehicles (
+                    id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
+                    accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
+                    auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location,
+                    photos, inspection, description, listed_at, updated_at
+                ) "#,
+        );
+        query.push_values(batch, |mut row, listing| {
+            let auction = listing.auction.as_ref();
+            row.push_bind(listing.id.as_str())
+                .push_bind(listing.source.as_str())
+                .push_bind(&listing.make)
+                .push_bind(&listing.model)
+                .push_bind(&listing.trim)
+                .push_bind(listing.year)
+                .push_bind(listing.mileage_km)
+                .push_bind(listing.fuel.map(Word::as_str))
+                .push_bind(listing.transmission.map(Word::as_str))
+                .push_bind(&listing.drivetrain)
+                .push_bind(listing.engine_cc)
+                .push_bind(&listing.color)
+                .push_bind(auction.and_then(|it| it.accident_grade).map(Word::as_str))
+                .push_bind(auction.and_then(|it| it.exterior_grade).map(Word::as_str))
+                .push_bind(&listing.options)
+                .push_bind(auction.and_then(|it| it.lot_number.as_deref()))
+                .push_bind(auction.map(|it| it.date))
+                .push_bind(auction.and_then(|it| it.count))
+                .push_bind(auction.map(|it| it.result.as_str()))
+                .push_bind(auction.and_then(|it| it.result_at))
+                .push_bind(listing.listing_usd.dollars())
+                .push_bind(&listing.thumbnail_url)
+                .push_bind(&listing.vin)
+                .push_bind(&listing.license_plate)
+                .push_bind(listing.first_registered_on)
+                .push_bind(&listing.location)
+                .push_bind(&listing.photos)
+                .push_bind(listing.inspection.as_ref().map(Json))
+                .push_bind(&listing.description)
+                .push_bind(listing.listed_at)
+                .push_bind(now);
+        });
+        query.push(
+            r#"
+                on conflict (id) do nothing
+                returning id, listing_usd, listed_at
+            )
+            insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+            select id, listed_at, listing_usd from inserted"#,
+        );
+        inserted += query.build().execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(inserted)
+}
+
+/// Finds the lot with the next auction after `auctions_after` that a partner has not ordered, and its price.
+pub(crate) async fn find_untouched_lot(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    auctions_after: DateTime<Utc>,
+) -> Result<Option<(VehicleId, Usd)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select id, listing_usd from vehicles
+        where withdrawn_at is null and auction_result = 'upcoming' and auction_order > $2
+          and not exists (select from orders where orders.vehicle_id = vehicles.id and orders.partner_id = $1)
+        order by auction_order, id
+        limit 1
+        "#,
+        partner.uuid(),
+        auctions_after,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok((
+            VehicleId::parse(&row.id).ok_or_else(|| unreadable(&row.id))?,
+            usd(row.listing_usd)?,
+        ))
+    })
+    .transpose()
+}
+
+/// A row of `vehicles`, with its prices where they were asked for.
+#[derive(Debug, FromRow)]
+struct VehicleRow {
+    id: String,
+    source: String,
+    make: String,
+    model: String,
+    trim: Option<String>,
+    year: i16,
+    mileage_km: i32,
+    fuel: Option<String>,
+    transmission: Option<String>,
+    drivetrain: Option<String>,
+    engine_cc: Option<i32>,
+    color: Option<String>,
+    accident_grade: Option<String>,
+    exterior_grade: Option<String>,
+    options: Vec<String>,
+    lot_number: Option<String>,
+    auction_date: Option<DateTime<Utc>>,
+    auction_count: Option<i16>,
+    auction_result: Option<String>,
+    auction_result_at: Option<DateTime<Utc>>,
+    listing_usd: i32,
+    thumbnail_url: Option<String>,
+    vin: Option<String>,
+    license_plate: Option<String>,
+    first_registered_on: Option<NaiveDate>,
+    location: Option<String>,
+    photos: Vec<String>,
+    inspection: Option<Json<Inspection>>,
+    description: Option<String>,
+    listed_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    withdrawn_at: Option<DateTime<Utc>>,
+    #[sqlx(default)]
+    price_times: Vec<DateTime<Utc>>,
+    #[sqlx(default)]
+    prices: Vec<i32>,
+}
+
+impl TryFrom<VehicleRow> for Vehicle {
+    type Error = sqlx::Error;
+
+    fn try_from(row: VehicleRow) -> Result<Self, sqlx::Error> {
+        let auction = match (row.auction_date, row.auction_result) {
+            (Some(date), Some(result)) => Some(Auction {
+                lot_number: row.lot_number,
+                date,
+                count: row.auction_count,
+                result: word(&result)?,
+                result_at: row.auction_result_at,
+                accident_grade: optional_word(row.accident_grade.as_deref())?,
+                exterior_grade: optional_word(row.exterior_grade.as_deref())?,
+            }),
+            _ => None,
+        };
+        let listing = Listing {
+            id: VehicleId::parse(&row.id).ok_or_else(|| unreadable(&row.id))?,
+            source: word(&row.source)?,
+            make: row.make,
+            model: row.model,
+            trim: row.trim,
+            year: row.year,
+            mileage_km: row.mileage_km,
+            fuel: optional_word(row.fuel.as_deref())?,
+            transmission: optional_word(row.transmission.as_deref())?,
+            drivetrain: row.drivetrain,
+            engine_cc: row.engine_cc,
+            color: row.color,
+            options: row.options,
+            auction,
+            listing_usd: usd(row.listing_usd)?,
+            thumbnail_url: row.thumbnail_url,
+            vin: row.vin,
+            license_plate: row.license_plate,
+            first_registered_on: row.first_registered_on,
+            location: row.location,
+            photos: row.photos,
+            inspection: row.inspection.map(|Json(it)| it),
+            description: row.description,
+            listed_at: row.listed_at,
+        };
+        Ok(Self {
+            listing,
+            updated_at: row.updated_at,
+            withdrawn_at: row.withdrawn_at,
+        })
+    }
+}
+
+fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, sqlx::Error> {
+    text.map(word).transpose()
+}
+
+fn word<W: Word>(text: &str) -> Result<W, sqlx::Error> {
+    W::parse(text).ok_or_else(|| unreadable(text))
+}
+
+fn usd(dollars: i32) -> Result<Usd, sqlx::Error> {
+    Usd::new(dollars.into()).ok_or_else(|| unreadable(dollars))
+}
+
+/// What the schema forbids and a row holds all the same.
+fn unreadable(value: impl std::fmt::Display) -> sqlx::Error {
+    sqlx::Error::Decode(format!("`{value}` has no meaning here").into())
+}

@@ -1,0 +1,137 @@
+//! A car as partners read it: `VehicleSummary` in lists, `Vehicle` alone and in an order's snapshot.
+//!
+//! The shapes stand apart from the routes because an order keeps one of them.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::model::{
+    AuctionResult, Fuel, Grade, Inspection, Listing, PricePoint, Source, Transmission, Vehicle,
+};
+use crate::{id::VehicleId, money::Usd, stamp::Stamp};
+
+/// One car in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct VehicleSummary<P = Pricing> {
+    pub id: VehicleId,
+    pub source: Source,
+    pub make: String,
+    pub model: String,
+    pub trim: Option<String>,
+    pub year: i16,
+    pub mileage_km: i32,
+    pub fuel: Option<Fuel>,
+    pub transmission: Option<Transmission>,
+    pub drivetrain: Option<String>,
+    pub engine_cc: Option<i32>,
+    pub color: Option<String>,
+    pub accident_grade: Option<Grade>,
+    pub exterior_grade: Option<Grade>,
+    pub options: Vec<String>,
+    pub lot_number: Option<String>,
+    pub auction_date: Option<Stamp>,
+    pub auction_count: Option<i16>,
+    pub auction_result: Option<AuctionResult>,
+    pub order_cutoff_at: Option<Stamp>,
+    pub buy_now: bool,
+    pub pricing: P,
+    pub thumbnail_url: Option<String>,
+    pub listed_at: Stamp,
+    pub updated_at: Stamp,
+}
+
+/// The price of a car in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pricing {
+    /// The price now.
+    pub listing_usd: Usd,
+}
+
+/// The price of a car, and what it was before.
+#[derive(Debug, Serialize)]
+pub(crate) struct PricingHistory {
+    /// The price now.
+    pub listing_usd: Usd,
+    /// Every price, the present one included, oldest first.
+    pub history: Vec<PricePoint>,
+}
+
+/// One car with everything that is known about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct VehicleView {
+    #[serde(flatten)]
+    pub summary: VehicleSummary<PricingHistory>,
+    pub vin: Option<String>,
+    pub license_plate: Option<String>,
+    pub first_registered_on: Option<NaiveDate>,
+    pub location: Option<String>,
+    pub photos: Vec<String>,
+    pub inspection: Option<Inspection>,
+    pub description: Option<String>,
+}
+
+impl From<Vehicle> for VehicleSummary {
+    fn from(vehicle: Vehicle) -> Self {
+        let listing_usd = vehicle.listing.listing_usd;
+        summary(
+            vehicle.listing,
+            Stamp::kst(vehicle.updated_at),
+            Pricing { listing_usd },
+        )
+    }
+}
+
+impl VehicleView {
+    /// Shows a car with its price history.
+    pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
+        let updated_at = Stamp::kst(vehicle.updated_at);
+        let mut listing = vehicle.listing;
+        let pricing = PricingHistory {
+            listing_usd: listing.listing_usd,
+            history,
+        };
+        Self {
+            vin: listing.vin.take(),
+            license_plate: listing.license_plate.take(),
+            first_registered_on: listing.first_registered_on,
+            location: listing.location.take(),
+            photos: std::mem::take(&mut listing.photos),
+            inspection: listing.inspection.take(),
+            description: listing.description.take(),
+            summary: summary(listing, updated_at, pricing),
+        }
+    }
+}
+
+fn summary<P>(listing: Listing, updated_at: Stamp, pricing: P) -> VehicleSummary<P> {
+    let order_cutoff_at = listing.order_cutoff_at();
+    let buy_now = listing.is_buy_now();
+    let auction = listing.auction;
+    VehicleSummary {
+        id: listing.id,
+        source: listing.source,
+        make: listing.make,
+        model: listing.model,
+        trim: listing.trim,
+        year: listing.year,
+        mileage_km: listing.mileage_km,
+        fuel: listing.fuel,
+        transmission: listing.transmission,
+        drivetrain: listing.drivetrain,
+        engine_cc: listing.engine_cc,
+        color: listing.color,
+        accident_grade: auction.as_ref().and_then(|it| it.accident_grade),
+        exterior_grade: auction.as_ref().and_then(|it| it.exterior_grade),
+        options: listing.options,
+        auction_date: auction.as_ref().map(|it| Stamp::kst(it.date)),
+        auction_count: auction.as_ref().and_then(|it| it.count),
+        auction_result: auction.as_ref().map(|it| it.result),
+        lot_number: auction.and_then(|it| it.lot_number),
+        order_cutoff_at,
+        buy_now,
+        pricing,
+        thumbnail_url: listing.thumbnail_url,
+        listed_at: Stamp::kst(listing.listed_at),
+        updated_at,
+    }
+}

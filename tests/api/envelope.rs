@@ -1,0 +1,236 @@
+//! Errors: one envelope for routes, layers, extractors, fallbacks, deadlines and panics.
+
+use axum::{Router, routing::get};
+use lmn_partner_api::{error::catalogue::Code, router};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    database::TestDatabase,
+    support::{Car, Service, key},
+};
+
+/// Every route under `/v1` that needs a key.
+const ROUTES: [(Method, &str); 6] = [
+    (Method::GET, "/v1/vehicles"),
+    (Method::GET, "/v1/vehicles/glovis_1"),
+    (Method::GET, "/v1/orders"),
+    (Method::POST, "/v1/orders"),
+    (Method::GET, "/v1/orders/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    (Method::DELETE, "/v1/orders/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+];
+
+#[tokio::test]
+async fn every_route_without_a_key_is_401() {
+    let service = Service::start().await;
+    for (method, path) in ROUTES {
+        let reply = reqwest::Client::new()
+            .request(method.clone(), format!("{}{path}", service.url))
+            .header("idempotency-key", key())
+            .send()
+            .await
+            .unwrap();
+        let reply = crate::support::Reply::of(reply).await;
+        reply.refused(401, Code::MissingApiKey);
+        let outcome = if method == Method::GET {
+            ("", "")
+        } else {
+            ("unknown", "false")
+        };
+        assert_eq!(reply.outcome(), outcome, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_key() {
+    let service = Service::start().await;
+    let nobody = service.partner("acme").await.with_key("");
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/order",
+        "/v1/orders/",
+        "/v1/vehicles/a/b",
+        "/v2/orders",
+    ] {
+        nobody.get(path).await.refused(404, Code::NotFound);
+    }
+    for (method, path, allow) in [
+        (Method::DELETE, "/v1/orders", "GET,HEAD,POST"),
+        (Method::PUT, "/v1/orders/x", "GET,HEAD,DELETE"),
+        (Method::POST, "/v1/vehicles", "GET,HEAD"),
+    ] {
+        let reply = nobody.ask(method, path).send().await;
+        let details = reply.refused(405, Code::MethodNotAllowed);
+        assert_eq!(reply.header("allow"), allow);
+        assert_eq!(
+            details["allow"],
+            json!(allow.split(',').collect::<Vec<_>>())
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_of_its_own_and_is_not_stored() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let mut seen = std::collections::HashSet::new();
+    for reply in [
+        acme.get("/v1/vehicles/glovis_1").await,
+        acme.get("/v1/vehicles/glovis_2").await,
+        acme.get("/nowhere").await,
+        acme.place_order("glovis_1", 10_000).await,
+        acme.ask(Method::GET, "/v1/orders")
+            .header("x-request-id", "mine")
+            .send()
+            .await,
+    ] {
+        let id = reply.header("x-request-id").to_owned();
+        assert!(id.len() == 28 && id.starts_with("req_"), "{reply:?}");
+        assert!(seen.insert(id));
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_one_json_object_is_refused() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let post = |content_type: &'static str, body: String| {
+        let ask = acme
+            .ask(Method::POST, "/v1/orders")
+            .key(&key())
+            .header("content-type", content_type);
+        async move { ask.body(body).send().await }
+    };
+    post("text/plain", "{}".into())
+        .await
+        .refused(415, Code::UnsupportedMediaType);
+    post("application/x-www-form-urlencoded", "a=b".into())
+        .await
+        .refused(415, Code::UnsupportedMediaType);
+    let gzipped = acme
+        .ask(Method::POST, "/v1/orders")
+        .key(&key())
+        .header("content-encoding", "gzip");
+    gzipped
+        .json(&json!({}))
+        .send()
+        .await
+        .refused(415, Code::UnsupportedMediaType);
+
+    let padded = |bytes: usize| format!("{{\"x\":\"{}\"}}", "x".repeat(bytes - 8));
+    let fits = post("application/json", padded(65_536)).await;
+    assert_eq!(
+        fits.issues(),
+        [("vehicle_id".into(), "REQUIRED_FIELD_MISSING".into())]
+    );
+    post("application/json", padded(65_537))
+        .await
+        .refused(413, Code::PayloadTooLarge);
+
+    for (body, path, issue) in [
+        ("", "body", "INVALID_FORMAT"),
+        ("nonsense", "body", "INVALID_FORMAT"),
+        ("{\"vehicle_id\":", "body", "INVALID_FORMAT"),
+        ("[]", "body", "INVALID_TYPE"),
+        (
+            "{\"vehicle_id\":\"a\",\"vehicle_id\":\"a\"}",
+            "vehicle_id",
+            "DUPLICATE",
+        ),
+        ("{\"x\":[{\"y\":1,\"y\":2}]}", "x[0].y", "DUPLICATE"),
+    ] {
+        let reply = post("application/json", body.into()).await;
+        assert_eq!(reply.issues(), [(path.into(), issue.into())], "{body}");
+        // Refused before the look-up.
+        assert_eq!(reply.outcome(), ("unknown", "false"));
+    }
+}
+
+#[tokio::test]
+async fn all_issues_are_said_at_once_with_their_paths() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let reply = acme
+        .post(
+            "/v1/orders",
+            json!({"vehicle_id": 7, "max_bid_amount_usd": "15500"}),
+        )
+        .await;
+    let details = reply.refused(400, Code::ValidationError);
+    insta::assert_json_snapshot!(details, @r#"
+    {
+      "issues": [
+        {
+          "expected": "string",
+          "issue": "INVALID_TYPE",
+          "message": "`vehicle_id` must be a string",
+          "path": "vehicle_id",
+          "received": "integer"
+        },
+        {
+          "expected": "integer or null",
+          "issue": "INVALID_TYPE",
+          "message": "`max_bid_amount_usd` must be a whole number or null",
+          "path": "max_bid_amount_usd",
+          "received": "string"
+        }
+      ]
+    }
+    "#);
+    let reply = acme
+        .get("/v1/vehicles?source=bmw,sk&model=x&auction_status=gone&sort=up&limit=201&limit=1")
+        .await;
+    let paths: Vec<_> = reply
+        .issues()
+        .into_iter()
+        .map(|(path, issue)| format!("{path} {issue}"))
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "source INVALID_VALUE",
+            "auction_status INVALID_VALUE",
+            "model REQUIRES",
+            "sort INVALID_VALUE",
+            "limit DUPLICATE",
+            "limit OUT_OF_RANGE",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_a_late_handler_503_in_the_same_envelope() {
+    let settings = [
+        ("DATABASE__LOCK_SECONDS", "1"),
+        ("DATABASE__STATEMENT_SECONDS", "2"),
+        ("SERVER__DEADLINE_SECONDS", "3"),
+    ];
+    let routes = |app| {
+        let broken = get(async || -> String { panic!("a secret of the inside") });
+        let endless = get(async || std::future::pending::<String>().await);
+        router::shell(
+            Router::new()
+                .route("/broken", broken)
+                .route("/endless", endless),
+            app,
+        )
+    };
+    let service = Service::on(TestDatabase::new().await, &settings, routes).await;
+    let acme = service.partner("acme").await;
+
+    let broken = acme.get("/broken").await;
+    broken.refused(500, Code::InternalError);
+    assert!(!String::from_utf8_lossy(&broken.body).contains("secret"));
+
+    let late = acme.get("/endless").await;
+    let details = late.refused(503, Code::ServiceUnavailable);
+    assert_eq!(
+        details["retry_after"].to_string(),
+        late.header("retry-after")
+    );
+}

@@ -1,0 +1,136 @@
+//! From where: the allowlist and the client's address.
+
+use lmn_partner_api::error::catalogue::Code;
+use reqwest::Method;
+
+use crate::{
+    database::TestDatabase,
+    support::{Partner, Reply, Service, eventually},
+};
+
+/// The tests call from this machine, which plays the trusted proxy.
+const BEHIND_A_PROXY: (&str, &str) = ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1");
+
+async fn from(partner: &Partner, address: &str) -> Reply {
+    partner
+        .ask(Method::GET, "/v1/orders")
+        .header("x-forwarded-for", address)
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn a_partner_is_served_from_its_networks_only() {
+    let service = Service::with(&[BEHIND_A_PROXY]).await;
+    let acme = service.partner("acme").await;
+    from(&acme, "203.0.113.7").await.ok();
+    service
+        .sql(
+            "insert into allowed_networks (partner_id, network, created_at)
+             select id, network::cidr, now() from partners,
+                    unnest(array['203.0.113.0/24', '198.51.100.7/32', '2001:db8::/48']) as network",
+        )
+        .await;
+    eventually("the list is heard", async || {
+        (from(&acme, "192.0.2.1").await.status == 403).then_some(())
+    })
+    .await;
+    for admitted in [
+        "203.0.113.7",
+        "198.51.100.7",
+        "2001:db8::1",
+        "::ffff:203.0.113.9",
+        "192.0.2.1, 203.0.113.7",
+    ] {
+        from(&acme, admitted).await.ok();
+    }
+    for outside in [
+        "198.51.100.8",
+        "2001:db8:1::1",
+        "::1",
+        "203.0.113.7, 192.0.2.1",
+        "203.0.113.7, nonsense",
+    ] {
+        let reply = from(&acme, outside).await;
+        let details = reply.refused(403, Code::IpNotAllowed);
+        assert!(
+            reply.json()["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("integrations@lmnauto.com")
+        );
+        let seen = details["client_ip"].as_str().unwrap();
+        assert!(
+            outside.contains(seen) || seen == "127.0.0.1",
+            "{outside} was seen as {seen}"
+        );
+        assert_eq!(
+            reply.header("ratelimit"),
+            "",
+            "a refused address burns no quota"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_believed_but_a_trusted_proxy() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service
+        .sql(
+            "insert into allowed_networks (partner_id, network, created_at)
+             select id, '203.0.113.0/24', now() from partners",
+        )
+        .await;
+    for header in [
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "true-client-ip",
+    ] {
+        let details = eventually("the list is heard", async || {
+            let reply = acme
+                .ask(Method::GET, "/v1/orders")
+                .header(header, "203.0.113.7")
+                .send()
+                .await;
+            (reply.status == 403).then(|| reply.refused(403, Code::IpNotAllowed))
+        })
+        .await;
+        assert_eq!(details["client_ip"], "127.0.0.1");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_list_admits_nobody_in_production() {
+    let database = TestDatabase::new().await;
+    sqlx::query("update deployment set environment = 'production'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let service = Service::on(
+        database,
+        &[("ENVIRONMENT", "production")],
+        lmn_partner_api::router::router,
+    )
+    .await;
+    let acme = service.partner("acme").await;
+    let production_key = acme.api_key.replace("lmn_stg_", "lmn_prd_");
+    acme.issue(service.db(), &production_key).await;
+    let details = acme
+        .get("/v1/orders")
+        .await
+        .refused(401, Code::InvalidApiKey);
+    assert_eq!(details["reason"], "wrong_environment");
+    let acme = acme.with_key(&production_key);
+    acme.get("/v1/orders")
+        .await
+        .refused(403, Code::IpNotAllowed);
+    service
+        .sql("insert into allowed_networks (partner_id, network, created_at) select id, '127.0.0.1', now() from partners")
+        .await;
+    eventually("the list is heard", async || {
+        (acme.get("/v1/orders").await.status == 200).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,293 @@
+//! Once: a key does one thing, whatever happens on the way.
+
+use std::time::Duration;
+
+use lmn_partner_api::error::catalogue::Code;
+use reqwest::Method;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::support::{Car, Service, eventually, key};
+
+#[tokio::test]
+async fn the_same_request_is_replayed_byte_for_byte() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let key = key();
+    let first = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    first.created();
+    for spelling in [
+        r#"{"vehicle_id":"glovis_1","max_bid_amount_usd":12000}"#,
+        r#" { "max_bid_amount_usd" : 12000, "vehicle_id" : "glovis\u005f1" } "#,
+    ] {
+        let again = acme
+            .ask(Method::POST, "/v1/orders")
+            .key(&key.to_uppercase());
+        let again = again
+            .header("content-type", "application/json")
+            .body(spelling)
+            .send()
+            .await;
+        again.replays(&first);
+        assert_eq!(again.header("location"), first.header("location"));
+    }
+    // The reply stays what it was, whatever happens to the order.
+    acme.cancel(&first.id()).await.ok();
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .replays(&first);
+    assert_eq!(service.count("select count(*) from orders").await, 1);
+}
+
+#[tokio::test]
+async fn the_same_key_for_anything_else_is_refused_and_names_the_original() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    service.car(Car::lot("glovis_2")).await;
+    let key = key();
+    let order = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    order.created();
+    for (mismatch, reply) in [
+        (
+            vec!["vehicle_id"],
+            acme.place_order_once(&key, "glovis_2", 12_000).await,
+        ),
+        (
+            vec!["max_bid_amount_usd"],
+            acme.place_order_once(&key, "glovis_1", 12_001).await,
+        ),
+        (
+            vec!["vehicle_id", "max_bid_amount_usd", "body"],
+            acme.post_once(&key, "/v1/orders", json!({"note": 1})).await,
+        ),
+        (
+            vec!["query"],
+            acme.post_once(
+                &key,
+                "/v1/orders?a=b",
+                json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000}),
+            )
+            .await,
+        ),
+        (
+            vec!["method", "path", "vehicle_id", "max_bid_amount_usd"],
+            acme.cancel_once(&key, &order.id()).await,
+        ),
+    ] {
+        let details = reply.refused(422, Code::IdempotencyKeyReused);
+        assert_eq!(
+            details,
+            json!({"original_vehicle_id": "glovis_1", "mismatch": mismatch})
+        );
+        assert_eq!(reply.outcome(), ("conflict", "false"));
+    }
+    assert_eq!(
+        service
+            .count("select count(*) from orders where status = 'proceed'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_needed_and_must_be_one() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for (method, path) in [
+        (Method::POST, "/v1/orders"),
+        (Method::DELETE, "/v1/orders/x"),
+    ] {
+        let reply = acme.ask(method.clone(), path).send().await;
+        reply.refused(400, Code::MissingIdempotencyKey);
+        assert_eq!(reply.outcome(), ("", ""));
+        acme.ask(method.clone(), path)
+            .key("")
+            .send()
+            .await
+            .refused(400, Code::MissingIdempotencyKey);
+        let reply = acme
+            .ask(method.clone(), path)
+            .key("018f-not-a-key")
+            .send()
+            .await;
+        assert_eq!(
+            reply.issues(),
+            [("Idempotency-Key".into(), "INVALID_FORMAT".into())]
+        );
+        let two = acme.ask(method, path).key(&key()).key(&key()).send().await;
+        assert_eq!(
+            two.issues(),
+            [("Idempotency-Key".into(), "INVALID_FORMAT".into())]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_key_free() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let key = key();
+    let refused = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    refused.refused(404, Code::VehicleNotFound);
+    assert_eq!(refused.outcome(), ("unbound", "false"));
+    service.car(Car::lot("glovis_1")).await;
+    let too_low = acme.place_order_once(&key, "glovis_1", 9_000).await;
+    too_low.refused(400, Code::MissingMaxBid);
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .created();
+}
+
+#[tokio::test]
+async fn what_a_key_did_can_be_looked_up() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    service.car(Car::lot("glovis_1")).await;
+    let (placing, cancelling) = (key(), key());
+    let look_up = |key: &str| format!("/v1/orders?idempotency_key={key}");
+    assert_eq!(acme.get(&look_up(&placing)).await.ids(), [""; 0]);
+    let order = acme
+        .place_order_once(&placing, "glovis_1", 12_000)
+        .await
+        .id();
+    acme.cancel_once(&cancelling, &order).await.ok();
+    for key in [&placing, &cancelling] {
+        let found = acme.get(&look_up(key)).await;
+        assert_eq!(found.ids(), [order.as_str()]);
+        assert!(found.json()["next_cursor"].is_null());
+        assert_eq!(rival.get(&look_up(key)).await.ids(), [""; 0]);
+    }
+    let issues = acme.get(&look_up("nonsense")).await.issues();
+    assert_eq!(
+        issues,
+        [("idempotency_key".into(), "INVALID_FORMAT".into())]
+    );
+    // Keys are a partner's own: the same one does another thing for another partner.
+    rival
+        .place_order_once(&placing, "glovis_1", 13_000)
+        .await
+        .created();
+}
+
+#[tokio::test]
+async fn a_delete_is_replayed_too_and_its_body_ignored() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    let key = key();
+    let first = acme.cancel_once(&key, &order).await;
+    assert_eq!(first.ok()["status"], "cancelled");
+    let path = format!("/v1/orders/{order}");
+    let again = acme
+        .ask(Method::DELETE, &path)
+        .key(&key)
+        .body("ignored")
+        .send()
+        .await;
+    again.replays(&first);
+}
+
+#[tokio::test]
+async fn simultaneous_requests_with_one_key_make_one_order() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let key = key();
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let (acme, key) = (acme.clone(), key.clone());
+            tokio::spawn(async move { acme.place_order_once(&key, "glovis_1", 12_000).await })
+        })
+        .collect();
+    let mut replies = Vec::new();
+    for racer in racers {
+        replies.push(racer.await.unwrap());
+    }
+    let first = replies
+        .iter()
+        .position(|reply| reply.status == 201)
+        .expect("one is first");
+    let first = replies.swap_remove(first);
+    first.created();
+    replies.iter().for_each(|reply| reply.replays(&first));
+    assert_eq!(service.count("select count(*) from orders").await, 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_leaves_the_key_free() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let key = key();
+
+    // Somebody holds the car, so the order waits in the middle of its transaction.
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let body = r#"{"vehicle_id":"glovis_1","max_bid_amount_usd":12000}"#;
+    let mut socket = TcpStream::connect(service.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let request = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        acme.api_key,
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("the order waits", async || {
+        (service.count(waiting).await == 1).then_some(())
+    })
+    .await;
+    drop(socket);
+    eventually("it is called off", async || {
+        (service.count(waiting).await == 0).then_some(())
+    })
+    .await;
+    holder.rollback().await.unwrap();
+
+    assert_eq!(
+        service.count("select count(*) from idempotency_keys").await,
+        0
+    );
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .created();
+    assert_eq!(service.count("select count(*) from orders").await, 1);
+}
+
+#[tokio::test]
+async fn waiting_for_a_key_in_flight_is_bounded() {
+    let service = Service::with(&[("DATABASE__LOCK_SECONDS", "1")]).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let key = key();
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("insert into idempotency_keys (partner_id, key, fingerprint) values ($1, $2::uuid, repeat('x', 96)::bytea)")
+        .bind(acme.id)
+        .bind(&key)
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let in_flight = tokio::time::timeout(
+        Duration::from_secs(9),
+        acme.place_order_once(&key, "glovis_1", 12_000),
+    );
+    let reply = in_flight.await.expect("the wait is bounded");
+    reply.refused(503, Code::ServiceUnavailable);
+    assert_eq!(reply.outcome(), ("unknown", "false"));
+    assert!(!reply.header("retry-after").is_empty());
+    holder.rollback().await.unwrap();
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .created();
+}

@@ -1,0 +1,6 @@
+//! The gate: keys, addresses, limits, and what happens once.
+
+mod address;
+mod idempotency;
+mod keys;
+mod rate_limit;

@@ -1,0 +1,88 @@
+//! How often: the rate limit and its headers.
+
+use lmn_partner_api::error::catalogue::Code;
+
+use crate::support::{Service, eventually};
+
+/// So slow that nothing comes back while the test runs.
+const SLOW: &str = "update partners set read_limit = 1, read_window_seconds = 100000, read_burst = 3,
+                                        write_limit = 2, write_window_seconds = 100000, write_burst = 2";
+
+#[tokio::test]
+async fn a_burst_passes_and_the_next_request_is_told_when_to_come_back() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.sql(SLOW).await;
+    for remaining in ["2", "1", "0"] {
+        let reply = acme.get("/v1/orders").await;
+        reply.ok();
+        assert_eq!(reply.header("ratelimit-policy"), r#""read";q=1;w=100000"#);
+        assert!(
+            reply
+                .header("ratelimit")
+                .starts_with(&format!(r#""read";r={remaining};t="#))
+        );
+        assert_eq!(reply.header("x-ratelimit-limit"), "3");
+        assert_eq!(reply.header("x-ratelimit-remaining"), remaining);
+    }
+    let early = acme.get("/v1/orders").await;
+    let details = early.refused(429, Code::RateLimited);
+    let retry_after: i64 = early.header("retry-after").parse().unwrap();
+    assert!((99_000..=100_000).contains(&retry_after), "{retry_after}");
+    assert_eq!(details["retry_after"], retry_after);
+    assert_eq!(details["policy"], "read");
+    assert_eq!(details["limit"], 1);
+    assert_eq!(details["window_seconds"], 100_000);
+    assert_eq!(details["burst"], 3);
+    assert_eq!(details["remaining"], 0);
+    assert!(details["reset_at"].as_str().unwrap().ends_with("+09:00"));
+    let now = service
+        .count("select extract(epoch from now())::bigint")
+        .await;
+    let reset: i64 = early.header("x-ratelimit-reset").parse().unwrap();
+    assert!(
+        (now + 299_000..=now + 300_001).contains(&reset),
+        "{reset} at {now}"
+    );
+
+    // Writes have a policy of their own, and so has every other key.
+    let write = acme.cancel("01ARZ3NDEKTSV4RRFFQ69G5FAV").await;
+    write.refused(404, Code::OrderNotFound);
+    assert_eq!(write.header("ratelimit-policy"), r#""write";q=2;w=100000"#);
+    assert_eq!(write.header("x-ratelimit-remaining"), "1");
+    let second_key = "lmn_stg_secondAAAAAAAAAAAAAAAAAAAAAA";
+    acme.issue(service.db(), second_key).await;
+    acme.with_key(second_key).get("/v1/orders").await.ok();
+}
+
+#[tokio::test]
+async fn replays_and_refusals_count_and_refused_keys_do_not() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.sql(SLOW).await;
+    for _ in 0..5 {
+        let reply = acme
+            .with_key("lmn_stg_AAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+            .get("/v1/orders")
+            .await;
+        reply.refused(401, Code::InvalidApiKey);
+        assert_eq!(reply.header("ratelimit"), "");
+    }
+    acme.cancel("x").await.refused(404, Code::OrderNotFound);
+    acme.cancel("x").await.refused(404, Code::OrderNotFound);
+    let early = acme.cancel("x").await;
+    early.refused(429, Code::RateLimited);
+    assert_eq!(early.outcome(), ("unknown", "false"));
+}
+
+#[tokio::test]
+async fn a_changed_limit_is_heard() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    acme.get("/v1/orders").await.ok();
+    service.sql(SLOW).await;
+    eventually("the new limit is heard", async || {
+        (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "3").then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,101 @@
+//! Cancelling.
+
+use lmn_partner_api::error::catalogue::Code;
+use serde_json::json;
+
+use crate::support::{Car, Service};
+
+#[tokio::test]
+async fn an_order_that_lmn_has_not_acted_on_can_be_cancelled() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    let reply = acme.cancel(&order).await;
+    let cancelled = reply.ok();
+    assert_eq!(reply.outcome(), ("bound", "false"));
+    assert_eq!(cancelled["status"], "cancelled");
+    assert_eq!(cancelled["cancellation_reason"], "partner_cancelled");
+    assert_eq!(cancelled["allowed_actions"], json!([]));
+    assert_eq!(acme.order(&order).await.body, reply.body);
+
+    let steps: Vec<(i32, String, String)> =
+        sqlx::query_as("select n, status, by from order_history order by n")
+            .fetch_all(service.db())
+            .await
+            .unwrap();
+    let by_partner = |n, status: &str| (n, status.to_owned(), "partner".to_owned());
+    assert_eq!(
+        steps,
+        [by_partner(1, "proceed"), by_partner(2, "cancelled")]
+    );
+    assert_eq!(
+        service
+            .count("select count(*) from audit_log where action = 'order.cancelled'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn from_any_other_state_it_is_409_with_where_the_order_is() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    service.sql("update orders set status = 'acquiring'").await;
+    let reply = acme.cancel(&order).await;
+    let details = reply.refused(409, Code::InvalidStatusTransition);
+    assert_eq!(reply.outcome(), ("unbound", "false"));
+    assert_eq!(
+        details,
+        json!({
+            "reason": "out_of_sequence",
+            "current_status": "acquiring",
+            "current_fulfillment_detail": null,
+            "allowed_actions": [],
+        })
+    );
+    service
+        .sql(
+            "update orders set status = 'shipping', fulfillment_detail = 'customs', purchase_price_usd = 11000,
+                               auction_fee_usd = 0, final_is_highest = true, final_highest_bid_usd = 12000",
+        )
+        .await;
+    let details = acme
+        .cancel(&order)
+        .await
+        .refused(409, Code::InvalidStatusTransition);
+    assert_eq!(details["current_fulfillment_detail"], "customs");
+    assert_eq!(
+        details["allowed_actions"],
+        json!(["in_transit", "customs", "delivered"])
+    );
+}
+
+#[tokio::test]
+async fn simultaneous_cancellations_with_different_keys_cancel_once() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    let racers: Vec<_> = (0..8)
+        .map(|_| {
+            let (acme, order) = (acme.clone(), order.clone());
+            tokio::spawn(async move { acme.cancel(&order).await })
+        })
+        .collect();
+    let mut done = 0;
+    for racer in racers {
+        let reply = racer.await.unwrap();
+        match reply.status {
+            200 => done += 1,
+            _ => assert_eq!(
+                reply.refused(409, Code::InvalidStatusTransition)["current_status"],
+                "cancelled"
+            ),
+        }
+    }
+    assert_eq!(done, 1);
+    assert_eq!(service.count("select count(*) from order_history").await, 2);
+}

@@ -1,0 +1,6 @@
+//! Orders over HTTP.
+
+mod bidding;
+mod cancel;
+mod place;
+mod read;

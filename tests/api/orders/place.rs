@@ -1,0 +1,264 @@
+//! Placing: every rule and every refusal.
+
+use lmn_partner_api::error::catalogue::Code;
+use serde_json::json;
+
+use crate::support::{Car, Service};
+
+#[tokio::test]
+async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.time_is("2026-04-01T10:00:00.5+09:00").await;
+    service
+        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .await;
+    let reply = acme.place_order("glovis_1", 15_500).await;
+    let order = reply.created();
+    assert_eq!(
+        reply.header("location"),
+        format!("/v1/orders/{}", reply.id())
+    );
+    assert_eq!(reply.id().len(), 26);
+    insta::assert_json_snapshot!(order, { ".id" => "[id]" }, @r#"
+    {
+      "allowed_actions": [
+        "cancel"
+      ],
+      "amounts": {
+        "auction_fee_usd": null,
+        "purchase_price_usd": null
+      },
+      "auction_date": "2026-04-20T13:00:00+09:00",
+      "cancellation_reason": null,
+      "created_at": "2026-04-01T10:00:00.500+09:00",
+      "current_max_bid_usd": 15500,
+      "failure_reason": null,
+      "fulfillment_detail": null,
+      "id": "[id]",
+      "is_highest_bid": true,
+      "license_plate": "12가3456",
+      "max_bid_amount_usd": 15500,
+      "order_cutoff_at": "2026-04-19T00:00:00+09:00",
+      "shipment": null,
+      "status": "proceed",
+      "updated_at": "2026-04-01T10:00:00.500+09:00",
+      "vehicle_id": "glovis_1",
+      "vin": "KMHF341DBMA000001"
+    }
+    "#);
+    assert_eq!(acme.order(&reply.id()).await.body, reply.body);
+}
+
+#[tokio::test]
+async fn an_order_leaves_its_first_step_a_snapshot_and_an_audit_row() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let seen = acme.get("/v1/vehicles/glovis_1").await;
+    let reply = acme.place_order("glovis_1", 12_000).await;
+    reply.created();
+    let kept: String = sqlx::query_scalar("select vehicle::text from order_vehicles")
+        .fetch_one(service.db())
+        .await
+        .unwrap();
+    assert_eq!(
+        kept.as_bytes(),
+        seen.body,
+        "the car is kept as the partner saw it, byte for byte"
+    );
+    let step: (i32, String, String, i16) =
+        sqlx::query_as("select n, status, by, occurred_offset_minutes from order_history")
+            .fetch_one(service.db())
+            .await
+            .unwrap();
+    assert_eq!(step, (1, "proceed".into(), "partner".into(), 540));
+    let audit: (String, String, String, String) =
+        sqlx::query_as("select actor, action, subject, request_id from audit_log")
+            .fetch_one(service.db())
+            .await
+            .unwrap();
+    let request_id = reply.header("x-request-id").to_owned();
+    assert_eq!(
+        audit,
+        (
+            format!("key:{}", &acme.api_key[..12]),
+            "order.placed".into(),
+            reply.id(),
+            request_id
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_buy_now_car_is_ordered_without_a_bid() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::dealers("encar_1")).await;
+    service.car(Car::no_bid("glovis_1")).await;
+    for id in ["encar_1", "glovis_1"] {
+        let issues = acme.place_order(id, 10_000).await.issues();
+        assert_eq!(
+            issues,
+            [("max_bid_amount_usd".into(), "INVALID_VALUE".into())]
+        );
+    }
+    let omitted = acme
+        .post("/v1/orders", json!({"vehicle_id": "encar_1"}))
+        .await
+        .created();
+    let null = acme.place_order("glovis_1", None).await.created();
+    for order in [omitted, null] {
+        for field in [
+            "max_bid_amount_usd",
+            "is_highest_bid",
+            "current_max_bid_usd",
+            "auction_date",
+            "order_cutoff_at",
+        ] {
+            assert!(order[field].is_null(), "{field} of {order}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_auction_car_needs_a_bid_of_at_least_its_price() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    for bid in [None, Some(0), Some(-1), Some(9_999)] {
+        let details = acme
+            .place_order("glovis_1", bid)
+            .await
+            .refused(400, Code::MissingMaxBid);
+        assert_eq!(details, json!({"listing_usd": 10_000, "received": bid}));
+    }
+    for bid in [
+        json!("12000"),
+        json!(12000.5),
+        json!(12000.0),
+        json!(true),
+        json!([1]),
+        json!(10_000_001),
+    ] {
+        let body = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": bid});
+        let issues = acme.post("/v1/orders", body).await.issues();
+        let issue = if bid.is_u64() {
+            "OUT_OF_RANGE"
+        } else {
+            "INVALID_TYPE"
+        };
+        assert_eq!(issues, [("max_bid_amount_usd".into(), issue.into())]);
+    }
+    acme.place_order("glovis_1", 10_000).await.created();
+}
+
+#[tokio::test]
+async fn the_window_closes_at_midnight_in_korea_to_the_second() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let rival = service.partner("rival").await;
+    service
+        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .await;
+
+    service.time_is("2026-04-18T23:59:59+09:00").await;
+    acme.place_order("glovis_1", 12_000).await.created();
+    for (now, shown) in [
+        ("2026-04-19T00:00:00+09:00", "2026-04-19T00:00:00+09:00"),
+        ("2026-04-18T15:00:01+00:00", "2026-04-19T00:00:01+09:00"),
+    ] {
+        service.time_is(now).await;
+        let details = rival
+            .place_order("glovis_1", 12_000)
+            .await
+            .refused(409, Code::PastOrderCutoff);
+        assert_eq!(
+            details,
+            json!({"cutoff_at": "2026-04-19T00:00:00+09:00", "now": shown})
+        );
+    }
+    // The first one stays what it is; a bid that is no bid is told before the cutoff.
+    assert_eq!(
+        acme.get("/v1/orders").await.ok()["data"][0]["status"],
+        "proceed"
+    );
+    rival
+        .place_order("glovis_1", None)
+        .await
+        .refused(400, Code::MissingMaxBid);
+}
+
+#[tokio::test]
+async fn an_auction_that_is_over_is_past_its_cutoff() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for result in ["sold", "negotiation_sold", "negotiation_requested"] {
+        let car = Car {
+            auction_result: Some(result),
+            ..Car::lot(result).on("now() - interval '1 day'")
+        };
+        service.car(car).await;
+        acme.place_order(result, 12_000)
+            .await
+            .refused(409, Code::PastOrderCutoff);
+    }
+}
+
+#[tokio::test]
+async fn a_partner_has_one_open_order_for_a_car() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let first = acme.place_order("glovis_1", 12_000).await.id();
+    let details = acme
+        .place_order("glovis_1", 13_000)
+        .await
+        .refused(409, Code::DuplicateOrder);
+    assert_eq!(details, json!({"existing_order_id": first}));
+    acme.cancel(&first).await.ok();
+    acme.place_order("glovis_1", 13_000).await.created();
+}
+
+#[tokio::test]
+async fn a_car_that_is_unknown_is_404_and_one_that_is_gone_410() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    service
+        .sql("update vehicles set withdrawn_at = now()")
+        .await;
+    for id in [
+        "glovis_2",
+        "",
+        "facets",
+        "a b",
+        "a\0b",
+        "차",
+        &"x".repeat(65),
+    ] {
+        acme.place_order(id, 12_000)
+            .await
+            .refused(404, Code::VehicleNotFound);
+    }
+    let details = acme
+        .place_order("glovis_1", None)
+        .await
+        .refused(410, Code::VehicleUnavailable);
+    assert_eq!(details, json!({"vehicle_id": "glovis_1"}));
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored_and_missing_ones_named() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let issues = acme.post("/v1/orders", json!({})).await.issues();
+    assert_eq!(
+        issues,
+        [("vehicle_id".into(), "REQUIRED_FIELD_MISSING".into())]
+    );
+    let body =
+        json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000, "colour": {"deep": [1]}});
+    acme.post("/v1/orders?utm=x", body).await.created();
+}

@@ -1,0 +1,123 @@
+//! Raw sockets: callers that are slow, silent or broken.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{Car, Service, eventually, key};
+
+/// Longer than any limit that these tests set.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn socket(service: &Service) -> TcpStream {
+    TcpStream::connect(service.url.trim_start_matches("http://"))
+        .await
+        .unwrap()
+}
+
+/// Reads until the other end closes.
+async fn rest(mut socket: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, socket.read_to_end(&mut answer))
+        .await
+        .expect("the connection is closed");
+    // A reset is a way of closing, too.
+    let _ = read;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_silent_or_slow_is_closed() {
+    let settings = [
+        ("SERVER__FIRST_BYTE_SECONDS", "1"),
+        ("SERVER__HEADER_SECONDS", "1"),
+    ];
+    let service = Service::with(&settings).await;
+    let silent = socket(&service).await;
+    let mut slow = socket(&service).await;
+    slow.write_all(b"GET /v1/orders HTTP/1.1\r\nhost: x\r\nx-api-")
+        .await
+        .unwrap();
+    let mut idle = socket(&service).await;
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(rest(silent).await, "");
+    assert!(!rest(slow).await.contains("200 OK"));
+    assert!(
+        rest(idle).await.starts_with("HTTP/1.1 404 Not Found"),
+        "an idle connection is closed after its answer"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_408_and_costs_no_connection_of_the_pool() {
+    let settings = [
+        ("SERVER__BODY_SECONDS", "1"),
+        ("DATABASE__CONNECTIONS_MAX", "1"),
+    ];
+    let service = Service::with(&settings).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let mut slow = socket(&service).await;
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {}\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: 50\r\n\r\n{{",
+        acme.api_key,
+        key()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    acme.place_order("glovis_1", 12_000).await.created();
+    let answer = rest(slow).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408 Request Timeout"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("\"request_timeout\"") && answer.contains("idempotency-status: unknown"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn beyond_the_cap_connections_wait_for_their_turn() {
+    let service = Service::with(&[("SERVER__CONNECTIONS_MAX", "2")]).await;
+    let (one, two) = (socket(&service).await, socket(&service).await);
+    let mut third = socket(&service).await;
+    third
+        .write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut byte = [0];
+    let early = timeout(Duration::from_millis(200), third.peek(&mut byte)).await;
+    assert!(
+        early.is_err(),
+        "the third is not answered while two are open"
+    );
+    drop((one, two));
+    assert!(rest(third).await.starts_with("HTTP/1.1 404 Not Found"));
+}
+
+#[tokio::test]
+async fn a_graceful_stop_closes_idle_connections_and_refuses_new_ones() {
+    let mut service = Service::start().await;
+    let mut idle = socket(&service).await;
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).await.unwrap();
+    timeout(PATIENCE, service.stop())
+        .await
+        .expect("an idle connection does not hold up the stop");
+    rest(idle).await;
+    let address = service.url.trim_start_matches("http://").to_owned();
+    eventually("nobody listens", async || {
+        TcpStream::connect(&address).await.is_err().then_some(())
+    })
+    .await;
+}

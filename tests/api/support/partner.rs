@@ -1,0 +1,167 @@
+//! A partner: its key, and what it can ask.
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::Reply;
+
+/// A partner's system.
+#[derive(Clone)]
+pub struct Partner {
+    pub id: Uuid,
+    pub api_key: String,
+    pub url: String,
+    client: Client,
+}
+
+/// A fresh Idempotency-Key.
+pub fn key() -> String {
+    Uuid::new_v4().to_string()
+}
+
+impl Partner {
+    /// Adds a partner to a database; it calls the service at `url`.
+    pub async fn add(db: &PgPool, url: &str, name: &str) -> Self {
+        let id = Uuid::new_v4();
+        sqlx::query(
+            "insert into partners (id, name, created_at, read_limit, read_window_seconds, read_burst,
+                                   write_limit, write_window_seconds, write_burst)
+             values ($1, $2, now(), 100000, 1, 100000, 100000, 1, 100000)",
+        )
+        .bind(id)
+        .bind(name)
+        .execute(db)
+        .await
+        .expect("a partner can be added");
+        let random = Uuid::new_v4().simple().to_string();
+        let api_key = format!(
+            "lmn_stg_{}",
+            random.get(..28).expect("a UUID has 32 digits")
+        );
+        let partner = Self {
+            id,
+            api_key,
+            url: url.to_owned(),
+            client: Client::new(),
+        };
+        partner.issue(db, &partner.api_key).await;
+        partner
+    }
+
+    /// Stores a key of this partner.
+    pub async fn issue(&self, db: &PgPool, api_key: &str) {
+        sqlx::query(
+            "insert into api_keys (id, partner_id, digest, prefix, created_at)
+             values ($1, $2, sha256($3::text::bytea), left($3, 12), now())",
+        )
+        .bind(Uuid::new_v4())
+        .bind(self.id)
+        .bind(api_key)
+        .execute(db)
+        .await
+        .expect("a key can be issued");
+    }
+
+    /// Returns the same partner calling with another key.
+    pub fn with_key(&self, api_key: &str) -> Self {
+        Self {
+            api_key: api_key.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same partner calling another replica.
+    pub fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Begins a request.
+    pub fn ask(&self, method: Method, path: &str) -> Ask {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        Ask(request.header("x-api-key", &self.api_key))
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask(Method::GET, path).send().await
+    }
+
+    /// POST with a fresh key.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.post_once(&key(), path, body).await
+    }
+
+    /// POST with a given key.
+    pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Reply {
+        self.ask(Method::POST, path)
+            .key(key)
+            .json(&body)
+            .send()
+            .await
+    }
+
+    /// Places an order with a fresh key.
+    pub async fn place_order(&self, vehicle_id: &str, max_bid: impl Into<Option<i64>>) -> Reply {
+        self.place_order_once(&key(), vehicle_id, max_bid).await
+    }
+
+    /// Places an order with a given key.
+    pub async fn place_order_once(
+        &self,
+        key: &str,
+        vehicle_id: &str,
+        max_bid: impl Into<Option<i64>>,
+    ) -> Reply {
+        let body = json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": max_bid.into()});
+        self.post_once(key, "/v1/orders", body).await
+    }
+
+    /// Reads an order.
+    pub async fn order(&self, id: &str) -> Reply {
+        self.get(&format!("/v1/orders/{id}")).await
+    }
+
+    /// Cancels an order with a fresh key.
+    pub async fn cancel(&self, id: &str) -> Reply {
+        self.cancel_once(&key(), id).await
+    }
+
+    /// Cancels an order with a given key.
+    pub async fn cancel_once(&self, key: &str, id: &str) -> Reply {
+        self.ask(Method::DELETE, &format!("/v1/orders/{id}"))
+            .key(key)
+            .send()
+            .await
+    }
+}
+
+/// A request in the making.
+pub struct Ask(RequestBuilder);
+
+impl Ask {
+    pub fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self(self.0.header(name, value))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json")
+            .body(body.to_string())
+    }
+
+    pub fn body(self, body: impl Into<reqwest::Body>) -> Self {
+        Self(self.0.body(body))
+    }
+
+    pub async fn send(self) -> Reply {
+        Reply::of(self.0.send().await.expect("the service answers")).await
+    }
+}

@@ -1,0 +1,122 @@
+//! The service under test.
+
+use std::collections::HashMap;
+
+use axum::Router;
+use lmn_partner_api::{app::App, router::router, server, settings::Settings};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use super::{Car, Partner};
+use crate::database::TestDatabase;
+
+/// One replica on a database of its own, in this process, behind a real socket.
+pub struct Service {
+    pub url: String,
+    pub database: TestDatabase,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts a sandbox with the default settings.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts a sandbox with some settings, given as environment variables without their prefix.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::on(TestDatabase::new().await, settings, router).await
+    }
+
+    /// Starts on a given database, with given routes.
+    pub async fn on(
+        database: TestDatabase,
+        settings: &[(&str, &str)],
+        routes: impl FnOnce(App) -> Router,
+    ) -> Self {
+        let mut variables = HashMap::from([
+            ("DATABASE_URL".to_owned(), database.url()),
+            ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("LMN_DATABASE__CONNECTIONS_MAX".to_owned(), "8".to_owned()),
+        ]);
+        let given = settings
+            .iter()
+            .map(|(name, value)| (format!("LMN_{name}"), (*value).to_owned()));
+        variables.extend(given);
+        let variables: Vec<_> = variables.into_iter().collect();
+        let settings = Settings::read(None, &variables).expect("the test's settings are right");
+        let app = App::start(settings)
+            .await
+            .expect("the test's database is ready");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let url = format!(
+            "http://{}",
+            listener.local_addr().expect("a listener has an address")
+        );
+        let (stop, stopped) = oneshot::channel::<()>();
+        let routes = routes(app.clone());
+        let running = tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or(()) };
+            server::serve(&app, listener, routes, stopped).await;
+            app.stop().await;
+        });
+        Self {
+            url,
+            database,
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    /// Returns the database, to arrange things and to look at what happened.
+    pub fn db(&self) -> &PgPool {
+        &self.database.pool
+    }
+
+    /// Stops as an operator would, and waits for it.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            running.await.expect("the server does not panic");
+        }
+    }
+
+    /// Adds a partner with a key and no limits that a test could meet by accident.
+    pub async fn partner(&self, name: &str) -> Partner {
+        Partner::add(self.db(), &self.url, name).await
+    }
+
+    /// Adds a car to the catalogue.
+    pub async fn car(&self, car: Car) -> Car {
+        car.insert(self.db()).await;
+        car
+    }
+
+    /// Runs a statement that arranges the scene.
+    pub async fn sql(&self, statement: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
+            .execute(self.db())
+            .await
+            .expect(statement);
+    }
+
+    /// Counts what a query's single number says.
+    pub async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_one(self.db())
+            .await
+            .expect(query)
+    }
+
+    /// Holds the partners' time still at an instant, to the millisecond.
+    pub async fn time_is(&self, instant: &str) {
+        let statement = format!(
+            "create or replace function lmn_now(offset_seconds bigint) returns timestamptz
+             language sql volatile return timestamptz '{instant}'"
+        );
+        self.sql(&statement).await;
+    }
+}

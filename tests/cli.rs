@@ -1,0 +1,239 @@
+//! The binary: help, settings, migrations, `lmn dev` from nothing and after a kill.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests fail loudly, spawn freely and share their support"
+)]
+
+#[path = "support/database.rs"]
+mod database;
+#[path = "support/process.rs"]
+mod process;
+
+use std::path::Path;
+
+use database::TestDatabase;
+use process::{Process, run, words};
+use serde_json::{Value, json};
+
+#[test]
+fn usage_is_told_and_wrong_usage_ends_with_2() {
+    let help = run(&["--help"], &[]);
+    assert!(help.status.success());
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for command in ["dev", "serve", "migrate"] {
+        assert!(text.contains(&format!("\n  {command} ")), "{text}");
+    }
+    assert!(!text.contains("dev-db"), "what is hidden stays hidden");
+    for wrong in [
+        ["--nonsense"].as_slice(),
+        &["nonsense"],
+        &["serve", "x"],
+        &["dev", "--port", "65536"],
+    ] {
+        assert_eq!(run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lmn.toml");
+    std::fs::write(
+        &file,
+        "environment = \"staging\"\n[gate]\nspelling_mistake = 1\n[rate_limit.read]\nburst = 0\n",
+    )
+    .unwrap();
+    let variables = [
+        ("LMN_SERVER__LISTEN", "nowhere"),
+        ("LMN_DATABASE__LOCK_SECONDS", "9"),
+        ("LMN_SERVER__DEADLINE_SECOND", "3"),
+        ("LMN_LOG__FILTER", "a=b=c"),
+        ("LMN_GATE__TRUSTED_PROXIES", "10.0.0.0/8,everyone"),
+        ("DATABASE_URL", "mysql://localhost"),
+    ];
+    let output = run(&["serve", "--config", file.to_str().unwrap()], &variables);
+    assert_eq!(output.status.code(), Some(1));
+    let words = words(&output);
+    for key in [
+        "environment",
+        "gate.spelling_mistake",
+        "rate_limit.read.burst",
+        "server.listen",
+        "server.deadline_second",
+        "log.filter",
+        "gate.trusted_proxies",
+    ] {
+        assert!(
+            words.contains(&format!("\n  {key}: ")),
+            "{key} is missing in {words}"
+        );
+    }
+    // What relates settings to each other is checked once each is right alone.
+    let variables = [
+        ("LMN_DATABASE__LOCK_SECONDS", "8"),
+        ("LMN_DATABASE__STATEMENT_SECONDS", "10"),
+    ];
+    let words = crate::words(&run(&["migrate"], &variables));
+    for key in [
+        "database.url",
+        "database.lock_seconds",
+        "database.statement_seconds",
+    ] {
+        // 8 < 10 holds, so only the others are wrong.
+        assert_eq!(
+            words.contains(&format!("\n  {key}: ")),
+            key != "database.lock_seconds",
+            "{key} in {words}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn serve_refuses_a_database_that_does_not_fit() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+    ];
+    let sandbox = |arguments: &[&str]| run(arguments, &variables);
+    let production = |arguments: &[&str]| {
+        let variables = [variables.as_slice(), &[("LMN_ENVIRONMENT", "production")]].concat();
+        run(arguments, &variables)
+    };
+    let refused = production(&["serve"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("the database is a sandbox one"),
+        "{}",
+        words(&refused)
+    );
+
+    sqlx::raw_sql("drop schema public cascade; create schema public")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let refused = sandbox(&["serve"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("run `lmn migrate`"),
+        "{}",
+        words(&refused)
+    );
+
+    let migrated = production(&["migrate", "--json"]);
+    let said: Value =
+        serde_json::from_slice(&migrated.stdout).unwrap_or_else(|_| panic!("{}", words(&migrated)));
+    assert_eq!(said["environment"], "production");
+    assert!(
+        production(&["migrate"]).status.success(),
+        "migrating again changes nothing"
+    );
+    assert!(
+        !sandbox(&["migrate"]).status.success(),
+        "a database keeps its environment"
+    );
+}
+
+/// Runs `lmn dev` in a folder.
+fn dev(folder: &Path) -> Process {
+    let folder = folder.to_str().unwrap();
+    Process::start(
+        &[
+            "dev",
+            "--json",
+            "--port",
+            "0",
+            "--data-dir",
+            folder,
+            "--vehicles",
+            "50",
+        ],
+        &[],
+    )
+}
+
+/// Calls the sandbox that a process serves.
+async fn call(sandbox: &Process, method: reqwest::Method, path: &str, body: Value) -> (u16, Value) {
+    let key = sandbox.ready["api_key"].as_str().unwrap();
+    let request = reqwest::Client::new()
+        .request(method, format!("{}{path}", sandbox.url()))
+        .header("x-api-key", key)
+        .header("idempotency-key", uuid::Uuid::new_v4().to_string())
+        .header("content-type", "application/json")
+        .body(body.to_string());
+    let response = request.send().await.unwrap();
+    (
+        response.status().as_u16(),
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
+    let folder = tempfile::Builder::new()
+        .prefix("lmn-dev")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let first = dev(folder.path());
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("api_key"))
+            .unwrap()
+            .trim(),
+        first.ready["api_key"]
+    );
+    let lots = "/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&sort=price_asc";
+    let (status, page) = call(&first, reqwest::Method::GET, lots, Value::Null).await;
+    assert_eq!(status, 200);
+    let lots = page["data"].as_array().unwrap();
+    assert!(lots.len() >= 20, "{} lots", lots.len());
+    let now = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|lot| lot["buy_now"] == true)
+        .count();
+    assert_eq!(now, 0);
+    let mut placed = None;
+    for lot in lots {
+        let body =
+            json!({"vehicle_id": lot["id"], "max_bid_amount_usd": lot["pricing"]["listing_usd"]});
+        let (status, order) = call(&first, reqwest::Method::POST, "/v1/orders", body).await;
+        match status {
+            201 => placed = Some(order),
+            _ => assert_eq!(
+                (status, &order["error"]["code"]),
+                (409, &json!("past_order_cutoff"))
+            ),
+        }
+    }
+    let placed = placed.expect("there is always a lot that can be ordered");
+    let ready = first.ready.clone();
+    tokio::task::spawn_blocking(|| first.kill()).await.unwrap();
+
+    let second = dev(folder.path());
+    for kept in ["api_key", "partner_id", "database_url"] {
+        assert_eq!(second.ready[kept], ready[kept], "{kept}");
+    }
+    let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    assert_eq!(
+        call(&second, reqwest::Method::GET, &path, Value::Null).await,
+        (200, placed)
+    );
+    assert!(
+        tokio::task::spawn_blocking(|| second.stop())
+            .await
+            .unwrap()
+            .status
+            .success()
+    );
+}

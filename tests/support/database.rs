@@ -1,0 +1,284 @@
+//! A database for each test: a clone of one migrated template, dropped when the test has passed.
+//!
+//! The cluster is a private one below `target/`, unless `TEST_DATABASE_URL` names a database on another server.
+//! That one is only connected to; its user must be allowed to create databases.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test without its database cannot go on"
+)]
+
+use std::{
+    env,
+    path::Path,
+    process::id,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use lmn_partner_api::{
+    db::{
+        MIGRATOR,
+        embedded::{Cluster, Keeper, Purpose},
+        migrate,
+    },
+    environment::Environment,
+};
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::{runtime, sync::OnceCell, task::spawn_blocking, time::sleep};
+
+/// Held by the process that makes the template; any number that nothing else uses.
+const TEMPLATE_LOCK: i64 = 0x6c6d_6e01;
+/// How many connections a test may hold, unless it asks for more.
+const CONNECTIONS: u32 = 5;
+/// How long sessions may take to end before they are forced to.
+const END_LIMIT: Duration = Duration::from_millis(500);
+
+/// Where the databases are made.
+static SERVER: LazyLock<Server> = LazyLock::new(Server::find);
+/// The template's name, known once it is there.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+/// A database of one test's own.
+pub(crate) struct TestDatabase {
+    /// Connections to it.
+    pub(crate) pool: PgPool,
+    name: String,
+}
+
+impl TestDatabase {
+    /// Makes a database with the current schema and nothing in it.
+    pub(crate) async fn new() -> Self {
+        Self::with_connections(CONNECTIONS).await
+    }
+
+    /// Makes one whose pool has up to `connections`.
+    pub(crate) async fn with_connections(connections: u32) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        spawn_blocking(|| LazyLock::force(&SERVER)).await.unwrap();
+        let mut admin = SERVER.connect().await;
+        let template = TEMPLATE.get_or_init(|| prepare(&mut admin)).await;
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", id());
+        run(
+            &mut admin,
+            format!("create database {name} template {template} strategy file_copy"),
+        )
+        .await
+        .unwrap();
+        admin.close().await.unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .connect(&SERVER.url(&name))
+            .await
+            .unwrap();
+        Self { pool, name }
+    }
+
+    /// Returns its URL.
+    pub(crate) fn url(&self) -> String {
+        SERVER.url(&self.name)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("kept for a look until the next run: {}", self.url());
+            return;
+        }
+        let name = self.name.clone();
+        // On a thread of its own, because a drop cannot wait for the test's runtime.
+        let dropping = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(remove(&name));
+        });
+        if dropping.join().is_err() {
+            eprintln!("could not be dropped: {}", self.url());
+        }
+    }
+}
+
+/// The server of the tests.
+enum Server {
+    /// Our own, running as long as this process does.
+    Private(Cluster),
+    /// Somebody's, by the URL of a database there.
+    Named(String),
+}
+
+impl Server {
+    fn find() -> Self {
+        if let Ok(url) = env::var("TEST_DATABASE_URL") {
+            return Self::Named(url);
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
+        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let notice = |line: &str| eprintln!("{line}");
+        let cluster = Cluster::ensure(&dir, Purpose::Tests, &keeper, &notice);
+        Self::Private(cluster.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn url(&self, database: &str) -> String {
+        match self {
+            Self::Private(cluster) => cluster.url(database),
+            Self::Named(url) => {
+                let (path, query) = url.split_once('?').unwrap_or((url, ""));
+                let (server, _) = path.rsplit_once('/').unwrap();
+                format!("{server}/{database}?{query}")
+            }
+        }
+    }
+
+    /// Connects to the database that others are made from.
+    async fn connect(&self) -> PgConnection {
+        let url = match self {
+            Self::Private(cluster) => cluster.url("postgres"),
+            Self::Named(url) => url.clone(),
+        };
+        PgConnection::connect(&url).await.unwrap()
+    }
+}
+
+/// Sweeps once a process, and returns the name of the template, which it makes if no other process has.
+async fn prepare(admin: &mut PgConnection) -> String {
+    sweep(admin).await;
+    let template = format!("template_{:016x}", checksum());
+    if is_finished(admin, &template).await {
+        return template;
+    }
+    run(admin, format!("select pg_advisory_lock({TEMPLATE_LOCK})"))
+        .await
+        .unwrap();
+    if !is_finished(admin, &template).await {
+        remove_other_templates(admin).await;
+        // Left by a process that was killed while it made it.
+        run(admin, format!("drop database if exists {template}"))
+            .await
+            .unwrap();
+        run(admin, format!("create database {template}"))
+            .await
+            .unwrap();
+        let mut connection = PgConnection::connect(&SERVER.url(&template)).await.unwrap();
+        migrate(&mut connection, Environment::Sandbox)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        // Nobody connects to it from here on: a template in use cannot be cloned.
+        let finished = "is_template true allow_connections false";
+        run(admin, format!("alter database {template} {finished}"))
+            .await
+            .unwrap();
+    }
+    run(admin, format!("select pg_advisory_unlock({TEMPLATE_LOCK})"))
+        .await
+        .unwrap();
+    template
+}
+
+/// Returns a number that changes with the migrations.
+fn checksum() -> u64 {
+    let bytes = MIGRATOR
+        .iter()
+        .flat_map(|migration| migration.checksum.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+async fn is_finished(admin: &mut PgConnection, template: &str) -> bool {
+    sqlx::query("select from pg_database where datname = $1 and datistemplate")
+        .bind(template)
+        .fetch_optional(admin)
+        .await
+        .unwrap()
+        .is_some()
+}
+
+/// Removes the templates of earlier migrations; on a server that is not ours they may be those of another checkout.
+async fn remove_other_templates(admin: &mut PgConnection) {
+    if matches!(*SERVER, Server::Named(_)) {
+        return;
+    }
+    for template in names(admin, "template\\_%").await {
+        run(
+            admin,
+            format!("alter database {template} is_template false"),
+        )
+        .await
+        .unwrap();
+        run(admin, format!("drop database {template}"))
+            .await
+            .unwrap();
+    }
+}
+
+/// Drops what runs that failed or were killed left behind.
+async fn sweep(admin: &mut PgConnection) {
+    for name in names(admin, "test\\_%").await {
+        let owner = name.split('_').nth(1).and_then(|owner| owner.parse().ok());
+        if owner
+            .and_then(Pid::from_raw)
+            .is_some_and(|owner| !is_alive(owner))
+        {
+            // Another process may be sweeping too; and where someone is connected, it is in use after all.
+            let _ = run(admin, format!("drop database {name}")).await;
+        }
+    }
+}
+
+fn is_alive(process: Pid) -> bool {
+    test_kill_process(process) != Err(Errno::SRCH)
+}
+
+/// Returns the databases whose names are like `pattern`.
+async fn names(admin: &mut PgConnection, pattern: &str) -> Vec<String> {
+    sqlx::query_scalar("select datname::text from pg_database where datname like $1")
+        .bind(pattern)
+        .fetch_all(admin)
+        .await
+        .unwrap()
+}
+
+/// Ends what is connected to the database and drops it.
+///
+/// A forced drop would do both, but then it sleeps for 100 ms; closing the pool needs the test's runtime, which stands still.
+async fn remove(name: &str) {
+    let mut admin = SERVER.connect().await;
+    let began = Instant::now();
+    while end_sessions(&mut admin, name).await > 0 && began.elapsed() < END_LIMIT {
+        sleep(Duration::from_millis(2)).await;
+    }
+    run(&mut admin, format!("drop database {name} with (force)"))
+        .await
+        .unwrap();
+}
+
+/// Ends the sessions of a database, and returns how many there were.
+async fn end_sessions(admin: &mut PgConnection, name: &str) -> u64 {
+    sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+        .bind(name)
+        .execute(admin)
+        .await
+        .unwrap()
+        .rows_affected()
+}
+
+/// Runs a statement of names made here.
+async fn run(admin: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    sqlx::query(AssertSqlSafe(statement))
+        .execute(admin)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,94 @@
+//! The binary `lmn`, run as an operator would.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// Returns the binary with an environment of its own: nothing of the test's leaks in.
+pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
+    let inherited = std::env::vars()
+        .filter(|(name, _)| name.starts_with("LMN_") || name.starts_with("DATABASE_URL"));
+    for (name, _) in inherited {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    lmn(arguments, variables).output().expect("the binary runs")
+}
+
+/// Returns what a command said on standard error.
+pub fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running server, killed when the test is over.
+pub struct Process {
+    child: Option<Child>,
+    /// The line that it printed when it was ready.
+    pub ready: Value,
+}
+
+impl Process {
+    /// Starts a server that prints one line of JSON once it is ready.
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = lmn(arguments, variables);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output is ours");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its output can be read");
+        match serde_json::from_str(&line) {
+            Ok(ready) => Self {
+                child: Some(child),
+                ready,
+            },
+            Err(error) => {
+                let output = child.wait_with_output().expect("it ends");
+                panic!("{error} in `{line}`: {}", words(&output))
+            }
+        }
+    }
+
+    /// Returns the URL under which it serves.
+    pub fn url(&self) -> &str {
+        self.ready["url"].as_str().expect("it says its URL")
+    }
+
+    /// Kills it: nothing is flushed, nothing is said good-bye to.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Stops it as an operator would, and returns what it said.
+    pub fn stop(mut self) -> Output {
+        let child = self.child.take().expect("it is running");
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it was alive");
+        child.wait_with_output().expect("it ends")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it was alive");
+            child.wait().expect("it is dead");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The source obeys the law of the house and its ranks (ARCHITECTURE.md): what no compiler checks is checked here.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests fail loudly, spawn freely and share their support"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Lines of a file, its tests aside.
+const LINES_MAX: usize = 350;
+
+/// Names that say nothing.
+const FORBIDDEN_NAMES: [&str; 7] = [
+    "utils", "util", "common", "helpers", "types", "services", "dto",
+];
+
+/// Every file below `src`, by its path there, without its tests.
+fn sources() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut files = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let product = text
+                .split("#[cfg(test)]")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            let name = path
+                .strip_prefix(&root)
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            files.insert(name, product);
+        }
+    }
+    assert!(files.len() > 40, "the source is where it was");
+    files
+}
+
+/// The lines that are not comments.
+fn code(text: &str) -> String {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Which room of the house a file is: it may know its own folder and lower ranks.
+fn rank(file: &str) -> u8 {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let folder = file.split('/').next().unwrap_or(file);
+    match (folder, name) {
+        (_, "model.rs" | "state.rs" | "view.rs" | "catalogue.rs") | ("vehicles", "demo.rs") => 0,
+        ("id.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
+        _ if file.starts_with("vehicles/demo/") => 0,
+        ("settings" | "telemetry.rs" | "app.rs" | "db" | "error" | "http", _) => 1,
+        (_, "store.rs" | "filter.rs") => 2,
+        ("gate", _) => 3,
+        (_, "routes.rs") => 4,
+        (_, "mod.rs") => 4,
+        ("lib.rs" | "main.rs" | "router.rs" | "server.rs" | "cli", _) => 5,
+        _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),
+    }
+}
+
+/// The paths below `crate::` that a file names, groups spelled out.
+fn imports(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let mut paths = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        spell_out(rest, "", &mut paths);
+    }
+    paths
+}
+
+/// Reads one path or group; returns what follows it.
+fn spell_out<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start();
+            if let Some(after) = rest.strip_prefix('}') {
+                return after;
+            }
+            let next = spell_out(rest, before, paths);
+            rest = next.trim_start().trim_start_matches(',');
+            if next.len() == rest.len() && !rest.starts_with('}') {
+                return rest;
+            }
+        }
+    }
+    let end = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    let path = format!("{before}{}", &text[..end]);
+    match text[end..].strip_prefix("::") {
+        Some(rest) => spell_out(rest, &format!("{path}::"), paths),
+        None => {
+            paths.push(path);
+            &text[end..]
+        }
+    }
+}
+
+/// The file that a path leads into: the longest one there is.
+fn target(path: &str, sources: &BTreeMap<String, String>) -> Option<String> {
+    let parts: Vec<&str> = path.split("::").collect();
+    (1..=parts.len()).rev().find_map(|n| {
+        let stem = parts[..n].join("/");
+        [format!("{stem}.rs"), format!("{stem}/mod.rs")]
+            .into_iter()
+            .find(|file| sources.contains_key(file))
+    })
+}
+
+#[test]
+fn every_file_says_what_it_is_and_is_short() {
+    for (file, text) in sources() {
+        assert!(
+            text.starts_with("//! "),
+            "{file} does not open with what it is"
+        );
+        let lines = text.lines().count();
+        assert!(
+            lines <= LINES_MAX,
+            "{file} has {lines} lines: what is its one reason to exist?"
+        );
+    }
+}
+
+#[test]
+fn every_name_is_a_noun_of_the_product() {
+    for file in sources().keys() {
+        for name in file.trim_end_matches(".rs").split('/') {
+            assert!(
+                !FORBIDDEN_NAMES.contains(&name),
+                "{file}: if it has no noun, it is not understood yet"
+            );
+        }
+    }
+}
+
+#[test]
+fn models_are_pure() {
+    for (file, text) in sources() {
+        let text = code(&text);
+        if rank(&file) == 0 {
+            for word in [
+                "axum",
+                "sqlx",
+                "tokio",
+                "async ",
+                "std::fs",
+                "std::env",
+                "Instant::now",
+                "::now()",
+            ] {
+                assert!(
+                    !text.contains(word),
+                    "{file} is pure and must not know `{word}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sql_lives_in_stores_and_http_at_the_edges() {
+    for (file, text) in sources() {
+        let text = code(&text);
+        let name = file.rsplit('/').next().unwrap_or_default();
+        let may_sql = matches!(name, "store.rs" | "filter.rs")
+            || file.starts_with("db/")
+            || file.starts_with("cli/");
+        let speaks_sql = [
+            "query!(",
+            "query_as!(",
+            "query_scalar!(",
+            "QueryBuilder",
+            "raw_sql(",
+        ]
+        .iter()
+        .any(|it| text.contains(it));
+        assert!(may_sql || !speaks_sql, "{file} speaks SQL");
+        let may_http = matches!(name, "routes.rs" | "app.rs" | "router.rs" | "server.rs")
+            || ["http/", "gate/", "error/"]
+                .iter()
+                .any(|it| file.starts_with(it));
+        assert!(may_http || !text.contains("axum"), "{file} knows axum");
+        if name == "store.rs" {
+            for word in ["ApiError", "crate::http", "axum", ".commit(", "begin("] {
+                assert!(
+                    !text.contains(word),
+                    "{file} is memory and must not know `{word}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn everyone_knows_only_its_own_folder_and_lower_ranks() {
+    let sources = sources();
+    let mut seen = 0;
+    for (file, text) in &sources {
+        let folder = |file: &str| file.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        for path in imports(text) {
+            let Some(target) = target(&path, &sources) else {
+                continue;
+            };
+            seen += 1;
+            let same_folder = folder(file).is_some() && folder(file) == folder(&target);
+            assert!(
+                same_folder || rank(&target) <= rank(file),
+                "{file} (rank {}) knows {target} (rank {}) through {path}",
+                rank(file),
+                rank(&target)
+            );
+            let [own, other] =
+                [file.as_str(), &target].map(|it| it.rsplit('/').next().unwrap_or_default());
+            let sideways =
+                own == other && matches!(own, "routes.rs" | "store.rs") && *file != target;
+            assert!(
+                !sideways,
+                "{file} knows {target}: two of a kind meet in a handler, where it can be seen"
+            );
+        }
+    }
+    assert!(seen > 100, "imports are read");
+}
+
+#[test]
+fn groups_of_imports_are_spelled_out() {
+    let text = "use crate::{a::{b, c::D}, e}; fn f() -> crate::g::H {}";
+    assert_eq!(imports(text), ["a::b", "a::c::D", "e", "g::H"]);
+}
