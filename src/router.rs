@@ -17,7 +17,7 @@ use crate::{
     gate::{
         allowlist::allowlist,
         authenticate::{Keys, authenticate},
-        idempotency::{once, tell_outcome},
+        idempotency::{once, read_whole, tell_outcome},
         lane::{Lanes, lane},
         rate_limit::{RateLimit, rate_limit},
     },
@@ -39,6 +39,7 @@ pub fn router(app: App) -> Router {
                 .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
                 .layer(from_fn_with_state(app.clone(), allowlist))
                 .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
+                .layer(from_fn_with_state(app.clone(), read_whole))
                 .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
                 .layer(from_fn_with_state(app.clone(), once)),
         );

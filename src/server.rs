@@ -4,13 +4,16 @@
 //! long as the glue around another server would be, and keeps three things in sight: how many connections there are,
 //! how long a silent one lives, and what happens when the process is told to stop.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
@@ -18,6 +21,7 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
 
 use crate::{app::App, http::client_ip::Peer, settings};
@@ -37,6 +41,7 @@ pub async fn serve(
     let settings = app.settings().server.clone();
     let connections = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
+    let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     loop {
         // The permit first: beyond the cap, connections wait in the kernel's queue.
@@ -50,11 +55,19 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let watcher = graceful.watcher();
-                let connection =
-                    connection(settings.clone(), stream, peer, router.clone(), watcher);
+                let connection = Connection {
+                    settings: settings.clone(),
+                    peer,
+                    router: router.clone(),
+                    watcher: graceful.watcher(),
+                    stopping: stopping.clone(),
+                };
+                let cut = cut.clone();
                 app.tasks().spawn(async move {
-                    connection.await;
+                    tokio::select! {
+                        () = connection.serve(stream) => {}
+                        () = cut.cancelled() => {}
+                    }
                     drop(permit);
                 });
             }
@@ -65,52 +78,64 @@ pub async fn serve(
         }
     }
     drop(listener);
+    stopping.cancel();
     if timeout(settings.stop, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in progress when the time to stop was over");
+        cut.cancel();
     }
 }
 
-/// Serves one connection.
-async fn connection(
+/// One connection, and what it needs.
+struct Connection {
     settings: settings::Server,
-    stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    // hyper's clock starts at the first byte, so a connection that sends nothing is this function's to close.
-    let first_byte = timeout(settings.first_byte, stream.peek(&mut [0])).await;
-    if !matches!(first_byte, Ok(Ok(1))) {
-        return;
-    }
-    // Replies are written whole; waiting to fill a packet would only delay them. A failure costs nothing but speed.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router
-                    .oneshot(request.map(Body::new))
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
+    watcher: Watcher,
+    /// Cancelled when no new request is wanted any more.
+    stopping: CancellationToken,
+}
+
+impl Connection {
+    /// Serves requests until either end closes, or is too slow.
+    async fn serve(self, stream: TcpStream) {
+        // hyper's clock starts at the first byte, so a connection that sends nothing is ours to close.
+        let mut first_byte = [0];
+        tokio::select! {
+            peeked = timeout(self.settings.first_byte, stream.peek(&mut first_byte)) => {
+                if !matches!(peeked, Ok(Ok(1))) {
+                    return;
+                }
+            }
+            () = self.stopping.cancelled() => return,
         }
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(settings.header);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    // An error here is the other end's: it hung up, broke the protocol or was too slow.
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%peer, error, "a connection ended badly");
+        // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
+        let _ = stream.set_nodelay(true);
+        let Self {
+            settings,
+            peer,
+            router,
+            watcher,
+            ..
+        } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING)
+            .keep_alive_timeout(settings.header);
+        let service = TowerToHyperService::new(service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        // An error here is the other end's: it hung up, broke the protocol or was too slow.
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
+            tracing::debug!(%peer, error, "a connection ended badly");
+        }
     }
 }

@@ -319,3 +319,65 @@ fn leaves(name: &str, value: &config::Value) -> Vec<String> {
         .flat_map(|(key, value)| leaves(&below(key), value))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+
+    const URL: (&str, &str) = ("DATABASE_URL", "postgres://localhost/lmn");
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, Complaints> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(owned).collect();
+        Settings::read(None, &variables)
+    }
+
+    #[test]
+    fn the_defaults_are_right_but_for_the_database() {
+        let settings = read(&[URL]).unwrap();
+        assert_eq!(settings.environment, Environment::Sandbox);
+        assert_eq!(settings.server.deadline, Duration::from_secs(10));
+        assert_eq!(
+            read(&[]).unwrap_err().0,
+            ["database.url: is not set; set DATABASE_URL"]
+        );
+    }
+
+    #[test]
+    fn every_setting_of_the_defaults_is_read() {
+        let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        let keys = leaves("", &defaults.build().unwrap().cache);
+        assert!(keys.len() > 25);
+        for key in keys {
+            let variable = format!("LMN_{}", key.replace('.', "__").to_uppercase());
+            let variables = match key.as_str() {
+                "database.url" => vec![(variable.as_str(), "no=such=thing")],
+                _ => vec![URL, (variable.as_str(), "no=such=thing")],
+            };
+            let complaints = read(&variables).expect_err(&key).0;
+            assert!(
+                complaints
+                    .iter()
+                    .all(|it| it.starts_with(&format!("{key}: "))),
+                "{complaints:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas_and_a_bare_address_is_a_network() {
+        let settings = read(&[URL, ("LMN_GATE__TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+        let expected: Vec<IpNet> = ["10.0.0.0/8", "::1/128"]
+            .iter()
+            .map(|it| it.parse().unwrap())
+            .collect();
+        assert_eq!(settings.gate.trusted_proxies, expected);
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let settings = read(&[("DATABASE_URL", "postgres://lmn:hunter2@localhost/lmn")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -25,8 +25,17 @@ use crate::{
 const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Makes every POST and DELETE happen once under its key; other methods pass by.
-pub(crate) async fn once(
+/// What a write asks for, read whole.
+#[derive(Debug, Clone)]
+struct Asked {
+    claim: Claim,
+    members: Arc<Map<String, Value>>,
+}
+
+/// Reads the key and the body of every POST and DELETE; other methods pass by.
+///
+/// It stands before the lane and before any connection is taken, so that a slow caller holds neither.
+pub(crate) async fn read_whole(
     State(app): State<App>,
     Extension(deadline): Extension<Deadline>,
     caller: Caller,
@@ -39,18 +48,29 @@ pub(crate) async fn once(
     let key = read_key(request.headers())?;
     let members = read_body(&app, &deadline, &mut request).await?;
     let (method, uri) = (request.method().as_str(), request.uri());
-    let fingerprint = Fingerprint::of(
-        method,
-        uri.path(),
-        uri.query().unwrap_or_default(),
-        &members,
-    );
+    let query = uri.query().unwrap_or_default();
+    let fingerprint = Fingerprint::of(method, uri.path(), query, &members);
     let claim = Claim {
         partner: caller.partner(),
         key,
         fingerprint,
     };
+    request.extensions_mut().insert(Asked {
+        claim,
+        members: Arc::new(members),
+    });
+    Ok(next.run(request).await)
+}
 
+/// Makes every POST and DELETE happen once under its key; other methods pass by.
+pub(crate) async fn once(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Some(Asked { claim, members }) = request.extensions_mut().remove() else {
+        return Ok(next.run(request).await);
+    };
     let mut tx = app.begin().await?;
     if let Some(recalled) = claim.bind(&mut tx).await? {
         return Ok(match claim.judge(recalled) {
@@ -64,9 +84,7 @@ pub(crate) async fn once(
     let outcome = OutcomeCell::unbound();
     let write = Write::new(app, tx, claim, outcome.clone());
     request.extensions_mut().insert(Handover::new(write));
-    request
-        .extensions_mut()
-        .insert(ParsedBody(Arc::new(members)));
+    request.extensions_mut().insert(ParsedBody(members));
     let response = next.run(request).await;
     let outcome = outcome.get();
     if outcome == Outcome::Unbound && response.status().is_success() {
@@ -114,7 +132,7 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
     key.ok_or_else(|| not_a_key(text).into())
 }
 
-/// Reads the body before a connection is taken, so that a slow caller holds none. A DELETE's is ignored.
+/// Reads and parses the body; a DELETE's is ignored.
 async fn read_body(
     app: &App,
     deadline: &Deadline,

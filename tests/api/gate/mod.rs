@@ -3,4 +3,5 @@
 mod address;
 mod idempotency;
 mod keys;
+mod lane;
 mod rate_limit;

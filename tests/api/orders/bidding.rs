@@ -65,9 +65,12 @@ async fn of_many_simultaneous_bids_exactly_one_leads() {
             (partner, order)
         }));
     }
-    let mut leaders = 0;
+    let mut placed = Vec::new();
     for bidder in bidders {
-        let (partner, order) = bidder.await.unwrap();
+        placed.push(bidder.await.unwrap());
+    }
+    let mut leaders = 0;
+    for (partner, order) in placed {
         order.created();
         let (leads, highest) = standing(&partner, &order).await;
         assert_eq!(highest, 12_002);

@@ -1,0 +1,50 @@
+//! How many at once: the lane.
+
+use lmn_partner_api::error::catalogue::Code;
+
+use crate::support::{Car, Service, eventually};
+
+#[tokio::test]
+async fn beyond_the_lane_writes_wait_their_turn_and_others_pass() {
+    let settings = [
+        ("GATE__LANE_WRITES_MAX", "1"),
+        ("GATE__LANE_WAIT_SECONDS", "1"),
+        ("DATABASE__LOCK_SECONDS", "7"),
+    ];
+    let service = Service::with(&settings).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    for id in ["glovis_1", "glovis_2"] {
+        service.car(Car::lot(id)).await;
+    }
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles where id = 'glovis_1' for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let place = |id: &'static str| {
+        let acme = acme.clone();
+        tokio::spawn(async move { acme.place_order(id, 12_000).await })
+    };
+    let first = place("glovis_1");
+    let waiting = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("the first waits", async || {
+        (service.count(waiting).await == 1).then_some(())
+    })
+    .await;
+
+    let late = acme.place_order("glovis_2", 12_000).await;
+    late.refused(503, Code::ServiceUnavailable);
+    assert_eq!(late.outcome(), ("unknown", "false"));
+    assert!(!late.header("ratelimit").is_empty());
+    acme.get("/v1/orders").await.ok();
+    rival.place_order("glovis_2", 12_000).await.created();
+
+    let second = place("glovis_2");
+    holder.rollback().await.unwrap();
+    first.await.unwrap().created();
+    second.await.unwrap().created();
+}
