@@ -166,4 +166,26 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
+            let instant = DateTime::from_timestamp_millis(millis).unwrap();
+            let stamp = Stamp::at_offset(instant, minutes).unwrap();
+            proptest::prop_assert_eq!(Stamp::parse(&stamp.to_string()), Ok(stamp));
+            proptest::prop_assert_eq!((stamp.instant(), stamp.offset_minutes()), (instant, minutes));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC*") {
+            let _ = Stamp::parse(&text);
+        }
+
+        #[test]
+        fn the_cutoff_is_one_to_two_days_before(millis in 0_i64..4_000_000_000_000) {
+            let auction = Stamp::kst(DateTime::from_timestamp_millis(millis).unwrap());
+            let before = auction.instant() - auction.midnight_of_the_day_before().instant();
+            proptest::prop_assert!(before >= TimeDelta::hours(23) && before < TimeDelta::hours(49));
+        }
+    }
 }

@@ -238,4 +238,41 @@ mod tests {
             assert!(!is_json(it), "{it}");
         }
     }
+
+    /// JSON of a few levels, with few keys, so that some stand twice.
+    fn json() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            "null|true|false|-?[1-9][0-9]{0,20}|[0-9]\\.[0-9]{1,5}e-?[0-9]",
+            "\"[a-c \\u{ac00}]{0,3}\""
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::vec(("[a-d]", inner), 0..4).prop_map(|members| {
+                    let members: Vec<_> = members
+                        .iter()
+                        .map(|(key, value)| format!("\"{key}\":{value}"))
+                        .collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_accepted_is_what_serde_reads(text in json()) {
+            let members = parse(text.as_bytes());
+            if let Ok(members) = members {
+                proptest::prop_assert_eq!(Value::from(members), serde_json::from_str::<Value>(&text).unwrap());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+            let _ = parse(&bytes);
+        }
+    }
 }
