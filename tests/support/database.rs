@@ -4,8 +4,10 @@
 //! That one is only connected to; its user must be allowed to create databases.
 
 #![allow(
+    clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test without its database cannot go on"
+    reason = "a test without its database cannot go on, and says so"
 )]
 
 use std::{

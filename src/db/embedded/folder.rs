@@ -18,8 +18,8 @@ use super::{EmbeddedError, account::Account, error::failed};
 
 /// The longest path: a unix socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` follows.
 const PATH_LIMIT: usize = 90;
-/// The longest end of a log that is read for a telling line.
-const LOG_TAIL: u64 = 16 * 1024;
+/// How much of a log's end is read for a telling line.
+const LOG_END: u64 = 16 * 1024;
 
 /// Held shared by every user of the cluster. It is the first file made, so it also marks a folder as ours.
 pub(super) const USING: &str = "using.lock";
@@ -89,7 +89,7 @@ impl Folder {
             account: account.name.clone(),
         };
         let handle = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(not_ours()),
+            Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => return Err(not_ours()),
             opened => opened.map_err(failed("open", path))?,
         };
         // The content is read before the owner: where another process has just made its lock file here, it has changed the owner before that.
@@ -141,19 +141,15 @@ impl Folder {
         self.path.join("log")
     }
 
+    /// Tells whether the log says something near its end.
+    pub(super) fn log_says(&self, words: &str) -> bool {
+        self.log_end().contains(words)
+    }
+
     /// Returns the log's last fatal line, or else its last line.
     pub(super) fn last_words(&self) -> String {
-        let tail = || -> io::Result<String> {
-            let mut log = self.file("log", OFlags::RDONLY)?;
-            log.seek(SeekFrom::Start(
-                log.metadata()?.len().saturating_sub(LOG_TAIL),
-            ))?;
-            let mut tail = Vec::new();
-            log.read_to_end(&mut tail)?;
-            Ok(String::from_utf8_lossy(&tail).into_owned())
-        };
-        let tail = tail().unwrap_or_default();
-        let mut lines = tail.lines().rev();
+        let end = self.log_end();
+        let mut lines = end.lines().rev();
         let fatal = lines
             .clone()
             .find(|line| line.contains("FATAL") || line.contains("PANIC"));
@@ -161,6 +157,19 @@ impl Folder {
             .or_else(|| lines.next())
             .unwrap_or("nothing")
             .to_owned()
+    }
+
+    /// Returns the end of the log, nothing if it cannot be read.
+    fn log_end(&self) -> String {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut log = self.file("log", OFlags::RDONLY)?;
+            let start = log.metadata()?.len().saturating_sub(LOG_END);
+            log.seek(SeekFrom::Start(start))?;
+            let mut end = Vec::new();
+            log.read_to_end(&mut end)?;
+            Ok(end)
+        };
+        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
     /// Tells who uses the cluster, and keeps new users waiting if nobody does.
