@@ -1,6 +1,9 @@
 //! Request bodies: bounded bytes, then one JSON object in which no key stands twice.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -14,6 +17,10 @@ use crate::error::{ApiError, Fault, Issue, IssueKind, Issues};
 
 /// The path of an issue that concerns the body as a whole.
 const WHOLE_BODY: &str = "body";
+/// Doubled keys that are named in one answer.
+const DOUBLES_MAX: usize = 50;
+/// Characters of a path that are repeated in an answer.
+const PATH_CHARACTERS_MAX: usize = 128;
 
 /// Refuses a body that is not declared as plain JSON in UTF-8.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -57,19 +64,15 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
 
 /// Parses the bytes of one JSON object.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let mut doubled = Vec::new();
+    let mut doubles = Doubles::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let seed = Unique {
-        path: String::new(),
-        doubled: &mut doubled,
-    };
-    let value = seed
+    let value = Unique(&mut doubles)
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
-    if !doubled.is_empty() {
+    if !doubles.found.is_empty() {
         let mut issues = Issues::default();
-        for path in doubled {
+        for path in doubles.found {
             let message = format!("`{path}` stands twice in its object");
             issues.push(Fault::new(IssueKind::Duplicate, message).at(path, None));
         }
@@ -88,20 +91,45 @@ fn malformed(message: String) -> Issue {
         .at(WHOLE_BODY, None)
 }
 
-/// Reads a JSON value and notes the path of every key that stands twice, which `serde_json` would overwrite.
-struct Unique<'a> {
-    path: String,
-    doubled: &'a mut Vec<String>,
+/// Keys that stand twice, which `serde_json` would silently overwrite.
+#[derive(Default)]
+struct Doubles {
+    /// Where the reader is; told as text only where a key is doubled.
+    place: Vec<Step>,
+    /// The paths, no more and no longer than an answer should hold.
+    found: Vec<String>,
 }
 
-impl Unique<'_> {
-    fn below(&mut self, path: String) -> Unique<'_> {
-        Unique {
-            path,
-            doubled: self.doubled,
+/// One step down into a value.
+enum Step {
+    Member(String),
+    Item(usize),
+}
+
+impl Doubles {
+    fn note(&mut self) {
+        if self.found.len() == DOUBLES_MAX {
+            return;
         }
+        let mut path = String::new();
+        for step in &self.place {
+            // Writing to a string cannot fail.
+            let _ = match step {
+                Step::Item(n) => write!(path, "[{n}]"),
+                Step::Member(key) if path.is_empty() => write!(path, "{key}"),
+                Step::Member(key) => write!(path, ".{key}"),
+            };
+            if path.len() > PATH_CHARACTERS_MAX {
+                path = path.chars().take(PATH_CHARACTERS_MAX).collect();
+                break;
+            }
+        }
+        self.found.push(path);
     }
 }
+
+/// Reads a JSON value and notes every key that stands twice.
+struct Unique<'a>(&'a mut Doubles);
 
 impl<'de> DeserializeSeed<'de> for Unique<'_> {
     type Value = Value;
@@ -142,28 +170,28 @@ impl<'de> Visitor<'de> for Unique<'_> {
         Ok(value.into())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, items.len());
-            match seq.next_element_seed(self.below(path))? {
+            self.0.place.push(Step::Item(items.len()));
+            let item = seq.next_element_seed(Unique(self.0))?;
+            self.0.place.pop();
+            match item {
                 Some(item) => items.push(item),
                 None => return Ok(items.into()),
             }
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let path = match self.path.as_str() {
-                "" => key.clone(),
-                parent => format!("{parent}.{key}"),
-            };
-            let value = map.next_value_seed(self.below(path.clone()))?;
-            if members.insert(key, value).is_some() {
-                self.doubled.push(path);
+            self.0.place.push(Step::Member(key.clone()));
+            if members.contains_key(&key) {
+                self.0.note();
             }
+            members.insert(key, map.next_value_seed(Unique(self.0))?);
+            self.0.place.pop();
         }
         Ok(members.into())
     }
@@ -195,6 +223,22 @@ mod tests {
                 .all()
                 .iter()
                 .all(|it| it.issue == IssueKind::Duplicate)
+        );
+    }
+
+    #[test]
+    fn a_flood_of_doubled_keys_makes_a_small_answer() {
+        let doubled = "\"\":0,".repeat(6_000);
+        let body = format!("{{\"{}\":{{{}\"x\":0}}}}", "k".repeat(30_000), doubled);
+        let ApiError::Validation(issues) = parse(body.as_bytes()).unwrap_err() else {
+            panic!("it is a validation error")
+        };
+        assert_eq!(issues.all().len(), DOUBLES_MAX);
+        assert!(
+            issues
+                .all()
+                .iter()
+                .all(|it| it.path.chars().count() <= PATH_CHARACTERS_MAX)
         );
     }
 
