@@ -29,7 +29,7 @@ use crate::{
         self,
         model::{NewKey, read_key},
     },
-    settings::Settings,
+    settings::{self, Settings},
     telemetry, vehicles,
 };
 
@@ -81,7 +81,7 @@ struct Welcome {
 impl Dev {
     /// Runs the sandbox until the process is told to stop.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut variables: Vec<(String, String)> = std::env::vars().collect();
+        let mut variables = settings::environment();
         let is_set = |variables: &[(String, String)], name: &str| {
             variables.iter().any(|(key, _)| key == name)
         };

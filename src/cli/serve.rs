@@ -1,9 +1,12 @@
 //! `lmn serve`: runs the API on the database of the settings.
 
-use anyhow::Context;
+use std::io;
+
+use anyhow::{Context, bail};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 
 use super::{Source, block_on, print};
@@ -57,18 +60,45 @@ pub(super) async fn serve(
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     tracing::info!(%address, environment = app.settings().environment.as_str(), "listening");
     ready(&format!("http://{address}"))?;
-    let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = async {
+        let stopped = async { stopped.await.unwrap_or_default() };
+        server::serve(&app, listener, router(app.clone()), stopped).await;
+        app.stop().await;
     };
-    server::serve(&app, listener, router(app.clone()), stop).await;
-    app.stop().await;
-    Ok(())
+    let told_twice = async {
+        signals.next().await;
+        tracing::info!("stopping");
+        drop(stop);
+        signals.next().await;
+    };
+    tokio::select! {
+        () = serving => Ok(()),
+        () = told_twice => bail!("told to stop twice: requests in progress were cut off"),
+    }
+}
+
+/// The ways in which a process is told to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -8,4 +8,4 @@ mod model;
 mod read;
 
 pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
-pub use read::{Complaints, DEFAULTS};
+pub use read::{Complaints, DEFAULTS, environment};

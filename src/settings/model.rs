@@ -36,8 +36,10 @@ pub struct Server {
     pub connections_max: usize,
     /// Silence allowed at the beginning of a connection.
     pub first_byte: Duration,
-    /// Time for complete request headers.
+    /// Time for complete request headers, from their first byte.
     pub header: Duration,
+    /// Time without a request.
+    pub idle: Duration,
     /// Time for a complete request body.
     pub body: Duration,
     /// Size of a request body.

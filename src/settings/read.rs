@@ -1,10 +1,10 @@
 //! Reading: from text to [`Settings`], with every complaint at once.
 
-use std::{fmt, net::IpAddr, path::Path, time::Duration};
+use std::{ffi::OsString, fmt, net::IpAddr, path::Path, time::Duration};
 
 use config::{Config, File, FileFormat};
 use ipnet::IpNet;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use super::model::{Database, Gate, Log, RateLimit, Server, Settings};
@@ -27,8 +27,7 @@ impl fmt::Display for Complaints {
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
-        let variables: Vec<_> = std::env::vars().collect();
-        Self::read(file, &variables)
+        Self::read(file, &environment())
     }
 
     /// Reads the settings from given environment variables.
@@ -62,6 +61,14 @@ impl Settings {
     }
 }
 
+/// Returns the environment's variables, as far as they are text.
+pub fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// Reads typed values and collects what is wrong with them.
 struct Reader {
     written: Config,
@@ -78,7 +85,8 @@ impl Reader {
         let gate = self.gate();
         let rate_limit = self.rate_limit();
         let log = self.log();
-        let settings = Settings {
+        self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
+        Some(Settings {
             environment: environment?,
             public_url: public_url?,
             server: server?,
@@ -86,9 +94,7 @@ impl Reader {
             gate: gate?,
             rate_limit: rate_limit?,
             log: log?,
-        };
-        self.check_nesting(&settings);
-        Some(settings)
+        })
     }
 
     fn server(&mut self) -> Option<Server> {
@@ -96,6 +102,7 @@ impl Reader {
         let connections_max = self.positive("server.connections_max");
         let first_byte = self.seconds("server.first_byte_seconds");
         let header = self.seconds("server.header_seconds");
+        let idle = self.seconds("server.idle_seconds");
         let body = self.seconds("server.body_seconds");
         let body_bytes_max = self.positive("server.body_bytes_max");
         let deadline = self.seconds("server.deadline_seconds");
@@ -105,6 +112,7 @@ impl Reader {
             connections_max: usize::try_from(connections_max?).ok()?,
             first_byte: first_byte?,
             header: header?,
+            idle: idle?,
             body: body?,
             body_bytes_max: usize::try_from(body_bytes_max?).ok()?,
             deadline: deadline?,
@@ -150,7 +158,11 @@ impl Reader {
     fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let texts: Vec<String> = self.get(key)?;
         let mut networks = Vec::with_capacity(texts.len());
-        for text in texts.iter().map(|text| text.trim()) {
+        for text in texts
+            .iter()
+            .map(|text| text.trim())
+            .filter(|text| !text.is_empty())
+        {
             let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
             match text.parse().ok().or_else(address) {
                 Some(network) => networks.push(network),
@@ -179,7 +191,7 @@ impl Reader {
         if policy.is_none() {
             self.complain(
                 key,
-                "limit, window_seconds and burst must be at most 1000000",
+                "limit, window_seconds and burst must be at most 1000000, and the burst come back within a day",
             );
         }
         policy
@@ -223,36 +235,39 @@ impl Reader {
             },
             (None, None) => self.get("database.url")?,
         };
+        if url.is_empty() {
+            self.complain("database.url", "is not set; set DATABASE_URL");
+        } else if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            self.complain("database.url", "must begin with postgres://");
+        }
         Some(url.into())
     }
 
     /// Checks the relations between settings that are each right alone.
-    fn check_nesting(&mut self, settings: &Settings) {
-        let database = &settings.database;
-        if database.url.expose_secret().is_empty() {
-            self.complain("database.url", "is not set; set DATABASE_URL");
-        } else if !["postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| database.url.expose_secret().starts_with(scheme))
-        {
-            self.complain("database.url", "must begin with postgres://");
-        }
-        if database.lock >= database.statement {
+    fn check_nesting(
+        &mut self,
+        server: Option<&Server>,
+        database: Option<&Database>,
+        gate: Option<&Gate>,
+    ) {
+        if database.is_some_and(|it| it.lock >= it.statement) {
             self.complain(
                 "database.lock_seconds",
                 "must be below database.statement_seconds",
             );
         }
-        if database.statement >= settings.server.deadline {
+        let statement_outlasts =
+            |server: &Server| database.is_some_and(|it| it.statement >= server.deadline);
+        if server.is_some_and(statement_outlasts) {
             self.complain(
                 "database.statement_seconds",
                 "must be below server.deadline_seconds",
             );
         }
-        if settings.gate.key_trust > Duration::from_secs(1) {
+        if gate.is_some_and(|it| it.key_trust > Duration::from_secs(1)) {
             self.complain("gate.key_trust_milliseconds", "must be at most 1000");
         }
-        if settings.gate.pulse * 2 > settings.gate.key_trust {
+        if gate.is_some_and(|it| it.pulse * 2 > it.key_trust) {
             self.complain(
                 "gate.pulse_milliseconds",
                 "must be at most half of gate.key_trust_milliseconds",

@@ -20,7 +20,7 @@ async fn socket(service: &Service) -> TcpStream {
 }
 
 /// Reads until the other end closes.
-async fn rest(mut socket: TcpStream) -> String {
+async fn rest(socket: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, socket.read_to_end(&mut answer))
         .await
@@ -35,23 +35,77 @@ async fn a_connection_that_is_silent_or_slow_is_closed() {
     let settings = [
         ("SERVER__FIRST_BYTE_SECONDS", "1"),
         ("SERVER__HEADER_SECONDS", "1"),
+        ("SERVER__IDLE_SECONDS", "600"),
     ];
     let service = Service::with(&settings).await;
-    let silent = socket(&service).await;
-    let mut slow = socket(&service).await;
-    slow.write_all(b"GET /v1/orders HTTP/1.1\r\nhost: x\r\nx-api-")
-        .await
-        .unwrap();
+    let mut slow = Vec::new();
+    // Nothing; the beginning of either version; a head cut short; a second head cut short.
+    for sent in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n",
+        "GET /v1/orders HTTP/1.1\r\nhost: x\r\nx-api-",
+        "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nGET /no",
+    ] {
+        let mut socket = socket(&service).await;
+        socket.write_all(sent.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
     let mut idle = socket(&service).await;
     idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
         .await
         .unwrap();
-    assert_eq!(rest(silent).await, "");
-    assert!(!rest(slow).await.contains("200 OK"));
-    assert!(
-        rest(idle).await.starts_with("HTTP/1.1 404 Not Found"),
-        "an idle connection is closed after its answer"
+    let mut second = slow.pop().unwrap();
+    for mut socket in slow {
+        assert_eq!(rest(&mut socket).await, "");
+    }
+    // A head that trickles in after an answer.
+    let mut answer = [0; 12];
+    second.read_exact(&mut answer).await.unwrap();
+    second.write_all(b"where HTTP/1.1\r\nhos").await.unwrap();
+    rest(&mut second).await;
+    // An idle connection outlasts them all.
+    idle.read_exact(&mut answer).await.unwrap();
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        rest(&mut idle)
+            .await
+            .matches("HTTP/1.1 404 Not Found")
+            .count(),
+        1
     );
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_its_own_time() {
+    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let mut idle = socket(&service).await;
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(rest(&mut idle).await.starts_with("HTTP/1.1 404 Not Found"));
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_to_those_who_begin_with_it() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        let request = client
+            .get(format!("{}/v1/orders", service.url))
+            .header("x-api-key", &acme.api_key);
+        let response = request.send().await.unwrap();
+        assert_eq!(
+            (response.version(), response.status().as_u16()),
+            (reqwest::Version::HTTP_2, 200)
+        );
+    }
 }
 
 #[tokio::test]
@@ -72,7 +126,7 @@ async fn a_body_that_does_not_arrive_is_408_and_costs_no_connection_of_the_pool(
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     acme.place_order("glovis_1", 12_000).await.created();
-    let answer = rest(slow).await;
+    let answer = rest(&mut slow).await;
     assert!(
         answer.starts_with("HTTP/1.1 408 Request Timeout"),
         "{answer}"
@@ -99,7 +153,7 @@ async fn beyond_the_cap_connections_wait_for_their_turn() {
         "the third is not answered while two are open"
     );
     drop((one, two));
-    assert!(rest(third).await.starts_with("HTTP/1.1 404 Not Found"));
+    assert!(rest(&mut third).await.starts_with("HTTP/1.1 404 Not Found"));
 }
 
 #[tokio::test]
@@ -114,7 +168,7 @@ async fn a_graceful_stop_closes_idle_connections_and_refuses_new_ones() {
     timeout(PATIENCE, service.stop())
         .await
         .expect("an idle connection does not hold up the stop");
-    rest(idle).await;
+    rest(&mut idle).await;
     let address = service.url.trim_start_matches("http://").to_owned();
     eventually("nobody listens", async || {
         TcpStream::connect(&address).await.is_err().then_some(())

@@ -1,0 +1,208 @@
+//! One connection: what it may keep waiting, and for how long.
+//!
+//! hyper's one timer for HTTP/1 runs from the end of an answer to the end of the next head, so it cannot tell an idle
+//! connection, which a proxy keeps for a minute, from a head that trickles in. Here it bounds idleness, and
+//! [`Patient`] bounds the head from its first byte.
+
+use std::{
+    io::{self, Cursor},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, http::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::Watcher},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, ReadBuf, join},
+    net::TcpStream,
+    time::{Sleep, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt, service_fn};
+
+use crate::{http::client_ip::Peer, settings};
+
+/// What an HTTP/2 connection begins with; anything else is HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How often an idle HTTP/2 connection is asked whether it is alive.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// One connection, and what it needs.
+pub(super) struct Connection {
+    pub(super) settings: settings::Server,
+    pub(super) peer: SocketAddr,
+    pub(super) router: Router,
+    pub(super) watcher: Watcher,
+    /// Cancelled when no new request is wanted any more.
+    pub(super) stopping: CancellationToken,
+}
+
+impl Connection {
+    /// Serves requests until either end closes, or is too slow.
+    pub(super) async fn serve(self, mut stream: TcpStream) {
+        let begun = tokio::select! {
+            begun = timeout(self.settings.first_byte, beginning(&mut stream)) => begun,
+            () = self.stopping.cancelled() => return,
+        };
+        let Ok(Ok(begun)) = begun else { return };
+        // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
+        let _ = stream.set_nodelay(true);
+        let Self {
+            settings,
+            peer,
+            router,
+            watcher,
+            ..
+        } = self;
+        let is_http2 = begun == PREFACE;
+        let requests = Requests::default();
+        let (read, write) = stream.into_split();
+        let read = Cursor::new(begun).chain(read);
+        let read: Box<dyn AsyncRead + Send + Unpin> = match is_http2 {
+            true => Box::new(read),
+            false => Box::new(Patient::new(read, requests.clone(), settings.header)),
+        };
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let answering = requests.enter();
+            request.extensions_mut().insert(Peer(peer));
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                drop(answering);
+                answer
+            }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.idle);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING)
+            .keep_alive_timeout(settings.header);
+        let stream = TokioIo::new(join(read, write));
+        let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
+        // An error here is the other end's: it hung up, broke the protocol or was too slow.
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
+            tracing::debug!(%peer, error, "a connection ended badly");
+        }
+    }
+}
+
+/// Reads until it is clear which version of HTTP this is; hyper-util would wait for that without limit.
+async fn beginning(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut begun = Vec::with_capacity(PREFACE.len());
+    while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
+        let missing = PREFACE.len() - begun.len();
+        let length = (&mut *stream)
+            .take(missing as u64)
+            .read_buf(&mut begun)
+            .await?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(begun)
+}
+
+/// The requests of a connection: how many there were, and how many are being answered.
+#[derive(Debug, Clone, Default)]
+struct Requests(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl Requests {
+    fn enter(&self) -> Answering {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        Answering(self.clone())
+    }
+
+    fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    fn in_progress(&self) -> bool {
+        self.begun() != self.0.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// A request being answered; dropped when it is, or when it is called off.
+struct Answering(Requests);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The reading side of HTTP/1, which gives up on a head that does not become complete in time.
+struct Patient<R> {
+    inner: R,
+    requests: Requests,
+    /// How many heads were complete when this last looked.
+    complete: usize,
+    limit: Duration,
+    /// Runs while a head is under way.
+    head: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R> Patient<R> {
+    /// A connection begins with a head.
+    fn new(inner: R, requests: Requests, limit: Duration) -> Self {
+        let head = Some(Box::pin(sleep(limit)));
+        Self {
+            inner,
+            requests,
+            complete: 0,
+            limit,
+            head,
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let complete = self.requests.begun();
+        if self.complete != complete {
+            self.complete = complete;
+            self.head = None;
+        }
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if self.requests.in_progress() {
+            // This is a body, whose time the handler keeps.
+            return read;
+        }
+        match (read, &mut self.head) {
+            (Poll::Pending, Some(head)) => {
+                ready!(head.as_mut().poll(context));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            (Poll::Ready(done), None) => {
+                self.head = Some(Box::pin(sleep(self.limit)));
+                Poll::Ready(done)
+            }
+            (read, _) => read,
+        }
+    }
+}

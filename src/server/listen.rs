@@ -1,0 +1,68 @@
+//! Listening: so many connections and no more, until the process is told to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use crate::app::App;
+
+/// How long the loop rests when the system has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
+pub async fn serve(
+    app: &App,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let settings = app.settings().server.clone();
+    let connections = Arc::new(Semaphore::new(settings.connections_max));
+    let graceful = GracefulShutdown::new();
+    let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        // The permit first: beyond the cap, connections wait in the kernel's queue.
+        let accepted = async {
+            let permit = connections.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = Connection {
+                    settings: settings.clone(),
+                    peer,
+                    router: router.clone(),
+                    watcher: graceful.watcher(),
+                    stopping: stopping.clone(),
+                };
+                let cut = cut.clone();
+                app.tasks().spawn(async move {
+                    tokio::select! {
+                        () = connection.serve(stream) => {}
+                        () = cut.cancelled() => {}
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    stopping.cancel();
+    if timeout(settings.stop, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still in progress when the time to stop was over");
+        cut.cancel();
+    }
+}
