@@ -12,12 +12,16 @@ create table partners (
     read_limit integer, read_window_seconds integer, read_burst integer,
     write_limit integer, write_window_seconds integer, write_burst integer,
     created_at timestamptz not null,
-    constraint partners_read_policy_whole check (
-        num_nulls(read_limit, read_window_seconds, read_burst) in (0, 3)
-        and least(read_limit, read_window_seconds, read_burst) > 0),
-    constraint partners_write_policy_whole check (
-        num_nulls(write_limit, write_window_seconds, write_burst) in (0, 3)
-        and least(write_limit, write_window_seconds, write_burst) > 0)
+    constraint partners_read_policy_whole check (num_nulls(read_limit, read_window_seconds, read_burst) in (0, 3)),
+    constraint partners_read_policy_range check (
+        least(read_limit, read_window_seconds, read_burst) >= 1
+        and greatest(read_limit, read_window_seconds, read_burst) <= 1000000
+        and read_window_seconds::bigint * read_burst <= read_limit::bigint * 86400),
+    constraint partners_write_policy_whole check (num_nulls(write_limit, write_window_seconds, write_burst) in (0, 3)),
+    constraint partners_write_policy_range check (
+        least(write_limit, write_window_seconds, write_burst) >= 1
+        and greatest(write_limit, write_window_seconds, write_burst) <= 1000000
+        and write_window_seconds::bigint * write_burst <= write_limit::bigint * 86400)
 );
 
 -- A key is stored as a digest. 28 characters of 6 random bits cannot be guessed from it, so a plain SHA-256 is enough

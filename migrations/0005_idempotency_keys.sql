@@ -11,7 +11,7 @@ create table idempotency_keys (
     fingerprint bytea not null
         constraint idempotency_keys_fingerprint_length check (octet_length(fingerprint) = 96),
     order_id uuid references orders (id),
-    reply_status smallint,
+    -- What the first request was answered. Its status is not kept: a replay is always 200.
     reply_location text,
     reply_body bytea,
     constraint idempotency_keys_pkey primary key (partner_id, key)

@@ -1,6 +1,9 @@
 //! What a failed statement means: our bug, or something that passes.
 
-use sqlx::Error;
+use sqlx::{
+    Error,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 
 /// Says whether `error` is a passing inability of the database, which waiting and retrying can heal.
 ///
@@ -35,4 +38,20 @@ fn is_passing_state(code: &str) -> bool {
             READ_ONLY_AFTER_FAILOVER,
         ]
         .contains(&code)
+}
+
+/// Says whether the answer to a commit is the database's own word that it rolled back.
+///
+/// A fatal error, or one of the connection, may come from a pooler or a shutdown after the commit was done.
+pub(crate) fn is_rolled_back(error: &Error) -> bool {
+    const ELSEWHERE: [&str; 3] = ["08", "57", "58"];
+    let error = error
+        .as_database_error()
+        .and_then(|it| it.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| {
+        let elsewhere = ELSEWHERE
+            .iter()
+            .any(|class| error.code().starts_with(class));
+        error.severity() == PgSeverity::Error && !elsewhere
+    })
 }

@@ -2,13 +2,14 @@
 //!
 //! [`embedded`] is the private PostgreSQL of a first run and of the tests.
 
+pub(crate) mod column;
 pub mod embedded;
 mod failure;
 mod pool;
 mod pulse;
 mod schema;
 
-pub(crate) use failure::is_passing;
+pub(crate) use failure::{is_passing, is_rolled_back};
 pub use pool::connect;
 pub(crate) use pool::{Tx, begin};
 pub(crate) use pulse::Pulse;

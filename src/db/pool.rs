@@ -8,14 +8,18 @@ use std::{
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres, Transaction,
+    Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::settings::Database;
 
 /// How long a returned connection may take to answer before it is thrown away.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection that was idle for longer is asked whether it is alive before it is used.
+const IDLE_UNASKED: Duration = Duration::from_secs(1);
+/// How soon the database notices that nobody waits for a statement any more (PostgreSQL 14, where the system can).
+const NOTICE_HANGUP: &str = "set client_connection_check_interval = '500ms'";
 
 /// Opens a pool on the database of the settings; it connects when it is first used.
 pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
@@ -35,8 +39,22 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
     Ok(PgPoolOptions::new()
         .max_connections(settings.connections_max)
         .acquire_timeout(settings.acquire)
-        // A ping before every use costs a round trip; a broken connection is found by using it.
+        // A ping before every use would cost a busy pool a round trip; before the first use after a rest it costs
+        // nothing, and finds the connections that a restarted database has closed.
         .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                let rested = meta.idle_for > IDLE_UNASKED;
+                Ok(!rested || connection.ping().await.is_ok())
+            })
+        })
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // Where it is not to be had, a statement that nobody waits for ends at its timeout.
+                let _ = connection.execute(NOTICE_HANGUP).await;
+                Ok(())
+            })
+        })
         .after_release(|connection, _| Box::pin(async move { release(connection).await }))
         .connect_lazy_with(options))
 }
@@ -72,7 +90,7 @@ pub(crate) async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
 }
 
 impl Tx {
-    /// Commits; an error that is not the database's own word leaves the outcome unknown.
+    /// Commits; an error that is not [`db::is_rolled_back`](crate::db::is_rolled_back) leaves the outcome unknown.
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         self.0.commit().await
     }

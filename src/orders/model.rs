@@ -87,12 +87,14 @@ pub struct Market {
     pub open_order: Option<OrderId>,
     /// The highest active bid on the car.
     pub highest_bid: Option<Usd>,
+    /// Whether the car was bought for somebody.
+    pub is_sold: bool,
 }
 
 /// Why an order cannot be placed, in the order in which it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceError {
-    /// The listing is gone.
+    /// The listing is gone, or a buy-now car is sold.
     VehicleUnavailable,
     /// An auction car needs a bid of at least its price.
     MissingMaxBid {
@@ -119,7 +121,7 @@ pub fn place(
     market: &Market,
 ) -> Result<Option<Bid>, PlaceError> {
     let listing = &vehicle.listing;
-    if vehicle.withdrawn_at.is_some() {
+    if vehicle.withdrawn_at.is_some() || (listing.is_buy_now() && market.is_sold) {
         return Err(PlaceError::VehicleUnavailable);
     }
     let bid = match (listing.upcoming_auction(), &listing.auction) {
@@ -187,8 +189,8 @@ impl Order {
         Self {
             id,
             vehicle_id: vehicle.listing.id.clone(),
-            vin: vehicle.listing.vin.clone(),
-            license_plate: vehicle.listing.license_plate.clone(),
+            vin: vehicle.listing.details.vin.clone(),
+            license_plate: vehicle.listing.details.license_plate.clone(),
             state: State::FIRST,
             bid,
             purchase_price_usd: None,
@@ -205,7 +207,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vehicles::model::{Listing, Source};
+    use crate::vehicles::model::{Details, Listing, Source};
 
     fn stamp(text: &str) -> Stamp {
         Stamp::parse(text).unwrap()
@@ -243,14 +245,8 @@ mod tests {
             auction,
             listing_usd: Usd::new(10_000).unwrap(),
             thumbnail_url: None,
-            vin: Some("KMHF341DBMA000001".into()),
-            license_plate: None,
-            first_registered_on: None,
-            location: None,
-            photos: Vec::new(),
-            inspection: None,
-            description: None,
             listed_at: DateTime::UNIX_EPOCH,
+            details: Details::default(),
         };
         Vehicle {
             listing,
@@ -264,6 +260,7 @@ mod tests {
             now: stamp(now).instant(),
             open_order: None,
             highest_bid: None,
+            is_sold: false,
         }
     }
 
@@ -394,6 +391,14 @@ mod tests {
             Err(PlaceError::Duplicate(order))
         );
         let dealers = vehicle(Source::Dealer, None);
+        let sold = Market {
+            is_sold: true,
+            ..in_time
+        };
+        assert_eq!(
+            place(&dealers, Some(1), &sold),
+            Err(PlaceError::VehicleUnavailable)
+        );
         assert_eq!(
             place(&dealers, Some(1), &in_time),
             Err(PlaceError::BidOnBuyNow(1))

@@ -9,9 +9,11 @@ use super::{
     state::{CancellationReason, Owner, State},
 };
 use crate::{
-    db::Tx,
+    db::{
+        Tx,
+        column::{Meaningless, optional_word, usd, vehicle_id, word},
+    },
     id::{OrderId, PartnerId, RequestId, VehicleId},
-    money::Usd,
     stamp::Stamp,
     word::Word,
 };
@@ -58,7 +60,7 @@ pub(crate) async fn find(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(Order::try_from).transpose()
+    row.map(OrderRow::into_model).transpose()
 }
 
 /// Finds the order that an Idempotency-Key touched.
@@ -75,7 +77,7 @@ pub(crate) async fn find_by_key(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(Order::try_from).transpose()
+    row.map(OrderRow::into_model).transpose()
 }
 
 /// Lists up to `limit` orders before a place (creation time and id), newest first.
@@ -98,7 +100,7 @@ pub(crate) async fn list(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(Order::try_from).collect()
+    rows.into_iter().map(OrderRow::into_model).collect()
 }
 
 /// Locks an order and, before it, its car: what is read of either afterwards is fresh. `false` if there is none.
@@ -143,7 +145,9 @@ pub(crate) async fn look(
                and status in ('proceed', 'acquiring', 'secured', 'shipping')) as open_order,
             (select max_bid_usd from orders
              where vehicle_id = $2 and status in ('proceed', 'acquiring') and max_bid_usd is not null
-             order by max_bid_usd desc limit 1) as highest_bid
+             order by max_bid_usd desc limit 1) as highest_bid,
+            exists (select from orders
+                    where vehicle_id = $2 and status in ('secured', 'shipping', 'delivered')) as "is_sold!"
         from partners
         where id = $1
         "#,
@@ -155,7 +159,12 @@ pub(crate) async fn look(
     Ok(Market {
         now: row.now,
         open_order: row.open_order.map(OrderId::from),
-        highest_bid: row.highest_bid.map(usd).transpose()?,
+        highest_bid: row
+            .highest_bid
+            .map(usd)
+            .transpose()
+            .map_err(|error| error.in_row("vehicles", vehicle))?,
+        is_sold: row.is_sold,
     })
 }
 
@@ -272,22 +281,49 @@ struct OrderRow {
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<OrderRow> for Order {
-    type Error = sqlx::Error;
+impl OrderRow {
+    fn into_model(self) -> Result<Order, sqlx::Error> {
+        let id = OrderId::from(self.id);
+        Order::try_from(self).map_err(|error| error.in_row("orders", id))
+    }
 
-    fn try_from(row: OrderRow) -> Result<Self, sqlx::Error> {
+    /// The schema has a bid whole or not at all, and a standing with every bid.
+    fn bid(&self) -> Result<Option<Bid>, Meaningless> {
+        let (Some(max_bid), Some(date), Some(cutoff)) =
+            (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
+        else {
+            return Ok(None);
+        };
+        let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
+        else {
+            return Err(Meaningless::new("a bid without a standing"));
+        };
+        Ok(Some(Bid {
+            max_bid: usd(max_bid)?,
+            standing: Standing {
+                is_highest,
+                highest_bid: usd(highest)?,
+            },
+            auction_date: Stamp::kst(date),
+            order_cutoff_at: Stamp::kst(cutoff),
+        }))
+    }
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = Meaningless;
+
+    fn try_from(row: OrderRow) -> Result<Self, Meaningless> {
         Ok(Self {
             id: row.id.into(),
             bid: row.bid()?,
-            vehicle_id: VehicleId::parse(&row.vehicle_id)
-                .ok_or_else(|| row.unreadable("vehicle_id"))?,
+            vehicle_id: vehicle_id(&row.vehicle_id)?,
             state: State {
-                status: Word::parse(&row.status).ok_or_else(|| row.unreadable("status"))?,
-                fulfillment: row.word(row.fulfillment_detail.as_deref(), "fulfillment_detail")?,
+                status: word(&row.status)?,
+                fulfillment: optional_word(row.fulfillment_detail.as_deref())?,
             },
-            failure_reason: row.word(row.failure_reason.as_deref(), "failure_reason")?,
-            cancellation_reason: row
-                .word(row.cancellation_reason.as_deref(), "cancellation_reason")?,
+            failure_reason: optional_word(row.failure_reason.as_deref())?,
+            cancellation_reason: optional_word(row.cancellation_reason.as_deref())?,
             purchase_price_usd: row.purchase_price_usd.map(usd).transpose()?,
             auction_fee_usd: row.auction_fee_usd,
             vin: row.vin,
@@ -304,43 +340,4 @@ impl TryFrom<OrderRow> for Order {
             updated_at: row.updated_at,
         })
     }
-}
-
-impl OrderRow {
-    /// The schema has a bid whole or not at all, and a standing with every bid.
-    fn bid(&self) -> Result<Option<Bid>, sqlx::Error> {
-        let (Some(max_bid), Some(date), Some(cutoff)) =
-            (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
-        else {
-            return Ok(None);
-        };
-        let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
-        else {
-            return Err(self.unreadable("standing"));
-        };
-        Ok(Some(Bid {
-            max_bid: usd(max_bid)?,
-            standing: Standing {
-                is_highest,
-                highest_bid: usd(highest)?,
-            },
-            auction_date: Stamp::kst(date),
-            order_cutoff_at: Stamp::kst(cutoff),
-        }))
-    }
-
-    fn word<W: Word>(&self, text: Option<&str>, column: &str) -> Result<Option<W>, sqlx::Error> {
-        text.map(|text| W::parse(text).ok_or_else(|| self.unreadable(column)))
-            .transpose()
-    }
-
-    /// What the schema forbids and a row holds all the same.
-    fn unreadable(&self, column: &str) -> sqlx::Error {
-        sqlx::Error::Decode(format!("orders.{column} of {} has no meaning", self.id).into())
-    }
-}
-
-fn usd(dollars: i32) -> Result<Usd, sqlx::Error> {
-    Usd::new(dollars.into())
-        .ok_or_else(|| sqlx::Error::Decode(format!("{dollars} is no amount").into()))
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::model::{Grant, KeyDigest, NewKey};
 use crate::{
-    db::Tx,
+    db::{Tx, column::Meaningless},
     gate::rate_limit::model::Policy,
     id::{KeyId, PartnerId},
 };
@@ -33,7 +33,7 @@ pub(crate) async fn find_any_grant(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| {
+    row.map(|row| {
         let grant = Grant {
             key: row.id.into(),
             prefix: row.prefix,
@@ -41,17 +41,28 @@ pub(crate) async fn find_any_grant(
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             networks: row.networks,
-            read: policy(row.read_limit, row.read_window_seconds, row.read_burst),
-            write: policy(row.write_limit, row.write_window_seconds, row.write_burst),
+            read: policy(row.read_limit, row.read_window_seconds, row.read_burst)
+                .map_err(|error| error.in_row("partners", row.partner_id))?,
+            write: policy(row.write_limit, row.write_window_seconds, row.write_burst)
+                .map_err(|error| error.in_row("partners", row.partner_id))?,
         };
-        (grant, row.now)
-    }))
+        Ok((grant, row.now))
+    })
+    .transpose()
 }
 
-/// A policy is stored whole or not at all, in numbers that the schema bounds.
-fn policy(limit: Option<i32>, window_seconds: Option<i32>, burst: Option<i32>) -> Option<Policy> {
-    let number = |value: Option<i32>| u32::try_from(value?).ok();
-    Policy::new(number(limit)?, number(window_seconds)?, number(burst)?)
+/// A policy is stored whole or not at all, in numbers that the schema bounds as the model does.
+fn policy(
+    limit: Option<i32>,
+    window_seconds: Option<i32>,
+    burst: Option<i32>,
+) -> Result<Option<Policy>, Meaningless> {
+    let (Some(limit), Some(window_seconds), Some(burst)) = (limit, window_seconds, burst) else {
+        return Ok(None);
+    };
+    let number = |value: i32| u32::try_from(value).unwrap_or_default();
+    let policy = Policy::new(number(limit), number(window_seconds), number(burst));
+    policy.map(Some).ok_or_else(|| Meaningless::new(limit))
 }
 
 /// Finds a partner by its name.

@@ -93,9 +93,9 @@ words! {
     }
 }
 
-/// What a source lists of one car.
+/// What a source lists of one car; a list shows it without its [`Details`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listing {
+pub struct Listing<D = Details> {
     /// The source's own name for it.
     pub id: VehicleId,
     /// Who lists it.
@@ -128,6 +128,15 @@ pub struct Listing {
     pub listing_usd: Usd,
     /// A small picture.
     pub thumbnail_url: Option<String>,
+    /// When the source first listed it.
+    pub listed_at: DateTime<Utc>,
+    /// What is shown of one car alone.
+    pub details: D,
+}
+
+/// What is shown of one car alone.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Details {
     /// The vehicle identification number.
     pub vin: Option<String>,
     /// The Korean plate.
@@ -142,8 +151,6 @@ pub struct Listing {
     pub inspection: Option<Inspection>,
     /// The seller's words.
     pub description: Option<String>,
-    /// When the source first listed it.
-    pub listed_at: DateTime<Utc>,
 }
 
 /// The auction of a listed car.
@@ -196,9 +203,9 @@ pub struct PricePoint {
 
 /// A car of the catalogue: its listing, and what LMN knows about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Vehicle {
+pub struct Vehicle<D = Details> {
     /// What the source lists.
-    pub listing: Listing,
+    pub listing: Listing<D>,
     /// When anything about it last changed.
     pub updated_at: DateTime<Utc>,
     /// When it was taken off the catalogue.
@@ -212,7 +219,7 @@ impl Auction {
     }
 }
 
-impl Listing {
+impl<D> Listing<D> {
     /// Returns the auction that is still open to bids, as far as its result goes.
     pub fn upcoming_auction(&self) -> Option<&Auction> {
         self.auction

@@ -157,7 +157,7 @@ async fn list_vehicles(
     Ok(response)
 }
 
-fn place(sort: Sort, vehicle: &Vehicle) -> store::Place {
+fn place(sort: Sort, vehicle: &Vehicle<()>) -> store::Place {
     let listing = &vehicle.listing;
     let value = match sort {
         Sort::AuctionDateAsc => listing

@@ -5,10 +5,13 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, types::Json};
 
 use super::{
     filter::{Filter, Sort},
-    model::{Auction, Inspection, Listing, PricePoint, Vehicle},
+    model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle},
 };
 use crate::{
-    db::Tx,
+    db::{
+        Tx,
+        column::{Meaningless, optional_word, usd, vehicle_id, word},
+    },
     id::{PartnerId, VehicleId},
     money::Usd,
     stamp::Stamp,
@@ -28,7 +31,7 @@ pub(crate) async fn list(
     sort: Sort,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<Vehicle>, sqlx::Error> {
+) -> Result<Vec<Vehicle<()>>, sqlx::Error> {
     // A summary shows none of the long columns, so they are not read.
     let mut query = QueryBuilder::new(
         r#"
@@ -59,7 +62,7 @@ pub(crate) async fn list(
         ))
         .push_bind(limit);
     let rows: Vec<VehicleRow> = query.build_query_as().fetch_all(conn).await?;
-    rows.into_iter().map(Vehicle::try_from).collect()
+    rows.into_iter().map(|row| row.into_model(|_| ())).collect()
 }
 
 /// Counts the cars that match, up to `limit`.
@@ -102,7 +105,7 @@ pub(crate) async fn find_any(
     row.map(|mut row| {
         let times = std::mem::take(&mut row.price_times);
         let prices = std::mem::take(&mut row.prices);
-        let vehicle = Vehicle::try_from(row)?;
+        let vehicle = row.into_model(VehicleRow::details)?;
         let history = times.into_iter().zip(prices).map(|(at, price)| {
             let listing_usd = usd(price)?;
             Ok(PricePoint {
@@ -168,13 +171,13 @@ pub(crate) async fn insert_new(
                 .push_bind(auction.and_then(|it| it.result_at))
                 .push_bind(listing.listing_usd.dollars())
                 .push_bind(&listing.thumbnail_url)
-                .push_bind(&listing.vin)
-                .push_bind(&listing.license_plate)
-                .push_bind(listing.first_registered_on)
-                .push_bind(&listing.location)
-                .push_bind(&listing.photos)
-                .push_bind(listing.inspection.as_ref().map(Json))
-                .push_bind(&listing.description)
+                .push_bind(&listing.details.vin)
+                .push_bind(&listing.details.license_plate)
+                .push_bind(listing.details.first_registered_on)
+                .push_bind(&listing.details.location)
+                .push_bind(&listing.details.photos)
+                .push_bind(listing.details.inspection.as_ref().map(Json))
+                .push_bind(&listing.details.description)
                 .push_bind(listing.listed_at)
                 .push_bind(now);
         });
@@ -210,13 +213,8 @@ pub(crate) async fn find_untouched_lot(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| {
-        Ok((
-            VehicleId::parse(&row.id).ok_or_else(|| unreadable(&row.id))?,
-            usd(row.listing_usd)?,
-        ))
-    })
-    .transpose()
+    row.map(|row| Ok((vehicle_id(&row.id)?, usd(row.listing_usd)?)))
+        .transpose()
 }
 
 /// A row of `vehicles`, with its prices where they were asked for.
@@ -260,10 +258,33 @@ struct VehicleRow {
     prices: Vec<i32>,
 }
 
-impl TryFrom<VehicleRow> for Vehicle {
-    type Error = sqlx::Error;
+impl VehicleRow {
+    /// Makes the car, with as much of its details as the statement has read.
+    fn into_model<D>(
+        mut self,
+        details: impl FnOnce(&mut Self) -> D,
+    ) -> Result<Vehicle<D>, sqlx::Error> {
+        let id = self.id.clone();
+        let details = details(&mut self);
+        self.with(details)
+            .map_err(|error| error.in_row("vehicles", id))
+    }
 
-    fn try_from(row: VehicleRow) -> Result<Self, sqlx::Error> {
+    /// Takes the details out of the row.
+    fn details(&mut self) -> Details {
+        Details {
+            vin: self.vin.take(),
+            license_plate: self.license_plate.take(),
+            first_registered_on: self.first_registered_on,
+            location: self.location.take(),
+            photos: std::mem::take(&mut self.photos),
+            inspection: self.inspection.take().map(|Json(it)| it),
+            description: self.description.take(),
+        }
+    }
+
+    fn with<D>(self, details: D) -> Result<Vehicle<D>, Meaningless> {
+        let row = self;
         let auction = match (row.auction_date, row.auction_result) {
             (Some(date), Some(result)) => Some(Auction {
                 lot_number: row.lot_number,
@@ -277,7 +298,7 @@ impl TryFrom<VehicleRow> for Vehicle {
             _ => None,
         };
         let listing = Listing {
-            id: VehicleId::parse(&row.id).ok_or_else(|| unreadable(&row.id))?,
+            id: vehicle_id(&row.id)?,
             source: word(&row.source)?,
             make: row.make,
             model: row.model,
@@ -293,36 +314,13 @@ impl TryFrom<VehicleRow> for Vehicle {
             auction,
             listing_usd: usd(row.listing_usd)?,
             thumbnail_url: row.thumbnail_url,
-            vin: row.vin,
-            license_plate: row.license_plate,
-            first_registered_on: row.first_registered_on,
-            location: row.location,
-            photos: row.photos,
-            inspection: row.inspection.map(|Json(it)| it),
-            description: row.description,
             listed_at: row.listed_at,
+            details,
         };
-        Ok(Self {
+        Ok(Vehicle {
             listing,
             updated_at: row.updated_at,
             withdrawn_at: row.withdrawn_at,
         })
     }
-}
-
-fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, sqlx::Error> {
-    text.map(word).transpose()
-}
-
-fn word<W: Word>(text: &str) -> Result<W, sqlx::Error> {
-    W::parse(text).ok_or_else(|| unreadable(text))
-}
-
-fn usd(dollars: i32) -> Result<Usd, sqlx::Error> {
-    Usd::new(dollars.into()).ok_or_else(|| unreadable(dollars))
-}
-
-/// What the schema forbids and a row holds all the same.
-fn unreadable(value: impl std::fmt::Display) -> sqlx::Error {
-    sqlx::Error::Decode(format!("`{value}` has no meaning here").into())
 }

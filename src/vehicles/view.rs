@@ -70,8 +70,8 @@ pub(crate) struct VehicleView {
     pub description: Option<String>,
 }
 
-impl From<Vehicle> for VehicleSummary {
-    fn from(vehicle: Vehicle) -> Self {
+impl From<Vehicle<()>> for VehicleSummary {
+    fn from(vehicle: Vehicle<()>) -> Self {
         let listing_usd = vehicle.listing.listing_usd;
         summary(
             vehicle.listing,
@@ -86,24 +86,25 @@ impl VehicleView {
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
         let updated_at = Stamp::kst(vehicle.updated_at);
         let mut listing = vehicle.listing;
+        let details = std::mem::take(&mut listing.details);
         let pricing = PricingHistory {
             listing_usd: listing.listing_usd,
             history,
         };
         Self {
-            vin: listing.vin.take(),
-            license_plate: listing.license_plate.take(),
-            first_registered_on: listing.first_registered_on,
-            location: listing.location.take(),
-            photos: std::mem::take(&mut listing.photos),
-            inspection: listing.inspection.take(),
-            description: listing.description.take(),
+            vin: details.vin,
+            license_plate: details.license_plate,
+            first_registered_on: details.first_registered_on,
+            location: details.location,
+            photos: details.photos,
+            inspection: details.inspection,
+            description: details.description,
             summary: summary(listing, updated_at, pricing),
         }
     }
 }
 
-fn summary<P>(listing: Listing, updated_at: Stamp, pricing: P) -> VehicleSummary<P> {
+fn summary<P, D>(listing: Listing<D>, updated_at: Stamp, pricing: P) -> VehicleSummary<P> {
     let order_cutoff_at = listing.order_cutoff_at();
     let buy_now = listing.is_buy_now();
     let auction = listing.auction;

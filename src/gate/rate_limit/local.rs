@@ -18,12 +18,11 @@ use governor::{
 };
 use moka::sync::Cache;
 
-use super::model::{Kind, Policy, Standing};
+use super::model::{Kind, Policy, REFILL_SECONDS_MAX, Standing};
 use crate::id::KeyId;
 
-/// A key that was idle this long starts anew. No policy takes longer to fill up than its burst takes to come back,
-/// and one that did would only be kinder.
-const IDLE: Duration = Duration::from_secs(24 * 3600);
+/// A key that was idle this long starts anew: no policy takes longer to have its burst whole again.
+const IDLE: Duration = Duration::from_secs(REFILL_SECONDS_MAX);
 
 /// The use that this replica saw of each key under each policy.
 #[derive(Debug, Clone)]

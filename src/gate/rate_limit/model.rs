@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::stamp::Stamp;
 
 /// The largest number in a policy.
 const NUMBER_MAX: u32 = 1_000_000;
+/// A burst that is used up is whole again within this many seconds.
+pub(crate) const REFILL_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Which requests a policy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,12 +43,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Makes a policy of three numbers from 1 to 1,000,000.
+    /// Makes a policy of three numbers from 1 to 1,000,000, whose burst comes back within 24 hours.
     pub fn new(limit: u32, window_seconds: u32, burst: u32) -> Option<Self> {
         let all_fit = [limit, window_seconds, burst]
             .iter()
             .all(|n| (1..=NUMBER_MAX).contains(n));
-        all_fit.then_some(Self {
+        let refill_seconds = u64::from(window_seconds) * u64::from(burst) / u64::from(limit.max(1));
+        (all_fit && refill_seconds <= REFILL_SECONDS_MAX).then_some(Self {
             limit,
             window_seconds,
             burst,
@@ -80,6 +84,12 @@ impl Standing {
     /// Returns `t`: whole seconds, rounded up, until `burst` requests can pass.
     pub fn full_in_seconds(&self) -> u64 {
         seconds_up(self.full_in)
+    }
+
+    /// Returns the unix second by which `burst` requests can pass, never early.
+    pub(crate) fn full_at(&self, now: DateTime<Utc>) -> i64 {
+        let full_at = now + self.full_in;
+        full_at.timestamp() + i64::from(full_at.timestamp_subsec_nanos() > 0)
     }
 
     /// Returns the value of `RateLimit-Policy`.
@@ -175,8 +185,14 @@ mod tests {
 
     #[test]
     fn a_policy_is_made_of_numbers_from_one_to_a_million() {
-        assert!(Policy::new(1, 1_000_000, 1).is_some());
-        for (limit, window, burst) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1_000_001, 1, 1)] {
+        assert!(Policy::new(1, 86_400, 1).is_some());
+        for (limit, window, burst) in [
+            (0, 1, 1),
+            (1, 0, 1),
+            (1, 1, 0),
+            (1_000_001, 1, 1),
+            (1, 86_400, 2),
+        ] {
             assert_eq!(Policy::new(limit, window, burst), None);
         }
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     id::VehicleId,
     money::Usd,
-    vehicles::model::{Auction, Fuel, Listing, Source},
+    vehicles::model::{Auction, Details, Fuel, Listing, Source},
 };
 
 /// How a car comes to be listed, before it is known which car it is.
@@ -89,13 +89,15 @@ impl Offer {
             options: condition::options(chance, year, choice.new_usd),
             listing_usd: Usd::new(asked.clamp(1_500, 70_000) / 10 * 10)?,
             thumbnail_url: (pictures > 0).then(|| url("thumbnail")),
-            vin: chance.unless(6, vin),
-            license_plate: chance.unless(4, plate),
-            first_registered_on: chance.unless(4, registered),
-            location: chance.unless(3, self.location.to_owned()),
-            photos: (1..=pictures).map(|n| url(&format!("{n:02}"))).collect(),
-            inspection: is_inspected.then_some(inspection),
-            description: said.filter(|_| self.auction.is_none()),
+            details: Details {
+                vin: chance.unless(6, vin),
+                license_plate: chance.unless(4, plate),
+                first_registered_on: chance.unless(4, registered),
+                location: chance.unless(3, self.location.to_owned()),
+                photos: (1..=pictures).map(|n| url(&format!("{n:02}"))).collect(),
+                inspection: is_inspected.then_some(inspection),
+                description: said.filter(|_| self.auction.is_none()),
+            },
             listed_at: self.listed_at,
             auction: self.auction,
             id: self.id,

@@ -354,7 +354,7 @@ mod tests {
                     car.id,
                     car.mileage_km
                 );
-                let first = car.first_registered_on;
+                let first = car.details.first_registered_on;
                 let year = first.map_or(0, |first| i32::from(car.year) - first.year());
                 assert!((0..=1).contains(&year), "{}", car.id);
                 assert!(
@@ -364,7 +364,7 @@ mod tests {
                 );
                 assert_eq!(
                     car.thumbnail_url.is_none(),
-                    car.photos.is_empty(),
+                    car.details.photos.is_empty(),
                     "{}",
                     car.id
                 );
@@ -435,8 +435,8 @@ mod tests {
         }
         assert!(cars.iter().any(|car| car.trim.is_none()));
         assert!(cars.iter().any(|car| car.fuel.is_none()));
-        assert!(cars.iter().any(|car| car.photos.is_empty()));
-        assert!(cars.iter().any(|car| car.inspection.is_none()));
+        assert!(cars.iter().any(|car| car.details.photos.is_empty()));
+        assert!(cars.iter().any(|car| car.details.inspection.is_none()));
         assert!(
             cars.iter()
                 .map(|car| car.make.as_str())
@@ -449,7 +449,10 @@ mod tests {
     #[test]
     fn no_two_cars_share_their_papers() {
         let cars = catalogue(SEED, 5000, date("2026-04-20"));
-        let vins: Vec<&str> = cars.iter().filter_map(|car| car.vin.as_deref()).collect();
+        let vins: Vec<&str> = cars
+            .iter()
+            .filter_map(|car| car.details.vin.as_deref())
+            .collect();
         for vin in &vins {
             assert_eq!(vin.len(), 17);
             assert_eq!(check_digit(vin), vin.chars().nth(8), "{vin}");
@@ -457,7 +460,7 @@ mod tests {
         assert_eq!(vins.iter().collect::<BTreeSet<_>>().len(), vins.len());
         let plates: Vec<_> = cars
             .iter()
-            .filter_map(|car| car.license_plate.as_ref())
+            .filter_map(|car| car.details.license_plate.as_ref())
             .collect();
         assert_eq!(plates.iter().collect::<BTreeSet<_>>().len(), plates.len());
     }

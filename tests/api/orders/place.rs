@@ -262,3 +262,65 @@ async fn unknown_fields_are_ignored_and_missing_ones_named() {
         json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000, "colour": {"deep": [1]}});
     acme.post("/v1/orders?utm=x", body).await.created();
 }
+
+#[tokio::test]
+async fn a_buy_now_car_that_was_bought_for_somebody_is_410() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    service.car(Car::dealers("encar_1")).await;
+    acme.place_order("encar_1", None).await.created();
+    // Several may want it, until it is bought for one.
+    let second = rival.place_order("encar_1", None).await;
+    rival.cancel(&second.id()).await.ok();
+    service
+        .sql(
+            "update orders set status = 'secured', purchase_price_usd = 10000, auction_fee_usd = 0
+             where status = 'proceed'",
+        )
+        .await;
+    let details = rival
+        .place_order("encar_1", None)
+        .await
+        .refused(410, Code::VehicleUnavailable);
+    assert_eq!(details, json!({"vehicle_id": "encar_1"}));
+}
+
+#[tokio::test]
+async fn numbers_beyond_all_bounds_are_told_as_numbers() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let post = async |bid: &str| {
+        let body = format!(r#"{{"vehicle_id":"glovis_1","max_bid_amount_usd":{bid}}}"#);
+        let ask = acme
+            .ask(reqwest::Method::POST, "/v1/orders")
+            .key(&crate::support::key());
+        ask.header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+    };
+    for huge in [
+        "99999999999999999999",
+        "9223372036854775808",
+        "18446744073709551616",
+    ] {
+        assert_eq!(
+            post(huge).await.issues(),
+            [("max_bid_amount_usd".into(), "OUT_OF_RANGE".into())]
+        );
+    }
+    post("-99999999999999999999")
+        .await
+        .refused(400, Code::MissingMaxBid);
+    for limit in ["99999999999999999999", "-5"] {
+        let issues = acme
+            .get(&format!("/v1/orders?limit={limit}"))
+            .await
+            .issues();
+        assert_eq!(issues, [("limit".into(), "OUT_OF_RANGE".into())]);
+    }
+}

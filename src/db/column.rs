@@ -1,0 +1,50 @@
+//! Columns: from what a row holds to what the model knows.
+//!
+//! The schema forbids every value that has no meaning, so meeting one is a bug; the error names the row.
+
+use std::fmt;
+
+use crate::{id::VehicleId, money::Usd, word::Word};
+
+/// A value that the schema should have refused.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` has no meaning")]
+pub(crate) struct Meaningless(String);
+
+impl Meaningless {
+    /// Names the value.
+    pub(crate) fn new(value: impl fmt::Display) -> Self {
+        Self(value.to_string())
+    }
+
+    /// Names the row that holds it.
+    pub(crate) fn in_row(self, table: &str, id: impl fmt::Display) -> sqlx::Error {
+        sqlx::Error::Decode(format!("{table} {id}: {self}").into())
+    }
+}
+
+impl From<Meaningless> for sqlx::Error {
+    fn from(error: Meaningless) -> Self {
+        Self::Decode(error.into())
+    }
+}
+
+/// Reads an amount.
+pub(crate) fn usd(dollars: i32) -> Result<Usd, Meaningless> {
+    Usd::new(dollars.into()).ok_or_else(|| Meaningless::new(dollars))
+}
+
+/// Reads a word.
+pub(crate) fn word<W: Word>(text: &str) -> Result<W, Meaningless> {
+    W::parse(text).ok_or_else(|| Meaningless::new(text))
+}
+
+/// Reads a word that may be absent.
+pub(crate) fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, Meaningless> {
+    text.map(word).transpose()
+}
+
+/// Reads a vehicle's id.
+pub(crate) fn vehicle_id(text: &str) -> Result<VehicleId, Meaningless> {
+    VehicleId::parse(text).ok_or_else(|| Meaningless::new(text))
+}
