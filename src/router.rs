@@ -17,13 +17,14 @@ use crate::{
     gate::{
         allowlist::allowlist,
         authenticate::{Keys, authenticate},
-        idempotency::{once, read_whole, tell_outcome},
+        idempotency::{foretell, once, read_whole},
         lane::{Lanes, lane},
         rate_limit::{RateLimit, rate_limit},
     },
     http::{
         client_ip, deadline,
         observe::{name_route, observe},
+        remarks::add_remarks,
     },
     orders, vehicles,
 };
@@ -60,7 +61,8 @@ pub fn shell(routes: Router<App>, app: App) -> Router {
             .layer(header("x-content-type-options", "nosniff"))
             .layer(from_fn(observe))
             .layer(from_fn_with_state(app.clone(), client_ip::find))
-            .layer(from_fn(tell_outcome))
+            .layer(from_fn(add_remarks))
+            .layer(from_fn(foretell))
             .layer(from_fn_with_state(app, deadline::enforce))
             .layer(CatchPanicLayer::custom(answer_panic)),
     )
@@ -74,16 +76,7 @@ fn header(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<Hea
     )
 }
 
-/// Turns a panic into the answer of a bug.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer hands over what was thrown"
-)]
-fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    ApiError::internal(format!("panic: {message}")).into_response()
+/// Turns a panic into the answer of a bug; the hook of `telemetry` has logged where it was.
+fn answer_panic(_: Box<dyn Any + Send>) -> Response {
+    ApiError::internal("a handler panicked").into_response()
 }

@@ -1,4 +1,6 @@
 //! Telemetry: one log line a request, as JSON for machines or pretty for people, on standard error.
+//!
+//! A panic is the one failure with a line of its own before that: only its hook knows where it happened.
 
 use std::io::IsTerminal;
 
@@ -18,4 +20,12 @@ pub fn start(log: &Log) {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
         LogFormat::Pretty => registry.with(lines.compact()).try_init(),
     };
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(at, message, "panicked");
+    }));
 }

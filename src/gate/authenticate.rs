@@ -79,6 +79,7 @@ impl Keys {
     }
 }
 
+#[track_caller]
 fn refuse(miss: Arc<Miss>) -> ApiError {
     match &*miss {
         Miss::Unknown => invalid(KeyFault::Unknown),

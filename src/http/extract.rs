@@ -43,13 +43,15 @@ impl FromText for Name {
     fn from_text(text: &str) -> Result<Self, Fault> {
         let length = text.chars().count();
         // The database cannot hold a NUL, so no name there has one.
-        if length == 0 || text.contains('\0') {
+        if length == 0 {
+            Err(Fault::new(IssueKind::InvalidValue, "the value is empty"))
+        } else if text.contains('\0') {
             Err(Fault::new(
                 IssueKind::InvalidValue,
-                "a name is a text that is not empty",
+                "the value holds a NUL character",
             ))
         } else if length > NAME_CHARACTERS_MAX {
-            let message = format!("a name has at most {NAME_CHARACTERS_MAX} characters");
+            let message = format!("a value has at most {NAME_CHARACTERS_MAX} characters");
             Err(Fault::new(IssueKind::OutOfRange, message))
         } else {
             Ok(Self(text.to_owned()))
@@ -85,8 +87,7 @@ impl Params {
             .map(|(_, value)| value);
         let first = all.next()?.clone();
         if all.next().is_some() {
-            let message =
-                format!("`{name}` stands twice; write its values once, separated by commas");
+            let message = format!("`{name}` stands twice");
             self.complain(name, &first, Fault::new(IssueKind::Duplicate, message));
         }
         Some(first)
@@ -125,10 +126,16 @@ impl Params {
     ) -> Option<i64> {
         let text = self.text(name)?;
         let (min, max) = (bounds.start(), bounds.end());
-        let kind = match text.parse::<i64>() {
-            Ok(number) if bounds.contains(&number) => return Some(number),
-            Ok(_) => IssueKind::OutOfRange,
-            Err(_) => IssueKind::InvalidType,
+        let number = text.parse::<i64>().ok();
+        if number.is_some_and(|number| bounds.contains(&number)) {
+            return number;
+        }
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let kind = if is_whole {
+            IssueKind::OutOfRange
+        } else {
+            IssueKind::InvalidType
         };
         let message = format!("`{name}` must be a whole number from {min} to {max}");
         self.complain(
@@ -146,8 +153,7 @@ impl Params {
 
     /// Notes an issue with a parameter.
     pub(crate) fn complain(&mut self, name: &str, received: &str, fault: Fault) {
-        // A parameter is text, so its type is told by its value.
-        self.issues.push(fault.at(name, Some(received)));
+        self.issues.push(fault.at_json(name, &received.into()));
     }
 
     /// Gives access to the issues found so far.
@@ -203,21 +209,26 @@ impl Fields<'_> {
     }
 
     /// Reads a whole number of at most `max` that may be null or absent.
+    ///
+    /// What is too small for the type is the smallest number of the type, which no rule accepts either.
     pub(crate) fn optional_integer(&mut self, name: &str, max: i64) -> Option<i64> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
-        let fault = match value.as_number() {
-            Some(number) if number.is_f64() => Fault::new(
-                IssueKind::InvalidType,
-                format!("`{name}` must be a whole number, without a fraction or exponent"),
-            ),
-            Some(number) => match number.as_i64().filter(|number| *number <= max) {
-                Some(number) => return Some(number),
-                None => Fault::new(
-                    IssueKind::OutOfRange,
-                    format!("`{name}` must be at most {max}"),
-                ),
-            },
-            None => Fault::new(
+        let fault = match (value.as_i64(), value.as_f64()) {
+            (Some(number), _) if number <= max => return Some(number),
+            (Some(_), _) => too_large(name, max),
+            // JSON numbers beyond 64 bits are floats here; whole ones are still whole.
+            (None, Some(float)) if float.fract() == 0.0 && float >= i64::MAX as f64 => {
+                too_large(name, max)
+            }
+            (None, Some(float)) if float.fract() == 0.0 && float <= i64::MIN as f64 => {
+                return Some(i64::MIN);
+            }
+            (None, Some(_)) => {
+                let message =
+                    format!("`{name}` must be a whole number, without a fraction or exponent");
+                Fault::new(IssueKind::InvalidType, message)
+            }
+            (None, None) => Fault::new(
                 IssueKind::InvalidType,
                 format!("`{name}` must be a whole number or null"),
             ),
@@ -226,6 +237,13 @@ impl Fields<'_> {
             .push(fault.expected("integer or null").at_json(name, value));
         None
     }
+}
+
+fn too_large(name: &str, max: i64) -> Fault {
+    Fault::new(
+        IssueKind::OutOfRange,
+        format!("`{name}` must be at most {max}"),
+    )
 }
 
 /// A value that is read from a JSON object.

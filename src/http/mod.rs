@@ -1,6 +1,7 @@
 //! The wire kit: what speaks HTTP and knows no feature.
 //!
-//! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`] and [`deadline`].
+//! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`], [`remarks`] and
+//! [`deadline`].
 //! A handler takes its input through [`extract`], the gate reads JSON with [`body`], and lists turn pages with
 //! [`page`].
 
@@ -10,3 +11,4 @@ pub(crate) mod deadline;
 pub(crate) mod extract;
 pub(crate) mod observe;
 pub(crate) mod page;
+pub(crate) mod remarks;

@@ -234,3 +234,39 @@ async fn a_panic_is_500_and_a_late_handler_503_in_the_same_envelope() {
         late.header("retry-after")
     );
 }
+
+#[tokio::test]
+async fn an_order_that_is_late_is_not_placed_and_its_answer_says_all_there_is_to_say() {
+    let settings = [
+        ("DATABASE__LOCK_SECONDS", "1"),
+        ("DATABASE__STATEMENT_SECONDS", "2"),
+        ("SERVER__DEADLINE_SECONDS", "3"),
+    ];
+    let service = Service::with(&settings).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    // Two statements that are each in time, and together late.
+    service
+        .sql(
+            "create or replace function lmn_now(offset_seconds bigint) returns timestamptz language sql volatile
+                 return (select clock_timestamp() from pg_sleep(1.9));
+             create function rest() returns trigger language plpgsql as
+                 $$ begin perform pg_sleep(1.9); return new; end $$;
+             create trigger rest before insert on orders for each row execute function rest();",
+        )
+        .await;
+    let key = key();
+    let late = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    late.refused(503, Code::ServiceUnavailable);
+    assert_eq!(late.outcome(), ("unbound", "false"));
+    assert!(
+        late.header("ratelimit").starts_with("\"write\";r="),
+        "{late:?}"
+    );
+    assert_eq!(service.count("select count(*) from orders").await, 0);
+    service.time_is("2026-01-01T00:00:00+09:00").await;
+    service.sql("drop trigger rest on orders").await;
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .created();
+}

@@ -4,32 +4,30 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Extension, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderMap, Method},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     model::{self, Fingerprint, Outcome},
-    write::{Claim, Handover, OutcomeCell, Write},
+    write::{Claim, Fate, Handover, Write, answer},
 };
 use crate::{
     app::App,
     error::{ApiError, Fault, Issue, IssueKind},
     gate::caller::Caller,
-    http::{body, deadline::Deadline, extract::ParsedBody},
+    http::{body, deadline::Deadline, extract::ParsedBody, remarks::Remarks},
 };
-
-const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What a write asks for, read whole.
 #[derive(Debug, Clone)]
 struct Asked {
     claim: Claim,
     members: Arc<Map<String, Value>>,
+    fate: Fate,
 }
 
 /// Reads the key and the body of every POST and DELETE; other methods pass by.
@@ -42,10 +40,12 @@ pub(crate) async fn read_whole(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !matches!(*request.method(), Method::POST | Method::DELETE) {
+    if !is_mutating(request.method()) {
         return Ok(next.run(request).await);
     }
     let key = read_key(request.headers())?;
+    let fate = request.extensions().get::<Fate>().cloned();
+    let fate = fate.ok_or_else(|| ApiError::internal("the route stands outside the shell"))?;
     let members = read_body(&app, &deadline, &mut request).await?;
     let (method, uri) = (request.method().as_str(), request.uri());
     let query = uri.query().unwrap_or_default();
@@ -58,6 +58,7 @@ pub(crate) async fn read_whole(
     request.extensions_mut().insert(Asked {
         claim,
         members: Arc::new(members),
+        fate,
     });
     Ok(next.run(request).await)
 }
@@ -68,58 +69,48 @@ pub(crate) async fn once(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let Some(Asked { claim, members }) = request.extensions_mut().remove() else {
+    let Some(Asked {
+        claim,
+        members,
+        fate,
+    }) = request.extensions_mut().remove()
+    else {
         return Ok(next.run(request).await);
     };
     let mut tx = app.begin().await?;
     if let Some(recalled) = claim.bind(&mut tx).await? {
-        return Ok(match claim.judge(recalled) {
-            Ok(mut reply) => {
-                reply.status = StatusCode::OK;
-                marked(reply.into_response(), Outcome::Replayed)
-            }
-            Err(reuse) => marked(reuse.into_response(), Outcome::Conflict),
-        });
+        return answer(claim.judge(recalled)?, &fate);
     }
-    let outcome = OutcomeCell::unbound();
-    let write = Write::new(app, tx, claim, outcome.clone());
+    let write = Write::new(app, tx, claim, fate.clone());
     request.extensions_mut().insert(Handover::new(write));
     request.extensions_mut().insert(ParsedBody(members));
     let response = next.run(request).await;
-    let outcome = outcome.get();
-    if outcome == Outcome::Unbound && response.status().is_success() {
-        let bug = ApiError::internal("a write succeeded without a commit");
-        return Ok(marked(bug.into_response(), outcome));
+    if fate.get() == Outcome::Unbound && response.status().is_success() {
+        return Err(ApiError::internal("a write succeeded without a commit"));
     }
-    Ok(marked(response, outcome))
+    Ok(response)
 }
 
-/// Says what became of the key, on every answer to a request that carried one.
+/// Remarks that the key's fate is unknown, on every POST and DELETE that carries one, until more is known.
 ///
-/// It stands in the shell: whatever was refused before the look-up, or cut off after it, is unknown.
-pub(crate) async fn tell_outcome(request: Request, next: Next) -> Response {
+/// It stands in the shell, so that it also holds for what is refused before the look-up.
+pub(crate) async fn foretell(
+    Extension(remarks): Extension<Remarks>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let keyed = request
         .headers()
         .get(model::HEADER)
         .is_some_and(|key| !key.is_empty());
-    let mutating = matches!(*request.method(), Method::POST | Method::DELETE);
-    let response = next.run(request).await;
-    if !(keyed && mutating) || response.headers().contains_key(STATUS) {
-        return response;
+    if keyed && is_mutating(request.method()) {
+        request.extensions_mut().insert(Fate::unknown(remarks));
     }
-    marked(response, Outcome::Unknown)
+    next.run(request).await
 }
 
-fn marked(mut response: Response, outcome: Outcome) -> Response {
-    let replayed = if outcome == Outcome::Replayed {
-        "true"
-    } else {
-        "false"
-    };
-    let headers = response.headers_mut();
-    headers.insert(STATUS, HeaderValue::from_static(outcome.as_str()));
-    headers.insert(REPLAYED, HeaderValue::from_static(replayed));
-    response
+fn is_mutating(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::DELETE)
 }
 
 fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
@@ -128,8 +119,14 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
         return Err(ApiError::MissingIdempotencyKey);
     };
     let text = first.to_str().unwrap_or("?");
-    let key = model::read_key(text).filter(|_| sent.all(|other| other == first));
-    key.ok_or_else(|| not_a_key(text).into())
+    if sent.any(|other| other != first) {
+        let fault = Fault::new(
+            IssueKind::Duplicate,
+            "`Idempotency-Key` was sent twice, with different values",
+        );
+        return Err(fault.at("Idempotency-Key", None).into());
+    }
+    model::read_key(text).ok_or_else(|| not_a_key(text).into())
 }
 
 /// Reads and parses the body; a DELETE's is ignored.

@@ -14,5 +14,5 @@ pub(crate) mod model;
 mod store;
 mod write;
 
-pub(crate) use layer::{once, read_whole, tell_outcome};
+pub(crate) use layer::{foretell, once, read_whole};
 pub(crate) use write::{Reply, Write};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use uuid::{Uuid, Version};
+use uuid::{Uuid, Variant, Version};
 
 /// The header that carries the key.
 pub(crate) const HEADER: &str = "idempotency-key";
@@ -23,7 +23,9 @@ const PARTS: [&str; 6] = [
 /// Reads a key: a UUID v4 of 36 characters, in any case.
 pub(crate) fn read_key(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
-    let fits = text.len() == 36 && uuid.get_version() == Some(Version::Random);
+    let fits = text.len() == 36
+        && uuid.get_version() == Some(Version::Random)
+        && uuid.get_variant() == Variant::RFC4122;
     fits.then_some(uuid)
 }
 
@@ -134,6 +136,8 @@ mod tests {
             "9b2e4c1a-7d3f-1a5b-8c6d-0e1f2a3b4c5d",
             "9b2e4c1a-7d3f-7a5b-8c6d-0e1f2a3b4c5d",
             "00000000-0000-0000-0000-000000000000",
+            "9b2e4c1a-7d3f-4a5b-0c6d-0e1f2a3b4c5d",
+            "9b2e4c1a-7d3f-4a5b-fc6d-0e1f2a3b4c5d",
             "9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5g",
         ] {
             assert_eq!(read_key(text), None, "{text}");

@@ -17,8 +17,6 @@ pub(crate) struct Recalled {
     pub fingerprint: Vec<u8>,
     /// The vehicle of the order that it touched.
     pub vehicle_id: Option<VehicleId>,
-    /// The status of its reply.
-    pub status: i16,
     /// The `Location` of its reply.
     pub location: Option<String>,
     /// The body of its reply.
@@ -57,7 +55,7 @@ pub(super) async fn recall(
 ) -> Result<Option<Recalled>, sqlx::Error> {
     let row = sqlx::query!(
         r#"
-        select fingerprint, reply_status as "status!", reply_location, reply_body as "body!",
+        select fingerprint, reply_location, reply_body as "body!",
                orders.vehicle_id as "vehicle_id?"
         from idempotency_keys
         left join orders on orders.id = idempotency_keys.order_id
@@ -71,7 +69,6 @@ pub(super) async fn recall(
     Ok(row.map(|row| Recalled {
         fingerprint: row.fingerprint,
         vehicle_id: row.vehicle_id.as_deref().and_then(VehicleId::parse),
-        status: row.status,
         location: row.reply_location,
         body: row.body.into(),
     }))
@@ -83,20 +80,18 @@ pub(super) async fn complete(
     partner: PartnerId,
     key: Uuid,
     order: Option<OrderId>,
-    status: i16,
     location: Option<&str>,
     body: &[u8],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         update idempotency_keys
-        set order_id = $3, reply_status = $4, reply_location = $5, reply_body = $6
+        set order_id = $3, reply_location = $4, reply_body = $5
         where partner_id = $1 and key = $2
         "#,
         partner.uuid(),
         key,
         order.map(OrderId::uuid),
-        status,
         location,
         body,
     )

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     app::App,
-    db::Tx,
+    db::{self, Tx},
     error::ApiError,
+    http::remarks::Remarks,
     id::{OrderId, PartnerId},
 };
 
@@ -84,45 +85,72 @@ impl Claim {
     }
 
     /// Judges a request against what its key did: the first one's reply, or the refusal of a reuse.
-    pub(crate) fn judge(&self, recalled: Recalled) -> Result<Reply, ApiError> {
+    pub(crate) fn judge(&self, recalled: Recalled) -> Result<Judgement, ApiError> {
         let first = Fingerprint::stored(&recalled.fingerprint)
             .ok_or_else(|| ApiError::internal("a stored fingerprint has another length"))?;
         let mismatch = first.mismatch(&self.fingerprint);
         if !mismatch.is_empty() {
-            return Err(ApiError::IdempotencyKeyReused {
-                original_vehicle_id: recalled.vehicle_id,
+            let original_vehicle_id = recalled.vehicle_id;
+            return Ok(Judgement::Reuse(ApiError::IdempotencyKeyReused {
+                original_vehicle_id,
                 mismatch,
-            });
+            }));
         }
-        let status = u16::try_from(recalled.status)
-            .ok()
-            .and_then(|it| StatusCode::from_u16(it).ok());
-        Ok(Reply {
-            status: status.ok_or_else(|| ApiError::internal("a stored status is none"))?,
+        Ok(Judgement::Replay(Reply {
+            status: StatusCode::OK,
             location: recalled.location,
             order: None,
             body: recalled.body,
-        })
+        }))
     }
 }
 
-/// What has become of the key so far; the layer reads it when the handler has ended.
-#[derive(Debug, Clone)]
-pub(crate) struct OutcomeCell(Arc<Mutex<Outcome>>);
+/// What a request is, compared with the one that its key served.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// The same: this was the reply, and is again, with status 200.
+    Replay(Reply),
+    /// Another: this is the refusal.
+    Reuse(ApiError),
+}
 
-impl OutcomeCell {
-    /// Nothing has been done yet.
-    pub(crate) fn unbound() -> Self {
-        Self(Arc::new(Mutex::new(Outcome::Unbound)))
+/// What has become of the key so far, and the remark that tells it on whatever answer there will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Fate {
+    outcome: Arc<Mutex<Outcome>>,
+    remarks: Remarks,
+}
+
+impl Fate {
+    /// Begins with what is known before the look-up: nothing.
+    pub(crate) fn unknown(remarks: Remarks) -> Self {
+        let fate = Self {
+            outcome: Arc::new(Mutex::new(Outcome::Unknown)),
+            remarks,
+        };
+        fate.set(Outcome::Unknown);
+        fate
     }
 
     /// Returns it.
     pub(crate) fn get(&self) -> Outcome {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, outcome: Outcome) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+    /// Changes it.
+    pub(crate) fn set(&self, outcome: Outcome) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
+        let replayed = if outcome == Outcome::Replayed {
+            "true"
+        } else {
+            "false"
+        };
+        self.remarks.set(
+            "idempotency-status",
+            HeaderValue::from_static(outcome.as_str()),
+        );
+        self.remarks
+            .set("idempotent-replayed", HeaderValue::from_static(replayed));
     }
 }
 
@@ -134,17 +162,18 @@ pub(crate) struct Write {
     tx: Tx,
     app: App,
     claim: Claim,
-    outcome: OutcomeCell,
+    fate: Fate,
 }
 
 impl Write {
-    /// Begins, with the key bound in `tx`.
-    pub(crate) fn new(app: App, tx: Tx, claim: Claim, outcome: OutcomeCell) -> Self {
+    /// Begins, with the key bound in `tx`: until the commit, whatever happens leaves it unbound.
+    pub(crate) fn new(app: App, tx: Tx, claim: Claim, fate: Fate) -> Self {
+        fate.set(Outcome::Unbound);
         Self {
             tx,
             app,
             claim,
-            outcome,
+            fate,
         }
     }
 
@@ -156,30 +185,27 @@ impl Write {
     /// Stores the reply under the key and commits: the only commit on the path of a request.
     pub(crate) async fn commit(mut self, reply: Reply) -> Result<Response, ApiError> {
         let Claim { partner, key, .. } = self.claim;
-        let status = i16::try_from(reply.status.as_u16()).map_err(ApiError::internal)?;
         let location = reply.location.as_deref();
         store::complete(
             &mut self.tx,
             partner,
             key,
             reply.order,
-            status,
             location,
             &reply.body,
         )
         .await?;
-        self.outcome.set(Outcome::Unknown);
+        self.fate.set(Outcome::Unknown);
         match self.tx.commit().await {
             Ok(()) => {
-                self.outcome.set(Outcome::Bound);
+                self.fate.set(Outcome::Bound);
                 Ok(reply.into_response())
             }
-            // The database's own word: it rolled back.
-            Err(error @ sqlx::Error::Database(_)) => {
-                self.outcome.set(Outcome::Unbound);
+            Err(error) if db::is_rolled_back(&error) => {
+                self.fate.set(Outcome::Unbound);
                 Err(error.into())
             }
-            Err(lost) => settle(&self.app, &self.claim, &self.outcome, lost).await,
+            Err(lost) => settle(&self.app, &self.claim, &self.fate, reply, lost).await,
         }
     }
 }
@@ -191,20 +217,34 @@ impl Write {
 async fn settle(
     app: &App,
     claim: &Claim,
-    outcome: &OutcomeCell,
+    fate: &Fate,
+    reply: Reply,
     lost: sqlx::Error,
 ) -> Result<Response, ApiError> {
     tracing::warn!(error = %lost, "the answer to a commit was lost; binding its key again");
     let mut tx = app.begin().await?;
-    match claim.bind(&mut tx).await? {
-        Some(recalled) => {
-            let reply = claim.judge(recalled)?;
-            outcome.set(Outcome::Bound);
+    let Some(recalled) = claim.bind(&mut tx).await? else {
+        fate.set(Outcome::Unbound);
+        return Err(ApiError::unavailable(lost));
+    };
+    // The reply names a new order or its new state, so the same bytes under the key are this very commit's.
+    if recalled.body == reply.body {
+        fate.set(Outcome::Bound);
+        return Ok(reply.into_response());
+    }
+    answer(claim.judge(recalled)?, fate)
+}
+
+/// Answers from what the key did before.
+pub(crate) fn answer(judgement: Judgement, fate: &Fate) -> Result<Response, ApiError> {
+    match judgement {
+        Judgement::Replay(reply) => {
+            fate.set(Outcome::Replayed);
             Ok(reply.into_response())
         }
-        None => {
-            outcome.set(Outcome::Unbound);
-            Err(ApiError::unavailable(lost))
+        Judgement::Reuse(refusal) => {
+            fate.set(Outcome::Conflict);
+            Err(refusal)
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The layer: count, tell the caller how it stands, and refuse what came too early.
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    extract::{Extension, Request, State},
+    http::{HeaderValue, Method},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use chrono::{DateTime, Utc};
 
@@ -12,7 +12,9 @@ use super::{
     local::Local,
     model::{Kind, Standing, Throttled},
 };
-use crate::{app::App, error::ApiError, gate::caller::Caller, stamp::Stamp};
+use crate::{
+    app::App, error::ApiError, gate::caller::Caller, http::remarks::Remarks, stamp::Stamp,
+};
 
 /// The limits of all keys.
 #[derive(Debug, Clone)]
@@ -41,10 +43,11 @@ pub(crate) fn kind_of(method: &Method) -> Kind {
 /// Counts the request under the caller's key, and refuses it when it is early.
 pub(crate) async fn rate_limit(
     State(limits): State<RateLimit>,
+    Extension(remarks): Extension<Remarks>,
     caller: Caller,
     request: Request,
     next: Next,
-) -> Response {
+) -> Result<Response, ApiError> {
     let defaults = &limits.app.settings().rate_limit;
     let kind = kind_of(request.method());
     let policy = match kind {
@@ -53,28 +56,28 @@ pub(crate) async fn rate_limit(
     };
     let (standing, verdict) = limits.local.admit(caller.grant.key, kind, policy);
     let now = limits.app.pulse().time();
-    let mut response = match verdict {
-        Ok(()) => next.run(request).await,
-        Err(wait) => {
-            ApiError::RateLimited(Throttled::new(&standing, wait, Stamp::kst(now))).into_response()
-        }
-    };
-    tell(response.headers_mut(), &standing, now);
-    response
+    tell(&remarks, &standing, now);
+    match verdict {
+        Ok(()) => Ok(next.run(request).await),
+        Err(wait) => Err(ApiError::RateLimited(Throttled::new(
+            &standing,
+            wait,
+            Stamp::kst(now),
+        ))),
+    }
 }
 
-fn tell(headers: &mut HeaderMap, standing: &Standing, now: DateTime<Utc>) {
-    let reset = now.timestamp() + i64::try_from(standing.full_in_seconds()).unwrap_or_default();
+fn tell(remarks: &Remarks, standing: &Standing, now: DateTime<Utc>) {
     let fields = [
         ("ratelimit-policy", standing.policy_header()),
         ("ratelimit", standing.state_header()),
         ("x-ratelimit-limit", standing.policy.burst().to_string()),
         ("x-ratelimit-remaining", standing.remaining.to_string()),
-        ("x-ratelimit-reset", reset.to_string()),
+        ("x-ratelimit-reset", standing.full_at(now).to_string()),
     ];
     for (name, value) in fields {
         if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(HeaderName::from_static(name), value);
+            remarks.set(name, value);
         }
     }
 }

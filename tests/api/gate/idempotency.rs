@@ -119,7 +119,7 @@ async fn a_key_is_needed_and_must_be_one() {
         let two = acme.ask(method, path).key(&key()).key(&key()).send().await;
         assert_eq!(
             two.issues(),
-            [("Idempotency-Key".into(), "INVALID_FORMAT".into())]
+            [("Idempotency-Key".into(), "DUPLICATE".into())]
         );
     }
 }

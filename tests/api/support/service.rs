@@ -35,8 +35,19 @@ impl Service {
         settings: &[(&str, &str)],
         routes: impl FnOnce(App) -> Router,
     ) -> Self {
+        let url = database.url();
+        Self::at(database, &url, settings, routes).await
+    }
+
+    /// Starts on a given database that is reached by another way.
+    pub async fn at(
+        database: TestDatabase,
+        database_url: &str,
+        settings: &[(&str, &str)],
+        routes: impl FnOnce(App) -> Router,
+    ) -> Self {
         let mut variables = HashMap::from([
-            ("DATABASE_URL".to_owned(), database.url()),
+            ("DATABASE_URL".to_owned(), database_url.to_owned()),
             ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("LMN_DATABASE__CONNECTIONS_MAX".to_owned(), "8".to_owned()),
         ]);
