@@ -43,6 +43,8 @@ create table orders (
     accepted_no bigint not null generated always as identity,
     created_at timestamptz not null,
     updated_at timestamptz not null,
+    -- What the list sorts by: orders on buy-now cars, which wait for no auction, stand last.
+    auction_order timestamptz not null generated always as (coalesce(auction_date, timestamptz 'infinity')) stored,
 
     constraint orders_auction_whole check (
         num_nulls(max_bid_usd, auction_date, order_cutoff_at) in (0, 3)),
@@ -68,8 +70,10 @@ create unique index orders_one_winner on orders (vehicle_id)
 -- The bids that compete for a car, best first.
 create index orders_bidding on orders (vehicle_id, max_bid_usd desc, accepted_no)
     where status in ('proceed', 'acquiring') and max_bid_usd is not null;
--- The partner's list.
+-- The partner's list, one index a sort; the first is read both ways.
 create index orders_by_created on orders (partner_id, created_at, id);
+create index orders_by_updated on orders (partner_id, updated_at, id);
+create index orders_by_auction on orders (partner_id, auction_order, id);
 
 -- Every step of an order, numbered without a gap.
 create table order_history (

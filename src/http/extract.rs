@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{ApiError, Fault, IssueKind, Issues},
+    stamp::{Stamp, StampError},
     word::Word,
 };
 
@@ -32,6 +33,17 @@ impl<W: Word> FromText for W {
             )
             .expected(words.join(" "))
         })
+    }
+}
+
+impl FromText for Stamp {
+    /// Reads a time; a space where its sign should be is a `+` that nobody encoded.
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let expected = "2026-04-20T13:00:00+09:00";
+        let fault = |error: StampError| {
+            Fault::new(IssueKind::InvalidFormat, error.to_string()).expected(expected)
+        };
+        Self::parse(&text.replace(' ', "+")).map_err(fault)
     }
 }
 
@@ -91,6 +103,14 @@ impl Params {
             self.complain(name, &first, Fault::new(IssueKind::Duplicate, message));
         }
         Some(first)
+    }
+
+    /// Reads a parameter.
+    pub(crate) fn get<T: FromText>(&mut self, name: &str) -> Option<T> {
+        let text = self.text(name)?;
+        T::from_text(&text)
+            .map_err(|fault| self.complain(name, &text, fault))
+            .ok()
     }
 
     /// Reads a comma-separated list of at most `max` values; absent is empty.

@@ -3,6 +3,10 @@
 //! It is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters
 //! (contract, section 1). It does not expire: a place in a sorted list is a place for ever.
 
+use axum::{
+    http::{HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,10 +14,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{ApiError, Fault, IssueKind},
-    http::extract::Params,
+    http::extract::{Answer, Params},
     id::PartnerId,
 };
 
+/// Ids that one request can name.
+pub(crate) const IDS_MAX: usize = 100;
 /// Rows on a page, unless the caller says otherwise.
 const LIMIT_DEFAULT: i64 = 50;
 /// Rows on the largest page.
@@ -206,6 +212,29 @@ impl<T> Page<T> {
             next_cursor,
         })
     }
+}
+
+impl<T: Serialize> Page<T> {
+    /// Answers with the page, and a `Link` to the next one: the same question with the next cursor.
+    pub(crate) fn answer(self, uri: &Uri) -> Response {
+        let link = self
+            .next_cursor
+            .as_deref()
+            .map(|cursor| next_link(uri, cursor));
+        let mut response = Answer(self).into_response();
+        if let Some(Ok(link)) = link.map(HeaderValue::try_from) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}
+
+fn next_link(uri: &Uri, cursor: &str) -> String {
+    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked.filter(|(name, _)| name != "cursor"));
+    query.append_pair("cursor", cursor);
+    format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
 }
 
 #[cfg(test)]

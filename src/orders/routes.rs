@@ -3,16 +3,16 @@
 use axum::{
     Router,
     extract::{FromRequestParts, State},
-    http::{StatusCode, request::Parts},
+    http::{StatusCode, Uri, request::Parts},
     response::Response,
     routing::get,
 };
-use chrono::DateTime;
 use uuid::Uuid;
 
 use super::{
+    filter::{Filter, Sort},
     model::{Order, PlaceError, place},
-    state::{self, CancellationReason, Owner, Refused, Step},
+    state::{self, CancellationReason, OrderStatus, Owner, Refused, Step},
     store::{self, Author},
     view::OrderView,
 };
@@ -25,8 +25,10 @@ use crate::{
         idempotency::{self, Write},
     },
     http::{
-        extract::{Answer, Fields, FromBody, FromQuery, Json, Params, Query, path_param},
-        page::{Page, PageQuery, Walk},
+        extract::{
+            Answer, Fields, FromBody, FromQuery, FromText, Json, Name, Params, Query, path_param,
+        },
+        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
     },
     id::{OrderId, VehicleId},
     money::Usd,
@@ -174,70 +176,114 @@ async fn get_order(
 /// What `GET /v1/orders` takes.
 #[derive(Debug)]
 struct ListOrders {
-    idempotency_key: Option<Uuid>,
+    filter: Filter,
+    sort: (&'static str, Sort),
     page: PageQuery,
 }
 
 impl FromQuery for ListOrders {
     fn from_query(params: &mut Params) -> Option<Self> {
-        let key = params.text("idempotency_key");
-        let idempotency_key = key.as_deref().and_then(idempotency::model::read_key);
-        if let (Some(text), None) = (&key, idempotency_key) {
-            let message = "`idempotency_key` must be a UUID v4 in its 36-character form";
-            params.complain(
-                "idempotency_key",
-                text,
-                Fault::new(IssueKind::InvalidFormat, message).expected("UUID v4"),
-            );
+        let ids = params.has("ids").then(|| {
+            let ids: Vec<Name> = params.csv("ids", IDS_MAX);
+            ids.iter()
+                .filter_map(|Name(text)| OrderId::parse(text))
+                .collect()
+        });
+        let filter = Filter {
+            ids,
+            status: params.csv("status", OrderStatus::ALL.len()),
+            vehicle_id: params.get("vehicle_id").map(|Name(text)| text),
+            from: params.get("from"),
+            to: params.get("to"),
+            idempotency_key: params.get("idempotency_key").map(|IdempotencyKey(key)| key),
+        };
+        if params.has("from") && !params.has("to") {
+            let fault = Fault::new(IssueKind::Requires, "`from` needs `to` beside it");
+            params.issues().push(fault.expected("to").at("from", None));
         }
+        if filter
+            .from
+            .zip(filter.to)
+            .is_some_and(|(from, to)| from.instant() > to.instant())
+        {
+            let fault = Fault::new(IssueKind::OutOfRange, "`from` is later than `to`");
+            params.issues().push(fault.at("from", None));
+        }
+        let sort = read_sort(params, Sort::ALL);
+        let page = PageQuery::read(params);
         Some(Self {
-            idempotency_key,
-            page: PageQuery::read(params),
+            filter,
+            sort: sort?,
+            page,
         })
     }
 }
 
-/// Lists the partner's orders, newest first, or the one that an Idempotency-Key touched.
+/// An Idempotency-Key, as a parameter.
+struct IdempotencyKey(Uuid);
+
+impl FromText for IdempotencyKey {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let message = "the value must be a UUID v4 in its 36-character form";
+        let fault = || Fault::new(IssueKind::InvalidFormat, message).expected("UUID v4");
+        idempotency::model::read_key(text)
+            .map(Self)
+            .ok_or_else(fault)
+    }
+}
+
+/// Lists the partner's orders.
 async fn list_orders(
     State(app): State<App>,
     caller: Caller,
+    uri: Uri,
     Query(query): Query<ListOrders>,
-) -> Result<Answer<Page<OrderView>>, ApiError> {
+) -> Result<Response, ApiError> {
+    let ListOrders {
+        filter,
+        sort: (sort_name, sort),
+        page,
+    } = query;
     let partner = caller.partner();
-    let filters = query
-        .idempotency_key
-        .map(|key| format!("idempotency_key={key}"))
-        .unwrap_or_default();
     let walk = Walk {
         list: "orders",
         owner: Some(partner),
-        sort: "created_desc",
-        filters,
+        sort: sort_name,
+        filters: filter.canonical(),
     };
-    let after: Option<(i64, String)> = query
-        .page
+    let after: Option<store::Place> = page
         .cursor
         .map(|it| app.cursors().open(&walk, &it))
         .transpose()?;
-    let place = after
-        .and_then(|(at, id)| Some((DateTime::from_timestamp_millis(at)?, OrderId::parse(&id)?)));
-    let limit = i64::try_from(query.page.limit).map_err(ApiError::internal)?;
+    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
 
     let mut connection = app.db().acquire().await?;
-    let rows = match query.idempotency_key {
-        Some(key) => store::find_by_key(&mut connection, partner, key)
-            .await?
-            .into_iter()
-            .collect(),
-        None => store::list(&mut connection, partner, place, limit + 1).await?,
-    };
-    Page::of(
-        rows,
-        query.page.limit,
-        |last| (last.created_at.timestamp_millis(), last.id.to_string()),
-        |position| app.cursors().seal(&walk, position),
+    let rows = store::list(
+        &mut connection,
+        partner,
+        &filter,
+        sort,
+        after.as_ref(),
+        limit + 1,
     )
-    .map(Answer)
+    .await?;
+    let page: Page<OrderView> = Page::of(
+        rows,
+        page.limit,
+        |last| place_of(sort, last),
+        |place| app.cursors().seal(&walk, place),
+    )?;
+    Ok(page.answer(&uri))
+}
+
+/// Returns where an order stands in a sort.
+fn place_of(sort: Sort, order: &Order) -> store::Place {
+    let time = match sort {
+        Sort::CreatedDesc | Sort::CreatedAsc => Some(order.created_at),
+        Sort::AuctionDateAsc => order.bid.map(|bid| bid.auction_date.instant()),
+        Sort::UpdatedDesc => Some(order.updated_at),
+    };
+    (time.map(|it| it.timestamp_millis()), order.id.to_string())
 }
 
 fn reply(status: StatusCode, order: Order) -> Result<idempotency::Reply, ApiError> {

@@ -1,18 +1,16 @@
 //! Orders in the database. Every read and write is scoped by the partner.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use uuid::Uuid;
+use chrono::DateTime;
+use sqlx::{PgConnection, QueryBuilder};
 
 use super::{
-    model::{Bid, Market, Order, Shipment, Standing},
-    state::{CancellationReason, Owner, State},
+    filter::{Filter, Sort},
+    model::{Market, Order},
+    row::OrderRow,
+    state::{CancellationReason, Owner},
 };
 use crate::{
-    db::{
-        Tx,
-        column::{Meaningless, optional_word, usd, vehicle_id, word},
-    },
+    db::{Tx, column::usd},
     id::{OrderId, PartnerId, RequestId, VehicleId},
     stamp::Stamp,
     word::Word,
@@ -29,77 +27,70 @@ pub(crate) struct Author {
     pub request_id: RequestId,
 }
 
-/// Reads orders with their standing; the tail is the rest of the statement.
-macro_rules! orders {
-    ($tail:literal, $($bind:expr),* $(,)?) => {
-        sqlx::query_as!(
-            OrderRow,
-            r#"
-            select id as "id!", vehicle_id as "vehicle_id!", vin, license_plate, status as "status!",
-                   fulfillment_detail, max_bid_usd, is_highest_bid, current_max_bid_usd, purchase_price_usd,
-                   auction_fee_usd, auction_date, order_cutoff_at, failure_reason, cancellation_reason, vessel_name,
-                   bl_number, port_of_loading, port_of_discharge, etd, eta, created_at as "created_at!",
-                   updated_at as "updated_at!"
-            from orders_with_standing
-            "# + $tail,
-            $($bind),*
-        )
-    };
-}
-
 /// Finds an order.
 pub(crate) async fn find(
     conn: &mut PgConnection,
     partner: PartnerId,
     id: OrderId,
 ) -> Result<Option<Order>, sqlx::Error> {
-    let row = orders!(
-        "where partner_id = $1 and id = $2",
+    let row = sqlx::query_as!(
+        OrderRow,
+        r#"
+        select id as "id!", vehicle_id as "vehicle_id!", vin, license_plate, status as "status!", fulfillment_detail,
+               max_bid_usd, is_highest_bid, current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date,
+               order_cutoff_at, failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading,
+               port_of_discharge, etd, eta, created_at as "created_at!", updated_at as "updated_at!"
+        from orders_with_standing
+        where partner_id = $1 and id = $2
+        "#,
         partner.uuid(),
-        id.uuid()
+        id.uuid(),
     )
     .fetch_optional(conn)
     .await?;
     row.map(OrderRow::into_model).transpose()
 }
 
-/// Finds the order that an Idempotency-Key touched.
-pub(crate) async fn find_by_key(
-    conn: &mut PgConnection,
-    partner: PartnerId,
-    key: Uuid,
-) -> Result<Option<Order>, sqlx::Error> {
-    let row = orders!(
-        "where partner_id = $1
-           and id = (select order_id from idempotency_keys where idempotency_keys.partner_id = $1 and key = $2)",
-        partner.uuid(),
-        key,
-    )
-    .fetch_optional(conn)
-    .await?;
-    row.map(OrderRow::into_model).transpose()
-}
+/// A place in a walk of orders: the sort's time in milliseconds (nothing is last) and the id.
+pub(crate) type Place = (Option<i64>, String);
 
-/// Lists up to `limit` orders before a place (creation time and id), newest first.
+/// Lists up to `limit` orders after a place.
+///
+/// Put together at run time, like the list of vehicles: one statement with every filter in it, in use or not, is
+/// planned for the average of all questions and fits none.
 pub(crate) async fn list(
     conn: &mut PgConnection,
     partner: PartnerId,
-    before: Option<(DateTime<Utc>, OrderId)>,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<&Place>,
     limit: i64,
 ) -> Result<Vec<Order>, sqlx::Error> {
-    let (created_at, id) = before.unzip();
-    let rows = orders!(
-        "where partner_id = $1
-           and (created_at, id) < (coalesce($2, timestamptz 'infinity'), coalesce($3, uuid 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-         order by created_at desc, id desc
-         limit $4",
-        partner.uuid(),
-        created_at,
-        id.map(OrderId::uuid),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let mut query = QueryBuilder::new(
+        "select id, vehicle_id, vin, license_plate, status, fulfillment_detail, max_bid_usd, is_highest_bid,
+                current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date, order_cutoff_at,
+                failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading, port_of_discharge, etd,
+                eta, created_at, updated_at
+         from orders_with_standing
+         where partner_id = ",
+    );
+    query.push_bind(partner.uuid());
+    filter.push(partner, &mut query);
+    let column = sort.column();
+    let (direction, comes_after) = sort.direction();
+    if let Some((time, id)) = after {
+        let time = time.and_then(DateTime::from_timestamp_millis);
+        query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
+        query.push_bind(time).push(", timestamptz 'infinity'), ");
+        query
+            .push_bind(OrderId::parse(id).map(OrderId::uuid))
+            .push(")");
+    }
+    query.push(format_args!(
+        " order by {column} {direction}, id {direction} limit "
+    ));
+    query.push_bind(limit);
+    let rows: Vec<OrderRow> = query.build_query_as().fetch_all(conn).await?;
     rows.into_iter().map(OrderRow::into_model).collect()
 }
 
@@ -251,93 +242,4 @@ pub(crate) async fn record_cancelled(
     .execute(&mut **tx)
     .await
     .map(drop)
-}
-
-/// A row of the view `orders_with_standing`.
-#[derive(Debug)]
-struct OrderRow {
-    id: Uuid,
-    vehicle_id: String,
-    vin: Option<String>,
-    license_plate: Option<String>,
-    status: String,
-    fulfillment_detail: Option<String>,
-    max_bid_usd: Option<i32>,
-    is_highest_bid: Option<bool>,
-    current_max_bid_usd: Option<i32>,
-    purchase_price_usd: Option<i32>,
-    auction_fee_usd: Option<i32>,
-    auction_date: Option<DateTime<Utc>>,
-    order_cutoff_at: Option<DateTime<Utc>>,
-    failure_reason: Option<String>,
-    cancellation_reason: Option<String>,
-    vessel_name: Option<String>,
-    bl_number: Option<String>,
-    port_of_loading: Option<String>,
-    port_of_discharge: Option<String>,
-    etd: Option<DateTime<Utc>>,
-    eta: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-impl OrderRow {
-    fn into_model(self) -> Result<Order, sqlx::Error> {
-        let id = OrderId::from(self.id);
-        Order::try_from(self).map_err(|error| error.in_row("orders", id))
-    }
-
-    /// The schema has a bid whole or not at all, and a standing with every bid.
-    fn bid(&self) -> Result<Option<Bid>, Meaningless> {
-        let (Some(max_bid), Some(date), Some(cutoff)) =
-            (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
-        else {
-            return Ok(None);
-        };
-        let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
-        else {
-            return Err(Meaningless::new("a bid without a standing"));
-        };
-        Ok(Some(Bid {
-            max_bid: usd(max_bid)?,
-            standing: Standing {
-                is_highest,
-                highest_bid: usd(highest)?,
-            },
-            auction_date: Stamp::kst(date),
-            order_cutoff_at: Stamp::kst(cutoff),
-        }))
-    }
-}
-
-impl TryFrom<OrderRow> for Order {
-    type Error = Meaningless;
-
-    fn try_from(row: OrderRow) -> Result<Self, Meaningless> {
-        Ok(Self {
-            id: row.id.into(),
-            bid: row.bid()?,
-            vehicle_id: vehicle_id(&row.vehicle_id)?,
-            state: State {
-                status: word(&row.status)?,
-                fulfillment: optional_word(row.fulfillment_detail.as_deref())?,
-            },
-            failure_reason: optional_word(row.failure_reason.as_deref())?,
-            cancellation_reason: optional_word(row.cancellation_reason.as_deref())?,
-            purchase_price_usd: row.purchase_price_usd.map(usd).transpose()?,
-            auction_fee_usd: row.auction_fee_usd,
-            vin: row.vin,
-            license_plate: row.license_plate,
-            shipment: Shipment {
-                vessel_name: row.vessel_name,
-                bl_number: row.bl_number,
-                port_of_loading: row.port_of_loading,
-                port_of_discharge: row.port_of_discharge,
-                etd: row.etd,
-                eta: row.eta,
-            },
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    }
 }

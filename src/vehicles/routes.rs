@@ -3,8 +3,8 @@
 use axum::{
     Router,
     extract::{FromRequestParts, State},
-    http::{HeaderValue, request::Parts},
-    response::{IntoResponse, Response},
+    http::{HeaderValue, Uri, request::Parts},
+    response::Response,
     routing::get,
 };
 use serde::{Deserialize, Serialize};
@@ -21,13 +21,11 @@ use crate::{
     gate::caller::Caller,
     http::{
         extract::{Answer, FromQuery, Name, Params, Query, path_param},
-        page::{Page, PageQuery, Walk, read_sort},
+        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
     },
     id::VehicleId,
 };
 
-/// Ids in one request.
-const IDS_MAX: usize = 100;
 /// Names or words in one filter.
 const VALUES_MAX: usize = 100;
 /// Up to here, dropped dealers' cars are counted exactly.
@@ -105,6 +103,7 @@ struct Position {
 async fn list_vehicles(
     State(app): State<App>,
     _: Caller,
+    uri: Uri,
     Query(query): Query<ListVehicles>,
 ) -> Result<Response, ApiError> {
     let ListVehicles {
@@ -148,7 +147,7 @@ async fn list_vehicles(
         },
         |position| app.cursors().seal(&walk, position),
     )?;
-    let mut response = Answer(page).into_response();
+    let mut response = page.answer(&uri);
     if let Some(dropped) = filtered_out {
         response
             .headers_mut()

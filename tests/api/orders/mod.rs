@@ -2,5 +2,6 @@
 
 mod bidding;
 mod cancel;
+mod list;
 mod place;
 mod read;

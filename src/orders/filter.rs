@@ -1,0 +1,182 @@
+//! What can be asked of a partner's orders, and the where-clause that asks it, always with binds.
+
+use std::fmt::Write;
+
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::state::OrderStatus;
+use crate::{
+    id::{OrderId, PartnerId},
+    stamp::Stamp,
+    word::Word,
+};
+
+/// Which orders: every part that is there must hold.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// These orders; an id that names none is silently missing.
+    pub(crate) ids: Option<Vec<OrderId>>,
+    /// In one of these states.
+    pub(crate) status: Vec<OrderStatus>,
+    /// For this car; text that cannot be an id names none.
+    pub(crate) vehicle_id: Option<String>,
+    /// Accepted at this time or later.
+    pub(crate) from: Option<Stamp>,
+    /// Accepted before this time.
+    pub(crate) to: Option<Stamp>,
+    /// Touched by the request with this Idempotency-Key.
+    pub(crate) idempotency_key: Option<Uuid>,
+}
+
+impl Filter {
+    /// Appends ` and …` for every part in use.
+    pub(crate) fn push(&self, partner: PartnerId, query: &mut QueryBuilder<Postgres>) {
+        if let Some(ids) = &self.ids {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+            query.push(" and id = any(").push_bind(ids).push(")");
+        }
+        if !self.status.is_empty() {
+            let status: Vec<&str> = self.status.iter().map(|it| it.as_str()).collect();
+            query.push(" and status = any(").push_bind(status).push(")");
+        }
+        if let Some(vehicle) = &self.vehicle_id {
+            query.push(" and vehicle_id = ").push_bind(vehicle.clone());
+        }
+        if let Some(from) = self.from {
+            query.push(" and created_at >= ").push_bind(from.instant());
+        }
+        if let Some(to) = self.to {
+            query.push(" and created_at < ").push_bind(to.instant());
+        }
+        if let Some(key) = self.idempotency_key {
+            query.push(
+                " and id = (select order_id from idempotency_keys as keys where keys.partner_id = ",
+            );
+            query
+                .push_bind(partner.uuid())
+                .push(" and keys.key = ")
+                .push_bind(key)
+                .push(")");
+        }
+    }
+
+    /// Returns the one spelling of this question, in which the order of values does not matter.
+    pub(crate) fn canonical(&self) -> String {
+        let mut ids = self.ids.clone();
+        if let Some(ids) = &mut ids {
+            ids.sort();
+            ids.dedup();
+        }
+        let mut status: Vec<_> = self.status.iter().map(|it| it.as_str()).collect();
+        status.sort_unstable();
+        status.dedup();
+        let millis = |stamp: Option<Stamp>| stamp.map(|it| it.instant().timestamp_millis());
+        let mut text = String::new();
+        // Writing to a string cannot fail. The debug form quotes, so that no value can look like two.
+        let _ = write!(
+            text,
+            "ids={ids:?};status={status:?};vehicle_id={:?};from={:?};to={:?};idempotency_key={:?}",
+            self.vehicle_id,
+            millis(self.from),
+            millis(self.to),
+            self.idempotency_key,
+        );
+        text
+    }
+}
+
+/// The orders in which a partner's orders can be walked; each compares a time and the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Accepted last first.
+    CreatedDesc,
+    /// Accepted first first.
+    CreatedAsc,
+    /// Next auction first, orders on buy-now cars last.
+    AuctionDateAsc,
+    /// Changed last first.
+    UpdatedDesc,
+}
+
+impl Sort {
+    /// All of them by their names; the first is the default.
+    pub(crate) const ALL: &'static [(&'static str, Self)] = &[
+        ("created_desc", Self::CreatedDesc),
+        ("created_asc", Self::CreatedAsc),
+        ("auction_date_asc", Self::AuctionDateAsc),
+        ("updated_desc", Self::UpdatedDesc),
+    ];
+
+    /// Returns the indexed column.
+    pub(crate) fn column(self) -> &'static str {
+        match self {
+            Self::CreatedDesc | Self::CreatedAsc => "created_at",
+            Self::AuctionDateAsc => "auction_order",
+            Self::UpdatedDesc => "updated_at",
+        }
+    }
+
+    /// Returns the direction, and what comes after a place in it.
+    pub(crate) fn direction(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CreatedAsc | Self::AuctionDateAsc => ("asc", ">"),
+            Self::CreatedDesc | Self::UpdatedDesc => ("desc", "<"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_values_does_not_matter_and_their_places_do() {
+        let id = OrderId::new(chrono::DateTime::UNIX_EPOCH);
+        let base = Filter {
+            ids: Some(vec![id]),
+            status: vec![OrderStatus::Failed, OrderStatus::Proceed],
+            ..Filter::default()
+        };
+        let turned = Filter {
+            ids: Some(vec![id, id]),
+            status: vec![OrderStatus::Proceed, OrderStatus::Failed],
+            ..Filter::default()
+        };
+        assert_eq!(base.canonical(), turned.canonical());
+        let at = Stamp::parse("2026-04-01T00:00:00+09:00").ok();
+        let same_instant = Stamp::parse("2026-03-31T15:00:00+00:00").ok();
+        let spelled = |to| {
+            Filter {
+                to,
+                ..Filter::default()
+            }
+            .canonical()
+        };
+        assert_eq!(spelled(at), spelled(same_instant));
+        for other in [
+            Filter {
+                ids: Some(Vec::new()),
+                ..Filter::default()
+            },
+            Filter {
+                to: at,
+                ..Filter::default()
+            },
+            Filter {
+                from: at,
+                ..Filter::default()
+            },
+            Filter {
+                vehicle_id: Some("a".into()),
+                ..Filter::default()
+            },
+            Filter {
+                idempotency_key: Some(Uuid::nil()),
+                ..Filter::default()
+            },
+        ] {
+            assert_ne!(other.canonical(), Filter::default().canonical());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A row of an order, and the order that it is.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{
+    model::{Bid, Order, Shipment, Standing},
+    state::State,
+};
+use crate::{
+    db::column::{Meaningless, optional_word, usd, vehicle_id, word},
+    id::OrderId,
+    stamp::Stamp,
+};
+
+/// A row of the view `orders_with_standing`.
+#[derive(Debug, FromRow)]
+pub(super) struct OrderRow {
+    pub(super) id: Uuid,
+    pub(super) vehicle_id: String,
+    pub(super) vin: Option<String>,
+    pub(super) license_plate: Option<String>,
+    pub(super) status: String,
+    pub(super) fulfillment_detail: Option<String>,
+    pub(super) max_bid_usd: Option<i32>,
+    pub(super) is_highest_bid: Option<bool>,
+    pub(super) current_max_bid_usd: Option<i32>,
+    pub(super) purchase_price_usd: Option<i32>,
+    pub(super) auction_fee_usd: Option<i32>,
+    pub(super) auction_date: Option<DateTime<Utc>>,
+    pub(super) order_cutoff_at: Option<DateTime<Utc>>,
+    pub(super) failure_reason: Option<String>,
+    pub(super) cancellation_reason: Option<String>,
+    pub(super) vessel_name: Option<String>,
+    pub(super) bl_number: Option<String>,
+    pub(super) port_of_loading: Option<String>,
+    pub(super) port_of_discharge: Option<String>,
+    pub(super) etd: Option<DateTime<Utc>>,
+    pub(super) eta: Option<DateTime<Utc>>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+}
+
+impl OrderRow {
+    /// Makes the order, or names the row that cannot be one.
+    pub(super) fn into_model(self) -> Result<Order, sqlx::Error> {
+        let id = OrderId::from(self.id);
+        Order::try_from(self).map_err(|error| error.in_row("orders", id))
+    }
+
+    /// The schema has a bid whole or not at all, and a standing with every bid.
+    fn bid(&self) -> Result<Option<Bid>, Meaningless> {
+        let (Some(max_bid), Some(date), Some(cutoff)) =
+            (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
+        else {
+            return Ok(None);
+        };
+        let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
+        else {
+            return Err(Meaningless::new("a bid without a standing"));
+        };
+        Ok(Some(Bid {
+            max_bid: usd(max_bid)?,
+            standing: Standing {
+                is_highest,
+                highest_bid: usd(highest)?,
+            },
+            auction_date: Stamp::kst(date),
+            order_cutoff_at: Stamp::kst(cutoff),
+        }))
+    }
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = Meaningless;
+
+    fn try_from(row: OrderRow) -> Result<Self, Meaningless> {
+        Ok(Self {
+            id: row.id.into(),
+            bid: row.bid()?,
+            vehicle_id: vehicle_id(&row.vehicle_id)?,
+            state: State {
+                status: word(&row.status)?,
+                fulfillment: optional_word(row.fulfillment_detail.as_deref())?,
+            },
+            failure_reason: optional_word(row.failure_reason.as_deref())?,
+            cancellation_reason: optional_word(row.cancellation_reason.as_deref())?,
+            purchase_price_usd: row.purchase_price_usd.map(usd).transpose()?,
+            auction_fee_usd: row.auction_fee_usd,
+            vin: row.vin,
+            license_plate: row.license_plate,
+            shipment: Shipment {
+                vessel_name: row.vessel_name,
+                bl_number: row.bl_number,
+                port_of_loading: row.port_of_loading,
+                port_of_discharge: row.port_of_discharge,
+                etd: row.etd,
+                eta: row.eta,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
