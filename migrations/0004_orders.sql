@@ -70,6 +70,8 @@ create unique index orders_one_winner on orders (vehicle_id)
 -- The bids that compete for a car, best first.
 create index orders_bidding on orders (vehicle_id, max_bid_usd desc, accepted_no)
     where status in ('proceed', 'acquiring') and max_bid_usd is not null;
+-- What a partner ordered of a car, the last one last.
+create index orders_by_vehicle on orders (partner_id, vehicle_id, accepted_no);
 -- The partner's list, one index a sort; the first is read both ways.
 create index orders_by_created on orders (partner_id, created_at, id);
 create index orders_by_updated on orders (partner_id, updated_at, id);

@@ -65,6 +65,8 @@ pub enum ApiError {
     VehicleNotFound,
     #[error("You have no such order.")]
     OrderNotFound,
+    #[error("The vehicle as it was ordered is not kept for this order.")]
+    OrderVehicleSnapshotNotFound,
     #[error("There is no such route; check the path.")]
     NotFound,
     #[error("This path does not answer the method; see `details.allow`.")]
@@ -146,6 +148,7 @@ impl ApiError {
             Self::NotThePartnersStep(_) | Self::OutOfSequence(_) => Code::InvalidStatusTransition,
             Self::VehicleNotFound => Code::VehicleNotFound,
             Self::OrderNotFound => Code::OrderNotFound,
+            Self::OrderVehicleSnapshotNotFound => Code::OrderVehicleSnapshotNotFound,
             Self::NotFound => Code::NotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
             Self::PastOrderCutoff { .. } => Code::PastOrderCutoff,
@@ -170,7 +173,10 @@ impl ApiError {
             | Self::MissingMaxBid { .. } => StatusCode::BAD_REQUEST,
             Self::MissingApiKey | Self::InvalidApiKey { .. } => StatusCode::UNAUTHORIZED,
             Self::IpNotAllowed { .. } | Self::NotThePartnersStep(_) => StatusCode::FORBIDDEN,
-            Self::VehicleNotFound | Self::OrderNotFound | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::VehicleNotFound
+            | Self::OrderNotFound
+            | Self::OrderVehicleSnapshotNotFound
+            | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::OutOfSequence(_) | Self::PastOrderCutoff { .. } | Self::DuplicateOrder { .. } => {
                 StatusCode::CONFLICT
@@ -228,6 +234,7 @@ impl ApiError {
             | Self::MissingApiKey
             | Self::VehicleNotFound
             | Self::OrderNotFound
+            | Self::OrderVehicleSnapshotNotFound
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::PayloadTooLarge { .. }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{ApiError, Fault, IssueKind},
-    http::extract::{Answer, Params},
+    http::extract::{Answer, FromQuery, Params},
     id::PartnerId,
 };
 
@@ -148,6 +148,12 @@ pub(crate) struct PageQuery {
     pub limit: usize,
     /// Where the last page ended.
     pub cursor: Option<String>,
+}
+
+impl FromQuery for PageQuery {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        Some(Self::read(params))
+    }
 }
 
 impl PageQuery {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::state::{CancellationReason, FailureReason, State};
+use super::state::{CancellationReason, FailureReason, Owner, State};
 use crate::{
     id::{OrderId, VehicleId},
     money::Usd,
@@ -76,6 +76,23 @@ pub struct Shipment {
     pub port_of_discharge: Option<String>,
     pub etd: Option<DateTime<Utc>>,
     pub eta: Option<DateTime<Utc>>,
+}
+
+/// One step of an order's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryStep {
+    /// Its number, from 1 without a gap.
+    pub n: i32,
+    /// Where it led.
+    pub state: State,
+    /// Who made it.
+    pub by: Owner,
+    /// When it happened, in the time of its place.
+    pub occurred_at: Stamp,
+    /// When LMN learned of it.
+    pub recorded_at: DateTime<Utc>,
+    /// What was said of it.
+    pub notes: Option<String>,
 }
 
 /// What must be known to place an order, read after the car was locked.

@@ -1,18 +1,17 @@
-//! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`.
+//! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`, and what an order keeps: its car and its history.
 
 use axum::{
     Router,
     extract::{FromRequestParts, State},
-    http::{StatusCode, Uri, request::Parts},
+    http::{StatusCode, request::Parts},
     response::Response,
     routing::get,
 };
-use uuid::Uuid;
 
 use super::{
-    filter::{Filter, Sort},
+    lists::{list_order_history, list_orders},
     model::{Order, PlaceError, place},
-    state::{self, CancellationReason, OrderStatus, Owner, Refused, Step},
+    state::{self, CancellationReason, Owner, Refused, Step},
     store::{self, Author},
     view::OrderView,
 };
@@ -25,10 +24,8 @@ use crate::{
         idempotency::{self, Write},
     },
     http::{
-        extract::{
-            Answer, Fields, FromBody, FromQuery, FromText, Json, Name, Params, Query, path_param,
-        },
-        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+        etag::Conditional,
+        extract::{Fields, FromBody, Json, path_param},
     },
     id::{OrderId, VehicleId},
     money::Usd,
@@ -42,6 +39,8 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/v1/orders", get(list_orders).post(create_order))
         .route("/v1/orders/{id}", get(get_order).delete(cancel_order))
+        .route("/v1/orders/{id}/vehicle", get(get_order_vehicle))
+        .route("/v1/orders/{id}/history", get(list_order_history))
 }
 
 /// What `POST /v1/orders` takes.
@@ -164,126 +163,27 @@ impl Refused {
 async fn get_order(
     State(app): State<App>,
     caller: Caller,
+    conditional: Conditional,
     OrderPath(id): OrderPath,
-) -> Result<Answer<OrderView>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
-    order
-        .map(|order| Answer(order.into()))
-        .ok_or(ApiError::OrderNotFound)
+    conditional.answer(&OrderView::from(order.ok_or(ApiError::OrderNotFound)?))
 }
 
-/// What `GET /v1/orders` takes.
-#[derive(Debug)]
-struct ListOrders {
-    filter: Filter,
-    sort: (&'static str, Sort),
-    page: PageQuery,
-}
-
-impl FromQuery for ListOrders {
-    fn from_query(params: &mut Params) -> Option<Self> {
-        let ids = params.has("ids").then(|| {
-            let ids: Vec<Name> = params.csv("ids", IDS_MAX);
-            ids.iter()
-                .filter_map(|Name(text)| OrderId::parse(text))
-                .collect()
-        });
-        let filter = Filter {
-            ids,
-            status: params.csv("status", OrderStatus::ALL.len()),
-            vehicle_id: params.get("vehicle_id").map(|Name(text)| text),
-            from: params.get("from"),
-            to: params.get("to"),
-            idempotency_key: params.get("idempotency_key").map(|IdempotencyKey(key)| key),
-        };
-        if params.has("from") && !params.has("to") {
-            let fault = Fault::new(IssueKind::Requires, "`from` needs `to` beside it");
-            params.issues().push(fault.expected("to").at("from", None));
-        }
-        if filter
-            .from
-            .zip(filter.to)
-            .is_some_and(|(from, to)| from.instant() > to.instant())
-        {
-            let fault = Fault::new(IssueKind::OutOfRange, "`from` is later than `to`");
-            params.issues().push(fault.at("from", None));
-        }
-        let sort = read_sort(params, Sort::ALL);
-        let page = PageQuery::read(params);
-        Some(Self {
-            filter,
-            sort: sort?,
-            page,
-        })
-    }
-}
-
-/// An Idempotency-Key, as a parameter.
-struct IdempotencyKey(Uuid);
-
-impl FromText for IdempotencyKey {
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        let message = "the value must be a UUID v4 in its 36-character form";
-        let fault = || Fault::new(IssueKind::InvalidFormat, message).expected("UUID v4");
-        idempotency::model::read_key(text)
-            .map(Self)
-            .ok_or_else(fault)
-    }
-}
-
-/// Lists the partner's orders.
-async fn list_orders(
+/// Shows the car as it was when it was ordered.
+async fn get_order_vehicle(
     State(app): State<App>,
     caller: Caller,
-    uri: Uri,
-    Query(query): Query<ListOrders>,
+    conditional: Conditional,
+    OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
-    let ListOrders {
-        filter,
-        sort: (sort_name, sort),
-        page,
-    } = query;
-    let partner = caller.partner();
-    let walk = Walk {
-        list: "orders",
-        owner: Some(partner),
-        sort: sort_name,
-        filters: filter.canonical(),
-    };
-    let after: Option<store::Place> = page
-        .cursor
-        .map(|it| app.cursors().open(&walk, &it))
-        .transpose()?;
-    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
-
     let mut connection = app.db().acquire().await?;
-    let rows = store::list(
-        &mut connection,
-        partner,
-        &filter,
-        sort,
-        after.as_ref(),
-        limit + 1,
-    )
-    .await?;
-    let page: Page<OrderView> = Page::of(
-        rows,
-        page.limit,
-        |last| place_of(sort, last),
-        |place| app.cursors().seal(&walk, place),
-    )?;
-    Ok(page.answer(&uri))
-}
-
-/// Returns where an order stands in a sort.
-fn place_of(sort: Sort, order: &Order) -> store::Place {
-    let time = match sort {
-        Sort::CreatedDesc | Sort::CreatedAsc => Some(order.created_at),
-        Sort::AuctionDateAsc => order.bid.map(|bid| bid.auction_date.instant()),
-        Sort::UpdatedDesc => Some(order.updated_at),
-    };
-    (time.map(|it| it.timestamp_millis()), order.id.to_string())
+    let found = store::find_snapshot(&mut connection, caller.partner(), id).await?;
+    let snapshot = found
+        .ok_or(ApiError::OrderNotFound)?
+        .ok_or(ApiError::OrderVehicleSnapshotNotFound)?;
+    conditional.answer_bytes(snapshot.into())
 }
 
 fn reply(status: StatusCode, order: Order) -> Result<idempotency::Reply, ApiError> {
@@ -304,7 +204,7 @@ fn author(caller: &Caller) -> Author {
 }
 
 /// The `{id}` of a path; text that cannot be an id names nobody's order.
-struct OrderPath(OrderId);
+pub(super) struct OrderPath(pub(super) OrderId);
 
 impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
     type Rejection = ApiError;

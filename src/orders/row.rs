@@ -1,11 +1,11 @@
-//! A row of an order, and the order that it is.
+//! Rows of an order and of its history, and what they are.
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{
-    model::{Bid, Order, Shipment, Standing},
+    model::{Bid, HistoryStep, Order, Shipment, Standing},
     state::State,
 };
 use crate::{
@@ -101,5 +101,42 @@ impl TryFrom<OrderRow> for Order {
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
+    }
+}
+
+/// A row of `order_history` beside its order; without a number it is an order without a further step.
+#[derive(Debug)]
+pub(super) struct HistoryRow {
+    pub(super) n: Option<i32>,
+    pub(super) status: Option<String>,
+    pub(super) fulfillment_detail: Option<String>,
+    pub(super) by: Option<String>,
+    pub(super) occurred_at: Option<DateTime<Utc>>,
+    pub(super) occurred_offset_minutes: Option<i16>,
+    pub(super) recorded_at: Option<DateTime<Utc>>,
+    pub(super) notes: Option<String>,
+}
+
+impl HistoryRow {
+    /// Makes the step, if there is one, or names the order whose step makes no sense.
+    pub(super) fn into_model(self, order: OrderId) -> Option<Result<HistoryStep, sqlx::Error>> {
+        let n = self.n?;
+        let occurred_at = Stamp::at_offset(self.occurred_at?, self.occurred_offset_minutes?);
+        let recorded_at = self.recorded_at?;
+        let read = || {
+            Ok(HistoryStep {
+                n,
+                state: State {
+                    status: word(self.status.as_deref().unwrap_or_default())?,
+                    fulfillment: optional_word(self.fulfillment_detail.as_deref())?,
+                },
+                by: word(self.by.as_deref().unwrap_or_default())?,
+                occurred_at: occurred_at
+                    .ok_or_else(|| Meaningless::new("an offset beyond a day"))?,
+                recorded_at,
+                notes: self.notes.clone(),
+            })
+        };
+        Some(read().map_err(|error: Meaningless| error.in_row("order_history", order)))
     }
 }

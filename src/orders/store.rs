@@ -5,8 +5,8 @@ use sqlx::{PgConnection, QueryBuilder};
 
 use super::{
     filter::{Filter, Sort},
-    model::{Market, Order},
-    row::OrderRow,
+    model::{HistoryStep, Market, Order},
+    row::{HistoryRow, OrderRow},
     state::{CancellationReason, Owner},
 };
 use crate::{
@@ -49,6 +49,82 @@ pub(crate) async fn find(
     .fetch_optional(conn)
     .await?;
     row.map(OrderRow::into_model).transpose()
+}
+
+/// Finds the car as it was when an order was placed, byte for byte; the outer `None` is an order that is not there.
+pub(crate) async fn find_snapshot(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    id: OrderId,
+) -> Result<Option<Option<String>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select order_vehicles.vehicle::text as "vehicle?" from orders
+        left join order_vehicles on order_vehicles.order_id = orders.id
+        where orders.partner_id = $1 and orders.id = $2
+        "#,
+        partner.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Finds a car as it was when the partner last ordered it.
+pub(crate) async fn find_latest_snapshot(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    vehicle: &VehicleId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select order_vehicles.vehicle::text as "vehicle!" from orders
+        join order_vehicles on order_vehicles.order_id = orders.id
+        where orders.partner_id = $1 and orders.vehicle_id = $2
+        order by orders.accepted_no desc
+        limit 1
+        "#,
+        partner.uuid(),
+        vehicle.as_str(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Lists up to `limit` steps of an order after step `after`, oldest first; `None` if there is no such order.
+pub(crate) async fn list_history(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    id: OrderId,
+    after: i32,
+    limit: i64,
+) -> Result<Option<Vec<HistoryStep>>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        HistoryRow,
+        r#"
+        select n as "n?", order_history.status as "status?", order_history.fulfillment_detail, by as "by?",
+               occurred_at as "occurred_at?", occurred_offset_minutes as "occurred_offset_minutes?",
+               recorded_at as "recorded_at?", notes
+        from orders
+        left join order_history on order_history.order_id = orders.id and n > $3
+        where orders.partner_id = $1 and orders.id = $2
+        order by n
+        limit $4
+        "#,
+        partner.uuid(),
+        id.uuid(),
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    // An order without further steps is one row of nothing.
+    let exists = !rows.is_empty();
+    let steps: Result<Vec<_>, _> = rows
+        .into_iter()
+        .filter_map(|row| row.into_model(id))
+        .collect();
+    Ok(exists.then_some(steps?))
 }
 
 /// A place in a walk of orders: the sort's time in milliseconds (nothing is last) and the id.

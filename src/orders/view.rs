@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    model::{Order, Shipment},
-    state::{Action, CancellationReason, FailureReason, FulfillmentDetail, OrderStatus},
+    model::{HistoryStep, Order, Shipment},
+    state::{Action, CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
 };
 use crate::{
     id::{OrderId, VehicleId},
@@ -92,5 +92,31 @@ impl ShipmentView {
             etd: shipment.etd.map(Stamp::kst),
             eta: shipment.eta.map(Stamp::kst),
         })
+    }
+}
+
+/// One step of an order's history.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryView {
+    pub(crate) n: i32,
+    pub(crate) status: OrderStatus,
+    pub(crate) fulfillment_detail: Option<FulfillmentDetail>,
+    pub(crate) by: Owner,
+    pub(crate) occurred_at: Stamp,
+    pub(crate) recorded_at: Stamp,
+    pub(crate) notes: Option<String>,
+}
+
+impl From<HistoryStep> for HistoryView {
+    fn from(step: HistoryStep) -> Self {
+        Self {
+            n: step.n,
+            status: step.state.status,
+            fulfillment_detail: step.state.fulfillment,
+            by: step.by,
+            occurred_at: step.occurred_at,
+            recorded_at: Stamp::kst(step.recorded_at),
+            notes: step.notes,
+        }
     }
 }

@@ -20,10 +20,12 @@ use crate::{
     error::{ApiError, Fault, IssueKind},
     gate::caller::Caller,
     http::{
-        extract::{Answer, FromQuery, Name, Params, Query, path_param},
+        etag::Conditional,
+        extract::{FromQuery, Name, Params, Query, path_param},
         page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
     },
     id::VehicleId,
+    orders,
 };
 
 /// Names or words in one filter.
@@ -178,19 +180,27 @@ fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(&text).map_err(ApiError::internal)
 }
 
-/// Shows one car.
+/// Shows one car; a withdrawn one only to who ordered it, as it was then.
 async fn get_vehicle(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
+    conditional: Conditional,
     VehiclePath(id): VehiclePath,
-) -> Result<Answer<VehicleView>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;
     let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
-    if vehicle.withdrawn_at.is_some() {
-        return Err(ApiError::VehicleNotFound);
+    if vehicle.withdrawn_at.is_none() {
+        return conditional.answer(&VehicleView::new(vehicle, history));
     }
-    Ok(Answer(VehicleView::new(vehicle, history)))
+    let snapshot =
+        orders::store::find_latest_snapshot(&mut connection, caller.partner(), &id).await?;
+    let mut response =
+        conditional.answer_bytes(snapshot.ok_or(ApiError::VehicleNotFound)?.into())?;
+    response
+        .headers_mut()
+        .insert("x-lmn-snapshot", HeaderValue::from_static("true"));
+    Ok(response)
 }
 
 /// The `{id}` of a path; text that cannot be an id names no vehicle.

@@ -1,6 +1,8 @@
 //! Reading: one order, and the list.
 
 use lmn_partner_api::error::catalogue::Code;
+use reqwest::Method;
+use serde_json::json;
 
 use crate::support::{Car, Service};
 
@@ -111,5 +113,168 @@ async fn a_cursor_of_somebody_else_or_somewhere_else_is_refused() {
             .await
             .issues();
         assert_eq!(issues[0].0, "limit", "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_an_order_already_gets_304_until_it_changes_or_its_standing_does() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    service.car(Car::lot("glovis_1")).await;
+    let id = acme.place_order("glovis_1", 12_000).await.id();
+    let path = format!("/v1/orders/{id}");
+    let first = acme.order(&id).await;
+    let tag = first.header("etag").to_owned();
+    let again = async |tag: &str| {
+        acme.ask(Method::GET, &path)
+            .header("if-none-match", tag)
+            .send()
+            .await
+    };
+    let same = again(&tag).await;
+    assert_eq!(
+        (same.status, same.body.len(), same.header("etag")),
+        (304, 0, tag.as_str())
+    );
+    assert_eq!(same.header("cache-control"), "private, no-cache");
+    assert!(
+        same.header("x-request-id").starts_with("req_") && !same.header("ratelimit").is_empty()
+    );
+    let second_key = "lmn_stg_secondAAAAAAAAAAAAAAAAAAAAAA";
+    acme.issue(service.db(), second_key).await;
+    assert_eq!(
+        acme.with_key(second_key).order(&id).await.header("etag"),
+        tag
+    );
+
+    rival.place_order("glovis_1", 15_000).await.created();
+    let outbid = again(&tag).await;
+    assert_eq!(outbid.ok()["is_highest_bid"], false);
+    assert_eq!(outbid.json()["updated_at"], first.json()["updated_at"]);
+    assert_ne!(outbid.header("etag"), tag);
+    assert_eq!(again("*").await.status, 304);
+    // Somebody who has it still has to be allowed to see it.
+    let stranger = rival
+        .ask(Method::GET, &path)
+        .header("if-none-match", "*")
+        .send()
+        .await;
+    stranger.refused(404, Code::OrderNotFound);
+}
+
+#[tokio::test]
+async fn the_car_is_kept_as_it_was_when_it_was_ordered() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    service.car(Car::lot("glovis_1")).await;
+    let seen = acme.get("/v1/vehicles/glovis_1").await;
+    let id = acme.place_order("glovis_1", 12_000).await.id();
+    service
+        .sql("update vehicles set listing_usd = 11000, color = 'black'")
+        .await;
+    let path = format!("/v1/orders/{id}/vehicle");
+    let kept = acme.get(&path).await;
+    assert_eq!((kept.status, &kept.body), (200, &seen.body));
+    assert_eq!(
+        acme.ask(Method::GET, &path)
+            .header("if-none-match", kept.header("etag"))
+            .send()
+            .await
+            .status,
+        304
+    );
+    assert_ne!(acme.get("/v1/vehicles/glovis_1").await.body, seen.body);
+    rival.get(&path).await.refused(404, Code::OrderNotFound);
+    acme.get("/v1/orders/nonsense/vehicle")
+        .await
+        .refused(404, Code::OrderNotFound);
+
+    // A withdrawn car is shown to who ordered it, and to nobody else.
+    service
+        .sql("update vehicles set withdrawn_at = now()")
+        .await;
+    let recovered = acme.get("/v1/vehicles/glovis_1").await;
+    assert_eq!(
+        (recovered.header("x-lmn-snapshot"), &recovered.body),
+        ("true", &seen.body)
+    );
+    rival
+        .get("/v1/vehicles/glovis_1")
+        .await
+        .refused(404, Code::VehicleNotFound);
+
+    service.sql("delete from order_vehicles").await;
+    acme.get(&path)
+        .await
+        .refused(404, Code::OrderVehicleSnapshotNotFound);
+    acme.get("/v1/vehicles/glovis_1")
+        .await
+        .refused(404, Code::VehicleNotFound);
+}
+
+#[tokio::test]
+async fn the_history_tells_every_step_page_by_page() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    service.time_is("2026-04-01T10:00:00.25+09:00").await;
+    service.car(Car::lot("glovis_1")).await;
+    let id = acme.place_order("glovis_1", 12_000).await.id();
+    service.time_is("2026-04-02T10:00:00+09:00").await;
+    acme.cancel(&id).await.ok();
+    let path = format!("/v1/orders/{id}/history");
+    let step = |n: i32, status: &str, at: &str| {
+        json!({
+            "n": n, "status": status, "fulfillment_detail": null, "by": "partner",
+            "occurred_at": at, "recorded_at": at, "notes": null,
+        })
+    };
+    let steps = [
+        step(1, "proceed", "2026-04-01T10:00:00.250+09:00"),
+        step(2, "cancelled", "2026-04-02T10:00:00+09:00"),
+    ];
+    assert_eq!(
+        acme.get(&path).await.ok(),
+        json!({"data": steps, "next_cursor": null})
+    );
+    let first = acme.get(&format!("{path}?limit=1")).await;
+    assert_eq!(first.ok()["data"], json!([steps[0]]));
+    let link = first.header("link");
+    let next = acme.get(&link[1..link.find('>').unwrap()]).await;
+    assert_eq!(next.ok(), json!({"data": [steps[1]], "next_cursor": null}));
+    for path in [path, "/v1/orders/nonsense/history".to_owned()] {
+        rival.get(&path).await.refused(404, Code::OrderNotFound);
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_a_get_without_its_body() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    for (path, status) in [
+        ("/v1/orders", 200),
+        ("/v1/vehicles/glovis_1", 200),
+        ("/v1/vehicles/none", 404),
+        ("/none", 404),
+    ] {
+        let (head, get) = (
+            acme.ask(Method::HEAD, path).send().await,
+            acme.get(path).await,
+        );
+        assert_eq!(
+            (head.status, get.status, head.body.len()),
+            (status, status, 0),
+            "{path}"
+        );
+        assert_eq!(head.header("etag"), get.header("etag"));
     }
 }

@@ -1,0 +1,110 @@
+//! Conditional reads: a strong `ETag` on every single resource, and 304 for who has it already.
+
+use std::convert::Infallible;
+
+use axum::{
+    body::Bytes,
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::ApiError;
+
+/// Bytes of the digest that an `ETag` tells.
+const TAG_BYTES: usize = 16;
+
+/// What the caller has already: its `If-None-Match`.
+#[derive(Debug)]
+pub(crate) struct Conditional(Vec<String>);
+
+impl<S: Sync> FromRequestParts<S> for Conditional {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+impl Conditional {
+    fn of(headers: &HeaderMap) -> Self {
+        let lines = headers.get_all(header::IF_NONE_MATCH).iter();
+        let tags = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','));
+        // Weak comparison, as RFC 9110 wants it here.
+        Self(
+            tags.map(|tag| tag.trim().trim_start_matches("W/").to_owned())
+                .collect(),
+        )
+    }
+
+    /// Answers 200 with a JSON body, or 304 to who has these very bytes.
+    pub(crate) fn answer(&self, view: &impl Serialize) -> Result<Response, ApiError> {
+        let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
+        self.answer_bytes(body.into())
+    }
+
+    /// Answers with bytes that are JSON already.
+    pub(crate) fn answer_bytes(&self, body: Bytes) -> Result<Response, ApiError> {
+        let digest = Sha256::digest(&body);
+        let tag = URL_SAFE_NO_PAD.encode(digest.get(..TAG_BYTES).unwrap_or_default());
+        let tag = format!("\"{tag}\"");
+        let known = self.0.iter().any(|it| *it == tag || it == "*");
+        let headers = [
+            (
+                header::ETAG,
+                HeaderValue::try_from(tag).map_err(ApiError::internal)?,
+            ),
+            (
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("private, no-cache"),
+            ),
+        ];
+        if known {
+            return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        }
+        let json = [(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )];
+        Ok((headers, json, body).into_response())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(if_none_match: &[&str]) -> u16 {
+        let mut headers = HeaderMap::new();
+        for line in if_none_match {
+            headers.append(header::IF_NONE_MATCH, line.parse().unwrap());
+        }
+        Conditional::of(&headers)
+            .answer(&"x")
+            .unwrap()
+            .status()
+            .as_u16()
+    }
+
+    #[test]
+    fn who_has_the_very_bytes_gets_304() {
+        let response = Conditional::of(&HeaderMap::new()).answer(&"x").unwrap();
+        let tag = response.headers()[header::ETAG]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"'));
+        assert_eq!(status(&[&tag]), 304);
+        assert_eq!(status(&[&format!("W/{tag}")]), 304);
+        assert_eq!(status(&["\"a\", \"b\"", &format!("\"c\" , {tag}")]), 304);
+        assert_eq!(status(&["*"]), 304);
+        for other in ["", "\"\"", "x", tag.trim_matches('"')] {
+            assert_eq!(status(&[other]), 200, "{other}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The two lists of orders: a partner's orders, and the steps of one.
+
+use axum::{extract::State, http::Uri, response::Response};
+use uuid::Uuid;
+
+use super::{
+    filter::{Filter, Sort},
+    model::Order,
+    routes::OrderPath,
+    state::OrderStatus,
+    store,
+    view::{HistoryView, OrderView},
+};
+use crate::{
+    app::App,
+    error::{ApiError, Fault, IssueKind},
+    gate::{caller::Caller, idempotency},
+    http::{
+        extract::{FromQuery, FromText, Name, Params, Query},
+        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+    },
+    id::OrderId,
+    word::Word,
+};
+
+/// What `GET /v1/orders` takes.
+#[derive(Debug)]
+pub(super) struct ListOrders {
+    filter: Filter,
+    sort: (&'static str, Sort),
+    page: PageQuery,
+}
+
+impl FromQuery for ListOrders {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        let ids = params.has("ids").then(|| {
+            let ids: Vec<Name> = params.csv("ids", IDS_MAX);
+            ids.iter()
+                .filter_map(|Name(text)| OrderId::parse(text))
+                .collect()
+        });
+        let filter = Filter {
+            ids,
+            status: params.csv("status", OrderStatus::ALL.len()),
+            vehicle_id: params.get("vehicle_id").map(|Name(text)| text),
+            from: params.get("from"),
+            to: params.get("to"),
+            idempotency_key: params.get("idempotency_key").map(|IdempotencyKey(key)| key),
+        };
+        if params.has("from") && !params.has("to") {
+            let fault = Fault::new(IssueKind::Requires, "`from` needs `to` beside it");
+            params.issues().push(fault.expected("to").at("from", None));
+        }
+        if filter
+            .from
+            .zip(filter.to)
+            .is_some_and(|(from, to)| from.instant() > to.instant())
+        {
+            let fault = Fault::new(IssueKind::OutOfRange, "`from` is later than `to`");
+            params.issues().push(fault.at("from", None));
+        }
+        let sort = read_sort(params, Sort::ALL);
+        let page = PageQuery::read(params);
+        Some(Self {
+            filter,
+            sort: sort?,
+            page,
+        })
+    }
+}
+
+/// An Idempotency-Key, as a parameter.
+struct IdempotencyKey(Uuid);
+
+impl FromText for IdempotencyKey {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let message = "the value must be a UUID v4 in its 36-character form";
+        let fault = || Fault::new(IssueKind::InvalidFormat, message).expected("UUID v4");
+        idempotency::model::read_key(text)
+            .map(Self)
+            .ok_or_else(fault)
+    }
+}
+
+/// Lists the partner's orders.
+pub(super) async fn list_orders(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+    Query(query): Query<ListOrders>,
+) -> Result<Response, ApiError> {
+    let ListOrders {
+        filter,
+        sort: (sort_name, sort),
+        page,
+    } = query;
+    let partner = caller.partner();
+    let walk = Walk {
+        list: "orders",
+        owner: Some(partner),
+        sort: sort_name,
+        filters: filter.canonical(),
+    };
+    let after: Option<store::Place> = page
+        .cursor
+        .map(|it| app.cursors().open(&walk, &it))
+        .transpose()?;
+    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+
+    let mut connection = app.db().acquire().await?;
+    let rows = store::list(
+        &mut connection,
+        partner,
+        &filter,
+        sort,
+        after.as_ref(),
+        limit + 1,
+    )
+    .await?;
+    let page: Page<OrderView> = Page::of(
+        rows,
+        page.limit,
+        |last| place_of(sort, last),
+        |place| app.cursors().seal(&walk, place),
+    )?;
+    Ok(page.answer(&uri))
+}
+
+/// Returns where an order stands in a sort.
+fn place_of(sort: Sort, order: &Order) -> store::Place {
+    let time = match sort {
+        Sort::CreatedDesc | Sort::CreatedAsc => Some(order.created_at),
+        Sort::AuctionDateAsc => order.bid.map(|bid| bid.auction_date.instant()),
+        Sort::UpdatedDesc => Some(order.updated_at),
+    };
+    (time.map(|it| it.timestamp_millis()), order.id.to_string())
+}
+
+/// Lists the steps of an order, oldest first.
+pub(super) async fn list_order_history(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+    OrderPath(id): OrderPath,
+    Query(page): Query<PageQuery>,
+) -> Result<Response, ApiError> {
+    let partner = caller.partner();
+    let walk = Walk {
+        list: "order_history",
+        owner: Some(partner),
+        sort: "n",
+        filters: id.to_string(),
+    };
+    let after: Option<i32> = page
+        .cursor
+        .map(|it| app.cursors().open(&walk, &it))
+        .transpose()?;
+    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+    let mut connection = app.db().acquire().await?;
+    let steps =
+        store::list_history(&mut connection, partner, id, after.unwrap_or(0), limit + 1).await?;
+    let steps = steps.ok_or(ApiError::OrderNotFound)?;
+    let page: Page<HistoryView> = Page::of(
+        steps,
+        page.limit,
+        |last| last.n,
+        |n| app.cursors().seal(&walk, n),
+    )?;
+    Ok(page.answer(&uri))
+}
