@@ -149,3 +149,48 @@ async fn ask(listener: &mut PgListener) -> Result<DateTime<Utc>, sqlx::Error> {
         .fetch_one(listener)
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn pulse() -> Pulse {
+        let state = State {
+            generation: 7,
+            clock: (Instant::now(), DateTime::UNIX_EPOCH),
+            listening: true,
+        };
+        Pulse {
+            state: Arc::new(Mutex::new(state)),
+            trust: Duration::from_millis(900),
+            every: Duration::from_millis(250),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_holds_while_the_pulse_is_felt() {
+        let pulse = pulse();
+        advance(Duration::from_millis(899)).await;
+        let now = DateTime::UNIX_EPOCH + Duration::from_millis(899);
+        assert_eq!(pulse.confirms(7), Some(now));
+        assert_eq!(pulse.confirms(6), None, "something has changed since");
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(
+            pulse.confirms(7),
+            None,
+            "the database was not heard for too long"
+        );
+        assert_eq!(
+            pulse.time(),
+            DateTime::UNIX_EPOCH + Duration::from_millis(900)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_holds_while_nobody_listens() {
+        let pulse = pulse();
+        pulse.with(|state| state.listening = false);
+        assert_eq!(pulse.confirms(7), None);
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, Reply, eventually, key},
+    support::{Car, Partner, Reply, eventually, key, somebody_waits},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -73,22 +73,17 @@ async fn a_replica_that_is_killed_in_the_middle_of_a_write_leaves_the_key_free()
         .header("content-type", "application/json")
         .body(json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000}).to_string());
     let lost = tokio::spawn(lost.send());
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
+    somebody_waits(&database.pool).await;
+    tokio::task::spawn_blocking(|| doomed.kill()).await.unwrap();
+    assert!(lost.await.unwrap().is_err(), "the answer is lost");
+    holder.rollback().await.unwrap();
+
     let count = async |statement: &'static str| -> i64 {
         sqlx::query_scalar(statement)
             .fetch_one(&database.pool)
             .await
             .unwrap()
     };
-    eventually("the order waits", async || {
-        (count(waiting).await == 1).then_some(())
-    })
-    .await;
-    tokio::task::spawn_blocking(|| doomed.kill()).await.unwrap();
-    assert!(lost.await.unwrap().is_err(), "the answer is lost");
-    holder.rollback().await.unwrap();
-
     // Whether or not the dead replica's backend got to know yet: the retry waits for it, and is the first.
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
@@ -112,18 +107,7 @@ async fn a_replica_that_is_told_to_stop_finishes_what_it_began() {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await })
     };
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
-    let count = async || -> i64 {
-        sqlx::query_scalar(waiting)
-            .fetch_one(&database.pool)
-            .await
-            .unwrap()
-    };
-    eventually("the order waits", async || {
-        (count().await == 1).then_some(())
-    })
-    .await;
+    somebody_waits(&database.pool).await;
     let url = stopping.url().trim_start_matches("http://").to_owned();
     let stopped = tokio::task::spawn_blocking(|| stopping.stop());
     eventually("it listens no more", async || {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Car, Service, eventually, key};
+use crate::support::{Car, Service, key, nobody_waits, somebody_waits};
 
 #[tokio::test]
 async fn the_same_request_is_replayed_byte_for_byte() {
@@ -243,16 +243,9 @@ async fn a_caller_that_hangs_up_leaves_the_key_free() {
         body.len()
     );
     socket.write_all(request.as_bytes()).await.unwrap();
-    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("the order waits", async || {
-        (service.count(waiting).await == 1).then_some(())
-    })
-    .await;
+    somebody_waits(service.db()).await;
     drop(socket);
-    eventually("it is called off", async || {
-        (service.count(waiting).await == 0).then_some(())
-    })
-    .await;
+    nobody_waits(service.db()).await;
     holder.rollback().await.unwrap();
 
     assert_eq!(

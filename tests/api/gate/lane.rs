@@ -2,7 +2,7 @@
 
 use lmn_partner_api::error::catalogue::Code;
 
-use crate::support::{Car, Service, eventually};
+use crate::support::{Car, Service, somebody_waits};
 
 #[tokio::test]
 async fn beyond_the_lane_writes_wait_their_turn_and_others_pass() {
@@ -29,12 +29,7 @@ async fn beyond_the_lane_writes_wait_their_turn_and_others_pass() {
         tokio::spawn(async move { acme.place_order(id, 12_000).await })
     };
     let first = place("glovis_1");
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("the first waits", async || {
-        (service.count(waiting).await == 1).then_some(())
-    })
-    .await;
+    somebody_waits(service.db()).await;
 
     let late = acme.place_order("glovis_2", 12_000).await;
     late.refused(503, Code::ServiceUnavailable);

@@ -12,6 +12,8 @@ pub use vehicle::Car;
 
 use std::time::{Duration, Instant};
 
+use sqlx::PgPool;
+
 /// How long [`eventually`] waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,4 +27,29 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
         assert!(started.elapsed() < PATIENCE, "it never happened: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Waits until a statement waits for a lock: whoever asked is in the middle of its write.
+pub async fn somebody_waits(db: &PgPool) {
+    eventually("somebody waits for a lock", async || {
+        (waiting(db).await > 0).then_some(())
+    })
+    .await;
+}
+
+/// Waits until no statement waits for a lock any more.
+pub async fn nobody_waits(db: &PgPool) {
+    eventually("nobody waits for a lock", async || {
+        (waiting(db).await == 0).then_some(())
+    })
+    .await;
+}
+
+async fn waiting(db: &PgPool) -> i64 {
+    let statement = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+    sqlx::query_scalar(statement)
+        .fetch_one(db)
+        .await
+        .expect(statement)
 }
