@@ -145,9 +145,9 @@ fn digest(filters: &str) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct PageQuery {
     /// Rows on the page, 1 to 200.
-    pub limit: usize,
+    limit: u8,
     /// Where the last page ended.
-    pub cursor: Option<String>,
+    cursor: Option<String>,
 }
 
 impl FromQuery for PageQuery {
@@ -163,9 +163,24 @@ impl PageQuery {
             .integer("limit", 1..=LIMIT_MAX)
             .unwrap_or(LIMIT_DEFAULT);
         Self {
-            limit: usize::try_from(limit).unwrap_or_default(),
+            limit: u8::try_from(limit).unwrap_or_default(),
             cursor: params.text("cursor"),
         }
+    }
+
+    /// Returns where the last page of a walk ended; nothing before the first.
+    pub(crate) fn after<P: DeserializeOwned>(
+        &self,
+        cursors: &Cursors,
+        walk: &Walk,
+    ) -> Result<Option<P>, ApiError> {
+        let cursor = self.cursor.as_deref();
+        cursor.map(|it| cursors.open(walk, it)).transpose()
+    }
+
+    /// Returns how many rows to read: one more than are shown tells whether there is a next page.
+    pub(crate) fn rows(&self) -> i64 {
+        i64::from(self.limit) + 1
     }
 }
 
@@ -199,20 +214,22 @@ pub(crate) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of up to `limit` rows out of `rows`, which hold one more if there is a next page.
+    /// Makes a page of a walk out of the [`PageQuery::rows`] that were read.
     pub(crate) fn of<R, P: Serialize>(
         mut rows: Vec<R>,
-        limit: usize,
+        query: &PageQuery,
+        cursors: &Cursors,
+        walk: &Walk,
         position: impl Fn(&R) -> P,
-        seal: impl Fn(P) -> Result<String, ApiError>,
     ) -> Result<Self, ApiError>
     where
         T: From<R>,
     {
+        let limit = usize::from(query.limit);
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| more).map(position);
-        let next_cursor = last.map(seal).transpose()?;
+        let next_cursor = last.map(|it| cursors.seal(walk, it)).transpose()?;
         Ok(Self {
             data: rows.into_iter().map(T::from).collect(),
             next_cursor,

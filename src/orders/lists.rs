@@ -101,11 +101,7 @@ pub(super) async fn list_orders(
         sort: sort_name,
         filters: filter.canonical(),
     };
-    let after: Option<store::Place> = page
-        .cursor
-        .map(|it| app.cursors().open(&walk, &it))
-        .transpose()?;
-    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+    let after: Option<store::Place> = page.after(app.cursors(), &walk)?;
 
     let mut connection = app.db().acquire().await?;
     let rows = store::list(
@@ -114,15 +110,12 @@ pub(super) async fn list_orders(
         &filter,
         sort,
         after.as_ref(),
-        limit + 1,
+        page.rows(),
     )
     .await?;
-    let page: Page<OrderView> = Page::of(
-        rows,
-        page.limit,
-        |last| place_of(sort, last),
-        |place| app.cursors().seal(&walk, place),
-    )?;
+    let page: Page<OrderView> = Page::of(rows, &page, app.cursors(), &walk, |last| {
+        place_of(sort, last)
+    })?;
     Ok(page.answer(&uri))
 }
 
@@ -151,20 +144,17 @@ pub(super) async fn list_order_history(
         sort: "n",
         filters: id.to_string(),
     };
-    let after: Option<i32> = page
-        .cursor
-        .map(|it| app.cursors().open(&walk, &it))
-        .transpose()?;
-    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+    let after: Option<i32> = page.after(app.cursors(), &walk)?;
     let mut connection = app.db().acquire().await?;
-    let steps =
-        store::list_history(&mut connection, partner, id, after.unwrap_or(0), limit + 1).await?;
+    let steps = store::list_history(
+        &mut connection,
+        partner,
+        id,
+        after.unwrap_or(0),
+        page.rows(),
+    )
+    .await?;
     let steps = steps.ok_or(ApiError::OrderNotFound)?;
-    let page: Page<HistoryView> = Page::of(
-        steps,
-        page.limit,
-        |last| last.n,
-        |n| app.cursors().seal(&walk, n),
-    )?;
+    let page: Page<HistoryView> = Page::of(steps, &page, app.cursors(), &walk, |last| last.n)?;
     Ok(page.answer(&uri))
 }

@@ -119,11 +119,7 @@ async fn list_vehicles(
         sort: sort_name,
         filters: filter.canonical(),
     };
-    let position: Option<Position> = page
-        .cursor
-        .map(|it| app.cursors().open(&walk, &it))
-        .transpose()?;
-    let limit = i64::try_from(page.limit).map_err(ApiError::internal)?;
+    let position: Option<Position> = page.after(app.cursors(), &walk)?;
 
     let mut connection = app.db().acquire().await?;
     let filtered_out = match &position {
@@ -139,16 +135,12 @@ async fn list_vehicles(
         None => None,
     };
     let after = position.map(|position| position.after);
-    let rows = store::list(&mut connection, &filter, sort, after.as_ref(), limit + 1).await?;
-    let page: Page<VehicleSummary> = Page::of(
-        rows,
-        page.limit,
-        |last| Position {
+    let rows = store::list(&mut connection, &filter, sort, after.as_ref(), page.rows()).await?;
+    let page: Page<VehicleSummary> =
+        Page::of(rows, &page, app.cursors(), &walk, |last| Position {
             after: place(sort, last),
             filtered_out,
-        },
-        |position| app.cursors().seal(&walk, position),
-    )?;
+        })?;
     let mut response = page.answer(&uri);
     if let Some(dropped) = filtered_out {
         response
