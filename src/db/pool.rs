@@ -33,8 +33,6 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
         ),
         // The statements are short: compiling them would cost more than it saves.
         ("jit", "off".to_owned()),
-        // Silences "there is no transaction in progress", which every release provokes.
-        ("client_min_messages", "error".to_owned()),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(settings.connections_max)
@@ -59,13 +57,12 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
         .connect_lazy_with(options))
 }
 
-/// Makes sure that a returned connection is outside any transaction and its peer is alive.
+/// Makes sure that the peer of a returned connection is alive.
 ///
-/// sqlx 0.9.0 returns a connection inside an open transaction when a `begin` is cancelled midway (#4385), and waits
-/// without limit on a peer that fell silent (#4349). A rollback under a timeout heals both; failing closes hard.
+/// sqlx 0.9.0 waits without limit on a peer that fell silent (#4349); failing here closes hard.
 async fn release(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(RELEASE_TIMEOUT, connection.execute("rollback")).await {
-        Ok(Ok(_)) => Ok(true),
+    match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
+        Ok(Ok(())) => Ok(true),
         Ok(Err(_)) | Err(_) => Err(sqlx::Error::WorkerCrashed),
     }
 }
@@ -81,12 +78,17 @@ fn milliseconds(duration: Duration) -> String {
 pub(crate) struct Tx(Transaction<'static, Postgres>);
 
 /// Begins a transaction.
+///
+/// Its caller may be cancelled at any time; the beginning itself is not. sqlx 0.9.0 returns a connection inside an open
+/// transaction when it is (#4385), so it runs as a task, and what nobody waits for any more is rolled back.
 pub(crate) async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
+    let pool = pool.clone();
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place that begins"
+        reason = "this is the one place that begins; it is bounded by the pool's own timeouts"
     )]
-    pool.begin().await.map(Tx)
+    let begun = tokio::spawn(async move { pool.begin().await.map(Tx) });
+    begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 impl Tx {

@@ -1,17 +1,15 @@
-//! Two faults of sqlx 0.9.0's pool, and that ours is free of them (`db/pool.rs`). Delete when a release fixes them.
+//! A fault of sqlx 0.9.0's pool, and that ours is free of it (`db/pool.rs`). Delete when a release fixes it.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Waker},
     time::Duration,
 };
 
 use lmn_partner_api::{db, settings::Settings};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::{Executor, PgPool};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixStream},
@@ -28,29 +26,6 @@ fn pool(url: &str, connections: &str) -> PgPool {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = Settings::read(None, &variables).expect("the settings are right");
     db::connect(&settings.database).expect("the URL can be read")
-}
-
-#[tokio::test]
-async fn a_begin_that_is_cancelled_midway_leaves_no_transaction_behind() {
-    let database = TestDatabase::new().await;
-    let pool = pool(&database.url(), "1");
-    pool.execute("select 1").await.unwrap();
-    {
-        let mut connection = pool.acquire().await.unwrap();
-        // Polled once, so that BEGIN is on the wire, and dropped before the answer.
-        let mut begin = Box::pin(connection.begin());
-        let polled = begin.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "the answer is not there yet");
-    }
-    // Inside one transaction, now() stands still.
-    let now = async || -> String {
-        sqlx::query_scalar("select now()::text")
-            .fetch_one(&pool)
-            .await
-            .unwrap()
-    };
-    assert_ne!(now().await, now().await);
-    pool.close().await;
 }
 
 #[tokio::test]
