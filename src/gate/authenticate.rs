@@ -15,6 +15,7 @@ use super::caller::Caller;
 use crate::{
     app::App,
     error::ApiError,
+    http::user,
     id::RequestId,
     partners::{
         model::{Grant, KeyDigest, KeyFault, read_key},
@@ -107,6 +108,9 @@ pub(crate) async fn authenticate(
     let span = tracing::Span::current();
     span.record("partner", tracing::field::display(grant.partner));
     span.record("key", grant.prefix.as_str());
+    if let Some(user) = user::fingerprint(request.headers()) {
+        span.record("user", user);
+    }
     request
         .extensions_mut()
         .insert(Caller { grant, request_id });

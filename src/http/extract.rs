@@ -2,12 +2,16 @@
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
-    http::{HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::{
+    fields::{Fields, FromBody},
+    user,
+};
 use crate::{
     error::{ApiError, Fault, IssueKind, Issues},
     stamp::{Stamp, StampError},
@@ -76,6 +80,7 @@ impl FromText for Name {
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     issues: Issues,
+    understands_dry_run: bool,
 }
 
 impl Params {
@@ -87,6 +92,7 @@ impl Params {
         Self {
             pairs,
             issues: Issues::default(),
+            understands_dry_run: false,
         }
     }
 
@@ -171,6 +177,41 @@ impl Params {
         self.pairs.iter().any(|(key, _)| key == name)
     }
 
+    /// Reads `dry_run`, which only who asks for it here understands.
+    pub(crate) fn dry_run(&mut self) -> Option<bool> {
+        self.understands_dry_run = true;
+        match self.text("dry_run").as_deref() {
+            None | Some("false") => Some(false),
+            Some("true") => Some(true),
+            Some(other) => {
+                let fault = Fault::new(
+                    IssueKind::InvalidValue,
+                    "`dry_run` must be `true` or `false`",
+                );
+                self.complain("dry_run", other, fault.expected("true false"));
+                None
+            }
+        }
+    }
+
+    /// Returns every issue, those with what any request may carry included.
+    fn finish(mut self, headers: &HeaderMap) -> Issues {
+        if !self.understands_dry_run
+            && let Some(text) = self.text("dry_run")
+        {
+            let message = "`dry_run` is for `POST /v1/orders` only";
+            self.complain(
+                "dry_run",
+                &text,
+                Fault::new(IssueKind::InvalidValue, message),
+            );
+        }
+        if let Err(issue) = user::read(headers) {
+            self.issues.push(issue);
+        }
+        self.issues
+    }
+
     /// Notes an issue with a parameter.
     pub(crate) fn complain(&mut self, name: &str, received: &str, fault: Fault) {
         self.issues.push(fault.at_json(name, &received.into()));
@@ -188,6 +229,13 @@ pub(crate) trait FromQuery: Sized {
     fn from_query(params: &mut Params) -> Option<Self>;
 }
 
+impl FromQuery for () {
+    /// Reads the query of an operation that has no parameters.
+    fn from_query(_: &mut Params) -> Option<Self> {
+        Some(())
+    }
+}
+
 /// Extracts a query.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub T);
@@ -198,89 +246,19 @@ impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let mut params = Params::new(parts.uri.query().unwrap_or_default());
         let value = T::from_query(&mut params);
-        Ok(Self(params.issues.or(value)?))
+        Ok(Self(params.finish(&parts.headers).or(value)?))
     }
-}
-
-/// The members of a JSON object; unknown ones are ignored.
-#[derive(Debug)]
-pub(crate) struct Fields<'a> {
-    members: &'a Map<String, Value>,
-    issues: Issues,
-}
-
-impl Fields<'_> {
-    /// Reads a text that must be there.
-    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        match self.members.get(name) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(other) => {
-                let fault =
-                    Fault::new(IssueKind::InvalidType, format!("`{name}` must be a string"));
-                self.issues
-                    .push(fault.expected("string").at_json(name, other));
-                None
-            }
-            None => {
-                self.issues.missing(name);
-                None
-            }
-        }
-    }
-
-    /// Reads a whole number of at most `max` that may be null or absent.
-    ///
-    /// What is too small for the type is the smallest number of the type, which no rule accepts either.
-    pub(crate) fn optional_integer(&mut self, name: &str, max: i64) -> Option<i64> {
-        let value = self.members.get(name).filter(|value| !value.is_null())?;
-        let fault = match (value.as_i64(), value.as_f64()) {
-            (Some(number), _) if number <= max => return Some(number),
-            (Some(_), _) => too_large(name, max),
-            // JSON numbers beyond 64 bits are floats here; whole ones are still whole.
-            (None, Some(float)) if float.fract() == 0.0 && float >= i64::MAX as f64 => {
-                too_large(name, max)
-            }
-            (None, Some(float)) if float.fract() == 0.0 && float <= i64::MIN as f64 => {
-                return Some(i64::MIN);
-            }
-            (None, Some(_)) => {
-                let message =
-                    format!("`{name}` must be a whole number, without a fraction or exponent");
-                Fault::new(IssueKind::InvalidType, message)
-            }
-            (None, None) => Fault::new(
-                IssueKind::InvalidType,
-                format!("`{name}` must be a whole number or null"),
-            ),
-        };
-        self.issues
-            .push(fault.expected("integer or null").at_json(name, value));
-        None
-    }
-}
-
-fn too_large(name: &str, max: i64) -> Fault {
-    Fault::new(
-        IssueKind::OutOfRange,
-        format!("`{name}` must be at most {max}"),
-    )
-}
-
-/// A value that is read from a JSON object.
-pub(crate) trait FromBody: Sized {
-    /// Reads it, noting every issue; `None` only if one was noted.
-    fn from_body(fields: &mut Fields<'_>) -> Option<Self>;
 }
 
 /// The body of the request in hand, parsed by the gate before it looked for a replay.
 #[derive(Debug, Clone)]
 pub(crate) struct ParsedBody(pub std::sync::Arc<Map<String, Value>>);
 
-/// Extracts a JSON body.
+/// Extracts a query and a JSON body; what is wrong with either is said in one answer.
 #[derive(Debug)]
-pub(crate) struct Json<T>(pub T);
+pub(crate) struct Input<Q, B>(pub Q, pub B);
 
-impl<S: Sync, T: FromBody> FromRequestParts<S> for Json<T> {
+impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -289,12 +267,12 @@ impl<S: Sync, T: FromBody> FromRequestParts<S> for Json<T> {
                 "a handler takes a body that no layer has read",
             ));
         };
-        let mut fields = Fields {
-            members,
-            issues: Issues::default(),
-        };
-        let value = T::from_body(&mut fields);
-        Ok(Self(fields.issues.or(value)?))
+        let mut params = Params::new(parts.uri.query().unwrap_or_default());
+        let query = Q::from_query(&mut params);
+        let mut issues = params.finish(&parts.headers);
+        let body = B::from_body(&mut Fields::new(members, &mut issues));
+        let (query, body) = issues.or(query.zip(body))?;
+        Ok(Self(query, body))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The wire kit: what speaks HTTP and knows no feature.
 //!
 //! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`], [`remarks`] and
-//! [`deadline`].
-//! A handler takes its input through [`extract`] and answers a conditional read with [`etag`], the gate reads JSON with [`body`], and lists turn pages with
+//! [`deadline`]. The gate reads JSON with [`body`]. A handler takes its input through [`extract`], the members of a body
+//! as [`fields`], and [`user`], whom it is for; it answers a conditional read with [`etag`], and lists turn pages with
 //! [`page`].
 
 pub(crate) mod body;
@@ -10,6 +10,8 @@ pub(crate) mod client_ip;
 pub(crate) mod deadline;
 pub(crate) mod etag;
 pub(crate) mod extract;
+pub(crate) mod fields;
 pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod remarks;
+pub(crate) mod user;

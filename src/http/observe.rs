@@ -30,6 +30,7 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response<Body> 
         client_ip = Empty,
         partner = Empty,
         key = Empty,
+        user = Empty,
     );
     let mut response = next.run(request).instrument(span.clone()).await;
     let error = response.extensions_mut().remove::<Arc<ApiError>>();

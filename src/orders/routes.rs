@@ -12,7 +12,7 @@ use super::{
     lists::{list_order_history, list_orders},
     model::{Order, PlaceError, place},
     state::{self, CancellationReason, Owner, Refused, Step},
-    store::{self, Author},
+    store::{self, Author, Placed},
     view::OrderView,
 };
 use crate::{
@@ -21,16 +21,18 @@ use crate::{
     error::{ApiError, Fault, IssueKind, Refusal},
     gate::{
         caller::Caller,
-        idempotency::{self, Write},
+        idempotency::{Reply, Write},
     },
     http::{
         etag::Conditional,
-        extract::{Fields, FromBody, Json, path_param},
+        extract::{FromQuery, Input, Params, Query, path_param},
+        fields::{Fields, FromBody},
+        user::UserId,
     },
     id::{OrderId, VehicleId},
     money::Usd,
     stamp::Stamp,
-    vehicles::{self, view::VehicleView},
+    vehicles::view::VehicleView,
     word::Word,
 };
 
@@ -43,10 +45,9 @@ pub(crate) fn router() -> Router<App> {
         .route("/v1/orders/{id}/history", get(list_order_history))
 }
 
-/// What `POST /v1/orders` takes.
+/// What `POST /v1/orders` takes, besides the car: that one is locked already when the handler begins.
 #[derive(Debug)]
 struct CreateOrder {
-    vehicle_id: String,
     max_bid_amount_usd: Option<i64>,
 }
 
@@ -55,38 +56,54 @@ impl FromBody for CreateOrder {
         let vehicle_id = fields.text("vehicle_id");
         let max_bid_amount_usd =
             fields.optional_integer("max_bid_amount_usd", Usd::MAX.dollars().into());
-        Some(Self {
-            vehicle_id: vehicle_id?,
-            max_bid_amount_usd,
-        })
+        vehicle_id.map(|_| Self { max_bid_amount_usd })
     }
 }
 
-/// Places an order.
+/// `?dry_run=true`: make all checks and store nothing.
+#[derive(Debug)]
+struct DryRun(bool);
+
+impl FromQuery for DryRun {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        params.dry_run().map(Self)
+    }
+}
+
+/// Places an order, or tries to.
 async fn create_order(
     caller: Caller,
     mut write: Write,
-    Json(body): Json<CreateOrder>,
+    Input(DryRun(dry_run), body): Input<DryRun, CreateOrder>,
+    UserId(user): UserId,
 ) -> Result<Response, ApiError> {
-    let vehicle_id = VehicleId::parse(&body.vehicle_id).ok_or(ApiError::VehicleNotFound)?;
-    let tx = write.tx();
-    if !vehicles::store::lock(tx, &vehicle_id).await? {
-        return Err(ApiError::VehicleNotFound);
-    }
-    let found = vehicles::store::find_any(tx, &vehicle_id).await?;
-    let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
-    let market = store::look(tx, caller.partner(), &vehicle_id).await?;
+    let vehicle_id = write.car().cloned().ok_or(ApiError::VehicleNotFound)?;
+    let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
+    let (vehicle, history, market) = found.ok_or(ApiError::VehicleNotFound)?;
 
     let bid = place(&vehicle, body.max_bid_amount_usd, &market)
         .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
     let order = Order::placed(OrderId::new(market.now), &vehicle, bid, market.now);
+    if dry_run {
+        let reply = Reply::json(StatusCode::OK, &OrderView::trial(order))?;
+        return Ok(write.discard(reply));
+    }
 
     let snapshot =
         serde_json::to_string(&VehicleView::new(vehicle, history)).map_err(ApiError::internal)?;
-    store::record(tx, &author(&caller), &order, &snapshot).await?;
-    let mut reply = reply(StatusCode::CREATED, order)?;
-    reply.location = reply.order.map(|id| format!("/v1/orders/{id}"));
-    write.commit(reply).await
+    let mut reply = reply(StatusCode::CREATED, order.clone())?;
+    let location = format!("/v1/orders/{}", order.id);
+    let placed = Placed {
+        order: &order,
+        user: user.as_deref(),
+        vehicle: &snapshot,
+        key: write.key(),
+        location: &location,
+        reply: &reply.body,
+    };
+    store::record(write.tx(), &author(&caller), &placed).await?;
+    reply.location = Some(location);
+    write.commit_completed(reply).await
 }
 
 impl PlaceError {
@@ -119,6 +136,7 @@ impl PlaceError {
 async fn cancel_order(
     caller: Caller,
     mut write: Write,
+    _: Query<()>,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
     let reason = CancellationReason::PartnerCancelled;
@@ -164,6 +182,7 @@ async fn get_order(
     State(app): State<App>,
     caller: Caller,
     conditional: Conditional,
+    _: Query<()>,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
@@ -176,6 +195,7 @@ async fn get_order_vehicle(
     State(app): State<App>,
     caller: Caller,
     conditional: Conditional,
+    _: Query<()>,
     OrderPath(id): OrderPath,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
@@ -186,10 +206,10 @@ async fn get_order_vehicle(
     conditional.answer_bytes(snapshot.into())
 }
 
-fn reply(status: StatusCode, order: Order) -> Result<idempotency::Reply, ApiError> {
+fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError> {
     let id = order.id;
-    let reply = idempotency::Reply::json(status, &OrderView::from(order))?;
-    Ok(idempotency::Reply {
+    let reply = Reply::json(status, &OrderView::from(order))?;
+    Ok(Reply {
         order: Some(id),
         ..reply
     })

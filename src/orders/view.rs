@@ -15,7 +15,8 @@ use crate::{
 /// The contract's `Order`.
 #[derive(Debug, Serialize)]
 pub(crate) struct OrderView {
-    pub id: OrderId,
+    /// Null in the answer to a dry run only.
+    pub id: Option<OrderId>,
     pub vehicle_id: VehicleId,
     pub vin: Option<String>,
     pub license_plate: Option<String>,
@@ -56,7 +57,7 @@ pub(crate) struct ShipmentView {
 impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
         Self {
-            id: order.id,
+            id: Some(order.id),
             vehicle_id: order.vehicle_id,
             vin: order.vin,
             license_plate: order.license_plate,
@@ -77,6 +78,18 @@ impl From<Order> for OrderView {
             allowed_actions: order.state.allowed_actions(),
             created_at: Stamp::kst(order.created_at),
             updated_at: Stamp::kst(order.updated_at),
+        }
+    }
+}
+
+impl OrderView {
+    /// Shows an order as it would be: it has no name, and rivals' bids are not shown.
+    pub(crate) fn trial(order: Order) -> Self {
+        Self {
+            id: None,
+            is_highest_bid: None,
+            current_max_bid_usd: None,
+            ..Self::from(order)
         }
     }
 }

@@ -7,5 +7,6 @@ pub mod demo;
 pub(crate) mod filter;
 pub mod model;
 pub(crate) mod routes;
+pub(crate) mod row;
 pub(crate) mod store;
 pub(crate) mod view;

@@ -177,6 +177,7 @@ async fn get_vehicle(
     State(app): State<App>,
     caller: Caller,
     conditional: Conditional,
+    _: Query<()>,
     VehiclePath(id): VehiclePath,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;

@@ -1,20 +1,20 @@
 //! The catalogue in the database.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, types::Json};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Postgres, QueryBuilder, types::Json};
 
 use super::{
     filter::{Filter, Sort},
-    model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle},
+    model::{Listing, PricePoint, Vehicle},
+    row::{VehicleRow, vehicle_columns},
 };
 use crate::{
     db::{
         Tx,
-        column::{Meaningless, optional_word, usd, vehicle_id, word},
+        column::{usd, vehicle_id},
     },
     id::{PartnerId, VehicleId},
     money::Usd,
-    stamp::Stamp,
     word::Word,
 };
 
@@ -84,49 +84,15 @@ pub(crate) async fn find_any(
     conn: &mut PgConnection,
     id: &VehicleId,
 ) -> Result<Option<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        VehicleRow,
-        r#"
-        select id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
-               accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
-               auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location,
-               photos, inspection as "inspection: Json<Inspection>", description, listed_at, updated_at, withdrawn_at,
-               array(select recorded_at from vehicle_prices where vehicle_id = vehicles.id
-                     order by recorded_at) as "price_times!",
-               array(select listing_usd from vehicle_prices where vehicle_id = vehicles.id
-                     order by recorded_at) as "prices!"
-        from vehicles
-        where id = $1
-        "#,
-        id.as_str(),
-    )
+    let row: Option<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        vehicle_columns!(),
+        " from vehicles where id = $1"
+    ))
+    .bind(id.as_str())
     .fetch_optional(conn)
     .await?;
-    row.map(|mut row| {
-        let times = std::mem::take(&mut row.price_times);
-        let prices = std::mem::take(&mut row.prices);
-        let vehicle = row.into_model(VehicleRow::details)?;
-        let history = times.into_iter().zip(prices).map(|(at, price)| {
-            let listing_usd = usd(price)?;
-            Ok(PricePoint {
-                listing_usd,
-                recorded_at: Stamp::kst(at),
-            })
-        });
-        Ok((vehicle, history.collect::<Result<_, sqlx::Error>>()?))
-    })
-    .transpose()
-}
-
-/// Locks a car against every other change and order; what is read of it afterwards is fresh. `false` if there is none.
-pub(crate) async fn lock(tx: &mut Tx, id: &VehicleId) -> Result<bool, sqlx::Error> {
-    let locked = sqlx::query_scalar!(
-        "select id from vehicles where id = $1 for no key update",
-        id.as_str()
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(locked.is_some())
+    row.map(VehicleRow::into_model_with_prices).transpose()
 }
 
 /// Adds the cars that are not there yet, each with its first price.
@@ -215,112 +181,4 @@ pub(crate) async fn find_untouched_lot(
     .await?;
     row.map(|row| Ok((vehicle_id(&row.id)?, usd(row.listing_usd)?)))
         .transpose()
-}
-
-/// A row of `vehicles`, with its prices where they were asked for.
-#[derive(Debug, FromRow)]
-struct VehicleRow {
-    id: String,
-    source: String,
-    make: String,
-    model: String,
-    trim: Option<String>,
-    year: i16,
-    mileage_km: i32,
-    fuel: Option<String>,
-    transmission: Option<String>,
-    drivetrain: Option<String>,
-    engine_cc: Option<i32>,
-    color: Option<String>,
-    accident_grade: Option<String>,
-    exterior_grade: Option<String>,
-    options: Vec<String>,
-    lot_number: Option<String>,
-    auction_date: Option<DateTime<Utc>>,
-    auction_count: Option<i16>,
-    auction_result: Option<String>,
-    auction_result_at: Option<DateTime<Utc>>,
-    listing_usd: i32,
-    thumbnail_url: Option<String>,
-    vin: Option<String>,
-    license_plate: Option<String>,
-    first_registered_on: Option<NaiveDate>,
-    location: Option<String>,
-    photos: Vec<String>,
-    inspection: Option<Json<Inspection>>,
-    description: Option<String>,
-    listed_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    withdrawn_at: Option<DateTime<Utc>>,
-    #[sqlx(default)]
-    price_times: Vec<DateTime<Utc>>,
-    #[sqlx(default)]
-    prices: Vec<i32>,
-}
-
-impl VehicleRow {
-    /// Makes the car, with as much of its details as the statement has read.
-    fn into_model<D>(
-        mut self,
-        details: impl FnOnce(&mut Self) -> D,
-    ) -> Result<Vehicle<D>, sqlx::Error> {
-        let id = self.id.clone();
-        let details = details(&mut self);
-        self.with(details)
-            .map_err(|error| error.in_row("vehicles", id))
-    }
-
-    /// Takes the details out of the row.
-    fn details(&mut self) -> Details {
-        Details {
-            vin: self.vin.take(),
-            license_plate: self.license_plate.take(),
-            first_registered_on: self.first_registered_on,
-            location: self.location.take(),
-            photos: std::mem::take(&mut self.photos),
-            inspection: self.inspection.take().map(|Json(it)| it),
-            description: self.description.take(),
-        }
-    }
-
-    fn with<D>(self, details: D) -> Result<Vehicle<D>, Meaningless> {
-        let row = self;
-        let auction = match (row.auction_date, row.auction_result) {
-            (Some(date), Some(result)) => Some(Auction {
-                lot_number: row.lot_number,
-                date,
-                count: row.auction_count,
-                result: word(&result)?,
-                result_at: row.auction_result_at,
-                accident_grade: optional_word(row.accident_grade.as_deref())?,
-                exterior_grade: optional_word(row.exterior_grade.as_deref())?,
-            }),
-            _ => None,
-        };
-        let listing = Listing {
-            id: vehicle_id(&row.id)?,
-            source: word(&row.source)?,
-            make: row.make,
-            model: row.model,
-            trim: row.trim,
-            year: row.year,
-            mileage_km: row.mileage_km,
-            fuel: optional_word(row.fuel.as_deref())?,
-            transmission: optional_word(row.transmission.as_deref())?,
-            drivetrain: row.drivetrain,
-            engine_cc: row.engine_cc,
-            color: row.color,
-            options: row.options,
-            auction,
-            listing_usd: usd(row.listing_usd)?,
-            thumbnail_url: row.thumbnail_url,
-            listed_at: row.listed_at,
-            details,
-        };
-        Ok(Vehicle {
-            listing,
-            updated_at: row.updated_at,
-            withdrawn_at: row.withdrawn_at,
-        })
-    }
 }

@@ -13,13 +13,14 @@ use uuid::Uuid;
 
 use super::{
     model::{self, Fingerprint, Outcome},
-    write::{Claim, Fate, Handover, Write, answer},
+    write::{Claim, Fate, Handover, Taken, Write, answer},
 };
 use crate::{
     app::App,
     error::{ApiError, Fault, Issue, IssueKind},
     gate::caller::Caller,
     http::{body, deadline::Deadline, extract::ParsedBody, remarks::Remarks},
+    id::VehicleId,
 };
 
 /// What a write asks for, read whole.
@@ -77,11 +78,15 @@ pub(crate) async fn once(
     else {
         return Ok(next.run(request).await);
     };
+    let car = members.get("vehicle_id").and_then(Value::as_str);
+    let car = car.and_then(VehicleId::parse);
     let mut tx = app.begin().await?;
-    if let Some(recalled) = claim.bind(&mut tx).await? {
-        return answer(claim.judge(recalled)?, &fate);
-    }
-    let write = Write::new(app, tx, claim, fate.clone());
+    let is_car_locked = match claim.bind(&mut tx, car.as_ref()).await? {
+        Taken::New { is_car_locked } => is_car_locked,
+        Taken::Before(recalled) => return answer(claim.judge(recalled)?, &fate),
+    };
+    let car = car.filter(|_| is_car_locked);
+    let write = Write::new(app, tx, claim, car, fate.clone());
     request.extensions_mut().insert(Handover::new(write));
     request.extensions_mut().insert(ParsedBody(members));
     let response = next.run(request).await;

@@ -95,6 +95,8 @@ pub(crate) enum Outcome {
     Replayed,
     /// Nothing was done, the key is free.
     Unbound,
+    /// Nothing was to be done, and the key is free: a dry run.
+    Discarded,
     /// The key did something else.
     Conflict,
     /// Not looked up, still in flight, or lost on the way: try again with the same key.
@@ -107,7 +109,7 @@ impl Outcome {
         match self {
             Self::Bound => "bound",
             Self::Replayed => "replayed",
-            Self::Unbound => "unbound",
+            Self::Unbound | Self::Discarded => "unbound",
             Self::Conflict => "conflict",
             Self::Unknown => "unknown",
         }

@@ -23,28 +23,47 @@ pub(crate) struct Recalled {
     pub body: Bytes,
 }
 
-/// Takes a key for this transaction; `false` if it already did something.
+/// How a key was bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// Whether the key is this transaction's; otherwise it already did something.
+    pub is_new: bool,
+    /// Whether the car that the request names is there, and locked.
+    pub is_car_locked: bool,
+}
+
+/// Takes a key for this transaction, and then locks the car that the request names, if it names one.
 ///
-/// Waits while another transaction holds the key, at most for the lock timeout.
+/// Waits while another transaction holds the key or the car, at most for the lock timeout. The car is locked against
+/// every other change and order, so what later statements read of it is fresh.
 pub(super) async fn bind(
     tx: &mut Tx,
     partner: PartnerId,
     key: Uuid,
     fingerprint: &Fingerprint,
-) -> Result<bool, sqlx::Error> {
-    let inserted = sqlx::query!(
+    car: Option<&VehicleId>,
+) -> Result<Bound, sqlx::Error> {
+    sqlx::query_as!(
+        Bound,
         r#"
-        insert into idempotency_keys (partner_id, key, fingerprint)
-        values ($1, $2, $3)
-        on conflict on constraint idempotency_keys_pkey do nothing
+        with bound as (
+            insert into idempotency_keys (partner_id, key, fingerprint)
+            values ($1, $2, $3)
+            on conflict on constraint idempotency_keys_pkey do nothing
+            returning key
+        ), car as (
+            select id from vehicles where id = $4 and exists (select from bound)
+            for no key update
+        )
+        select exists (select from bound) as "is_new!", exists (select from car) as "is_car_locked!"
         "#,
         partner.uuid(),
         key,
         fingerprint.as_bytes(),
+        car.map(VehicleId::as_str),
     )
-    .execute(&mut **tx)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// Finds what a key did.

@@ -20,7 +20,7 @@ use crate::{
     db::{self, Tx},
     error::ApiError,
     http::remarks::Remarks,
-    id::{OrderId, PartnerId},
+    id::{OrderId, PartnerId, VehicleId},
 };
 
 /// What a write answers, and what it touched.
@@ -71,16 +71,34 @@ pub(crate) struct Claim {
     pub fingerprint: Fingerprint,
 }
 
+/// What came of taking a key.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It is this transaction's.
+    New {
+        /// Whether the car that was to be locked along is there, and is.
+        is_car_locked: bool,
+    },
+    /// It did this before.
+    Before(Recalled),
+}
+
 impl Claim {
-    /// Takes the key, or finds what it did.
-    pub(crate) async fn bind(&self, tx: &mut Tx) -> Result<Option<Recalled>, ApiError> {
-        if store::bind(tx, self.partner, self.key, &self.fingerprint).await? {
-            return Ok(None);
+    /// Takes the key, and locks a car along with it; or finds what the key did.
+    pub(super) async fn bind(
+        &self,
+        tx: &mut Tx,
+        car: Option<&VehicleId>,
+    ) -> Result<Taken, ApiError> {
+        let bound = store::bind(tx, self.partner, self.key, &self.fingerprint, car).await?;
+        if bound.is_new {
+            let is_car_locked = bound.is_car_locked;
+            return Ok(Taken::New { is_car_locked });
         }
         // The insert waited for whoever had the key; what it did is seen by the next statement only.
         let recalled = store::recall(tx, self.partner, self.key).await?;
         recalled
-            .map(Some)
+            .map(Taken::Before)
             .ok_or_else(|| ApiError::internal("a key was taken and is not there"))
     }
 
@@ -162,17 +180,19 @@ pub(crate) struct Write {
     tx: Tx,
     app: App,
     claim: Claim,
+    car: Option<VehicleId>,
     fate: Fate,
 }
 
 impl Write {
-    /// Begins, with the key bound in `tx`: until the commit, whatever happens leaves it unbound.
-    pub(crate) fn new(app: App, tx: Tx, claim: Claim, fate: Fate) -> Self {
+    /// Begins, with the key bound and `car` locked in `tx`: until the commit, whatever happens leaves it unbound.
+    pub(super) fn new(app: App, tx: Tx, claim: Claim, car: Option<VehicleId>, fate: Fate) -> Self {
         fate.set(Outcome::Unbound);
         Self {
             tx,
             app,
             claim,
+            car,
             fate,
         }
     }
@@ -182,7 +202,17 @@ impl Write {
         &mut self.tx
     }
 
-    /// Stores the reply under the key and commits: the only commit on the path of a request.
+    /// Returns the car that the request names, if there is such a car: it is locked since the key was bound.
+    pub(crate) fn car(&self) -> Option<&VehicleId> {
+        self.car.as_ref()
+    }
+
+    /// Returns the key, for a statement that completes its row along with what it records.
+    pub(crate) fn key(&self) -> Uuid {
+        self.claim.key
+    }
+
+    /// Stores the reply under the key and commits.
     pub(crate) async fn commit(mut self, reply: Reply) -> Result<Response, ApiError> {
         let Claim { partner, key, .. } = self.claim;
         let location = reply.location.as_deref();
@@ -195,6 +225,17 @@ impl Write {
             &reply.body,
         )
         .await?;
+        self.commit_completed(reply).await
+    }
+
+    /// Rolls back and answers nevertheless: a dry run. The key stays free.
+    pub(crate) fn discard(self, reply: Reply) -> Response {
+        self.fate.set(Outcome::Discarded);
+        reply.into_response()
+    }
+
+    /// Commits what a statement has recorded together with the reply: the only commit on the path of a request.
+    pub(crate) async fn commit_completed(self, reply: Reply) -> Result<Response, ApiError> {
         self.fate.set(Outcome::Unknown);
         match self.tx.commit().await {
             Ok(()) => {
@@ -223,7 +264,7 @@ async fn settle(
 ) -> Result<Response, ApiError> {
     tracing::warn!(error = %lost, "the answer to a commit was lost; binding its key again");
     let mut tx = app.begin().await?;
-    let Some(recalled) = claim.bind(&mut tx).await? else {
+    let Taken::Before(recalled) = claim.bind(&mut tx, None).await? else {
         fate.set(Outcome::Unbound);
         return Err(ApiError::unavailable(lost));
     };

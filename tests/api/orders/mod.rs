@@ -5,3 +5,5 @@ mod cancel;
 mod list;
 mod place;
 mod read;
+mod trial;
+mod user;

@@ -1,0 +1,150 @@
+//! A row of `vehicles`, and the car that it is.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{FromRow, types::Json};
+
+use super::model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle};
+use crate::{
+    db::column::{Meaningless, optional_word, usd, vehicle_id, word},
+    stamp::Stamp,
+};
+
+/// Every column of a whole [`VehicleRow`], as text that a statement on `vehicles` is put together with.
+macro_rules! vehicle_columns {
+    () => {
+        "vehicles.id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
+         accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
+         auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location, photos,
+         inspection, description, listed_at, updated_at, withdrawn_at,
+         array(select recorded_at from vehicle_prices where vehicle_id = vehicles.id
+               order by recorded_at) as price_times,
+         array(select listing_usd from vehicle_prices where vehicle_id = vehicles.id
+               order by recorded_at) as prices"
+    };
+}
+pub(crate) use vehicle_columns;
+
+/// A row of `vehicles`, with its prices where they were asked for.
+#[derive(Debug, FromRow)]
+pub(crate) struct VehicleRow {
+    pub(super) id: String,
+    pub(super) source: String,
+    pub(super) make: String,
+    pub(super) model: String,
+    pub(super) trim: Option<String>,
+    pub(super) year: i16,
+    pub(super) mileage_km: i32,
+    pub(super) fuel: Option<String>,
+    pub(super) transmission: Option<String>,
+    pub(super) drivetrain: Option<String>,
+    pub(super) engine_cc: Option<i32>,
+    pub(super) color: Option<String>,
+    pub(super) accident_grade: Option<String>,
+    pub(super) exterior_grade: Option<String>,
+    pub(super) options: Vec<String>,
+    pub(super) lot_number: Option<String>,
+    pub(super) auction_date: Option<DateTime<Utc>>,
+    pub(super) auction_count: Option<i16>,
+    pub(super) auction_result: Option<String>,
+    pub(super) auction_result_at: Option<DateTime<Utc>>,
+    pub(super) listing_usd: i32,
+    pub(super) thumbnail_url: Option<String>,
+    pub(super) vin: Option<String>,
+    pub(super) license_plate: Option<String>,
+    pub(super) first_registered_on: Option<NaiveDate>,
+    pub(super) location: Option<String>,
+    pub(super) photos: Vec<String>,
+    pub(super) inspection: Option<Json<Inspection>>,
+    pub(super) description: Option<String>,
+    pub(super) listed_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) withdrawn_at: Option<DateTime<Utc>>,
+    #[sqlx(default)]
+    pub(super) price_times: Vec<DateTime<Utc>>,
+    #[sqlx(default)]
+    pub(super) prices: Vec<i32>,
+}
+
+impl VehicleRow {
+    /// Makes the car and its prices.
+    pub(crate) fn into_model_with_prices(
+        mut self,
+    ) -> Result<(Vehicle, Vec<PricePoint>), sqlx::Error> {
+        let times = std::mem::take(&mut self.price_times);
+        let prices = std::mem::take(&mut self.prices);
+        let vehicle = self.into_model(Self::details)?;
+        let history = times.into_iter().zip(prices).map(|(at, price)| {
+            let listing_usd = usd(price)?;
+            Ok(PricePoint {
+                listing_usd,
+                recorded_at: Stamp::kst(at),
+            })
+        });
+        Ok((vehicle, history.collect::<Result<_, sqlx::Error>>()?))
+    }
+
+    /// Makes the car, with as much of its details as the statement has read.
+    pub(super) fn into_model<D>(
+        mut self,
+        details: impl FnOnce(&mut Self) -> D,
+    ) -> Result<Vehicle<D>, sqlx::Error> {
+        let id = self.id.clone();
+        let details = details(&mut self);
+        self.with(details)
+            .map_err(|error| error.in_row("vehicles", id))
+    }
+
+    /// Takes the details out of the row.
+    fn details(&mut self) -> Details {
+        Details {
+            vin: self.vin.take(),
+            license_plate: self.license_plate.take(),
+            first_registered_on: self.first_registered_on,
+            location: self.location.take(),
+            photos: std::mem::take(&mut self.photos),
+            inspection: self.inspection.take().map(|Json(it)| it),
+            description: self.description.take(),
+        }
+    }
+
+    fn with<D>(self, details: D) -> Result<Vehicle<D>, Meaningless> {
+        let row = self;
+        let auction = match (row.auction_date, row.auction_result) {
+            (Some(date), Some(result)) => Some(Auction {
+                lot_number: row.lot_number,
+                date,
+                count: row.auction_count,
+                result: word(&result)?,
+                result_at: row.auction_result_at,
+                accident_grade: optional_word(row.accident_grade.as_deref())?,
+                exterior_grade: optional_word(row.exterior_grade.as_deref())?,
+            }),
+            _ => None,
+        };
+        let listing = Listing {
+            id: vehicle_id(&row.id)?,
+            source: word(&row.source)?,
+            make: row.make,
+            model: row.model,
+            trim: row.trim,
+            year: row.year,
+            mileage_km: row.mileage_km,
+            fuel: optional_word(row.fuel.as_deref())?,
+            transmission: optional_word(row.transmission.as_deref())?,
+            drivetrain: row.drivetrain,
+            engine_cc: row.engine_cc,
+            color: row.color,
+            options: row.options,
+            auction,
+            listing_usd: usd(row.listing_usd)?,
+            thumbnail_url: row.thumbnail_url,
+            listed_at: row.listed_at,
+            details,
+        };
+        Ok(Vehicle {
+            listing,
+            updated_at: row.updated_at,
+            withdrawn_at: row.withdrawn_at,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! `X-User-Id`: kept on the order, never returned, and in the log as a digest only.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    database::TestDatabase,
+    process::{Process, words},
+    support::{Car, Partner, Reply, Service, key},
+};
+
+/// Orders a car on behalf of whom the given headers say.
+async fn order_for(acme: &Partner, vehicle_id: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut ask = acme.ask(Method::POST, "/v1/orders").key(&key());
+    for (name, value) in headers {
+        ask = ask.header(name, value);
+    }
+    let body = json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": 12_000});
+    ask.json(&body).send().await
+}
+
+#[tokio::test]
+async fn an_order_keeps_whom_it_is_for_and_never_tells() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let longest = "가".repeat(128);
+    for (n, (headers, kept)) in [
+        (vec![], None),
+        (vec![("x-user-id", "")], None),
+        (vec![("X-User-Id", "dealer 7")], Some("dealer 7")),
+        (vec![("X_User_Id", "dealer-8")], Some("dealer-8")),
+        (vec![("x-user-id", "a"), ("x_user_id", "a")], Some("a")),
+        (vec![("x-user-id", longest.as_str())], Some(&*longest)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
+        let placed = order_for(&acme, &car.id, &headers).await;
+        placed.created();
+        let stored: Option<String> =
+            sqlx::query_scalar("select external_user_id from orders where vehicle_id = $1")
+                .bind(&car.id)
+                .fetch_one(service.db())
+                .await
+                .unwrap();
+        assert_eq!(stored.as_deref(), kept);
+        let read = acme.order(&placed.id()).await;
+        assert!(
+            kept.is_none_or(
+                |it| !String::from_utf8_lossy(&read.body).contains(&format!("\"{it}\""))
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_too_long_doubled_or_no_text_is_refused_on_every_request() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let long = "x".repeat(129);
+    let issue = |kind: &str| [("X-User-Id".to_owned(), kind.to_owned())];
+    for (method, path) in [
+        (Method::GET, "/v1/orders"),
+        (Method::GET, "/v1/vehicles/glovis_1"),
+        (Method::DELETE, "/v1/orders/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ] {
+        let ask = acme.ask(method, path).key(&key());
+        let reply = ask.header("x-user-id", &long).send().await;
+        assert_eq!(reply.issues(), issue("OUT_OF_RANGE"), "{path}");
+    }
+    let two = order_for(&acme, "glovis_1", &[("x-user-id", "a"), ("x_user_id", "b")]);
+    assert_eq!(two.await.issues(), issue("DUPLICATE"));
+
+    // With everything else that is wrong, at once.
+    let ask = acme
+        .ask(Method::POST, "/v1/orders?dry_run=maybe")
+        .key(&key());
+    let all = ask.header("x-user-id", &long).json(&json!({})).send().await;
+    let paths: Vec<_> = all.issues().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["dry_run", "X-User-Id", "vehicle_id"]);
+    assert_eq!(service.count("select count(*) from orders").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_holds_a_digest_of_the_id() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_LOG__FILTER", "debug"),
+    ];
+    let replica = Process::start(&["serve", "--json"], &variables);
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    Car::lot("glovis_1").insert(&database.pool).await;
+    order_for(&acme, "glovis_1", &[("x-user-id", "somebody-at-acme")])
+        .await
+        .created();
+    let log = tokio::task::spawn_blocking(|| words(&replica.stop()))
+        .await
+        .unwrap();
+    // printf somebody-at-acme | sha256sum
+    let digest = "59c06920497e0e7b13dc7a1c8fecb3237f3fc36003f95f0bfe572a5a7afa93e2";
+    assert!(log.contains(digest), "{log}");
+    assert!(!log.contains("somebody-at-acme"));
+}
