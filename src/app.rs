@@ -83,6 +83,11 @@ impl App {
         &self.0.tasks
     }
 
+    /// Waits until the replica stops.
+    pub(crate) async fn stopping(&self) {
+        self.0.stop.cancelled().await;
+    }
+
     /// Stops the tasks, waits for them and closes the database's connections.
     pub async fn stop(&self) {
         self.0.stop.cancel();

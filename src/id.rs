@@ -1,6 +1,6 @@
 //! Identifiers, each a type of its own, so that one can never be passed for another.
 //!
-//! Orders, partners and keys are named by ULIDs: sortable by the time they were made, and kept as `uuid` columns.
+//! Orders, events, partners and keys are named by ULIDs: sortable by the time they were made, and kept as `uuid` columns.
 //! A vehicle keeps the name its source gave it. This is one of the two places of randomness; the other makes keys.
 
 use std::fmt;
@@ -10,22 +10,25 @@ use serde::{Serialize, Serializer};
 use ulid::Ulid;
 use uuid::Uuid;
 
-/// Declares an identifier that is a ULID outside and a `uuid` inside.
+/// Declares an identifier that is a ULID outside, perhaps behind a prefix, and a `uuid` inside.
 macro_rules! ulid_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $($prefix:literal)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Ulid);
 
         impl $name {
+            const PREFIX: &str = concat!("", $($prefix)?);
+
             /// Makes a new identifier, dated `now`.
             pub fn new(now: DateTime<Utc>) -> Self {
                 let milliseconds = u64::try_from(now.timestamp_millis()).unwrap_or_default();
                 Self(Ulid::from_parts(milliseconds, rand::random()))
             }
 
-            /// Reads the 26 characters; anything but the one canonical spelling is nobody's id.
+            /// Reads the text; anything but the one canonical spelling is nobody's id.
             pub fn parse(text: &str) -> Option<Self> {
+                let text = text.strip_prefix(Self::PREFIX)?;
                 let ulid = Ulid::from_string(text).ok()?;
                 (ulid.to_string() == text).then_some(Self(ulid))
             }
@@ -44,7 +47,7 @@ macro_rules! ulid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                write!(f, "{}{}", Self::PREFIX, self.0)
             }
         }
 
@@ -59,6 +62,10 @@ macro_rules! ulid_id {
 ulid_id! {
     /// Names an order: 26 characters.
     OrderId
+}
+ulid_id! {
+    /// Names an event: `evt_` and 26 characters.
+    EventId "evt_"
 }
 ulid_id! {
     /// Names a partner.

@@ -21,10 +21,12 @@ pub mod money;
 pub mod stamp;
 pub mod word;
 
-pub(crate) mod audit;
+pub mod audit;
 pub(crate) mod clock;
+pub mod events;
 pub mod orders;
 pub(crate) mod partners;
+pub(crate) mod sandbox;
 pub mod vehicles;
 
 pub mod error;

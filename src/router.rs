@@ -13,10 +13,13 @@ use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLaye
 
 use crate::{
     app::App,
+    environment::Environment,
     error::ApiError,
+    events,
     gate::{
         allowlist::allowlist,
         authenticate::{Keys, authenticate},
+        force::force,
         idempotency::{foretell, once, read_whole},
         lane::{Lanes, lane},
         rate_limit::{RateLimit, rate_limit},
@@ -26,24 +29,29 @@ use crate::{
         observe::{name_route, observe},
         remarks::add_remarks,
     },
-    orders, vehicles,
+    orders, sandbox, vehicles,
 };
 
 /// Builds the API.
 pub fn router(app: App) -> Router {
     // A route's own handler is inside the gate; its answer to a wrong method is not, so 405 comes before 401.
-    let gated = Router::new()
+    let mut routes = Router::new()
         .merge(vehicles::routes::router())
         .merge(orders::routes::router())
-        .route_layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
-                .layer(from_fn_with_state(app.clone(), allowlist))
-                .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
-                .layer(from_fn_with_state(app.clone(), read_whole))
-                .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
-                .layer(from_fn_with_state(app.clone(), once)),
-        );
+        .merge(events::routes::router());
+    if app.settings().environment == Environment::Sandbox {
+        routes = routes.merge(sandbox::routes::router());
+    }
+    let gated = routes.route_layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
+            .layer(from_fn_with_state(app.clone(), allowlist))
+            .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
+            .layer(from_fn_with_state(app.clone(), force))
+            .layer(from_fn_with_state(app.clone(), read_whole))
+            .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
+            .layer(from_fn_with_state(app.clone(), once)),
+    );
     shell(gated, app)
 }
 

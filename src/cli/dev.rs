@@ -118,7 +118,7 @@ impl Dev {
             .context("furnishing the sandbox")?;
         pool.close().await;
         let database_url = settings.database.url.expose_secret().to_owned();
-        serve(settings, |url| match self.json {
+        serve(settings, true, |url| match self.json {
             true => print(json!({
                 "url": url,
                 // The reference page is not built yet.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{Source, block_on, print};
-use crate::{app::App, db, router::router, server, settings::Settings, telemetry};
+use crate::{app::App, db, orders::sweeps, router::router, server, settings::Settings, telemetry};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ pub(super) struct Serve {
     /// Bring the database up to date first.
     #[arg(long)]
     migrate: bool,
+    /// Leave the sweeps to `lmn worker`.
+    #[arg(long)]
+    no_worker: bool,
     /// Print one line of JSON once the server is ready: its URL.
     #[arg(long)]
     json: bool,
@@ -36,7 +39,7 @@ impl Serve {
                     .await
                     .context("migrating")?;
             }
-            serve(settings, |url| match self.json {
+            serve(settings, !self.no_worker, |url| match self.json {
                 true => print(serde_json::json!({"url": url})),
                 false => Ok(()),
             })
@@ -48,6 +51,7 @@ impl Serve {
 /// Serves until the process is told to stop; `ready` is called with the URL once connections are accepted.
 pub(super) async fn serve(
     settings: Settings,
+    is_worker: bool,
     ready: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let listen = settings.server.listen;
@@ -63,6 +67,9 @@ pub(super) async fn serve(
     let mut signals = Signals::new()?;
     tracing::info!(%address, environment = app.settings().environment.as_str(), "listening");
     ready(&format!("http://{address}"))?;
+    if is_worker {
+        app.tasks().spawn(sweeps::run(app.clone()));
+    }
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = async {
         let stopped = async { stopped.await.unwrap_or_default() };

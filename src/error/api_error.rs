@@ -61,10 +61,18 @@ pub enum ApiError {
         "The order's present state does not allow this; read the order again to see what you can do."
     )]
     OutOfSequence(Refusal),
+    #[error(
+        "This sandbox step needs your own open order on the vehicle and nobody else's; try it on another vehicle."
+    )]
+    VehicleShared(Refusal),
     #[error("There is no such vehicle in the catalogue.")]
     VehicleNotFound,
     #[error("You have no such order.")]
     OrderNotFound,
+    #[error("You have no such event.")]
+    EventNotFound,
+    #[error("You have no webhook endpoint.")]
+    WebhookEndpointNotFound,
     #[error("The vehicle as it was ordered is not kept for this order.")]
     OrderVehicleSnapshotNotFound,
     #[error("There is no such route; check the path.")]
@@ -105,13 +113,16 @@ pub enum ApiError {
         "The service cannot answer right now; retry with the same Idempotency-Key after the delay."
     )]
     Unavailable { source: Source },
+    /// An error that a sandbox partner has asked for: like the real one in all that is answered.
+    #[error(transparent)]
+    Forced(Box<Self>),
 }
 
 /// Why a step of an order is refused: where the order is, and what can be done from there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// The order's status.
-    pub current_status: &'static str,
+    /// The order's status, if there is an order.
+    pub current_status: Option<&'static str>,
     /// Its sub-status, once it ships.
     pub current_fulfillment_detail: Option<&'static str>,
     /// What the partner can do now.
@@ -145,9 +156,13 @@ impl ApiError {
             Self::MissingApiKey => Code::MissingApiKey,
             Self::InvalidApiKey { .. } => Code::InvalidApiKey,
             Self::IpNotAllowed { .. } => Code::IpNotAllowed,
-            Self::NotThePartnersStep(_) | Self::OutOfSequence(_) => Code::InvalidStatusTransition,
+            Self::NotThePartnersStep(_) | Self::OutOfSequence(_) | Self::VehicleShared(_) => {
+                Code::InvalidStatusTransition
+            }
             Self::VehicleNotFound => Code::VehicleNotFound,
             Self::OrderNotFound => Code::OrderNotFound,
+            Self::EventNotFound => Code::EventNotFound,
+            Self::WebhookEndpointNotFound => Code::WebhookEndpointNotFound,
             Self::OrderVehicleSnapshotNotFound => Code::OrderVehicleSnapshotNotFound,
             Self::NotFound => Code::NotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
@@ -161,6 +176,7 @@ impl ApiError {
             Self::RateLimited(_) => Code::RateLimited,
             Self::Internal { .. } => Code::InternalError,
             Self::Unavailable { .. } => Code::ServiceUnavailable,
+            Self::Forced(error) => error.code(),
         }
     }
 
@@ -175,12 +191,15 @@ impl ApiError {
             Self::IpNotAllowed { .. } | Self::NotThePartnersStep(_) => StatusCode::FORBIDDEN,
             Self::VehicleNotFound
             | Self::OrderNotFound
+            | Self::EventNotFound
+            | Self::WebhookEndpointNotFound
             | Self::OrderVehicleSnapshotNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::OutOfSequence(_) | Self::PastOrderCutoff { .. } | Self::DuplicateOrder { .. } => {
-                StatusCode::CONFLICT
-            }
+            Self::OutOfSequence(_)
+            | Self::VehicleShared(_)
+            | Self::PastOrderCutoff { .. }
+            | Self::DuplicateOrder { .. } => StatusCode::CONFLICT,
             Self::VehicleUnavailable { .. } => StatusCode::GONE,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -189,11 +208,15 @@ impl ApiError {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Forced(error) => error.status(),
         }
     }
 
     /// Returns when to try again, in seconds, where waiting helps.
     pub fn retry_after_seconds(&self) -> Option<u64> {
+        if let Self::Forced(error) = self {
+            return error.retry_after_seconds();
+        }
         if let Self::RateLimited(throttled) = self {
             return Some(throttled.retry_after_seconds);
         }
@@ -217,6 +240,8 @@ impl ApiError {
             Self::IpNotAllowed { client_ip } => json!({"client_ip": client_ip}),
             Self::NotThePartnersStep(refusal) => refusal.details("partner_not_authorized"),
             Self::OutOfSequence(refusal) => refusal.details("out_of_sequence"),
+            Self::VehicleShared(refusal) => refusal.details("vehicle_shared"),
+            Self::Forced(error) => return error.details(),
             Self::PastOrderCutoff { cutoff_at, now } => json!({"cutoff_at": cutoff_at, "now": now}),
             Self::DuplicateOrder { existing_order_id } => {
                 json!({"existing_order_id": existing_order_id})
@@ -234,6 +259,8 @@ impl ApiError {
             | Self::MissingApiKey
             | Self::VehicleNotFound
             | Self::OrderNotFound
+            | Self::EventNotFound
+            | Self::WebhookEndpointNotFound
             | Self::OrderVehicleSnapshotNotFound
             | Self::NotFound
             | Self::MethodNotAllowed

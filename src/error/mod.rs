@@ -7,6 +7,7 @@
 
 mod api_error;
 pub mod catalogue;
+mod forced;
 mod issue;
 mod render;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::{
+    audit::model::Author,
     error::ApiError,
     id::{PartnerId, RequestId},
     partners::model::Grant,
@@ -27,9 +28,12 @@ impl Caller {
         self.grant.partner
     }
 
-    /// Returns the name under which the caller's changes are audited.
-    pub(crate) fn actor(&self) -> String {
-        format!("key:{}", self.grant.prefix)
+    /// Returns who the author of the caller's changes is.
+    pub(crate) fn author(&self) -> Author {
+        Author {
+            actor: format!("key:{}", self.grant.prefix),
+            request_id: self.request_id,
+        }
     }
 }
 

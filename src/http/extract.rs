@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     error::{ApiError, Fault, IssueKind, Issues},
-    stamp::{Stamp, StampError},
+    id::{EventId, OrderId, VehicleId},
+    stamp::Stamp,
     word::Word,
 };
 
@@ -43,12 +44,16 @@ impl<W: Word> FromText for W {
 impl FromText for Stamp {
     /// Reads a time; a space where its sign should be is a `+` that nobody encoded.
     fn from_text(text: &str) -> Result<Self, Fault> {
-        let expected = "2026-04-20T13:00:00+09:00";
-        let fault = |error: StampError| {
-            Fault::new(IssueKind::InvalidFormat, error.to_string()).expected(expected)
-        };
-        Self::parse(&text.replace(' ', "+")).map_err(fault)
+        read_stamp(&text.replace(' ', "+"))
     }
+}
+
+/// Reads a time as it is written in a body.
+pub(super) fn read_stamp(text: &str) -> Result<Stamp, Fault> {
+    Stamp::parse(text).map_err(|error| {
+        Fault::new(IssueKind::InvalidFormat, error.to_string())
+            .expected("2026-04-20T13:00:00+09:00")
+    })
 }
 
 /// A name to compare with: not empty, and of bounded length.
@@ -290,15 +295,56 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
-/// Returns the text of a path parameter; `None` if it is not even UTF-8, and so names nothing.
-pub(crate) async fn path_param<S: Send + Sync>(
-    parts: &mut Parts,
-    state: &S,
-    name: &str,
-) -> Option<String> {
-    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
-    params
-        .iter()
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
+/// An identifier that stands in a path.
+pub(crate) trait PathId: Sized {
+    /// Reads it.
+    fn read(text: &str) -> Option<Self>;
+
+    /// Answers for text that cannot be one, and so names nothing.
+    fn not_found() -> ApiError;
+}
+
+impl PathId for OrderId {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found() -> ApiError {
+        ApiError::OrderNotFound
+    }
+}
+
+impl PathId for VehicleId {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found() -> ApiError {
+        ApiError::VehicleNotFound
+    }
+}
+
+impl PathId for EventId {
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found() -> ApiError {
+        ApiError::EventNotFound
+    }
+}
+
+/// Extracts the `{id}` of a path.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let mut params = params.iter().flat_map(RawPathParams::iter);
+        let text = params.find(|(name, _)| *name == "id").map(|(_, text)| text);
+        text.and_then(T::read).map(Self).ok_or_else(T::not_found)
+    }
 }

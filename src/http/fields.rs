@@ -1,38 +1,108 @@
 //! The members of a body, read one by one with everything that is wrong said at once.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
-use crate::error::{Fault, IssueKind, Issues};
+use super::extract::{FromText, read_stamp};
+use crate::{
+    error::{Fault, IssueKind, Issues},
+    money::Usd,
+    stamp::Stamp,
+    word::Word,
+};
 
 /// The members of a JSON object; unknown ones are ignored.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     members: &'a Map<String, Value>,
     issues: &'a mut Issues,
+    /// Where the object stands in the body, with a dot behind it.
+    place: String,
 }
 
 impl<'a> Fields<'a> {
     /// Takes the members, and notes what is wrong with them in `issues`.
     pub(crate) fn new(members: &'a Map<String, Value>, issues: &'a mut Issues) -> Self {
-        Self { members, issues }
+        Self {
+            members,
+            issues,
+            place: String::new(),
+        }
+    }
+
+    /// Says whether a member is there and not null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Says whether a member is there, perhaps as null.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.members.contains_key(name)
     }
 
     /// Reads a text that must be there.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        match self.members.get(name) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(other) => {
-                let fault =
-                    Fault::new(IssueKind::InvalidType, format!("`{name}` must be a string"));
-                self.issues
-                    .push(fault.expected("string").at_json(name, other));
-                None
-            }
-            None => {
-                self.issues.missing(name);
-                None
-            }
+        if !self.names(name) {
+            self.missing(name);
         }
+        self.string(name, self.members.get(name)?)
+    }
+
+    /// Reads a text of at most `max` characters that may be null or absent.
+    pub(crate) fn optional_text(&mut self, name: &str, max: usize) -> Option<String> {
+        let text = self.optional_string(name)?;
+        if text.contains('\0') {
+            let message = format!("`{name}` holds a NUL character");
+            self.complain(name, Fault::new(IssueKind::InvalidValue, message));
+        } else if text.chars().count() > max {
+            let message = format!("`{name}` has at most {max} characters");
+            self.complain(name, Fault::new(IssueKind::OutOfRange, message));
+        } else {
+            return Some(text);
+        }
+        None
+    }
+
+    /// Reads a word that may be null or absent.
+    pub(crate) fn optional_word<W: Word>(&mut self, name: &str) -> Option<W> {
+        let text = self.optional_string(name)?;
+        self.understand(name, W::from_text(&text))
+    }
+
+    /// Reads a time that must be there.
+    pub(crate) fn stamp(&mut self, name: &str) -> Option<Stamp> {
+        if !self.has(name) {
+            self.missing(name);
+        }
+        self.optional_stamp(name)
+    }
+
+    /// Reads a time that may be null or absent.
+    pub(crate) fn optional_stamp(&mut self, name: &str) -> Option<Stamp> {
+        let text = self.optional_string(name)?;
+        self.understand(name, read_stamp(&text))
+    }
+
+    /// Reads an amount that may be null or absent.
+    pub(crate) fn optional_usd(&mut self, name: &str) -> Option<Usd> {
+        let range = 1..=Usd::MAX.dollars().into();
+        self.optional_integer_in(name, range).and_then(Usd::new)
+    }
+
+    /// Reads a whole number within a range that may be null or absent.
+    pub(crate) fn optional_integer_in(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let number = self.optional_integer(name, *range.end())?;
+        if range.contains(&number) {
+            return Some(number);
+        }
+        let message = format!("`{name}` must be at least {}", range.start());
+        self.complain(name, Fault::new(IssueKind::OutOfRange, message));
+        None
     }
 
     /// Reads a whole number of at most `max` that may be null or absent.
@@ -40,13 +110,15 @@ impl<'a> Fields<'a> {
     /// What is too small for the type is the smallest number of the type, which no rule accepts either.
     pub(crate) fn optional_integer(&mut self, name: &str, max: i64) -> Option<i64> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let too_large = || {
+            let message = format!("`{name}` must be at most {max}");
+            Fault::new(IssueKind::OutOfRange, message)
+        };
         let fault = match (value.as_i64(), value.as_f64()) {
             (Some(number), _) if number <= max => return Some(number),
-            (Some(_), _) => too_large(name, max),
+            (Some(_), _) => too_large(),
             // JSON numbers beyond 64 bits are floats here; whole ones are still whole.
-            (None, Some(float)) if float.fract() == 0.0 && float >= i64::MAX as f64 => {
-                too_large(name, max)
-            }
+            (None, Some(float)) if float.fract() == 0.0 && float >= i64::MAX as f64 => too_large(),
             (None, Some(float)) if float.fract() == 0.0 && float <= i64::MIN as f64 => {
                 return Some(i64::MIN);
             }
@@ -55,22 +127,92 @@ impl<'a> Fields<'a> {
                     format!("`{name}` must be a whole number, without a fraction or exponent");
                 Fault::new(IssueKind::InvalidType, message)
             }
-            (None, None) => Fault::new(
-                IssueKind::InvalidType,
-                format!("`{name}` must be a whole number or null"),
-            ),
+            (None, None) => {
+                let message = format!("`{name}` must be a whole number or null");
+                Fault::new(IssueKind::InvalidType, message)
+            }
         };
-        self.issues
-            .push(fault.expected("integer or null").at_json(name, value));
+        self.complain(name, fault.expected("integer or null"));
         None
     }
-}
 
-fn too_large(name: &str, max: i64) -> Fault {
-    Fault::new(
-        IssueKind::OutOfRange,
-        format!("`{name}` must be at most {max}"),
-    )
+    /// Reads an object that may be null or absent.
+    pub(crate) fn optional_object(&mut self, name: &str) -> Option<Fields<'_>> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let Value::Object(members) = value else {
+            let message = format!("`{name}` must be an object");
+            let fault = Fault::new(IssueKind::InvalidType, message);
+            self.complain(name, fault.expected("object"));
+            return None;
+        };
+        Some(Fields {
+            members,
+            issues: self.issues,
+            place: format!("{}{name}.", self.place),
+        })
+    }
+
+    /// Notes an issue if not exactly one of some members is there.
+    pub(crate) fn exactly_one(&mut self, names: &[&str]) {
+        let given: Vec<_> = names.iter().filter(|name| self.has(name)).collect();
+        let list = names.join("`, `");
+        match (given.as_slice(), names) {
+            ([], [first, ..]) => {
+                let message = format!("one of `{list}` is required");
+                let fault = Fault::new(IssueKind::RequiredFieldMissing, message);
+                self.issues.push(fault.at(*first, None));
+            }
+            ([_, second, ..], _) => {
+                let message = format!("only one of `{list}` can be sent at once");
+                self.complain(second, Fault::new(IssueKind::InvalidValue, message));
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes an issue if a member is there that has no place in such a request.
+    pub(crate) fn none_of(&mut self, names: &[&str], reason: &str) {
+        for name in names
+            .iter()
+            .filter(|name| self.has(name))
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            let message = format!("`{name}` {reason}");
+            self.complain(name, Fault::new(IssueKind::InvalidValue, message));
+        }
+    }
+
+    /// Notes that a member must be there.
+    pub(crate) fn missing(&mut self, name: &str) {
+        self.issues.missing(&format!("{}{name}", self.place));
+    }
+
+    /// Notes an issue with a member.
+    pub(crate) fn complain(&mut self, name: &str, fault: Fault) {
+        let value = self.members.get(name).unwrap_or(&Value::Null);
+        let path = format!("{}{name}", self.place);
+        self.issues.push(fault.at_json(path, value));
+    }
+
+    fn optional_string(&mut self, name: &str) -> Option<String> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        self.string(name, value)
+    }
+
+    fn string(&mut self, name: &str, value: &Value) -> Option<String> {
+        let Value::String(text) = value else {
+            let message = format!("`{name}` must be a string");
+            let fault = Fault::new(IssueKind::InvalidType, message);
+            self.complain(name, fault.expected("string"));
+            return None;
+        };
+        Some(text.clone())
+    }
+
+    fn understand<T>(&mut self, name: &str, read: Result<T, Fault>) -> Option<T> {
+        read.map_err(|fault| self.complain(name, fault)).ok()
+    }
 }
 
 /// A value that is read from a JSON object.

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::{
     filter::{Filter, Sort},
     model::Order,
-    routes::OrderPath,
     state::OrderStatus,
     store,
     view::{HistoryView, OrderView},
@@ -16,7 +15,7 @@ use crate::{
     error::{ApiError, Fault, IssueKind},
     gate::{caller::Caller, idempotency},
     http::{
-        extract::{FromQuery, FromText, Name, Params, Query},
+        extract::{FromQuery, FromText, Name, Params, Path, Query},
         page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
     },
     id::OrderId,
@@ -134,7 +133,7 @@ pub(super) async fn list_order_history(
     State(app): State<App>,
     caller: Caller,
     uri: Uri,
-    OrderPath(id): OrderPath,
+    Path(id): Path<OrderId>,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();

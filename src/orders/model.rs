@@ -1,10 +1,11 @@
 //! Orders and the rules of placing one (contract, section 7): pure functions of what was looked up.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::state::{CancellationReason, FailureReason, Owner, State};
 use crate::{
-    id::{OrderId, VehicleId},
+    id::{OrderId, PartnerId, VehicleId},
     money::Usd,
     stamp::Stamp,
     vehicles::model::{Auction, AuctionResult, Vehicle},
@@ -74,8 +75,8 @@ pub struct Shipment {
     pub bl_number: Option<String>,
     pub port_of_loading: Option<String>,
     pub port_of_discharge: Option<String>,
-    pub etd: Option<DateTime<Utc>>,
-    pub eta: Option<DateTime<Utc>>,
+    pub etd: Option<Stamp>,
+    pub eta: Option<Stamp>,
 }
 
 /// One step of an order's history.
@@ -93,6 +94,23 @@ pub struct HistoryStep {
     pub recorded_at: DateTime<Utc>,
     /// What was said of it.
     pub notes: Option<String>,
+}
+
+/// An order that has been shipping for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overdue {
+    /// The order.
+    pub order: OrderId,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// The partner's name.
+    pub partner_name: String,
+    /// Whom to remind there.
+    pub contact: Option<String>,
+    /// Since when it ships.
+    pub shipping_since: Stamp,
+    /// For how many whole days, in the partner's time.
+    pub days: i32,
 }
 
 /// What must be known to place an order, read after the car was locked.

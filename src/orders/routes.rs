@@ -2,30 +2,33 @@
 
 use axum::{
     Router,
-    extract::{FromRequestParts, State},
-    http::{StatusCode, request::Parts},
+    extract::State,
+    http::StatusCode,
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 
 use super::{
+    advance::Advance,
+    answer::reply,
     lists::{list_order_history, list_orders},
     model::{Order, PlaceError, place},
-    state::{self, CancellationReason, Owner, Refused, Step},
-    store::{self, Author, Placed},
+    progress,
+    state::{CancellationReason, Owner},
+    status::report_status,
+    store::{self, Placed},
     view::OrderView,
 };
 use crate::{
     app::App,
-    clock,
-    error::{ApiError, Fault, IssueKind, Refusal},
+    error::{ApiError, Fault, IssueKind},
     gate::{
         caller::Caller,
         idempotency::{Reply, Write},
     },
     http::{
         etag::Conditional,
-        extract::{FromQuery, Input, Params, Query, path_param},
+        extract::{FromQuery, Input, Params, Path, Query},
         fields::{Fields, FromBody},
         user::UserId,
     },
@@ -33,7 +36,6 @@ use crate::{
     money::Usd,
     stamp::Stamp,
     vehicles::view::VehicleView,
-    word::Word,
 };
 
 /// Routes of this feature.
@@ -43,6 +45,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/v1/orders/{id}", get(get_order).delete(cancel_order))
         .route("/v1/orders/{id}/vehicle", get(get_order_vehicle))
         .route("/v1/orders/{id}/history", get(list_order_history))
+        .route("/v1/orders/{id}/status", post(report_status))
 }
 
 /// What `POST /v1/orders` takes, besides the car: that one is locked already when the handler begins.
@@ -101,7 +104,7 @@ async fn create_order(
         location: &location,
         reply: &reply.body,
     };
-    store::record(write.tx(), &author(&caller), &placed).await?;
+    store::record(write.tx(), caller.partner(), &caller.author(), &placed).await?;
     reply.location = Some(location);
     write.commit_completed(reply).await
 }
@@ -137,44 +140,14 @@ async fn cancel_order(
     caller: Caller,
     mut write: Write,
     _: Query<()>,
-    OrderPath(id): OrderPath,
+    Path(id): Path<OrderId>,
 ) -> Result<Response, ApiError> {
-    let reason = CancellationReason::PartnerCancelled;
+    let cancel = Advance::Cancel(CancellationReason::PartnerCancelled);
     let tx = write.tx();
-    if !store::lock(tx, caller.partner(), id).await? {
-        return Err(ApiError::OrderNotFound);
-    }
-    let found = store::find(tx, caller.partner(), id).await?;
-    let mut order = found.ok_or(ApiError::OrderNotFound)?;
-    let now = clock::store::now(tx, caller.partner()).await?;
-
-    order.state = order
-        .state
-        .step(Step::Cancel(reason), Owner::Partner)
-        .map_err(|refused| refused.answer(order.state))?;
-    order.cancellation_reason = Some(reason);
-    order.updated_at = now;
-
-    store::record_cancelled(tx, &author(&caller), &order, reason).await?;
-    write.commit(reply(StatusCode::OK, order)?).await
-}
-
-impl Refused {
-    fn answer(self, state: state::State) -> ApiError {
-        let refusal = Refusal {
-            current_status: state.status.as_str(),
-            current_fulfillment_detail: state.fulfillment.map(Word::as_str),
-            allowed_actions: state
-                .allowed_actions()
-                .into_iter()
-                .map(Word::as_str)
-                .collect(),
-        };
-        match self {
-            Self::NotYours => ApiError::NotThePartnersStep(refusal),
-            Self::OutOfSequence => ApiError::OutOfSequence(refusal),
-        }
-    }
+    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let mut held = held.ok_or(ApiError::OrderNotFound)?;
+    progress::advance(tx, &caller.author(), &mut held, &cancel, Owner::Partner).await?;
+    write.commit(reply(StatusCode::OK, held.order)?).await
 }
 
 /// Shows one order.
@@ -183,7 +156,7 @@ async fn get_order(
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
-    OrderPath(id): OrderPath,
+    Path(id): Path<OrderId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
@@ -196,7 +169,7 @@ async fn get_order_vehicle(
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
-    OrderPath(id): OrderPath,
+    Path(id): Path<OrderId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let found = store::find_snapshot(&mut connection, caller.partner(), id).await?;
@@ -204,34 +177,4 @@ async fn get_order_vehicle(
         .ok_or(ApiError::OrderNotFound)?
         .ok_or(ApiError::OrderVehicleSnapshotNotFound)?;
     conditional.answer_bytes(snapshot.into())
-}
-
-fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError> {
-    let id = order.id;
-    let reply = Reply::json(status, &OrderView::from(order))?;
-    Ok(Reply {
-        order: Some(id),
-        ..reply
-    })
-}
-
-fn author(caller: &Caller) -> Author {
-    Author {
-        partner: caller.partner(),
-        actor: caller.actor(),
-        request_id: caller.request_id,
-    }
-}
-
-/// The `{id}` of a path; text that cannot be an id names nobody's order.
-pub(super) struct OrderPath(pub(super) OrderId);
-
-impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = path_param(parts, state, "id").await;
-        let id = text.as_deref().and_then(OrderId::parse);
-        id.map(Self).ok_or(ApiError::OrderNotFound)
-    }
 }

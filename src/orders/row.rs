@@ -14,6 +14,17 @@ use crate::{
     stamp::Stamp,
 };
 
+/// Every column of an [`OrderRow`], as text that a statement on `orders_with_standing` is put together with.
+macro_rules! order_columns {
+    () => {
+        "orders_with_standing.id, vehicle_id, vin, license_plate, status, fulfillment_detail, max_bid_usd,
+         is_highest_bid, current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date, order_cutoff_at,
+         failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading, port_of_discharge, etd,
+         etd_offset_minutes, eta, eta_offset_minutes, orders_with_standing.created_at, updated_at"
+    };
+}
+pub(super) use order_columns;
+
 /// A row of the view `orders_with_standing`.
 #[derive(Debug, FromRow)]
 pub(super) struct OrderRow {
@@ -37,7 +48,9 @@ pub(super) struct OrderRow {
     pub(super) port_of_loading: Option<String>,
     pub(super) port_of_discharge: Option<String>,
     pub(super) etd: Option<DateTime<Utc>>,
+    pub(super) etd_offset_minutes: Option<i16>,
     pub(super) eta: Option<DateTime<Utc>>,
+    pub(super) eta_offset_minutes: Option<i16>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
 }
@@ -95,13 +108,25 @@ impl TryFrom<OrderRow> for Order {
                 bl_number: row.bl_number,
                 port_of_loading: row.port_of_loading,
                 port_of_discharge: row.port_of_discharge,
-                etd: row.etd,
-                eta: row.eta,
+                etd: stamp(row.etd, row.etd_offset_minutes)?,
+                eta: stamp(row.eta, row.eta_offset_minutes)?,
             },
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
     }
+}
+
+/// The schema has an instant and its offset both or neither.
+fn stamp(
+    instant: Option<DateTime<Utc>>,
+    offset_minutes: Option<i16>,
+) -> Result<Option<Stamp>, Meaningless> {
+    let told = instant.zip(offset_minutes);
+    told.map(|(instant, minutes)| {
+        Stamp::at_offset(instant, minutes).ok_or_else(|| Meaningless::new(minutes))
+    })
+    .transpose()
 }
 
 /// A row of `order_history` beside its order; without a number it is an order without a further step.

@@ -165,6 +165,15 @@ impl State {
         })
     }
 
+    /// Learns more about the shipment: the operator's, while shipping, and no step.
+    pub fn known_better(self, by: Owner) -> Result<Self, Refused> {
+        match (by, self.status) {
+            (Owner::Operator, OrderStatus::Shipping) => Ok(self),
+            (Owner::Operator, _) => Err(Refused::OutOfSequence),
+            (Owner::Partner | Owner::Automatic, _) => Err(Refused::NotYours),
+        }
+    }
+
     /// Returns what the partner can do from here: each action that is listed succeeds, each other one is refused.
     pub fn allowed_actions(self) -> Vec<Action> {
         let allowed = |action: &Action| self.step(action.step(), Owner::Partner).is_ok();

@@ -97,13 +97,16 @@ impl OrderView {
 impl ShipmentView {
     /// Shows a shipment of which anything is known.
     fn of(shipment: Shipment) -> Option<Self> {
-        (shipment != Shipment::default()).then(|| Self {
+        if shipment == Shipment::default() {
+            return None;
+        }
+        Some(Self {
             vessel_name: shipment.vessel_name,
             bl_number: shipment.bl_number,
             port_of_loading: shipment.port_of_loading,
             port_of_discharge: shipment.port_of_discharge,
-            etd: shipment.etd.map(Stamp::kst),
-            eta: shipment.eta.map(Stamp::kst),
+            etd: shipment.etd,
+            eta: shipment.eta,
         })
     }
 }

@@ -7,5 +7,7 @@
 mod model;
 mod read;
 
-pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
+pub use model::{
+    ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings, Sweeps,
+};
 pub use read::{Complaints, DEFAULTS, environment};

@@ -23,6 +23,8 @@ pub struct Settings {
     pub gate: Gate,
     /// Default limits of an API key.
     pub rate_limit: RateLimit,
+    /// What time does to orders.
+    pub sweeps: Sweeps,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -104,6 +106,15 @@ pub struct RateLimit {
     pub read: Policy,
     /// POST, PUT and DELETE.
     pub write: Policy,
+}
+
+/// What time does to orders.
+#[derive(Debug, Clone)]
+pub struct Sweeps {
+    /// How often it is done.
+    pub interval: Duration,
+    /// Cars, or orders, of one step at most.
+    pub batch: i64,
 }
 
 /// The log.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use super::model::{Database, Gate, Log, RateLimit, Server, Settings};
+use super::model::{Database, Gate, Log, RateLimit, Server, Settings, Sweeps};
 use crate::gate::rate_limit::model::Policy;
 
 /// The defaults, which are also the list of every setting there is.
@@ -84,6 +84,7 @@ impl Reader {
         let database = self.database(variables);
         let gate = self.gate();
         let rate_limit = self.rate_limit();
+        let sweeps = self.sweeps();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         Some(Settings {
@@ -93,6 +94,7 @@ impl Reader {
             database: database?,
             gate: gate?,
             rate_limit: rate_limit?,
+            sweeps: sweeps?,
             log: log?,
         })
     }
@@ -195,6 +197,15 @@ impl Reader {
             );
         }
         policy
+    }
+
+    fn sweeps(&mut self) -> Option<Sweeps> {
+        let interval = self.seconds("sweeps.interval_seconds");
+        let batch = self.positive("sweeps.batch");
+        Some(Sweeps {
+            interval: interval?,
+            batch: batch?.into(),
+        })
     }
 
     fn log(&mut self) -> Option<Log> {

@@ -212,6 +212,31 @@ pub struct Vehicle<D = Details> {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
+/// A car under its lock, as far as a change of it must know.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeldCar {
+    /// Its name.
+    pub id: VehicleId,
+    /// Its price.
+    pub listing_usd: Usd,
+    /// Where its auction stands; a dealer's car has none.
+    pub result: Option<AuctionResult>,
+    /// When it was taken off the catalogue.
+    pub withdrawn_at: Option<DateTime<Utc>>,
+}
+
+impl HeldCar {
+    /// Says whether the car is sold by auction.
+    pub(crate) fn is_auctioned(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// Says whether its auction is still to come.
+    pub(crate) fn is_upcoming(&self) -> bool {
+        self.result == Some(AuctionResult::Upcoming) && self.withdrawn_at.is_none()
+    }
+}
+
 impl Auction {
     /// Returns when orders close: midnight in Korea at the start of the day before the auction's.
     pub fn order_cutoff_at(&self) -> Stamp {

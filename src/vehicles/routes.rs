@@ -2,8 +2,8 @@
 
 use axum::{
     Router,
-    extract::{FromRequestParts, State},
-    http::{HeaderValue, Uri, request::Parts},
+    extract::State,
+    http::{HeaderValue, Uri},
     response::Response,
     routing::get,
 };
@@ -21,7 +21,7 @@ use crate::{
     gate::caller::Caller,
     http::{
         etag::Conditional,
-        extract::{FromQuery, Name, Params, Query, path_param},
+        extract::{FromQuery, Name, Params, Path, Query},
         page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
     },
     id::VehicleId,
@@ -178,7 +178,7 @@ async fn get_vehicle(
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
-    VehiclePath(id): VehiclePath,
+    Path(id): Path<VehicleId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;
@@ -194,17 +194,4 @@ async fn get_vehicle(
         .headers_mut()
         .insert("x-lmn-snapshot", HeaderValue::from_static("true"));
     Ok(response)
-}
-
-/// The `{id}` of a path; text that cannot be an id names no vehicle.
-struct VehiclePath(VehicleId);
-
-impl<S: Send + Sync> FromRequestParts<S> for VehiclePath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = path_param(parts, state, "id").await;
-        let id = text.as_deref().and_then(VehicleId::parse);
-        id.map(Self).ok_or(ApiError::VehicleNotFound)
-    }
 }

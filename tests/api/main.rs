@@ -20,9 +20,11 @@ mod process;
 mod support;
 
 mod envelope;
+mod events;
 mod gate;
 mod orders;
 mod pool;
 mod processes;
+mod sandbox;
 mod sockets;
 mod vehicles;

@@ -1,11 +1,13 @@
-//! Orders in the database: [`read`] them, [`place`] one, make a [`step`].
+//! Orders in the database: [`read`] them, [`place`] one, make a [`step`], [`sweep`] what time has
+//! passed by.
 
-mod author;
+mod change;
 mod place;
 mod read;
 mod step;
+mod sweep;
 
-pub(crate) use author::Author;
 pub(crate) use place::{Placed, look, record};
 pub(crate) use read::{Place, find, find_latest_snapshot, find_snapshot, list, list_history};
-pub(crate) use step::{lock, record_cancelled};
+pub(crate) use step::{find_former, hold, lock, lock_alone, lock_open, record_steps};
+pub(crate) use sweep::{count_passed, list_overdue, lock_passed, remind};

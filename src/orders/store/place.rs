@@ -4,14 +4,12 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{
-    super::{
-        model::{Market, Order},
-        state::Owner,
-    },
-    Author,
+use super::super::{
+    model::{Market, Order},
+    state::Owner,
 };
 use crate::{
+    audit::model::Author,
     db::{Tx, column::usd},
     id::{OrderId, PartnerId, VehicleId},
     stamp::Stamp,
@@ -97,6 +95,7 @@ pub(crate) struct Placed<'a> {
 /// One statement, because each costs every order a round trip.
 pub(crate) async fn record(
     tx: &mut Tx,
+    partner: PartnerId,
     author: &Author,
     placed: &Placed<'_>,
 ) -> Result<(), sqlx::Error> {
@@ -121,7 +120,7 @@ pub(crate) async fn record(
         where partner_id = $2 and key = $18
         "#,
         order.id.uuid(),
-        author.partner.uuid(),
+        partner.uuid(),
         order.vehicle_id.as_str(),
         order.vin,
         order.license_plate,

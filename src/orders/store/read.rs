@@ -6,7 +6,7 @@ use sqlx::{PgConnection, QueryBuilder};
 use super::super::{
     filter::{Filter, Sort},
     model::{HistoryStep, Order},
-    row::{HistoryRow, OrderRow},
+    row::{HistoryRow, OrderRow, order_columns},
 };
 use crate::id::{OrderId, PartnerId, VehicleId};
 
@@ -22,7 +22,7 @@ pub(crate) async fn find(
         select id as "id!", vehicle_id as "vehicle_id!", vin, license_plate, status as "status!", fulfillment_detail,
                max_bid_usd, is_highest_bid, current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date,
                order_cutoff_at, failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading,
-               port_of_discharge, etd, eta, created_at as "created_at!", updated_at as "updated_at!"
+               port_of_discharge, etd, etd_offset_minutes, eta, eta_offset_minutes, created_at as "created_at!", updated_at as "updated_at!"
         from orders_with_standing
         where partner_id = $1 and id = $2
         "#,
@@ -125,14 +125,11 @@ pub(crate) async fn list(
     after: Option<&Place>,
     limit: i64,
 ) -> Result<Vec<Order>, sqlx::Error> {
-    let mut query = QueryBuilder::new(
-        "select id, vehicle_id, vin, license_plate, status, fulfillment_detail, max_bid_usd, is_highest_bid,
-                current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date, order_cutoff_at,
-                failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading, port_of_discharge, etd,
-                eta, created_at, updated_at
-         from orders_with_standing
-         where partner_id = ",
-    );
+    let mut query = QueryBuilder::new(concat!(
+        "select ",
+        order_columns!(),
+        " from orders_with_standing where partner_id = "
+    ));
     query.push_bind(partner.uuid());
     filter.push(partner, &mut query);
     let column = sort.column();

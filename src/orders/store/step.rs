@@ -1,23 +1,28 @@
-//! Steps of an order: the lock under which they are decided, and what is recorded.
+//! Steps of orders that are there: the locks under which they are decided, and what is recorded, many at once.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection, types::Json};
+use uuid::Uuid;
 
 use super::{
     super::{
-        model::Order,
-        state::{CancellationReason, Owner},
+        advance::Held,
+        row::{OrderRow, order_columns},
     },
-    Author,
+    change::{OrderChange, StepChange},
 };
 use crate::{
+    audit::model::Author,
     db::Tx,
-    id::{OrderId, PartnerId},
-    stamp::Stamp,
-    word::Word,
+    id::{OrderId, PartnerId, VehicleId},
 };
 
 /// Locks an order and, before it, its car: what is read of either afterwards is fresh. `false` if there is none.
+///
+/// Without a partner it is anybody's.
 pub(crate) async fn lock(
     tx: &mut Tx,
-    partner: PartnerId,
+    partner: Option<PartnerId>,
     id: OrderId,
 ) -> Result<bool, sqlx::Error> {
     let locked = sqlx::query_scalar!(
@@ -25,15 +30,15 @@ pub(crate) async fn lock(
         with car as materialized (
             select vehicles.id from vehicles
             join orders on orders.vehicle_id = vehicles.id
-            where orders.partner_id = $1 and orders.id = $2
+            where orders.id = $2 and ($1::uuid is null or orders.partner_id = $1)
             for no key update of vehicles
         )
         select orders.id from car
         join orders on orders.vehicle_id = car.id
-        where orders.partner_id = $1 and orders.id = $2
+        where orders.id = $2
         for update of orders
         "#,
-        partner.uuid(),
+        partner.map(PartnerId::uuid),
         id.uuid(),
     )
     .fetch_optional(&mut **tx)
@@ -41,42 +46,181 @@ pub(crate) async fn lock(
     Ok(locked.is_some())
 }
 
-/// Records that the partner cancelled a locked order, with its standing as it was, and the audit row.
-pub(crate) async fn record_cancelled(
+/// Locks the orders on locked cars that LMN has not bought yet, in the order of their ids.
+pub(crate) async fn lock_open(
+    tx: &mut Tx,
+    vehicles: &[VehicleId],
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    let vehicles: Vec<&str> = vehicles.iter().map(VehicleId::as_str).collect();
+    let ids = sqlx::query_scalar!(
+        r#"
+        select id from orders
+        where vehicle_id = any($1::text[]) and status in ('proceed', 'acquiring')
+        order by id
+        for update
+        "#,
+        &vehicles as &[&str],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(OrderId::from).collect())
+}
+
+/// Locks orders whose cars need not be locked, in the order of their ids.
+pub(crate) async fn lock_alone(tx: &mut Tx, ids: &[OrderId]) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_scalar!(
+        "select id from orders where id = any($1) order by id for update",
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// An order and what a step of it must know, as one row.
+#[derive(Debug, FromRow)]
+struct HeldRow {
+    #[sqlx(flatten)]
+    order: OrderRow,
+    partner_id: Uuid,
+    now: DateTime<Utc>,
+    accepted_no: i64,
+    is_secured_by_another: bool,
+    last_sequence: i32,
+}
+
+impl HeldRow {
+    fn into_held(self) -> Result<Held, sqlx::Error> {
+        let order = self.order.into_model()?;
+        Ok(Held {
+            partner: self.partner_id.into(),
+            now: self.now,
+            accepted_no: self.accepted_no,
+            is_secured_by_another: self.is_secured_by_another,
+            last_sequence: self.last_sequence,
+            before: order.state,
+            steps: Vec::new(),
+            events: Vec::new(),
+            order,
+        })
+    }
+}
+
+/// Reads locked orders, the ones accepted first first.
+pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows: Vec<HeldRow> = sqlx::query_as(concat!(
+        "select ",
+        order_columns!(),
+        ", partner_id, accepted_no, last_sequence, lmn_now(clock_offset_seconds) as now,
+           exists (select from orders as other
+                   where other.vehicle_id = orders_with_standing.vehicle_id
+                     and other.status in ('secured', 'shipping', 'delivered')
+                     and other.id <> orders_with_standing.id) as is_secured_by_another
+         from orders_with_standing join partners on partners.id = partner_id
+         where orders_with_standing.id = any($1)
+         order by accepted_no"
+    ))
+    .bind(&ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(HeldRow::into_held).collect()
+}
+
+/// Finds former orders of cars that are listed again, each partner's latest for a listing that it was not told of.
+pub(crate) async fn find_former(
+    conn: &mut PgConnection,
+    relisted: &[VehicleId],
+) -> Result<Vec<(OrderId, VehicleId)>, sqlx::Error> {
+    let relisted: Vec<&str> = relisted.iter().map(VehicleId::as_str).collect();
+    let rows = sqlx::query!(
+        r#"
+        with relisted as (
+            select id, vin, license_plate from vehicles where id = any($1::text[])
+        ), former as (
+            select orders.id, orders.partner_id, orders.accepted_no, relisted.id as new_id
+            from relisted join orders on orders.vin = relisted.vin
+            where status in ('delivered', 'cancelled', 'failed')
+            union
+            select orders.id, orders.partner_id, orders.accepted_no, relisted.id as new_id
+            from relisted join orders on orders.license_plate = relisted.license_plate
+            where status in ('delivered', 'cancelled', 'failed')
+        )
+        select distinct on (partner_id, new_id) id as "id!", new_id as "new_id!"
+        from former
+        where not exists (select from events
+                          where events.partner_id = former.partner_id and events.new_vehicle_id = former.new_id)
+        order by partner_id, new_id, accepted_no desc
+        "#,
+        &relisted as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let known = rows.into_iter().filter_map(|row| {
+        let new = VehicleId::parse(&row.new_id)?;
+        Some((OrderId::from(row.id), new))
+    });
+    Ok(known.collect())
+}
+
+/// Records what happened to held orders: their rows, their steps and the audit rows. The events are not its matter.
+///
+/// Each row is changed only if the order is still where it was; the locks see to that, so anything else is a bug.
+pub(crate) async fn record_steps(
     tx: &mut Tx,
     author: &Author,
-    order: &Order,
-    reason: CancellationReason,
+    held: &[&Held],
 ) -> Result<(), sqlx::Error> {
-    let now = Stamp::kst(order.updated_at);
-    sqlx::query!(
+    let orders: Vec<_> = held.iter().copied().map(OrderChange::of).collect();
+    let steps: Vec<_> = held.iter().copied().flat_map(StepChange::all_of).collect();
+    let changed = sqlx::query!(
         r#"
-        with cancelled as (
-            update orders
-            set status = $3, cancellation_reason = $4, final_is_highest = $5, final_highest_bid_usd = $6,
-                updated_at = $7
-            where id = $1 and partner_id = $2
-        ), step as (
-            insert into order_history (order_id, n, status, by, occurred_at, occurred_offset_minutes, recorded_at)
-            select $1, max(n) + 1, $3, $8, $7, $9, $7 from order_history where order_id = $1
+        with changes as materialized (
+            select * from jsonb_to_recordset($1::jsonb) as it(
+                id uuid, partner_id uuid, before text, status text, fulfillment_detail text, final_is_highest boolean,
+                final_highest_bid_usd integer, purchase_price_usd integer, auction_fee_usd integer,
+                auction_date timestamptz, order_cutoff_at timestamptz, failure_reason text, cancellation_reason text,
+                vessel_name text, bl_number text, port_of_loading text, port_of_discharge text,
+                etd timestamptz, etd_offset_minutes smallint, eta timestamptz, eta_offset_minutes smallint,
+                updated_at timestamptz, last_sequence integer, recorded_at timestamptz, action text, subject text,
+                details jsonb)
+        ), steps as (
+            insert into order_history (order_id, n, status, fulfillment_detail, by, occurred_at,
+                                       occurred_offset_minutes, recorded_at, notes)
+            select order_id,
+                   n + (select max(told.n) from order_history as told where told.order_id = it.order_id),
+                   status, fulfillment_detail, by, occurred_at, occurred_offset_minutes, recorded_at, notes
+            from jsonb_to_recordset($2::jsonb) as it(
+                order_id uuid, n integer, status text, fulfillment_detail text, by text, occurred_at timestamptz,
+                occurred_offset_minutes smallint, recorded_at timestamptz, notes text)
+        ), audited as (
+            insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id, details)
+            select recorded_at, $3, partner_id, action, subject, $4, details from changes
         )
-        insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id)
-        values ($7, $10, $2, 'order.cancelled', $11, $12)
+        update orders
+        set status = changes.status, fulfillment_detail = changes.fulfillment_detail,
+            final_is_highest = changes.final_is_highest, final_highest_bid_usd = changes.final_highest_bid_usd,
+            purchase_price_usd = changes.purchase_price_usd, auction_fee_usd = changes.auction_fee_usd,
+            auction_date = changes.auction_date, order_cutoff_at = changes.order_cutoff_at,
+            failure_reason = changes.failure_reason, cancellation_reason = changes.cancellation_reason,
+            vessel_name = changes.vessel_name, bl_number = changes.bl_number,
+            port_of_loading = changes.port_of_loading, port_of_discharge = changes.port_of_discharge,
+            etd = changes.etd, etd_offset_minutes = changes.etd_offset_minutes,
+            eta = changes.eta, eta_offset_minutes = changes.eta_offset_minutes,
+            updated_at = changes.updated_at, last_sequence = changes.last_sequence
+        from changes
+        where orders.id = changes.id and orders.status = changes.before
         "#,
-        order.id.uuid(),
-        author.partner.uuid(),
-        order.state.status.as_str(),
-        reason.as_str(),
-        order.bid.map(|it| it.standing.is_highest),
-        order.bid.map(|it| it.standing.highest_bid.dollars()),
-        order.updated_at,
-        Owner::Partner.as_str(),
-        now.offset_minutes(),
+        Json(&orders) as _,
+        Json(&steps) as _,
         author.actor,
-        order.id.to_string(),
         author.request_id.to_string(),
     )
     .execute(&mut **tx)
-    .await
-    .map(drop)
+    .await?;
+    match changed.rows_affected() == orders.len() as u64 {
+        true => Ok(()),
+        false => Err(sqlx::Error::RowNotFound),
+    }
 }

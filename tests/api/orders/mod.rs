@@ -1,9 +1,12 @@
 //! Orders over HTTP.
 
+mod auction;
 mod bidding;
 mod cancel;
+mod life;
 mod list;
 mod place;
 mod read;
+mod sweeps;
 mod trial;
 mod user;

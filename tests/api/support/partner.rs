@@ -126,6 +126,34 @@ impl Partner {
         self.get(&format!("/v1/orders/{id}")).await
     }
 
+    /// Reports where a shipping car is.
+    pub async fn report(&self, id: &str, report: Value) -> Reply {
+        self.post(&format!("/v1/orders/{id}/status"), report).await
+    }
+
+    /// Reads a list's rows.
+    pub async fn rows(&self, path: &str) -> Vec<Value> {
+        let body = self.get(path).await.ok();
+        body["data"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Reads the payloads of an order's events, the first one first.
+    pub async fn events_of(&self, id: &str) -> Vec<Value> {
+        let rows = self
+            .rows(&format!("/v1/orders/{id}/events?limit=200"))
+            .await;
+        rows.into_iter()
+            .rev()
+            .map(|row| row["payload"].clone())
+            .collect()
+    }
+
+    /// Moves this partner's time on.
+    pub async fn wait(&self, seconds: i64) -> Value {
+        let body = json!({"advance_seconds": seconds});
+        self.post("/v1/sandbox/clock", body).await.ok()
+    }
+
     /// Cancels an order with a fresh key.
     pub async fn cancel(&self, id: &str) -> Reply {
         self.cancel_once(&key(), id).await

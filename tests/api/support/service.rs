@@ -7,13 +7,15 @@ use lmn_partner_api::{app::App, router::router, server, settings::Settings};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{Car, Partner};
+use super::{Car, Operator, Partner};
 use crate::database::TestDatabase;
 
 /// One replica on a database of its own, in this process, behind a real socket.
 pub struct Service {
     pub url: String,
     pub database: TestDatabase,
+    /// What its requests reach; for steps that otherwise a loop makes.
+    pub app: App,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
 }
@@ -69,14 +71,16 @@ impl Service {
         );
         let (stop, stopped) = oneshot::channel::<()>();
         let routes = routes(app.clone());
+        let served = app.clone();
         let running = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
-            server::serve(&app, listener, routes, stopped).await;
-            app.stop().await;
+            server::serve(&served, listener, routes, stopped).await;
+            served.stop().await;
         });
         Self {
             url,
             database,
+            app,
             stop: Some(stop),
             running: Some(running),
         }
@@ -98,6 +102,11 @@ impl Service {
     /// Adds a partner with a key and no limits that a test could meet by accident.
     pub async fn partner(&self, name: &str) -> Partner {
         Partner::add(self.db(), &self.url, name).await
+    }
+
+    /// Returns LMN's people.
+    pub fn operator(&self) -> Operator {
+        Operator::at(self.db())
     }
 
     /// Adds a car to the catalogue.

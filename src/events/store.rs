@@ -1,0 +1,138 @@
+//! Events in the database. Every read is scoped by the partner.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgConnection, QueryBuilder, types::Json};
+use uuid::Uuid;
+
+use super::{
+    filter::Filter,
+    model::{Event, NewEvent},
+    row::{EventRow, event_columns},
+};
+use crate::{
+    db::Tx,
+    id::{EventId, PartnerId},
+    word::Word,
+};
+
+/// A new event as the statement takes it.
+#[derive(Debug, Serialize)]
+struct NewRow<'a> {
+    n: usize,
+    id: Uuid,
+    partner_id: Uuid,
+    order_id: Uuid,
+    sequence: i32,
+    event_type: &'a str,
+    new_vehicle_id: Option<&'a str>,
+    occurred_at: DateTime<Utc>,
+    payload: &'a str,
+}
+
+/// Appends events to their partners' feeds: the last thing that a transaction does before it commits.
+///
+/// It takes the next positions of each partner, partners in the order of their ids, and holds the feeds until the
+/// commit; that is short, and no other lock is taken after it.
+pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = events.iter().zip(0..).map(new_row).collect();
+    sqlx::query!(
+        r#"
+        with fresh as materialized (
+            select * from jsonb_to_recordset($1::jsonb) as it(
+                n bigint, id uuid, partner_id uuid, order_id uuid, sequence integer, event_type text,
+                new_vehicle_id text, occurred_at timestamptz, payload text)
+        ), counted as (
+            select partner_id, count(*) as events from fresh group by partner_id
+        ), feed as (
+            insert into event_feeds (partner_id, last_position)
+            select partner_id, events from counted order by partner_id
+            on conflict (partner_id) do update set last_position = event_feeds.last_position + excluded.last_position
+            returning partner_id, last_position
+        )
+        insert into events (id, partner_id, position, order_id, sequence, type, new_vehicle_id, occurred_at, payload)
+        select id, partner_id,
+               last_position - events + row_number() over (partition by partner_id order by n),
+               order_id, sequence, event_type, new_vehicle_id, occurred_at, payload::json
+        from fresh join counted using (partner_id) join feed using (partner_id)
+        "#,
+        Json(&rows) as _,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+fn new_row<'a>((event, n): (&&'a NewEvent, usize)) -> NewRow<'a> {
+    NewRow {
+        n,
+        id: event.id.uuid(),
+        partner_id: event.partner.uuid(),
+        order_id: event.order.uuid(),
+        sequence: event.sequence,
+        event_type: event.event_type.as_str(),
+        new_vehicle_id: event.new_vehicle_id.as_ref().map(|id| id.as_str()),
+        occurred_at: event.occurred_at,
+        payload: &event.payload,
+    }
+}
+
+/// In which direction a feed is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The newest event first.
+    Back,
+    /// The oldest first.
+    Forth,
+}
+
+/// Lists up to `limit` events of a partner beyond a position.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    filter: &Filter,
+    direction: Direction,
+    beyond: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Event>, sqlx::Error> {
+    let (order, comes_after) = match direction {
+        Direction::Back => ("desc", "<"),
+        Direction::Forth => ("asc", ">"),
+    };
+    let mut query = QueryBuilder::new(concat!(
+        "select ",
+        event_columns!(),
+        " from events where partner_id = "
+    ));
+    query.push_bind(partner.uuid());
+    filter.push(&mut query);
+    if let Some(position) = beyond {
+        query.push(format_args!(" and position {comes_after} "));
+        query.push_bind(position);
+    }
+    query.push(format_args!(" order by position {order} limit "));
+    query.push_bind(limit);
+    let rows: Vec<EventRow> = query.build_query_as().fetch_all(conn).await?;
+    rows.into_iter().map(EventRow::into_model).collect()
+}
+
+/// Finds an event.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    id: EventId,
+) -> Result<Option<Event>, sqlx::Error> {
+    let row: Option<EventRow> = sqlx::query_as(concat!(
+        "select ",
+        event_columns!(),
+        " from events where partner_id = $1 and id = $2"
+    ))
+    .bind(partner.uuid())
+    .bind(id.uuid())
+    .fetch_optional(conn)
+    .await?;
+    row.map(EventRow::into_model).transpose()
+}

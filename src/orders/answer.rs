@@ -1,0 +1,65 @@
+//! How orders answer: the reply of a write, and the refusal of a step.
+
+use axum::http::StatusCode;
+
+use super::{
+    advance::AdvanceError,
+    model::Order,
+    progress::ProgressError,
+    state::{Refused, State},
+    view::OrderView,
+};
+use crate::{
+    error::{ApiError, Fault, IssueKind, Refusal},
+    gate::idempotency::Reply,
+    word::Word,
+};
+
+/// Makes the reply of a write that touched an order.
+pub(crate) fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError> {
+    let id = order.id;
+    let reply = Reply::json(status, &OrderView::from(order))?;
+    Ok(Reply {
+        order: Some(id),
+        ..reply
+    })
+}
+
+impl From<ProgressError> for ApiError {
+    #[track_caller]
+    fn from(error: ProgressError) -> Self {
+        match error {
+            ProgressError::Step(AdvanceError::Refused(state, refused)) => refused.answer(state),
+            ProgressError::Step(AdvanceError::PriceAboveBid(bid)) => {
+                let message = format!("`purchase_price_usd` is above the bid of {bid}");
+                let fault = Fault::new(IssueKind::OutOfRange, message);
+                fault.at("purchase_price_usd", None).into()
+            }
+            ProgressError::Step(AdvanceError::SecuredByAnother(state)) => {
+                Self::OutOfSequence(refusal(state))
+            }
+            ProgressError::Step(error @ AdvanceError::Unwritable(_)) => Self::internal(error),
+            ProgressError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl Refused {
+    /// Answers for a step that is refused from `state`.
+    pub(crate) fn answer(self, state: State) -> ApiError {
+        match self {
+            Self::NotYours => ApiError::NotThePartnersStep(refusal(state)),
+            Self::OutOfSequence => ApiError::OutOfSequence(refusal(state)),
+        }
+    }
+}
+
+/// Tells where an order is and what its partner can do from there.
+pub(crate) fn refusal(state: State) -> Refusal {
+    let actions = state.allowed_actions().into_iter();
+    Refusal {
+        current_status: Some(state.status.as_str()),
+        current_fulfillment_detail: state.fulfillment.map(Word::as_str),
+        allowed_actions: actions.map(Word::as_str).collect(),
+    }
+}

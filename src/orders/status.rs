@@ -1,0 +1,102 @@
+//! `POST /v1/orders/{id}/status`: what the partner reports once its car ships (contract, section 7).
+
+use axum::{http::StatusCode, response::Response};
+use chrono::TimeDelta;
+
+use super::{
+    advance::{Advance, Report},
+    answer::reply,
+    progress,
+    state::{FulfillmentDetail, OrderStatus, Owner, Refused},
+};
+use crate::{
+    clock,
+    error::{ApiError, Fault, IssueKind},
+    gate::{caller::Caller, idempotency::Write},
+    http::{
+        extract::{Input, Path},
+        fields::{Fields, FromBody},
+    },
+    id::OrderId,
+    stamp::Stamp,
+};
+
+/// How far ahead of the partner's time a report may be: clocks differ.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// Characters of a note.
+const NOTES_CHARACTERS_MAX: usize = 2_000;
+
+/// What the route takes.
+#[derive(Debug)]
+pub(super) struct ReportStatus {
+    reported: Reported,
+    report: Report,
+}
+
+/// Where the order is said to be.
+#[derive(Debug, Clone, Copy)]
+enum Reported {
+    Status(OrderStatus),
+    Fulfillment(FulfillmentDetail),
+}
+
+impl Reported {
+    /// Returns the partner's step; a status or sub-status that is LMN's is none, whatever the order's state.
+    fn step(self) -> Option<Advance> {
+        match self {
+            Self::Status(OrderStatus::Delivered) => Some(Advance::Deliver),
+            Self::Fulfillment(
+                detail @ (FulfillmentDetail::InTransit | FulfillmentDetail::Customs),
+            ) => Some(Advance::Fulfill(detail)),
+            Self::Status(_) | Self::Fulfillment(_) => None,
+        }
+    }
+}
+
+impl FromBody for ReportStatus {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.exactly_one(&["status", "fulfillment_detail"]);
+        let status = fields.optional_word("status").map(Reported::Status);
+        let fulfillment = fields.optional_word("fulfillment_detail");
+        let occurred_at = fields.stamp("occurred_at");
+        let notes = fields.optional_text("notes", NOTES_CHARACTERS_MAX);
+        Some(Self {
+            reported: status.or(fulfillment.map(Reported::Fulfillment))?,
+            report: Report {
+                occurred_at: occurred_at?,
+                notes,
+            },
+        })
+    }
+}
+
+/// Takes a partner's report on a shipping order.
+pub(super) async fn report_status(
+    caller: Caller,
+    mut write: Write,
+    Input((), body): Input<(), ReportStatus>,
+    Path(id): Path<OrderId>,
+) -> Result<Response, ApiError> {
+    let ReportStatus { reported, report } = body;
+    let tx = write.tx();
+    let now = clock::store::now(tx, caller.partner()).await?;
+    if report.occurred_at.instant() > now + AHEAD_MAX {
+        return Err(from_the_future(report.occurred_at));
+    }
+    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let mut held = held.ok_or(ApiError::OrderNotFound)?;
+    let step = reported.step();
+    let step = step.ok_or_else(|| Refused::NotYours.answer(held.order.state))?;
+    held.advance_as_told(&step, Owner::Partner, report)
+        .map_err(progress::ProgressError::from)?;
+    progress::record(tx, &caller.author(), std::slice::from_ref(&held)).await?;
+    write.commit(reply(StatusCode::OK, held.order)?).await
+}
+
+fn from_the_future(occurred_at: Stamp) -> ApiError {
+    let message = "`occurred_at` is more than 5 minutes ahead of the time that it is now";
+    let fault = Fault::new(IssueKind::OutOfRange, message);
+    fault
+        .at("occurred_at", Some(&occurred_at.to_string()))
+        .into()
+}

@@ -1,0 +1,139 @@
+//! Held orders as the statement takes them that records what happened.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::{
+    advance::Held,
+    state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
+};
+use crate::stamp::Stamp;
+
+/// An order's row as it becomes, and its audit row.
+#[derive(Debug, Serialize)]
+pub(super) struct OrderChange<'a> {
+    id: Uuid,
+    partner_id: Uuid,
+    before: OrderStatus,
+    status: OrderStatus,
+    fulfillment_detail: Option<FulfillmentDetail>,
+    final_is_highest: Option<bool>,
+    final_highest_bid_usd: Option<i32>,
+    purchase_price_usd: Option<i32>,
+    auction_fee_usd: Option<i32>,
+    auction_date: Option<DateTime<Utc>>,
+    order_cutoff_at: Option<DateTime<Utc>>,
+    failure_reason: Option<FailureReason>,
+    cancellation_reason: Option<CancellationReason>,
+    vessel_name: Option<&'a str>,
+    bl_number: Option<&'a str>,
+    port_of_loading: Option<&'a str>,
+    port_of_discharge: Option<&'a str>,
+    etd: Option<DateTime<Utc>>,
+    etd_offset_minutes: Option<i16>,
+    eta: Option<DateTime<Utc>>,
+    eta_offset_minutes: Option<i16>,
+    updated_at: DateTime<Utc>,
+    last_sequence: i32,
+    recorded_at: DateTime<Utc>,
+    action: &'static str,
+    subject: String,
+    details: Value,
+}
+
+impl<'a> OrderChange<'a> {
+    /// Takes a held order. A standing is kept only from when the order has left the bidding.
+    pub(super) fn of(held: &'a Held) -> Self {
+        let order = &held.order;
+        let final_standing = order
+            .bid
+            .map(|bid| bid.standing)
+            .filter(|_| !held.is_bidding());
+        let shipment = &order.shipment;
+        Self {
+            id: order.id.uuid(),
+            partner_id: held.partner.uuid(),
+            before: held.before.status,
+            status: order.state.status,
+            fulfillment_detail: order.state.fulfillment,
+            final_is_highest: final_standing.map(|it| it.is_highest),
+            final_highest_bid_usd: final_standing.map(|it| it.highest_bid.dollars()),
+            purchase_price_usd: order.purchase_price_usd.map(|it| it.dollars()),
+            auction_fee_usd: order.auction_fee_usd,
+            auction_date: order.bid.map(|it| it.auction_date.instant()),
+            order_cutoff_at: order.bid.map(|it| it.order_cutoff_at.instant()),
+            failure_reason: order.failure_reason,
+            cancellation_reason: order.cancellation_reason,
+            vessel_name: shipment.vessel_name.as_deref(),
+            bl_number: shipment.bl_number.as_deref(),
+            port_of_loading: shipment.port_of_loading.as_deref(),
+            port_of_discharge: shipment.port_of_discharge.as_deref(),
+            etd: shipment.etd.map(Stamp::instant),
+            etd_offset_minutes: shipment.etd.map(Stamp::offset_minutes),
+            eta: shipment.eta.map(Stamp::instant),
+            eta_offset_minutes: shipment.eta.map(Stamp::offset_minutes),
+            updated_at: order.updated_at,
+            last_sequence: held.last_sequence,
+            recorded_at: held.now,
+            action: action(held),
+            subject: order.id.to_string(),
+            details: details(held),
+        }
+    }
+}
+
+/// Names what was done, for the audit log.
+fn action(held: &Held) -> &'static str {
+    let by = held.steps.last().map(|made| made.by);
+    match (by, held.order.state.status) {
+        (Some(Owner::Partner), OrderStatus::Cancelled) => "order.cancelled",
+        (Some(Owner::Partner), _) => "order.reported",
+        (Some(Owner::Operator | Owner::Automatic), _) => "order.advanced",
+        (None, _) => "order.told",
+    }
+}
+
+/// Tells what changed, for the audit log: the way through the table and the events.
+fn details(held: &Held) -> Value {
+    let steps: Vec<_> = held.steps.iter().map(|made| made.state.status).collect();
+    let events: Vec<_> = held.events.iter().map(|it| it.event_type).collect();
+    json!({
+        "from": held.before.status,
+        "steps": steps,
+        "fulfillment_detail": held.order.state.fulfillment,
+        "events": events,
+    })
+}
+
+/// A step of an order's history; `n` counts from the last one that is there.
+#[derive(Debug, Serialize)]
+pub(super) struct StepChange<'a> {
+    order_id: Uuid,
+    n: usize,
+    status: OrderStatus,
+    fulfillment_detail: Option<FulfillmentDetail>,
+    by: Owner,
+    occurred_at: DateTime<Utc>,
+    occurred_offset_minutes: i16,
+    recorded_at: DateTime<Utc>,
+    notes: Option<&'a str>,
+}
+
+impl<'a> StepChange<'a> {
+    /// Takes every step of a held order.
+    pub(super) fn all_of(held: &'a Held) -> impl Iterator<Item = Self> {
+        held.steps.iter().zip(1..).map(|(made, n)| Self {
+            order_id: held.order.id.uuid(),
+            n,
+            status: made.state.status,
+            fulfillment_detail: made.state.fulfillment,
+            by: made.by,
+            occurred_at: made.report.occurred_at.instant(),
+            occurred_offset_minutes: made.report.occurred_at.offset_minutes(),
+            recorded_at: held.now,
+            notes: made.report.notes.as_deref(),
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! `POST /v1/orders/{id}/sandbox-status`: the operator's step on the partner's own order.
+
+use axum::{http::StatusCode, response::Response};
+
+use crate::{
+    error::{ApiError, Fault, IssueKind},
+    gate::{caller::Caller, idempotency::Write},
+    http::{
+        extract::{Input, Path},
+        fields::{Fields, FromBody},
+    },
+    id::OrderId,
+    orders::{
+        advance::{Advance, ShipmentChange},
+        answer::reply,
+        progress,
+        state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
+    },
+    word::Word,
+};
+
+/// Characters of a name or number of a shipment.
+const TEXT_CHARACTERS_MAX: usize = 128;
+/// The largest fee, in US dollars.
+const FEE_MAX: i64 = 10_000_000;
+/// The members that go with one status only.
+const AMOUNTS: [&str; 2] = ["purchase_price_usd", "auction_fee_usd"];
+
+/// What the route takes: one step.
+#[derive(Debug)]
+pub(super) struct SandboxStatus(Advance);
+
+impl FromBody for SandboxStatus {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.exactly_one(&["status", "fulfillment_detail", "shipment"]);
+        let status = fields.optional_word("status");
+        if status != Some(OrderStatus::Secured) {
+            fields.none_of(&AMOUNTS, "goes with the status `secured` only");
+        }
+        if status != Some(OrderStatus::Failed) {
+            fields.none_of(&["failure_reason"], "goes with the status `failed` only");
+        }
+        if status != Some(OrderStatus::Cancelled) {
+            fields.none_of(
+                &["cancellation_reason"],
+                "goes with the status `cancelled` only",
+            );
+        }
+        let step = match status {
+            Some(status) => read_status(fields, status),
+            None => read_fulfillment(fields).or_else(|| read_shipment(fields)),
+        };
+        step.map(Self)
+    }
+}
+
+fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> {
+    match status {
+        OrderStatus::Acquiring => Some(Advance::Acquire),
+        OrderStatus::Shipping => Some(Advance::Ship),
+        OrderStatus::Secured => {
+            let [price, fee] = AMOUNTS;
+            for name in AMOUNTS
+                .into_iter()
+                .filter(|name| !fields.has(name))
+                .collect::<Vec<_>>()
+            {
+                fields.missing(name);
+            }
+            let purchase_price = fields.optional_usd(price);
+            let auction_fee = fields.optional_integer_in(fee, 0..=FEE_MAX);
+            Some(Advance::Secure {
+                purchase_price: purchase_price?,
+                auction_fee: i32::try_from(auction_fee?).ok()?,
+            })
+        }
+        OrderStatus::Cancelled => {
+            let not = CancellationReason::PartnerCancelled;
+            read_reason(fields, "cancellation_reason", not).map(Advance::Cancel)
+        }
+        OrderStatus::Failed => {
+            let not = FailureReason::AuctionPassed;
+            read_reason(fields, "failure_reason", not).map(Advance::Fail)
+        }
+        OrderStatus::Proceed | OrderStatus::Delivered => {
+            let message = "LMN does not take an order to this status";
+            let fault = Fault::new(IssueKind::InvalidValue, message);
+            let steps = "acquiring secured shipping cancelled failed";
+            fields.complain("status", fault.expected(steps));
+            None
+        }
+    }
+}
+
+/// Reads a reason that must be there, and is not the one that is not LMN's.
+fn read_reason<R: Word>(fields: &mut Fields<'_>, name: &str, not: R) -> Option<R> {
+    if !fields.has(name) {
+        fields.missing(name);
+    }
+    let reason = fields.optional_word::<R>(name)?;
+    if reason == not {
+        let message = format!("`{name}` is not one of LMN's");
+        fields.complain(name, Fault::new(IssueKind::InvalidValue, message));
+        return None;
+    }
+    Some(reason)
+}
+
+fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Advance> {
+    let detail = fields.optional_word("fulfillment_detail")?;
+    match detail {
+        FulfillmentDetail::ExportProcessing | FulfillmentDetail::AwaitingPickup => {
+            Some(Advance::Fulfill(detail))
+        }
+        FulfillmentDetail::InTransit | FulfillmentDetail::Customs => {
+            let message = "the partner reports this sub-status, with `POST /v1/orders/{id}/status`";
+            let fault = Fault::new(IssueKind::InvalidValue, message);
+            let steps = "export_processing awaiting_pickup";
+            fields.complain("fulfillment_detail", fault.expected(steps));
+            None
+        }
+    }
+}
+
+fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
+    let mut shipment = fields.optional_object("shipment")?;
+    let mut text = |name| {
+        let is_named = shipment.names(name);
+        let value = shipment.optional_text(name, TEXT_CHARACTERS_MAX);
+        is_named.then_some(value)
+    };
+    let (vessel_name, bl_number) = (text("vessel_name"), text("bl_number"));
+    let (port_of_loading, port_of_discharge) = (text("port_of_loading"), text("port_of_discharge"));
+    let mut time = |name| {
+        let is_named = shipment.names(name);
+        let value = shipment.optional_stamp(name);
+        is_named.then_some(value)
+    };
+    let (etd, eta) = (time("etd"), time("eta"));
+    let change = ShipmentChange {
+        vessel_name,
+        bl_number,
+        port_of_loading,
+        port_of_discharge,
+        etd,
+        eta,
+    };
+    if change == ShipmentChange::default() {
+        shipment.missing("vessel_name");
+    }
+    Some(Advance::Shipment(change))
+}
+
+/// Makes the operator's step on the partner's own order; other orders and the car stay as they are.
+pub(super) async fn set_sandbox_status(
+    caller: Caller,
+    mut write: Write,
+    Input((), SandboxStatus(step)): Input<(), SandboxStatus>,
+    Path(id): Path<OrderId>,
+) -> Result<Response, ApiError> {
+    let tx = write.tx();
+    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let mut held = held.ok_or(ApiError::OrderNotFound)?;
+    progress::advance(tx, &caller.author(), &mut held, &step, Owner::Operator).await?;
+    write.commit(reply(StatusCode::OK, held.order)?).await
+}

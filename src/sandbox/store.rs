@@ -1,0 +1,111 @@
+//! What only the sandbox asks of the database.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::{
+    db::{
+        Tx,
+        column::{optional_word, word},
+    },
+    id::{OrderId, PartnerId, VehicleId},
+    orders::state::State,
+};
+
+/// A partner's time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// What time it is for the partner.
+    pub now: DateTime<Utc>,
+    /// How far ahead of real time, in seconds.
+    pub offset_seconds: i64,
+}
+
+/// Reads a partner's clock.
+pub(super) async fn find_clock(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+) -> Result<Clock, sqlx::Error> {
+    sqlx::query_as!(
+        Clock,
+        r#"
+        select lmn_now(clock_offset_seconds) as "now!", clock_offset_seconds as offset_seconds
+        from partners where id = $1
+        "#,
+        partner.uuid(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Moves a partner's clock on, unless that would take it beyond `offset_max`.
+pub(super) async fn advance_clock(
+    tx: &mut Tx,
+    partner: PartnerId,
+    seconds: i64,
+    offset_max: i64,
+) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query!(
+        r#"
+        update partners set clock_offset_seconds = clock_offset_seconds + $2
+        where id = $1 and clock_offset_seconds + $2 <= $3
+        "#,
+        partner.uuid(),
+        seconds,
+        offset_max,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// Takes a partner's clock back to real time.
+pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update partners set clock_offset_seconds = 0 where id = $1",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// The open orders on a car, as one partner may know of them.
+#[derive(Debug)]
+pub(super) struct OpenOrders {
+    /// The partner's own, and where it is.
+    pub own: Option<(OrderId, State)>,
+    /// Whether anybody else has one.
+    pub is_shared: bool,
+}
+
+/// Finds the open orders on a locked car.
+pub(super) async fn find_open_orders(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+    vehicle: &VehicleId,
+) -> Result<OpenOrders, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select id, status, fulfillment_detail, partner_id = $1 as "is_own!" from orders
+        where vehicle_id = $2 and status in ('proceed', 'acquiring', 'secured', 'shipping')
+        "#,
+        partner.uuid(),
+        vehicle.as_str(),
+    )
+    .fetch_all(conn)
+    .await?;
+    let is_shared = rows.iter().any(|row| !row.is_own);
+    let own = rows.into_iter().find(|row| row.is_own);
+    let own = own.map(|row| {
+        let state = State {
+            status: word(&row.status)?,
+            fulfillment: optional_word(row.fulfillment_detail.as_deref())?,
+        };
+        Ok::<_, sqlx::Error>((OrderId::from(row.id), state))
+    });
+    Ok(OpenOrders {
+        own: own.transpose()?,
+        is_shared,
+    })
+}

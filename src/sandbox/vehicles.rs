@@ -1,0 +1,229 @@
+//! `POST /v1/sandbox/vehicles/{id}/…`: the operator's steps on a car that nobody else has ordered.
+
+use std::collections::HashMap;
+
+use axum::{http::StatusCode, response::Response};
+use chrono::{DateTime, Utc};
+
+use super::store;
+use crate::{
+    clock,
+    error::{ApiError, Fault, IssueKind, Refusal},
+    gate::{
+        caller::Caller,
+        idempotency::{Reply, Write},
+    },
+    http::{
+        extract::{Input, Path},
+        fields::{Fields, FromBody},
+    },
+    id::{OrderId, VehicleId},
+    money::Usd,
+    orders::{
+        advance::AdvanceError,
+        answer::refusal,
+        auction::{self, AuctionEnd, AuctionError, AuctionOutcome},
+        progress::ProgressError,
+        state::State,
+    },
+    stamp::Stamp,
+    vehicles::{self, view::VehicleView},
+};
+
+/// The members that go with `won` only.
+const AMOUNTS: [&str; 2] = ["price_usd", "fee_usd"];
+/// The largest fee, in US dollars.
+const FEE_MAX: i64 = 10_000_000;
+
+impl FromBody for AuctionOutcome {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        if !fields.has("result") {
+            fields.missing("result");
+        }
+        let result = fields.optional_word("result");
+        if result != Some(AuctionEnd::Won) {
+            fields.none_of(&AMOUNTS, "goes with the result `won` only");
+        }
+        match result? {
+            AuctionEnd::Won => {
+                let [price, fee] = AMOUNTS;
+                for name in AMOUNTS
+                    .into_iter()
+                    .filter(|name| !fields.has(name))
+                    .collect::<Vec<_>>()
+                {
+                    fields.missing(name);
+                }
+                let price = fields.optional_usd(price);
+                let fee = fields.optional_integer_in(fee, 0..=FEE_MAX);
+                Some(Self::Won {
+                    price: price?,
+                    fee: i32::try_from(fee?).ok()?,
+                })
+            }
+            AuctionEnd::Outbid => Some(Self::Outbid),
+            AuctionEnd::Cancelled => Some(Self::Cancelled),
+            AuctionEnd::Withdrawn => Some(Self::Withdrawn),
+        }
+    }
+}
+
+/// A car that the partner alone has ordered, locked.
+struct OwnCar {
+    id: VehicleId,
+    order: OrderId,
+    state: State,
+    now: DateTime<Utc>,
+}
+
+/// Locks a car, and refuses one that others have ordered too, or the partner has not.
+async fn hold_own(write: &mut Write, caller: &Caller, id: VehicleId) -> Result<OwnCar, ApiError> {
+    let tx = write.tx();
+    let held = vehicles::store::hold(tx, std::slice::from_ref(&id)).await?;
+    if held.is_empty() {
+        return Err(ApiError::VehicleNotFound);
+    }
+    let open = store::find_open_orders(tx, caller.partner(), &id).await?;
+    let own = open.own.filter(|_| !open.is_shared);
+    let Some((order, state)) = own else {
+        return Err(ApiError::VehicleShared(match open.own {
+            Some((_, state)) => refusal(state),
+            None => Refusal::default(),
+        }));
+    };
+    let now = clock::store::now(tx, caller.partner()).await?;
+    Ok(OwnCar {
+        id,
+        order,
+        state,
+        now,
+    })
+}
+
+/// Answers with the car as it is now.
+async fn show(mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
+    let found = vehicles::store::find_any(write.tx(), &car.id).await?;
+    let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
+    let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
+    write
+        .commit(Reply {
+            order: Some(car.order),
+            ..reply
+        })
+        .await
+}
+
+/// Settles the auction.
+pub(super) async fn record_auction_result(
+    caller: Caller,
+    mut write: Write,
+    Input((), outcome): Input<(), AuctionOutcome>,
+    Path(id): Path<VehicleId>,
+) -> Result<Response, ApiError> {
+    let car = hold_own(&mut write, &caller, id).await?;
+    auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
+        .await
+        .map_err(|error| refuse(error, car.state))?;
+    show(write, car).await
+}
+
+/// What `…/reschedule` takes.
+#[derive(Debug)]
+pub(super) struct Reschedule {
+    auction_date: Stamp,
+}
+
+impl FromBody for Reschedule {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        let auction_date = fields.stamp("auction_date")?;
+        Some(Self { auction_date })
+    }
+}
+
+/// Moves the auction.
+pub(super) async fn reschedule_auction(
+    caller: Caller,
+    mut write: Write,
+    Input((), body): Input<(), Reschedule>,
+    Path(id): Path<VehicleId>,
+) -> Result<Response, ApiError> {
+    let car = hold_own(&mut write, &caller, id).await?;
+    let dates = HashMap::from([(car.id.clone(), body.auction_date.instant())]);
+    auction::reschedule(write.tx(), &caller.author(), &dates, car.now)
+        .await
+        .map_err(|error| refuse(error, car.state))?;
+    show(write, car).await
+}
+
+/// What `…/price` takes.
+#[derive(Debug)]
+pub(super) struct Price {
+    listing_usd: Usd,
+}
+
+impl FromBody for Price {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        if !fields.has("listing_usd") {
+            fields.missing("listing_usd");
+        }
+        let listing_usd = fields.optional_usd("listing_usd")?;
+        Some(Self { listing_usd })
+    }
+}
+
+/// Lists the car at another price.
+pub(super) async fn change_price(
+    caller: Caller,
+    mut write: Write,
+    Input((), body): Input<(), Price>,
+    Path(id): Path<VehicleId>,
+) -> Result<Response, ApiError> {
+    let car = hold_own(&mut write, &caller, id).await?;
+    let prices = HashMap::from([(car.id.clone(), body.listing_usd)]);
+    auction::reprice(write.tx(), &caller.author(), &prices, car.now)
+        .await
+        .map_err(|error| refuse(error, car.state))?;
+    show(write, car).await
+}
+
+/// What `…/withdraw` takes: nothing.
+#[derive(Debug)]
+pub(super) struct Nothing;
+
+impl FromBody for Nothing {
+    fn from_body(_: &mut Fields<'_>) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+/// Takes the car off the catalogue.
+pub(super) async fn withdraw_vehicle(
+    caller: Caller,
+    mut write: Write,
+    Input((), Nothing): Input<(), Nothing>,
+    Path(id): Path<VehicleId>,
+) -> Result<Response, ApiError> {
+    let car = hold_own(&mut write, &caller, id).await?;
+    let cars = std::slice::from_ref(&car.id);
+    auction::withdraw(write.tx(), &caller.author(), cars, car.now)
+        .await
+        .map_err(|error| refuse(error, car.state))?;
+    show(write, car).await
+}
+
+/// Answers for a car that cannot be changed so; `state` is where the partner's order is.
+fn refuse(error: AuctionError, state: State) -> ApiError {
+    match error {
+        AuctionError::NoSuchVehicle => ApiError::VehicleNotFound,
+        AuctionError::NoSuchOrder => ApiError::OrderNotFound,
+        AuctionError::NoOpenAuction | AuctionError::NobodyBids => {
+            ApiError::OutOfSequence(refusal(state))
+        }
+        AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {
+            let message = format!("`price_usd` is above the bid of {bid}");
+            let fault = Fault::new(IssueKind::OutOfRange, message);
+            fault.at("price_usd", None).into()
+        }
+        AuctionError::Progress(error) => error.into(),
+    }
+}

@@ -1,0 +1,381 @@
+//! What becomes of the orders on a car: results, new dates and prices, withdrawals, re-listings.
+
+use lmn_partner_api::{
+    error::catalogue::Code,
+    orders::{
+        advance::Advance,
+        auction::AuctionOutcome::{self, Cancelled, Outbid, Withdrawn},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::{Car, Partner, Service, secure, won};
+
+/// Three partners bid on one lot: 12,000, 15,000 and again 15,000; LMN has begun to buy for the first.
+struct Bids {
+    service: Service,
+    partners: Vec<Partner>,
+    orders: Vec<String>,
+}
+
+impl Bids {
+    async fn placed() -> Self {
+        let service = Service::start().await;
+        service.car(Car::lot("glovis_1")).await;
+        let (mut partners, mut orders) = (Vec::new(), Vec::new());
+        for (name, bid) in [("acme", 12_000), ("bolt", 15_000), ("core", 15_000)] {
+            let partner = service.partner(name).await;
+            orders.push(partner.place_order("glovis_1", bid).await.id());
+            partners.push(partner);
+        }
+        service
+            .operator()
+            .takes(&orders[0], &[Advance::Acquire])
+            .await;
+        Self {
+            service,
+            partners,
+            orders,
+        }
+    }
+
+    async fn read(&self) -> Vec<Value> {
+        let mut read = Vec::new();
+        for (partner, id) in self.partners.iter().zip(&self.orders) {
+            read.push(partner.order(id).await.ok());
+        }
+        read
+    }
+
+    /// How each order ended: its status, its reason, and the statuses of its events.
+    async fn ends(&self) -> Vec<String> {
+        let mut ends = Vec::new();
+        for (order, (partner, id)) in self
+            .read()
+            .await
+            .iter()
+            .zip(self.partners.iter().zip(&self.orders))
+        {
+            let reason = order["failure_reason"]
+                .as_str()
+                .or(order["cancellation_reason"].as_str());
+            let events = partner.events_of(id).await;
+            let told: Vec<_> = events
+                .iter()
+                .map(|it| it["data"]["order"]["status"].as_str().unwrap())
+                .collect();
+            let sequence: Vec<_> = events
+                .iter()
+                .map(|it| it["sequence"].as_i64().unwrap())
+                .collect();
+            assert!(
+                sequence.iter().copied().eq(1..=sequence.len() as i64),
+                "{sequence:?}"
+            );
+            assert_eq!(&events.last().unwrap()["data"]["order"], order);
+            ends.push(format!(
+                "{} {} ({})",
+                order["status"].as_str().unwrap(),
+                reason.unwrap_or("-"),
+                told.join(" ")
+            ));
+        }
+        ends
+    }
+}
+
+#[tokio::test]
+async fn a_result_brings_every_order_to_its_end() {
+    let table: [(AuctionOutcome, [&str; 3]); 4] = [
+        (
+            won(14_000, 200),
+            [
+                "failed outbid_internally (acquiring failed)",
+                "secured - (acquiring secured)",
+                "failed outbid_internally (acquiring failed)",
+            ],
+        ),
+        (Outbid, ["failed outbid (acquiring failed)"; 3]),
+        (
+            Cancelled,
+            [
+                "failed auction_cancelled (acquiring failed)",
+                "cancelled auction_cancelled (cancelled)",
+                "cancelled auction_cancelled (cancelled)",
+            ],
+        ),
+        (
+            Withdrawn,
+            [
+                "failed vehicle_unavailable (acquiring failed)",
+                "cancelled seller_withdrew (cancelled)",
+                "cancelled seller_withdrew (cancelled)",
+            ],
+        ),
+    ];
+    for (outcome, ends) in table {
+        let bids = Bids::placed().await;
+        bids.service
+            .operator()
+            .settle("glovis_1", outcome)
+            .await
+            .unwrap();
+        assert_eq!(bids.ends().await, ends, "{outcome:?}");
+        // The standings are those from before the result.
+        for (order, (leads, bid)) in
+            bids.read()
+                .await
+                .iter()
+                .zip([(false, 12_000), (true, 15_000), (false, 15_000)])
+        {
+            assert_eq!(order["is_highest_bid"], leads, "{order}");
+            assert_eq!(order["current_max_bid_usd"], 15_000);
+            assert_eq!(order["max_bid_amount_usd"], bid);
+        }
+        let again = bids.service.operator().settle("glovis_1", outcome).await;
+        assert!(again.is_err(), "nobody waits for it any more");
+    }
+}
+
+#[tokio::test]
+async fn a_car_is_won_within_the_bid_and_for_somebody() {
+    let bids = Bids::placed().await;
+    let operator = bids.service.operator();
+    let refused = operator
+        .settle("glovis_1", won(15_001, 0))
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("above the bid"), "{refused}");
+    let before = bids.service.count("select count(*) from events").await;
+    assert_eq!(before, 1, "nothing has happened");
+    bids.service.car(Car::lot("glovis_2")).await;
+    let nobody = operator
+        .settle("glovis_2", won(10_000, 0))
+        .await
+        .unwrap_err();
+    assert_eq!(nobody.to_string(), "no order bids on the vehicle");
+    operator.settle("glovis_2", Outbid).await.unwrap();
+    let car = bids.partners[0].get("/v1/vehicles/glovis_2").await.ok();
+    assert_eq!(car["auction_result"], "sold");
+    assert!(operator.settle("glovis_9", Outbid).await.is_err());
+}
+
+#[tokio::test]
+async fn a_car_is_bought_for_one_order_only() {
+    let bids = Bids::placed().await;
+    let operator = bids.service.operator();
+    let [first, second, _] = [&bids.orders[0], &bids.orders[1], &bids.orders[2]];
+    operator.takes(first, &[secure(12_000, 0)]).await;
+    operator.takes(second, &[Advance::Acquire]).await;
+    let refused = operator
+        .advance(second, &secure(12_000, 0))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.to_string(), "the car is secured by another order");
+}
+
+#[tokio::test]
+async fn a_buy_now_car_that_is_secured_for_one_is_gone_for_all() {
+    let service = Service::start().await;
+    service.car(Car::dealers("encar_1")).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let (won, lost) = (
+        acme.place_order("encar_1", None).await.id(),
+        rival.place_order("encar_1", None).await.id(),
+    );
+    service
+        .operator()
+        .takes(&won, &[Advance::Acquire, secure(99_000, 0)])
+        .await;
+    assert_eq!(acme.order(&won).await.ok()["status"], "secured");
+    let order = rival.order(&lost).await.ok();
+    assert_eq!(order["failure_reason"], "vehicle_unavailable");
+    assert!(order["max_bid_amount_usd"].is_null());
+    let history = rival.rows(&format!("/v1/orders/{lost}/history")).await;
+    assert_eq!(history.len(), 3);
+    let late = service.partner("late").await;
+    late.get("/v1/vehicles/encar_1")
+        .await
+        .refused(404, Code::VehicleNotFound);
+    late.place_order("encar_1", None)
+        .await
+        .refused(410, Code::VehicleUnavailable);
+}
+
+#[tokio::test]
+async fn a_new_date_moves_the_orders_and_cancels_what_it_leaves_no_time_for() {
+    let service = Service::start().await;
+    service.time_is("2026-04-10T12:00:00+09:00").await;
+    service
+        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let (waits, bought) = (
+        acme.place_order("glovis_1", 15_000).await.id(),
+        rival.place_order("glovis_1", 12_000).await.id(),
+    );
+    let operator = service.operator();
+    operator.takes(&bought, &[Advance::Acquire]).await;
+
+    operator
+        .reschedule("glovis_1", "2026-04-25T15:00:00+09:00")
+        .await
+        .unwrap();
+    let order = acme.order(&waits).await.ok();
+    assert_eq!(order["auction_date"], "2026-04-25T15:00:00+09:00");
+    assert_eq!(order["order_cutoff_at"], "2026-04-24T00:00:00+09:00");
+    let events = acme.events_of(&waits).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["type"], "order.auction_rescheduled");
+    assert_eq!(
+        events[0]["data"]["previous_auction_date"],
+        "2026-04-20T13:00:00+09:00"
+    );
+    assert_eq!(events[0]["data"]["order"], order);
+    // The same date again is no news.
+    operator
+        .reschedule("glovis_1", "2026-04-25T15:00:00+09:00")
+        .await
+        .unwrap();
+    assert_eq!(acme.events_of(&waits).await.len(), 1);
+
+    // Tomorrow: its cutoff was last midnight.
+    operator
+        .reschedule("glovis_1", "2026-04-11T09:00:00+09:00")
+        .await
+        .unwrap();
+    let cancelled = acme.order(&waits).await.ok();
+    assert_eq!(cancelled["status"], "cancelled");
+    assert_eq!(
+        cancelled["cancellation_reason"],
+        "auction_rescheduled_too_soon"
+    );
+    let types: Vec<_> = acme
+        .events_of(&waits)
+        .await
+        .into_iter()
+        .map(|it| it["type"].clone())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "order.auction_rescheduled",
+            "order.auction_rescheduled",
+            "order.status_changed"
+        ]
+    );
+    // LMN is buying already: the order stays, leads now, and was told so.
+    let order = rival.order(&bought).await.ok();
+    assert_eq!(order["status"], "acquiring");
+    assert_eq!(order["is_highest_bid"], true);
+    let events = rival.events_of(&bought).await;
+    assert_eq!(events.last().unwrap()["data"]["order"], order);
+    assert_eq!(events.len(), 3);
+}
+
+#[tokio::test]
+async fn a_new_price_is_told_while_lmn_has_not_acted() {
+    let service = Service::start().await;
+    service.car(Car::lot("glovis_1")).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let (waits, bought) = (
+        acme.place_order("glovis_1", 15_000).await.id(),
+        rival.place_order("glovis_1", 12_000).await.id(),
+    );
+    let operator = service.operator();
+    operator.takes(&bought, &[Advance::Acquire]).await;
+    let before = acme.order(&waits).await;
+    operator.reprice("glovis_1", 11_000).await.unwrap();
+    operator.reprice("glovis_1", 11_000).await.unwrap();
+    let events = acme.events_of(&waits).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["data"]["previous_listing_usd"], 10_000);
+    assert_eq!(events[0]["data"]["listing_usd"], 11_000);
+    assert_eq!(acme.order(&waits).await.body, before.body);
+    assert_eq!(rival.events_of(&bought).await.len(), 1);
+    let car = acme.get("/v1/vehicles/glovis_1").await.ok();
+    assert_eq!(car["pricing"]["listing_usd"], 11_000);
+    assert_eq!(car["pricing"]["history"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_car_that_is_listed_again_is_told_once_on_the_latest_former_order() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let operator = service.operator();
+    // The tests' cars are all the same car, by its VIN and plate.
+    for car in ["glovis_1", "glovis_2"] {
+        service.car(Car::lot(car)).await;
+    }
+    let first = acme.place_order("glovis_1", 12_000).await.id();
+    acme.cancel(&first).await.ok();
+    let last = acme.place_order("glovis_2", 12_000).await.id();
+    acme.cancel(&last).await.ok();
+    let open = rival.place_order("glovis_2", 12_000).await.id();
+
+    service.car(Car::lot("sk_3")).await;
+    operator.relist("sk_3").await.unwrap();
+    operator.relist("sk_3").await.unwrap();
+    assert_eq!(acme.events_of(&first).await.len(), 0);
+    assert_eq!(rival.events_of(&open).await.len(), 0);
+    let events = acme.events_of(&last).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["type"], "order.re_auctioned");
+    assert_eq!(events[0]["data"]["new_vehicle_id"], "sk_3");
+    assert_eq!(events[0]["data"]["order"], acme.order(&last).await.ok());
+}
+
+#[tokio::test]
+async fn every_act_of_the_operator_leaves_an_audit_row_with_its_request() {
+    let bids = Bids::placed().await;
+    let operator = bids.service.operator();
+    operator.settle("glovis_1", won(14_000, 0)).await.unwrap();
+    let rows: Vec<(String, String, Value)> = sqlx::query_as(
+        "select actor, action, details from audit_log where request_id = $1 order by id",
+    )
+    .bind(operator.author.request_id.to_string())
+    .fetch_all(bids.service.db())
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), 3);
+    for (actor, action, details) in rows {
+        assert_eq!(
+            (actor.as_str(), action.as_str()),
+            ("operator:test", "order.advanced")
+        );
+        assert!(!details["steps"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawn_car_takes_its_orders_along() {
+    let bids = Bids::placed().await;
+    bids.service.operator().withdraw("glovis_1").await.unwrap();
+    assert_eq!(
+        bids.ends().await,
+        [
+            "failed vehicle_unavailable (acquiring failed)",
+            "cancelled seller_withdrew (cancelled)",
+            "cancelled seller_withdrew (cancelled)",
+        ]
+    );
+    let stranger = bids.service.partner("stranger").await;
+    let reply = stranger.get("/v1/vehicles/glovis_1").await;
+    reply.refused(404, Code::VehicleNotFound);
+    assert_eq!(
+        json!(null),
+        stranger.get("/v1/events").await.ok()["next_cursor"]
+    );
+}

@@ -1,0 +1,107 @@
+//! What time does: auctions that passed, deliveries that are overdue. Each sweep is stepped, never waited for.
+
+use lmn_partner_api::orders::{
+    advance::Advance,
+    sweeps::{fail_passed, remind_overdue},
+};
+
+use crate::support::{Car, Service, secure};
+
+#[tokio::test]
+async fn an_order_on_which_nobody_acted_fails_a_day_after_the_auction() {
+    let service = Service::start().await;
+    service.time_is("2026-04-10T12:00:00+09:00").await;
+    service
+        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .await;
+    service.car(Car::dealers("encar_1")).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let waits = acme.place_order("glovis_1", 12_000).await.id();
+    let bought = rival.place_order("glovis_1", 15_000).await.id();
+    let bidless = acme.place_order("encar_1", None).await.id();
+    service.operator().takes(&bought, &[Advance::Acquire]).await;
+
+    service.time_is("2026-04-21T12:59:59.999+09:00").await;
+    assert_eq!(fail_passed(&service.app).await.unwrap(), 0);
+    service.time_is("2026-04-21T13:00:00+09:00").await;
+    assert_eq!(fail_passed(&service.app).await.unwrap(), 1);
+    assert_eq!(fail_passed(&service.app).await.unwrap(), 0);
+
+    let order = acme.order(&waits).await.ok();
+    assert_eq!(order["failure_reason"], "auction_passed");
+    assert_eq!(order["is_highest_bid"], false);
+    assert_eq!(order["updated_at"], "2026-04-21T13:00:00+09:00");
+    let history = acme.rows(&format!("/v1/orders/{waits}/history")).await;
+    assert_eq!(history[1]["by"], "automatic");
+    assert_eq!(acme.events_of(&waits).await[0]["data"]["order"], order);
+    assert_eq!(rival.order(&bought).await.ok()["status"], "acquiring");
+    assert_eq!(acme.order(&bidless).await.ok()["status"], "proceed");
+}
+
+#[tokio::test]
+async fn many_replicas_may_sweep_at_once() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for n in 0..20 {
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        acme.place_order(&format!("glovis_{n}"), 12_000)
+            .await
+            .created();
+    }
+    service
+        .sql("update partners set clock_offset_seconds = 12 * 86400")
+        .await;
+    let sweeps = (0..4).map(|_| {
+        let app = service.app.clone();
+        tokio::spawn(async move { fail_passed(&app).await.unwrap() })
+    });
+    let mut failed = 0;
+    for sweep in sweeps.collect::<Vec<_>>() {
+        failed += sweep.await.unwrap();
+    }
+    assert_eq!(failed, 20);
+    assert_eq!(service.count("select count(*) from events").await, 20);
+    let feed = service.count("select max(position) from events").await;
+    assert_eq!(feed, 20, "positions have no gap");
+}
+
+#[tokio::test]
+async fn a_delivery_that_takes_ninety_days_is_reminded_of_once_a_day() {
+    let service = Service::start().await;
+    service.time_is("2026-04-01T12:00:00+09:00").await;
+    service
+        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .await;
+    let acme = service.partner("acme").await;
+    let id = acme.place_order("glovis_1", 12_000).await.id();
+    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    service.operator().takes(&id, &steps).await;
+
+    let reminded = async |at: &str| {
+        service.time_is(at).await;
+        let reminded = remind_overdue(&service.app).await.unwrap();
+        reminded
+            .iter()
+            .map(|it| (it.order.to_string(), it.days))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(reminded("2026-06-30T11:59:59+09:00").await, []);
+    assert_eq!(
+        reminded("2026-06-30T12:00:00+09:00").await,
+        [(id.clone(), 90)]
+    );
+    assert_eq!(reminded("2026-06-30T18:00:00+09:00").await, []);
+    assert_eq!(
+        reminded("2026-07-02T12:00:00+09:00").await,
+        [(id.clone(), 92)]
+    );
+    let body =
+        serde_json::json!({"status": "delivered", "occurred_at": "2026-07-02T12:00:00+01:00"});
+    service.time_is("2026-07-03T12:00:00+09:00").await;
+    acme.report(&id, body).await.ok();
+    assert_eq!(reminded("2026-07-04T12:00:00+09:00").await, []);
+    assert_eq!(acme.events_of(&id).await.len(), 3, "a reminder is no event");
+}

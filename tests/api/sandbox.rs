@@ -1,0 +1,404 @@
+//! The sandbox: the partner plays LMN's part, in a time of its own. Absent in production.
+
+use lmn_partner_api::error::catalogue::Code;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    database::TestDatabase,
+    support::{Car, Partner, Reply, Service, key},
+};
+
+const DAY: i64 = 86_400;
+
+impl Partner {
+    /// Makes the operator's step on its own order.
+    async fn step(&self, id: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/orders/{id}/sandbox-status"), body)
+            .await
+    }
+
+    /// Makes the operator's step on a car.
+    async fn act(&self, car: &str, act: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/sandbox/vehicles/{car}/{act}"), body)
+            .await
+    }
+}
+
+async fn ordered(service: &Service, acme: &Partner, car: &str) -> String {
+    service.car(Car::lot(car)).await;
+    acme.place_order(car, 12_000).await.id()
+}
+
+#[tokio::test]
+async fn a_partner_plays_the_operator_on_its_own_order() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let id = ordered(&service, &acme, "glovis_1").await;
+    let amounts =
+        json!({"status": "secured", "purchase_price_usd": 11_500, "auction_fee_usd": 300});
+    let sail = json!({"shipment": {"vessel_name": "Glovis Sun", "etd": "2026-09-01T08:00:00+09:00", "eta": "2026-10-05T12:00:00+01:00"}});
+    for (body, status) in [
+        (json!({"status": "acquiring"}), "acquiring"),
+        (amounts, "secured"),
+        (json!({"status": "shipping"}), "shipping"),
+        (json!({"fulfillment_detail": "awaiting_pickup"}), "shipping"),
+        (sail, "shipping"),
+        (json!({"shipment": {"vessel_name": null}}), "shipping"),
+    ] {
+        let reply = acme.step(&id, body.clone()).await;
+        assert_eq!(reply.ok()["status"], status, "{body}");
+        assert_eq!(acme.order(&id).await.body, reply.body);
+    }
+    let order = acme.order(&id).await.ok();
+    // The offsets of the ports are kept.
+    assert_eq!(order["shipment"]["eta"], "2026-10-05T12:00:00+01:00");
+    assert!(order["shipment"]["vessel_name"].is_null());
+    let events = acme.events_of(&id).await;
+    let types: Vec<_> = events
+        .iter()
+        .map(|it| it["type"].as_str().unwrap())
+        .collect();
+    let (status, fulfillment) = ("order.status_changed", "order.fulfillment_updated");
+    assert_eq!(
+        types,
+        [
+            status,
+            status,
+            status,
+            fulfillment,
+            fulfillment,
+            fulfillment
+        ]
+    );
+    assert_eq!(
+        events[5]["data"]["previous_fulfillment_detail"],
+        "awaiting_pickup"
+    );
+}
+
+#[tokio::test]
+async fn the_operators_steps_obey_the_table_here_too() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let id = ordered(&service, &acme, "glovis_1").await;
+    for body in [
+        json!({"status": "shipping"}),
+        json!({"fulfillment_detail": "awaiting_pickup"}),
+        json!({"shipment": {"bl_number": "X"}}),
+        json!({"status": "failed", "failure_reason": "outbid"}),
+        json!({"status": "secured", "purchase_price_usd": 1, "auction_fee_usd": 0}),
+    ] {
+        let details = acme
+            .step(&id, body)
+            .await
+            .refused(409, Code::InvalidStatusTransition);
+        assert_eq!(details["reason"], "out_of_sequence");
+        assert_eq!(details["current_status"], "proceed");
+    }
+    let issue = |path: &str, kind: &str| (path.to_owned(), kind.to_owned());
+    for (body, issues) in [
+        (json!({}), vec![issue("status", "REQUIRED_FIELD_MISSING")]),
+        (
+            json!({"status": "secured"}),
+            vec![
+                issue("purchase_price_usd", "REQUIRED_FIELD_MISSING"),
+                issue("auction_fee_usd", "REQUIRED_FIELD_MISSING"),
+            ],
+        ),
+        (
+            json!({"status": "secured", "purchase_price_usd": 0, "auction_fee_usd": -1}),
+            vec![
+                issue("purchase_price_usd", "OUT_OF_RANGE"),
+                issue("auction_fee_usd", "OUT_OF_RANGE"),
+            ],
+        ),
+        (
+            json!({"status": "acquiring", "purchase_price_usd": 5}),
+            vec![issue("purchase_price_usd", "INVALID_VALUE")],
+        ),
+        (
+            json!({"status": "failed"}),
+            vec![issue("failure_reason", "REQUIRED_FIELD_MISSING")],
+        ),
+        (
+            json!({"status": "delivered"}),
+            vec![issue("status", "INVALID_VALUE")],
+        ),
+        (
+            json!({"fulfillment_detail": "customs"}),
+            vec![issue("fulfillment_detail", "INVALID_VALUE")],
+        ),
+        (
+            json!({"status": "cancelled", "cancellation_reason": "partner_cancelled"}),
+            vec![issue("cancellation_reason", "INVALID_VALUE")],
+        ),
+        (
+            json!({"shipment": {"etd": "soon", "vessel_name": 7}}),
+            vec![
+                issue("shipment.vessel_name", "INVALID_TYPE"),
+                issue("shipment.etd", "INVALID_FORMAT"),
+            ],
+        ),
+        (
+            json!({"shipment": {}}),
+            vec![issue("shipment.vessel_name", "REQUIRED_FIELD_MISSING")],
+        ),
+        (
+            json!({"shipment": []}),
+            vec![issue("shipment", "INVALID_TYPE")],
+        ),
+    ] {
+        assert_eq!(
+            acme.step(&id, body.clone()).await.issues(),
+            issues,
+            "{body}"
+        );
+    }
+    acme.step(&id, json!({"status": "acquiring"})).await.ok();
+    let dear = json!({"status": "secured", "purchase_price_usd": 12_001, "auction_fee_usd": 0});
+    let dear = acme.step(&id, dear).await;
+    assert_eq!(dear.issues(), [issue("purchase_price_usd", "OUT_OF_RANGE")]);
+    let rival = service.partner("rival").await;
+    let reply = rival.step(&id, json!({"status": "acquiring"})).await;
+    reply.refused(404, Code::OrderNotFound);
+}
+
+#[tokio::test]
+async fn a_car_that_the_partner_alone_has_ordered_goes_through_its_auction() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let id = ordered(&service, &acme, "glovis_1").await;
+    let price = acme
+        .act("glovis_1", "price", json!({"listing_usd": 11_000}))
+        .await
+        .ok();
+    assert_eq!(price["pricing"]["listing_usd"], 11_000);
+    let date = json!({"auction_date": "2099-04-20T13:00:00+09:00"});
+    let moved = acme.act("glovis_1", "reschedule", date).await.ok();
+    assert_eq!(moved["auction_date"], "2099-04-20T13:00:00+09:00");
+    let dear = json!({"result": "won", "price_usd": 12_001, "fee_usd": 0});
+    let issues = acme.act("glovis_1", "auction-result", dear).await.issues();
+    assert_eq!(
+        issues,
+        [("price_usd".to_owned(), "OUT_OF_RANGE".to_owned())]
+    );
+    let won = json!({"result": "won", "price_usd": 12_000, "fee_usd": 0});
+    let key = key();
+    let path = "/v1/sandbox/vehicles/glovis_1/auction-result";
+    let first = acme.post_once(&key, path, won.clone()).await;
+    assert_eq!(first.ok()["auction_result"], "sold");
+    acme.post_once(&key, path, won.clone())
+        .await
+        .replays(&first);
+    assert_eq!(acme.order(&id).await.ok()["status"], "secured");
+    let again = acme.act("glovis_1", "auction-result", won).await;
+    again.refused(409, Code::InvalidStatusTransition);
+    assert_eq!(acme.events_of(&id).await.len(), 4);
+
+    let other = ordered(&service, &acme, "glovis_2").await;
+    acme.act("glovis_2", "withdraw", json!({})).await.ok();
+    assert_eq!(
+        acme.order(&other).await.ok()["cancellation_reason"],
+        "seller_withdrew"
+    );
+}
+
+#[tokio::test]
+async fn a_car_with_nobodys_or_somebody_elses_order_is_left_alone() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    ordered(&service, &acme, "glovis_1").await;
+    rival.place_order("glovis_1", 13_000).await.created();
+    service.car(Car::lot("glovis_2")).await;
+    for (act, body) in [
+        ("auction-result", json!({"result": "outbid"})),
+        (
+            "reschedule",
+            json!({"auction_date": "2099-04-20T13:00:00+09:00"}),
+        ),
+        ("price", json!({"listing_usd": 1})),
+        ("withdraw", json!({})),
+    ] {
+        for car in ["glovis_1", "glovis_2"] {
+            let reply = acme.act(car, act, body.clone()).await;
+            let details = reply.refused(409, Code::InvalidStatusTransition);
+            assert_eq!(details["reason"], "vehicle_shared", "{act} {car}");
+        }
+        acme.act("glovis_9", act, body)
+            .await
+            .refused(404, Code::VehicleNotFound);
+    }
+    assert_eq!(service.count("select count(*) from events").await, 0);
+    for (act, body, path) in [
+        ("auction-result", json!({}), "result"),
+        (
+            "auction-result",
+            json!({"result": "won", "fee_usd": 1}),
+            "price_usd",
+        ),
+        ("reschedule", json!({}), "auction_date"),
+        ("price", json!({}), "listing_usd"),
+    ] {
+        let issues = acme.act("glovis_1", act, body).await.issues();
+        assert_eq!(
+            issues,
+            [(path.to_owned(), "REQUIRED_FIELD_MISSING".to_owned())],
+            "{act}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_clock_moves_one_partners_time_and_does_what_falls_due() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let id = ordered(&service, &acme, "glovis_1").await;
+    let other = rival.place_order("glovis_1", 13_000).await.id();
+    let clock = acme.get("/v1/sandbox/clock").await.ok();
+    assert_eq!(
+        (&clock["offset_seconds"], &clock["pending_jobs"]),
+        (&json!(0), &json!(0))
+    );
+
+    // Past the cutoff, nine days on: the lot's auction is in ten.
+    let clock = acme.wait(9 * DAY).await;
+    assert_eq!(clock["offset_seconds"], 9 * DAY);
+    service.car(Car::lot("glovis_2")).await;
+    acme.place_order("glovis_2", 12_000)
+        .await
+        .refused(409, Code::PastOrderCutoff);
+    rival.place_order("glovis_2", 12_000).await.created();
+    assert_eq!(acme.order(&id).await.ok()["status"], "proceed");
+
+    let clock = acme.wait(2 * DAY).await;
+    assert_eq!(
+        (&clock["offset_seconds"], &clock["pending_jobs"]),
+        (&json!(11 * DAY), &json!(0))
+    );
+    assert_eq!(
+        acme.order(&id).await.ok()["failure_reason"],
+        "auction_passed"
+    );
+    assert_eq!(rival.order(&other).await.ok()["status"], "proceed");
+
+    let key = key();
+    let reset = acme.ask(Method::DELETE, "/v1/sandbox/clock").key(&key);
+    let reset = reset.send().await;
+    assert_eq!(reset.ok()["offset_seconds"], 0);
+    assert_eq!(reset.outcome(), ("bound", "false"));
+    assert_eq!(acme.order(&id).await.ok()["status"], "failed");
+
+    for (body, kind) in [
+        (json!({}), "REQUIRED_FIELD_MISSING"),
+        (json!({"advance_seconds": 0}), "OUT_OF_RANGE"),
+        (json!({"advance_seconds": 31_536_001}), "OUT_OF_RANGE"),
+        (json!({"advance_seconds": "60"}), "INVALID_TYPE"),
+    ] {
+        let issues = acme.post("/v1/sandbox/clock", body).await.issues();
+        assert_eq!(issues, [("advance_seconds".to_owned(), kind.to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let body = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000});
+    let force = async |wish: &str| {
+        let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
+        ask.header("x-sandbox-force", wish).json(&body).send().await
+    };
+    for code in Code::ALL {
+        for status in code.entry().statuses {
+            let reply = force(&format!("{}; status={status}", code.as_str())).await;
+            let details = reply.refused(*status, code);
+            let all = code.entry().details;
+            let is_whole = all
+                .iter()
+                .all(|name| *name == "field" || details.get(*name).is_some());
+            assert!(is_whole, "{code:?}: {details}");
+            assert_eq!(reply.outcome(), ("unknown", "false"));
+            let waits = ["rate_limited", "service_unavailable"].contains(&code.as_str());
+            assert_eq!(!reply.header("retry-after").is_empty(), waits);
+        }
+        force(code.as_str())
+            .await
+            .refused(*code.entry().statuses.last().unwrap(), code);
+    }
+    for wish in [
+        "",
+        "nonsense",
+        "rate_limited;status=200",
+        "rate_limited;x",
+        "not_found;status=",
+    ] {
+        let issues = force(wish).await.issues();
+        assert_eq!(
+            issues,
+            [("X-Sandbox-Force".to_owned(), "INVALID_VALUE".to_owned())],
+            "{wish}"
+        );
+    }
+    assert_eq!(service.count("select count(*) from orders").await, 0);
+}
+
+#[tokio::test]
+async fn production_has_none_of_it() {
+    let database = TestDatabase::new().await;
+    sqlx::query("update deployment set environment = 'production'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let service = Service::on(
+        database,
+        &[("ENVIRONMENT", "production")],
+        lmn_partner_api::router::router,
+    )
+    .await;
+    let acme = service.partner("acme").await;
+    let production_key = acme.api_key.replace("lmn_stg_", "lmn_prd_");
+    acme.issue(service.db(), &production_key).await;
+    service
+        .sql("insert into allowed_networks select id, '127.0.0.1/32', now() from partners")
+        .await;
+    let acme = acme.with_key(&production_key);
+    let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    for (method, path) in [
+        (Method::POST, format!("/v1/orders/{id}/sandbox-status")),
+        (
+            Method::POST,
+            "/v1/sandbox/vehicles/glovis_1/auction-result".into(),
+        ),
+        (
+            Method::POST,
+            "/v1/sandbox/vehicles/glovis_1/reschedule".into(),
+        ),
+        (Method::POST, "/v1/sandbox/vehicles/glovis_1/price".into()),
+        (
+            Method::POST,
+            "/v1/sandbox/vehicles/glovis_1/withdraw".into(),
+        ),
+        (Method::GET, "/v1/sandbox/clock".into()),
+        (Method::POST, "/v1/sandbox/clock".into()),
+        (Method::DELETE, "/v1/sandbox/clock".into()),
+    ] {
+        let ask = acme.ask(method, &path).key(&key());
+        ask.json(&json!({}))
+            .send()
+            .await
+            .refused(404, Code::NotFound);
+    }
+    let ask = acme.ask(Method::GET, "/v1/orders");
+    ask.header("x-sandbox-force", "internal_error")
+        .send()
+        .await
+        .ok();
+}

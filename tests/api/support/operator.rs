@@ -1,0 +1,89 @@
+//! LMN's people: what they do to orders and cars, through the product's own functions.
+
+use chrono::{DateTime, Utc};
+use lmn_partner_api::{
+    audit::model::Author,
+    id::{OrderId, RequestId, VehicleId},
+    money::Usd,
+    orders::{
+        advance::Advance,
+        auction::{AuctionError, AuctionOutcome},
+        operator,
+    },
+    stamp::Stamp,
+};
+use sqlx::PgPool;
+
+/// An operator at the command line.
+pub struct Operator {
+    pool: PgPool,
+    pub author: Author,
+}
+
+/// A step that secures.
+pub fn secure(price: i64, fee: i32) -> Advance {
+    Advance::Secure {
+        purchase_price: Usd::new(price).expect("it is an amount"),
+        auction_fee: fee,
+    }
+}
+
+/// An auction that LMN won.
+pub fn won(price: i64, fee: i32) -> AuctionOutcome {
+    AuctionOutcome::Won {
+        price: Usd::new(price).expect("it is an amount"),
+        fee,
+    }
+}
+
+impl Operator {
+    pub fn at(pool: &PgPool) -> Self {
+        Self {
+            pool: pool.clone(),
+            author: Author {
+                actor: "operator:test".into(),
+                request_id: RequestId::random(),
+            },
+        }
+    }
+
+    pub async fn advance(&self, order: &str, step: &Advance) -> Result<(), AuctionError> {
+        let order = OrderId::parse(order).expect("it is an id");
+        operator::advance(&self.pool, &self.author, order, step).await
+    }
+
+    /// Makes several steps that must all be possible.
+    pub async fn takes(&self, order: &str, steps: &[Advance]) {
+        for step in steps {
+            self.advance(order, step)
+                .await
+                .unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        }
+    }
+
+    pub async fn settle(&self, car: &str, outcome: AuctionOutcome) -> Result<(), AuctionError> {
+        operator::settle(&self.pool, &self.author, &vehicle(car), outcome).await
+    }
+
+    pub async fn reschedule(&self, car: &str, date: &str) -> Result<(), AuctionError> {
+        let date: DateTime<Utc> = Stamp::parse(date).expect("it is a time").instant();
+        operator::reschedule(&self.pool, &self.author, &vehicle(car), date).await
+    }
+
+    pub async fn reprice(&self, car: &str, price: i64) -> Result<(), AuctionError> {
+        let price = Usd::new(price).expect("it is an amount");
+        operator::reprice(&self.pool, &self.author, &vehicle(car), price).await
+    }
+
+    pub async fn withdraw(&self, car: &str) -> Result<(), AuctionError> {
+        operator::withdraw(&self.pool, &self.author, &vehicle(car)).await
+    }
+
+    pub async fn relist(&self, car: &str) -> Result<(), AuctionError> {
+        operator::relist(&self.pool, &self.author, &vehicle(car)).await
+    }
+}
+
+fn vehicle(id: &str) -> VehicleId {
+    VehicleId::parse(id).expect("it is an id")
+}
