@@ -76,7 +76,7 @@ fn rank(file: &str) -> u8 {
         ("settings" | "telemetry.rs" | "app.rs" | "db" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs") => 2,
         ("gate", _) => 3,
-        (_, "routes.rs" | "lists.rs") => 4,
+        (_, "routes.rs" | "lists.rs" | "changes.rs") => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
         _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),
