@@ -8,4 +8,5 @@ mod model;
 mod read;
 
 pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
+pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{Complaints, DEFAULTS, environment};
