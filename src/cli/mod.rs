@@ -4,10 +4,12 @@
 
 mod allowlist;
 mod audit;
+mod catalog;
 mod config;
 mod dev;
 mod dev_db;
 mod key;
+mod lines;
 mod migrate;
 mod operator;
 mod order;
@@ -53,6 +55,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Say from which networks a partner may call.
     Allowlist(allowlist::Allowlist),
+    /// Import a catalogue, or print a made-up one.
+    Catalog(catalog::Catalog),
     /// Show any partner's order.
     Order(order::OrderCommand),
     /// Show who changed what, when, and under which request.
@@ -90,6 +94,7 @@ impl Lmn {
             Command::Partner(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Allowlist(command) => command.run(),
+            Command::Catalog(command) => command.run(),
             Command::Order(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::DevDb(command) => command.run(),

@@ -1,25 +1,25 @@
 //! The catalogue in the database.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, types::Json};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Postgres, QueryBuilder, types::Json};
 
 use super::{
     filter::{Filter, Sort},
-    model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle},
+    model::{Inspection, Listing, PricePoint, Vehicle},
+    row::{COLUMNS, VehicleRow, new_value, push_listing, set_column},
 };
 use crate::{
     db::{
         Tx,
-        column::{Meaningless, optional_word, usd, vehicle_id, word},
+        column::{usd, vehicle_id},
     },
     id::{PartnerId, VehicleId},
     money::Usd,
     stamp::Stamp,
-    word::Word,
 };
 
 /// Rows of one insert: far below the 65,535 values that a statement can bind.
-const INSERT_ROWS: usize = 1_000;
+pub(crate) const BATCH_ROWS: usize = 1_000;
 
 /// A place in a walk of the catalogue: the sort's value (nothing is last) and the id.
 pub(crate) type Place = (Option<i64>, String);
@@ -136,50 +136,13 @@ pub(crate) async fn insert_new(
     now: DateTime<Utc>,
 ) -> Result<u64, sqlx::Error> {
     let mut inserted = 0;
-    for batch in listings.chunks(INSERT_ROWS) {
-        let mut query = QueryBuilder::<Postgres>::new(
-            r#"
-            with inserted as (
-                insert into vehicles (
-                    id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
-                    accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
-                    auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location,
-                    photos, inspection, description, listed_at, updated_at
-                ) "#,
-        );
+    for batch in listings.chunks(BATCH_ROWS) {
+        let columns = COLUMNS.join(", ");
+        let mut query = QueryBuilder::<Postgres>::new(format!(
+            "with inserted as (insert into vehicles ({columns}, updated_at) "
+        ));
         query.push_values(batch, |mut row, listing| {
-            let auction = listing.auction.as_ref();
-            row.push_bind(listing.id.as_str())
-                .push_bind(listing.source.as_str())
-                .push_bind(&listing.make)
-                .push_bind(&listing.model)
-                .push_bind(&listing.trim)
-                .push_bind(listing.year)
-                .push_bind(listing.mileage_km)
-                .push_bind(listing.fuel.map(Word::as_str))
-                .push_bind(listing.transmission.map(Word::as_str))
-                .push_bind(&listing.drivetrain)
-                .push_bind(listing.engine_cc)
-                .push_bind(&listing.color)
-                .push_bind(auction.and_then(|it| it.accident_grade).map(Word::as_str))
-                .push_bind(auction.and_then(|it| it.exterior_grade).map(Word::as_str))
-                .push_bind(&listing.options)
-                .push_bind(auction.and_then(|it| it.lot_number.as_deref()))
-                .push_bind(auction.map(|it| it.date))
-                .push_bind(auction.and_then(|it| it.count))
-                .push_bind(auction.map(|it| it.result.as_str()))
-                .push_bind(auction.and_then(|it| it.result_at))
-                .push_bind(listing.listing_usd.dollars())
-                .push_bind(&listing.thumbnail_url)
-                .push_bind(&listing.details.vin)
-                .push_bind(&listing.details.license_plate)
-                .push_bind(listing.details.first_registered_on)
-                .push_bind(&listing.details.location)
-                .push_bind(&listing.details.photos)
-                .push_bind(listing.details.inspection.as_ref().map(Json))
-                .push_bind(&listing.details.description)
-                .push_bind(listing.listed_at)
-                .push_bind(now);
+            push_listing(&mut row, listing, now);
         });
         query.push(
             r#"
@@ -192,6 +155,80 @@ pub(crate) async fn insert_new(
         inserted += query.build().execute(&mut **tx).await?.rows_affected();
     }
     Ok(inserted)
+}
+
+/// What became of the cars of a batch; the others are as they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Upserted {
+    /// Cars that were not there.
+    pub inserted: u64,
+    /// Cars that changed, or were listed again.
+    pub updated: u64,
+}
+
+/// Adds cars and changes those that are there, up to [`BATCH_ROWS`] of different ids.
+///
+/// They must be sorted by id, so that two who do this at once lock in one order. A car of which nothing changed keeps
+/// its `updated_at`, a result the time at which it became known.
+pub(crate) async fn upsert(
+    tx: &mut Tx,
+    listings: impl Iterator<Item = &Listing>,
+    now: DateTime<Utc>,
+) -> Result<Upserted, sqlx::Error> {
+    let each = |form: fn(&str) -> String| COLUMNS.map(form).join(", ");
+    let mut query = QueryBuilder::<Postgres>::new(format!(
+        "insert into vehicles ({}, updated_at) ",
+        COLUMNS.join(", ")
+    ));
+    query.push_values(listings, |mut row, listing| {
+        push_listing(&mut row, listing, now);
+    });
+    query.push(format_args!(
+        r#"
+        on conflict (id) do update
+        set {set}, updated_at = excluded.updated_at, withdrawn_at = null
+        where ({old}) is distinct from ({new}) or vehicles.withdrawn_at is not null
+        returning id, xmax = 0"#,
+        set = each(set_column),
+        old = each(|column| format!("vehicles.{column}")),
+        new = each(new_value),
+    ));
+    // A row that no transaction has locked or replaced yet is new.
+    let changed: Vec<(String, bool)> = query.build_query_as().fetch_all(&mut **tx).await?;
+    let (ids, is_new): (Vec<String>, Vec<bool>) = changed.into_iter().unzip();
+    record_prices(tx, &ids, now).await?;
+    let inserted = is_new.iter().filter(|it| **it).count();
+    let count = |number: usize| u64::try_from(number).unwrap_or_default();
+    Ok(Upserted {
+        inserted: count(inserted),
+        updated: count(is_new.len() - inserted),
+    })
+}
+
+/// Records the prices of cars where they moved; a new car has its first one since it was listed.
+async fn record_prices(tx: &mut Tx, ids: &[String], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+        select vehicles.id,
+               case when last.recorded_at is null then least(vehicles.listed_at, $2)
+                    else greatest($2, last.recorded_at + interval '1 millisecond') end,
+               vehicles.listing_usd
+        from vehicles
+        left join lateral (
+            select recorded_at, listing_usd from vehicle_prices
+            where vehicle_id = vehicles.id
+            order by recorded_at desc
+            limit 1
+        ) last on true
+        where vehicles.id = any($1) and last.listing_usd is distinct from vehicles.listing_usd
+        "#,
+        ids,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }
 
 /// Finds the lot with the next auction after `auctions_after` that a partner has not ordered, and its price.
@@ -215,112 +252,4 @@ pub(crate) async fn find_untouched_lot(
     .await?;
     row.map(|row| Ok((vehicle_id(&row.id)?, usd(row.listing_usd)?)))
         .transpose()
-}
-
-/// A row of `vehicles`, with its prices where they were asked for.
-#[derive(Debug, FromRow)]
-struct VehicleRow {
-    id: String,
-    source: String,
-    make: String,
-    model: String,
-    trim: Option<String>,
-    year: i16,
-    mileage_km: i32,
-    fuel: Option<String>,
-    transmission: Option<String>,
-    drivetrain: Option<String>,
-    engine_cc: Option<i32>,
-    color: Option<String>,
-    accident_grade: Option<String>,
-    exterior_grade: Option<String>,
-    options: Vec<String>,
-    lot_number: Option<String>,
-    auction_date: Option<DateTime<Utc>>,
-    auction_count: Option<i16>,
-    auction_result: Option<String>,
-    auction_result_at: Option<DateTime<Utc>>,
-    listing_usd: i32,
-    thumbnail_url: Option<String>,
-    vin: Option<String>,
-    license_plate: Option<String>,
-    first_registered_on: Option<NaiveDate>,
-    location: Option<String>,
-    photos: Vec<String>,
-    inspection: Option<Json<Inspection>>,
-    description: Option<String>,
-    listed_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    withdrawn_at: Option<DateTime<Utc>>,
-    #[sqlx(default)]
-    price_times: Vec<DateTime<Utc>>,
-    #[sqlx(default)]
-    prices: Vec<i32>,
-}
-
-impl VehicleRow {
-    /// Makes the car, with as much of its details as the statement has read.
-    fn into_model<D>(
-        mut self,
-        details: impl FnOnce(&mut Self) -> D,
-    ) -> Result<Vehicle<D>, sqlx::Error> {
-        let id = self.id.clone();
-        let details = details(&mut self);
-        self.with(details)
-            .map_err(|error| error.in_row("vehicles", id))
-    }
-
-    /// Takes the details out of the row.
-    fn details(&mut self) -> Details {
-        Details {
-            vin: self.vin.take(),
-            license_plate: self.license_plate.take(),
-            first_registered_on: self.first_registered_on,
-            location: self.location.take(),
-            photos: std::mem::take(&mut self.photos),
-            inspection: self.inspection.take().map(|Json(it)| it),
-            description: self.description.take(),
-        }
-    }
-
-    fn with<D>(self, details: D) -> Result<Vehicle<D>, Meaningless> {
-        let row = self;
-        let auction = match (row.auction_date, row.auction_result) {
-            (Some(date), Some(result)) => Some(Auction {
-                lot_number: row.lot_number,
-                date,
-                count: row.auction_count,
-                result: word(&result)?,
-                result_at: row.auction_result_at,
-                accident_grade: optional_word(row.accident_grade.as_deref())?,
-                exterior_grade: optional_word(row.exterior_grade.as_deref())?,
-            }),
-            _ => None,
-        };
-        let listing = Listing {
-            id: vehicle_id(&row.id)?,
-            source: word(&row.source)?,
-            make: row.make,
-            model: row.model,
-            trim: row.trim,
-            year: row.year,
-            mileage_km: row.mileage_km,
-            fuel: optional_word(row.fuel.as_deref())?,
-            transmission: optional_word(row.transmission.as_deref())?,
-            drivetrain: row.drivetrain,
-            engine_cc: row.engine_cc,
-            color: row.color,
-            options: row.options,
-            auction,
-            listing_usd: usd(row.listing_usd)?,
-            thumbnail_url: row.thumbnail_url,
-            listed_at: row.listed_at,
-            details,
-        };
-        Ok(Vehicle {
-            listing,
-            updated_at: row.updated_at,
-            withdrawn_at: row.withdrawn_at,
-        })
-    }
 }
