@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use super::model::{Database, Gate, Log, RateLimit, Server, Settings};
+use super::{
+    complaints::{Complaints, NO_DATABASE},
+    model::{Database, Gate, Log, RateLimit, Server, Settings},
+};
 use crate::gate::rate_limit::model::Policy;
 
 /// The defaults, which are also the list of every setting there is.
@@ -15,27 +18,6 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Names who works on the command line: a variable of ours that is not a setting.
 pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
-/// Said when no database is named at all.
-const NO_DATABASE: &str = "database.url: is not set; set DATABASE_URL";
-
-/// Everything that is wrong with the settings.
-#[derive(Debug, thiserror::Error)]
-pub struct Complaints(pub Vec<String>);
-
-impl fmt::Display for Complaints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the settings are wrong:")?;
-        self.0.iter().try_for_each(|one| write!(f, "\n  {one}"))
-    }
-}
-
-impl Complaints {
-    /// Says whether all is right but that no database is named.
-    pub(crate) fn lack_only_the_database(&self) -> bool {
-        self.0 == [NO_DATABASE]
-    }
-}
-
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
@@ -62,7 +44,7 @@ impl Settings {
         );
         let written = builder
             .build()
-            .map_err(|error| Complaints(vec![error.to_string()]))?;
+            .map_err(|error| Complaints::of_text(&error.to_string()))?;
         let mut reader = Reader {
             written,
             complaints: Vec::new(),
