@@ -144,14 +144,10 @@ impl<'a> Fields<'a> {
 
 /// Says that a value is not what it should be.
 fn wrong(value: &Value, expected: impl fmt::Display) -> String {
-    let text = value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
-    let mut received: String = text.chars().take(RECEIVED_CHARACTERS_MAX).collect();
-    if received.len() < text.len() {
-        received.push('…');
-    }
-    format!("{received:?} is not {expected}")
+    let text = value.to_string();
+    let cut: String = text.chars().take(RECEIVED_CHARACTERS_MAX).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut}{more} is not {expected}")
 }
 
 /// Reads a short text.
