@@ -17,6 +17,7 @@
 // In reading order.
 pub mod environment;
 pub mod id;
+pub(crate) mod json;
 pub mod money;
 pub mod stamp;
 pub mod word;

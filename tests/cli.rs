@@ -1,4 +1,4 @@
-//! The binary: help, settings, migrations, `lmn dev` from nothing and after a kill.
+//! The binary: help, settings, migrations, `lmn dev` from nothing and after a kill; the operator's commands are in `cli/`.
 
 #![allow(
     dead_code,
@@ -13,8 +13,14 @@
     reason = "tests fail loudly, spawn freely and share their support"
 )]
 
+#[path = "cli/catalog.rs"]
+mod catalog;
 #[path = "support/database.rs"]
 mod database;
+#[path = "cli/desk.rs"]
+mod desk;
+#[path = "cli/operator.rs"]
+mod operator;
 #[path = "support/process.rs"]
 mod process;
 
@@ -29,7 +35,18 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
     let help = run(&["--help"], &[]);
     assert!(help.status.success());
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    for command in ["dev", "serve", "migrate"] {
+    for command in [
+        "dev",
+        "serve",
+        "migrate",
+        "config",
+        "partner",
+        "key",
+        "allowlist",
+        "catalog",
+        "order",
+        "audit",
+    ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
     assert!(!text.contains("dev-db"), "what is hidden stays hidden");
@@ -38,6 +55,12 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         &["nonsense"],
         &["serve", "x"],
         &["dev", "--port", "65536"],
+        &["key", "issue", "acme", "--expires-in", "5w"],
+        &["key", "rotate", "lmn_stg_AAAA", "--overlap", "0s"],
+        &["partner", "limits", "acme", "--policy", "read"],
+        &["partner", "limits", "acme", "--policy", "both", "--default"],
+        &["audit", "--since", "2026-04-20T13:00:00Z"],
+        &["audit", "--limit", "0"],
     ] {
         assert_eq!(run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
     }
@@ -224,6 +247,11 @@ async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
     for kept in ["api_key", "partner_id", "database_url"] {
         assert_eq!(second.ready[kept], ready[kept], "{kept}");
     }
+    // Without DATABASE_URL an operator works on the sandbox of the folder.
+    let folder = folder.path().to_str().unwrap();
+    let partners = run(&["partner", "list", "--json", "--data-dir", folder], &[]);
+    let partner: Value = serde_json::from_slice(&partners.stdout).unwrap();
+    assert_eq!(partner["id"], ready["partner_id"]);
     let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
     assert_eq!(
         call(&second, reqwest::Method::GET, &path, Value::Null).await,

@@ -2,16 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::PgConnection;
 
+use super::model::{Author, Entry};
 use crate::{db::Tx, id::PartnerId};
 
 /// One change.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
-    /// Who: `key:<prefix>`, `operator:<account>` or `automatic`.
-    pub actor: &'a str,
-    /// Whose things were changed.
-    pub partner: PartnerId,
+    /// Who, and under which request.
+    pub author: &'a Author,
+    /// Whose things were changed, if it is about one partner.
+    pub partner: Option<PartnerId>,
     /// What was done, as `noun.verb`.
     pub action: &'a str,
     /// To what.
@@ -28,17 +30,43 @@ pub(crate) async fn record(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        insert into audit_log (recorded_at, actor, partner_id, action, subject, details)
-        values ($1, $2, $3, $4, $5, $6)
+        insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id, details)
+        values ($1, $2, $3, $4, $5, $6, $7)
         "#,
         now,
-        change.actor,
-        change.partner.uuid(),
+        change.author.actor,
+        change.partner.map(PartnerId::uuid),
         change.action,
         change.subject,
+        change.author.request_id.to_string(),
         change.details,
     )
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// Lists the last `limit` changes of one partner's things or of all, and since when; the last one first.
+pub(crate) async fn list_latest(
+    conn: &mut PgConnection,
+    partner: Option<PartnerId>,
+    since: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        select recorded_at, actor, action, subject, partners.name as "partner?", request_id, details
+        from audit_log
+        left join partners on partners.id = audit_log.partner_id
+        where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or recorded_at >= $2)
+        order by recorded_at desc, audit_log.id desc
+        limit $3
+        "#,
+        partner.map(PartnerId::uuid),
+        since,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
 }

@@ -17,18 +17,16 @@ use uuid::Uuid;
 
 use super::{block_on, dev_db::this_program, print, say, serve::serve};
 use crate::{
-    audit::{self, store::Change},
+    audit::model::Author,
     clock,
     db::{
         self, Tx,
         embedded::{Cluster, Purpose},
     },
     environment::Environment,
-    id::PartnerId,
-    partners::{
-        self,
-        model::{NewKey, read_key},
-    },
+    gate::rate_limit::model::{Kind, Policy},
+    id::{PartnerId, RequestId},
+    partners::{self, changes, model::read_key},
     settings::{self, Settings},
     telemetry, vehicles,
 };
@@ -36,11 +34,11 @@ use crate::{
 /// The partner that `lmn dev` makes.
 const PARTNER: &str = "demo";
 /// Its limit: 60,000 requests a minute, 1,000 at once.
-const LIMIT: (i32, i32, i32) = (60_000, 60, 1_000);
+const LIMIT: (u32, u32, u32) = (60_000, 60, 1_000);
 /// The seed of its catalogue.
 const SEED: u64 = 1;
 /// Who made them, in the audit log.
-const ACTOR: &str = "operator:lmn-dev";
+const ACCOUNT: &str = "lmn-dev";
 
 /// The arguments of `lmn dev`.
 #[derive(Debug, clap::Args)]
@@ -139,8 +137,10 @@ impl Dev {
         let today = now.with_timezone(&Seoul).date_naive();
         let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);
         vehicles::store::insert_new(&mut tx, &listings, now).await?;
-        let partner = demo_partner(&mut tx).await?;
-        let api_key = demo_key(&mut tx, partner, &self.data_dir.join("api_key")).await?;
+        let author = Author::operator(ACCOUNT, RequestId::random());
+        let partner = demo_partner(&mut tx, &author).await?;
+        let file = self.data_dir.join("api_key");
+        let api_key = demo_key(&mut tx, &author, partner, &file).await?;
         let lot =
             vehicles::store::find_untouched_lot(&mut tx, partner, now + TimeDelta::days(3)).await?;
         tx.commit().await?;
@@ -207,30 +207,26 @@ async fn create_database(url: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn demo_partner(tx: &mut Tx) -> anyhow::Result<PartnerId> {
-    if let Some(partner) = partners::store::find_by_name(tx, PARTNER).await? {
-        return Ok(partner);
+async fn demo_partner(tx: &mut Tx, author: &Author) -> anyhow::Result<PartnerId> {
+    if let Some(partner) = partners::store::find(tx, PARTNER).await? {
+        return Ok(partner.id);
     }
-    let now = clock::store::real_now(tx).await?;
-    let partner = PartnerId::new(now);
+    let partner = changes::add_partner(tx, author, PARTNER).await?;
     let (limit, window_seconds, burst) = LIMIT;
-    partners::store::insert(tx, partner, PARTNER, now).await?;
-    partners::store::set_limits(tx, partner, limit, window_seconds, burst).await?;
-    let details =
-        json!({"name": PARTNER, "limit": limit, "window_seconds": window_seconds, "burst": burst});
-    let change = Change {
-        actor: ACTOR,
-        partner,
-        action: "partner.added",
-        subject: PARTNER,
-        details,
-    };
-    audit::store::record(tx, &change, now).await?;
-    Ok(partner)
+    let policy = Policy::new(limit, window_seconds, burst);
+    for kind in [Kind::Read, Kind::Write] {
+        changes::set_limit(tx, author, &partner, kind, policy).await?;
+    }
+    Ok(partner.id)
 }
 
 /// Returns the key of the file if it still opens the sandbox, else a new one that is kept there.
-async fn demo_key(tx: &mut Tx, partner: PartnerId, file: &Path) -> anyhow::Result<String> {
+async fn demo_key(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    file: &Path,
+) -> anyhow::Result<String> {
     if let Ok(kept) = fs::read_to_string(file) {
         let kept = kept.trim();
         if let Ok(digest) = read_key(kept, Environment::Sandbox) {
@@ -242,19 +238,8 @@ async fn demo_key(tx: &mut Tx, partner: PartnerId, file: &Path) -> anyhow::Resul
             }
         }
     }
-    let now = clock::store::real_now(tx).await?;
-    let key = NewKey::random(Environment::Sandbox);
-    partners::store::insert_key(tx, partner, &key, now).await?;
-    let prefix = key.prefix();
-    let change = Change {
-        actor: ACTOR,
-        partner,
-        action: "key.issued",
-        subject: &prefix,
-        details: json!({}),
-    };
-    audit::store::record(tx, &change, now).await?;
-    let text = key.secret().expose_secret().to_owned();
+    let issued = changes::issue_key(tx, author, partner, Environment::Sandbox, None).await?;
+    let text = issued.key.secret().expose_secret().to_owned();
     keep_secret(file, &text)
         .with_context(|| format!("cannot keep the key in {}", file.display()))?;
     Ok(text)

@@ -2,10 +2,20 @@
 //!
 //! Output is data on standard output and words on standard error. Exit 0: done; 1: refused or failed; 2: wrong usage.
 
+mod allowlist;
+mod audit;
+mod catalog;
+mod config;
 mod dev;
 mod dev_db;
+mod key;
+mod lines;
 mod migrate;
+mod operator;
+mod order;
+mod partner;
 mod serve;
+mod span;
 
 use std::{
     io::{self, Write},
@@ -36,6 +46,21 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database of the settings up to date; a new one becomes one of the setting `environment`.
     Migrate(migrate::Migrate),
+    /// Check the settings.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Add and show partners, and set their limits.
+    Partner(partner::PartnerCommand),
+    /// Issue, rotate, revoke and list API keys.
+    Key(key::KeyCommand),
+    /// Say from which networks a partner may call.
+    Allowlist(allowlist::Allowlist),
+    /// Import a catalogue, or print a made-up one.
+    Catalog(catalog::Catalog),
+    /// Show any partner's order.
+    Order(order::OrderCommand),
+    /// Show who changed what, when, and under which request.
+    Audit(audit::Audit),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -45,7 +70,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Source {
     /// A TOML file that is laid over the defaults.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -65,6 +90,13 @@ impl Lmn {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Migrate(command) => command.run(),
+            Command::Config(command) => command.run(),
+            Command::Partner(command) => command.run(),
+            Command::Key(command) => command.run(),
+            Command::Allowlist(command) => command.run(),
+            Command::Catalog(command) => command.run(),
+            Command::Order(command) => command.run(),
+            Command::Audit(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {

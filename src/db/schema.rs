@@ -83,20 +83,28 @@ pub async fn deployment(
     connection: &mut PgConnection,
     environment: Environment,
 ) -> Result<Deployment, SchemaError> {
+    let deployment = any_deployment(connection).await?;
+    if deployment.environment != environment {
+        return Err(SchemaError::Mismatch {
+            database: deployment.environment,
+            settings: environment,
+        });
+    }
+    Ok(deployment)
+}
+
+/// Reads what the database is, of either environment, and refuses one that is not ready.
+pub(crate) async fn any_deployment(
+    connection: &mut PgConnection,
+) -> Result<Deployment, SchemaError> {
     refuse_pending(connection).await?;
     let row = sqlx::query!(
         r#"select environment, cursor_key, clock_timestamp() as "now!" from deployment"#
     )
     .fetch_one(connection)
     .await?;
-    let database = Environment::parse(&row.environment)
+    let environment = Environment::parse(&row.environment)
         .ok_or_else(|| sqlx::Error::Decode("deployment.environment has no meaning".into()))?;
-    if database != environment {
-        return Err(SchemaError::Mismatch {
-            database,
-            settings: environment,
-        });
-    }
     Ok(Deployment {
         environment,
         cursor_key: row.cursor_key,

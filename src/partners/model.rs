@@ -1,16 +1,16 @@
-//! API keys and what they open: pure, but for the randomness of a new key.
+//! Partners, their API keys and what these open: pure, but for the randomness of a new key.
 
 use std::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::{
     environment::Environment,
-    gate::rate_limit::model::Policy,
+    gate::rate_limit::model::{Kind, Policy},
     id::{KeyId, PartnerId},
 };
 
@@ -20,6 +20,11 @@ const RANDOM_BYTES: usize = 21;
 const RANDOM_CHARACTERS: usize = 28;
 /// The public beginning of a key, by which it is known in logs and on the command line.
 const PREFIX_CHARACTERS: usize = 12;
+
+/// Networks that a partner may call from: so many at most.
+pub(crate) const NETWORKS_MAX: usize = 16;
+/// The longest name of a partner.
+const NAME_CHARACTERS_MAX: usize = 128;
 
 /// What is kept of a key: its SHA-256.
 pub(crate) type KeyDigest = [u8; 32];
@@ -128,13 +133,7 @@ pub(crate) struct Grant {
 impl Grant {
     /// Refuses a key that is not in force at `now`.
     pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<(), KeyFault> {
-        if self.revoked_at.is_some() {
-            Err(KeyFault::Revoked)
-        } else if self.expires_at.is_some_and(|end| end <= now) {
-            Err(KeyFault::Expired)
-        } else {
-            Ok(())
-        }
+        in_force(self.revoked_at, self.expires_at, now)
     }
 
     /// Says whether a request may come from `address`.
@@ -147,6 +146,181 @@ impl Grant {
             .iter()
             .any(|network| canonical(*network).contains(&address));
         listed || (self.networks.is_empty() && environment == Environment::Sandbox)
+    }
+}
+
+/// Refuses a key that was taken back or has ended by `now`.
+fn in_force(
+    revoked_at: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), KeyFault> {
+    if revoked_at.is_some() {
+        Err(KeyFault::Revoked)
+    } else if expires_at.is_some_and(|end| end <= now) {
+        Err(KeyFault::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+/// A partner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Partner {
+    /// Its id.
+    pub id: PartnerId,
+    /// Its name, which no other partner has.
+    pub name: String,
+    /// Its own limit of reads.
+    pub read: Option<Policy>,
+    /// Its own limit of writes.
+    pub write: Option<Policy>,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Partner {
+    /// Returns its own limit of the requests of a kind; `None` means the deployment's.
+    pub(crate) fn limit(&self, kind: Kind) -> Option<Policy> {
+        match kind {
+            Kind::Read => self.read,
+            Kind::Write => self.write,
+        }
+    }
+}
+
+/// An issued key, as far as anybody may know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Its public prefix.
+    pub prefix: String,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// When it was issued.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl Key {
+    /// Says how it stands: `active`, `expired` or `revoked`.
+    pub(crate) fn state(&self, now: DateTime<Utc>) -> &'static str {
+        match in_force(self.revoked_at, self.expires_at, now) {
+            Ok(()) => "active",
+            Err(fault) => fault.as_str(),
+        }
+    }
+
+    /// Returns when it ends once a new key has taken its place; one that is not in force cannot be replaced.
+    pub(crate) fn rotated(
+        &self,
+        now: DateTime<Utc>,
+        overlap: TimeDelta,
+    ) -> Result<DateTime<Utc>, Refusal> {
+        if in_force(self.revoked_at, self.expires_at, now).is_err() {
+            let (prefix, state) = (self.prefix.clone(), self.state(now));
+            return Err(Refusal::KeyNotInForce { prefix, state });
+        }
+        let end = now + overlap;
+        Ok(self.expires_at.map_or(end, |existing| existing.min(end)))
+    }
+}
+
+/// Why the operator's change of a partner is refused, in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Not a name.
+    #[error(
+        "a partner's name has 1 to {NAME_CHARACTERS_MAX} characters, no space at its ends, no control characters, \
+         and not the form of an id"
+    )]
+    NameForm,
+    /// Somebody else's name.
+    #[error("there is a partner called `{0}` already")]
+    NameTaken(String),
+    /// Nobody's key.
+    #[error("no key has the prefix `{0}`")]
+    KeyUnknown(String),
+    /// Taken back already.
+    #[error("the key `{0}` is revoked already")]
+    KeyRevoked(String),
+    /// A key that opens nothing any more has no successor.
+    #[error("the key `{prefix}` is {state} and cannot be rotated; issue a new one")]
+    KeyNotInForce {
+        /// Which key.
+        prefix: String,
+        /// How it stands.
+        state: &'static str,
+    },
+    /// Chance gave two keys one prefix.
+    #[error("the new key would have another key's prefix; run the command again")]
+    PrefixTaken,
+    /// Not a network.
+    #[error("`{0}` is neither an address nor a network such as 203.0.113.0/24 or 2001:db8::/32")]
+    NetworkForm(String),
+    /// An address inside a network, given as one.
+    #[error(
+        "`{given}` is an address inside a network; the network is {network}, the address alone is {address}"
+    )]
+    NetworkHostBits {
+        /// What was given.
+        given: String,
+        /// The network that it lies in.
+        network: IpNet,
+        /// The address without its network.
+        address: IpAddr,
+    },
+    /// There already.
+    #[error("{0} is on the allowlist already")]
+    NetworkListed(IpNet),
+    /// Not there.
+    #[error("{0} is not on the allowlist")]
+    NetworkNotListed(IpNet),
+    /// No room.
+    #[error(
+        "the allowlist is full: it has {NETWORKS_MAX} entries, which is as many as a partner can have"
+    )]
+    NetworksFull,
+}
+
+/// Refuses what cannot be a partner's name; a name never looks like an id, because commands take either.
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
+    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count())
+        && name.trim() == name
+        && !name.chars().any(char::is_control)
+        && PartnerId::parse(&name.to_ascii_uppercase()).is_none();
+    fits.then_some(()).ok_or(Refusal::NameForm)
+}
+
+/// Reads an address or a network in CIDR notation, in its canonical form.
+pub(crate) fn read_network(text: &str) -> Result<IpNet, Refusal> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text
+            .parse::<IpNet>()
+            .map_err(|_| Refusal::NetworkForm(text.chars().take(64).collect()))?,
+    };
+    let canonical = canonical(network);
+    if canonical.addr() != canonical.network() {
+        return Err(Refusal::NetworkHostBits {
+            given: text.to_owned(),
+            network: canonical.trunc(),
+            address: canonical.addr(),
+        });
+    }
+    Ok(canonical)
+}
+
+/// Refuses a network that is on the list already, and one too many.
+pub(crate) fn check_allowed(networks: &[IpNet], network: IpNet) -> Result<(), Refusal> {
+    if networks.contains(&network) {
+        Err(Refusal::NetworkListed(network))
+    } else if networks.len() >= NETWORKS_MAX {
+        Err(Refusal::NetworksFull)
+    } else {
+        Ok(())
     }
 }
 
@@ -275,5 +449,119 @@ mod tests {
         let anywhere = "203.0.113.7".parse().unwrap();
         assert!(!grant(&[]).admits(anywhere, Environment::Production));
         assert!(grant(&[]).admits(anywhere, Environment::Sandbox));
+    }
+
+    #[test]
+    fn a_network_is_read_in_its_canonical_form() {
+        for (text, network) in [
+            ("203.0.113.7", "203.0.113.7/32"),
+            ("203.0.113.0/24", "203.0.113.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("2001:DB8:0::/32", "2001:db8::/32"),
+            ("::ffff:203.0.113.7", "203.0.113.7/32"),
+            ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+        ] {
+            let network: IpNet = network.parse().unwrap();
+            assert_eq!(read_network(text), Ok(network), "{text}");
+        }
+        for text in [
+            "",
+            "203.0.113",
+            "203.0.113.0/33",
+            "203.0.113.007",
+            " 203.0.113.7",
+            "203.0.113.0/255.255.255.0",
+            "fe80::1%eth0",
+            "example.com",
+            "::/129",
+        ] {
+            let refused = read_network(text);
+            assert_eq!(refused, Err(Refusal::NetworkForm(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_network_are_refused_with_what_was_meant() {
+        for (text, network, address) in [
+            ("203.0.113.7/24", "203.0.113.0/24", "203.0.113.7"),
+            ("2001:db8::1/64", "2001:db8::/64", "2001:db8::1"),
+            ("::ffff:203.0.113.7/120", "203.0.113.0/24", "203.0.113.7"),
+        ] {
+            let said = read_network(text).unwrap_err().to_string();
+            for part in [text, network, address] {
+                assert!(said.contains(part), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_seventeenth_network_is_refused() {
+        let network = |n: u8| IpNet::from(IpAddr::from([203, 0, 113, n]));
+        let mut networks = Vec::new();
+        for n in 0..16 {
+            assert_eq!(check_allowed(&networks, network(n)), Ok(()));
+            networks.push(network(n));
+        }
+        assert_eq!(
+            check_allowed(&networks, network(16)),
+            Err(Refusal::NetworksFull)
+        );
+        let listed = Err(Refusal::NetworkListed(network(3)));
+        assert_eq!(check_allowed(&networks, network(3)), listed);
+    }
+
+    #[test]
+    fn a_name_is_never_taken_for_an_id() {
+        for name in ["Acme", "Acme Motors (Lagos)", "아크메", &"x".repeat(128)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        let id = PartnerId::new(DateTime::UNIX_EPOCH).to_string();
+        for name in [
+            "",
+            " Acme",
+            "Acme ",
+            "a\nb",
+            "a\0b",
+            &id,
+            &id.to_lowercase(),
+            &"x".repeat(129),
+        ] {
+            assert_eq!(check_name(name), Err(Refusal::NameForm), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_key_ends_with_the_overlap_unless_it_ends_before() {
+        let now = DateTime::from_timestamp_millis(1_000_000).unwrap();
+        let hour = TimeDelta::hours(1);
+        let key = |expires_at, revoked_at| Key {
+            prefix: "lmn_stg_AAAA".into(),
+            partner: PartnerId::new(now),
+            created_at: now - hour,
+            expires_at,
+            revoked_at,
+        };
+        let rotated = |key: Key| key.rotated(now, hour).ok();
+        assert_eq!(rotated(key(None, None)), Some(now + hour));
+        assert_eq!(rotated(key(Some(now + hour * 2), None)), Some(now + hour));
+        assert_eq!(
+            rotated(key(Some(now + hour / 2), None)),
+            Some(now + hour / 2)
+        );
+        assert_eq!(rotated(key(Some(now), None)), None);
+        assert_eq!(rotated(key(None, Some(now))), None);
+        assert_eq!(key(Some(now), None).state(now), "expired");
+        assert_eq!(key(Some(now), Some(now)).state(now), "revoked");
+        assert_eq!(key(None, None).state(now), "active");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_network_that_was_read_is_read_again(text in "[0-9a-f:.]{0,20}(/[0-9]{1,3})?") {
+            if let Ok(network) = read_network(&text) {
+                proptest::prop_assert_eq!(read_network(&network.to_string()), Ok(network));
+            }
+        }
     }
 }

@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::model::{Grant, KeyDigest, NewKey};
+use super::model::{Grant, Key, KeyDigest, NewKey, Partner};
 use crate::{
     db::{Tx, column::Meaningless},
-    gate::rate_limit::model::Policy,
-    id::{KeyId, PartnerId},
+    gate::rate_limit::model::{Kind, Policy},
+    id::{KeyId, OrderId, PartnerId},
 };
 
 /// Finds what a key opens, whosever it is, and the database's time.
@@ -65,77 +66,271 @@ fn policy(
     policy.map(Some).ok_or_else(|| Meaningless::new(limit))
 }
 
-/// Finds a partner by its name.
-pub(crate) async fn find_by_name(
+/// Finds a partner by its id or its name.
+pub(crate) async fn find(
     conn: &mut PgConnection,
-    name: &str,
-) -> Result<Option<PartnerId>, sqlx::Error> {
-    let id = sqlx::query_scalar!("select id from partners where name = $1", name)
-        .fetch_optional(conn)
-        .await?;
-    Ok(id.map(PartnerId::from))
+    id_or_name: &str,
+) -> Result<Option<Partner>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        PartnerRow,
+        r#"
+        select id, name, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds, write_burst,
+               created_at
+        from partners
+        where id = $1 or name = $2
+        "#,
+        PartnerId::parse(id_or_name).map(PartnerId::uuid),
+        id_or_name,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(PartnerRow::into_model).transpose()
 }
 
-/// Adds a partner.
+/// Lists all partners, the oldest first.
+pub(crate) async fn list(conn: &mut PgConnection) -> Result<Vec<Partner>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        PartnerRow,
+        r#"
+        select id, name, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds, write_burst,
+               created_at
+        from partners
+        order by created_at, id
+        "#,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(PartnerRow::into_model).collect()
+}
+
+/// Finds whose an order is, and whom in their organisation it is for.
+pub(crate) async fn find_owner(
+    conn: &mut PgConnection,
+    order: OrderId,
+) -> Result<Option<(PartnerId, String, Option<String>)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select partners.id, partners.name, orders.external_user_id
+        from orders
+        join partners on partners.id = orders.partner_id
+        where orders.id = $1
+        "#,
+        order.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.id.into(), row.name, row.external_user_id)))
+}
+
+/// Locks a partner against every other change by the operator; what is read of it afterwards is fresh.
+pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!(
+        "select id from partners where id = $1 for no key update",
+        partner.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Adds a partner; `false` if another one has the name.
 pub(crate) async fn insert(
     tx: &mut Tx,
     partner: PartnerId,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into partners (id, name, created_at) values ($1, $2, $3)",
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        insert into partners (id, name, created_at) values ($1, $2, $3)
+        on conflict on constraint partners_name_unique do nothing
+        "#,
         partner.uuid(),
         name,
         now
     )
     .execute(&mut **tx)
-    .await
-    .map(drop)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
-/// Gives a partner one limit of its own for reads and writes alike.
-pub(crate) async fn set_limits(
+/// Gives a partner a limit of its own for the requests of a kind, or the deployment's again.
+pub(crate) async fn set_limit(
     tx: &mut Tx,
     partner: PartnerId,
-    limit: i32,
-    window_seconds: i32,
-    burst: i32,
+    kind: Kind,
+    policy: Option<Policy>,
 ) -> Result<(), sqlx::Error> {
+    let number = |value: fn(Policy) -> u32| policy.and_then(|it| i32::try_from(value(it)).ok());
     sqlx::query!(
         r#"
         update partners
-        set read_limit = $2, read_window_seconds = $3, read_burst = $4,
-            write_limit = $2, write_window_seconds = $3, write_burst = $4
+        set read_limit = case $2 when 'read' then $3 else read_limit end,
+            read_window_seconds = case $2 when 'read' then $4 else read_window_seconds end,
+            read_burst = case $2 when 'read' then $5 else read_burst end,
+            write_limit = case $2 when 'write' then $3 else write_limit end,
+            write_window_seconds = case $2 when 'write' then $4 else write_window_seconds end,
+            write_burst = case $2 when 'write' then $5 else write_burst end
         where id = $1
         "#,
         partner.uuid(),
-        limit,
-        window_seconds,
-        burst,
+        kind.as_str(),
+        number(Policy::limit),
+        number(Policy::window_seconds),
+        number(Policy::burst),
     )
     .execute(&mut **tx)
     .await
     .map(drop)
 }
 
-/// Stores a new key's digest.
+/// Stores a new key's digest; `false` if another key has its prefix.
 pub(crate) async fn insert_key(
     tx: &mut Tx,
     partner: PartnerId,
     key: &NewKey,
+    expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let digest = key.digest();
-    sqlx::query!(
-        "insert into api_keys (id, partner_id, digest, prefix, created_at) values ($1, $2, $3, $4, $5)",
+    let done = sqlx::query!(
+        r#"
+        insert into api_keys (id, partner_id, digest, prefix, created_at, expires_at)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict on constraint api_keys_prefix_unique do nothing
+        "#,
         KeyId::new(now).uuid(),
         partner.uuid(),
         digest.as_slice(),
         key.prefix(),
         now,
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Locks a key, whosever it is, and returns it.
+pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key>, sqlx::Error> {
+    sqlx::query_as!(
+        Key,
+        r#"
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        where prefix = $1
+        for update
+        "#,
+        prefix,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Lists a partner's keys, the oldest first.
+pub(crate) async fn list_keys(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+) -> Result<Vec<Key>, sqlx::Error> {
+    sqlx::query_as!(
+        Key,
+        r#"
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        where partner_id = $1
+        order by created_at, id
+        "#,
+        partner.uuid(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sets when a locked key ends and whether it was taken back.
+pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update api_keys set expires_at = $2, revoked_at = $3 where prefix = $1",
+        key.prefix,
+        key.expires_at,
+        key.revoked_at,
     )
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// Lists the networks that a partner may call from.
+pub(crate) async fn list_networks(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+) -> Result<Vec<IpNet>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select network as "network: IpNet" from allowed_networks where partner_id = $1 order by network"#,
+        partner.uuid(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Lets a partner call from a network.
+pub(crate) async fn insert_network(
+    tx: &mut Tx,
+    partner: PartnerId,
+    network: IpNet,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into allowed_networks (partner_id, network, created_at) values ($1, $2, $3)",
+        partner.uuid(),
+        network as IpNet,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Takes a network from a partner's list; `false` if it was not there.
+pub(crate) async fn delete_network(
+    tx: &mut Tx,
+    partner: PartnerId,
+    network: IpNet,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from allowed_networks where partner_id = $1 and network = $2",
+        partner.uuid(),
+        network as IpNet,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A row of `partners`.
+struct PartnerRow {
+    id: Uuid,
+    name: String,
+    read_limit: Option<i32>,
+    read_window_seconds: Option<i32>,
+    read_burst: Option<i32>,
+    write_limit: Option<i32>,
+    write_window_seconds: Option<i32>,
+    write_burst: Option<i32>,
+    created_at: DateTime<Utc>,
+}
+
+impl PartnerRow {
+    fn into_model(self) -> Result<Partner, sqlx::Error> {
+        let read = policy(self.read_limit, self.read_window_seconds, self.read_burst);
+        let write = policy(
+            self.write_limit,
+            self.write_window_seconds,
+            self.write_burst,
+        );
+        Ok(Partner {
+            id: self.id.into(),
+            name: self.name,
+            read: read.map_err(|error| error.in_row("partners", self.id))?,
+            write: write.map_err(|error| error.in_row("partners", self.id))?,
+            created_at: self.created_at,
+        })
+    }
 }

@@ -4,10 +4,13 @@
 //! the text into [`Settings`], whose values are resolved and checked; nothing later interprets them again. A start
 //! with wrong settings prints every complaint at once, each under its key's name.
 
+mod complaints;
 mod model;
 mod read;
 
+pub use complaints::Complaints;
 pub use model::{
     ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings, Sweeps,
 };
-pub use read::{Complaints, DEFAULTS, environment};
+pub(crate) use read::OPERATOR_VARIABLE;
+pub use read::{DEFAULTS, environment};

@@ -7,23 +7,17 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use super::model::{Database, Gate, Log, RateLimit, Server, Settings, Sweeps};
+use super::{
+    complaints::{Complaints, NO_DATABASE},
+    model::{Database, Gate, Log, RateLimit, Server, Settings, Sweeps},
+};
 use crate::gate::rate_limit::model::Policy;
 
 /// The defaults, which are also the list of every setting there is.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// Everything that is wrong with the settings.
-#[derive(Debug, thiserror::Error)]
-pub struct Complaints(pub Vec<String>);
-
-impl fmt::Display for Complaints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the settings are wrong:")?;
-        self.0.iter().try_for_each(|one| write!(f, "\n  {one}"))
-    }
-}
-
+/// Names who works on the command line: a variable of ours that is not a setting.
+pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
@@ -36,6 +30,9 @@ impl Settings {
         if let Some(path) = file {
             builder = builder.add_source(File::from(path).format(FileFormat::Toml));
         }
+        let settings = variables
+            .iter()
+            .filter(|(name, _)| name != OPERATOR_VARIABLE);
         builder = builder.add_source(
             config::Environment::with_prefix("LMN")
                 .prefix_separator("_")
@@ -43,11 +40,11 @@ impl Settings {
                 .try_parsing(true)
                 .list_separator(",")
                 .with_list_parse_key("gate.trusted_proxies")
-                .source(Some(variables.iter().cloned().collect())),
+                .source(Some(settings.cloned().collect())),
         );
         let written = builder
             .build()
-            .map_err(|error| Complaints(vec![error.to_string()]))?;
+            .map_err(|error| Complaints::of_text(&error.to_string()))?;
         let mut reader = Reader {
             written,
             complaints: Vec::new(),
@@ -247,7 +244,7 @@ impl Reader {
             (None, None) => self.get("database.url")?,
         };
         if url.is_empty() {
-            self.complain("database.url", "is not set; set DATABASE_URL");
+            self.complaints.push(NO_DATABASE.to_owned());
         } else if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             self.complain("database.url", "must begin with postgres://");
         }
@@ -364,10 +361,9 @@ mod tests {
         let settings = read(&[URL]).unwrap();
         assert_eq!(settings.environment, Environment::Sandbox);
         assert_eq!(settings.server.deadline, Duration::from_secs(10));
-        assert_eq!(
-            read(&[]).unwrap_err().0,
-            ["database.url: is not set; set DATABASE_URL"]
-        );
+        let complaints = read(&[("LMN_OPERATOR", "kim")]).unwrap_err();
+        assert_eq!(complaints.0, ["database.url: is not set; set DATABASE_URL"]);
+        assert!(complaints.lack_only_the_database());
     }
 
     #[test]

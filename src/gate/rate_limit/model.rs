@@ -56,6 +56,16 @@ impl Policy {
         })
     }
 
+    /// Returns how many requests come back in a window.
+    pub fn limit(self) -> u32 {
+        self.limit
+    }
+
+    /// Returns the length of the window.
+    pub fn window_seconds(self) -> u32 {
+        self.window_seconds
+    }
+
     /// Returns how many requests can pass at once.
     pub fn burst(self) -> u32 {
         self.burst

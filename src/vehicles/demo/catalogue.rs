@@ -23,6 +23,11 @@ const DEALERS_SINCE: Option<NaiveDate> = NaiveDate::from_ymd_opt(2025, 10, 1);
 /// How many cars of one day, and how many days after one another, have slots of their own; dealers' cars follow.
 const SLOTS_A_DAY: u64 = 16_384;
 const DAYS_OF_SLOTS: u64 = 1_000;
+const DEALERS_SLOTS: u64 = DAYS_OF_SLOTS * SLOTS_A_DAY;
+/// Where the slots of a catalogue of up to two million continue, when a day has more cars: so many a day, sixteen days
+/// after one another.
+const MORE_SLOTS: u64 = DEALERS_SLOTS + 500_000;
+const MORE_SLOTS_A_DAY: u64 = 131_072;
 
 /// An auction hall.
 struct Hall {
@@ -130,14 +135,20 @@ const CITIES: &[&str] = &[
 /// Seven of ten are lots of the coming ten working days, one is a lot of the last five with its result, and two are
 /// dealers' cars. Called with another day, it gives the same cars under the same ids as far as they are still listed.
 pub fn catalogue(seed: u64, vehicles: usize, today: NaiveDate) -> Vec<Listing> {
+    cars(seed, vehicles, today).collect()
+}
+
+/// Makes the same catalogue car by car, so that it may be larger than memory.
+pub fn cars(seed: u64, vehicles: usize, today: NaiveDate) -> impl Iterator<Item = Listing> {
     let (dealers, past) = (vehicles / 5, vehicles / 10);
     let upcoming = vehicles - dealers - past;
     let first = working_day(today);
-    let ahead = days(first, DAYS_AHEAD, upcoming).map(|(day, index)| lot(seed, day, index, false));
-    let back =
-        days(first - DAYS_BACK, DAYS_BACK, past).map(|(day, index)| lot(seed, day, index, true));
-    let stock = (0..dealers).map(|index| dealers_car(seed, u64::try_from(index).ok()?));
-    ahead.chain(back).chain(stock).flatten().collect()
+    let ahead =
+        days(first, DAYS_AHEAD, upcoming).map(move |(day, index)| lot(seed, day, index, false));
+    let back = days(first - DAYS_BACK, DAYS_BACK, past)
+        .map(move |(day, index)| lot(seed, day, index, true));
+    let stock = (0..dealers).map(move |index| dealers_car(seed, u64::try_from(index).ok()?));
+    ahead.chain(back).chain(stock).flatten()
 }
 
 /// Deals `total` lots to so many days from `first`: to each the same number whenever it is asked for, and in any such
@@ -210,9 +221,17 @@ fn lot(seed: u64, day: i64, index: u64, held: bool) -> Option<Listing> {
         auction: Some(auction),
         condition,
         seed,
-        slot: day.cast_unsigned() % DAYS_OF_SLOTS * SLOTS_A_DAY + index,
+        slot: slot(day.cast_unsigned(), index),
     };
     offer.draw(&mut chance)
+}
+
+/// Returns the slot of a lot.
+fn slot(day: u64, index: u64) -> u64 {
+    match index.checked_sub(SLOTS_A_DAY) {
+        None => day % DAYS_OF_SLOTS * SLOTS_A_DAY + index,
+        Some(beyond) => MORE_SLOTS + day % 16 * MORE_SLOTS_A_DAY + beyond,
+    }
 }
 
 /// How often a car has come up, and of how many hundred cars that is true.
@@ -240,7 +259,7 @@ fn dealers_car(seed: u64, index: u64) -> Option<Listing> {
         auction: None,
         condition: Condition::draw(&mut chance)?,
         seed,
-        slot: DAYS_OF_SLOTS * SLOTS_A_DAY + index,
+        slot: DEALERS_SLOTS + index,
     };
     offer.draw(&mut chance)
 }
@@ -463,5 +482,20 @@ mod tests {
             .filter_map(|car| car.details.license_plate.as_ref())
             .collect();
         assert_eq!(plates.iter().collect::<BTreeSet<_>>().len(), plates.len());
+    }
+
+    #[test]
+    fn two_million_cars_have_slots_of_their_own() {
+        let first = working_day(date("2026-04-20"));
+        let ahead = days(first, DAYS_AHEAD, 1_400_000);
+        let back = days(first - DAYS_BACK, DAYS_BACK, 200_000);
+        let lots = ahead
+            .chain(back)
+            .map(|(day, n)| slot(day.cast_unsigned(), n));
+        let mut seen = vec![false; 19_000_000];
+        for slot in lots.chain(DEALERS_SLOTS..DEALERS_SLOTS + 400_000) {
+            let seen = &mut seen[usize::try_from(slot).unwrap()];
+            assert!(!std::mem::replace(seen, true), "{slot}");
+        }
     }
 }

@@ -13,4 +13,4 @@ mod models;
 mod papers;
 mod table;
 
-pub use catalogue::catalogue;
+pub use catalogue::{cars, catalogue};

@@ -1,0 +1,106 @@
+//! `lmn allowlist`: the networks that a partner may call from.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    operator::{Desk, Session},
+    print, say,
+};
+use crate::{
+    environment::Environment,
+    partners::{changes, model::read_network, store},
+};
+
+/// The arguments of `lmn allowlist`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Allowlist {
+    #[command(flatten)]
+    desk: Desk,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Let a partner call from an address or a network.
+    Add(Entry),
+    /// Stop a partner from calling from an address or a network.
+    Remove(Entry),
+    /// List where a partner may call from.
+    List {
+        /// The partner's id or name.
+        partner: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Entry {
+    /// The partner's id or name.
+    partner: String,
+    /// An address or a network, such as 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32.
+    cidr: String,
+}
+
+impl Allowlist {
+    /// Does it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { desk, what } = self;
+        desk.work(async |session| match &what {
+            What::Add(entry) => entry.add(session).await,
+            What::Remove(entry) => entry.remove(session).await,
+            What::List { partner } => list(session, partner).await,
+        })
+    }
+}
+
+impl Entry {
+    async fn add(&self, session: &Session) -> anyhow::Result<()> {
+        let network = read_network(&self.cidr)?;
+        let mut tx = session.begin().await?;
+        let partner = session.partner(&mut tx, &self.partner).await?;
+        changes::add_network(&mut tx, &session.author, partner.id, network).await?;
+        tx.commit().await?;
+        if session.json {
+            return print(json!({"partner_id": partner.id, "network": network}));
+        }
+        say(format_args!("`{}` may call from {network}.", partner.name));
+        Ok(())
+    }
+
+    async fn remove(&self, session: &Session) -> anyhow::Result<()> {
+        let network = read_network(&self.cidr)?;
+        let mut tx = session.begin().await?;
+        let partner = session.partner(&mut tx, &self.partner).await?;
+        let author = &session.author;
+        let left = changes::remove_network(&mut tx, author, partner.id, network).await?;
+        tx.commit().await?;
+        if session.json {
+            return print(json!({"partner_id": partner.id, "network": network}));
+        }
+        say(format_args!(
+            "`{}` may no longer call from {network}.",
+            partner.name
+        ));
+        if left == 0 {
+            say(match session.environment {
+                Environment::Production => "Its list is empty: it may call from nowhere.",
+                Environment::Sandbox => "Its list is empty: it may call from everywhere.",
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?.id;
+    let networks = store::list_networks(&mut tx, partner).await?;
+    networks.into_iter().try_for_each(|network| {
+        if session.json {
+            print(json!({"partner_id": partner, "network": network}))
+        } else {
+            print(network)
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! `lmn audit`: who changed what, when, and under which request.
+
+use serde_json::json;
+
+use super::{operator::Desk, print, say, span::Since};
+use crate::{
+    audit::{model::Entry, store},
+    clock,
+    stamp::Stamp,
+};
+
+/// The arguments of `lmn audit`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Audit {
+    #[command(flatten)]
+    desk: Desk,
+    /// Only what changed for this partner: its id or name.
+    #[arg(long)]
+    partner: Option<String>,
+    /// Only what changed since a time such as 2026-04-20T13:00:00+09:00, or so long ago, such as 24h.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
+    /// At most so many changes, the last ones.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+}
+
+impl Audit {
+    /// Prints the last changes, the oldest of them first.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        self.desk.work(async |session| {
+            let mut tx = session.begin().await?;
+            let partner = match &self.partner {
+                Some(partner) => Some(session.partner(&mut tx, partner).await?.id),
+                None => None,
+            };
+            let now = clock::store::real_now(&mut tx).await?;
+            let since = self.since.map(|it| it.instant(now));
+            let limit = i64::from(self.limit);
+            let mut entries = store::list_latest(&mut tx, partner, since, limit + 1).await?;
+            if i64::try_from(entries.len())? > limit {
+                entries.pop();
+                say(format_args!(
+                    "There are older changes; --limit shows more than {limit}."
+                ));
+            }
+            let mut oldest_first = entries.iter().rev();
+            oldest_first.try_for_each(|entry| match session.json {
+                true => print(entry_json(entry)),
+                false => print(entry_line(entry)),
+            })
+        })
+    }
+}
+
+fn entry_json(entry: &Entry) -> serde_json::Value {
+    json!({
+        "recorded_at": Stamp::kst(entry.recorded_at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "partner": entry.partner,
+        "request_id": entry.request_id,
+        "details": entry.details,
+    })
+}
+
+fn entry_line(entry: &Entry) -> String {
+    let nothing = || "-".to_owned();
+    let at = Stamp::kst(entry.recorded_at);
+    let partner = entry.partner.clone().unwrap_or_else(nothing);
+    let request = entry.request_id.clone().unwrap_or_else(nothing);
+    let Entry {
+        actor,
+        action,
+        subject,
+        details,
+        ..
+    } = entry;
+    format!("{at}  {actor}  {action}  {subject}  {partner}  {request}  {details}")
+}

@@ -1,0 +1,179 @@
+//! `lmn key`: the keys of a partner, from issue to end.
+
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::{
+    operator::{Desk, Session},
+    print, say,
+    span::Span,
+};
+use crate::{
+    clock,
+    partners::{
+        changes::{self, Issued},
+        model::Key,
+        store,
+    },
+    stamp::Stamp,
+};
+
+/// The arguments of `lmn key`.
+#[derive(Debug, clap::Args)]
+pub(super) struct KeyCommand {
+    #[command(flatten)]
+    desk: Desk,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Issue a key, and print it; it is never shown again.
+    Issue {
+        /// The partner's id or name.
+        partner: String,
+        /// When it ends, such as 30d; without this, never.
+        #[arg(long, value_name = "SPAN")]
+        expires_in: Option<Span>,
+    },
+    /// Issue a key in another one's place, and print it; both work during the overlap.
+    Rotate {
+        /// The old key's first 12 characters.
+        prefix: String,
+        /// How long the old key still works.
+        #[arg(long, value_name = "SPAN", default_value = "24h")]
+        overlap: Span,
+        /// When the new key ends; without this, never.
+        #[arg(long, value_name = "SPAN")]
+        expires_in: Option<Span>,
+    },
+    /// Take a key back: within a second it is refused everywhere.
+    Revoke {
+        /// The key's first 12 characters.
+        prefix: String,
+    },
+    /// List a partner's keys, the oldest first.
+    List {
+        /// The partner's id or name.
+        partner: String,
+    },
+}
+
+impl KeyCommand {
+    /// Does it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { desk, what } = self;
+        desk.work(async |session| match &what {
+            What::Issue {
+                partner,
+                expires_in,
+            } => issue(session, partner, *expires_in).await,
+            What::Rotate {
+                prefix,
+                overlap,
+                expires_in,
+            } => rotate(session, prefix, *overlap, *expires_in).await,
+            What::Revoke { prefix } => revoke(session, prefix).await,
+            What::List { partner } => list(session, partner).await,
+        })
+    }
+}
+
+async fn issue(session: &Session, partner: &str, expires_in: Option<Span>) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?.id;
+    let (author, environment) = (&session.author, session.environment);
+    let expires_in = expires_in.map(Span::length);
+    let issued = changes::issue_key(&mut tx, author, partner, environment, expires_in).await?;
+    tx.commit().await?;
+    hand_over(session, &issued, None)
+}
+
+async fn rotate(
+    session: &Session,
+    prefix: &str,
+    overlap: Span,
+    expires_in: Option<Span>,
+) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let (author, environment) = (&session.author, session.environment);
+    let spans = (overlap.length(), expires_in.map(Span::length));
+    let (issued, old) = changes::rotate_key(&mut tx, author, prefix, environment, spans).await?;
+    tx.commit().await?;
+    hand_over(session, &issued, Some(&old))
+}
+
+/// Prints a new key, this once.
+fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
+    let secret = issued.key.secret().expose_secret();
+    let ends = |at: Option<DateTime<Utc>>| at.map(Stamp::kst);
+    if session.json {
+        let rotated =
+            old.map(|old| json!({"prefix": old.prefix, "expires_at": ends(old.expires_at)}));
+        return print(json!({
+            "api_key": secret,
+            "prefix": issued.key.prefix(),
+            "partner_id": issued.partner,
+            "expires_at": ends(issued.expires_at),
+            "rotated": rotated,
+        }));
+    }
+    say("This is the key. It is shown this once and stored nowhere:");
+    print(secret)?;
+    if let Some(end) = ends(issued.expires_at) {
+        say(format_args!("It ends at {end}."));
+    }
+    if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, ends(it.expires_at)?))) {
+        say(format_args!("{old} still works until {end}."));
+    }
+    Ok(())
+}
+
+async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let key = changes::revoke_key(&mut tx, &session.author, prefix).await?;
+    let now = clock::store::real_now(&mut tx).await?;
+    tx.commit().await?;
+    if session.json {
+        return print(key_json(&key, now));
+    }
+    say(format_args!("{prefix} is revoked."));
+    Ok(())
+}
+
+async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?;
+    let now = clock::store::real_now(&mut tx).await?;
+    let keys = store::list_keys(&mut tx, partner.id).await?;
+    keys.iter().try_for_each(|key| {
+        if session.json {
+            return print(key_json(key, now));
+        }
+        let (state, created_at) = (key.state(now), Stamp::kst(key.created_at));
+        let end = match (key.revoked_at, key.expires_at) {
+            (Some(at), _) => format!("  revoked {}", Stamp::kst(at)),
+            (None, Some(at)) => format!("  ends {}", Stamp::kst(at)),
+            (None, None) => String::new(),
+        };
+        print(format_args!(
+            "{}  {state:<7}  issued {created_at}{end}",
+            key.prefix
+        ))
+    })
+}
+
+/// Tells a key, but for its secret.
+pub(super) fn key_json(key: &Key, now: DateTime<Utc>) -> Value {
+    json!({
+        "prefix": key.prefix,
+        "partner_id": key.partner,
+        "state": key.state(now),
+        "created_at": Stamp::kst(key.created_at),
+        "expires_at": key.expires_at.map(Stamp::kst),
+        "revoked_at": key.revoked_at.map(Stamp::kst),
+    })
+}

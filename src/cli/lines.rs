@@ -1,0 +1,92 @@
+//! The lines of a file of any size, in bounded memory.
+
+use std::io::{self, BufRead, Read};
+
+/// The longest line, in bytes.
+pub(super) const LINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Reads a file line by line.
+pub(super) struct Lines<R> {
+    input: R,
+    line: Vec<u8>,
+    /// The number of the line that was read last, from 1.
+    number: u64,
+}
+
+/// One line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// What it holds, without its end.
+    Text(&'a [u8]),
+    /// It is longer than [`LINE_BYTES_MAX`].
+    TooLong,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Begins at the first line.
+    pub(super) fn of(input: R) -> Self {
+        Self {
+            input,
+            line: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// Returns the next line that is not blank, and its number.
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+        loop {
+            self.line.clear();
+            // One more than fits, and the line's end.
+            let limit = u64::try_from(LINE_BYTES_MAX + 1).unwrap_or(u64::MAX);
+            let mut limited = self.input.by_ref().take(limit);
+            if limited.read_until(b'\n', &mut self.line)? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if self.line.last() == Some(&b'\n') {
+                self.line.pop();
+            } else if self.line.len() > LINE_BYTES_MAX {
+                self.input.skip_until(b'\n')?;
+                return Ok(Some((self.number, Line::TooLong)));
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Some((self.number, Line::Text(&self.line))));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads all lines; one that is too long is `None`.
+    fn read(text: &str) -> Vec<(u64, Option<String>)> {
+        let mut lines = Lines::of(text.as_bytes());
+        let mut read = Vec::new();
+        while let Some((number, line)) = lines.next().unwrap() {
+            let text = match line {
+                Line::Text(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+                Line::TooLong => None,
+            };
+            read.push((number, text));
+        }
+        read
+    }
+
+    #[test]
+    fn lines_are_numbered_and_blank_ones_skipped() {
+        let line = |number, text: &str| (number, Some(text.to_owned()));
+        assert_eq!(read(""), []);
+        assert_eq!(read("a"), [line(1, "a")]);
+        assert_eq!(read("a\n\n \r\nb\n"), [line(1, "a"), line(4, "b")]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_skipped_whole() {
+        let fits = "x".repeat(LINE_BYTES_MAX);
+        let text = format!("{fits}\n{fits}y\nz\n{fits}{fits}{fits}");
+        let expected = [(1, Some(fits)), (2, None), (3, Some("z".into())), (4, None)];
+        assert_eq!(read(&text), expected);
+    }
+}

@@ -1,0 +1,100 @@
+//! `lmn order`: any partner's order, as the operator sees it.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{operator::Desk, print};
+use crate::{
+    id::{OrderId, PartnerId},
+    orders::{
+        store,
+        view::{HistoryView, OrderView},
+    },
+    partners,
+    word::Word,
+};
+
+/// Steps of one order that are shown.
+const HISTORY_MAX: i64 = 10_000;
+
+/// The arguments of `lmn order`.
+#[derive(Debug, clap::Args)]
+pub(super) struct OrderCommand {
+    #[command(flatten)]
+    desk: Desk,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show an order: whose it is, how it stands, and its steps.
+    Show {
+        /// The order's id.
+        id: String,
+    },
+}
+
+/// An order as only the operator sees it.
+#[derive(Serialize)]
+struct Sheet {
+    #[serde(flatten)]
+    order: OrderView,
+    partner_id: PartnerId,
+    partner: String,
+    external_user_id: Option<String>,
+    history: Vec<HistoryView>,
+}
+
+impl OrderCommand {
+    /// Does it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { desk, what } = self;
+        let What::Show { id } = &what;
+        desk.work(async |session| {
+            let unknown = || format!("there is no order `{id}`");
+            let order = OrderId::parse(id).with_context(unknown)?;
+            let mut tx = session.begin().await?;
+            let owner = partners::store::find_owner(&mut tx, order).await?;
+            let (partner_id, partner, external_user_id) = owner.with_context(unknown)?;
+            let steps = store::list_history(&mut tx, partner_id, order, 0, HISTORY_MAX).await?;
+            let Some(order) = store::find(&mut tx, partner_id, order).await? else {
+                bail!(unknown());
+            };
+            let steps = steps.unwrap_or_default().into_iter();
+            let sheet = Sheet {
+                order: order.into(),
+                partner_id,
+                partner,
+                external_user_id,
+                history: steps.map(HistoryView::from).collect(),
+            };
+            match session.json {
+                true => print(serde_json::to_string(&sheet)?),
+                false => sheet.print(),
+            }
+        })
+    }
+}
+
+impl Sheet {
+    fn print(&self) -> anyhow::Result<()> {
+        let document = serde_json::to_value(self)?;
+        let members = document.as_object().into_iter().flatten();
+        for (name, value) in members.filter(|(name, _)| *name != "history") {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            print(format_args!("{name:<20} {text}"))?;
+        }
+        self.history.iter().try_for_each(|step| {
+            let detail = step.fulfillment_detail.map_or("", Word::as_str);
+            let (status, by) = (step.status.as_str(), step.by.as_str());
+            let notes = step.notes.as_deref().unwrap_or_default();
+            let at = step.occurred_at;
+            let line = format!("step {:<15} {at}  {by}  {status} {detail} {notes}", step.n);
+            print(line.trim_end())
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! `lmn partner`: who may call, and how often.
+
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    key::key_json,
+    operator::{Desk, Session},
+    print, say,
+};
+use crate::{
+    clock,
+    gate::rate_limit::model::{Kind, Policy},
+    partners::{
+        changes::{self, policy_json},
+        model::Partner,
+        store,
+    },
+    stamp::Stamp,
+};
+
+/// The arguments of `lmn partner`.
+#[derive(Debug, clap::Args)]
+pub(super) struct PartnerCommand {
+    #[command(flatten)]
+    desk: Desk,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Add a partner, and print its id.
+    Add {
+        /// Its name, which no other partner may have.
+        name: String,
+    },
+    /// List all partners, the oldest first.
+    List,
+    /// Show a partner with its limits, networks and keys.
+    Show {
+        /// Its id or name.
+        partner: String,
+    },
+    /// Give a partner a limit of its own, or the deployment's again.
+    Limits(Limits),
+}
+
+#[derive(Debug, clap::Args)]
+struct Limits {
+    /// Its id or name.
+    partner: String,
+    /// Which requests: `read` is GET and HEAD, `write` is POST, PUT and DELETE.
+    #[arg(long)]
+    policy: PolicyName,
+    /// So many requests in every window.
+    #[arg(long, value_name = "N", required_unless_present = "default")]
+    limit: Option<u32>,
+    /// The window, in seconds.
+    #[arg(long, value_name = "SECONDS", required_unless_present = "default")]
+    window: Option<u32>,
+    /// So many requests at once.
+    #[arg(long, value_name = "N", required_unless_present = "default")]
+    burst: Option<u32>,
+    /// The deployment's limit again.
+    #[arg(long, conflicts_with_all = ["limit", "window", "burst"])]
+    default: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PolicyName {
+    Read,
+    Write,
+}
+
+impl PartnerCommand {
+    /// Does it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { desk, what } = self;
+        desk.work(async |session| match &what {
+            What::Add { name } => add(session, name).await,
+            What::List => list(session).await,
+            What::Show { partner } => show(session, partner).await,
+            What::Limits(limits) => limits.set(session).await,
+        })
+    }
+}
+
+async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = changes::add_partner(&mut tx, &session.author, name).await?;
+    tx.commit().await?;
+    if session.json {
+        return print(partner_json(&partner));
+    }
+    say(format_args!(
+        "`{name}` is added; next, `lmn key issue {}`.",
+        partner.id
+    ));
+    print(partner.id)
+}
+
+async fn list(session: &Session) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partners = store::list(&mut tx).await?;
+    partners.iter().try_for_each(|partner| {
+        if session.json {
+            print(partner_json(partner))
+        } else {
+            let created_at = Stamp::kst(partner.created_at);
+            print(format_args!(
+                "{}  {created_at}  {}",
+                partner.id, partner.name
+            ))
+        }
+    })
+}
+
+async fn show(session: &Session, partner: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?;
+    let networks = store::list_networks(&mut tx, partner.id).await?;
+    let keys = store::list_keys(&mut tx, partner.id).await?;
+    let now = clock::store::real_now(&mut tx).await?;
+    if session.json {
+        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
+        let shown = Sheet {
+            partner: partner_json(&partner),
+            networks,
+            keys,
+        };
+        return print(serde_json::to_string(&shown)?);
+    }
+    print(format_args!("id        {}", partner.id))?;
+    print(format_args!("name      {}", partner.name))?;
+    print(format_args!("added     {}", Stamp::kst(partner.created_at)))?;
+    for kind in [Kind::Read, Kind::Write] {
+        let limit = limit_words(partner.limit(kind));
+        print(format_args!("{:<9} {limit}", kind.as_str()))?;
+    }
+    for network in networks {
+        print(format_args!("network   {network}"))?;
+    }
+    keys.iter()
+        .try_for_each(|key| print(format_args!("key       {}  {}", key.prefix, key.state(now))))
+}
+
+/// A partner with its networks and keys.
+#[derive(Serialize)]
+struct Sheet {
+    #[serde(flatten)]
+    partner: Value,
+    networks: Vec<String>,
+    keys: Vec<Value>,
+}
+
+impl Limits {
+    async fn set(&self, session: &Session) -> anyhow::Result<()> {
+        let kind = match self.policy {
+            PolicyName::Read => Kind::Read,
+            PolicyName::Write => Kind::Write,
+        };
+        let policy = match (self.limit, self.window, self.burst) {
+            (Some(limit), Some(window), Some(burst)) => {
+                let policy = Policy::new(limit, window, burst);
+                Some(policy.context(
+                    "limit, window and burst are 1 to 1000000, and the burst must come back within a day",
+                )?)
+            }
+            _ => None,
+        };
+        let mut tx = session.begin().await?;
+        let partner = session.partner(&mut tx, &self.partner).await?;
+        changes::set_limit(&mut tx, &session.author, &partner, kind, policy).await?;
+        tx.commit().await?;
+        if session.json {
+            let policy = policy_json(policy);
+            return print(
+                json!({"partner_id": partner.id, "policy": kind.as_str(), "limit": policy}),
+            );
+        }
+        say(format_args!(
+            "{} of `{}`: {}",
+            kind.as_str(),
+            partner.name,
+            limit_words(policy)
+        ));
+        Ok(())
+    }
+}
+
+fn limit_words(policy: Option<Policy>) -> String {
+    policy.map_or("the deployment's limit".to_owned(), |it| {
+        let (limit, window, burst) = (it.limit(), it.window_seconds(), it.burst());
+        format!("{limit} requests in {window} s, {burst} at once")
+    })
+}
+
+fn partner_json(partner: &Partner) -> Value {
+    json!({
+        "id": partner.id,
+        "name": partner.name,
+        "limits": {"read": policy_json(partner.read), "write": policy_json(partner.write)},
+        "created_at": Stamp::kst(partner.created_at),
+    })
+}

@@ -1,0 +1,150 @@
+//! Spans of time as an operator writes them (`30d`, `24h`, `90m`, `45s`), and the beginnings they lead back to.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::stamp::Stamp;
+
+/// The longest span: ten years.
+const DAYS_MAX: i64 = 3_653;
+
+/// A span of time: a whole number of days, hours, minutes or seconds, from a second to ten years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(TimeDelta);
+
+/// Why a text is not a [`Span`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a span of time is written like 30d, 24h, 90m or 45s, and is at most {DAYS_MAX} days long")]
+pub(super) struct NotASpan;
+
+impl Span {
+    /// Returns how long it is.
+    pub(super) fn length(self) -> TimeDelta {
+        self.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = NotASpan;
+
+    fn from_str(text: &str) -> Result<Self, NotASpan> {
+        let units = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
+        let read = |(unit, seconds): (char, i64)| {
+            let number = text.strip_suffix(unit)?;
+            let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+            let number: i64 = number.parse().ok().filter(|_| plain)?;
+            number.checked_mul(seconds)
+        };
+        let seconds = units.into_iter().find_map(read).ok_or(NotASpan)?;
+        let fits = (1..=DAYS_MAX * 86_400).contains(&seconds);
+        let length = TimeDelta::try_seconds(seconds).filter(|_| fits);
+        length.map(Self).ok_or(NotASpan)
+    }
+}
+
+/// Since when: a time, or a span back from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// A time.
+    Time(Stamp),
+    /// So long ago.
+    Ago(Span),
+}
+
+/// Why a text is not a [`Since`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotABeginning(String);
+
+impl fmt::Display for NotABeginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}; or a span of time back from now, such as 24h",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for NotABeginning {}
+
+impl Since {
+    /// Returns the instant.
+    pub(super) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Time(time) => time.instant(),
+            Self::Ago(span) => now - span.length(),
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = NotABeginning;
+
+    fn from_str(text: &str) -> Result<Self, NotABeginning> {
+        if let Ok(span) = text.parse() {
+            return Ok(Self::Ago(span));
+        }
+        let time = Stamp::parse(text).map_err(|error| NotABeginning(error.to_string()))?;
+        Ok(Self::Time(time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_number_and_a_unit() {
+        for (text, seconds) in [
+            ("30d", 30 * 86_400),
+            ("24h", 86_400),
+            ("90m", 5_400),
+            ("45s", 45),
+            ("3653d", 3_653 * 86_400),
+            ("007s", 7),
+        ] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span.length().num_seconds(), seconds, "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "30",
+            "0s",
+            "-1d",
+            "+1d",
+            "1.5h",
+            "1w",
+            "1 d",
+            "1d12h",
+            "30D",
+            "3654d",
+            "9223372036854775807d",
+            "99999999999999999999s",
+            "\u{0661}d",
+        ] {
+            assert_eq!(text.parse::<Span>(), Err(NotASpan), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_a_time_or_a_span_back() {
+        let now = DateTime::from_timestamp_millis(1_776_654_000_000).unwrap();
+        let instant = |text: &str| text.parse::<Since>().map(|it| it.instant(now));
+        assert_eq!(instant("24h"), Ok(now - TimeDelta::hours(24)));
+        let time = "2026-04-20T13:00:00+09:00";
+        assert_eq!(instant(time), Ok(Stamp::parse(time).unwrap().instant()));
+        for text in ["", "yesterday", "2026-04-20T13:00:00Z", "2026-04-20"] {
+            assert!(instant(text).is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,24}|[0-9]{0,24}[dhms]") {
+            let _ = text.parse::<Span>();
+            let _ = text.parse::<Since>();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the author does to a partner: every change goes through here, with its audit row in the same transaction.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::{
+    model::{Key, NewKey, Partner, Refusal, check_allowed, check_name},
+    store,
+};
+use crate::{
+    audit::{self, model::Author, store::Change},
+    clock,
+    db::Tx,
+    environment::Environment,
+    gate::rate_limit::model::{Kind, Policy},
+    id::PartnerId,
+    stamp::Stamp,
+};
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// It is not possible.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot be written.
+    #[error("the database cannot be written")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A key that was just issued, the only time that its secret is there.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    /// The key.
+    pub key: NewKey,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Adds a partner.
+pub(crate) async fn add_partner(
+    tx: &mut Tx,
+    author: &Author,
+    name: &str,
+) -> Result<Partner, ChangeError> {
+    check_name(name)?;
+    let now = clock::store::real_now(tx).await?;
+    let partner = Partner {
+        id: PartnerId::new(now),
+        name: name.to_owned(),
+        read: None,
+        write: None,
+        created_at: now,
+    };
+    if !store::insert(tx, partner.id, name, now).await? {
+        return Err(Refusal::NameTaken(name.to_owned()).into());
+    }
+    let (action, details) = ("partner.added", json!({}));
+    record(tx, author, partner.id, (action, name, details), now).await?;
+    Ok(partner)
+}
+
+/// Gives a partner a limit of its own for the requests of a kind, or the deployment's again.
+pub(crate) async fn set_limit(
+    tx: &mut Tx,
+    author: &Author,
+    partner: &Partner,
+    kind: Kind,
+    policy: Option<Policy>,
+) -> Result<(), ChangeError> {
+    store::lock(tx, partner.id).await?;
+    let now = clock::store::real_now(tx).await?;
+    let id = partner.id.to_string();
+    let old = store::find(tx, &id).await?.and_then(|it| it.limit(kind));
+    store::set_limit(tx, partner.id, kind, policy).await?;
+    let details = json!({"old": policy_json(old), "new": policy_json(policy)});
+    let what = ("limits.changed", kind.as_str(), details);
+    Ok(record(tx, author, partner.id, what, now).await?)
+}
+
+/// Issues a key of the environment, which ends after a while or never.
+pub(crate) async fn issue_key(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    environment: Environment,
+    expires_in: Option<TimeDelta>,
+) -> Result<Issued, ChangeError> {
+    let now = clock::store::real_now(tx).await?;
+    let issued = insert_key(tx, partner, environment, expires_in, now).await?;
+    let details = json!({"expires_at": issued.expires_at.map(Stamp::kst)});
+    let what = ("key.issued", issued.key.prefix(), details);
+    record(tx, author, partner, (what.0, &what.1, what.2), now).await?;
+    Ok(issued)
+}
+
+/// Issues a key in another one's place; both work during the overlap. Returns the old one, too.
+pub(crate) async fn rotate_key(
+    tx: &mut Tx,
+    author: &Author,
+    prefix: &str,
+    environment: Environment,
+    (overlap, expires_in): (TimeDelta, Option<TimeDelta>),
+) -> Result<(Issued, Key), ChangeError> {
+    let mut old = lock_key(tx, prefix).await?;
+    let now = clock::store::real_now(tx).await?;
+    let before = old.expires_at;
+    old.expires_at = Some(old.rotated(now, overlap)?);
+    store::update_key(tx, &old).await?;
+    let new = insert_key(tx, old.partner, environment, expires_in, now).await?;
+    let details = json!({
+        "new_prefix": new.key.prefix(),
+        "new_expires_at": new.expires_at.map(Stamp::kst),
+        "old": {"expires_at": before.map(Stamp::kst)},
+        "new": {"expires_at": old.expires_at.map(Stamp::kst)},
+    });
+    let what = ("key.rotated", old.prefix.as_str(), details);
+    record(tx, author, old.partner, what, now).await?;
+    Ok((new, old))
+}
+
+/// Takes a key back; every replica refuses it within a second.
+pub(crate) async fn revoke_key(
+    tx: &mut Tx,
+    author: &Author,
+    prefix: &str,
+) -> Result<Key, ChangeError> {
+    let mut key = lock_key(tx, prefix).await?;
+    if key.revoked_at.is_some() {
+        return Err(Refusal::KeyRevoked(key.prefix).into());
+    }
+    let now = clock::store::real_now(tx).await?;
+    key.revoked_at = Some(now);
+    store::update_key(tx, &key).await?;
+    let what = ("key.revoked", key.prefix.as_str(), json!({}));
+    record(tx, author, key.partner, what, now).await?;
+    Ok(key)
+}
+
+/// Lets a partner call from a network.
+pub(crate) async fn add_network(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    network: IpNet,
+) -> Result<(), ChangeError> {
+    // The lock makes two who add at once take turns, and the list is read after it.
+    store::lock(tx, partner).await?;
+    let listed = store::list_networks(tx, partner).await?;
+    check_allowed(&listed, network)?;
+    let now = clock::store::real_now(tx).await?;
+    store::insert_network(tx, partner, network, now).await?;
+    let subject = network.to_string();
+    let details = json!({"entries": listed.len() + 1});
+    let what = ("network.added", subject.as_str(), details);
+    Ok(record(tx, author, partner, what, now).await?)
+}
+
+/// Stops a partner from calling from a network.
+pub(crate) async fn remove_network(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    network: IpNet,
+) -> Result<usize, ChangeError> {
+    store::lock(tx, partner).await?;
+    if !store::delete_network(tx, partner, network).await? {
+        return Err(Refusal::NetworkNotListed(network).into());
+    }
+    let left = store::list_networks(tx, partner).await?.len();
+    let now = clock::store::real_now(tx).await?;
+    let subject = network.to_string();
+    let what = (
+        "network.removed",
+        subject.as_str(),
+        json!({"entries": left}),
+    );
+    record(tx, author, partner, what, now).await?;
+    Ok(left)
+}
+
+/// Tells a limit; nothing is the deployment's.
+pub(crate) fn policy_json(policy: Option<Policy>) -> Value {
+    policy.map_or(Value::Null, |it| {
+        json!({"limit": it.limit(), "window_seconds": it.window_seconds(), "burst": it.burst()})
+    })
+}
+
+async fn insert_key(
+    tx: &mut Tx,
+    partner: PartnerId,
+    environment: Environment,
+    expires_in: Option<TimeDelta>,
+    now: DateTime<Utc>,
+) -> Result<Issued, ChangeError> {
+    let key = NewKey::random(environment);
+    let expires_at = expires_in.map(|it| now + it);
+    if !store::insert_key(tx, partner, &key, expires_at, now).await? {
+        return Err(Refusal::PrefixTaken.into());
+    }
+    Ok(Issued {
+        key,
+        partner,
+        expires_at,
+    })
+}
+
+async fn lock_key(tx: &mut Tx, prefix: &str) -> Result<Key, ChangeError> {
+    let key = store::lock_any_key(tx, prefix).await?;
+    // Whoever gives a whole key does not find its secret repeated.
+    Ok(key.ok_or_else(|| Refusal::KeyUnknown(prefix.chars().take(12).collect()))?)
+}
+
+async fn record(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    (action, subject, details): (&str, &str, Value),
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        author,
+        partner: Some(partner),
+        action,
+        subject,
+        details,
+    };
+    audit::store::record(tx, &change, now).await
+}

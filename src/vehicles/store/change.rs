@@ -1,0 +1,136 @@
+//! Changes of cars that are there, under their locks.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::super::model::HeldCar;
+use crate::{
+    db::{
+        Tx,
+        column::{optional_word, usd, vehicle_id},
+    },
+    id::VehicleId,
+    money::Usd,
+};
+
+/// Locks cars against every other change and order, in the order of their ids, and reads them.
+pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select id, listing_usd, auction_result, withdrawn_at from vehicles
+        where id = any($1::text[])
+        order by id
+        for no key update
+        "#,
+        &texts(cars) as &[&str],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        Ok(HeldCar {
+            id: vehicle_id(&row.id)?,
+            listing_usd: usd(row.listing_usd)?,
+            result: optional_word(row.auction_result.as_deref())?,
+            withdrawn_at: row.withdrawn_at,
+        })
+    });
+    held.collect()
+}
+
+/// Marks the auctions of held cars as over, with a buyer.
+pub(crate) async fn set_sold(
+    tx: &mut Tx,
+    cars: &[VehicleId],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update vehicles
+        set auction_result = 'sold', auction_result_at = coalesce(auction_result_at, $2), updated_at = $2
+        where id = any($1::text[]) and auction_result <> 'sold'
+        "#,
+        &texts(cars) as &[&str],
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Takes held cars off the catalogue.
+pub(crate) async fn set_withdrawn(
+    tx: &mut Tx,
+    cars: &[VehicleId],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update vehicles set withdrawn_at = $2, updated_at = $2
+        where id = any($1::text[]) and withdrawn_at is null
+        "#,
+        &texts(cars) as &[&str],
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Moves the auctions of held cars.
+pub(crate) async fn set_auction_dates(
+    tx: &mut Tx,
+    dates: &HashMap<VehicleId, DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (cars, dates): (Vec<&str>, Vec<DateTime<Utc>>) =
+        dates.iter().map(|(id, date)| (id.as_str(), *date)).unzip();
+    sqlx::query!(
+        r#"
+        update vehicles set auction_date = it.date, updated_at = $3
+        from unnest($1::text[], $2::timestamptz[]) as it(id, date)
+        where vehicles.id = it.id and auction_date <> it.date
+        "#,
+        &cars as &[&str],
+        &dates,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Lists held cars at other prices, and keeps the old ones.
+pub(crate) async fn set_prices(
+    tx: &mut Tx,
+    prices: &HashMap<VehicleId, Usd>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (cars, prices): (Vec<&str>, Vec<i32>) = prices
+        .iter()
+        .map(|(id, price)| (id.as_str(), price.dollars()))
+        .unzip();
+    sqlx::query!(
+        r#"
+        with changed as (
+            update vehicles set listing_usd = it.listing_usd, updated_at = $3
+            from unnest($1::text[], $2::integer[]) as it(id, listing_usd)
+            where vehicles.id = it.id and vehicles.listing_usd <> it.listing_usd
+            returning vehicles.id, vehicles.listing_usd
+        )
+        insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+        select id, $3, listing_usd from changed
+        on conflict (vehicle_id, recorded_at) do update set listing_usd = excluded.listing_usd
+        "#,
+        &cars as &[&str],
+        &prices,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+fn texts(cars: &[VehicleId]) -> Vec<&str> {
+    cars.iter().map(VehicleId::as_str).collect()
+}

@@ -1,0 +1,204 @@
+//! Listings as they are written: new cars, and cars that are given anew.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder, query_builder::Separated, types::Json};
+
+use super::super::model::Listing;
+use crate::{db::Tx, word::Word};
+
+/// Rows of one insert: far below the 65,535 values that a statement can bind.
+pub(crate) const BATCH_ROWS: usize = 1_000;
+
+/// The columns that a listing fills.
+const COLUMNS: [&str; 30] = [
+    "id",
+    "source",
+    "make",
+    "model",
+    "trim",
+    "year",
+    "mileage_km",
+    "fuel",
+    "transmission",
+    "drivetrain",
+    "engine_cc",
+    "color",
+    "accident_grade",
+    "exterior_grade",
+    "options",
+    "lot_number",
+    "auction_date",
+    "auction_count",
+    "auction_result",
+    "auction_result_at",
+    "listing_usd",
+    "thumbnail_url",
+    "vin",
+    "license_plate",
+    "first_registered_on",
+    "location",
+    "photos",
+    "inspection",
+    "description",
+    "listed_at",
+];
+
+/// The column in which a result becomes known; a file does not say when.
+const RESULT_AT: &str = "auction_result_at";
+
+/// Writes a listing into the values of one row, in the order of [`COLUMNS`], and after them when it changed.
+fn push_listing(
+    row: &mut Separated<'_, Postgres, &'static str>,
+    listing: &Listing,
+    now: DateTime<Utc>,
+) {
+    let auction = listing.auction.as_ref();
+    row.push_bind(listing.id.as_str())
+        .push_bind(listing.source.as_str())
+        .push_bind(&listing.make)
+        .push_bind(&listing.model)
+        .push_bind(&listing.trim)
+        .push_bind(listing.year)
+        .push_bind(listing.mileage_km)
+        .push_bind(listing.fuel.map(Word::as_str))
+        .push_bind(listing.transmission.map(Word::as_str))
+        .push_bind(&listing.drivetrain)
+        .push_bind(listing.engine_cc)
+        .push_bind(&listing.color)
+        .push_bind(auction.and_then(|it| it.accident_grade).map(Word::as_str))
+        .push_bind(auction.and_then(|it| it.exterior_grade).map(Word::as_str))
+        .push_bind(&listing.options)
+        .push_bind(auction.and_then(|it| it.lot_number.as_deref()))
+        .push_bind(auction.map(|it| it.date))
+        .push_bind(auction.and_then(|it| it.count))
+        .push_bind(auction.map(|it| it.result.as_str()))
+        .push_bind(auction.and_then(|it| it.result_at))
+        .push_bind(listing.listing_usd.dollars())
+        .push_bind(&listing.thumbnail_url)
+        .push_bind(&listing.details.vin)
+        .push_bind(&listing.details.license_plate)
+        .push_bind(listing.details.first_registered_on)
+        .push_bind(&listing.details.location)
+        .push_bind(&listing.details.photos)
+        .push_bind(listing.details.inspection.as_ref().map(Json))
+        .push_bind(&listing.details.description)
+        .push_bind(listing.listed_at)
+        .push_bind(now);
+}
+
+/// Says what an existing row's column becomes when the row is given anew.
+fn new_value(column: &str) -> String {
+    match column {
+        RESULT_AT => "case when vehicles.auction_result = excluded.auction_result \
+             then vehicles.auction_result_at else excluded.auction_result_at end"
+            .to_owned(),
+        _ => format!("excluded.{column}"),
+    }
+}
+
+/// Says how an existing row's column is set.
+fn set_column(column: &str) -> String {
+    format!("{column} = {}", new_value(column))
+}
+
+/// Adds the cars that are not there yet, each with its first price.
+pub(crate) async fn insert_new(
+    tx: &mut Tx,
+    listings: &[Listing],
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let mut inserted = 0;
+    for batch in listings.chunks(BATCH_ROWS) {
+        let columns = COLUMNS.join(", ");
+        let mut query = QueryBuilder::<Postgres>::new(format!(
+            "with inserted as (insert into vehicles ({columns}, updated_at) "
+        ));
+        query.push_values(batch, |mut row, listing| {
+            push_listing(&mut row, listing, now);
+        });
+        query.push(
+            r#"
+                on conflict (id) do nothing
+                returning id, listing_usd, listed_at
+            )
+            insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+            select id, listed_at, listing_usd from inserted"#,
+        );
+        inserted += query.build().execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(inserted)
+}
+
+/// What became of the cars of a batch; the others are as they were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Upserted {
+    /// Cars that were not there.
+    pub inserted: u64,
+    /// Cars that changed, or were listed again.
+    pub updated: u64,
+}
+
+/// Adds cars and changes those that are there, up to [`BATCH_ROWS`] of different ids.
+///
+/// They must be sorted by id, so that two who do this at once lock in one order. A car of which nothing changed keeps
+/// its `updated_at`, a result the time at which it became known.
+pub(crate) async fn upsert(
+    tx: &mut Tx,
+    listings: impl Iterator<Item = &Listing>,
+    now: DateTime<Utc>,
+) -> Result<Upserted, sqlx::Error> {
+    let each = |form: fn(&str) -> String| COLUMNS.map(form).join(", ");
+    let mut query = QueryBuilder::<Postgres>::new(format!(
+        "insert into vehicles ({}, updated_at) ",
+        COLUMNS.join(", ")
+    ));
+    query.push_values(listings, |mut row, listing| {
+        push_listing(&mut row, listing, now);
+    });
+    query.push(format_args!(
+        r#"
+        on conflict (id) do update
+        set {set}, updated_at = excluded.updated_at, withdrawn_at = null
+        where ({old}) is distinct from ({new}) or vehicles.withdrawn_at is not null
+        returning id, xmax = 0"#,
+        set = each(set_column),
+        old = each(|column| format!("vehicles.{column}")),
+        new = each(new_value),
+    ));
+    // A row that no transaction has locked or replaced yet is new.
+    let changed: Vec<(String, bool)> = query.build_query_as().fetch_all(&mut **tx).await?;
+    let (ids, is_new): (Vec<String>, Vec<bool>) = changed.into_iter().unzip();
+    record_prices(tx, &ids, now).await?;
+    let inserted = is_new.iter().filter(|it| **it).count();
+    let count = |number: usize| u64::try_from(number).unwrap_or_default();
+    Ok(Upserted {
+        inserted: count(inserted),
+        updated: count(is_new.len() - inserted),
+    })
+}
+
+/// Records the prices of cars where they moved; a new car has its first one since it was listed.
+async fn record_prices(tx: &mut Tx, ids: &[String], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+        select vehicles.id,
+               case when last.recorded_at is null then least(vehicles.listed_at, $2)
+                    else greatest($2, last.recorded_at + interval '1 millisecond') end,
+               vehicles.listing_usd
+        from vehicles
+        left join lateral (
+            select recorded_at, listing_usd from vehicle_prices
+            where vehicle_id = vehicles.id
+            order by recorded_at desc
+            limit 1
+        ) last on true
+        where vehicles.id = any($1) and last.listing_usd is distinct from vehicles.listing_usd
+        "#,
+        ids,
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
