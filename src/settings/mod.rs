@@ -6,6 +6,7 @@
 
 mod model;
 mod read;
+mod reader;
 
 pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
 pub use read::{Complaints, DEFAULTS, environment};

@@ -2,12 +2,13 @@
 
 use std::{ffi::OsString, fmt, net::IpAddr, path::Path, time::Duration};
 
-use config::{Config, File, FileFormat};
 use ipnet::IpNet;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 
-use super::model::{Database, Gate, Log, RateLimit, Server, Settings};
+use super::{
+    model::{Database, Gate, Log, RateLimit, Server, Settings},
+    reader::Reader,
+};
 use crate::gate::rate_limit::model::Policy;
 
 /// The defaults, which are also the list of every setting there is.
@@ -32,32 +33,10 @@ impl Settings {
 
     /// Reads the settings from given environment variables.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
-        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
-        }
-        builder = builder.add_source(
-            config::Environment::with_prefix("LMN")
-                .prefix_separator("_")
-                .separator("__")
-                .try_parsing(true)
-                .list_separator(",")
-                .with_list_parse_key("gate.trusted_proxies")
-                .source(Some(variables.iter().cloned().collect())),
-        );
-        let written = builder
-            .build()
-            .map_err(|error| Complaints(vec![error.to_string()]))?;
-        let mut reader = Reader {
-            written,
-            complaints: Vec::new(),
-        };
+        let mut reader = Reader::open(file, variables)?;
         reader.refuse_unknown_keys();
         let settings = reader.settings(variables);
-        match settings {
-            Some(settings) if reader.complaints.is_empty() => Ok(settings),
-            _ => Err(Complaints(reader.complaints)),
-        }
+        reader.close(settings)
     }
 }
 
@@ -67,12 +46,6 @@ pub fn environment() -> Vec<(String, String)> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
     std::env::vars_os().filter_map(text).collect()
-}
-
-/// Reads typed values and collects what is wrong with them.
-struct Reader {
-    written: Config,
-    complaints: Vec<String>,
 }
 
 impl Reader {
@@ -274,71 +247,14 @@ impl Reader {
             );
         }
     }
-
-    /// Complains of every key that the defaults do not have: most likely a slip of the pen.
-    fn refuse_unknown_keys(&mut self) {
-        let known = Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .build()
-            .map(|defaults| leaves("", &defaults.cache))
-            .unwrap_or_default();
-        for key in leaves("", &self.written.cache) {
-            if !known.contains(&key) {
-                self.complain(&key, "is not a setting");
-            }
-        }
-    }
-
-    fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let value = self.written.get(key);
-        value.map_err(|error| self.complain(key, error)).ok()
-    }
-
-    fn positive(&mut self, key: &str) -> Option<u32> {
-        let value = self.get(key)?;
-        if value == 0 {
-            self.complain(key, "must be at least 1");
-        }
-        Some(value)
-    }
-
-    fn seconds(&mut self, key: &str) -> Option<Duration> {
-        let seconds = self.positive(key)?;
-        if seconds > 3600 {
-            self.complain(key, "must be at most 3600");
-        }
-        Some(Duration::from_secs(seconds.into()))
-    }
-
-    fn milliseconds(&mut self, key: &str) -> Option<Duration> {
-        self.positive(key)
-            .map(|value| Duration::from_millis(value.into()))
-    }
-
-    fn complain(&mut self, key: &str, what: impl fmt::Display) {
-        self.complaints.push(format!("{key}: {what}"));
-    }
-}
-
-/// Returns the dotted names of all values below `value`.
-fn leaves(name: &str, value: &config::Value) -> Vec<String> {
-    let config::ValueKind::Table(table) = &value.kind else {
-        return vec![name.to_owned()];
-    };
-    let below = |key: &str| match name {
-        "" => key.to_owned(),
-        _ => format!("{name}.{key}"),
-    };
-    let members = table.iter();
-    members
-        .flat_map(|(key, value)| leaves(&below(key), value))
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use config::{Config, File, FileFormat};
+
     use super::*;
-    use crate::environment::Environment;
+    use crate::{environment::Environment, settings::reader::leaves};
 
     const URL: (&str, &str) = ("DATABASE_URL", "postgres://localhost/lmn");
 
