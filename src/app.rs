@@ -21,6 +21,7 @@ struct Inner {
     db: PgPool,
     cursors: Cursors,
     pulse: Pulse,
+    draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -40,6 +41,7 @@ impl App {
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings.gate, deployment.now),
+            draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
@@ -76,6 +78,16 @@ impl App {
     /// Returns the pulse of the database.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.0.pulse
+    }
+
+    /// Says that no new request is wanted: from here on this replica is not ready.
+    pub(crate) fn drain(&self) {
+        self.0.draining.cancel();
+    }
+
+    /// Tells whether it was said.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
     }
 
     /// Returns the tasks that a graceful stop waits for.

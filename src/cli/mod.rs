@@ -9,6 +9,7 @@ mod serve;
 
 use std::{
     io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
 };
@@ -82,6 +83,16 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     tokio::runtime::Runtime::new()
         .context("the runtime cannot start")?
         .block_on(command)
+}
+
+/// Returns where a server that listens on `address` is reached from its own machine.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match (address.ip(), address.ip().is_unspecified()) {
+        (ip, false) => ip,
+        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Says something to the person at the terminal.

@@ -5,8 +5,11 @@
 //! with wrong settings prints every complaint at once, each under its key's name.
 
 mod model;
+mod operator;
 mod read;
 mod reader;
 
-pub use model::{ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings};
+pub use model::{
+    ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server, Settings,
+};
 pub use read::{Complaints, DEFAULTS, environment};

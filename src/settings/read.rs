@@ -54,15 +54,18 @@ impl Reader {
         let environment = self.get("environment");
         let public_url = self.public_url();
         let server = self.server();
+        let operator = self.operator();
         let database = self.database(variables);
         let gate = self.gate();
         let rate_limit = self.rate_limit();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
+        self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
         Some(Settings {
             environment: environment?,
             public_url: public_url?,
             server: server?,
+            operator: operator?,
             database: database?,
             gate: gate?,
             rate_limit: rate_limit?,

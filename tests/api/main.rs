@@ -21,6 +21,7 @@ mod support;
 
 mod envelope;
 mod gate;
+mod operator;
 mod orders;
 mod pool;
 mod processes;

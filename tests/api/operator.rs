@@ -1,0 +1,192 @@
+//! The operator's listener of real processes.
+
+use reqwest::Method;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    database::TestDatabase,
+    process::Process,
+    support::{Car, Partner, eventually, somebody_waits},
+};
+
+fn replica(database: &TestDatabase) -> Process {
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500"),
+        ("LMN_LOG__FILTER", "off"),
+    ];
+    Process::start(&["serve", "--json"], &variables)
+}
+
+/// Asks without a key.
+async fn ask(base: &str, method: Method, path: &str) -> (u16, String) {
+    let request = reqwest::Client::new().request(method, format!("{base}{path}"));
+    let response = request.send().await.expect("it answers");
+    let status = response.status().as_u16();
+    (status, response.text().await.expect("the body arrives"))
+}
+
+async fn get(base: &str, path: &str) -> (u16, String) {
+    ask(base, Method::GET, path).await
+}
+
+/// What `/readyz` says is missing, once it says 503.
+async fn becomes_unready(operator: &str) -> Vec<Value> {
+    eventually("the replica is not ready", async || {
+        let (status, body) = get(operator, "/readyz").await;
+        let body: Value = serde_json::from_str(&body).expect("it is JSON");
+        (status == 503).then(|| body["missing"].as_array().cloned().unwrap())
+    })
+    .await
+}
+
+async fn becomes_ready(operator: &str) {
+    eventually("the replica is ready", async || {
+        (get(operator, "/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+}
+
+/// Lets nobody into the database and ends who is in it, or lets everybody in again.
+async fn set_open(database: &TestDatabase, open: bool) {
+    let options = database.pool.connect_options();
+    let name = options.get_database().unwrap();
+    let admin = (*options).clone().database("postgres");
+    let mut admin = PgConnection::connect_with(&admin).await.unwrap();
+    let statement = format!("alter database {name} allow_connections {open}");
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    // Committed before it is enforced; and who was about to come in is ended, too.
+    eventually("nobody is in who may not be", async || {
+        let statement =
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and not $2";
+        let ended = sqlx::query(statement).bind(name).bind(open);
+        let ended = ended.execute(&mut admin).await.unwrap();
+        (ended.rows_affected() == 0).then_some(())
+    })
+    .await;
+    admin.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_the_operators_and_nothing_else_is() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let (operator, partners) = (replica.operator_url(), replica.url());
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(operator, path).await.0, 200, "{path}");
+        assert_eq!(ask(operator, Method::HEAD, path).await.0, 200, "{path}");
+        assert_eq!(ask(operator, Method::POST, path).await.0, 405, "{path}");
+        assert_eq!(get(partners, path).await.0, 404, "{path}");
+    }
+    for path in ["/", "/v1/orders", "/v1/vehicles", "/metrics/", "/healthz/x"] {
+        assert_eq!(get(operator, path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_its_database_is_alive_but_not_ready() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    becomes_ready(operator).await;
+
+    set_open(&database, false).await;
+    let missing = becomes_unready(operator).await;
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0]["what"], "database");
+    let name = database.pool.connect_options();
+    let name = name.get_database().unwrap();
+    let (_, body) = get(operator, "/readyz").await;
+    assert!(!body.contains(name) && !body.contains("postgres"), "{body}");
+    assert_eq!(get(operator, "/healthz").await.0, 200);
+
+    set_open(&database, true).await;
+    becomes_ready(operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_ready_while_its_database_lacks_a_migration() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let run = async |statement: &'static str| {
+        sqlx::query(statement)
+            .execute(&database.pool)
+            .await
+            .unwrap();
+    };
+    run("update _sqlx_migrations set success = false where version = (select max(version) from _sqlx_migrations)").await;
+    let missing = becomes_unready(operator).await;
+    assert_eq!(missing[0]["what"], "migrations");
+    run("update _sqlx_migrations set success = true").await;
+    becomes_ready(operator).await;
+    run(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (99990101000000, 'of a newer binary', true, '', 0)",
+    )
+    .await;
+    run("alter table _sqlx_migrations rename to away").await;
+    becomes_unready(operator).await;
+    run("alter table away rename to _sqlx_migrations").await;
+    becomes_ready(operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url().to_owned();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let begun = tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await });
+    somebody_waits(&database.pool).await;
+
+    let stopped = spawn_blocking(|| replica.stop());
+    let missing = becomes_unready(&operator).await;
+    assert_eq!(missing[0]["what"], "stopping");
+    assert_eq!(get(&operator, "/healthz").await.0, 200);
+    holder.rollback().await.unwrap();
+    begun.await.unwrap().created();
+    assert!(stopped.await.unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_probes_costs_the_database_nothing() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let sessions = async || -> Vec<i32> {
+        let statement = "select pid from pg_stat_activity
+                         where datname = current_database() and application_name = 'lmn' order by pid";
+        sqlx::query_scalar(statement)
+            .fetch_all(&database.pool)
+            .await
+            .unwrap()
+    };
+    let before = eventually("it listens", async || {
+        Some(sessions().await).filter(|it| it.len() >= 2)
+    })
+    .await;
+    let storm: Vec<_> = (0..200)
+        .map(|_| {
+            let operator = operator.to_owned();
+            tokio::spawn(async move { get(&operator, "/readyz").await.0 })
+        })
+        .collect();
+    for probe in storm {
+        assert_eq!(probe.await.unwrap(), 200);
+    }
+    assert_eq!(sessions().await, before);
+}
