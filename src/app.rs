@@ -9,9 +9,10 @@ use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
     http::page::Cursors,
     settings::Settings,
+    telemetry::metrics::Metrics,
 };
 
-/// The settings, the database and the tasks of one replica.
+/// The settings, the database, the metrics and the tasks of one replica.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Inner>);
 
@@ -21,6 +22,7 @@ struct Inner {
     db: PgPool,
     cursors: Cursors,
     pulse: Pulse,
+    metrics: Metrics,
     draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -41,6 +43,7 @@ impl App {
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings.gate, deployment.now),
+            metrics: Metrics::new(),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -52,6 +55,8 @@ impl App {
             .clone()
             .listen(inner.db.clone(), inner.stop.clone());
         inner.tasks.spawn(listening);
+        let upkeep = inner.metrics.clone().upkeep(inner.stop.clone());
+        inner.tasks.spawn(upkeep);
         Self(Arc::new(inner))
     }
 
@@ -78,6 +83,11 @@ impl App {
     /// Returns the pulse of the database.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.0.pulse
+    }
+
+    /// Returns the metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Says that no new request is wanted: from here on this replica is not ready.

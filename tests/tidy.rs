@@ -73,7 +73,7 @@ fn rank(file: &str) -> u8 {
         (_, "model.rs" | "state.rs" | "view.rs" | "catalogue.rs") | ("vehicles", "demo.rs") => 0,
         ("id.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") => 0,
-        ("settings" | "telemetry.rs" | "app.rs" | "db" | "error" | "http", _) => 1,
+        ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs") => 2,
         ("gate", _) => 3,
         (_, "routes.rs" | "lists.rs") => 4,

@@ -52,7 +52,7 @@ pub struct Server {
     pub stop: Duration,
 }
 
-/// Probes, on a listener of their own.
+/// Probes and metrics, on a listener of their own.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// Address and port to listen on.

@@ -1,4 +1,4 @@
-//! The operator's listener of real processes.
+//! The operator's listener of real processes: probes and metrics.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, eventually, somebody_waits},
+    support::{Car, Partner, eventually, key, somebody_waits},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -51,6 +51,16 @@ async fn becomes_ready(operator: &str) {
     .await;
 }
 
+/// Waits until the metrics have a line.
+async fn counts(operator: &str, line: &str) -> String {
+    eventually(line, async || {
+        let (status, text) = get(operator, "/metrics").await;
+        assert_eq!(status, 200);
+        text.lines().any(|it| it == line).then_some(text)
+    })
+    .await
+}
+
 /// Lets nobody into the database and ends who is in it, or lets everybody in again.
 async fn set_open(database: &TestDatabase, open: bool) {
     let options = database.pool.connect_options();
@@ -75,11 +85,11 @@ async fn set_open(database: &TestDatabase, open: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_are_the_operators_and_nothing_else_is() {
+async fn probes_and_metrics_are_the_operators_and_nothing_else_is() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let (operator, partners) = (replica.operator_url(), replica.url());
-    for path in ["/healthz", "/readyz"] {
+    for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(get(operator, path).await.0, 200, "{path}");
         assert_eq!(ask(operator, Method::HEAD, path).await.0, 200, "{path}");
         assert_eq!(ask(operator, Method::POST, path).await.0, 405, "{path}");
@@ -152,6 +162,7 @@ async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
         .unwrap();
     let begun = tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await });
     somebody_waits(&database.pool).await;
+    counts(&operator, "lmn_http_requests_in_flight 1").await;
 
     let stopped = spawn_blocking(|| replica.stop());
     let missing = becomes_unready(&operator).await;
@@ -189,4 +200,96 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
         assert_eq!(probe.await.unwrap(), 200);
     }
     assert_eq!(sessions().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let order = acme.place_order("glovis_1", 12_000).await;
+    order.created();
+    acme.order(&order.id()).await.ok();
+    acme.get("/v1/orders/nothing_like_an_order").await;
+    acme.get(&format!("/leak/{}?key={}", order.id(), acme.api_key))
+        .await;
+    acme.ask(Method::from_bytes(b"LEAK").unwrap(), "/v1/orders")
+        .send()
+        .await;
+    acme.with_key("lmn_stg_leak").get("/v1/vehicles").await;
+
+    let requests = |route: &str, method: &str, status: u16, code: &str| {
+        format!(
+            "lmn_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\",code=\"{code}\"}} 1"
+        )
+    };
+    let mut text = String::new();
+    for line in [
+        requests("/v1/orders", "POST", 201, "none"),
+        requests("/v1/orders/{id}", "GET", 200, "none"),
+        requests("/v1/orders/{id}", "GET", 404, "order_not_found"),
+        requests("unmatched", "GET", 404, "not_found"),
+        requests("/v1/orders", "other", 405, "method_not_allowed"),
+        requests("/v1/vehicles", "GET", 401, "invalid_api_key"),
+        "lmn_http_request_duration_seconds_bucket{route=\"/v1/orders/{id}\",method=\"GET\",le=\"+Inf\"} 2".to_owned(),
+        "lmn_internal_errors_total 0".to_owned(),
+        "lmn_database_connections_max 20".to_owned(),
+        format!("lmn_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+    ] {
+        text = counts(operator, &line).await;
+    }
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|it| it.strip_prefix(name));
+        line.expect(name).trim().parse().unwrap()
+    };
+    assert!(value("lmn_database_silence_seconds ") < 2.0);
+    let connections =
+        |state: &str| value(&format!("lmn_database_connections{{state=\"{state}\"}} "));
+    assert!((1.0..=20.0).contains(&(connections("idle") + connections("used"))));
+    let partner = acme.id.to_string();
+    for secret in [
+        "leak",
+        "LEAK",
+        "lmn_stg",
+        "nothing_like",
+        "glovis",
+        "acme",
+        &order.id(),
+        &partner,
+        &acme.api_key,
+    ] {
+        assert!(!text.contains(secret), "`{secret}` in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bug_and_a_caller_who_hung_up_are_counted() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let lost = {
+        let acme = acme.clone();
+        tokio::spawn(async move { acme.place_order_once(&key(), "glovis_1", 12_000).await })
+    };
+    somebody_waits(&database.pool).await;
+    lost.abort();
+    counts(operator, "lmn_http_requests_abandoned_total 1").await;
+    counts(operator, "lmn_http_requests_in_flight 0").await;
+    holder.rollback().await.unwrap();
+
+    sqlx::query("alter view orders_with_standing rename to away")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(acme.get("/v1/orders").await.status, 500);
+    counts(operator, "lmn_internal_errors_total 1").await;
 }
