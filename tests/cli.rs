@@ -29,7 +29,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
     let help = run(&["--help"], &[]);
     assert!(help.status.success());
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    for command in ["dev", "serve", "migrate"] {
+    for command in ["dev", "serve", "migrate", "healthcheck"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
     assert!(!text.contains("dev-db"), "what is hidden stays hidden");

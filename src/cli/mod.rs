@@ -4,6 +4,7 @@
 
 mod dev;
 mod dev_db;
+mod healthcheck;
 mod migrate;
 mod serve;
 
@@ -37,6 +38,8 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database of the settings up to date; a new one becomes one of the setting `environment`.
     Migrate(migrate::Migrate),
+    /// Ask the server of these settings whether it is ready.
+    Healthcheck(healthcheck::Healthcheck),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -66,6 +69,7 @@ impl Lmn {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Migrate(command) => command.run(),
+            Command::Healthcheck(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {

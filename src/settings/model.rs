@@ -61,6 +61,8 @@ pub struct Operator {
     pub connections_max: usize,
     /// How long the database may be silent before this replica is not ready.
     pub database_silence: Duration,
+    /// How long `lmn healthcheck` waits.
+    pub healthcheck: Duration,
 }
 
 /// The database and the limits under which it is used.

@@ -1,9 +1,21 @@
-//! Reading the operator's part.
+//! Reading the operator's part, which a health check also needs alone.
+
+use std::path::Path;
 
 use super::{
     model::{Gate, Operator, Server},
+    read::Complaints,
     reader::Reader,
 };
+
+impl Operator {
+    /// Reads this part alone: whoever asks a running server how it is need not know its database.
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
+        let mut reader = Reader::open(file, variables)?;
+        let operator = reader.operator();
+        reader.close(operator)
+    }
+}
 
 impl Reader {
     /// Reads the part.
@@ -11,10 +23,12 @@ impl Reader {
         let listen = self.get("operator.listen");
         let connections_max = self.positive("operator.connections_max");
         let database_silence = self.milliseconds("operator.database_silence_milliseconds");
+        let healthcheck = self.seconds("operator.healthcheck_seconds");
         Some(Operator {
             listen: listen?,
             connections_max: usize::try_from(connections_max?).ok()?,
             database_silence: database_silence?,
+            healthcheck: healthcheck?,
         })
     }
 

@@ -1,13 +1,15 @@
-//! The operator's listener of real processes: probes and metrics.
+//! The operator's listener of real processes: probes, metrics, and the health check that asks them.
+
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use tokio::task::spawn_blocking;
+use tokio::{net::TcpListener, task::spawn_blocking};
 
 use crate::{
     database::TestDatabase,
-    process::Process,
+    process::{self, Process, words},
     support::{Car, Partner, eventually, key, somebody_waits},
 };
 
@@ -84,6 +86,24 @@ async fn set_open(database: &TestDatabase, open: bool) {
     admin.close().await.unwrap();
 }
 
+async fn healthcheck(arguments: &[&str], listen: &str) -> std::process::Output {
+    let arguments: Vec<_> = ["healthcheck"]
+        .iter()
+        .chain(arguments)
+        .map(|it| (*it).to_owned())
+        .collect();
+    let listen = listen.trim_start_matches("http://").to_owned();
+    let asking = spawn_blocking(move || {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let variables = [
+            ("LMN_OPERATOR__LISTEN", listen.as_str()),
+            ("LMN_OPERATOR__HEALTHCHECK_SECONDS", "1"),
+        ];
+        process::run(&arguments, &variables)
+    });
+    asking.await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_and_metrics_are_the_operators_and_nothing_else_is() {
     let database = TestDatabase::new().await;
@@ -116,6 +136,23 @@ async fn a_replica_without_its_database_is_alive_but_not_ready() {
     let (_, body) = get(operator, "/readyz").await;
     assert!(!body.contains(name) && !body.contains("postgres"), "{body}");
     assert_eq!(get(operator, "/healthz").await.0, 200);
+    assert_eq!(
+        healthcheck(&["--live"], operator).await.status.code(),
+        Some(0)
+    );
+    let refused = healthcheck(&["--json"], operator).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = words(&refused);
+    assert!(
+        said.contains("answers 503: the database was not heard for"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let said: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(
+        (&said["healthy"], &said["answer"]["missing"][0]["what"]),
+        (&false.into(), &"database".into())
+    );
 
     set_open(&database, true).await;
     becomes_ready(operator).await;
@@ -171,6 +208,13 @@ async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
     holder.rollback().await.unwrap();
     begun.await.unwrap().created();
     assert!(stopped.await.unwrap().status.success());
+    let refused = healthcheck(&[], &operator).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("does not answer"),
+        "{}",
+        words(&refused)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,4 +336,34 @@ async fn a_bug_and_a_caller_who_hung_up_are_counted() {
         .unwrap();
     assert_eq!(acme.get("/v1/orders").await.status, 500);
     counts(operator, "lmn_internal_errors_total 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_asks_where_the_settings_say_and_gives_up_in_time() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let port = operator.rsplit(':').next().unwrap();
+    for listen in [operator, &format!("0.0.0.0:{port}")] {
+        let healthy = healthcheck(&["--json"], listen).await;
+        assert_eq!(healthy.status.code(), Some(0), "{}", words(&healthy));
+        let said: Value = serde_json::from_slice(&healthy.stdout).unwrap();
+        assert_eq!(said["url"], format!("{operator}/readyz"));
+        assert_eq!(said["healthy"], true);
+    }
+    // Whoever answers 404, says nothing, or cannot be known.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().map(|it| it.to_string()).unwrap();
+    for (listen, why) in [
+        (replica.url(), "answers 404"),
+        (silent.as_str(), "timed out"),
+        ("127.0.0.1:0", "port 0"),
+    ] {
+        let started = tokio::time::Instant::now();
+        let refused = healthcheck(&[], listen).await;
+        let said = words(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
 }
