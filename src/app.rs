@@ -9,9 +9,10 @@ use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
     http::page::Cursors,
     settings::Settings,
+    telemetry::metrics::Metrics,
 };
 
-/// The settings, the database and the tasks of one replica.
+/// The settings, the database, the metrics and the tasks of one replica.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Inner>);
 
@@ -21,6 +22,8 @@ struct Inner {
     db: PgPool,
     cursors: Cursors,
     pulse: Pulse,
+    metrics: Metrics,
+    draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -40,6 +43,8 @@ impl App {
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings.gate, deployment.now),
+            metrics: Metrics::new(),
+            draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
@@ -50,6 +55,8 @@ impl App {
             .clone()
             .listen(inner.db.clone(), inner.stop.clone());
         inner.tasks.spawn(listening);
+        let upkeep = inner.metrics.clone().upkeep(inner.stop.clone());
+        inner.tasks.spawn(upkeep);
         Self(Arc::new(inner))
     }
 
@@ -76,6 +83,21 @@ impl App {
     /// Returns the pulse of the database.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.0.pulse
+    }
+
+    /// Returns the metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Says that no new request is wanted: from here on this replica is not ready.
+    pub(crate) fn drain(&self) {
+        self.0.draining.cancel();
+    }
+
+    /// Tells whether it was said.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
     }
 
     /// Returns the tasks that a graceful stop waits for.

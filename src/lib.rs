@@ -6,7 +6,7 @@
 //! one screen. The shell (`http`) gives the request an id and a deadline; the [`gate`] finds out who is asking, from
 //! where, how often, and whether it was asked before; a handler in `vehicles/routes.rs` or `orders/routes.rs` reads
 //! its input, looks things up, lets a pure model decide, records the outcome and commits. Whatever fails becomes an
-//! [`error::ApiError`], rendered and logged at one place.
+//! [`error::ApiError`], rendered, logged and counted at one place. The [`operator`] has a listener of its own.
 //!
 //! # Where things are
 //!
@@ -35,6 +35,7 @@ pub mod gate;
 pub(crate) mod http;
 
 pub mod app;
+pub mod operator;
 pub mod router;
 pub mod server;
 

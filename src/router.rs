@@ -67,7 +67,7 @@ pub fn shell(routes: Router<App>, app: App) -> Router {
         ServiceBuilder::new()
             .layer(header("cache-control", "no-store"))
             .layer(header("x-content-type-options", "nosniff"))
-            .layer(from_fn(observe))
+            .layer(from_fn_with_state(app.clone(), observe))
             .layer(from_fn_with_state(app.clone(), client_ip::find))
             .layer(from_fn(add_remarks))
             .layer(from_fn(foretell))

@@ -27,7 +27,7 @@ mod process;
 use std::path::Path;
 
 use database::TestDatabase;
-use process::{Process, run, words};
+use process::{Process, lmn, run, words};
 use serde_json::{Value, json};
 
 #[test]
@@ -46,6 +46,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         "catalog",
         "order",
         "audit",
+        "healthcheck",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
@@ -77,6 +78,8 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
     .unwrap();
     let variables = [
         ("LMN_SERVER__LISTEN", "nowhere"),
+        ("LMN_OPERATOR__LISTEN", "localhost"),
+        ("LMN_OPERATOR__CONNECTIONS_MAX", "0"),
         ("LMN_DATABASE__LOCK_SECONDS", "9"),
         ("LMN_SERVER__DEADLINE_SECOND", "3"),
         ("LMN_LOG__FILTER", "a=b=c"),
@@ -91,6 +94,8 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
         "gate.spelling_mistake",
         "rate_limit.read.burst",
         "server.listen",
+        "operator.listen",
+        "operator.connections_max",
         "server.deadline_second",
         "log.filter",
         "gate.trusted_proxies",
@@ -104,12 +109,17 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
     let variables = [
         ("LMN_DATABASE__LOCK_SECONDS", "8"),
         ("LMN_DATABASE__STATEMENT_SECONDS", "10"),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:8080"),
+        ("LMN_OPERATOR__LISTEN", "127.0.0.1:8080"),
+        ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "499"),
     ];
     let words = crate::words(&run(&["migrate"], &variables));
     for key in [
         "database.url",
         "database.lock_seconds",
         "database.statement_seconds",
+        "operator.listen",
+        "operator.database_silence_milliseconds",
     ] {
         // 8 < 10 holds, so only the others are wrong.
         assert_eq!(
@@ -167,22 +177,15 @@ async fn serve_refuses_a_database_that_does_not_fit() {
     );
 }
 
-/// Runs `lmn dev` in a folder.
+/// Runs `lmn dev` in a folder, with no setting of ours.
 fn dev(folder: &Path) -> Process {
     let folder = folder.to_str().unwrap();
-    Process::start(
-        &[
-            "dev",
-            "--json",
-            "--port",
-            "0",
-            "--data-dir",
-            folder,
-            "--vehicles",
-            "50",
-        ],
-        &[],
-    )
+    let arguments = ["dev", "--json", "--port", "0", "--data-dir", folder];
+    let mut command = lmn(&arguments, &[]);
+    command
+        .args(["--vehicles", "50"])
+        .env_remove("LMN_OPERATOR__LISTEN");
+    Process::run(command)
 }
 
 /// Calls the sandbox that a process serves.
@@ -207,7 +210,14 @@ async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
         .prefix("lmn-dev")
         .tempdir_in("/tmp")
         .unwrap();
+    // A sandbox leaves the operator's port to others. Who holds it, and whether we may, does not matter.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:9090");
     let first = dev(folder.path());
+    let said: Vec<_> = first.ready.as_object().unwrap().keys().collect();
+    assert_eq!(
+        said,
+        ["api_key", "database_url", "docs_url", "partner_id", "url"]
+    );
     assert_eq!(
         std::fs::read_to_string(folder.path().join("api_key"))
             .unwrap()

@@ -78,7 +78,7 @@ fn rank(file: &str) -> u8 {
         (_, "model.rs" | "state.rs" | "advance.rs" | "view.rs" | "catalogue.rs") => 0,
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
-        ("settings" | "telemetry.rs" | "app.rs" | "db" | "error" | "http", _) => 1,
+        ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs") => 2,
         _ if is_store(file) => 2,
         ("gate", _) => 3,

@@ -95,8 +95,14 @@ impl Dev {
             variables.push(("DATABASE_URL".into(), cluster.url("lmn")));
             _cluster = Some(cluster);
         }
-        if !is_set(&variables, "LMN_LOG__FORMAT") {
-            variables.push(("LMN_LOG__FORMAT".into(), "pretty".into()));
+        // Several sandboxes may run at once, so none of them takes the operator's port unless it is told to.
+        for (name, value) in [
+            ("LMN_LOG__FORMAT", "pretty"),
+            ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
+        ] {
+            if !is_set(&variables, name) {
+                variables.push((name.into(), value.into()));
+            }
         }
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
@@ -116,16 +122,16 @@ impl Dev {
             .context("furnishing the sandbox")?;
         pool.close().await;
         let database_url = settings.database.url.expose_secret().to_owned();
-        serve(settings, true, |url| match self.json {
+        serve(settings, true, |at| match self.json {
             true => print(json!({
-                "url": url,
+                "url": at.url,
                 // The reference page is not built yet.
                 "docs_url": null,
                 "api_key": welcome.api_key,
                 "partner_id": welcome.partner,
                 "database_url": database_url,
             })),
-            false => print(welcome.words(url)),
+            false => print(welcome.words(&at.url)),
         })
         .await
     }

@@ -8,6 +8,7 @@ mod catalog;
 mod config;
 mod dev;
 mod dev_db;
+mod healthcheck;
 mod key;
 mod lines;
 mod migrate;
@@ -19,6 +20,7 @@ mod span;
 
 use std::{
     io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
 };
@@ -61,6 +63,8 @@ enum Command {
     Order(order::OrderCommand),
     /// Show who changed what, when, and under which request.
     Audit(audit::Audit),
+    /// Ask the server of these settings whether it is ready.
+    Healthcheck(healthcheck::Healthcheck),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -97,6 +101,7 @@ impl Lmn {
             Command::Catalog(command) => command.run(),
             Command::Order(command) => command.run(),
             Command::Audit(command) => command.run(),
+            Command::Healthcheck(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {
@@ -114,6 +119,16 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     tokio::runtime::Runtime::new()
         .context("the runtime cannot start")?
         .block_on(command)
+}
+
+/// Returns where a server that listens on `address` is reached from its own machine.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match (address.ip(), address.ip().is_unspecified()) {
+        (ip, false) => ip,
+        (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+        (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Says something to the person at the terminal.

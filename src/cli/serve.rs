@@ -1,6 +1,6 @@
 //! `lmn serve`: runs the API on the database of the settings.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -9,8 +9,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{Source, block_on, print};
-use crate::{app::App, db, orders::sweeps, router::router, server, settings::Settings, telemetry};
+use super::{Source, block_on, from_here, print};
+use crate::{
+    app::App, db, operator, orders::sweeps, router::router, server, settings::Settings, telemetry,
+};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +25,7 @@ pub(super) struct Serve {
     /// Leave the sweeps to `lmn worker`.
     #[arg(long)]
     no_worker: bool,
-    /// Print one line of JSON once the server is ready: its URL.
+    /// Print one line of JSON once the server is ready: its URL and the operator's.
     #[arg(long)]
     json: bool,
 }
@@ -39,8 +41,8 @@ impl Serve {
                     .await
                     .context("migrating")?;
             }
-            serve(settings, !self.no_worker, |url| match self.json {
-                true => print(serde_json::json!({"url": url})),
+            serve(settings, !self.no_worker, |at| match self.json {
+                true => print(serde_json::json!({"url": at.url, "operator_url": at.operator_url})),
                 false => Ok(()),
             })
             .await
@@ -48,32 +50,51 @@ impl Serve {
     }
 }
 
-/// Serves until the process is told to stop; `ready` is called with the URL once connections are accepted.
+/// Where a server is reached from its own machine.
+pub(super) struct Reached {
+    /// By partners.
+    pub(super) url: String,
+    /// By its operator.
+    pub(super) operator_url: String,
+}
+
+/// Serves until the process is told to stop; `ready` is called once connections are accepted.
 pub(super) async fn serve(
     settings: Settings,
     is_worker: bool,
-    ready: impl FnOnce(&str) -> anyhow::Result<()>,
+    ready: impl FnOnce(&Reached) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let listen = settings.server.listen;
+    let (server, operator) = (settings.server.listen, settings.operator.listen);
     let app = App::start(settings)
         .await
         .context("the database is not ready")?;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
-    let address = listener
-        .local_addr()
-        .context("the listener has no address")?;
+    let (listener, address) = listen("server.listen", server).await?;
+    let (operator_listener, operator_address) = listen("operator.listen", operator).await?;
     let mut signals = Signals::new()?;
-    tracing::info!(%address, environment = app.settings().environment.as_str(), "listening");
-    ready(&format!("http://{address}"))?;
+    let environment = app.settings().environment.as_str();
+    tracing::info!(%address, %operator_address, environment, "listening");
+    ready(&Reached {
+        url: format!("http://{}", from_here(address)),
+        operator_url: format!("http://{}", from_here(operator_address)),
+    })?;
     if is_worker {
         app.tasks().spawn(sweeps::run(app.clone()));
     }
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = async {
+    // The operator's listener outlives the partners', so that it can tell of the draining.
+    let (drained, is_drained) = oneshot::channel::<()>();
+    let partners = async {
         let stopped = async { stopped.await.unwrap_or_default() };
         server::serve(&app, listener, router(app.clone()), stopped).await;
+        drop(drained);
+    };
+    let probes = async {
+        let is_drained = async { is_drained.await.unwrap_or_default() };
+        let router = operator::routes::router(app.clone());
+        server::serve_operator(&app, operator_listener, router, is_drained).await;
+    };
+    let serving = async {
+        tokio::join!(partners, probes);
         app.stop().await;
     };
     let told_twice = async {
@@ -86,6 +107,17 @@ pub(super) async fn serve(
         () = serving => Ok(()),
         () = told_twice => bail!("told to stop twice: requests in progress were cut off"),
     }
+}
+
+/// Listens on the address of a setting, and returns the one it became.
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({setting})"))?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    Ok((listener, address))
 }
 
 /// The ways in which a process is told to stop.

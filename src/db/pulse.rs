@@ -4,6 +4,8 @@
 //! announcement starts a new generation, and what was read in an older one is read again. Announcements can be lost
 //! with their connection, so the connection is asked for the time several times a second: while it answered within
 //! `gate.key_trust_milliseconds`, nothing was missed; otherwise nothing remembered is trusted.
+//!
+//! What it hears is also what `/readyz` knows of the database, so that a storm of probes asks it nothing.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,10 +17,20 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::schema::pending;
 use crate::settings::Gate;
 
 /// The channel on which the triggers of the partners' tables announce a change.
 const CHANNEL: &str = "lmn_gate";
+
+/// What a probe may know without asking the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vitals {
+    /// How long ago the database was asked for what it last answered.
+    pub(crate) silence: Duration,
+    /// How many of this binary's migrations it lacked then.
+    pub(crate) pending: usize,
+}
 
 /// What the connection last said.
 #[derive(Debug, Clone)]
@@ -35,15 +47,18 @@ struct State {
     clock: (Instant, DateTime<Utc>),
     /// Whether that answer came over the listening connection.
     listening: bool,
+    /// How many of this binary's migrations the database lacks.
+    pending: usize,
 }
 
 impl Pulse {
-    /// Makes a pulse that knows the time and listens to nothing yet.
+    /// Makes a pulse of a migrated database, which knows the time and listens to nothing yet.
     pub(crate) fn new(settings: &Gate, now: DateTime<Utc>) -> Self {
         let state = State {
             generation: 0,
             clock: (Instant::now(), now),
             listening: false,
+            pending: 0,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -71,6 +86,14 @@ impl Pulse {
     /// Returns the database's time, carried forward from when it was last heard.
     pub(crate) fn time(&self) -> DateTime<Utc> {
         self.with(|state| state.clock.1 + state.clock.0.elapsed())
+    }
+
+    /// Returns how the database is, as far as it was heard.
+    pub(crate) fn vitals(&self) -> Vitals {
+        self.with(|state| Vitals {
+            silence: state.clock.0.elapsed(),
+            pending: state.pending,
+        })
     }
 
     /// Listens until `stop`, and connects again whenever the connection is lost.
@@ -109,6 +132,11 @@ impl Pulse {
                     let asked = Instant::now();
                     match timeout(self.trust, ask(&mut listener)).await {
                         Ok(Ok(time)) => self.record(asked, time, &mut listener),
+                        Ok(Err(error)) => return error,
+                        Err(_) => return sqlx::Error::PoolTimedOut,
+                    }
+                    match timeout(self.trust, pending(&mut listener)).await {
+                        Ok(Ok(pending)) => self.with(|state| state.pending = pending),
                         Ok(Err(error)) => return error,
                         Err(_) => return sqlx::Error::PoolTimedOut,
                     }
@@ -160,6 +188,7 @@ mod tests {
             generation: 7,
             clock: (Instant::now(), DateTime::UNIX_EPOCH),
             listening: true,
+            pending: 0,
         };
         Pulse {
             state: Arc::new(Mutex::new(state)),

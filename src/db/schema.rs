@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use sqlx::{Connection, PgConnection, PgExecutor, migrate::Migrator};
 
 use crate::{environment::Environment, settings::Database};
 
@@ -112,27 +112,32 @@ pub(crate) async fn any_deployment(
     })
 }
 
-/// Refuses a database that lacks a migration; newer ones than ours do not matter.
+/// Refuses a database that lacks a migration.
 async fn refuse_pending(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    match pending(connection).await? {
+        0 => Ok(()),
+        pending => Err(SchemaError::Pending {
+            pending,
+            known: MIGRATOR.iter().count(),
+        }),
+    }
+}
+
+/// Counts the migrations of this binary that a database lacks; newer ones than ours do not matter.
+pub(crate) async fn pending(database: impl PgExecutor<'_>) -> Result<usize, sqlx::Error> {
     // The table is sqlx's own and absent in an empty database, so this one is not checked at compile time.
-    let known = MIGRATOR.iter().count();
     let applied =
         match sqlx::query_scalar::<_, i64>("select version from _sqlx_migrations where success")
-            .fetch_all(connection)
+            .fetch_all(database)
             .await
         {
             Ok(versions) => versions,
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
                 Vec::new()
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
-    let pending = MIGRATOR
-        .iter()
-        .filter(|migration| !applied.contains(&migration.version))
-        .count();
-    if pending > 0 {
-        return Err(SchemaError::Pending { pending, known });
-    }
-    Ok(())
+    let lacks = |version: &i64| !applied.contains(version);
+    let known = MIGRATOR.iter().map(|migration| migration.version);
+    Ok(known.filter(lacks).count())
 }

@@ -1,27 +1,45 @@
 //! The one rescue point: a request's id, its errors as envelopes, and its one log line.
 
-use std::{error::Error, fmt::Write, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    fmt::Write,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, Response, header},
     middleware::Next,
 };
 use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
+    app::App,
     error::{ApiError, envelope},
     id::RequestId,
+    telemetry::metrics::Answered,
 };
 
-/// Gives the request its id and a span, renders its error if there is one, and logs it once.
+/// The route that answers, known inside the router and told outside, also when its handler is cut off.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Route(Arc<OnceLock<MatchedPath>>);
+
+/// Gives the request its id and a span, renders its error if there is one, logs and counts it once.
 ///
 /// It stands outside the fallbacks, the panic catcher and the deadline, so every answer comes by here.
-pub(crate) async fn observe(mut request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn observe(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
     let started = Instant::now();
+    let in_flight = app.metrics().begin();
     let request_id = RequestId::random();
+    let (route, method) = (Route::default(), request.method().clone());
     request.extensions_mut().insert(request_id);
+    request.extensions_mut().insert(route.clone());
     let span = tracing::info_span!(
         "request",
         request_id = %request_id,
@@ -41,10 +59,18 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response<Body> 
         response.headers_mut().insert("x-request-id", value);
     }
     log(&span, &response, error.as_deref(), started);
+    in_flight.end(&Answered {
+        route: route.0.get().map(MatchedPath::as_str),
+        method: &method,
+        status: response.status(),
+        code: error.as_ref().map(|error| error.code().as_str()),
+        by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
+        took: started.elapsed(),
+    });
     response
 }
 
-/// Names the route on the request's span; it stands inside the router, where the route is known.
+/// Names the route on the request's span and for the metrics; it stands inside the router, where the route is known.
 pub(crate) async fn name_route(
     route: Option<MatchedPath>,
     request: Request,
@@ -52,6 +78,10 @@ pub(crate) async fn name_route(
 ) -> Response<Body> {
     if let Some(route) = route {
         Span::current().record("route", route.as_str());
+        if let Some(Route(told)) = request.extensions().get() {
+            // Only this writes it, and once a request.
+            let _ = told.set(route);
+        }
     }
     next.run(request).await
 }

@@ -8,10 +8,13 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use crate::app::App;
+use crate::{app::App, settings};
 
 /// How long the loop rests when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the operator's listener waits for requests in progress: its answers take no time.
+const OPERATOR_STOP: Duration = Duration::from_secs(1);
 
 /// Serves `router` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
 pub async fn serve(
@@ -21,6 +24,36 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let settings = app.settings().server.clone();
+    let stop = async {
+        stop.await;
+        app.drain();
+    };
+    accept(app, settings, listener, router, stop).await;
+}
+
+/// Serves the operator's `router` on a `listener` of its own, with fewer connections and nothing long to wait for.
+pub async fn serve_operator(
+    app: &App,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let settings = settings::Server {
+        connections_max: app.settings().operator.connections_max,
+        stop: OPERATOR_STOP,
+        ..app.settings().server.clone()
+    };
+    accept(app, settings, listener, router, stop).await;
+}
+
+/// The loop of a listener, under the limits of `settings`.
+async fn accept(
+    app: &App,
+    settings: settings::Server,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let connections = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());

@@ -8,4 +8,4 @@
 mod connection;
 mod listen;
 
-pub use listen::serve;
+pub use listen::{serve, serve_operator};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Said when no database is named at all.
-pub(super) const NO_DATABASE: &str = "database.url: is not set; set DATABASE_URL";
+const NO_DATABASE: &str = "database.url: is not set; set DATABASE_URL";
 
 /// Everything that is wrong with the settings.
 #[derive(Debug, thiserror::Error)]

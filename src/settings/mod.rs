@@ -6,11 +6,14 @@
 
 mod complaints;
 mod model;
+mod operator;
 mod read;
+mod reader;
 
 pub use complaints::Complaints;
 pub use model::{
-    ClientAddressHeader, Database, Gate, Log, LogFormat, RateLimit, Server, Settings, Sweeps,
+    ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server, Settings,
+    Sweeps,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

@@ -17,6 +17,8 @@ pub struct Settings {
     pub public_url: String,
     /// The listening side.
     pub server: Server,
+    /// The operator's listener.
+    pub operator: Operator,
     /// The PostgreSQL side.
     pub database: Database,
     /// What a request passes before a handler.
@@ -50,6 +52,19 @@ pub struct Server {
     pub deadline: Duration,
     /// Time for requests in progress when the server stops.
     pub stop: Duration,
+}
+
+/// Probes and metrics, on a listener of their own.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// How long the database may be silent before this replica is not ready.
+    pub database_silence: Duration,
+    /// How long `lmn healthcheck` waits.
+    pub healthcheck: Duration,
 }
 
 /// The database and the limits under which it is used.

@@ -1,15 +1,14 @@
 //! Reading: from text to [`Settings`], with every complaint at once.
 
-use std::{ffi::OsString, fmt, net::IpAddr, path::Path, time::Duration};
+use std::{ffi::OsString, net::IpAddr, path::Path, time::Duration};
 
-use config::{Config, File, FileFormat};
 use ipnet::IpNet;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 
 use super::{
-    complaints::{Complaints, NO_DATABASE},
+    complaints::Complaints,
     model::{Database, Gate, Log, RateLimit, Server, Settings, Sweeps},
+    reader::Reader,
 };
 use crate::gate::rate_limit::model::Policy;
 
@@ -18,6 +17,7 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Names who works on the command line: a variable of ours that is not a setting.
 pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
+
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
@@ -26,35 +26,10 @@ impl Settings {
 
     /// Reads the settings from given environment variables.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
-        let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
-        }
-        let settings = variables
-            .iter()
-            .filter(|(name, _)| name != OPERATOR_VARIABLE);
-        builder = builder.add_source(
-            config::Environment::with_prefix("LMN")
-                .prefix_separator("_")
-                .separator("__")
-                .try_parsing(true)
-                .list_separator(",")
-                .with_list_parse_key("gate.trusted_proxies")
-                .source(Some(settings.cloned().collect())),
-        );
-        let written = builder
-            .build()
-            .map_err(|error| Complaints::of_text(&error.to_string()))?;
-        let mut reader = Reader {
-            written,
-            complaints: Vec::new(),
-        };
+        let mut reader = Reader::open(file, variables)?;
         reader.refuse_unknown_keys();
         let settings = reader.settings(variables);
-        match settings {
-            Some(settings) if reader.complaints.is_empty() => Ok(settings),
-            _ => Err(Complaints(reader.complaints)),
-        }
+        reader.close(settings)
     }
 }
 
@@ -66,28 +41,25 @@ pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Reads typed values and collects what is wrong with them.
-struct Reader {
-    written: Config,
-    complaints: Vec<String>,
-}
-
 impl Reader {
     fn settings(&mut self, variables: &[(String, String)]) -> Option<Settings> {
         // Every part is read before any is unwrapped, so that all complaints come at once.
         let environment = self.get("environment");
         let public_url = self.public_url();
         let server = self.server();
+        let operator = self.operator();
         let database = self.database(variables);
         let gate = self.gate();
         let rate_limit = self.rate_limit();
         let sweeps = self.sweeps();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
+        self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
         Some(Settings {
             environment: environment?,
             public_url: public_url?,
             server: server?,
+            operator: operator?,
             database: database?,
             gate: gate?,
             rate_limit: rate_limit?,
@@ -244,7 +216,7 @@ impl Reader {
             (None, None) => self.get("database.url")?,
         };
         if url.is_empty() {
-            self.complaints.push(NO_DATABASE.to_owned());
+            self.complain("database.url", "is not set; set DATABASE_URL");
         } else if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             self.complain("database.url", "must begin with postgres://");
         }
@@ -282,71 +254,14 @@ impl Reader {
             );
         }
     }
-
-    /// Complains of every key that the defaults do not have: most likely a slip of the pen.
-    fn refuse_unknown_keys(&mut self) {
-        let known = Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .build()
-            .map(|defaults| leaves("", &defaults.cache))
-            .unwrap_or_default();
-        for key in leaves("", &self.written.cache) {
-            if !known.contains(&key) {
-                self.complain(&key, "is not a setting");
-            }
-        }
-    }
-
-    fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let value = self.written.get(key);
-        value.map_err(|error| self.complain(key, error)).ok()
-    }
-
-    fn positive(&mut self, key: &str) -> Option<u32> {
-        let value = self.get(key)?;
-        if value == 0 {
-            self.complain(key, "must be at least 1");
-        }
-        Some(value)
-    }
-
-    fn seconds(&mut self, key: &str) -> Option<Duration> {
-        let seconds = self.positive(key)?;
-        if seconds > 3600 {
-            self.complain(key, "must be at most 3600");
-        }
-        Some(Duration::from_secs(seconds.into()))
-    }
-
-    fn milliseconds(&mut self, key: &str) -> Option<Duration> {
-        self.positive(key)
-            .map(|value| Duration::from_millis(value.into()))
-    }
-
-    fn complain(&mut self, key: &str, what: impl fmt::Display) {
-        self.complaints.push(format!("{key}: {what}"));
-    }
-}
-
-/// Returns the dotted names of all values below `value`.
-fn leaves(name: &str, value: &config::Value) -> Vec<String> {
-    let config::ValueKind::Table(table) = &value.kind else {
-        return vec![name.to_owned()];
-    };
-    let below = |key: &str| match name {
-        "" => key.to_owned(),
-        _ => format!("{name}.{key}"),
-    };
-    let members = table.iter();
-    members
-        .flat_map(|(key, value)| leaves(&below(key), value))
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use config::{Config, File, FileFormat};
+
     use super::*;
-    use crate::environment::Environment;
+    use crate::{environment::Environment, settings::reader::leaves};
 
     const URL: (&str, &str) = ("DATABASE_URL", "postgres://localhost/lmn");
 

@@ -22,6 +22,7 @@ mod support;
 mod envelope;
 mod events;
 mod gate;
+mod operator;
 mod orders;
 mod pool;
 mod processes;

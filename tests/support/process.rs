@@ -17,6 +17,8 @@ pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     }
     command
         .args(arguments)
+        // Processes of many tests run at once.
+        .env("LMN_OPERATOR__LISTEN", "127.0.0.1:0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null());
     command
@@ -42,7 +44,11 @@ pub struct Process {
 impl Process {
     /// Starts a server that prints one line of JSON once it is ready.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = lmn(arguments, variables);
+        Self::run(lmn(arguments, variables))
+    }
+
+    /// Starts the server of a given command.
+    pub fn run(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -68,6 +74,13 @@ impl Process {
     /// Returns the URL under which it serves.
     pub fn url(&self) -> &str {
         self.ready["url"].as_str().expect("it says its URL")
+    }
+
+    /// Returns the URL under which its operator asks.
+    pub fn operator_url(&self) -> &str {
+        self.ready["operator_url"]
+            .as_str()
+            .expect("it says its operator's URL")
     }
 
     /// Kills it: nothing is flushed, nothing is said good-bye to.

@@ -1,4 +1,4 @@
-//! Telemetry: one log line a request, as JSON for machines or pretty for people, on standard error.
+//! The log: one line a request, as JSON for machines or pretty for people, on standard error.
 //!
 //! A panic is the one failure with a line of its own before that: only its hook knows where it happened.
 

@@ -1,0 +1,129 @@
+//! Readiness: what a replica lacks to serve.
+
+use std::{fmt, time::Duration};
+
+/// What is known when a probe asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// Whether the server was told to stop.
+    pub(crate) stopping: bool,
+    /// How long ago the database was last heard.
+    pub(crate) silence: Duration,
+    /// How many of this binary's migrations it lacked then.
+    pub(crate) pending: usize,
+}
+
+/// One thing that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The server finishes what it began and wants nothing new.
+    Stopping,
+    /// The database is not heard.
+    Database {
+        /// For how long.
+        silence: Duration,
+    },
+    /// The database is older than this binary.
+    Migrations {
+        /// How many migrations it lacks.
+        pending: usize,
+    },
+}
+
+impl Missing {
+    /// Returns its name, for machines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stopping => "stopping",
+            Self::Database { .. } => "database",
+            Self::Migrations { .. } => "migrations",
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopping => write!(f, "the server is stopping"),
+            Self::Database { silence } => {
+                let seconds = silence.as_secs_f64();
+                write!(f, "the database was not heard for {seconds:.1} s")
+            }
+            Self::Migrations { pending } => {
+                write!(
+                    f,
+                    "the database lacks {pending} migrations; run `lmn migrate`"
+                )
+            }
+        }
+    }
+}
+
+/// Returns what is missing; nothing when the replica is ready. `limit` is how long the database may be silent.
+pub(crate) fn missing(facts: &Facts, limit: Duration) -> Vec<Missing> {
+    let Facts {
+        stopping,
+        silence,
+        pending,
+    } = *facts;
+    let stopping = stopping.then_some(Missing::Stopping);
+    let database = (silence >= limit).then_some(Missing::Database { silence });
+    let migrations = (pending > 0).then_some(Missing::Migrations { pending });
+    [stopping, database, migrations]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_is_ready_when_nothing_is_missing() {
+        let limit = Duration::from_secs(2);
+        let ready = Facts {
+            stopping: false,
+            silence: Duration::from_millis(1999),
+            pending: 0,
+        };
+        let names = |facts: &Facts| -> Vec<_> {
+            missing(facts, limit)
+                .into_iter()
+                .map(Missing::name)
+                .collect()
+        };
+        assert_eq!(names(&ready), [""; 0]);
+        let all = Facts {
+            stopping: true,
+            silence: limit,
+            pending: 3,
+        };
+        assert_eq!(names(&all), ["stopping", "database", "migrations"]);
+        for (facts, name) in [
+            (
+                Facts {
+                    stopping: true,
+                    ..ready
+                },
+                "stopping",
+            ),
+            (
+                Facts {
+                    silence: limit,
+                    ..ready
+                },
+                "database",
+            ),
+            (
+                Facts {
+                    pending: 1,
+                    ..ready
+                },
+                "migrations",
+            ),
+        ] {
+            assert_eq!(names(&facts), [name]);
+        }
+    }
+}

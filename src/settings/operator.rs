@@ -1,0 +1,58 @@
+//! Reading the operator's part, which a health check also needs alone.
+
+use std::path::Path;
+
+use super::{
+    complaints::Complaints,
+    model::{Gate, Operator, Server},
+    reader::Reader,
+};
+
+impl Operator {
+    /// Reads this part alone: whoever asks a running server how it is need not know its database.
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
+        let mut reader = Reader::open(file, variables)?;
+        let operator = reader.operator();
+        reader.close(operator)
+    }
+}
+
+impl Reader {
+    /// Reads the part.
+    pub(super) fn operator(&mut self) -> Option<Operator> {
+        let listen = self.get("operator.listen");
+        let connections_max = self.positive("operator.connections_max");
+        let database_silence = self.milliseconds("operator.database_silence_milliseconds");
+        let healthcheck = self.seconds("operator.healthcheck_seconds");
+        Some(Operator {
+            listen: listen?,
+            connections_max: usize::try_from(connections_max?).ok()?,
+            database_silence: database_silence?,
+            healthcheck: healthcheck?,
+        })
+    }
+
+    /// Checks how it relates to the other parts.
+    pub(super) fn check_operator(
+        &mut self,
+        operator: Option<&Operator>,
+        server: Option<&Server>,
+        gate: Option<&Gate>,
+    ) {
+        let Some(operator) = operator else { return };
+        let is_theirs =
+            |server: &Server| operator.listen.port() != 0 && operator.listen == server.listen;
+        if server.is_some_and(is_theirs) {
+            self.complain(
+                "operator.listen",
+                "is the partners' server.listen; it needs its own",
+            );
+        }
+        if gate.is_some_and(|it| operator.database_silence < it.pulse * 2) {
+            self.complain(
+                "operator.database_silence_milliseconds",
+                "must be at least twice gate.pulse_milliseconds",
+            );
+        }
+    }
+}

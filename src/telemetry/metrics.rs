@@ -1,0 +1,321 @@
+//! The metrics: what is counted, under which names, with which labels.
+//!
+//! Every label's values are few and ours: a route is named by its template, a method that the API does not know is
+//! `other`, a path that leads nowhere is `unmatched`. Nothing that a caller wrote becomes a label.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use hyper::{Method, StatusCode};
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// Requests that were answered, by route, method, status and code.
+const REQUESTS: &str = "lmn_http_requests_total";
+/// How long they took, by route and method.
+const DURATION: &str = "lmn_http_request_duration_seconds";
+/// Requests being answered.
+const IN_FLIGHT: &str = "lmn_http_requests_in_flight";
+/// Requests whose caller hung up before the answer.
+const ABANDONED: &str = "lmn_http_requests_abandoned_total";
+/// Answers that are our bug: what a pager watches.
+const INTERNAL_ERRORS: &str = "lmn_internal_errors_total";
+/// Connections of the pool, by state.
+const CONNECTIONS: &str = "lmn_database_connections";
+/// How many there may be.
+const CONNECTIONS_MAX: &str = "lmn_database_connections_max";
+/// How long ago the database was last heard.
+const SILENCE: &str = "lmn_database_silence_seconds";
+/// What runs here.
+const BUILD: &str = "lmn_build_info";
+
+/// Upper bounds in seconds: from a cached read to the deadline of a request.
+const BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// How often the histograms' samples are put into their buckets; between scrapes nothing else does it.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// Where the metrics come from, for recorders that care.
+const HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+/// The metrics of one [`App`](crate::app::App).
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+struct Inner {
+    recorder: PrometheusRecorder,
+    in_flight: Gauge,
+    abandoned: Counter,
+    internal_errors: Counter,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// An answer that was given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered<'a> {
+    /// The template of the route, if there is one.
+    pub(crate) route: Option<&'a str>,
+    /// The request's method.
+    pub(crate) method: &'a Method,
+    /// The answer's status.
+    pub(crate) status: StatusCode,
+    /// Its code in the catalogue of errors, if it is one.
+    pub(crate) code: Option<&'static str>,
+    /// Whether it is our bug.
+    pub(crate) by_our_fault: bool,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// What is known about the database and the pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Database {
+    /// Connections in use.
+    pub(crate) used: u32,
+    /// Connections waiting for use.
+    pub(crate) idle: u32,
+    /// Connections there may be.
+    pub(crate) max: u32,
+    /// How long ago the database was last heard.
+    pub(crate) silence: Duration,
+}
+
+impl Metrics {
+    /// Makes metrics that have counted nothing yet.
+    pub(crate) fn new() -> Self {
+        // The buckets are only refused when there are none.
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS)
+            .unwrap_or_default()
+            .build_recorder();
+        describe(&recorder);
+        let version = Label::from_static_parts("version", env!("CARGO_PKG_VERSION"));
+        recorder
+            .register_gauge(&Key::from_parts(BUILD, vec![version]), &HERE)
+            .set(1.0);
+        Self(Arc::new(Inner {
+            in_flight: recorder.register_gauge(&Key::from_static_name(IN_FLIGHT), &HERE),
+            abandoned: recorder.register_counter(&Key::from_static_name(ABANDONED), &HERE),
+            internal_errors: recorder
+                .register_counter(&Key::from_static_name(INTERNAL_ERRORS), &HERE),
+            recorder,
+        }))
+    }
+
+    /// Counts a request that begins to be answered.
+    pub(crate) fn begin(&self) -> InFlight {
+        self.0.in_flight.increment(1.0);
+        InFlight {
+            metrics: self.clone(),
+            answered: false,
+        }
+    }
+
+    /// Takes what is known about the database.
+    pub(crate) fn set_database(&self, database: &Database) {
+        for (state, count) in [("used", database.used), ("idle", database.idle)] {
+            let labels = vec![Label::from_static_parts("state", state)];
+            self.gauge(&Key::from_parts(CONNECTIONS, labels)).set(count);
+        }
+        self.gauge(&Key::from_static_name(CONNECTIONS_MAX))
+            .set(database.max);
+        self.gauge(&Key::from_static_name(SILENCE))
+            .set(database.silence);
+    }
+
+    /// Returns everything in the text format of Prometheus.
+    pub(crate) fn render(&self) -> String {
+        self.0.recorder.handle().render()
+    }
+
+    /// Keeps the histograms small until `stop`.
+    pub(crate) async fn upkeep(self, stop: CancellationToken) {
+        let handle = self.0.recorder.handle();
+        let mut ticks = interval(UPKEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => handle.run_upkeep(),
+            }
+        }
+    }
+
+    fn gauge(&self, key: &Key) -> Gauge {
+        self.0.recorder.register_gauge(key, &HERE)
+    }
+
+    fn count(&self, answered: &Answered<'_>) {
+        let route = Label::new("route", answered.route.unwrap_or("unmatched").to_owned());
+        let method = Label::from_static_parts("method", method(answered.method));
+        let status = Label::new("status", answered.status.as_str().to_owned());
+        let code = Label::from_static_parts("code", answered.code.unwrap_or("none"));
+        let kind = vec![route.clone(), method.clone()];
+        let duration: Histogram = self
+            .0
+            .recorder
+            .register_histogram(&Key::from_parts(DURATION, kind), &HERE);
+        duration.record(answered.took);
+        let kind = vec![route, method, status, code];
+        let requests = self
+            .0
+            .recorder
+            .register_counter(&Key::from_parts(REQUESTS, kind), &HERE);
+        requests.increment(1);
+        if answered.by_our_fault {
+            self.0.internal_errors.increment(1);
+        }
+    }
+}
+
+/// A request that is being answered, until it is answered or dropped.
+pub(crate) struct InFlight {
+    metrics: Metrics,
+    answered: bool,
+}
+
+impl InFlight {
+    /// Counts the answer.
+    pub(crate) fn end(mut self, answered: &Answered<'_>) {
+        self.answered = true;
+        self.metrics.count(answered);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Inner {
+            in_flight,
+            abandoned,
+            ..
+        } = &*self.metrics.0;
+        in_flight.decrement(1.0);
+        if !self.answered {
+            abandoned.increment(1);
+        }
+    }
+}
+
+/// Returns the label of a method: callers may invent their own.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
+}
+
+/// Says in the exposition what each metric is.
+fn describe(recorder: &PrometheusRecorder) {
+    for (name, words) in [
+        (REQUESTS, "Requests that were answered."),
+        (
+            ABANDONED,
+            "Requests whose caller hung up before the answer.",
+        ),
+        (
+            INTERNAL_ERRORS,
+            "Answers that were a bug of ours (500). Page somebody when this grows.",
+        ),
+    ] {
+        recorder.describe_counter(name.into(), None, words.into());
+    }
+    for (name, words) in [
+        (IN_FLIGHT, "Requests being answered."),
+        (CONNECTIONS, "Connections of the pool."),
+        (CONNECTIONS_MAX, "Connections that the pool may have."),
+        (
+            SILENCE,
+            "Seconds since the database was last heard on the connection that listens to it.",
+        ),
+        (BUILD, "What runs here; always 1."),
+    ] {
+        recorder.describe_gauge(name.into(), None, words.into());
+    }
+    let words = "Seconds from the head of a request to its answer.";
+    recorder.describe_histogram(DURATION.into(), None, words.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered<'a>(route: Option<&'a str>, method: &'a Method) -> Answered<'a> {
+        Answered {
+            route,
+            method,
+            status: StatusCode::OK,
+            code: None,
+            by_our_fault: false,
+            took: Duration::from_millis(3),
+        }
+    }
+
+    fn has(metrics: &Metrics, line: &str) {
+        let text = metrics.render();
+        assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
+    }
+
+    #[test]
+    fn an_answer_is_counted_by_what_it_was() {
+        let metrics = Metrics::new();
+        has(&metrics, "lmn_internal_errors_total 0");
+        let route = Some("/v1/orders/{id}");
+        metrics.begin().end(&answered(route, &Method::GET));
+        let bug = Answered {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: Some("internal_error"),
+            by_our_fault: true,
+            ..answered(route, &Method::GET)
+        };
+        metrics.begin().end(&bug);
+        for line in [
+            "lmn_http_requests_total{route=\"/v1/orders/{id}\",method=\"GET\",status=\"200\",code=\"none\"} 1",
+            "lmn_http_requests_total{route=\"/v1/orders/{id}\",method=\"GET\",status=\"500\",code=\"internal_error\"} 1",
+            "lmn_http_request_duration_seconds_bucket{route=\"/v1/orders/{id}\",method=\"GET\",le=\"0.0025\"} 0",
+            "lmn_http_request_duration_seconds_bucket{route=\"/v1/orders/{id}\",method=\"GET\",le=\"0.005\"} 2",
+            "lmn_internal_errors_total 1",
+            "lmn_http_requests_in_flight 0",
+            "lmn_http_requests_abandoned_total 0",
+        ] {
+            has(&metrics, line);
+        }
+    }
+
+    #[test]
+    fn what_a_caller_invents_is_one_label() {
+        let metrics = Metrics::new();
+        for name in ["PROPFIND", "get", "X-1"] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            metrics.begin().end(&answered(None, &method));
+        }
+        has(
+            &metrics,
+            "lmn_http_requests_total{route=\"unmatched\",method=\"other\",status=\"200\",code=\"none\"} 3",
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_is_in_flight_no_more() {
+        let metrics = Metrics::new();
+        let request = metrics.begin();
+        has(&metrics, "lmn_http_requests_in_flight 1");
+        drop(request);
+        has(&metrics, "lmn_http_requests_in_flight 0");
+        has(&metrics, "lmn_http_requests_abandoned_total 1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_upkeep_ends_when_it_is_told_to() {
+        let stop = CancellationToken::new();
+        let mut upkeep = std::pin::pin!(Metrics::new().upkeep(stop.clone()));
+        let early = tokio::time::timeout(UPKEEP * 3, &mut upkeep).await;
+        assert!(early.is_err(), "it goes on");
+        stop.cancel();
+        upkeep.await;
+    }
+}

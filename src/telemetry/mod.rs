@@ -1,0 +1,10 @@
+//! Telemetry: what the process tells its operator.
+//!
+//! The [`log`] has a line for every request; the [`metrics`] count them. The log is the process's, started once. The
+//! metrics belong to an [`App`](crate::app::App), so that several in one process, as in tests, count apart, and no
+//! global recorder decides for all of them.
+
+mod log;
+pub(crate) mod metrics;
+
+pub use log::start;

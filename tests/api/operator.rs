@@ -1,0 +1,369 @@
+//! The operator's listener of real processes: probes, metrics, and the health check that asks them.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::{net::TcpListener, task::spawn_blocking};
+
+use crate::{
+    database::TestDatabase,
+    process::{self, Process, words},
+    support::{Car, Partner, eventually, key, somebody_waits},
+};
+
+fn replica(database: &TestDatabase) -> Process {
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500"),
+        ("LMN_LOG__FILTER", "off"),
+    ];
+    Process::start(&["serve", "--json"], &variables)
+}
+
+/// Asks without a key.
+async fn ask(base: &str, method: Method, path: &str) -> (u16, String) {
+    let request = reqwest::Client::new().request(method, format!("{base}{path}"));
+    let response = request.send().await.expect("it answers");
+    let status = response.status().as_u16();
+    (status, response.text().await.expect("the body arrives"))
+}
+
+async fn get(base: &str, path: &str) -> (u16, String) {
+    ask(base, Method::GET, path).await
+}
+
+/// What `/readyz` says is missing, once it says 503.
+async fn becomes_unready(operator: &str) -> Vec<Value> {
+    eventually("the replica is not ready", async || {
+        let (status, body) = get(operator, "/readyz").await;
+        let body: Value = serde_json::from_str(&body).expect("it is JSON");
+        (status == 503).then(|| body["missing"].as_array().cloned().unwrap())
+    })
+    .await
+}
+
+async fn becomes_ready(operator: &str) {
+    eventually("the replica is ready", async || {
+        (get(operator, "/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+}
+
+/// Waits until the metrics have a line.
+async fn counts(operator: &str, line: &str) -> String {
+    eventually(line, async || {
+        let (status, text) = get(operator, "/metrics").await;
+        assert_eq!(status, 200);
+        text.lines().any(|it| it == line).then_some(text)
+    })
+    .await
+}
+
+/// Lets nobody into the database and ends who is in it, or lets everybody in again.
+async fn set_open(database: &TestDatabase, open: bool) {
+    let options = database.pool.connect_options();
+    let name = options.get_database().unwrap();
+    let admin = (*options).clone().database("postgres");
+    let mut admin = PgConnection::connect_with(&admin).await.unwrap();
+    let statement = format!("alter database {name} allow_connections {open}");
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    // Committed before it is enforced; and who was about to come in is ended, too.
+    eventually("nobody is in who may not be", async || {
+        let statement =
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and not $2";
+        let ended = sqlx::query(statement).bind(name).bind(open);
+        let ended = ended.execute(&mut admin).await.unwrap();
+        (ended.rows_affected() == 0).then_some(())
+    })
+    .await;
+    admin.close().await.unwrap();
+}
+
+async fn healthcheck(arguments: &[&str], listen: &str) -> std::process::Output {
+    let arguments: Vec<_> = ["healthcheck"]
+        .iter()
+        .chain(arguments)
+        .map(|it| (*it).to_owned())
+        .collect();
+    let listen = listen.trim_start_matches("http://").to_owned();
+    let asking = spawn_blocking(move || {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let variables = [
+            ("LMN_OPERATOR__LISTEN", listen.as_str()),
+            ("LMN_OPERATOR__HEALTHCHECK_SECONDS", "1"),
+        ];
+        process::run(&arguments, &variables)
+    });
+    asking.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_metrics_are_the_operators_and_nothing_else_is() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let (operator, partners) = (replica.operator_url(), replica.url());
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(get(operator, path).await.0, 200, "{path}");
+        assert_eq!(ask(operator, Method::HEAD, path).await.0, 200, "{path}");
+        assert_eq!(ask(operator, Method::POST, path).await.0, 405, "{path}");
+        assert_eq!(get(partners, path).await.0, 404, "{path}");
+    }
+    for path in ["/", "/v1/orders", "/v1/vehicles", "/metrics/", "/healthz/x"] {
+        assert_eq!(get(operator, path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_its_database_is_alive_but_not_ready() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    becomes_ready(operator).await;
+
+    set_open(&database, false).await;
+    let missing = becomes_unready(operator).await;
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0]["what"], "database");
+    let name = database.pool.connect_options();
+    let name = name.get_database().unwrap();
+    let (_, body) = get(operator, "/readyz").await;
+    assert!(!body.contains(name) && !body.contains("postgres"), "{body}");
+    assert_eq!(get(operator, "/healthz").await.0, 200);
+    assert_eq!(
+        healthcheck(&["--live"], operator).await.status.code(),
+        Some(0)
+    );
+    let refused = healthcheck(&["--json"], operator).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = words(&refused);
+    assert!(
+        said.contains("answers 503: the database was not heard for"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let said: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(
+        (&said["healthy"], &said["answer"]["missing"][0]["what"]),
+        (&false.into(), &"database".into())
+    );
+
+    set_open(&database, true).await;
+    becomes_ready(operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_ready_while_its_database_lacks_a_migration() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let run = async |statement: &'static str| {
+        sqlx::query(statement)
+            .execute(&database.pool)
+            .await
+            .unwrap();
+    };
+    run("update _sqlx_migrations set success = false where version = (select max(version) from _sqlx_migrations)").await;
+    let missing = becomes_unready(operator).await;
+    assert_eq!(missing[0]["what"], "migrations");
+    run("update _sqlx_migrations set success = true").await;
+    becomes_ready(operator).await;
+    run(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (99990101000000, 'of a newer binary', true, '', 0)",
+    )
+    .await;
+    run("alter table _sqlx_migrations rename to away").await;
+    becomes_unready(operator).await;
+    run("alter table away rename to _sqlx_migrations").await;
+    becomes_ready(operator).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url().to_owned();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let begun = tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await });
+    somebody_waits(&database.pool).await;
+    counts(&operator, "lmn_http_requests_in_flight 1").await;
+
+    let stopped = spawn_blocking(|| replica.stop());
+    let missing = becomes_unready(&operator).await;
+    assert_eq!(missing[0]["what"], "stopping");
+    assert_eq!(get(&operator, "/healthz").await.0, 200);
+    holder.rollback().await.unwrap();
+    begun.await.unwrap().created();
+    assert!(stopped.await.unwrap().status.success());
+    let refused = healthcheck(&[], &operator).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        words(&refused).contains("does not answer"),
+        "{}",
+        words(&refused)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_probes_costs_the_database_nothing() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let sessions = async || -> Vec<i32> {
+        let statement = "select pid from pg_stat_activity
+                         where datname = current_database() and application_name = 'lmn' order by pid";
+        sqlx::query_scalar(statement)
+            .fetch_all(&database.pool)
+            .await
+            .unwrap()
+    };
+    let before = eventually("it listens", async || {
+        Some(sessions().await).filter(|it| it.len() >= 2)
+    })
+    .await;
+    let storm: Vec<_> = (0..200)
+        .map(|_| {
+            let operator = operator.to_owned();
+            tokio::spawn(async move { get(&operator, "/readyz").await.0 })
+        })
+        .collect();
+    for probe in storm {
+        assert_eq!(probe.await.unwrap(), 200);
+    }
+    assert_eq!(sessions().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let order = acme.place_order("glovis_1", 12_000).await;
+    order.created();
+    acme.order(&order.id()).await.ok();
+    acme.get("/v1/orders/nothing_like_an_order").await;
+    acme.get(&format!("/leak/{}?key={}", order.id(), acme.api_key))
+        .await;
+    acme.ask(Method::from_bytes(b"LEAK").unwrap(), "/v1/orders")
+        .send()
+        .await;
+    acme.with_key("lmn_stg_leak").get("/v1/vehicles").await;
+
+    let requests = |route: &str, method: &str, status: u16, code: &str| {
+        format!(
+            "lmn_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\",code=\"{code}\"}} 1"
+        )
+    };
+    let mut text = String::new();
+    for line in [
+        requests("/v1/orders", "POST", 201, "none"),
+        requests("/v1/orders/{id}", "GET", 200, "none"),
+        requests("/v1/orders/{id}", "GET", 404, "order_not_found"),
+        requests("unmatched", "GET", 404, "not_found"),
+        requests("/v1/orders", "other", 405, "method_not_allowed"),
+        requests("/v1/vehicles", "GET", 401, "invalid_api_key"),
+        "lmn_http_request_duration_seconds_bucket{route=\"/v1/orders/{id}\",method=\"GET\",le=\"+Inf\"} 2".to_owned(),
+        "lmn_internal_errors_total 0".to_owned(),
+        "lmn_database_connections_max 20".to_owned(),
+        format!("lmn_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+    ] {
+        text = counts(operator, &line).await;
+    }
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|it| it.strip_prefix(name));
+        line.expect(name).trim().parse().unwrap()
+    };
+    assert!(value("lmn_database_silence_seconds ") < 2.0);
+    let connections =
+        |state: &str| value(&format!("lmn_database_connections{{state=\"{state}\"}} "));
+    assert!((1.0..=20.0).contains(&(connections("idle") + connections("used"))));
+    let partner = acme.id.to_string();
+    for secret in [
+        "leak",
+        "LEAK",
+        "lmn_stg",
+        "nothing_like",
+        "glovis",
+        "acme",
+        &order.id(),
+        &partner,
+        &acme.api_key,
+    ] {
+        assert!(!text.contains(secret), "`{secret}` in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bug_and_a_caller_who_hung_up_are_counted() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let lost = {
+        let acme = acme.clone();
+        tokio::spawn(async move { acme.place_order_once(&key(), "glovis_1", 12_000).await })
+    };
+    somebody_waits(&database.pool).await;
+    lost.abort();
+    counts(operator, "lmn_http_requests_abandoned_total 1").await;
+    counts(operator, "lmn_http_requests_in_flight 0").await;
+    holder.rollback().await.unwrap();
+
+    sqlx::query("alter view orders_with_standing rename to away")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(acme.get("/v1/orders").await.status, 500);
+    counts(operator, "lmn_internal_errors_total 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_asks_where_the_settings_say_and_gives_up_in_time() {
+    let database = TestDatabase::new().await;
+    let replica = replica(&database);
+    let operator = replica.operator_url();
+    let port = operator.rsplit(':').next().unwrap();
+    for listen in [operator, &format!("0.0.0.0:{port}")] {
+        let healthy = healthcheck(&["--json"], listen).await;
+        assert_eq!(healthy.status.code(), Some(0), "{}", words(&healthy));
+        let said: Value = serde_json::from_slice(&healthy.stdout).unwrap();
+        assert_eq!(said["url"], format!("{operator}/readyz"));
+        assert_eq!(said["healthy"], true);
+    }
+    // Whoever answers 404, says nothing, or cannot be known.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().map(|it| it.to_string()).unwrap();
+    for (listen, why) in [
+        (replica.url(), "answers 404"),
+        (silent.as_str(), "timed out"),
+        ("127.0.0.1:0", "port 0"),
+    ] {
+        let started = tokio::time::Instant::now();
+        let refused = healthcheck(&[], listen).await;
+        let said = words(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
