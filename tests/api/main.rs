@@ -18,6 +18,8 @@ mod database;
 #[path = "../support/process.rs"]
 mod process;
 mod support;
+#[path = "../support/wire.rs"]
+mod wire;
 
 mod envelope;
 mod gate;
