@@ -1,7 +1,10 @@
 //! Commits whose answer is lost: the outcome is found out, never guessed.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,18 +16,24 @@ use crate::{
     wire::{self, Fault, Moment},
 };
 
-/// What happens to the next commit, once.
+/// What happens to the next commit, once, and whether nothing can begin after it.
 #[derive(Clone, Default)]
-struct Next(Arc<Mutex<Option<Fault>>>);
+struct Next(Arc<Mutex<Option<Fault>>>, Arc<AtomicBool>);
 
 impl Next {
     /// Returns a service behind a wire, and what will happen on it.
     async fn commit() -> (Service, Self) {
         let (database, next) = (TestDatabase::new().await, Self::default());
         let planned = next.clone();
-        let url = wire::string(&database, move |moment| match moment {
-            Moment::Commit => planned.0.lock().unwrap().take().unwrap_or(Fault::None),
-            Moment::Connect | Moment::Statement | Moment::Begin => Fault::None,
+        let url = wire::string(&database, move |moment| {
+            let mut next = planned.0.lock().unwrap();
+            match moment {
+                Moment::Commit => next.take().unwrap_or(Fault::None),
+                Moment::Begin if next.is_none() && planned.1.load(Ordering::SeqCst) => {
+                    Fault::CutBefore
+                }
+                Moment::Connect | Moment::Statement | Moment::Begin => Fault::None,
+            }
         });
         let url = url.await;
         (Service::at(database, &url, &[], router).await, next)
@@ -76,4 +85,25 @@ async fn a_commit_that_was_not_done_is_answered_as_not_done() {
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .created();
+}
+
+#[tokio::test]
+async fn a_commit_whose_outcome_cannot_be_found_out_is_not_guessed() {
+    let (service, next) = Next::commit().await;
+    let acme = service.partner("acme").await;
+    for (n, (fault, again)) in [(Fault::CutAfter, 200), (Fault::CutBefore, 201)]
+        .into_iter()
+        .enumerate()
+    {
+        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
+        let key = key();
+        next.1.store(true, Ordering::SeqCst);
+        let reply = next.place(fault, &acme, &key, &car.id).await;
+        reply.refused(503, Code::ServiceUnavailable);
+        assert_eq!(reply.outcome(), ("unknown", "false"));
+        next.1.store(false, Ordering::SeqCst);
+        let reply = acme.place_order_once(&key, &car.id, 12_000).await;
+        assert_eq!(reply.status, again, "{reply:?}");
+    }
+    assert_eq!(service.count("select count(*) from orders").await, 2);
 }
