@@ -17,12 +17,15 @@
 mod database;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/seed.rs"]
+mod seed;
 mod support;
 #[path = "../support/wire.rs"]
 mod wire;
 
 mod envelope;
 mod gate;
+mod mutations;
 mod orders;
 mod pool;
 mod processes;
