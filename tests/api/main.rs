@@ -25,6 +25,7 @@ mod wire;
 
 mod envelope;
 mod gate;
+mod inputs;
 mod mutations;
 mod orders;
 mod pool;
