@@ -11,7 +11,10 @@ use std::{
 
 use lmn_partner_api::router::router;
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
     clients::Client,
@@ -111,30 +114,30 @@ async fn add_cars(db: &PgPool) {
 async fn order_everything(seed: u64, partners: &[Partner], witness: &Arc<Witness>) -> u64 {
     let next = Arc::new(AtomicUsize::new(0));
     let cancelled = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (1..=CLIENTS as u64)
-        .map(|number| {
-            let (next, cancelled) = (next.clone(), cancelled.clone());
-            let (partners, witness) = (partners.to_vec(), witness.clone());
-            tokio::spawn(async move {
-                loop {
-                    let n = next.fetch_add(1, Ordering::SeqCst);
-                    let (car, partner) = (n / PARTNERS + 1, &partners[n % PARTNERS]);
-                    if car > CARS {
-                        return;
-                    }
-                    let chance = number * 1_000_000 + n as u64;
-                    let client = Client::new(partner, &witness, seed, chance);
-                    let order = client.place(&format!("glovis_{car}"), 12_000).await;
-                    if client.percent(CANCELLED_PERCENT) {
-                        client.cancel(&order).await;
-                        cancelled.fetch_add(1, Ordering::SeqCst);
-                    }
+    let mut clients = JoinSet::new();
+    for number in 1..=CLIENTS as u64 {
+        let (next, cancelled) = (next.clone(), cancelled.clone());
+        let (partners, witness) = (partners.to_vec(), witness.clone());
+        clients.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::SeqCst);
+                let (car, partner) = (n / PARTNERS + 1, &partners[n % PARTNERS]);
+                if car > CARS {
+                    return;
                 }
-            })
-        })
-        .collect();
-    for client in clients {
-        client.await.unwrap();
+                let chance = number * 1_000_000 + n as u64;
+                let client = Client::new(partner, &witness, seed, chance);
+                let order = client.place(&format!("glovis_{car}"), 12_000).await;
+                if client.percent(CANCELLED_PERCENT) {
+                    client.cancel(&order).await;
+                    cancelled.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+    }
+    // The first one that finds something wrong ends the run.
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
     }
     cancelled.load(Ordering::SeqCst)
 }
