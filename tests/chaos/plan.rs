@@ -124,6 +124,8 @@ impl Drawn {
 
     fn draw(&mut self, moment: Moment) -> Option<(&'static str, Fault)> {
         let short = self.milliseconds(1, 30);
+        // Longer than somebody needs to look for what became of it.
+        let late = self.milliseconds(1, 500);
         let faults: &[(&str, Fault)] = match moment {
             Moment::Commit if self.permille(HELD_LONG_PERMILLE) => {
                 let long = self.milliseconds(3_100, 3_600);
@@ -133,7 +135,7 @@ impl Drawn {
                 (NAMES[0], Fault::CutBefore),
                 (NAMES[1], Fault::FatalBefore),
                 (NAMES[2], Fault::CutAtOnce),
-                (NAMES[3], Fault::Late(short)),
+                (NAMES[3], Fault::Late(late)),
                 (NAMES[4], Fault::Hold(short)),
                 (NAMES[6], Fault::HoldAnswer(short)),
                 (NAMES[7], Fault::CutAfter),
@@ -148,7 +150,7 @@ impl Drawn {
                 (NAMES[12], Fault::CutBefore),
                 (NAMES[13], Fault::FatalBefore),
                 (NAMES[14], Fault::CutAtOnce),
-                (NAMES[15], Fault::Late(short)),
+                (NAMES[15], Fault::Late(late)),
                 (NAMES[16], Fault::Hold(short)),
                 (NAMES[17], Fault::HoldAnswer(short)),
                 (NAMES[18], Fault::CutAfter),
