@@ -33,8 +33,9 @@ const CARS: usize = 750;
 const CLIENTS: usize = 40;
 /// Orders of a hundred that are cancelled again.
 const CANCELLED_PERCENT: u32 = 25;
-/// How often a session of the database is ended by force.
-const KILLS_EVERY: Duration = Duration::from_millis(400);
+/// How often a session of the database is ended by force, and how many are at most, however slow the machine is.
+const KILLS_EVERY: Duration = Duration::from_millis(250);
+const KILLS_MAX: u64 = 60;
 
 /// What must have happened at least once for the run to have shown anything.
 const OUTCOMES: [&str; 7] = [
@@ -145,7 +146,7 @@ async fn order_everything(seed: u64, partners: &[Partner], witness: &Arc<Witness
 /// Ends one session after the other, whatever it is doing, until there is calm. Returns how many.
 async fn kill(db: PgPool, plan: Arc<Plan>) -> u64 {
     let mut kills = 0;
-    while !plan.is_calm() {
+    while !plan.is_calm() && kills < KILLS_MAX {
         sleep(KILLS_EVERY).await;
         let killed = sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
