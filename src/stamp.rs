@@ -177,6 +177,47 @@ mod tests {
         }
 
         #[test]
+        fn what_is_almost_a_time_is_read_as_the_calendar_has_it(
+            date in (0_u32..10_000, 0_u32..14, 0_u32..33),
+            time in (0_u32..26, 0_u32..62, 0_u32..62),
+            fraction in "(\\.[0-9]{1,9})?",
+            letter in "[Tt]",
+            place in "[Zz]|[+-]0[0-9]:[0-9]{2}|[+-][12][0-9]:[0-5][0-9]|[+-][0-9]{4}|",
+        ) {
+            let ((year, month, day), (hour, minute, second)) = (date, time);
+            let text = format!("{year:04}-{month:02}-{day:02}{letter}{hour:02}:{minute:02}:{second:02}{fraction}{place}");
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let days = match month {
+                1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+                4 | 6 | 9 | 11 => 30,
+                2 => 28 + u32::from(leap),
+                _ => 0,
+            };
+            let dated = (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
+            let east = place.split_once(':').map(|(hours, minutes)| {
+                let sign = if place.starts_with('-') { -1 } else { 1 };
+                (hours[1..].parse::<i32>().unwrap(), minutes.parse::<i32>().unwrap(), sign)
+            });
+            let placed = east.filter(|(hours, minutes, _)| *hours < 24 && *minutes < 60);
+            match Stamp::parse(&text) {
+                Ok(stamp) => {
+                    let (hours, minutes, sign) = placed.unwrap();
+                    proptest::prop_assert!(dated && place != "-00:00", "{text}");
+                    proptest::prop_assert_eq!(i32::from(stamp.offset_minutes()), sign * (hours * 60 + minutes));
+                    let told = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+                    proptest::prop_assert!(stamp.to_string().starts_with(&told), "{text}");
+                }
+                Err(StampError::NoOffset) => {
+                    proptest::prop_assert!(matches!(place.as_str(), "Z" | "z" | "-00:00"), "{text}");
+                }
+                Err(StampError::Malformed) => {
+                    let right = dated && (placed.is_some() || matches!(place.as_str(), "Z" | "z"));
+                    proptest::prop_assert!(!right, "{text}");
+                }
+            }
+        }
+
+        #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
             let _ = Stamp::parse(&text);
         }

@@ -116,6 +116,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use axum::http::HeaderName;
+    use proptest::strategy::Strategy;
 
     fn client(peer: &str, header: ClientAddressHeader, lines: &[(&str, &str)]) -> String {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"]
@@ -189,6 +190,69 @@ mod tests {
                 "10.0.0.1",
                 "{garbage}"
             );
+        }
+    }
+
+    /// A hop as a proxy may write it, and what it says; `None` is what nobody can read.
+    fn hop() -> impl Strategy<Value = (String, Option<IpAddr>)> {
+        use proptest::prelude::*;
+        let inside = any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c]));
+        let address = prop_oneof![inside, any::<IpAddr>()];
+        prop_oneof![
+            6 => address.clone().prop_map(|it| (it.to_string(), Some(it))),
+            2 => (address, any::<u16>())
+                .prop_map(|(it, port)| (SocketAddr::new(it, port).to_string(), Some(it))),
+            1 => "unknown|_[a-z]{0,3}|[0-9]{1,4}(\\.[0-9]{1,3}){2}|\\[|:|x".prop_map(|it| (it, None)),
+        ]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn trust_ends_at_the_right_most_address_that_is_not_trusted(
+            peer in hop().prop_filter_map("a peer has an address", |(_, address)| address),
+            hops in proptest::collection::vec(hop(), 0..6),
+            lines in 1..4_usize,
+            forwarded in proptest::bool::ANY,
+        ) {
+            // The model, from the right: who is trusted says who was before.
+            let canonical = peer.to_canonical();
+            let trusted = |it: &IpAddr| {
+                let it = it.to_canonical();
+                matches!(it, IpAddr::V4(v4) if v4.octets()[0] == 10)
+                    || matches!(it, IpAddr::V6(v6) if v6.octets()[0] == 0xfd)
+            };
+            let mut expected = canonical;
+            for (_, address) in hops.iter().rev() {
+                match address {
+                    Some(address) if trusted(&expected) => expected = address.to_canonical(),
+                    _ => break,
+                }
+            }
+            let header = if forwarded { ClientAddressHeader::Forwarded } else { ClientAddressHeader::XForwardedFor };
+            let name = if forwarded { "forwarded" } else { "x-forwarded-for" };
+            let written: Vec<_> = hops
+                .iter()
+                .map(|(text, _)| if forwarded { format!("proto=http;for=\"{text}\"") } else { text.clone() })
+                .collect();
+            let written: Vec<_> = written.chunks(lines).map(|line| (name, line.join(", "))).collect();
+            let written: Vec<_> = written.iter().map(|(name, line)| (*name, line.as_str())).collect();
+            proptest::prop_assert_eq!(client(&peer.to_string(), header, &written), expected.to_string());
+        }
+
+        #[test]
+        fn no_header_makes_it_panic_or_moves_a_peer_that_is_not_trusted(line in "\\PC{0,80}") {
+            use ClientAddressHeader::{Forwarded, XForwardedFor};
+            if let Ok(value) = axum::http::HeaderValue::from_bytes(line.as_bytes()) {
+                let mut headers = HeaderMap::new();
+                headers.append("x-forwarded-for", value.clone());
+                headers.append("forwarded", value);
+                let (inside, outside) = ([10, 0, 0, 1].into(), [203, 0, 113, 9].into());
+                let trusted = ["10.0.0.0/8".parse().unwrap()];
+                for header in [XForwardedFor, Forwarded] {
+                    seen(inside, &trusted, header, &headers);
+                    proptest::prop_assert_eq!(seen(outside, &trusted, header, &headers), outside);
+                }
+            }
         }
     }
 }

@@ -556,11 +556,65 @@ mod tests {
         assert_eq!(key(None, None).state(now), "active");
     }
 
+    /// Returns the family and the bits of an address, as they are compared.
+    fn bits(address: std::net::IpAddr) -> (bool, u128) {
+        match address {
+            std::net::IpAddr::V4(v4) => (true, u128::from(v4.to_bits()) << 96),
+            std::net::IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => bits(v4.into()),
+                None => (false, v6.to_bits()),
+            },
+        }
+    }
+
+    /// Addresses of either family, and of one told as the other.
+    fn networks() -> impl proptest::strategy::Strategy<Value = std::net::IpAddr> {
+        use proptest::prelude::*;
+        let mapped = any::<std::net::Ipv4Addr>().prop_map(|it| it.to_ipv6_mapped().into());
+        prop_oneof![3 => any::<std::net::IpAddr>(), 1 => mapped]
+    }
+
     proptest::proptest! {
         #[test]
         fn a_network_that_was_read_is_read_again(text in "[0-9a-f:.]{0,20}(/[0-9]{1,3})?") {
             if let Ok(network) = read_network(&text) {
                 proptest::prop_assert_eq!(read_network(&network.to_string()), Ok(network));
+            }
+        }
+
+        #[test]
+        fn a_network_admits_whoever_shares_its_first_bits(
+            network in networks(),
+            length in 0_u8..=128,
+            stranger in proptest::prelude::any::<std::net::IpAddr>(),
+            flipped in 0_u32..128,
+            mapped in proptest::prelude::any::<bool>(),
+        ) {
+            use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+            // An address that is the network's but for one bit, and one that has nothing to do with it.
+            let neighbour = match network {
+                IpAddr::V4(v4) => {
+                    let v4 = Ipv4Addr::from_bits(v4.to_bits() ^ (1 << (flipped % 32)));
+                    if mapped { v4.to_ipv6_mapped().into() } else { IpAddr::from(v4) }
+                }
+                IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() ^ (1 << flipped)).into(),
+            };
+            let mapped_network = network.is_ipv6() && bits(network).0;
+            let length = match network {
+                IpAddr::V4(_) => length % 33,
+                // With fewer bits it would not be a network of mapped addresses.
+                IpAddr::V6(_) if mapped_network => 96 + length % 33,
+                IpAddr::V6(_) => length,
+            };
+            let grant = grant(&[&format!("{network}/{length}")]);
+            for address in [network, neighbour, stranger] {
+                let ((family, base), (other, bits)) = (bits(network), bits(address));
+                let differing = (base ^ bits).leading_zeros();
+                let length = u32::from(length) - if mapped_network { 96 } else { 0 };
+                let admitted = family == other && differing >= length;
+                proptest::prop_assert_eq!(
+                    grant.admits(address, Environment::Production), admitted, "{}/{} {}", network, length, address
+                );
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Every route under `/v1` that needs a key.
-const ROUTES: [(Method, &str); 8] = [
+pub const ROUTES: [(Method, &str); 8] = [
     (Method::GET, "/v1/vehicles"),
     (Method::GET, "/v1/vehicles/glovis_1"),
     (Method::GET, "/v1/orders"),

@@ -17,11 +17,17 @@
 mod database;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/seed.rs"]
+mod seed;
 mod support;
+#[path = "../support/wire.rs"]
+mod wire;
 
 mod envelope;
 mod events;
 mod gate;
+mod inputs;
+mod mutations;
 mod operator;
 mod orders;
 mod pool;

@@ -146,6 +146,26 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_almost_a_key_is_read_as_the_form_has_it(
+            text in "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[1-8][0-9a-f]{3}-?[0-9A-F][0-9a-f]{3}-[0-9a-fg]{12}|\\PC{36}"
+        ) {
+            let bytes = text.as_bytes();
+            let fits = bytes.len() == 36
+                && bytes.iter().enumerate().all(|(at, byte)| match at {
+                    8 | 13 | 18 | 23 => *byte == b'-',
+                    14 => *byte == b'4',
+                    19 => b"89abAB".contains(byte),
+                    _ => byte.is_ascii_hexdigit(),
+                });
+            let key = read_key(&text);
+            proptest::prop_assert_eq!(key.is_some(), fits, "{}", text);
+            let same = key.is_none_or(|it| it.to_string() == text.to_ascii_lowercase());
+            proptest::prop_assert!(same);
+        }
+    }
+
     #[test]
     fn the_same_request_has_the_same_fingerprint() {
         let one: Value =

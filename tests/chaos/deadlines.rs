@@ -1,0 +1,184 @@
+//! Deadlines: they nest, and whatever waits is answered in time, truthfully, and done once in the end.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use lmn_partner_api::{error::catalogue::Code, router::router};
+use tokio::{
+    task::{JoinSet, LocalSet},
+    time::Instant,
+};
+
+use crate::{
+    database::TestDatabase,
+    support::{Car, Partner, Reply, Service, key},
+    wire::{self, Fault, Moment},
+};
+
+/// How long the database is stalled: longer than the deadline of [`SETTINGS`].
+const STALL: Duration = Duration::from_secs(4);
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("DATABASE__ACQUIRE_SECONDS", "1"),
+    ("DATABASE__LOCK_SECONDS", "1"),
+    ("DATABASE__STATEMENT_SECONDS", "2"),
+    ("SERVER__DEADLINE_SECONDS", "3"),
+];
+
+/// When a stall begins: some round trips after a transaction has begun, at the commit at the latest.
+struct Stall {
+    after: u32,
+    seen: u32,
+    until: Option<Instant>,
+}
+
+impl Stall {
+    /// Returns how long a round trip waits.
+    fn wait(&mut self, moment: Moment) -> Duration {
+        self.seen += u32::from(self.seen > 0 || moment == Moment::Begin);
+        if self.until.is_none() && (self.seen > self.after || moment == Moment::Commit) {
+            self.until = Some(Instant::now() + STALL);
+        }
+        self.until
+            .map_or(Duration::ZERO, |it| it - Instant::now().min(it))
+    }
+}
+
+/// Orders a car while the database stalls, then insists. Returns what the first attempt was told.
+async fn order_through_a_stall(after: u32, fault: fn(Duration) -> Fault) -> String {
+    let database = TestDatabase::new().await;
+    let stall: Arc<Mutex<Option<Stall>>> = Arc::default();
+    let planned = stall.clone();
+    let url = wire::string(&database, move |moment| {
+        let mut stall = planned.lock().unwrap();
+        let wait = stall.as_mut().map(|it| it.wait(moment));
+        wait.filter(|it| !it.is_zero()).map_or(Fault::None, fault)
+    });
+    let url = url.await;
+    let service = Service::at(database, &url, &SETTINGS, router).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    acme.get("/v1/orders").await.ok();
+
+    let (key, began) = (key(), Instant::now());
+    *stall.lock().unwrap() = Some(Stall {
+        after,
+        seen: 0,
+        until: None,
+    });
+    let first = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    let took = began.elapsed();
+    first.refused(503, Code::ServiceUnavailable);
+    assert!(
+        took < Duration::from_millis(5_500),
+        "after {after}: answered only after {took:?}"
+    );
+    let last = insist(&acme, &key).await;
+    assert_eq!(last.header("location"), format!("/v1/orders/{}", last.id()));
+
+    let by: Vec<String> = sqlx::query_scalar("select request_id from audit_log")
+        .fetch_all(service.db())
+        .await
+        .unwrap();
+    assert_eq!(by.len(), 1, "after {after}: {by:?}");
+    let outcome = first.header("idempotency-status");
+    assert!(
+        outcome == "unknown" || by[0] != first.header("x-request-id"),
+        "after {after}: {outcome}, and it was done"
+    );
+    assert_eq!(service.count("select count(*) from orders").await, 1);
+    outcome.to_owned()
+}
+
+/// Asks until there is a success.
+async fn insist(acme: &Partner, key: &str) -> Reply {
+    let began = Instant::now();
+    loop {
+        let reply = acme.place_order_once(key, "glovis_1", 12_000).await;
+        if reply.status < 300 {
+            return reply;
+        }
+        reply.refused(503, Code::ServiceUnavailable);
+        assert!(began.elapsed() < Duration::from_secs(30), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_stalls_is_answered_for_in_time_and_truthfully() {
+    let (here, mut stalls) = (LocalSet::new(), JoinSet::new());
+    let _entered = here.enter();
+    // From the very beginning of the transaction to its commit.
+    for after in [0, 1, 2, 3, 5, 100] {
+        for fault in [Fault::Hold, Fault::HoldAnswer] {
+            stalls.spawn_local(async move { (after, order_through_a_stall(after, fault).await) });
+        }
+    }
+    let outcomes = here.run_until(stalls.join_all()).await;
+    for (after, outcome) in &outcomes {
+        let known = outcome == "unknown" || outcome == "unbound";
+        assert!(known, "after {after}: {outcome}");
+        if matches!(after, 0 | 100) {
+            assert_eq!(outcome, "unknown", "after {after}");
+        }
+    }
+    assert!(outcomes.iter().any(|(_, outcome)| outcome == "unbound"));
+}
+
+#[tokio::test]
+async fn a_wait_for_a_car_ends_before_its_statement_would() {
+    let settings = [
+        ("DATABASE__LOCK_SECONDS", "1"),
+        ("DATABASE__STATEMENT_SECONDS", "6"),
+    ];
+    let service = Service::with(&settings).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let reply = acme.place_order("glovis_1", 12_000).await;
+    let took = began.elapsed();
+    reply.refused(503, Code::ServiceUnavailable);
+    // Whether the key was looked up before the car was waited for is nobody's business.
+    assert!(matches!(reply.outcome(), ("unbound" | "unknown", "false")));
+    assert!(
+        (1..6).contains(&took.as_secs()),
+        "the lock's limit ended it, not another: {took:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_slow_statement_ends_before_the_deadline_would() {
+    let settings = [
+        ("DATABASE__LOCK_SECONDS", "1"),
+        ("DATABASE__STATEMENT_SECONDS", "2"),
+    ];
+    let service = Service::with(&settings).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    service
+        .sql(
+            "create function rest() returns trigger language plpgsql as
+                 $$ begin perform pg_sleep(60); return new; end $$;
+             create trigger rest before insert on orders for each row execute function rest();",
+        )
+        .await;
+    let (key, began) = (key(), Instant::now());
+    let reply = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    let took = began.elapsed();
+    reply.refused(503, Code::ServiceUnavailable);
+    assert_eq!(reply.outcome(), ("unbound", "false"));
+    assert!(
+        (2..10).contains(&took.as_secs()),
+        "the statement's limit ended it, not another: {took:?}"
+    );
+    service.sql("drop trigger rest on orders").await;
+    acme.place_order_once(&key, "glovis_1", 12_000)
+        .await
+        .created();
+}

@@ -1,0 +1,246 @@
+//! Thousands of orders through a wire that is cut all the time: none is lost, none is doubled, and no answer lies.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use lmn_partner_api::router::router;
+use sqlx::PgPool;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    clients::Client,
+    database::TestDatabase,
+    plan::{NAMES, Plan},
+    seed::seed,
+    support::{Partner, Service, eventually},
+    wire,
+    witness::Witness,
+};
+
+/// Partners, and cars that each of them orders.
+const PARTNERS: usize = 4;
+const CARS: usize = 750;
+/// Clients at work at once.
+const CLIENTS: usize = 40;
+/// Orders of a hundred that are cancelled again.
+const CANCELLED_PERCENT: u32 = 25;
+/// How often a session of the database is ended by force, and how many are at most, however slow the machine is.
+const KILLS_EVERY: Duration = Duration::from_millis(250);
+const KILLS_MAX: u64 = 60;
+
+/// What must have happened at least once for the run to have shown anything.
+const OUTCOMES: [&str; 7] = [
+    "bound",
+    "replayed",
+    "unbound",
+    "conflict",
+    "unknown, and it was done",
+    "unknown, and it was not done",
+    "not waited for",
+];
+
+const SETTINGS: [(&str, &str); 5] = [
+    ("DATABASE__CONNECTIONS_MAX", "20"),
+    ("DATABASE__ACQUIRE_SECONDS", "1"),
+    ("DATABASE__LOCK_SECONDS", "1"),
+    ("DATABASE__STATEMENT_SECONDS", "2"),
+    ("SERVER__DEADLINE_SECONDS", "3"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_is_lost_or_doubled_whatever_breaks_and_no_answer_lies() {
+    let seed = seed();
+    let began = Instant::now();
+    let database = TestDatabase::with_connections(16).await;
+    let plan = Arc::new(Plan::new(seed));
+    let planned = plan.clone();
+    let url = wire::string(&database, move |moment| planned.decide(moment)).await;
+    let mut service = Service::at(database, &url, &SETTINGS, router).await;
+    let mut partners = Vec::new();
+    for n in 0..PARTNERS {
+        partners.push(service.partner(&format!("partner {n}")).await);
+    }
+    add_cars(service.db()).await;
+    let witness = Arc::new(Witness::of(service.db()).await);
+
+    plan.calm(false);
+    let killer = tokio::spawn(kill(service.db().clone(), plan.clone()));
+    let cancelled = order_everything(seed, &partners, &witness).await;
+    plan.calm(true);
+    let kills = killer.await.unwrap();
+    service.stop().await;
+    nobody_is_left(service.db()).await;
+
+    let outcomes = witness.judge().await;
+    let mut faults = plan.counts();
+    faults.insert("a session ended by force", kills);
+    print(&faults, &outcomes, began);
+    every_order_is_there_once(service.db(), cancelled).await;
+    for name in NAMES {
+        assert!(faults.get(name).is_some_and(|it| *it > 0), "never: {name}");
+    }
+    for name in OUTCOMES {
+        assert!(
+            outcomes.get(name).is_some_and(|it| *it > 0),
+            "never: {name}"
+        );
+    }
+    assert!(kills > 0);
+}
+
+async fn add_cars(db: &PgPool) {
+    sqlx::query(
+        "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
+                               listed_at, updated_at)
+         select 'glovis_' || n, 'glovis', 'Hyundai', 'Grandeur', 2021, 40000, 10000, date_trunc('day', now() + interval '10 days'),
+                'upcoming', date_trunc('day', now()), date_trunc('day', now())
+         from generate_series(1, $1) n",
+    )
+    .bind(CARS as i64)
+    .execute(db)
+    .await
+    .unwrap();
+}
+
+/// Every partner orders every car; neighbours in the queue want the same one. Returns how many orders were cancelled.
+async fn order_everything(seed: u64, partners: &[Partner], witness: &Arc<Witness>) -> u64 {
+    let next = Arc::new(AtomicUsize::new(0));
+    let cancelled = Arc::new(AtomicU64::new(0));
+    let mut clients = JoinSet::new();
+    for number in 1..=CLIENTS as u64 {
+        let (next, cancelled) = (next.clone(), cancelled.clone());
+        let (partners, witness) = (partners.to_vec(), witness.clone());
+        clients.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::SeqCst);
+                let (car, partner) = (n / PARTNERS + 1, &partners[n % PARTNERS]);
+                if car > CARS {
+                    return;
+                }
+                let chance = number * 1_000_000 + n as u64;
+                let client = Client::new(partner, &witness, seed, chance);
+                let order = client.place(&format!("glovis_{car}"), 12_000).await;
+                if client.percent(CANCELLED_PERCENT) {
+                    client.cancel(&order).await;
+                    cancelled.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+    }
+    // The first one that finds something wrong ends the run.
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    cancelled.load(Ordering::SeqCst)
+}
+
+/// Ends one session after the other, whatever it is doing, until there is calm. Returns how many.
+async fn kill(db: PgPool, plan: Arc<Plan>) -> u64 {
+    let mut kills = 0;
+    while !plan.is_calm() && kills < KILLS_MAX {
+        sleep(KILLS_EVERY).await;
+        let killed = sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name = 'lmn' order by random() limit 1",
+        );
+        kills += killed.execute(&db).await.unwrap().rows_affected();
+    }
+    kills
+}
+
+/// Waits until the service has no session any more: a commit that was cut off may still be under way.
+async fn nobody_is_left(db: &PgPool) {
+    let statement = "select count(*) from pg_stat_activity
+                     where datname = current_database() and application_name = 'lmn'";
+    eventually("the service's sessions end", async || {
+        let left: i64 = sqlx::query_scalar(statement).fetch_one(db).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+/// What must hold of the tables, each as a count of what does not.
+const BROKEN: [(&str, &str); 7] = [
+    (
+        "an order without its key, or with two",
+        "select count(*) from (
+             select orders.id from orders left join idempotency_keys on order_id = orders.id and reply_location is not null
+             group by orders.id having count(key) <> 1) broken",
+    ),
+    (
+        "a key without the order in its reply",
+        "select count(*) from idempotency_keys left join orders on orders.id = order_id
+         where order_id is null or reply_body is null or orders.partner_id <> idempotency_keys.partner_id
+            or convert_from(reply_body, 'UTF8')::jsonb ->> 'vehicle_id' <> orders.vehicle_id",
+    ),
+    (
+        "a car ordered twice by one partner",
+        "select count(*) from (
+             select from orders group by partner_id, vehicle_id having count(*) <> 1) broken",
+    ),
+    (
+        "a history with a gap, or with a step too many",
+        "select count(*) from (
+             select orders.id from orders left join order_history on order_id = orders.id
+             group by orders.id, orders.status
+             having array_agg(n || ' ' || order_history.status order by n) <>
+                 case orders.status when 'proceed' then array['1 proceed'] else array['1 proceed', '2 cancelled'] end) broken",
+    ),
+    (
+        "an order without its car, or a car too many",
+        "select count(*) from orders full join order_vehicles on order_id = id where id is null or order_id is null",
+    ),
+    (
+        "a change without its audit row, or a row too many",
+        "select count(*) from (
+             select 'order.placed' || id from (select order_id as id from order_history where n = 1) placed
+             union all select 'order.cancelled' || id from (select order_id as id from order_history where n = 2) cancelled) steps
+         having count(*) <> (select count(*) from audit_log)",
+    ),
+    (
+        "a car whose highest bid is not one",
+        "select count(*) from (
+             select from orders_with_standing where status = 'proceed'
+             group by vehicle_id having count(*) filter (where is_highest_bid) <> 1) broken",
+    ),
+];
+
+async fn every_order_is_there_once(db: &PgPool, cancelled: u64) {
+    for (what, query) in BROKEN {
+        let broken: Option<i64> = sqlx::query_scalar(query).fetch_optional(db).await.unwrap();
+        assert_eq!(broken.unwrap_or_default(), 0, "{what}");
+    }
+    let counted: (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from orders), (select count(*) from orders where status = 'cancelled'),
+                (select count(*) from idempotency_keys)",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap();
+    let (orders, cancelled) = ((PARTNERS * CARS) as i64, cancelled as i64);
+    assert_eq!(counted, (orders, cancelled, orders + cancelled));
+}
+
+fn print(faults: &BTreeMap<&'static str, u64>, outcomes: &BTreeMap<String, u64>, began: Instant) {
+    let orders = PARTNERS * CARS;
+    eprintln!(
+        "\n{orders} orders in {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    for (name, count) in faults {
+        eprintln!("{count:>8}  {name}");
+    }
+    eprintln!("{:>8}  --", "");
+    for (name, count) in outcomes {
+        eprintln!("{count:>8}  {name}");
+    }
+}
