@@ -160,11 +160,14 @@ impl Pulse {
     }
 }
 
+/// What the database knows the pulse's connection by.
+const NAME: &str = "lmn pulse";
+
 /// A connection outside the pool, which cannot be starved by requests and is never handed to one.
 async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
     let apart = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
-        .connect_lazy_with((*pool.connect_options()).clone());
+        .connect_lazy_with((*pool.connect_options()).clone().application_name(NAME));
     let mut listener = PgListener::connect_with(&apart).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;

@@ -48,6 +48,11 @@ impl Request {
             && key.is_some_and(|(_, it)| !it.trim_ascii().is_empty())
     }
 
+    /// Says whether it may be a dry run, which answers and does nothing.
+    pub fn is_trial(&self) -> bool {
+        self.target.windows(12).any(|it| it == b"dry_run=true")
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = [&self.method[..], b" ", &self.target, b" ", &self.version].concat();
         for (name, value) in &self.headers {
