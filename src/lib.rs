@@ -32,6 +32,7 @@ pub mod gate;
 pub(crate) mod http;
 
 pub mod app;
+pub(crate) mod openapi;
 pub mod router;
 pub mod server;
 

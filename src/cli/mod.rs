@@ -5,6 +5,7 @@
 mod dev;
 mod dev_db;
 mod migrate;
+mod openapi;
 mod serve;
 
 use std::{
@@ -36,6 +37,8 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database of the settings up to date; a new one becomes one of the setting `environment`.
     Migrate(migrate::Migrate),
+    /// Print the OpenAPI document.
+    Openapi(openapi::Openapi),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -65,6 +68,7 @@ impl Lmn {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Migrate(command) => command.run(),
+            Command::Openapi(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {

@@ -7,6 +7,7 @@
 
 mod api_error;
 pub mod catalogue;
+mod example;
 mod issue;
 mod render;
 

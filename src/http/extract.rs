@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Characters of a [`Name`].
-const NAME_CHARACTERS_MAX: usize = 128;
+pub(super) const NAME_CHARACTERS_MAX: usize = 128;
 
 /// A value that a query parameter can hold.
 pub(crate) trait FromText: Sized {

@@ -2,12 +2,13 @@
 //!
 //! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`], [`remarks`] and
 //! [`deadline`].
-//! A handler takes its input through [`extract`] and answers a conditional read with [`etag`], the gate reads JSON with [`body`], and lists turn pages with
-//! [`page`].
+//! A handler takes its input through [`extract`] and answers a conditional read with [`etag`], the gate reads JSON with
+//! [`body`], and lists turn pages with [`page`]. What can be asked for is told by [`describe`].
 
 pub(crate) mod body;
 pub(crate) mod client_ip;
 pub(crate) mod deadline;
+pub(crate) mod describe;
 pub(crate) mod etag;
 pub(crate) mod extract;
 pub(crate) mod observe;

@@ -1,19 +1,22 @@
 //! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`, and what an order keeps: its car and its history.
 
 use axum::{
-    Router,
     extract::{FromRequestParts, State},
     http::{StatusCode, request::Parts},
     response::Response,
-    routing::get,
 };
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    lists::{list_order_history, list_orders},
+    lists,
     model::{Order, PlaceError, place},
     state::{self, CancellationReason, Owner, Refused, Step},
     store::{self, Author},
-    view::OrderView,
+    view::{OrderPreview, OrderView},
 };
 use crate::{
     app::App,
@@ -24,6 +27,7 @@ use crate::{
         idempotency::{self, Write},
     },
     http::{
+        describe,
         etag::Conditional,
         extract::{Fields, FromBody, Json, path_param},
     },
@@ -35,18 +39,23 @@ use crate::{
 };
 
 /// Routes of this feature.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/orders", get(list_orders).post(create_order))
-        .route("/v1/orders/{id}", get(get_order).delete(cancel_order))
-        .route("/v1/orders/{id}/vehicle", get(get_order_vehicle))
-        .route("/v1/orders/{id}/history", get(list_order_history))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(lists::list_orders, create_order))
+        .routes(routes!(get_order, cancel_order))
+        .routes(routes!(get_order_vehicle))
+        .routes(routes!(lists::list_order_history))
 }
 
-/// What `POST /v1/orders` takes.
-#[derive(Debug)]
+/// What to order. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
 struct CreateOrder {
+    /// The car.
+    #[schema(value_type = VehicleId)]
     vehicle_id: String,
+    /// The most you pay, in whole US dollars. An auction lot needs it, at least `pricing.listing_usd`; for a buy-now car
+    /// it is null or left out.
+    #[schema(value_type = Option<Usd>)]
     max_bid_amount_usd: Option<i64>,
 }
 
@@ -63,6 +72,20 @@ impl FromBody for CreateOrder {
 }
 
 /// Places an order.
+///
+/// For an auction lot an order is a bid ceiling, for a buy-now car a purchase. It is a commitment, not a payment
+/// (contract, section 7).
+#[utoipa::path(post, path = "/v1/orders", tag = "orders",
+    params(("dry_run" = Option<bool>, Query, description = "`true`: all checks and the same errors, but nothing is \
+        stored and the key stays free. No other operation takes it.")),
+    responses(
+    (status = 201, description = "The order.", body = OrderView),
+    (status = 200, description = "A dry run: the order as it would be.", body = OrderPreview),
+    (status = 400, description = "missing_max_bid"),
+    (status = 404, description = "vehicle_not_found"),
+    (status = 409, description = "past_order_cutoff duplicate_order"),
+    (status = 410, description = "vehicle_unavailable"),
+))]
 async fn create_order(
     caller: Caller,
     mut write: Write,
@@ -116,6 +139,13 @@ impl PlaceError {
 }
 
 /// Cancels an order on which LMN has not acted yet.
+///
+/// Only an order in `proceed` can be cancelled. A body is ignored.
+#[utoipa::path(delete, path = "/v1/orders/{id}", tag = "orders", params(OrderPath), responses(
+    (status = 200, description = "The order, cancelled.", body = OrderView),
+    (status = 404, description = "order_not_found"),
+    (status = 409, description = "invalid_status_transition"),
+))]
 async fn cancel_order(
     caller: Caller,
     mut write: Write,
@@ -160,6 +190,10 @@ impl Refused {
 }
 
 /// Shows one order.
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", params(OrderPath, Conditional), responses(
+    (status = 200, description = "The order.", body = OrderView),
+    (status = 404, description = "order_not_found"),
+))]
 async fn get_order(
     State(app): State<App>,
     caller: Caller,
@@ -172,6 +206,10 @@ async fn get_order(
 }
 
 /// Shows the car as it was when it was ordered.
+#[utoipa::path(get, path = "/v1/orders/{id}/vehicle", tag = "orders", params(OrderPath, Conditional), responses(
+    (status = 200, description = "The car.", body = VehicleView),
+    (status = 404, description = "order_not_found order_vehicle_snapshot_not_found"),
+))]
 async fn get_order_vehicle(
     State(app): State<App>,
     caller: Caller,
@@ -213,5 +251,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
         let text = path_param(parts, state, "id").await;
         let id = text.as_deref().and_then(OrderId::parse);
         id.map(Self).ok_or(ApiError::OrderNotFound)
+    }
+}
+
+impl IntoParams for OrderPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![describe::path::<OrderId>("id", "The order's id.")]
     }
 }

@@ -1,0 +1,100 @@
+//! Examples: every error once, with plausible details, for documents.
+
+use super::{ApiError, Fault, IssueKind, Refusal, catalogue::Code};
+use crate::{
+    gate::rate_limit::model::{Kind, Policy, Standing, Throttled},
+    id::{OrderId, VehicleId},
+    money::Usd,
+    stamp::Stamp,
+};
+
+impl ApiError {
+    /// Makes an error with a code; nothing for a code that is not in use yet.
+    pub(crate) fn example(code: Code) -> Option<Self> {
+        let now = Stamp::parse("2026-04-19T09:30:00+09:00").ok()?;
+        let vehicle_id = || VehicleId::parse("glovis_20260420_1064_2345");
+        Some(match code {
+            Code::ValidationError => Fault::new(
+                IssueKind::OutOfRange,
+                "`limit` must be a whole number from 1 to 200",
+            )
+            .expected("1..200")
+            .at("limit", Some("500"))
+            .into(),
+            Code::MissingIdempotencyKey => Self::MissingIdempotencyKey,
+            Code::InvalidCursor => Self::InvalidCursor {
+                reason: "filter_mismatch",
+            },
+            Code::MissingMaxBid => Self::MissingMaxBid {
+                listing_usd: Usd::new(15_000)?,
+                received: None,
+            },
+            Code::MissingApiKey => Self::MissingApiKey,
+            Code::InvalidApiKey => Self::InvalidApiKey { reason: "revoked" },
+            Code::IpNotAllowed => Self::IpNotAllowed {
+                client_ip: [203, 0, 113, 7].into(),
+            },
+            Code::InvalidStatusTransition => Self::OutOfSequence(Refusal {
+                current_status: "acquiring",
+                current_fulfillment_detail: None,
+                allowed_actions: Vec::new(),
+            }),
+            Code::VehicleNotFound => Self::VehicleNotFound,
+            Code::OrderNotFound => Self::OrderNotFound,
+            Code::OrderVehicleSnapshotNotFound => Self::OrderVehicleSnapshotNotFound,
+            Code::NotFound => Self::NotFound,
+            Code::MethodNotAllowed => Self::MethodNotAllowed,
+            Code::PastOrderCutoff => Self::PastOrderCutoff {
+                cutoff_at: Stamp::parse("2026-04-19T00:00:00+09:00").ok()?,
+                now,
+            },
+            Code::DuplicateOrder => Self::DuplicateOrder {
+                existing_order_id: OrderId::parse("01KNVD7K402JY0W9P0X3A6T4QB")?,
+            },
+            Code::VehicleUnavailable => Self::VehicleUnavailable {
+                vehicle_id: vehicle_id()?,
+            },
+            Code::PayloadTooLarge => Self::PayloadTooLarge {
+                limit_bytes: 65_536,
+            },
+            Code::UnsupportedMediaType => Self::UnsupportedMediaType,
+            Code::RequestTimeout => Self::RequestTimeout,
+            Code::IdempotencyKeyReused => Self::IdempotencyKeyReused {
+                original_vehicle_id: vehicle_id(),
+                mismatch: vec!["vehicle_id"],
+            },
+            Code::RateLimited => Self::RateLimited(throttled(now)?),
+            Code::InternalError => Self::internal("an example"),
+            Code::ServiceUnavailable => Self::unavailable("an example"),
+            Code::EventNotFound | Code::WebhookEndpointNotFound => return None,
+        })
+    }
+}
+
+fn throttled(now: Stamp) -> Option<Throttled> {
+    let policy = Policy::new(120, 60, 30)?;
+    let standing = Standing {
+        kind: Kind::Write,
+        policy,
+        remaining: 0,
+        full_in: policy.interval() * policy.burst(),
+    };
+    Some(Throttled::new(&standing, policy.interval(), now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_has_the_code_it_is_asked_for() {
+        for code in Code::ALL {
+            let example = ApiError::example(code);
+            assert_eq!(
+                example.is_none(),
+                code.as_str().contains("event") || code.as_str().contains("webhook")
+            );
+            assert_eq!(example.map_or(code, |it| it.code()), code);
+        }
+    }
+}
