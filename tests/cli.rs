@@ -29,7 +29,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
     let help = run(&["--help"], &[]);
     assert!(help.status.success());
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
-    for command in ["dev", "serve", "migrate"] {
+    for command in ["dev", "serve", "migrate", "openapi"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
     assert!(!text.contains("dev-db"), "what is hidden stays hidden");
@@ -95,6 +95,24 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
             "{key} in {words}"
         );
     }
+}
+
+#[test]
+fn the_document_is_printed_without_a_database() {
+    let variables = [("LMN_PUBLIC_URL", "https://api.example.com/")];
+    let printed = run(&["openapi"], &variables);
+    let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(
+        document,
+        lmn_partner_api::router::document("https://api.example.com")
+    );
+    let wrong = run(&["openapi"], &[("LMN_PUBLIC_URL", "nowhere")]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        words(&wrong).contains("\n  public_url: "),
+        "{}",
+        words(&wrong)
+    );
 }
 
 #[tokio::test]

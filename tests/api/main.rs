@@ -21,6 +21,7 @@ mod support;
 
 mod envelope;
 mod gate;
+mod openapi;
 mod orders;
 mod pool;
 mod processes;

@@ -1,10 +1,12 @@
 //! Actors for the tests: a [`Service`] on a database of its own, and [`Partner`]s that call it.
 
+mod document;
 mod partner;
 mod reply;
 mod service;
 mod vehicle;
 
+pub use document::{Document, Operation};
 pub use partner::{Partner, key};
 pub use reply::Reply;
 pub use service::Service;
