@@ -35,6 +35,7 @@ pub mod gate;
 pub(crate) mod http;
 
 pub mod app;
+pub(crate) mod openapi;
 pub mod operator;
 pub mod router;
 pub mod server;

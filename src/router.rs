@@ -3,13 +3,15 @@
 use std::any::Any;
 
 use axum::{
-    Router,
+    Extension, Router,
     http::{HeaderValue, header},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use serde_json::Value;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::App,
@@ -26,23 +28,40 @@ use crate::{
     },
     http::{
         client_ip, deadline,
+        etag::Tagged,
         observe::{name_route, observe},
         remarks::add_remarks,
     },
-    orders, sandbox, vehicles,
+    openapi, orders, sandbox, vehicles,
 };
+
+/// The routes that need a key.
+fn gated(environment: Environment) -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::default()
+        .merge(vehicles::routes::router())
+        .merge(orders::routes::router())
+        .merge(events::routes::router());
+    match environment {
+        Environment::Sandbox => routes.merge(sandbox::routes::router()),
+        Environment::Production => routes,
+    }
+}
+
+/// The routes that need none.
+fn open() -> OpenApiRouter<App> {
+    openapi::routes::router()
+}
+
+/// Makes the OpenAPI document of these routes; `public_url` is where partners reach them.
+pub fn document(environment: Environment, public_url: &str) -> Value {
+    let gated = gated(environment).into_openapi();
+    openapi::document(&gated, &open().into_openapi(), public_url)
+}
 
 /// Builds the API.
 pub fn router(app: App) -> Router {
     // A route's own handler is inside the gate; its answer to a wrong method is not, so 405 comes before 401.
-    let mut routes = Router::new()
-        .merge(vehicles::routes::router())
-        .merge(orders::routes::router())
-        .merge(events::routes::router());
-    if app.settings().environment == Environment::Sandbox {
-        routes = routes.merge(sandbox::routes::router());
-    }
-    let gated = routes.route_layer(
+    let gated = Router::from(gated(app.settings().environment)).route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
@@ -52,7 +71,9 @@ pub fn router(app: App) -> Router {
             .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
             .layer(from_fn_with_state(app.clone(), once)),
     );
-    shell(gated, app)
+    let document = document(app.settings().environment, &app.settings().public_url).to_string();
+    let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
+    shell(gated.merge(open), app)
 }
 
 /// Puts the shell around routes: what every request meets, also one that no route answers.

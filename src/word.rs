@@ -1,5 +1,7 @@
 //! Words: enumerations that are written as one lower-case word, on the wire and in the database alike.
 
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+
 /// An enumeration of words.
 pub trait Word: Copy + PartialEq + 'static {
     /// All values, in the contract's order.
@@ -17,13 +19,27 @@ pub trait Word: Copy + PartialEq + 'static {
     }
 }
 
+/// Describes an enumeration in the OpenAPI document; `meanings` are those of [`Word::ALL`], in its order.
+pub(crate) fn schema<W: Word>(what: &str, meanings: &[&str]) -> RefOr<Schema> {
+    let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
+    let lines = words.iter().zip(meanings);
+    let list: String = lines
+        .map(|(word, meaning)| format!("\n- `{word}`: {}", meaning.trim()))
+        .collect();
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(format!("{}\n{list}", what.trim())))
+        .enum_values(Some(words))
+        .into()
+}
+
 /// Declares an enumeration of words.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $meaning:literal])* $variant:ident = $word:literal,)* }) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
-            $($(#[$variant_doc])* $variant,)*
+            $($(#[doc = $meaning])* $variant,)*
         }
 
         impl $crate::word::Word for $name {
@@ -37,6 +53,15 @@ macro_rules! words {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str($crate::word::Word::as_str(*self))
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let meanings = &[$(concat!($($meaning),*)),*];
+                $crate::word::schema::<Self>(concat!($($doc),*), meanings)
             }
         }
     };

@@ -47,6 +47,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         "order",
         "audit",
         "healthcheck",
+        "openapi",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
@@ -128,6 +129,27 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
             "{key} in {words}"
         );
     }
+}
+
+#[test]
+fn the_document_is_printed_without_a_database() {
+    let variables = [("LMN_PUBLIC_URL", "https://api.example.com/")];
+    let printed = run(&["openapi"], &variables);
+    let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(
+        document,
+        lmn_partner_api::router::document(
+            lmn_partner_api::environment::Environment::Sandbox,
+            "https://api.example.com"
+        )
+    );
+    let wrong = run(&["openapi"], &[("LMN_PUBLIC_URL", "nowhere")]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        words(&wrong).contains("\n  public_url: "),
+        "{}",
+        words(&wrong)
+    );
 }
 
 #[tokio::test]

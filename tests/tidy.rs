@@ -82,7 +82,7 @@ fn rank(file: &str) -> u8 {
         (_, "store.rs" | "row.rs" | "filter.rs") => 2,
         _ if is_store(file) => 2,
         ("gate", _) => 3,
-        (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs") | ("sandbox", _) => 4,
+        (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs") | ("sandbox" | "openapi", _) => 4,
         (_, "changes.rs" | "progress.rs" | "auction.rs" | "operator.rs" | "sweeps.rs") => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
@@ -217,9 +217,11 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
         let may_http = matches!(
             name,
             "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "app.rs" | "router.rs"
-        ) || ["http/", "gate/", "error/", "server/", "sandbox/"]
-            .iter()
-            .any(|it| file.starts_with(it));
+        ) || [
+            "http/", "gate/", "error/", "server/", "sandbox/", "openapi/",
+        ]
+        .iter()
+        .any(|it| file.starts_with(it));
         assert!(may_http || !text.contains("axum"), "{file} knows axum");
         if is_store(&file) {
             for word in ["ApiError", "crate::http", "axum", ".commit(", "begin("] {
@@ -230,6 +232,53 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
             }
         }
     }
+}
+
+#[test]
+fn every_route_stands_in_the_document() {
+    // The operator's own listener is none of the partners' business.
+    let partners = |(file, _): &(String, String)| !file.starts_with("operator/");
+    for (file, text) in sources().into_iter().filter(partners) {
+        let text = code(&text);
+        for way_around in [
+            ".route(",
+            ".route_service(",
+            ".nest(",
+            ".nest_service(",
+            "axum::routing",
+        ] {
+            assert!(
+                !text.contains(way_around),
+                "{file} puts up a route by `{way_around}`, of which the document knows nothing: use `routes!`"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_query_that_is_read_is_described() {
+    let mut seen = 0;
+    for (file, text) in sources() {
+        let handlers = code(&text);
+        for handler in handlers.split("#[utoipa::path(").skip(1) {
+            let (described, handler) = handler.split_once("))]").unwrap();
+            let arguments = handler.split_once('{').unwrap().0;
+            for query in arguments.split(": Query<").skip(1) {
+                let name = query.split_once('>').unwrap().0;
+                if name == "()" {
+                    continue;
+                }
+                let parameters = described.split_once("params(").map_or("", |(_, it)| it);
+                let parameters = parameters.split_once(')').map_or("", |(it, _)| it);
+                assert!(
+                    parameters.split(", ").any(|it| it == name),
+                    "{file}: `{name}` is read and not described: add it to `params`"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 2, "handlers are read");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod healthcheck;
 mod key;
 mod lines;
 mod migrate;
+mod openapi;
 mod operator;
 mod order;
 mod partner;
@@ -65,6 +66,8 @@ enum Command {
     Audit(audit::Audit),
     /// Ask the server of these settings whether it is ready.
     Healthcheck(healthcheck::Healthcheck),
+    /// Print the OpenAPI document.
+    Openapi(openapi::Openapi),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -102,6 +105,7 @@ impl Lmn {
             Command::Order(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Healthcheck(command) => command.run(),
+            Command::Openapi(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// How much of a refused value is repeated in the answer, in characters.
 const RECEIVED_CHARACTERS_MAX: usize = 64;
 
 /// The kind of an issue (contract, section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum IssueKind {
     /// Must be there, and is not.
@@ -85,7 +86,7 @@ impl Fault {
 }
 
 /// One thing that is wrong with a request, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Issue {
     /// The dotted path in the body, or the parameter's or header's name.
     pub path: String,

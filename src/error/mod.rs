@@ -7,7 +7,7 @@
 
 mod api_error;
 pub mod catalogue;
-mod forced;
+mod example;
 mod issue;
 mod render;
 

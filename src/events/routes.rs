@@ -1,20 +1,30 @@
 //! `GET /v1/events`, `GET /v1/events/{id}`, `GET /v1/orders/{id}/events`.
 
-use axum::{Router, extract::State, http::Uri, response::Response, routing::get};
+use axum::{extract::State, http::Uri, response::Response};
+use utoipa::{
+    IntoParams, OpenApi,
+    openapi::path::{Parameter, ParameterIn},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     filter::Filter,
+    model::{DeliveryStatus, EventType},
     store::{self, Direction},
-    view::EventView,
+    view::{
+        AuctionRescheduled, EventView, FulfillmentUpdated, PriceUpdated, ReAuctioned, StatusChanged,
+    },
 };
 use crate::{
     app::App,
     error::ApiError,
     gate::caller::Caller,
     http::{
+        describe,
         etag::Conditional,
-        extract::{FromQuery, Params, Path, Query},
+        extract::{FromQuery, Params, Query},
         page::{Page, PageQuery, Walk},
+        path::Id,
     },
     id::{EventId, OrderId, PartnerId},
     orders,
@@ -26,12 +36,26 @@ const VALUES_MAX: usize = 100;
 const BEFORE_ALL: &str = "evt_00000000000000000000000000";
 
 /// Routes of this feature.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/events", get(list_events))
-        .route("/v1/events/{id}", get(get_event))
-        .route("/v1/orders/{id}/events", get(list_order_events))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Shapes::openapi())
+        .routes(routes!(list_events))
+        .routes(routes!(get_event))
+        .routes(routes!(list_order_events))
 }
+
+/// What the document does not find by itself: the members of an event's `data`, type by type.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    StatusChanged,
+    FulfillmentUpdated,
+    AuctionRescheduled,
+    PriceUpdated,
+    ReAuctioned
+)))]
+struct Shapes;
+
+/// One page of events.
+type EventList = Page<EventView>;
 
 /// What `GET /v1/events` takes.
 #[derive(Debug)]
@@ -56,7 +80,25 @@ impl FromQuery for ListEvents {
     }
 }
 
-/// Lists the partner's events, newest first; `after` one of them, oldest first.
+impl IntoParams for ListEvents {
+    fn into_params(of: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let after = "Read the feed forth, oldest first, from behind this event; from its beginning behind \
+                     `evt_00000000000000000000000000`. No event ever appears behind one that was returned.";
+        let mut all = vec![
+            describe::csv::<EventType>("type", VALUES_MAX, "Of one of these types."),
+            describe::csv::<DeliveryStatus>("delivery_status", VALUES_MAX, "Delivered so far."),
+            describe::query::<EventId>("after", after),
+        ];
+        all.extend(PageQuery::into_params(of));
+        all
+    }
+}
+
+/// Lists your events, newest first; `after` one of them, oldest first.
+#[utoipa::path(get, path = "/v1/events", tag = "events", params(ListEvents), responses(
+    (status = 200, description = "A page of events.", body = EventList),
+    (status = 404, description = "event_not_found"),
+))]
 async fn list_events(
     State(app): State<App>,
     caller: Caller,
@@ -79,12 +121,16 @@ async fn list_events(
 }
 
 /// Lists the events of one order, newest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events", params(Id::<OrderId>, PageQuery), responses(
+    (status = 200, description = "A page of events.", body = EventList),
+    (status = 404, description = "order_not_found"),
+))]
 async fn list_order_events(
     State(app): State<App>,
     caller: Caller,
     uri: Uri,
     Query(page): Query<PageQuery>,
-    Path(id): Path<OrderId>,
+    Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let order = orders::store::find(&mut connection, caller.partner(), id).await?;
@@ -144,12 +190,16 @@ async fn position_of(app: &App, partner: PartnerId, id: &str) -> Result<i64, Api
 }
 
 /// Shows one event.
+#[utoipa::path(get, path = "/v1/events/{id}", tag = "events", params(Id::<EventId>, Conditional), responses(
+    (status = 200, description = "The event.", body = EventView),
+    (status = 404, description = "event_not_found"),
+))]
 async fn get_event(
     State(app): State<App>,
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
-    Path(id): Path<EventId>,
+    Id(id): Id<EventId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let event = store::find(&mut connection, caller.partner(), id).await?;

@@ -2,21 +2,33 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{OneOfBuilder, Ref, RefOr, Schema},
+};
 
 use super::model::{DeliveryStatus, Event, EventType, Happening};
 use crate::{
-    id::{EventId, OrderId},
+    id::{EventId, OrderId, VehicleId},
+    money::Usd,
+    orders::{
+        state::{FulfillmentDetail, OrderStatus},
+        view::OrderView,
+    },
     stamp::Stamp,
 };
 
-/// The contract's `Event`: what is sent to the partner's endpoint.
-#[derive(Debug, Serialize)]
+/// An event as it is sent to your endpoint.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(crate) struct Payload<'a> {
     pub id: EventId,
     #[serde(rename = "type")]
     pub event_type: EventType,
+    /// Counts the order's events from 1, without a gap.
     pub sequence: Option<i32>,
     pub occurred_at: Stamp,
+    #[schema(value_type = EventData)]
     pub data: Data<'a>,
 }
 
@@ -28,20 +40,29 @@ pub(crate) struct Data<'a> {
     pub happening: &'a Happening,
 }
 
-/// An event in a list.
-#[derive(Debug, Serialize)]
+/// An event, and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventDelivery)]
 pub(crate) struct EventView {
     pub id: EventId,
     #[serde(rename = "type")]
     pub event_type: EventType,
+    /// The order that it is about.
     pub order_id: Option<OrderId>,
+    /// Counts the order's events from 1, without a gap.
     pub sequence: Option<i32>,
     pub occurred_at: Stamp,
     pub delivery_status: DeliveryStatus,
+    /// How often it was sent.
     pub attempts: i32,
+    /// When it was last sent.
     pub last_attempt_at: Option<Stamp>,
+    /// What your endpoint last answered.
     pub last_response_code: Option<i32>,
+    /// When it is sent next.
     pub next_attempt_at: Option<Stamp>,
+    /// The event as it is sent.
+    #[schema(value_type = Payload<'static>)]
     pub payload: Box<RawValue>,
 }
 
@@ -61,4 +82,46 @@ impl From<Event> for EventView {
             payload: event.payload,
         }
     }
+}
+
+/// Declares the members of `data`, type by type, for who reads the document.
+macro_rules! data {
+    ($($(#[$doc:meta])* $name:ident { $($member:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(ToSchema)]
+            #[expect(dead_code, reason = "it is told, and written by `Data`")]
+            pub(crate) struct $name {
+                /// The order as it was read at that version, byte for byte.
+                order: OrderView,
+                $($member: $type,)*
+            }
+        )*
+
+        /// What an event holds: the members go with its type.
+        struct EventData;
+
+        impl ToSchema for EventData {}
+
+        impl PartialSchema for EventData {
+            fn schema() -> RefOr<Schema> {
+                let one = OneOfBuilder::new();
+                $(let one = one.item(Ref::from_schema_name(stringify!($name)));)*
+                one.into()
+            }
+        }
+    };
+}
+
+data! {
+    /// The `data` of `order.status_changed`.
+    StatusChanged { previous_status: OrderStatus, }
+    /// The `data` of `order.fulfillment_updated`.
+    FulfillmentUpdated { previous_fulfillment_detail: Option<FulfillmentDetail>, }
+    /// The `data` of `order.auction_rescheduled`.
+    AuctionRescheduled { previous_auction_date: Stamp, }
+    /// The `data` of `order.price_updated`.
+    PriceUpdated { previous_listing_usd: Usd, listing_usd: Usd, }
+    /// The `data` of `order.re_auctioned`.
+    ReAuctioned { new_vehicle_id: VehicleId, }
 }

@@ -1,7 +1,7 @@
 //! `X-Sandbox-Force`: a sandbox partner asks for an error, and gets it in full (contract, section 9).
 
 use axum::{
-    extract::{Extension, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -11,7 +11,6 @@ use crate::{
     app::App,
     environment::Environment,
     error::{ApiError, Fault, IssueKind, catalogue::Code},
-    http::client_ip::ClientAddress,
 };
 
 /// The header.
@@ -22,19 +21,16 @@ const NAME: &str = "X-Sandbox-Force";
 /// Answers with the error that was asked for; nothing else happens. Production knows no such header.
 pub(crate) async fn force(
     State(app): State<App>,
-    Extension(ClientAddress(client_ip)): Extension<ClientAddress>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let settings = app.settings();
-    if settings.environment != Environment::Sandbox || !request.headers().contains_key(HEADER) {
+    let is_sandbox = app.settings().environment == Environment::Sandbox;
+    if !is_sandbox || !request.headers().contains_key(HEADER) {
         return Ok(next.run(request).await);
     }
     let (code, status) = read(request.headers())?;
-    let policy = settings.rate_limit.write;
-    let now = app.pulse().time();
-    let error = ApiError::forced(code, status, policy, client_ip, now).ok_or_else(unknown)?;
-    let mut response = error.into_response();
+    let error = ApiError::example(code, status).ok_or_else(unknown)?;
+    let mut response = ApiError::Forced(Box::new(error)).into_response();
     if code == Code::MethodNotAllowed {
         let allow = HeaderValue::from_static("GET,HEAD");
         response.headers_mut().insert(header::ALLOW, allow);

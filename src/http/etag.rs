@@ -11,7 +11,12 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 
+use super::describe;
 use crate::error::ApiError;
 
 /// Bytes of the digest that an `ETag` tells.
@@ -26,6 +31,33 @@ impl<S: Sync> FromRequestParts<S> for Conditional {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self::of(&parts.headers))
+    }
+}
+
+impl IntoParams for Conditional {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let what =
+            "The `ETag` of an answer that you have: 304 without a body while it is still the same.";
+        vec![describe::header("If-None-Match", what, describe::text()).build()]
+    }
+}
+
+/// Bytes of JSON with their `ETag`.
+#[derive(Debug, Clone)]
+pub(crate) struct Tagged {
+    body: Bytes,
+    tag: HeaderValue,
+}
+
+impl Tagged {
+    /// Takes the bytes and computes the tag.
+    pub(crate) fn new(body: Bytes) -> Self {
+        let digest = Sha256::digest(&body);
+        let tag = URL_SAFE_NO_PAD.encode(digest.get(..TAG_BYTES).unwrap_or_default());
+        // Base64 is always a header's text, so the fall-back is never used.
+        let tag = HeaderValue::try_from(format!("\"{tag}\""))
+            .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
+        Self { body, tag }
     }
 }
 
@@ -50,28 +82,31 @@ impl Conditional {
 
     /// Answers with bytes that are JSON already.
     pub(crate) fn answer_bytes(&self, body: Bytes) -> Result<Response, ApiError> {
-        let digest = Sha256::digest(&body);
-        let tag = URL_SAFE_NO_PAD.encode(digest.get(..TAG_BYTES).unwrap_or_default());
-        let tag = format!("\"{tag}\"");
-        let known = self.0.iter().any(|it| *it == tag || it == "*");
+        Ok(self.answer_tagged(&Tagged::new(body)))
+    }
+
+    /// Answers with bytes whose tag is known.
+    pub(crate) fn answer_tagged(&self, tagged: &Tagged) -> Response {
+        let Tagged { body, tag } = tagged.clone();
+        let known = self
+            .0
+            .iter()
+            .any(|it| it.as_bytes() == tag.as_bytes() || it == "*");
         let headers = [
-            (
-                header::ETAG,
-                HeaderValue::try_from(tag).map_err(ApiError::internal)?,
-            ),
+            (header::ETAG, tag),
             (
                 header::CACHE_CONTROL,
                 HeaderValue::from_static("private, no-cache"),
             ),
         ];
         if known {
-            return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         let json = [(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         )];
-        Ok((headers, json, body).into_response())
+        (headers, json, body).into_response()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Extractors: a request's query, path and body as typed values, with everything that is wrong said at once.
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -14,13 +14,12 @@ use super::{
 };
 use crate::{
     error::{ApiError, Fault, IssueKind, Issues},
-    id::{EventId, OrderId, VehicleId},
     stamp::Stamp,
     word::Word,
 };
 
 /// Characters of a [`Name`].
-const NAME_CHARACTERS_MAX: usize = 128;
+pub(super) const NAME_CHARACTERS_MAX: usize = 128;
 
 /// A value that a query parameter can hold.
 pub(crate) trait FromText: Sized {
@@ -292,59 +291,5 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             Ok(body) => ([(header::CONTENT_TYPE, json)], body).into_response(),
             Err(error) => ApiError::internal(error).into_response(),
         }
-    }
-}
-
-/// An identifier that stands in a path.
-pub(crate) trait PathId: Sized {
-    /// Reads it.
-    fn read(text: &str) -> Option<Self>;
-
-    /// Answers for text that cannot be one, and so names nothing.
-    fn not_found() -> ApiError;
-}
-
-impl PathId for OrderId {
-    fn read(text: &str) -> Option<Self> {
-        Self::parse(text)
-    }
-
-    fn not_found() -> ApiError {
-        ApiError::OrderNotFound
-    }
-}
-
-impl PathId for VehicleId {
-    fn read(text: &str) -> Option<Self> {
-        Self::parse(text)
-    }
-
-    fn not_found() -> ApiError {
-        ApiError::VehicleNotFound
-    }
-}
-
-impl PathId for EventId {
-    fn read(text: &str) -> Option<Self> {
-        Self::parse(text)
-    }
-
-    fn not_found() -> ApiError {
-        ApiError::EventNotFound
-    }
-}
-
-/// Extracts the `{id}` of a path.
-#[derive(Debug)]
-pub(crate) struct Path<T>(pub T);
-
-impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Path<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state).await.ok();
-        let mut params = params.iter().flat_map(RawPathParams::iter);
-        let text = params.find(|(name, _)| *name == "id").map(|(_, text)| text);
-        text.and_then(T::read).map(Self).ok_or_else(T::not_found)
     }
 }

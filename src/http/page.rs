@@ -3,6 +3,8 @@
 //! It is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters
 //! (contract, section 1). It does not expire: a place in a sorted list is a place for ever.
 
+use std::borrow::Cow;
+
 use axum::{
     http::{HeaderValue, Uri, header},
     response::{IntoResponse, Response},
@@ -11,10 +13,21 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema, Type,
+        path::{Parameter, ParameterIn},
+        schema::SchemaType,
+    },
+};
 
 use crate::{
     error::{ApiError, Fault, IssueKind},
-    http::extract::{Answer, FromQuery, Params},
+    http::{
+        describe,
+        extract::{Answer, FromQuery, Params},
+    },
     id::PartnerId,
 };
 
@@ -156,6 +169,18 @@ impl FromQuery for PageQuery {
     }
 }
 
+impl IntoParams for PageQuery {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = "Rows on the page at most. Out of range is an error, never clamped.";
+        let cursor = "Where the last page ended: its `next_cursor`. It belongs to this list with the same `sort` and \
+                      filters, and does not expire.";
+        vec![
+            describe::integer("limit", &(1..=LIMIT_MAX), LIMIT_DEFAULT, limit),
+            describe::query_text("cursor", cursor, describe::text()),
+        ]
+    }
+}
+
 impl PageQuery {
     /// Reads `limit` and `cursor`.
     pub(crate) fn read(params: &mut Params) -> Self {
@@ -211,6 +236,35 @@ pub(crate) struct Page<T> {
     pub data: Vec<T>,
     /// Where the next page begins; null on the last page and only there.
     pub next_cursor: Option<String>,
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into(), T::schema()));
+        T::schemas(schemas);
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let rows = ArrayBuilder::new()
+            .items(Ref::from_schema_name(T::name()))
+            .description(Some("The rows, at most `limit`."));
+        let next_cursor = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some(
+                "Where the next page begins; null on the last page and only there.",
+            ));
+        ObjectBuilder::new()
+            .description(Some("One page of a list."))
+            .property("data", rows)
+            .property("next_cursor", next_cursor)
+            .into()
+    }
 }
 
 impl<T> Page<T> {

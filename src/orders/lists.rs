@@ -1,6 +1,13 @@
 //! The two lists of orders: a partner's orders, and the steps of one.
 
 use axum::{extract::State, http::Uri, response::Response};
+use utoipa::{
+    IntoParams, PartialSchema,
+    openapi::{
+        RefOr, Schema,
+        path::{Parameter, ParameterIn},
+    },
+};
 use uuid::Uuid;
 
 use super::{
@@ -15,8 +22,10 @@ use crate::{
     error::{ApiError, Fault, IssueKind},
     gate::{caller::Caller, idempotency},
     http::{
-        extract::{FromQuery, FromText, Name, Params, Path, Query},
+        describe,
+        extract::{FromQuery, FromText, Name, Params, Query},
         page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+        path::Id,
     },
     id::OrderId,
     word::Word,
@@ -68,6 +77,34 @@ impl FromQuery for ListOrders {
     }
 }
 
+impl IntoParams for ListOrders {
+    fn into_params(no: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        use describe::{csv, query, time};
+        let statuses = OrderStatus::ALL.len();
+        let mut parameters = vec![
+            csv::<Name>(
+                "ids",
+                IDS_MAX,
+                "These orders; an id that names none is silently missing.",
+            ),
+            time("from", "Accepted at this time or later. It needs `to`."),
+            time("to", "Accepted before this time."),
+            csv::<OrderStatus>("status", statuses, "Orders in one of these states."),
+            query::<Name>("vehicle_id", "Orders for this car."),
+            query::<IdempotencyKey>(
+                "idempotency_key",
+                "What the request with this key did: a list of none or one.",
+            ),
+            describe::sort(
+                Sort::ALL,
+                "The order of the list. `auction_date_asc` puts orders on buy-now cars last.",
+            ),
+        ];
+        parameters.extend(PageQuery::into_params(no));
+        parameters
+    }
+}
+
 /// An Idempotency-Key, as a parameter.
 struct IdempotencyKey(Uuid);
 
@@ -81,7 +118,21 @@ impl FromText for IdempotencyKey {
     }
 }
 
-/// Lists the partner's orders.
+impl PartialSchema for IdempotencyKey {
+    fn schema() -> RefOr<Schema> {
+        describe::uuid_v4().into()
+    }
+}
+
+/// One page of orders.
+type OrderList = Page<OrderView>;
+
+/// Lists your orders.
+///
+/// Filters are joined by AND, the values of one filter by OR.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders", params(ListOrders), responses(
+    (status = 200, description = "A page of orders.", body = OrderList),
+))]
 pub(super) async fn list_orders(
     State(app): State<App>,
     caller: Caller,
@@ -128,12 +179,19 @@ fn place_of(sort: Sort, order: &Order) -> store::Place {
     (time.map(|it| it.timestamp_millis()), order.id.to_string())
 }
 
+/// One page of steps.
+type OrderStepList = Page<HistoryView>;
+
 /// Lists the steps of an order, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/history", tag = "orders", params(Id::<OrderId>, PageQuery), responses(
+    (status = 200, description = "A page of steps.", body = OrderStepList),
+    (status = 404, description = "order_not_found"),
+))]
 pub(super) async fn list_order_history(
     State(app): State<App>,
     caller: Caller,
     uri: Uri,
-    Path(id): Path<OrderId>,
+    Id(id): Id<OrderId>,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();

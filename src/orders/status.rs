@@ -2,20 +2,23 @@
 
 use axum::{http::StatusCode, response::Response};
 use chrono::TimeDelta;
+use utoipa::ToSchema;
 
 use super::{
     advance::{Advance, Report},
     answer::reply,
     progress,
     state::{FulfillmentDetail, OrderStatus, Owner, Refused},
+    view::OrderView,
 };
 use crate::{
     clock,
     error::{ApiError, Fault, IssueKind},
     gate::{caller::Caller, idempotency::Write},
     http::{
-        extract::{Input, Path},
+        extract::Input,
         fields::{Fields, FromBody},
+        path::Id,
     },
     id::OrderId,
     stamp::Stamp,
@@ -70,12 +73,37 @@ impl FromBody for ReportStatus {
     }
 }
 
-/// Takes a partner's report on a shipping order.
+/// What you report: exactly one of `status` and `fulfillment_detail`. Unknown members are ignored.
+#[derive(ToSchema)]
+#[schema(as = ReportStatus)]
+#[expect(dead_code, reason = "it is told, and read by `ReportStatus`")]
+struct ReportShape {
+    /// `delivered`; every other status is LMN's to set.
+    status: Option<OrderStatus>,
+    /// `in_transit` or `customs`, in either order or not at all; the others are LMN's to set.
+    fulfillment_detail: Option<FulfillmentDetail>,
+    /// When it happened, in the time of its place; at most 5 minutes ahead.
+    occurred_at: Stamp,
+    /// What else there is to say.
+    #[schema(max_length = 2000)]
+    notes: Option<String>,
+}
+
+/// Reports where a shipping car is, or that it was delivered.
+///
+/// Repeating the present sub-status changes nothing (contract, section 7).
+#[utoipa::path(post, path = "/v1/orders/{id}/status", tag = "orders", params(Id::<OrderId>), request_body = ReportShape,
+    responses(
+        (status = 200, description = "The order.", body = OrderView),
+        (status = 403, description = "invalid_status_transition"),
+        (status = 404, description = "order_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn report_status(
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), ReportStatus>,
-    Path(id): Path<OrderId>,
+    Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let ReportStatus { reported, report } = body;
     let tx = write.tx();

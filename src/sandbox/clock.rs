@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::store::{self, Clock};
 use crate::{
@@ -30,11 +31,15 @@ const OFFSET_SECONDS_MAX: i64 = 3_153_600_000;
 /// Steps of the sweeps that one call waits for; the rest is done within the sweeps' interval.
 const STEPS_MAX: usize = 10;
 
-/// The clock, as it is answered.
-#[derive(Debug, Serialize)]
+/// Your own time.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Clock)]
 pub(super) struct ClockView {
+    /// What time it is for you.
     now: Stamp,
+    /// How far that is ahead of real time.
     offset_seconds: i64,
+    /// What is due and not done yet.
     pending_jobs: i64,
 }
 
@@ -48,9 +53,11 @@ impl ClockView {
     }
 }
 
-/// What `POST /v1/sandbox/clock` takes.
-#[derive(Debug)]
+/// How far to move on. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
 pub(super) struct AdvanceClock {
+    /// A year at most.
+    #[schema(minimum = 1, maximum = 31_536_000)]
     advance_seconds: i64,
 }
 
@@ -65,7 +72,10 @@ impl FromBody for AdvanceClock {
     }
 }
 
-/// Shows the partner's clock.
+/// Shows your clock.
+#[utoipa::path(get, path = "/v1/sandbox/clock", tag = "sandbox", responses(
+    (status = 200, description = "The clock.", body = ClockView),
+))]
 pub(super) async fn get_clock(
     State(app): State<App>,
     caller: Caller,
@@ -77,7 +87,13 @@ pub(super) async fn get_clock(
     Ok(Answer(ClockView::new(clock, pending)).into_response())
 }
 
-/// Moves the partner's clock on, and does what falls due.
+/// Moves your clock on, and answers when everything that falls due is done.
+///
+/// It is your time for cutoffs, sweeps, reports and the times that are stored (contract, section 9); keys, rate limits
+/// and signatures stay in real time.
+#[utoipa::path(post, path = "/v1/sandbox/clock", tag = "sandbox", request_body = AdvanceClock, responses(
+    (status = 200, description = "The clock.", body = ClockView),
+))]
 pub(super) async fn advance_clock(
     State(app): State<App>,
     caller: Caller,
@@ -100,7 +116,10 @@ pub(super) async fn advance_clock(
     answer(write, &caller).await
 }
 
-/// Takes the partner's clock back to real time; times that are stored stay.
+/// Takes your clock back to real time; times that are stored stay.
+#[utoipa::path(delete, path = "/v1/sandbox/clock", tag = "sandbox", responses(
+    (status = 200, description = "The clock.", body = ClockView),
+))]
 pub(super) async fn reset_clock(
     caller: Caller,
     mut write: Write,

@@ -1,21 +1,26 @@
 //! `POST /v1/orders/{id}/sandbox-status`: the operator's step on the partner's own order.
 
 use axum::{http::StatusCode, response::Response};
+use utoipa::ToSchema;
 
 use crate::{
     error::{ApiError, Fault, IssueKind},
     gate::{caller::Caller, idempotency::Write},
     http::{
-        extract::{Input, Path},
+        extract::Input,
         fields::{Fields, FromBody},
+        path::Id,
     },
     id::OrderId,
+    money::Usd,
     orders::{
         advance::{Advance, ShipmentChange},
         answer::reply,
         progress,
         state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
+        view::OrderView,
     },
+    stamp::Stamp,
     word::Word,
 };
 
@@ -151,12 +156,54 @@ fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
     Some(Advance::Shipment(change))
 }
 
-/// Makes the operator's step on the partner's own order; other orders and the car stay as they are.
+/// One step of LMN: exactly one of `status`, `fulfillment_detail` and `shipment`. Unknown members are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is told, and read by `SandboxStatus`")]
+struct SandboxStep {
+    /// `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
+    status: Option<OrderStatus>,
+    /// `export_processing` or `awaiting_pickup`.
+    fulfillment_detail: Option<FulfillmentDetail>,
+    shipment: Option<ShipmentUpdate>,
+    /// What LMN paid, at most the bid: with `secured`, and only there.
+    purchase_price_usd: Option<Usd>,
+    /// What the auction house charged: with `secured`, and only there.
+    #[schema(minimum = 0, maximum = 10_000_000)]
+    auction_fee_usd: Option<i32>,
+    /// With `failed`, and only there.
+    failure_reason: Option<FailureReason>,
+    /// With `cancelled`, and only there.
+    cancellation_reason: Option<CancellationReason>,
+}
+
+/// What becomes known of the shipment: what is left out stays as it is, null clears. At least one member.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is told, and read by `SandboxStatus`")]
+struct ShipmentUpdate {
+    #[schema(max_length = 128)]
+    vessel_name: Option<String>,
+    #[schema(max_length = 128)]
+    bl_number: Option<String>,
+    #[schema(max_length = 128)]
+    port_of_loading: Option<String>,
+    #[schema(max_length = 128)]
+    port_of_discharge: Option<String>,
+    etd: Option<Stamp>,
+    eta: Option<Stamp>,
+}
+
+/// Makes LMN's step on your own order; other orders and the car stay as they are.
+#[utoipa::path(post, path = "/v1/orders/{id}/sandbox-status", tag = "sandbox", params(Id::<OrderId>),
+    request_body = SandboxStep, responses(
+        (status = 200, description = "The order.", body = OrderView),
+        (status = 404, description = "order_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn set_sandbox_status(
     caller: Caller,
     mut write: Write,
     Input((), SandboxStatus(step)): Input<(), SandboxStatus>,
-    Path(id): Path<OrderId>,
+    Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
     let held = progress::hold(tx, Some(caller.partner()), id).await?;

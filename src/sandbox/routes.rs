@@ -1,33 +1,21 @@
 //! The sandbox's routes.
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    clock::{advance_clock, get_clock, reset_clock},
-    orders::set_sandbox_status,
-    vehicles::{change_price, record_auction_result, reschedule_auction, withdraw_vehicle},
-};
+use super::{clock, orders, vehicles};
 use crate::app::App;
 
 /// Routes of the sandbox.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/orders/{id}/sandbox-status", post(set_sandbox_status))
-        .route(
-            "/v1/sandbox/vehicles/{id}/auction-result",
-            post(record_auction_result),
-        )
-        .route(
-            "/v1/sandbox/vehicles/{id}/reschedule",
-            post(reschedule_auction),
-        )
-        .route("/v1/sandbox/vehicles/{id}/price", post(change_price))
-        .route("/v1/sandbox/vehicles/{id}/withdraw", post(withdraw_vehicle))
-        .route(
-            "/v1/sandbox/clock",
-            get(get_clock).post(advance_clock).delete(reset_clock),
-        )
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(orders::set_sandbox_status))
+        .routes(routes!(vehicles::record_auction_result))
+        .routes(routes!(vehicles::reschedule_auction))
+        .routes(routes!(vehicles::change_price))
+        .routes(routes!(vehicles::withdraw_vehicle))
+        .routes(routes!(
+            clock::get_clock,
+            clock::advance_clock,
+            clock::reset_clock
+        ))
 }

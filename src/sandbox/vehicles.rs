@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
+use utoipa::ToSchema;
 
 use super::store;
 use crate::{
@@ -14,8 +15,9 @@ use crate::{
         idempotency::{Reply, Write},
     },
     http::{
-        extract::{Input, Path},
+        extract::Input,
         fields::{Fields, FromBody},
+        path::Id,
     },
     id::{OrderId, VehicleId},
     money::Usd,
@@ -113,12 +115,31 @@ async fn show(mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
         .await
 }
 
-/// Settles the auction.
+/// How the auction ends. Unknown members are ignored.
+#[derive(ToSchema)]
+#[schema(as = SettleAuction)]
+#[expect(dead_code, reason = "it is told, and read by `AuctionOutcome`")]
+struct SettleAuction {
+    result: AuctionEnd,
+    /// What LMN paid, at most the highest bid: with `won`, and only there.
+    price_usd: Option<Usd>,
+    /// What the auction house charged: with `won`, and only there.
+    #[schema(minimum = 0, maximum = 10_000_000)]
+    fee_usd: Option<i32>,
+}
+
+/// Settles the auction of a car that only you have ordered.
+#[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/auction-result", tag = "sandbox", params(Id::<VehicleId>),
+    request_body = SettleAuction, responses(
+        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 404, description = "vehicle_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn record_auction_result(
     caller: Caller,
     mut write: Write,
     Input((), outcome): Input<(), AuctionOutcome>,
-    Path(id): Path<VehicleId>,
+    Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let car = hold_own(&mut write, &caller, id).await?;
     auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
@@ -127,8 +148,8 @@ pub(super) async fn record_auction_result(
     show(write, car).await
 }
 
-/// What `…/reschedule` takes.
-#[derive(Debug)]
+/// When the auction is held instead. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
 pub(super) struct Reschedule {
     auction_date: Stamp,
 }
@@ -140,12 +161,18 @@ impl FromBody for Reschedule {
     }
 }
 
-/// Moves the auction.
+/// Moves the auction of a car that only you have ordered.
+#[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/reschedule", tag = "sandbox", params(Id::<VehicleId>),
+    request_body = Reschedule, responses(
+        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 404, description = "vehicle_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn reschedule_auction(
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Reschedule>,
-    Path(id): Path<VehicleId>,
+    Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let car = hold_own(&mut write, &caller, id).await?;
     let dates = HashMap::from([(car.id.clone(), body.auction_date.instant())]);
@@ -155,8 +182,9 @@ pub(super) async fn reschedule_auction(
     show(write, car).await
 }
 
-/// What `…/price` takes.
-#[derive(Debug)]
+/// The price from now on. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
+#[schema(as = Reprice)]
 pub(super) struct Price {
     listing_usd: Usd,
 }
@@ -171,12 +199,18 @@ impl FromBody for Price {
     }
 }
 
-/// Lists the car at another price.
+/// Lists a car that only you have ordered at another price.
+#[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/price", tag = "sandbox", params(Id::<VehicleId>),
+    request_body = Price, responses(
+        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 404, description = "vehicle_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn change_price(
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Price>,
-    Path(id): Path<VehicleId>,
+    Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let car = hold_own(&mut write, &caller, id).await?;
     let prices = HashMap::from([(car.id.clone(), body.listing_usd)]);
@@ -186,22 +220,28 @@ pub(super) async fn change_price(
     show(write, car).await
 }
 
-/// What `…/withdraw` takes: nothing.
-#[derive(Debug)]
-pub(super) struct Nothing;
+/// Nothing: an empty object. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
+pub(super) struct Nothing {}
 
 impl FromBody for Nothing {
     fn from_body(_: &mut Fields<'_>) -> Option<Self> {
-        Some(Self)
+        Some(Self {})
     }
 }
 
-/// Takes the car off the catalogue.
+/// Takes a car that only you have ordered off the catalogue.
+#[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/withdraw", tag = "sandbox", params(Id::<VehicleId>),
+    request_body = Nothing, responses(
+        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 404, description = "vehicle_not_found"),
+        (status = 409, description = "invalid_status_transition"),
+    ))]
 pub(super) async fn withdraw_vehicle(
     caller: Caller,
     mut write: Write,
-    Input((), Nothing): Input<(), Nothing>,
-    Path(id): Path<VehicleId>,
+    Input((), Nothing {}): Input<(), Nothing>,
+    Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let car = hold_own(&mut write, &caller, id).await?;
     let cars = std::slice::from_ref(&car.id);

@@ -24,6 +24,13 @@ impl Settings {
         Self::read(file, &environment())
     }
 
+    /// Reads the settings of this process for what uses no database, so that none needs to be set.
+    pub fn load_without_database(file: Option<&Path>) -> Result<Self, Complaints> {
+        let mut variables = environment();
+        variables.push(("DATABASE_URL".into(), "postgres://nowhere".into()));
+        Self::read(file, &variables)
+    }
+
     /// Reads the settings from given environment variables.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
         let mut reader = Reader::open(file, variables)?;

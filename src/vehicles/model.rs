@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::words};
 
@@ -173,7 +174,7 @@ pub struct Auction {
 }
 
 /// An inspector's report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Inspection {
     /// The day.
     pub inspected_on: NaiveDate,
@@ -184,7 +185,7 @@ pub struct Inspection {
 }
 
 /// What was found on one part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The part.
     pub part: String,
@@ -193,7 +194,7 @@ pub struct Finding {
 }
 
 /// A price and since when it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct PricePoint {
     /// The price.
     pub listing_usd: Usd,

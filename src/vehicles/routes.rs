@@ -1,28 +1,33 @@
 //! `GET /v1/vehicles` and `GET /v1/vehicles/{id}`.
 
 use axum::{
-    Router,
     extract::State,
     http::{HeaderValue, Uri},
     response::Response,
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    IntoParams, OpenApi,
+    openapi::path::{Parameter, ParameterIn},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     filter::{Filter, Sort},
-    model::{Source, Vehicle},
+    model::{AuctionResult, Source, Vehicle},
     store,
-    view::{VehicleSummary, VehicleView},
+    view::{Pricing, VehicleSummary, VehicleView},
 };
 use crate::{
     app::App,
     error::{ApiError, Fault, IssueKind},
     gate::caller::Caller,
     http::{
+        describe,
         etag::Conditional,
-        extract::{FromQuery, Name, Params, Path, Query},
+        extract::{FromQuery, Name, Params, Query},
         page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+        path::Id,
     },
     id::VehicleId,
     orders,
@@ -34,11 +39,16 @@ const VALUES_MAX: usize = 100;
 const FILTERED_OUT_EXACT_MAX: i64 = 10_000;
 
 /// Routes of this feature.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/vehicles", get(list_vehicles))
-        .route("/v1/vehicles/{id}", get(get_vehicle))
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Shapes::openapi())
+        .routes(routes!(list_vehicles))
+        .routes(routes!(get_vehicle))
 }
+
+/// What the document does not find by itself, because a car is generic in it.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Pricing)))]
+struct Shapes;
 
 /// What `GET /v1/vehicles` takes.
 #[derive(Debug)]
@@ -84,6 +94,36 @@ impl FromQuery for ListVehicles {
     }
 }
 
+impl IntoParams for ListVehicles {
+    fn into_params(no: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        use describe::csv;
+        let status = "Auctions that stand like this. It drops dealers' cars, which have none; `X-LMN-Filtered-Out` says how many.";
+        let source =
+            "Cars of these sources. Without it, or with `dealer` in it, `make` or `ids` is needed.";
+        let mut parameters = vec![
+            csv::<Name>(
+                "ids",
+                IDS_MAX,
+                "These cars; an id that names none is silently missing.",
+            ),
+            csv::<Name>("make", VALUES_MAX, "Cars of these brands, in any case."),
+            csv::<Name>(
+                "model",
+                VALUES_MAX,
+                "These models, in any case. It needs `make`.",
+            ),
+            csv::<Source>("source", VALUES_MAX, source),
+            csv::<AuctionResult>("auction_status", VALUES_MAX, status),
+            describe::sort(
+                Sort::ALL,
+                "The order of the list. `auction_date_asc` puts dealers' cars last.",
+            ),
+        ];
+        parameters.extend(PageQuery::into_params(no));
+        parameters
+    }
+}
+
 fn names(params: &mut Params, name: &str, max: usize) -> Vec<String> {
     params
         .csv(name, max)
@@ -101,7 +141,16 @@ struct Position {
     filtered_out: Option<i64>,
 }
 
+/// One page of cars.
+type VehicleList = Page<VehicleSummary>;
+
 /// Lists cars of the catalogue.
+///
+/// Filters are joined by AND, the values of one filter by OR. Dealers' cars are listed by `make` or `ids` only
+/// (contract, section 6).
+#[utoipa::path(get, path = "/v1/vehicles", tag = "vehicles", params(ListVehicles), responses(
+    (status = 200, description = "A page of cars.", body = VehicleList, headers(("X-LMN-Filtered-Out"))),
+))]
 async fn list_vehicles(
     State(app): State<App>,
     _: Caller,
@@ -172,13 +221,19 @@ fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(&text).map_err(ApiError::internal)
 }
 
-/// Shows one car; a withdrawn one only to who ordered it, as it was then.
+/// Shows one car.
+///
+/// A car that was withdrawn is shown only to a partner that ordered it, as it was then.
+#[utoipa::path(get, path = "/v1/vehicles/{id}", tag = "vehicles", params(Id::<VehicleId>, Conditional), responses(
+    (status = 200, description = "The car.", body = VehicleView, headers(("X-LMN-Snapshot"))),
+    (status = 404, description = "vehicle_not_found"),
+))]
 async fn get_vehicle(
     State(app): State<App>,
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
-    Path(id): Path<VehicleId>,
+    Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;

@@ -4,6 +4,7 @@
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::model::{
     AuctionResult, Fuel, Grade, Inspection, Listing, PricePoint, Source, Transmission, Vehicle,
@@ -11,44 +12,67 @@ use super::model::{
 use crate::{id::VehicleId, money::Usd, stamp::Stamp};
 
 /// One car in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VehicleSummary)]
 pub(crate) struct VehicleSummary<P = Pricing> {
     pub id: VehicleId,
     pub source: Source,
+    /// The brand.
     pub make: String,
+    /// The model.
     pub model: String,
+    /// The trim level.
     pub trim: Option<String>,
+    /// The model year.
     pub year: i16,
+    /// Distance driven, in kilometres.
+    #[schema(minimum = 0)]
     pub mileage_km: i32,
     pub fuel: Option<Fuel>,
     pub transmission: Option<Transmission>,
+    /// Which wheels it drives.
     pub drivetrain: Option<String>,
+    /// Displacement, in cubic centimetres.
+    #[schema(minimum = 0)]
     pub engine_cc: Option<i32>,
+    /// The body's color.
     pub color: Option<String>,
+    /// Grade of the frame and body after accidents; null for dealers' cars.
     pub accident_grade: Option<Grade>,
+    /// Grade of the outside; null for dealers' cars.
     pub exterior_grade: Option<Grade>,
+    /// Equipment.
     pub options: Vec<String>,
+    /// The auction's lot; null for dealers' cars.
     pub lot_number: Option<String>,
+    /// When the auction is held; null for dealers' cars.
     pub auction_date: Option<Stamp>,
+    /// How often the car has come up, this time included; null for dealers' cars.
     pub auction_count: Option<i16>,
+    /// Where its auction stands; null for dealers' cars.
     pub auction_result: Option<AuctionResult>,
+    /// When orders close: midnight in Korea at the start of the day before the auction's; null for buy-now cars.
     pub order_cutoff_at: Option<Stamp>,
+    /// Whether the car is for sale at its price, without a bid: a dealer's, or one that nobody bid on.
     pub buy_now: bool,
     pub pricing: P,
+    /// A small picture.
     pub thumbnail_url: Option<String>,
+    /// When the source first listed it.
     pub listed_at: Stamp,
+    /// When anything about it last changed.
     pub updated_at: Stamp,
 }
 
 /// The price of a car in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pricing {
     /// The price now.
     pub listing_usd: Usd,
 }
 
 /// The price of a car, and what it was before.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PricingHistory {
     /// The price now.
     pub listing_usd: Usd,
@@ -57,16 +81,24 @@ pub(crate) struct PricingHistory {
 }
 
 /// One car with everything that is known about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Vehicle)]
 pub(crate) struct VehicleView {
     #[serde(flatten)]
     pub summary: VehicleSummary<PricingHistory>,
+    /// The vehicle identification number.
     pub vin: Option<String>,
+    /// The Korean plate.
     pub license_plate: Option<String>,
+    /// When it first came on the road.
     pub first_registered_on: Option<NaiveDate>,
+    /// Where it stands.
     pub location: Option<String>,
+    /// Pictures, as URLs.
     pub photos: Vec<String>,
+    /// What an inspector found.
     pub inspection: Option<Inspection>,
+    /// The seller's words.
     pub description: Option<String>,
 }
 

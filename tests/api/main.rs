@@ -28,6 +28,7 @@ mod events;
 mod gate;
 mod inputs;
 mod mutations;
+mod openapi;
 mod operator;
 mod orders;
 mod pool;

@@ -19,9 +19,8 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use self::request::{Answer, Request};
 use crate::{
-    envelope::ROUTES,
     seed::{seed, stream},
-    support::{Car, Partner, Service, key},
+    support::{Car, Document, Operation, Partner, Service, key},
 };
 
 /// Requests sent, and how many at once.
@@ -34,6 +33,7 @@ const ORDERED: usize = 20;
 /// What right requests are made of.
 struct Scene {
     acme: Partner,
+    routes: Vec<Operation>,
     address: String,
     orders: Vec<String>,
     /// The key and body of an order that was placed.
@@ -57,6 +57,7 @@ impl Scene {
         Self {
             address: service.url.trim_start_matches("http://").to_owned(),
             acme,
+            routes: Document::read().operations,
             orders,
             placed: placed.unwrap(),
         }
@@ -64,7 +65,8 @@ impl Scene {
 
     /// A request that is right, on any of the routes.
     fn request(&self, chance: &mut StdRng) -> Request {
-        let (method, path) = ROUTES.choose(chance).unwrap();
+        let route = self.routes.choose(chance).unwrap();
+        let (method, path) = (&route.method, route.path());
         let order = self.orders.choose(chance).unwrap();
         let mut request = Request::new(
             method.as_str(),

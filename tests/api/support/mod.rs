@@ -1,11 +1,13 @@
 //! Actors for the tests: a [`Service`] on a database of its own, and [`Partner`]s that call it.
 
+mod document;
 mod operator;
 mod partner;
 mod reply;
 mod service;
 mod vehicle;
 
+pub use document::{Document, Operation};
 pub use operator::{Operator, secure, won};
 pub use partner::{Partner, key};
 pub use reply::Reply;

@@ -1,0 +1,22 @@
+//! `lmn openapi`: prints the document that `GET /v1/openapi.json` serves, without a database.
+
+use super::{Source, print};
+use crate::{router::document, settings::Settings};
+
+/// The arguments of `lmn openapi`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Openapi {
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON, as it always does.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Openapi {
+    /// Prints the document.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let settings = Settings::load_without_database(self.source.config.as_deref())?;
+        print(document(settings.environment, &settings.public_url))
+    }
+}

@@ -1,0 +1,109 @@
+//! Examples: every error once, with plausible details, for documents and for who asks for one in the sandbox.
+
+use super::{ApiError, Fault, IssueKind, Refusal, catalogue::Code};
+use crate::{
+    gate::rate_limit::model::{Kind, Policy, Standing, Throttled},
+    id::{OrderId, VehicleId},
+    money::Usd,
+    stamp::Stamp,
+};
+
+impl ApiError {
+    /// Makes the error that has a code and a status; `None` if the catalogue has no such row.
+    pub(crate) fn example(code: Code, status: u16) -> Option<Self> {
+        let now = Stamp::parse("2026-04-19T09:30:00+09:00").ok()?;
+        let vehicle_id = || VehicleId::parse("glovis_20260420_1064_2345");
+        let error = match code {
+            Code::ValidationError => Fault::new(
+                IssueKind::OutOfRange,
+                "`limit` must be a whole number from 1 to 200",
+            )
+            .expected("1..200")
+            .at("limit", Some("500"))
+            .into(),
+            Code::MissingIdempotencyKey => Self::MissingIdempotencyKey,
+            Code::InvalidCursor => Self::InvalidCursor {
+                reason: "filter_mismatch",
+            },
+            Code::MissingMaxBid => Self::MissingMaxBid {
+                listing_usd: Usd::new(15_000)?,
+                received: None,
+            },
+            Code::MissingApiKey => Self::MissingApiKey,
+            Code::InvalidApiKey => Self::InvalidApiKey { reason: "revoked" },
+            Code::IpNotAllowed => Self::IpNotAllowed {
+                client_ip: [203, 0, 113, 7].into(),
+            },
+            Code::InvalidStatusTransition if status == 403 => Self::NotThePartnersStep(refusal()),
+            Code::InvalidStatusTransition => Self::OutOfSequence(refusal()),
+            Code::VehicleNotFound => Self::VehicleNotFound,
+            Code::OrderNotFound => Self::OrderNotFound,
+            Code::OrderVehicleSnapshotNotFound => Self::OrderVehicleSnapshotNotFound,
+            Code::NotFound => Self::NotFound,
+            Code::MethodNotAllowed => Self::MethodNotAllowed,
+            Code::PastOrderCutoff => Self::PastOrderCutoff {
+                cutoff_at: Stamp::parse("2026-04-19T00:00:00+09:00").ok()?,
+                now,
+            },
+            Code::DuplicateOrder => Self::DuplicateOrder {
+                existing_order_id: OrderId::parse("01KNVD7K402JY0W9P0X3A6T4QB")?,
+            },
+            Code::VehicleUnavailable => Self::VehicleUnavailable {
+                vehicle_id: vehicle_id()?,
+            },
+            Code::PayloadTooLarge => Self::PayloadTooLarge {
+                limit_bytes: 65_536,
+            },
+            Code::UnsupportedMediaType => Self::UnsupportedMediaType,
+            Code::RequestTimeout => Self::RequestTimeout,
+            Code::IdempotencyKeyReused => Self::IdempotencyKeyReused {
+                original_vehicle_id: vehicle_id(),
+                mismatch: vec!["vehicle_id"],
+            },
+            Code::RateLimited => Self::RateLimited(throttled(now)?),
+            Code::InternalError => Self::internal("an example"),
+            Code::ServiceUnavailable => Self::unavailable("an example"),
+            Code::EventNotFound => Self::EventNotFound,
+            Code::WebhookEndpointNotFound => Self::WebhookEndpointNotFound,
+        };
+        (error.status() == status).then_some(error)
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        current_status: Some("acquiring"),
+        current_fulfillment_detail: None,
+        allowed_actions: Vec::new(),
+    }
+}
+
+fn throttled(now: Stamp) -> Option<Throttled> {
+    let policy = Policy::new(120, 60, 30)?;
+    let standing = Standing {
+        kind: Kind::Write,
+        policy,
+        remaining: 0,
+        full_in: policy.interval() * policy.burst(),
+    };
+    Some(Throttled::new(&standing, policy.interval(), now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_has_the_code_and_the_status_it_is_asked_for() {
+        for code in Code::ALL {
+            for status in [
+                200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
+            ] {
+                let example = ApiError::example(code, status);
+                let told = example.map(|it| (it.code(), it.status().as_u16()));
+                let listed = code.entry().statuses.contains(&status);
+                assert_eq!(told, listed.then_some((code, status)));
+            }
+        }
+    }
+}

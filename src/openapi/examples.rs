@@ -1,0 +1,87 @@
+//! Examples: what the server really answers. A test sets the same scene and compares.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::{ApiError, catalogue::Code, envelope},
+    id::RequestId,
+};
+
+/// Bodies by the names of their schemas.
+const BODIES: &[(&str, &str)] = &[
+    (
+        "CreateOrder",
+        include_str!("../../docs/examples/CreateOrder.json"),
+    ),
+    ("Order", include_str!("../../docs/examples/Order.json")),
+    (
+        "OrderList",
+        include_str!("../../docs/examples/OrderList.json"),
+    ),
+    (
+        "OrderStepList",
+        include_str!("../../docs/examples/OrderStepList.json"),
+    ),
+    ("Clock", include_str!("../../docs/examples/Clock.json")),
+    (
+        "EventDelivery",
+        include_str!("../../docs/examples/EventDelivery.json"),
+    ),
+    (
+        "EventDeliveryList",
+        include_str!("../../docs/examples/EventDeliveryList.json"),
+    ),
+    ("Vehicle", include_str!("../../docs/examples/Vehicle.json")),
+    (
+        "VehicleSummaryList",
+        include_str!("../../docs/examples/VehicleSummaryList.json"),
+    ),
+];
+
+/// Gives a content the example of its schema.
+pub(super) fn illustrate(content: &mut Value) {
+    let Some(content) = content.as_object_mut() else {
+        return;
+    };
+    let name = content
+        .get("schema")
+        .and_then(|it| it.get("$ref"))
+        .and_then(Value::as_str);
+    let name = name.and_then(|it| it.strip_prefix("#/components/schemas/"));
+    let known = BODIES.iter().find(|(known, _)| Some(*known) == name);
+    if let Some(example) = known.and_then(|(_, text)| serde_json::from_str(text).ok()) {
+        content.insert("example".to_owned(), example);
+    }
+}
+
+/// Returns an answer with a code, as it is rendered.
+pub(super) fn of(code: Code) -> Option<Value> {
+    let status = code.entry().statuses.last().copied()?;
+    let error = ApiError::example(code, status)?;
+    let allow = (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST");
+    let mut body: Value =
+        serde_json::from_slice(&envelope(&error, RequestId::random(), allow)).ok()?;
+    *body.pointer_mut("/error/request_id")? = json!("req_5f3a9c0e1b7d42a8c6e04f19");
+    Some(body)
+}
+
+/// Refers to the example of a code.
+pub(super) fn reference(code: Code) -> (String, Value) {
+    let code = code.as_str();
+    (
+        code.to_owned(),
+        json!({"$ref": format!("#/components/examples/{code}")}),
+    )
+}
+
+/// Returns `components.examples`: an answer for every code.
+pub(super) fn components() -> Map<String, Value> {
+    let example = |code: Code| {
+        let summary = code.entry().title;
+        Some((
+            code.as_str().to_owned(),
+            json!({"summary": summary, "value": of(code)?}),
+        ))
+    };
+    Code::ALL.into_iter().filter_map(example).collect()
+}

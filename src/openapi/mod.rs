@@ -1,0 +1,17 @@
+//! The OpenAPI document: made from the handlers, so that a route and its description are one line.
+//!
+//! A handler says what is its own: its parameters, its success, and the codes of its refusals. [`mod@document`] adds what
+//! is everybody's: the gate's parameters and headers ([`operation`], [`headers`]), the refusals of the error catalogue
+//! ([`refusals`]) and examples ([`examples`]); [`schemas`] closes the shapes. [`routes`] serves the result. The small
+//! values describe themselves in [`values`].
+
+mod document;
+mod examples;
+mod headers;
+mod operation;
+mod refusals;
+pub(crate) mod routes;
+mod schemas;
+mod values;
+
+pub(crate) use document::document;

@@ -1,0 +1,235 @@
+//! Refusals: which codes an operation answers with, and what their bodies are, all from the error catalogue.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::{examples, headers, operation::Kind};
+use crate::error::catalogue::Code;
+
+/// The codes of each status.
+pub(super) type Refusals = BTreeMap<u16, Vec<Code>>;
+
+/// What every gated operation can be refused with.
+const GATE: &[(u16, Code)] = &[
+    (400, Code::ValidationError),
+    (401, Code::MissingApiKey),
+    (401, Code::InvalidApiKey),
+    (403, Code::IpNotAllowed),
+    (429, Code::RateLimited),
+    (500, Code::InternalError),
+    (503, Code::ServiceUnavailable),
+];
+/// What comes with an Idempotency-Key.
+const KEYED: &[(u16, Code)] = &[
+    (400, Code::MissingIdempotencyKey),
+    (422, Code::IdempotencyKeyReused),
+];
+/// What comes with a body.
+const BODY: &[(u16, Code)] = &[
+    (408, Code::RequestTimeout),
+    (413, Code::PayloadTooLarge),
+    (415, Code::UnsupportedMediaType),
+];
+/// What even an operation without a gate can fail with.
+const SHELL: &[(u16, Code)] = &[(500, Code::InternalError), (503, Code::ServiceUnavailable)];
+
+/// Returns what an operation is refused with whatever it does.
+pub(super) fn of_gate(kind: Kind, has_body: bool) -> Refusals {
+    let rows = match kind {
+        Kind::Open => vec![SHELL],
+        Kind::Read => vec![GATE],
+        Kind::Write if has_body => vec![GATE, KEYED, BODY],
+        Kind::Write => vec![GATE, KEYED],
+    };
+    let mut refusals = Refusals::new();
+    for (status, code) in rows.into_iter().flatten() {
+        refusals.entry(*status).or_default().push(*code);
+    }
+    refusals
+}
+
+/// Returns the response of some codes under a status.
+pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value {
+    let schemas: Vec<Value> = codes.iter().map(|code| reference(*code)).collect();
+    let schema = match schemas.as_slice() {
+        [one] => one.clone(),
+        _ => json!({"oneOf": schemas}),
+    };
+    let examples: Map<_, _> = codes
+        .iter()
+        .map(|code| examples::reference(*code))
+        .collect();
+    let lines: Vec<String> = codes.iter().map(|code| line(*code)).collect();
+    json!({
+        "description": lines.join("\n"),
+        "headers": headers::of_answer(kind, status),
+        "content": {"application/json": {"schema": schema, "examples": examples}},
+    })
+}
+
+fn line(code: Code) -> String {
+    let entry = code.entry();
+    let (code, meaning, when, retry) =
+        (entry.code, entry.meaning, entry.when, entry.retry.as_str());
+    format!("- `{code}` ({retry}): {meaning} {when}")
+}
+
+/// Returns the name under which a refusal that comes from the gate alone is shared.
+pub(super) fn shared_name(kind: Kind, status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or_default();
+    format!("{}.{}", reason.replace(' ', ""), kind.as_str())
+}
+
+/// Returns `components.responses`: the gate's refusals, and the two that are no operation's.
+pub(super) fn components() -> Map<String, Value> {
+    let mut responses = Map::new();
+    for kind in [Kind::Open, Kind::Read, Kind::Write] {
+        for (status, codes) in of_gate(kind, true) {
+            if let Ok(status) = StatusCode::from_u16(status) {
+                let name = shared_name(kind, status);
+                responses.insert(name, response(kind, status, &codes));
+            }
+        }
+    }
+    for code in [Code::NotFound, Code::MethodNotAllowed] {
+        let status = code.entry().statuses.first().copied().unwrap_or_default();
+        let Ok(status) = StatusCode::from_u16(status) else {
+            continue;
+        };
+        let mut response = response(Kind::Open, status, &[code]);
+        if let Some(Value::Object(headers)) = response.get_mut("headers") {
+            headers.extend(["Idempotency-Status", "Idempotent-Replayed"].map(headers::sometimes));
+            if code == Code::MethodNotAllowed {
+                headers::add(headers, "Allow");
+            }
+        }
+        responses.insert(format!("{code:?}"), response);
+    }
+    responses
+}
+
+fn reference(code: Code) -> Value {
+    json!({"$ref": format!("#/components/schemas/{code:?}")})
+}
+
+/// Returns the envelope of every code that the API answers with, by the name of its schema.
+pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
+    let known = Code::ALL
+        .into_iter()
+        .filter(|code| examples::of(*code).is_some());
+    known.map(|code| (format!("{code:?}"), envelope(code)))
+}
+
+fn envelope(code: Code) -> Value {
+    let mut members = json!({
+        "code": {"type": "string", "enum": [code.as_str()], "description": "Branch on this and on nothing else."},
+        "message": {"type": "string", "description": "One sentence for a person. It may change."},
+        "request_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
+    });
+    let mut required = vec!["code", "message", "request_id"];
+    if let (Some(details), Some(members)) = (details(code), members.as_object_mut()) {
+        members.insert("details".to_owned(), details);
+        required.push("details");
+    }
+    let error = json!({
+        "type": "object", "properties": members, "required": required, "additionalProperties": false,
+    });
+    json!({
+        "type": "object",
+        "description": code.entry().meaning,
+        "properties": {"error": error},
+        "required": ["error"],
+        "additionalProperties": false,
+    })
+}
+
+/// Returns the schema of a code's `details`; nothing if there is nothing to say.
+fn details(code: Code) -> Option<Value> {
+    let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let or_null = |name: &str| json!({"oneOf": [{"type": "null"}, schema(name)]});
+    let count = json!({"type": "integer", "minimum": 1});
+    let members = match code {
+        Code::ValidationError => json!({
+            "issues": {"type": "array", "minItems": 1, "items": schema("Issue")},
+            "field": {"type": "string", "description": "The one field to look at first, where there is one."},
+        }),
+        Code::InvalidCursor => {
+            json!({"reason": {"type": "string", "enum": ["malformed", "sort_mismatch", "filter_mismatch"]}})
+        }
+        Code::MissingMaxBid => {
+            json!({"listing_usd": schema("Usd"), "received": {"type": ["integer", "null"]}})
+        }
+        Code::InvalidApiKey => {
+            json!({"reason": {"type": "string", "enum": ["unknown", "revoked", "expired", "wrong_environment"]}})
+        }
+        Code::IpNotAllowed => {
+            json!({"client_ip": {"type": "string", "description": "The address that was seen."}})
+        }
+        Code::InvalidStatusTransition => json!({
+            "reason": {"type": "string", "enum": ["partner_not_authorized", "out_of_sequence", "vehicle_shared"]},
+            "current_status": or_null("OrderStatus"),
+            "current_fulfillment_detail": or_null("FulfillmentDetail"),
+            "allowed_actions": {"type": "array", "items": schema("Action")},
+        }),
+        Code::MethodNotAllowed => json!({"allow": {"type": "array", "items": {"type": "string"}}}),
+        Code::PastOrderCutoff => json!({"cutoff_at": schema("Stamp"), "now": schema("Stamp")}),
+        Code::DuplicateOrder => json!({"existing_order_id": schema("OrderId")}),
+        Code::VehicleUnavailable => json!({"vehicle_id": schema("VehicleId")}),
+        Code::IdempotencyKeyReused => json!({
+            "original_vehicle_id": or_null("VehicleId"),
+            "mismatch": {"type": "array", "minItems": 1, "items": {"type": "string", "enum":
+                ["method", "path", "query", "vehicle_id", "max_bid_amount_usd", "body"]}},
+        }),
+        Code::RateLimited => json!({
+            "policy": {"type": "string", "enum": ["read", "write"]},
+            "limit": count, "window_seconds": count, "burst": count, "retry_after": count,
+            "remaining": {"type": "integer", "enum": [0]},
+            "reset_at": schema("Stamp"),
+        }),
+        Code::ServiceUnavailable => json!({"retry_after": count}),
+        Code::MissingIdempotencyKey
+        | Code::MissingApiKey
+        | Code::VehicleNotFound
+        | Code::OrderNotFound
+        | Code::EventNotFound
+        | Code::WebhookEndpointNotFound
+        | Code::OrderVehicleSnapshotNotFound
+        | Code::NotFound
+        | Code::PayloadTooLarge
+        | Code::UnsupportedMediaType
+        | Code::RequestTimeout
+        | Code::InternalError => return None,
+    };
+    let names = members.as_object().into_iter().flat_map(Map::keys);
+    // The dealer rule alone points at a field.
+    let required: Vec<_> = names.filter(|name| *name != "field").collect();
+    Some(json!({
+        "type": "object", "properties": members, "required": required, "additionalProperties": false,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_members_of_details_are_those_of_the_catalogue() {
+        for code in Code::ALL {
+            let mut expected = code.entry().details.to_vec();
+            expected.sort_unstable();
+            let details = details(code).unwrap_or_default();
+            let members = details["properties"].as_object();
+            let members: Vec<_> = members.into_iter().flat_map(Map::keys).collect();
+            assert_eq!(members, expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_gates_refusals_have_statuses_of_the_catalogue() {
+        for (status, code) in [GATE, KEYED, BODY, SHELL].concat() {
+            assert!(code.entry().statuses.contains(&status), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `GET /v1/openapi.json`: the document, the same bytes for everybody, without a key.
+
+use axum::{extract::Extension, response::Response};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App,
+    http::etag::{Conditional, Tagged},
+};
+
+/// Routes of this feature.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(get_openapi))
+}
+
+/// Shows this document.
+///
+/// It needs no key and counts against no limit.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "service", params(Conditional), responses(
+    (status = 200, description = "An OpenAPI 3.1 document.", body = Object),
+))]
+async fn get_openapi(conditional: Conditional, Extension(document): Extension<Tagged>) -> Response {
+    conditional.answer_tagged(&document)
+}

@@ -1,0 +1,75 @@
+//! How the small values look on the wire: ids, money, times.
+//!
+//! They stand here and not beside their types, because the types are pure and this is about JSON; words describe
+//! themselves (`word.rs`), because each has its own list.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
+
+use crate::{
+    id::{EventId, OrderId, VehicleId},
+    money::Usd,
+    stamp::Stamp,
+};
+
+/// Declares the schema of a value.
+macro_rules! value {
+    ($name:ident, $object:expr) => {
+        impl ToSchema for $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $object.into()
+            }
+        }
+    };
+}
+
+value!(
+    OrderId,
+    text("Names an order: a ULID, 26 characters.")
+        .pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["01KNVD7K402JY0W9P0X3A6T4QB"])
+);
+value!(
+    EventId,
+    text("Names an event: `evt_` and a ULID of 26 characters.")
+        .pattern(Some("^evt_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["evt_01KNVD7K402JY0W9P0X3A6T4QB"])
+);
+value!(
+    VehicleId,
+    text("Names a vehicle: its source's own text, opaque.")
+        .pattern(Some("^[A-Za-z0-9_-]{1,64}$"))
+        .examples(["glovis_20260420_1064_2345"])
+);
+value!(
+    Usd,
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+        .description(Some("Whole US dollars."))
+        .minimum(Some(1))
+        .maximum(Some(Usd::MAX.dollars()))
+        .examples([15_500])
+);
+value!(
+    Stamp,
+    text(
+        "An RFC 3339 time with the offset of its place, which is never `Z`. Three digits of a second, or none. \
+         Korean times, and all times that LMN makes, end in `+09:00`."
+    )
+    .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+    .pattern(Some(
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?[+-]\d{2}:\d{2}$"
+    ))
+    .examples(["2026-04-20T13:00:00+09:00"])
+);
+
+fn text(what: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(what))
+}

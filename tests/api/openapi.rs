@@ -1,0 +1,753 @@
+//! The OpenAPI document: it tells of every route, and every answer is as it tells.
+
+use std::collections::BTreeSet;
+
+use lmn_partner_api::{
+    error::catalogue::Code,
+    orders::{advance::Advance, state::FulfillmentDetail},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Car, Document, Operation, Partner, Reply, Service, key, secure};
+
+/// What no test of this file provokes: 400 of operations without input of their own, a slow body, our own failures.
+const NOT_PROVOKED: [u16; 4] = [400, 408, 500, 503];
+
+/// Shapes that partners send, which stay open.
+const REQUESTS: [&str; 9] = [
+    "CreateOrder",
+    "ReportStatus",
+    "SandboxStep",
+    "ShipmentUpdate",
+    "SettleAuction",
+    "Reschedule",
+    "Reprice",
+    "Nothing",
+    "AdvanceClock",
+];
+
+/// Asks an operation as it is, with what it needs.
+async fn ask(partner: &Partner, operation: &Operation) -> Reply {
+    let ask = partner
+        .ask(operation.method.clone(), &operation.path())
+        .key(&key());
+    match operation.members.get("requestBody") {
+        Some(_) => ask.json(&json!({})).send().await,
+        None => ask.send().await,
+    }
+}
+
+#[tokio::test]
+async fn the_router_and_the_document_agree_on_every_path_and_method() {
+    let service = Service::start().await;
+    let nobody = service.partner("acme").await.with_key("");
+    let document = Document::read();
+    let paths = document.text["paths"].as_object().unwrap();
+    for (template, item) in paths {
+        let mut told: BTreeSet<String> = item
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|it| it.to_uppercase())
+            .collect();
+        if told.contains("GET") {
+            told.insert("HEAD".into());
+        }
+        let path = template.replace("{id}", "x");
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+        ] {
+            let ask = nobody.ask(method.parse().unwrap(), &path).key(&key());
+            let reply = ask.send().await;
+            if told.contains(method) {
+                assert!(
+                    matches!(reply.status, 200 | 401),
+                    "{method} {path}: {reply:?}"
+                );
+                continue;
+            }
+            if method == "HEAD" {
+                // A HEAD's answer has no body.
+                assert_eq!(reply.status, 405);
+                continue;
+            }
+            reply.refused(405, Code::MethodNotAllowed);
+            let allow: BTreeSet<String> = reply
+                .header("allow")
+                .split(',')
+                .map(str::to_owned)
+                .collect();
+            assert_eq!(allow, told, "{path}");
+            document.check_response(
+                "405",
+                &document.text["components"]["responses"]["MethodNotAllowed"],
+                &reply,
+            );
+        }
+    }
+    let nowhere = nobody.get("/v1/nowhere").await;
+    document.check_response(
+        "404",
+        &document.text["components"]["responses"]["NotFound"],
+        &nowhere,
+    );
+}
+
+#[tokio::test]
+async fn the_document_is_served_to_everybody_and_revalidated() {
+    let service = Service::with(&[("PUBLIC_URL", "https://api.example.com/")]).await;
+    let nobody = service.partner("acme").await.with_key("");
+    let first = nobody.get("/v1/openapi.json").await;
+    let document = Document::read();
+    document.check("get_openapi", &first);
+    let mut expected = document.text.clone();
+    expected["servers"] = json!([{"url": "https://api.example.com"}]);
+    assert_eq!(first.ok(), expected);
+    let ask = nobody
+        .ask(Method::GET, "/v1/openapi.json")
+        .header("if-none-match", first.header("etag"));
+    let second = ask.send().await;
+    assert_eq!(
+        (second.status, second.header("etag")),
+        (304, first.header("etag"))
+    );
+    document.check("get_openapi", &second);
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_document_tells() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let document = Document::read();
+    check_the_gate(&service, &document).await;
+    check_the_catalogue(&service, &acme, &document).await;
+    check_placing(&service, &acme, &document).await;
+    check_refused_orders(&acme, &document).await;
+    check_refused_bodies(&acme, &document).await;
+    check_an_order(&service, &acme, &document).await;
+    check_what_every_write_refuses(&service, &acme, &document).await;
+    check_the_sandbox(&service, &document).await;
+    check_reports(&service, &document).await;
+    check_events(&service, &document).await;
+    let open = acme.get("/v1/openapi.json").await;
+    document.check("get_openapi", &open);
+    let etag = open.header("etag");
+    document.check("get_openapi", &known(&acme, "/v1/openapi.json", etag).await);
+    let mut unchecked = document.unchecked();
+    unchecked.retain(|(_, status)| !NOT_PROVOKED.contains(status));
+    assert_eq!(unchecked, []);
+}
+
+/// Asks for what is known already.
+async fn known(partner: &Partner, path: &str, etag: &str) -> Reply {
+    let reply = partner
+        .ask(Method::GET, path)
+        .header("if-none-match", etag)
+        .send()
+        .await;
+    assert_eq!(reply.status, 304);
+    reply
+}
+
+/// 401, 403 and 429 of every gated operation.
+async fn check_the_gate(service: &Service, document: &Document) {
+    let (outsider, hasty) = (
+        service.partner("outsider").await,
+        service.partner("hasty").await,
+    );
+    let networks = "insert into allowed_networks (partner_id, network, created_at) select id, '203.0.113.0/24', now() from partners where name = 'outsider'";
+    service.sql(networks).await;
+    let limits = "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 1,
+        write_limit = 1, write_window_seconds = 20000, write_burst = 1 where name = 'hasty'";
+    service.sql(limits).await;
+    hasty.get("/v1/orders").await.ok();
+    hasty.cancel("x").await.refused(404, Code::OrderNotFound);
+    for operation in document
+        .operations
+        .iter()
+        .filter(|it| it.id != "get_openapi")
+    {
+        for (partner, status) in [
+            (&outsider.with_key(""), 401),
+            (
+                &outsider.with_key("lmn_prd_AAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+                401,
+            ),
+            (&outsider, 403),
+            (&hasty, 429),
+        ] {
+            let reply = ask(partner, operation).await;
+            assert_eq!(reply.status, status, "{operation:?}: {reply:?}");
+            document.check(&operation.id, &reply);
+        }
+    }
+}
+
+async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Document) {
+    for n in 0..2 {
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+    }
+    service.car(Car::dealers("encar_1")).await;
+    let details = r#"update vehicles set fuel = 'diesel', transmission = 'auto', inspection =
+        '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"door","finding":"scratch"}]}'
+        where id = 'glovis_0'"#;
+    service.sql(details).await;
+    for query in [
+        "source=glovis&limit=1",
+        "make=hyundai",
+        "make=hyundai&auction_status=upcoming",
+    ] {
+        let list = acme.get(&format!("/v1/vehicles?{query}")).await;
+        list.ok();
+        document.check("list_vehicles", &list);
+    }
+    for query in ["", "source=glovis&cursor=x", "limit=0&sort=up"] {
+        let refused = acme.get(&format!("/v1/vehicles?{query}")).await;
+        assert_eq!(refused.status, 400);
+        document.check("list_vehicles", &refused);
+    }
+    for id in ["glovis_0", "encar_1", "nobodys"] {
+        document.check(
+            "get_vehicle",
+            &acme.get(&format!("/v1/vehicles/{id}")).await,
+        );
+    }
+    let car = acme.get("/v1/vehicles/glovis_0").await;
+    document.check(
+        "get_vehicle",
+        &known(acme, "/v1/vehicles/glovis_0", car.header("etag")).await,
+    );
+    // A withdrawn car, as it was ordered.
+    acme.place_order("glovis_1", 12_000).await.created();
+    service
+        .sql("update vehicles set withdrawn_at = now() where id = 'glovis_1'")
+        .await;
+    let snapshot = acme.get("/v1/vehicles/glovis_1").await;
+    assert_eq!(snapshot.header("x-lmn-snapshot"), "true");
+    document.check("get_vehicle", &snapshot);
+    document.check(
+        "get_vehicle",
+        &known(acme, "/v1/vehicles/glovis_1", snapshot.header("etag")).await,
+    );
+}
+
+async fn check_placing(service: &Service, acme: &Partner, document: &Document) {
+    for car in [
+        Car::lot("lot_1"),
+        Car::lot("lot_2"),
+        Car::dealers("dealer_1"),
+        Car::dealers("dealer_2"),
+    ] {
+        service.car(car).await;
+    }
+    service
+        .car(Car::lot("past_1").on("now() + interval '1 hour'"))
+        .await;
+    let key_1 = key();
+    let created = acme.place_order_once(&key_1, "lot_1", 12_000).await;
+    created.created();
+    document.check("create_order", &created);
+    let replayed = acme.place_order_once(&key_1, "lot_1", 12_000).await;
+    replayed.replays(&created);
+    document.check("create_order", &replayed);
+    document.check("create_order", &acme.place_order("dealer_1", None).await);
+    let order = json!({"vehicle_id": "lot_2", "max_bid_amount_usd": 12_000});
+    let trial = acme.post("/v1/orders?dry_run=true", order).await;
+    document.check("create_order", &trial);
+    let preview = trial.ok();
+    let told = &document.operation("create_order").members["responses"];
+    let schema =
+        |status: &str| document.validator(&told[status]["content"]["application/json"]["schema"]);
+    assert!(schema("200").is_valid(&preview) && !schema("201").is_valid(&preview));
+}
+
+async fn check_refused_orders(acme: &Partner, document: &Document) {
+    let key_1 = key();
+    acme.place_order_once(&key_1, "dealer_2", None)
+        .await
+        .created();
+    for (reply, status, code) in [
+        (
+            acme.place_order("lot_2", None).await,
+            400,
+            Code::MissingMaxBid,
+        ),
+        (
+            acme.post(
+                "/v1/orders",
+                json!({"vehicle_id": 7, "max_bid_amount_usd": "7"}),
+            )
+            .await,
+            400,
+            Code::ValidationError,
+        ),
+        (
+            acme.place_order("nobodys", 12_000).await,
+            404,
+            Code::VehicleNotFound,
+        ),
+        (
+            acme.place_order("lot_1", 12_000).await,
+            409,
+            Code::DuplicateOrder,
+        ),
+        (
+            acme.place_order("past_1", 12_000).await,
+            409,
+            Code::PastOrderCutoff,
+        ),
+        (
+            acme.place_order("glovis_1", 12_000).await,
+            410,
+            Code::VehicleUnavailable,
+        ),
+        (
+            acme.place_order_once(&key_1, "lot_2", 12_000).await,
+            422,
+            Code::IdempotencyKeyReused,
+        ),
+    ] {
+        reply.refused(status, code);
+        document.check("create_order", &reply);
+    }
+}
+
+async fn check_refused_bodies(acme: &Partner, document: &Document) {
+    let post = || acme.ask(Method::POST, "/v1/orders");
+    let large = format!("{{\"x\":\"{}\"}}", "x".repeat(70_000));
+    for (ask, status, code) in [
+        (post().json(&json!({})), 400, Code::MissingIdempotencyKey),
+        (post().key("x").json(&json!({})), 400, Code::ValidationError),
+        (
+            post()
+                .key(&key())
+                .header("content-type", "application/json")
+                .body(large),
+            413,
+            Code::PayloadTooLarge,
+        ),
+        (
+            post()
+                .key(&key())
+                .header("content-type", "text/plain")
+                .body("{}"),
+            415,
+            Code::UnsupportedMediaType,
+        ),
+    ] {
+        let reply = ask.send().await;
+        reply.refused(status, code);
+        document.check("create_order", &reply);
+    }
+}
+
+async fn check_an_order(service: &Service, acme: &Partner, document: &Document) {
+    let list = acme.get("/v1/orders?limit=1").await;
+    document.check("list_orders", &list);
+    document.check("list_orders", &acme.get("/v1/orders").await);
+    document.check(
+        "list_orders",
+        &acme.get("/v1/orders?from=2026-01-01T00:00:00Z").await,
+    );
+    document.check("list_orders", &acme.get("/v1/orders?cursor=x").await);
+    let id = list.ids().remove(0);
+    for (operation, rest) in [
+        ("get_order", ""),
+        ("get_order_vehicle", "/vehicle"),
+        ("list_order_history", "/history"),
+    ] {
+        let path = format!("/v1/orders/{id}{rest}");
+        let reply = acme.get(&path).await;
+        reply.ok();
+        document.check(operation, &reply);
+        document.check(
+            operation,
+            &acme.get(&format!("/v1/orders/nobodys{rest}")).await,
+        );
+        if rest != "/history" {
+            document.check(operation, &known(acme, &path, reply.header("etag")).await);
+        }
+    }
+    document.check(
+        "list_order_history",
+        &acme.get(&format!("/v1/orders/{id}/history?limit=0")).await,
+    );
+    let key_1 = key();
+    for (reply, status) in [
+        (acme.cancel_once(&key_1, &id).await, 200),
+        (acme.cancel_once(&key_1, &id).await, 200),
+        (acme.cancel(&id).await, 409),
+        (acme.cancel("nobodys").await, 404),
+        (acme.cancel_once(&key_1, "nobodys").await, 422),
+        (acme.cancel_once("x", &id).await, 400),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("cancel_order", &reply);
+    }
+    document.check("get_order", &acme.order(&id).await);
+    // An order that ships, with everything that can be known about it.
+    let shipping = acme
+        .get("/v1/orders?vehicle_id=lot_1")
+        .await
+        .ids()
+        .remove(0);
+    let ship =
+        "update orders set status = 'shipping', fulfillment_detail = 'in_transit', purchase_price_usd = 11000,
+            auction_fee_usd = 0, final_is_highest = true, final_highest_bid_usd = 12000,
+            vessel_name = 'Aurora', etd = now(), etd_offset_minutes = 540 where vehicle_id = 'lot_1'";
+    service.sql(ship).await;
+    let shipped = acme.order(&shipping).await;
+    assert_eq!(shipped.ok()["shipment"]["vessel_name"], "Aurora");
+    document.check("get_order", &shipped);
+}
+
+/// 413, 415 and 422 of every operation that takes a key.
+async fn check_what_every_write_refuses(service: &Service, acme: &Partner, document: &Document) {
+    service.car(Car::dealers("dealer_3")).await;
+    let used = key();
+    acme.place_order_once(&used, "dealer_3", None)
+        .await
+        .created();
+    let large = format!("{{\"x\":\"{}\"}}", "x".repeat(70_000));
+    let is_write = |it: &&Operation| matches!(it.method, Method::POST | Method::DELETE);
+    for operation in document.operations.iter().filter(is_write) {
+        let begin = |key: &str| {
+            acme.ask(operation.method.clone(), &operation.path())
+                .key(key)
+        };
+        let reused = begin(&used).json(&json!({})).send().await;
+        reused.refused(422, Code::IdempotencyKeyReused);
+        document.check(&operation.id, &reused);
+        if operation.members.get("requestBody").is_none() {
+            continue;
+        }
+        let json = begin(&key()).header("content-type", "application/json");
+        let (large, text) = (json.body(large.clone()), begin(&key()).body("{}"));
+        for (ask, status) in [(large, 413), (text, 415)] {
+            let reply = ask.send().await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            document.check(&operation.id, &reply);
+        }
+    }
+}
+
+/// LMN's part, played by a partner on a car of its own.
+async fn check_the_sandbox(service: &Service, document: &Document) {
+    let solo = service.partner("solo").await;
+    service.car(Car::lot("lot_8")).await;
+    let order = solo.place_order("lot_8", 12_000).await.id();
+    let steps = [
+        (
+            "reschedule",
+            "reschedule_auction",
+            json!({"auction_date": "2099-04-20T13:00:00+09:00"}),
+        ),
+        ("price", "change_price", json!({"listing_usd": 11_000})),
+        (
+            "auction-result",
+            "record_auction_result",
+            json!({"result": "won", "price_usd": 12_000, "fee_usd": 0}),
+        ),
+        ("withdraw", "withdraw_vehicle", json!({})),
+    ];
+    for (act, operation, body) in &steps {
+        for (car, status) in [("nobodys", 404), ("lot_2", 409), ("lot_8", 200)] {
+            let path = format!("/v1/sandbox/vehicles/{car}/{act}");
+            let reply = solo.post(&path, body.clone()).await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            document.check(operation, &reply);
+        }
+    }
+    let secured = json!({"status": "secured", "purchase_price_usd": 1, "auction_fee_usd": 0});
+    for (order, body, status) in [
+        ("nobodys", json!({"status": "shipping"}), 404),
+        (&order, json!({"status": "shipping"}), 200),
+        (
+            &order,
+            json!({"shipment": {"eta": "2026-10-05T12:00:00+01:00"}}),
+            200,
+        ),
+        (&order, json!({"status": "gone"}), 400),
+        (&order, secured, 409),
+    ] {
+        let reply = solo
+            .post(&format!("/v1/orders/{order}/sandbox-status"), body)
+            .await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("set_sandbox_status", &reply);
+    }
+    document.check("get_clock", &solo.get("/v1/sandbox/clock").await);
+    let advanced = solo
+        .post("/v1/sandbox/clock", json!({"advance_seconds": 60}))
+        .await;
+    document.check("advance_clock", &advanced);
+    let reset = solo.ask(Method::DELETE, "/v1/sandbox/clock").key(&key());
+    document.check("reset_clock", &reset.send().await);
+}
+
+/// What a partner reports, of the order that ships by now.
+async fn check_reports(service: &Service, document: &Document) {
+    let solo = service.partner("reporter").await;
+    service.car(Car::lot("lot_9")).await;
+    let order = solo.place_order("lot_9", 12_000).await.id();
+    let at = "2026-09-01T10:30:00+01:00";
+    let delivered = json!({"status": "delivered", "occurred_at": at});
+    let early = solo.report(&order, delivered.clone()).await;
+    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    service.operator().takes(&order, &steps).await;
+    for (reply, status) in [
+        (early, 409),
+        (solo.report("nobodys", delivered.clone()).await, 404),
+        (
+            solo.report(&order, json!({"status": "secured", "occurred_at": at}))
+                .await,
+            403,
+        ),
+        (solo.report(&order, json!({})).await, 400),
+        (solo.report(&order, delivered).await, 200),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("report_status", &reply);
+    }
+}
+
+/// Events of every type that there is.
+async fn check_events(service: &Service, document: &Document) {
+    let solo = service.partner("listener").await;
+    let operator = service.operator();
+    service.car(Car::lot("lot_10")).await;
+    let order = solo.place_order("lot_10", 12_000).await.id();
+    operator.reprice("lot_10", 11_000).await.unwrap();
+    operator
+        .reschedule("lot_10", "2099-04-20T13:00:00+09:00")
+        .await
+        .unwrap();
+    let steps = [
+        Advance::Acquire,
+        secure(11_000, 0),
+        Advance::Ship,
+        Advance::Fulfill(FulfillmentDetail::AwaitingPickup),
+    ];
+    operator.takes(&order, &steps).await;
+    let delivered = json!({"status": "delivered", "occurred_at": "2026-09-01T10:30:00+01:00"});
+    solo.report(&order, delivered).await.ok();
+    operator.relist("lot_2").await.unwrap();
+    let list = solo.get("/v1/events?limit=6").await;
+    document.check("list_events", &list);
+    let all = solo.get("/v1/events").await;
+    document.check("list_events", &all);
+    let rows = all.json()["data"].as_array().cloned().unwrap();
+    let types: BTreeSet<_> = rows.iter().map(|row| row["type"].to_string()).collect();
+    assert_eq!(types.len(), 5, "{types:?}");
+    document.check("list_events", &solo.get("/v1/events?after=x").await);
+    document.check("list_events", &solo.get("/v1/events?type=x").await);
+    let of_order = format!("/v1/orders/{order}/events");
+    document.check("list_order_events", &solo.get(&of_order).await);
+    document.check(
+        "list_order_events",
+        &solo.get("/v1/orders/nobodys/events").await,
+    );
+    let path = format!("/v1/events/{}", list.ids().remove(0));
+    let event = solo.get(&path).await;
+    document.check("get_event", &event);
+    document.check(
+        "get_event",
+        &known(&solo, &path, event.header("etag")).await,
+    );
+    document.check("get_event", &solo.get("/v1/events/nobodys").await);
+}
+
+/// The car of the examples, on a day before its auction.
+async fn set_the_scene(service: &Service) {
+    let car = Car {
+        make: "Hyundai",
+        model: "Grandeur",
+        listing_usd: 15_000,
+        ..Car::lot("glovis_20260420_1064_2345").on("timestamptz '2026-04-20T13:00:00+09:00'")
+    };
+    service.car(car).await;
+    service.sql(
+        r#"update vehicles set trim = 'Calligraphy 2.5', fuel = 'gasoline', transmission = 'auto', drivetrain = 'FWD',
+            engine_cc = 2497, color = 'black', accident_grade = 'A', exterior_grade = 'B', auction_count = 1,
+            lot_number = '2345', options = '{sunroof,"rear camera"}', first_registered_on = '2021-03-15',
+            location = 'Siheung', photos = '{https://cdn.example.com/2345/1.jpg}',
+            thumbnail_url = 'https://cdn.example.com/2345/small.jpg', inspection =
+            '{"inspected_on":"2026-04-01","summary":"Sound, one scratch.","items":[{"part":"left front door","finding":"scratch"}]}'"#,
+    ).await;
+    service.time_is("2026-04-10T10:00:00+09:00").await;
+}
+
+#[tokio::test]
+async fn the_examples_are_what_the_service_answers() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let document = Document::read();
+    let content = |id: &str, place: &str| {
+        let pointer = format!("{place}/content/application~1json/example");
+        document
+            .operation(id)
+            .members
+            .pointer(&pointer)
+            .cloned()
+            .unwrap_or_default()
+    };
+    set_the_scene(&service).await;
+    let placed = acme
+        .post("/v1/orders", content("create_order", "/requestBody"))
+        .await;
+    placed.created();
+    let id = placed.id();
+    let mut wrong = Vec::new();
+    // What LMN does next is told below, after the order was read.
+    let order = acme.order(&id).await;
+    let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
+    let orders = acme.get("/v1/orders").await;
+    service.operator().takes(&id, &[Advance::Acquire]).await;
+    let events = acme.get("/v1/events").await;
+    let event_id = events.ids().remove(0);
+    for (operation, place, reply) in [
+        ("create_order", "/responses/201", placed),
+        (
+            "get_clock",
+            "/responses/200",
+            acme.get("/v1/sandbox/clock").await,
+        ),
+        ("list_events", "/responses/200", events),
+        (
+            "get_event",
+            "/responses/200",
+            acme.get(&format!("/v1/events/{event_id}")).await,
+        ),
+        ("get_order", "/responses/200", order),
+        ("list_orders", "/responses/200", orders),
+        ("list_order_history", "/responses/200", order_history),
+        (
+            "get_order_vehicle",
+            "/responses/200",
+            acme.get(&format!("/v1/orders/{id}/vehicle")).await,
+        ),
+        (
+            "get_vehicle",
+            "/responses/200",
+            acme.get("/v1/vehicles/glovis_20260420_1064_2345").await,
+        ),
+        (
+            "list_vehicles",
+            "/responses/200",
+            acme.get("/v1/vehicles?source=glovis").await,
+        ),
+    ] {
+        let text = reply
+            .json()
+            .to_string()
+            .replace(&id, "01KNVD7K402JY0W9P0X3A6T4QB")
+            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB");
+        let answered: Value = serde_json::from_str(&text).unwrap();
+        if answered != content(operation, place) {
+            wrong.push(format!("{operation} answers\n{answered:#}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_document_is_whole() {
+    let document = Document::read();
+    let ids: BTreeSet<_> = document.operations.iter().map(|it| &it.id).collect();
+    assert_eq!(
+        ids.len(),
+        document.operations.len(),
+        "operation ids are unique"
+    );
+    check_references(&document, &document.text);
+    for operation in &document.operations {
+        let id = &operation.id;
+        let said = |value: &Value| value.as_str().is_some_and(|it| it.len() > 3);
+        assert!(said(&operation.members["summary"]), "{id}");
+        for parameter in operation.members["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let parameter = document.resolve(parameter);
+            assert!(
+                said(&parameter["description"]) && parameter["schema"].is_object(),
+                "{id}: {parameter}"
+            );
+        }
+        for (status, response) in operation.members["responses"].as_object().unwrap() {
+            let response = document.resolve(response);
+            assert!(said(&response["description"]), "{id} {status}");
+            let number: u16 = status.parse().unwrap();
+            for (code, example) in response["content"]["application/json"]["examples"]
+                .as_object()
+                .into_iter()
+                .flatten()
+            {
+                let row = Code::parse(code).expect("a code of the catalogue").entry();
+                assert!(
+                    row.statuses.contains(&number),
+                    "{id}: {code} has no {status}"
+                );
+                let schema = &response["content"]["application/json"]["schema"];
+                let example = &document.resolve(example)["value"];
+                assert_eq!(example["error"]["code"], **code);
+                document.validator(schema).validate(example).unwrap();
+            }
+            let content = response["content"]["application/json"].as_object();
+            let is_told = |it: &serde_json::Map<String, Value>| {
+                it.contains_key("example")
+                    || it.contains_key("examples")
+                    || it["schema"]["type"] == "object"
+                    || it["schema"].get("anyOf").is_some()
+            };
+            assert!(content.is_none_or(is_told), "{id} {status} has no example");
+            assert!(number != 304 || content.is_none());
+        }
+    }
+    for (name, schema) in document.text["components"]["schemas"].as_object().unwrap() {
+        let open = schema["type"] == "object" && schema["additionalProperties"] != false;
+        assert_eq!(open, REQUESTS.contains(&name.as_str()), "{name}");
+        assert!(schema.get("allOf").is_none(), "{name}");
+    }
+}
+
+fn check_references(document: &Document, value: &Value) {
+    document.resolve(value);
+    match value {
+        Value::Object(members) => members
+            .values()
+            .for_each(|it| check_references(document, it)),
+        Value::Array(items) => items.iter().for_each(|it| check_references(document, it)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn times_and_money_are_told_exactly() {
+    let document = Document::read();
+    let is = |name: &str, value: Value| {
+        document
+            .validator(&document.text["components"]["schemas"][name])
+            .is_valid(&value)
+    };
+    for (text, fits) in [
+        ("2026-04-20T13:00:00+09:00", true),
+        ("2026-04-20T13:00:00.250-03:30", true),
+        ("2026-04-20T13:00:00Z", false),
+        ("2026-04-20T13:00:00", false),
+        ("2026-04-20T13:00:00.25+09:00", false),
+    ] {
+        assert_eq!(is("Stamp", text.into()), fits, "{text}");
+    }
+    for (number, fits) in [
+        (json!(1), true),
+        (json!(10_000_000), true),
+        (json!(0), false),
+        (json!(10_000_001), false),
+        (json!(1.5), false),
+    ] {
+        assert_eq!(is("Usd", number.clone()), fits, "{number}");
+    }
+}

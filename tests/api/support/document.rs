@@ -1,0 +1,217 @@
+//! The OpenAPI document, and whether an answer is as it says.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use jsonschema::{Draft, Validator};
+use lmn_partner_api::{environment::Environment, router::document};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::Reply;
+
+/// Headers that HTTP or every answer has, and no operation tells of.
+const NOT_TOLD: [&str; 4] = [
+    "content-type",
+    "content-length",
+    "date",
+    "x-content-type-options",
+];
+
+/// The document.
+pub struct Document {
+    pub text: Value,
+    pub operations: Vec<Operation>,
+    checked: RefCell<BTreeSet<(String, u16)>>,
+}
+
+/// One of its operations.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub id: String,
+    pub method: Method,
+    pub template: String,
+    pub members: Value,
+}
+
+impl Operation {
+    /// Returns a path that the template stands for.
+    pub fn path(&self) -> String {
+        let id = match self.template.contains("/vehicles/") {
+            true => "glovis_1",
+            false => "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        };
+        self.template.replace("{id}", id)
+    }
+}
+
+impl Document {
+    /// Makes the document of this build.
+    pub fn read() -> Self {
+        let text = document(Environment::Sandbox, "http://localhost:8080");
+        let paths = text["paths"].as_object().expect("it has paths");
+        let operation = |template: &String, method: &String, members: &Value| Operation {
+            id: members["operationId"]
+                .as_str()
+                .expect("it has an id")
+                .to_owned(),
+            method: method.to_uppercase().parse().expect("a method"),
+            template: template.clone(),
+            members: members.clone(),
+        };
+        let operations = paths.iter().flat_map(|(template, item)| {
+            let methods = item.as_object().expect("a path has methods").iter();
+            methods.map(move |(method, members)| operation(template, method, members))
+        });
+        let operations = operations.collect();
+        Self {
+            operations,
+            text,
+            checked: RefCell::default(),
+        }
+    }
+
+    /// Returns an operation by its id.
+    #[track_caller]
+    pub fn operation(&self, id: &str) -> &Operation {
+        let found = self.operations.iter().find(|it| it.id == id);
+        found.unwrap_or_else(|| panic!("no operation {id}"))
+    }
+
+    /// Follows a reference, if it is one.
+    #[track_caller]
+    pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
+            return value;
+        };
+        let pointer = reference.strip_prefix('#').expect("references are local");
+        let found = self.text.pointer(pointer);
+        found.unwrap_or_else(|| panic!("{reference} leads nowhere"))
+    }
+
+    /// Compiles a schema of the document.
+    pub fn validator(&self, schema: &Value) -> Validator {
+        let whole = json!({"allOf": [schema], "components": self.text["components"]});
+        let options = jsonschema::options().with_draft(Draft::Draft202012);
+        options.build(&whole).expect("the schema is one")
+    }
+
+    /// Checks an answer of an operation: its status, headers and body are told.
+    #[track_caller]
+    pub fn check(&self, id: &str, reply: &Reply) {
+        let status = reply.status;
+        let told = &self.operation(id).members["responses"][status.to_string()];
+        assert!(
+            told.is_object(),
+            "{id} does not tell of {status}: {reply:?}"
+        );
+        self.check_response(&format!("{id} {status}"), self.resolve(told), reply);
+        self.checked.borrow_mut().insert((id.to_owned(), status));
+    }
+
+    /// Checks an answer against a response of the document.
+    #[track_caller]
+    pub fn check_response(&self, what: &str, told: &Value, reply: &Reply) {
+        let none = Map::new();
+        let headers = told["headers"].as_object().unwrap_or(&none);
+        for (name, header) in headers {
+            let header = self.resolve(header);
+            let present = reply.headers.contains_key(name.as_str());
+            assert!(
+                present || header["required"] == false,
+                "{what}: {name} is missing in {reply:?}"
+            );
+            if present {
+                let text = reply.header(name);
+                let number = text
+                    .parse::<i64>()
+                    .ok()
+                    .filter(|_| header["schema"]["type"] == "integer");
+                let value = number.map_or(Value::from(text), Value::from);
+                let validator = self.validator(&header["schema"]);
+                assert!(validator.is_valid(&value), "{what}: {name}: {text}");
+            }
+        }
+        for name in reply.headers.keys().map(|name| name.as_str()) {
+            let told = headers.keys().any(|it| it.eq_ignore_ascii_case(name));
+            assert!(
+                told || NOT_TOLD.contains(&name),
+                "{what}: {name} is not told"
+            );
+        }
+        let Some(schema) = told.pointer("/content/application~1json/schema") else {
+            assert!(reply.body.is_empty(), "{what}: a body is not told");
+            return;
+        };
+        assert_eq!(reply.header("content-type"), "application/json");
+        let (validator, body) = (self.validator(schema), reply.json());
+        if let Err(error) = validator.validate(&body) {
+            panic!("{what}: {error} at {} in {body:#}", error.instance_path());
+        }
+        if schema["type"] != "object" {
+            exact(what, &validator, &body);
+        }
+    }
+
+    /// Returns the operations and statuses that no answer was checked for.
+    pub fn unchecked(&self) -> Vec<(String, u16)> {
+        let told = self.operations.iter().flat_map(|operation| {
+            let statuses = operation.members["responses"]
+                .as_object()
+                .into_iter()
+                .flatten();
+            statuses.map(|(status, _)| (operation.id.clone(), status.parse().expect("a status")))
+        });
+        told.filter(|it| !self.checked.borrow().contains(it))
+            .collect()
+    }
+}
+
+/// Expects that a member too many and a missing one are noticed, in every object of a body.
+#[track_caller]
+fn exact(what: &str, validator: &Validator, body: &Value) {
+    let mut objects = Vec::new();
+    find_objects(body, String::new(), &mut objects);
+    for (pointer, members) in objects {
+        let with = |change: &dyn Fn(&mut Map<String, Value>)| {
+            let mut body = body.clone();
+            change(
+                body.pointer_mut(&pointer)
+                    .and_then(Value::as_object_mut)
+                    .expect("it was there"),
+            );
+            validator.is_valid(&body)
+        };
+        let more = with(&|members| drop(members.insert("surprise".into(), Value::Null)));
+        assert!(
+            !more,
+            "{what}: a member too many at `{pointer}` is not noticed"
+        );
+        for name in members {
+            // The few that may be absent (contract, section 5).
+            let less = with(&|members| drop(members.remove(&name)));
+            let may_lack = match name.as_str() {
+                "expected" | "received" => pointer.contains("/issues/"),
+                "field" => pointer.ends_with("/details"),
+                _ => false,
+            };
+            assert_eq!(less, may_lack, "{what}: `{pointer}` without `{name}`");
+        }
+    }
+}
+
+fn find_objects(value: &Value, pointer: String, found: &mut Vec<(String, Vec<String>)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                find_objects(member, format!("{pointer}/{name}"), found);
+            }
+            found.push((pointer, members.keys().cloned().collect()));
+        }
+        Value::Array(items) => {
+            for (n, item) in items.iter().enumerate() {
+                find_objects(item, format!("{pointer}/{n}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
