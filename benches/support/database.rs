@@ -1,0 +1,206 @@
+//! The private PostgreSQL of the benchmarks, with real fsync: a catalogue, partners, and the state each run starts from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use lmn_partner_api::db::embedded::{Cluster, Keeper, Purpose};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use uuid::Uuid;
+
+use super::{
+    plan::{FIRST_CAR, PARTNERS, Plan, api_key},
+    server::Server,
+};
+
+/// The database; what an earlier run left in it is dropped.
+const DATABASE: &str = "bench";
+/// How many cars of the demo the typical one is chosen from.
+const DEMO_CARS: &str = "500";
+
+/// A database with a catalogue and partners.
+pub struct Database {
+    cluster: Cluster,
+    /// The folder of its programs.
+    pub programs: PathBuf,
+    /// The process of which all others of the server are children.
+    pub postmaster: u32,
+    /// What it is.
+    pub version: String,
+}
+
+impl Database {
+    /// Makes it, with one typical lot of the demo catalogue as often as the plan says.
+    pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
+        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
+        let mut admin = PgConnection::connect(&cluster.url("postgres")).await?;
+        let (programs, version, pid_file): (String, String, String) = sqlx::query_as(
+            "select (select setting from pg_config where name = 'BINDIR'), current_setting('server_version'),
+                    pg_read_file('postmaster.pid')",
+        )
+        .fetch_one(&mut admin)
+        .await?;
+        run(
+            &mut admin,
+            format!("drop database if exists {DATABASE} with (force)"),
+        )
+        .await?;
+        run(&mut admin, format!("create database {DATABASE}")).await?;
+        let postmaster = pid_file
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .context("reading the server's pid file")?;
+        let database = Self {
+            cluster,
+            programs: programs.into(),
+            postmaster,
+            version,
+        };
+        // It migrates, and brings the demo's cars.
+        let url = database.url();
+        let data_dir = scratch.join("dev");
+        let data_dir = data_dir.to_string_lossy();
+        let arguments = [
+            "dev",
+            "--json",
+            "--port=0",
+            "--vehicles",
+            DEMO_CARS,
+            "--data-dir",
+            &data_dir,
+        ];
+        Server::start(&arguments, &[("DATABASE_URL", &url)], scratch)?.stop()?;
+        database.fill(plan).await?;
+        Ok(database)
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> String {
+        self.cluster.url(DATABASE)
+    }
+
+    /// Returns the folder of its socket.
+    pub fn socket_folder(&self) -> &Path {
+        self.cluster.dir()
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> &'static str {
+        DATABASE
+    }
+
+    /// Connects to it.
+    pub async fn connect(&self) -> anyhow::Result<PgConnection> {
+        Ok(PgConnection::connect(&self.url()).await?)
+    }
+
+    async fn fill(&self, plan: &Plan) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        // All in one auction, a month from now.
+        let columns: String = sqlx::query_scalar(
+            "select string_agg(column_name, ', ') from information_schema.columns
+             where table_name = 'vehicles' and is_generated = 'NEVER' and column_name not in ('id', 'auction_date')",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let last_car = FIRST_CAR + plan.cars - 1;
+        run(
+            &mut connection,
+            format!(
+                "create table typical as
+                 select * from vehicles where auction_result = 'upcoming' and inspection is not null
+                 order by pg_column_size(vehicles.*) limit 1
+                 offset (select count(*) / 2 from vehicles
+                         where auction_result = 'upcoming' and inspection is not null);
+                 insert into vehicles (id, auction_date, {columns})
+                 select number::text, date_trunc('day', now()) + interval '30 days', {columns}
+                 from typical, generate_series({FIRST_CAR}, {last_car}) number;
+                 insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+                 select number::text, recorded_at, vehicle_prices.listing_usd
+                 from typical join vehicle_prices on vehicle_prices.vehicle_id = typical.id,
+                      generate_series({FIRST_CAR}, {last_car}) number"
+            ),
+        )
+        .await?;
+        for partner in 0..PARTNERS {
+            let api_key = api_key(partner);
+            run(
+                &mut connection,
+                format!(
+                    "with partner as (
+                         insert into partners (id, name, read_limit, read_window_seconds, read_burst,
+                                               write_limit, write_window_seconds, write_burst, created_at)
+                         values (gen_random_uuid(), 'partner {partner}', 1000000, 1, 1000000, 1000000, 1, 1000000, now())
+                         returning id
+                     )
+                     insert into api_keys (id, partner_id, digest, prefix, created_at)
+                     select gen_random_uuid(), id, sha256('{api_key}'), left('{api_key}', 12), now() from partner"
+                ),
+            )
+            .await?;
+        }
+        run(&mut connection, "vacuum (analyze)".to_owned()).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Returns what to bid for any car: a little more than it is listed at.
+    pub async fn bid(&self) -> anyhow::Result<i32> {
+        let query = sqlx::query_scalar("select listing_usd + 500 from typical");
+        Ok(query.fetch_one(&mut self.connect().await?).await?)
+    }
+
+    /// Returns the id of a partner.
+    pub async fn partner(&self, number: usize) -> anyhow::Result<Uuid> {
+        let query = sqlx::query_scalar("select id from partners where name = $1");
+        let query = query.bind(format!("partner {number}"));
+        Ok(query.fetch_one(&mut self.connect().await?).await?)
+    }
+
+    /// Forgets all orders, and gives every run the same room before the next checkpoint.
+    pub async fn reset(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        let orders = "orders, order_history, order_vehicles, idempotency_keys, audit_log";
+        run(&mut connection, format!("truncate {orders}")).await?;
+        run(&mut connection, "vacuum (analyze) vehicles".to_owned()).await?;
+        run(&mut connection, "checkpoint".to_owned()).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Leaves the orders as they are, with what the planner should know of them.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        run(&mut connection, "vacuum (analyze)".to_owned()).await?;
+        run(&mut connection, "checkpoint".to_owned()).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Counts the orders that are there whole: with their first step, car, audit row and stored reply.
+    pub async fn count_orders(&self) -> anyhow::Result<i64> {
+        let query = sqlx::query_scalar(
+            "select count(*) from orders
+             join order_history on order_history.order_id = orders.id and n = 1
+             join order_vehicles on order_vehicles.order_id = orders.id
+             join idempotency_keys on idempotency_keys.order_id = orders.id and reply_body is not null
+             where (select count(*) from audit_log where action = 'order.placed') = (select count(*) from orders)",
+        );
+        Ok(query.fetch_one(&mut self.connect().await?).await?)
+    }
+
+    /// Drops it.
+    pub async fn remove(self) -> anyhow::Result<()> {
+        let mut admin = PgConnection::connect(&self.cluster.url("postgres")).await?;
+        run(&mut admin, format!("drop database {DATABASE} with (force)")).await
+    }
+}
+
+async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+        .execute(connection)
+        .await
+        .with_context(|| format!("running {sql}"))?;
+    Ok(())
+}

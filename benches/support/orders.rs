@@ -1,0 +1,245 @@
+//! What the benchmark knows of orders: how they are asked for, and every value that the server sends along.
+
+use anyhow::Context;
+use chrono::DateTime;
+use serde_json::Value;
+use sqlx::Row;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::{
+    database::Database,
+    http::{Answer, Client, Expected},
+    plan::{FIRST_CAR, PARTNERS, Plan, SCATTER, SCATTER_ROOM, api_key, car, key},
+    script::{self, Known, Script},
+    server::Server,
+    wire::{Ear, Heard},
+};
+
+/// A new order.
+pub const PLACED: Expected = Expected {
+    status: "201",
+    header: "\r\nidempotency-status: bound\r\n",
+};
+/// An order that was there, under the same key.
+pub const REPLAYED: Expected = Expected {
+    status: "200",
+    header: "\r\nidempotency-status: replayed\r\n",
+};
+/// An order or its car.
+pub const READ: Expected = Expected {
+    status: "200",
+    header: "\r\netag: ",
+};
+
+/// Ends every script.
+const NEXT_ROUND: &str = "\\set round :round + 1\n";
+/// The id of the order of a number, in scripts: like real ones, each is greater than those before.
+const SQL_ID: &str = "lpad(:number::text, 32, '0')::uuid";
+
+/// What pgbench runs.
+pub struct Scripts {
+    /// Places an order.
+    pub place: Script,
+    /// Repeats that.
+    pub replay: Script,
+    /// Reads an order.
+    pub read: Script,
+}
+
+/// Writes the request that places an order, with its key.
+pub fn post(client: usize, number: usize, bid: i32, bytes: &mut Vec<u8>) {
+    let body = format!(
+        r#"{{"vehicle_id":"{}","max_bid_amount_usd":{bid}}}"#,
+        car(number)
+    );
+    let (api_key, key, length) = (api_key(client), key(number), body.len());
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: localhost\r\nx-api-key: {api_key}\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    bytes.extend_from_slice(head.as_bytes());
+    bytes.extend_from_slice(body.as_bytes());
+}
+
+/// Writes the request that reads an order, or what is below it.
+pub fn get(client: usize, path: &str, bytes: &mut Vec<u8>) {
+    let api_key = api_key(client);
+    let head = format!(
+        "GET /v1/orders/{path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {api_key}\r\n\r\n"
+    );
+    bytes.extend_from_slice(head.as_bytes());
+}
+
+/// Places, replays and reads one order, listens to what that sends to PostgreSQL, and makes scripts of it.
+pub async fn listen(
+    database: &Database,
+    plan: &Plan,
+    scratch: &std::path::Path,
+) -> anyhow::Result<Scripts> {
+    let folder = tempfile::tempdir()?;
+    let ear = Ear::listen(folder.path(), database.socket_folder())?;
+    let url = format!(
+        "postgres://postgres@localhost/{}?sslmode=disable&host={}",
+        database.name(),
+        folder.path().display()
+    );
+    let scratch = scratch.to_owned();
+    // On a thread of its own: this one passes on what the server says to PostgreSQL before it is ready.
+    let starting = spawn_blocking(move || {
+        let one_connection = [("LMN_DATABASE__CONNECTIONS_MAX", "1")];
+        Server::serve(&url, &one_connection, &scratch)
+    });
+    let server = starting.await??;
+    let mut asking = Asking {
+        client: Client::connect(server.address).await?,
+        bid: plan.bid,
+    };
+    // The first of each also looks up the key and prepares the statements.
+    let first = order_id(asking.place(1, PLACED).await?.body)?;
+    asking.place(1, REPLAYED).await?;
+    asking.read(&first).await?;
+    ear.take().await?;
+
+    let placed = asking.place(2, PLACED).await?;
+    let (body, request_id) = (placed.body.to_vec(), placed.header("x-request-id")?);
+    let placed = ear.take().await?;
+    asking.place(2, REPLAYED).await?;
+    let replayed = ear.take().await?;
+    let id = order_id(&body)?;
+    asking.read(&id).await?;
+    let read = ear.take().await?;
+    let snapshot = asking.read(&format!("{id}/vehicle")).await?.body.to_vec();
+    spawn_blocking(|| server.stop()).await??;
+    for (what, heard) in [("place", &placed), ("replay", &replayed), ("read", &read)] {
+        let Heard { statements, pings } = heard;
+        let count = statements.len();
+        eprintln!("  {what}: {count} statements, and {pings} empty round trips of the pool");
+    }
+
+    let mut of_place = known_of_order(2, &id, &body, &placed)?;
+    of_place.constant("request_id", &request_id);
+    of_place.constant("snapshot", &String::from_utf8(snapshot)?);
+    let mut of_others = Known::default();
+    of_others.constant("fingerprint", &fingerprint(&replayed)?);
+    of_others.varying(&key(2), ":key");
+    of_others.varying(&car(2), ":car");
+    of_others.varying(&uuid(&id)?, ":placed");
+    let partner = database.partner(0).await?;
+    of_place.varying(&partner, ":partner");
+    of_others.varying(&partner, ":partner");
+    let look = once(&sql_of_order(":client_id"));
+    Ok(Scripts {
+        place: Script::new(&before_placing(), &placed.statements, &of_place, NEXT_ROUND)?,
+        replay: Script::new(&look, &replayed.statements, &of_others, NEXT_ROUND)?,
+        read: Script::new(&look, &read.statements, &of_others, NEXT_ROUND)?,
+    })
+}
+
+/// A client of partner 0.
+struct Asking {
+    client: Client,
+    bid: i32,
+}
+
+impl Asking {
+    async fn place(&mut self, number: usize, expected: Expected) -> anyhow::Result<Answer<'_>> {
+        let mut bytes = Vec::new();
+        post(0, number, self.bid, &mut bytes);
+        self.client.ask(&bytes, expected).await
+    }
+
+    async fn read(&mut self, path: &str) -> anyhow::Result<Answer<'_>> {
+        let mut bytes = Vec::new();
+        get(0, path, &mut bytes);
+        self.client.ask(&bytes, READ).await
+    }
+}
+
+/// Returns what is done before an order is placed: who places it, and which number it has.
+fn before_placing() -> String {
+    let partner = once(&format!(
+        "select id as partner from partners where name = 'partner ' || (:client_id % {PARTNERS})"
+    ));
+    format!(
+        "{partner}\\set number :round * :clients + :client_id\n\
+         \\set scattered (:number * {SCATTER}) % {SCATTER_ROOM}\n\
+         \\set car {FIRST_CAR} + :number\n"
+    )
+}
+
+/// Returns a query whose row becomes variables in a client's first round.
+fn once(query: &str) -> String {
+    format!("\\if :round = :first_round\n{query} \\gset\n\\endif\n")
+}
+
+/// Returns the key of the order whose number and scattered number are given, in SQL; see [`key`].
+fn sql_key(number: &str, scattered: &str) -> String {
+    format!("(lpad({scattered}::text, 12, '0') || '40008' || lpad({number}::text, 15, '0'))::uuid")
+}
+
+/// Returns the SQL that finds an order by its number: whose it is, which it is, and of what.
+fn sql_of_order(number: &str) -> String {
+    let scattered = format!("({number}::bigint * {SCATTER} % {SCATTER_ROOM})");
+    let key = sql_key(number, &scattered);
+    format!(
+        "select orders.partner_id as partner, orders.id as placed, vehicle_id as car, key
+         from idempotency_keys join orders on orders.id = order_id where key = {key}"
+    )
+}
+
+/// Finds the id of the order that a client has to itself.
+pub async fn id_of_clients_order(database: &Database, client: usize) -> anyhow::Result<String> {
+    let mut connection = database.connect().await?;
+    let query = sqlx::AssertSqlSafe(sql_of_order(&format!("{client}")));
+    let row = sqlx::query(query).fetch_one(&mut connection).await?;
+    let id: Uuid = row.try_get("placed")?;
+    Ok(ulid::Ulid::from(id).to_string())
+}
+
+/// Knows the values of a new order by its answer.
+fn known_of_order(number: usize, id: &str, body: &[u8], placed: &Heard) -> anyhow::Result<Known> {
+    let order: Value = serde_json::from_slice(body)?;
+    let mut known = Known::default();
+    for name in ["vin", "license_plate", "status"] {
+        if let Some(text) = order[name].as_str() {
+            known.constant(name, text);
+        }
+    }
+    for name in ["auction_date", "order_cutoff_at", "created_at"] {
+        let text = order[name].as_str().context("an order without a time")?;
+        known.constant(name, &script::time(&DateTime::parse_from_rfc3339(text)?));
+    }
+    known.constant("max_bid", &order["max_bid_amount_usd"]);
+    known.constant("placed_by", "partner");
+    known.constant("offset_minutes", &540);
+    known.constant("actor", &format!("key:{}", &api_key(0)[..12]));
+    known.constant("subject", id);
+    known.constant("location", &format!("/v1/orders/{id}"));
+    known.constant("reply", &script::bytes(body));
+    known.constant("fingerprint", &fingerprint(placed)?);
+    known.varying(&key(number), sql_key(":number", ":scattered"));
+    known.varying(&car(number), ":car");
+    known.varying(&uuid(id)?, SQL_ID);
+    Ok(known)
+}
+
+/// Finds the fingerprint of a request among the values that bind its key: the one of 96 bytes.
+fn fingerprint(heard: &Heard) -> anyhow::Result<String> {
+    let values = heard.statements.iter().flat_map(|it| &it.values);
+    let found = values.filter_map(|(_, value)| value.as_deref());
+    let mut fingerprints = found.filter(|value| value.len() == 96);
+    let first = fingerprints.next().context("no fingerprint was sent")?;
+    Ok(script::bytes(first))
+}
+
+/// Returns the id in an answer.
+fn order_id(body: &[u8]) -> anyhow::Result<String> {
+    let order: Value = serde_json::from_slice(body)?;
+    Ok(order["id"].as_str().context("no id")?.to_owned())
+}
+
+/// Returns an order's id as the database keeps it.
+fn uuid(id: &str) -> anyhow::Result<Uuid> {
+    Ok(ulid::Ulid::from_string(id)?.into())
+}

@@ -1,0 +1,83 @@
+//! How much and how long, and which number is which car, key and partner.
+
+use std::{env, ffi::OsStr, time::Duration};
+
+use uuid::Uuid;
+
+/// How many partners share the clients, so that no partner's lane is full: 8 of 32 clients each, where 16 fit.
+pub const PARTNERS: usize = 4;
+/// What a car's number is counted from.
+pub const FIRST_CAR: usize = 1_000_000_000;
+/// Scatters keys over their index, as random ones are.
+pub const SCATTER: u64 = 2_654_435_761;
+/// Room for the scattered part of a key: 12 digits.
+pub const SCATTER_ROOM: u64 = 1_000_000_000_000;
+
+/// How much and how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many clients at once, one run after the other.
+    pub clients: [usize; 3],
+    /// How long each run goes unmeasured, then measured.
+    pub warm_up: Duration,
+    /// See `warm_up`.
+    pub measured: Duration,
+    /// Cars of the catalogue; each is ordered once at most.
+    pub cars: usize,
+    /// Orders that are there when orders are replayed and read.
+    pub orders: usize,
+    /// What is bid for any car: a little more than it is listed at. The catalogue tells.
+    pub bid: i32,
+}
+
+impl Plan {
+    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5); run as a test it is a short check.
+    pub fn read() -> anyhow::Result<Self> {
+        let is_check = !env::args_os().any(|it| it == OsStr::new("--bench"));
+        let seconds = match env::var("LMN_BENCH_SECONDS") {
+            Ok(text) => text.parse()?,
+            Err(_) if is_check => 1,
+            Err(_) => 5,
+        };
+        anyhow::ensure!(seconds > 0, "LMN_BENCH_SECONDS is a whole number from 1");
+        let cars = match is_check {
+            true => 20_000,
+            false => 200_000.max(20_000 * usize::try_from(seconds)?),
+        };
+        Ok(Self {
+            clients: [1, 8, 32],
+            warm_up: Duration::from_secs(u64::from(!is_check)),
+            measured: Duration::from_secs(seconds),
+            cars,
+            orders: cars / 20,
+            bid: 0,
+        })
+    }
+
+    /// Returns the round in which measuring begins; the warm-up has the cars of those before.
+    pub fn first_round(&self, clients: usize) -> usize {
+        self.cars / 3 / clients
+    }
+}
+
+/// Returns the number of the order that a client places in a round; none is placed twice.
+pub fn number(client: usize, clients: usize, round: usize) -> usize {
+    round * clients + client
+}
+
+/// Returns the id of the car of an order.
+pub fn car(number: usize) -> usize {
+    FIRST_CAR + number
+}
+
+/// Returns the idempotency key of an order: a UUID v4 in form, which `orders::sql_key` makes as well.
+pub fn key(number: usize) -> Uuid {
+    let scattered = number as u64 * SCATTER % SCATTER_ROOM;
+    let text = format!("{scattered:012}40008{number:015}");
+    text.parse().unwrap()
+}
+
+/// Returns the API key of a client's partner.
+pub fn api_key(client: usize) -> String {
+    format!("lmn_stg_p{:03}{:024}", client % PARTNERS, 0)
+}

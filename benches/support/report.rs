@@ -1,0 +1,148 @@
+//! What a run cost, and how it is printed.
+
+use std::{fmt::Write, process, time::Duration};
+
+use super::process::{Cpu, Memory};
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    /// How many clients.
+    pub clients: usize,
+    /// Requests or transactions a second.
+    pub rate: f64,
+    /// Those that were measured.
+    pub requests: usize,
+    /// Those, and the ones before and after.
+    pub all: usize,
+    /// How long each took.
+    pub latencies: Latencies,
+    /// CPU while it was measured.
+    pub costs: Costs,
+    /// The server's memory at the end.
+    pub memory: Option<Memory>,
+}
+
+/// How long half and all but a hundredth of the requests took at most, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Latencies {
+    p50: f64,
+    p99: f64,
+}
+
+impl Latencies {
+    /// Takes them.
+    pub fn of(mut all: Vec<Duration>) -> Self {
+        all.sort_unstable();
+        let at = |share: f64| {
+            let place = (all.len() as f64 * share).ceil() as usize;
+            let found = all.get(place.saturating_sub(1)).copied();
+            found.unwrap_or_default().as_secs_f64() * 1000.0
+        };
+        Self {
+            p50: at(0.50),
+            p99: at(0.99),
+        }
+    }
+}
+
+/// CPU seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Costs {
+    server: Option<f64>,
+    postgres: f64,
+    load: f64,
+}
+
+impl Costs {
+    /// Returns what was spent since.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            server: self.server.zip(before.server).map(|(now, then)| now - then),
+            postgres: self.postgres - before.postgres,
+            load: self.load - before.load,
+        }
+    }
+}
+
+/// Reads what the processes of a run have cost so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Meter {
+    postmaster: u32,
+    server: Option<u32>,
+}
+
+impl Meter {
+    /// Without a server the load comes from a child, with one from this process.
+    pub fn new(postmaster: u32, server: Option<u32>) -> Self {
+        Self { postmaster, server }
+    }
+
+    /// Reads it.
+    pub fn read(self) -> anyhow::Result<Costs> {
+        let own = Cpu::of(process::id())?;
+        let server = self.server.map(Cpu::of).transpose()?;
+        Ok(Costs {
+            server: server.map(|it| it.own),
+            postgres: Cpu::of_family(self.postmaster)?,
+            load: match server {
+                Some(_) => own.own,
+                None => own.with_ended,
+            },
+        })
+    }
+}
+
+/// The table, a row a run.
+#[derive(Debug)]
+pub struct Table(String);
+
+impl Default for Table {
+    fn default() -> Self {
+        let head = "\
+| what | clients | by | requests/s | HTTP ÷ pgbench | p50 ms | p99 ms | CPU s per 1,000: server | PostgreSQL | load generator | server MiB, at most |
+|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|
+";
+        Self(head.to_owned())
+    }
+}
+
+impl Table {
+    /// Adds a pair of runs.
+    pub fn add(&mut self, what: &str, http: &Run, pgbench: &Run) {
+        self.row(what, "HTTP", http, Some(http.rate / pgbench.rate));
+        self.row(what, "pgbench", pgbench, None);
+    }
+
+    fn row(&mut self, what: &str, by: &str, run: &Run, ratio: Option<f64>) {
+        let Run {
+            clients,
+            rate,
+            latencies: Latencies { p50, p99 },
+            costs,
+            ..
+        } = run;
+        let optional = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let per_thousand = |seconds: f64| format!("{:.2}", seconds * 1000.0 / run.requests as f64);
+        let (server, postgres, load) = (
+            optional(costs.server.map(per_thousand)),
+            per_thousand(costs.postgres),
+            per_thousand(costs.load),
+        );
+        let ratio = optional(ratio.map(|it| format!("{it:.2}")));
+        let memory = run
+            .memory
+            .map(|it| format!("{:.0}, {:.0}", it.now, it.peak));
+        let memory = optional(memory);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.0,
+            "| {what} | {clients} | {by} | {rate:.0} | {ratio} | {p50:.2} | {p99:.2} | {server} | {postgres} | {load} | {memory} |"
+        );
+    }
+
+    /// Returns the table as Markdown.
+    pub fn markdown(&self) -> &str {
+        &self.0
+    }
+}
