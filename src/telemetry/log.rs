@@ -17,7 +17,11 @@ pub fn start(log: &Log) {
     let registry = tracing_subscriber::registry().with(filter);
     // An error says that a subscriber is there already, as in tests.
     let _ = match log.format {
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        // A request's span has no parent, so a list of all spans would only say the same again.
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            registry.with(lines).try_init()
+        }
         LogFormat::Pretty => registry.with(lines.compact()).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
