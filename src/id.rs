@@ -3,12 +3,17 @@
 //! Orders, events, partners and keys are named by ULIDs: sortable by the time they were made, and kept as `uuid` columns.
 //! A vehicle keeps the name its source gave it. This is one of the two places of randomness; the other makes keys.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use ulid::Ulid;
 use uuid::Uuid;
+
+/// A text is not an identifier of the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not an id")]
+pub struct NotAnId;
 
 /// Declares an identifier that is a ULID outside, perhaps behind a prefix, and a `uuid` inside.
 macro_rules! ulid_id {
@@ -42,6 +47,14 @@ macro_rules! ulid_id {
         impl From<Uuid> for $name {
             fn from(column: Uuid) -> Self {
                 Self(Ulid(column.as_u128()))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                Self::parse(text).ok_or(NotAnId)
             }
         }
 
@@ -91,6 +104,14 @@ impl VehicleId {
     /// Returns the id as it is written everywhere.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for VehicleId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        Self::parse(text).ok_or(NotAnId)
     }
 }
 

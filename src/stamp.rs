@@ -3,7 +3,7 @@
 //! An auction in Korea prints as `+09:00`, a delivery in Lagos as `+01:00`, and the offset is kept for ever. No time
 //! ever prints as `Z`, and a time without an offset is refused (contract, section 1).
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, FixedOffset, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Asia::Seoul;
@@ -73,6 +73,14 @@ impl Stamp {
                 .with_nanosecond(milliseconds * 1_000_000)
                 .unwrap_or(self.0),
         )
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = StampError;
+
+    fn from_str(text: &str) -> Result<Self, StampError> {
+        Self::parse(text)
     }
 }
 

@@ -21,6 +21,8 @@ mod database;
 mod desk;
 #[path = "cli/operator.rs"]
 mod operator;
+#[path = "cli/orders.rs"]
+mod orders;
 #[path = "support/process.rs"]
 mod process;
 
@@ -48,6 +50,9 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         "audit",
         "healthcheck",
         "openapi",
+        "auction",
+        "report",
+        "worker",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }

@@ -15,14 +15,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    auction::tell,
     lines::{LINE_BYTES_MAX, Line, Lines},
     operator::{Desk, Session},
     print, say,
+    step::usd,
 };
 use crate::{
     audit::{self, store::Change},
     clock,
     id::VehicleId,
+    money::Usd,
+    orders::operator,
     stamp::Stamp,
     vehicles::{
         demo,
@@ -52,6 +56,19 @@ enum What {
         /// The file; `-` is standard input.
         file: PathBuf,
     },
+    /// List a car at another price, and tell those who wait for it.
+    Price {
+        /// The car's id.
+        vehicle: VehicleId,
+        /// The price, in whole US dollars.
+        #[arg(value_parser = usd)]
+        price: Usd,
+    },
+    /// Take a car off the catalogue, and its orders off the car.
+    Withdraw {
+        /// The car's id.
+        vehicle: VehicleId,
+    },
     /// Print a demo catalogue as `import` reads it. Needs no database.
     Demo(Demo),
 }
@@ -75,6 +92,17 @@ impl Catalog {
         let Self { desk, what } = self;
         match what {
             What::Demo(demo) => demo.print(),
+            What::Price { vehicle, price } => desk.work(async |session| {
+                let Session { pool, author, .. } = session;
+                tell(
+                    session,
+                    &operator::reprice(pool, author, &vehicle, price).await?,
+                )
+            }),
+            What::Withdraw { vehicle } => desk.work(async |session| {
+                let Session { pool, author, .. } = session;
+                tell(session, &operator::withdraw(pool, author, &vehicle).await?)
+            }),
             What::Import { file } => {
                 let input: Box<dyn BufRead> = match file.as_os_str() == "-" {
                     true => Box::new(io::stdin().lock()),

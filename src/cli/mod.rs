@@ -3,6 +3,7 @@
 //! Output is data on standard output and words on standard error. Exit 0: done; 1: refused or failed; 2: wrong usage.
 
 mod allowlist;
+mod auction;
 mod audit;
 mod catalog;
 mod config;
@@ -16,8 +17,11 @@ mod openapi;
 mod operator;
 mod order;
 mod partner;
+mod report;
 mod serve;
 mod span;
+mod step;
+mod worker;
 
 use std::{
     io::{self, Write},
@@ -60,8 +64,14 @@ enum Command {
     Allowlist(allowlist::Allowlist),
     /// Import a catalogue, or print a made-up one.
     Catalog(catalog::Catalog),
-    /// Show any partner's order.
+    /// Show any partner's order, and take it on.
     Order(order::OrderCommand),
+    /// Settle and move auctions.
+    Auction(auction::Auction),
+    /// Report what should be looked after.
+    Report(report::Report),
+    /// Do what time does to orders, apart from the servers.
+    Worker(worker::Worker),
     /// Show who changed what, when, and under which request.
     Audit(audit::Audit),
     /// Ask the server of these settings whether it is ready.
@@ -103,6 +113,9 @@ impl Lmn {
             Command::Allowlist(command) => command.run(),
             Command::Catalog(command) => command.run(),
             Command::Order(command) => command.run(),
+            Command::Auction(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Worker(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Healthcheck(command) => command.run(),
             Command::Openapi(command) => command.run(),

@@ -33,7 +33,8 @@ pub(super) struct Desk {
 
 /// One run of a command: a database, and somebody who works on it under one request id.
 pub(super) struct Session {
-    pool: PgPool,
+    /// The database.
+    pub(super) pool: PgPool,
     /// Which deployment it is; the database says so.
     pub(super) environment: Environment,
     /// Who works.

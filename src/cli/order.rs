@@ -1,13 +1,20 @@
-//! `lmn order`: any partner's order, as the operator sees it.
+//! `lmn order`: any partner's order, as the operator sees it and takes it on.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{operator::Desk, print};
+use super::{
+    operator::{Desk, Session},
+    print,
+    step::{To, Travel, word},
+};
 use crate::{
     id::{OrderId, PartnerId},
     orders::{
+        advance::Advance,
+        operator,
+        state::FulfillmentDetail,
         store,
         view::{HistoryView, OrderView},
     },
@@ -32,7 +39,29 @@ enum What {
     /// Show an order: whose it is, how it stands, and its steps.
     Show {
         /// The order's id.
-        id: String,
+        id: OrderId,
+    },
+    /// Take an order on: to `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
+    Advance {
+        /// The order's id.
+        id: OrderId,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Say where a shipping order is: `export_processing` or `awaiting_pickup`.
+    Fulfillment {
+        /// The order's id.
+        id: OrderId,
+        /// Where it is.
+        #[arg(value_parser = word::<FulfillmentDetail>)]
+        detail: FulfillmentDetail,
+    },
+    /// Say how a shipping order travels; an empty text clears a field.
+    Shipment {
+        /// The order's id.
+        id: OrderId,
+        #[command(flatten)]
+        change: Travel,
     },
 }
 
@@ -51,30 +80,40 @@ impl OrderCommand {
     /// Does it.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
-        let What::Show { id } = &what;
+        let (id, step) = match what {
+            What::Show { id } => (id, None),
+            What::Advance { id, to } => (id, Some(to.step()?)),
+            What::Fulfillment { id, detail } => (id, Some(Advance::Fulfill(detail))),
+            What::Shipment { id, change } => (id, Some(Advance::Shipment(change.change()?))),
+        };
         desk.work(async |session| {
-            let unknown = || format!("there is no order `{id}`");
-            let order = OrderId::parse(id).with_context(unknown)?;
-            let mut tx = session.begin().await?;
-            let owner = partners::store::find_owner(&mut tx, order).await?;
-            let (partner_id, partner, external_user_id) = owner.with_context(unknown)?;
-            let steps = store::list_history(&mut tx, partner_id, order, 0, HISTORY_MAX).await?;
-            let Some(order) = store::find(&mut tx, partner_id, order).await? else {
-                bail!(unknown());
-            };
-            let steps = steps.unwrap_or_default().into_iter();
-            let sheet = Sheet {
-                order: order.into(),
-                partner_id,
-                partner,
-                external_user_id,
-                history: steps.map(HistoryView::from).collect(),
-            };
-            match session.json {
-                true => print(serde_json::to_string(&sheet)?),
-                false => sheet.print(),
+            if let Some(step) = &step {
+                operator::advance(&session.pool, &session.author, id, step).await?;
             }
+            show(session, id).await
         })
+    }
+}
+
+/// Prints an order as it is.
+async fn show(session: &Session, id: OrderId) -> anyhow::Result<()> {
+    let unknown = || format!("there is no order `{id}`");
+    let mut tx = session.begin().await?;
+    let owner = partners::store::find_owner(&mut tx, id).await?;
+    let (partner_id, partner, external_user_id) = owner.with_context(unknown)?;
+    let steps = store::list_history(&mut tx, partner_id, id, 0, HISTORY_MAX).await?;
+    let order = store::find(&mut tx, partner_id, id).await?;
+    let steps = steps.unwrap_or_default().into_iter();
+    let sheet = Sheet {
+        order: order.with_context(unknown)?.into(),
+        partner_id,
+        partner,
+        external_user_id,
+        history: steps.map(HistoryView::from).collect(),
+    };
+    match session.json {
+        true => print(serde_json::to_string(&sheet)?),
+        false => sheet.print(),
     }
 }
 

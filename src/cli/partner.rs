@@ -46,6 +46,13 @@ enum What {
     },
     /// Give a partner a limit of its own, or the deployment's again.
     Limits(Limits),
+    /// Say whom to remind of overdue deliveries there.
+    Contact {
+        /// Its id or name.
+        partner: String,
+        /// An address; without one, nobody.
+        contact: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,7 +91,32 @@ impl PartnerCommand {
             What::List => list(session).await,
             What::Show { partner } => show(session, partner).await,
             What::Limits(limits) => limits.set(session).await,
+            What::Contact { partner, contact } => {
+                set_contact(session, partner, contact.as_deref()).await
+            }
         })
+    }
+}
+
+async fn set_contact(
+    session: &Session,
+    partner: &str,
+    contact: Option<&str>,
+) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?;
+    changes::set_contact(&mut tx, &session.author, &partner, contact).await?;
+    tx.commit().await?;
+    match session.json {
+        true => print(json!({"id": partner.id, "contact": contact})),
+        false => {
+            let contact = contact.unwrap_or("nobody");
+            say(format_args!(
+                "`{}` is reminded through {contact}.",
+                partner.name
+            ));
+            Ok(())
+        }
     }
 }
 

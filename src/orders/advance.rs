@@ -85,7 +85,7 @@ fn set<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceError {
     /// The table does not have it.
-    #[error("the order is {}", .0.status.as_str())]
+    #[error("the order is `{}`, and this step does not lead on from there", .0.status.as_str())]
     Refused(State, Refused),
     /// LMN never pays more than was bid.
     #[error("the purchase price is above the bid of {0}")]

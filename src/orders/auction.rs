@@ -1,7 +1,7 @@
 //! What a change of a car does to its orders: results, new dates and prices, withdrawals, re-listings.
 //!
 //! Each is one function that takes many cars at once, locks them in the order of their ids, changes their rows, lets
-//! their orders go on, and tells the partners, all in the caller's transaction (contract, sections 7 and 8).
+//! their orders go on, and tells the partners, all in the caller's transaction (contract, sections 7 and 8). Each returns the orders that it concerns.
 
 use std::collections::HashMap;
 
@@ -101,7 +101,7 @@ pub(crate) async fn settle(
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
     now: DateTime<Utc>,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Held>, AuctionError> {
     let cars = std::slice::from_ref(vehicle);
     let car = vehicles::store::hold(tx, cars).await?.pop();
     let car = car.ok_or(AuctionError::NoSuchVehicle)?;
@@ -125,7 +125,8 @@ pub(crate) async fn settle(
             vehicles::store::set_withdrawn(tx, cars, now).await?;
         }
     }
-    Ok(progress::record(tx, author, &held).await?)
+    progress::record(tx, author, &held).await?;
+    Ok(held)
 }
 
 /// Brings one order to its end; orders on which LMN has not acted pass through `acquiring` where money was at stake.
@@ -168,14 +169,17 @@ pub(crate) async fn withdraw(
     author: &Author,
     cars: &[VehicleId],
     now: DateTime<Utc>,
-) -> Result<(), AuctionError> {
-    vehicles::store::hold(tx, cars).await?;
+) -> Result<Vec<Held>, AuctionError> {
+    if vehicles::store::hold(tx, cars).await?.len() < cars.len() {
+        return Err(AuctionError::NoSuchVehicle);
+    }
     let mut held = hold_open(tx, cars).await?;
     for held in &mut held {
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
     vehicles::store::set_withdrawn(tx, cars, now).await?;
-    Ok(progress::record(tx, author, &held).await?)
+    progress::record(tx, author, &held).await?;
+    Ok(held)
 }
 
 /// Moves auctions to other dates, and the orders that bid with them.
@@ -186,7 +190,7 @@ pub(crate) async fn reschedule(
     author: &Author,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Held>, AuctionError> {
     let cars: Vec<_> = dates.keys().cloned().collect();
     let found = vehicles::store::hold(tx, &cars).await?;
     if found.len() < dates.len() {
@@ -213,7 +217,8 @@ pub(crate) async fn reschedule(
         }
     }
     vehicles::store::set_auction_dates(tx, dates, now).await?;
-    Ok(progress::record(tx, author, &held).await?)
+    progress::record(tx, author, &held).await?;
+    Ok(held)
 }
 
 /// Moves one order's auction, and cancels it if that leaves no time; else returns what its partner is to be told.
@@ -253,7 +258,7 @@ pub(crate) async fn reprice(
     author: &Author,
     prices: &HashMap<VehicleId, Usd>,
     now: DateTime<Utc>,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Held>, AuctionError> {
     let cars: Vec<_> = prices.keys().cloned().collect();
     let found = vehicles::store::hold(tx, &cars).await?;
     if found.len() < prices.len() {
@@ -275,7 +280,8 @@ pub(crate) async fn reprice(
         }
     }
     vehicles::store::set_prices(tx, prices, now).await?;
-    Ok(progress::record(tx, author, &held).await?)
+    progress::record(tx, author, &held).await?;
+    Ok(held)
 }
 
 /// Tells the partners that ordered them in vain, or once before, that cars are listed again.
@@ -283,7 +289,7 @@ pub(crate) async fn relist(
     tx: &mut Tx,
     author: &Author,
     cars: &[VehicleId],
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Held>, AuctionError> {
     let ids: Vec<_> = ids_of(&store::find_former(tx, cars).await?);
     store::lock_alone(tx, &ids).await?;
     // Whoever told them meanwhile held these locks, and is seen by the next statement.
@@ -294,7 +300,8 @@ pub(crate) async fn relist(
             held.happen(&Happening::ReAuctioned { new_vehicle_id })?;
         }
     }
-    Ok(progress::record(tx, author, &held).await?)
+    progress::record(tx, author, &held).await?;
+    Ok(held)
 }
 
 fn ids_of(former: &[(OrderId, VehicleId)]) -> Vec<OrderId> {
@@ -308,7 +315,7 @@ pub(crate) async fn advance(
     order: OrderId,
     step: &Advance,
     now: DateTime<Utc>,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Held>, AuctionError> {
     let held = progress::hold(tx, None, order).await?;
     let mut held = held.ok_or(AuctionError::NoSuchOrder)?;
     held.advance(step, Owner::Operator)?;
@@ -325,7 +332,8 @@ pub(crate) async fn advance(
         vehicles::store::set_withdrawn(tx, cars, now).await?;
     }
     all.push(held);
-    Ok(progress::record(tx, author, &all).await?)
+    progress::record(tx, author, &all).await?;
+    Ok(all)
 }
 
 /// Locks and reads the orders on locked cars that LMN has not bought yet.

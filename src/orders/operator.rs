@@ -3,18 +3,43 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgPool;
 
 use super::{
-    advance::Advance,
+    advance::{Advance, Held},
     auction::{self, AuctionError, AuctionOutcome},
+    state::OrderStatus,
 };
 use crate::{
     audit::model::Author,
     clock, db,
-    id::{OrderId, VehicleId},
+    id::{OrderId, PartnerId, VehicleId},
     money::Usd,
 };
+
+/// An order that an act concerned, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Concerned {
+    /// The order.
+    pub order_id: OrderId,
+    /// Whose it is.
+    pub partner_id: PartnerId,
+    /// Where it is.
+    pub status: OrderStatus,
+}
+
+impl Concerned {
+    fn all(held: &[Held]) -> Vec<Self> {
+        let touched = held.iter().filter(|it| it.is_touched());
+        let concerned = touched.map(|it| Self {
+            order_id: it.order.id,
+            partner_id: it.partner,
+            status: it.order.state.status,
+        });
+        concerned.collect()
+    }
+}
 
 /// Makes a step of an order. A buy-now car that is secured for one order is gone for all others.
 pub async fn advance(
@@ -22,11 +47,12 @@ pub async fn advance(
     author: &Author,
     order: OrderId,
     step: &Advance,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
-    auction::advance(&mut tx, author, order, step, now).await?;
-    Ok(tx.commit().await?)
+    let held = auction::advance(&mut tx, author, order, step, now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }
 
 /// Settles the auction of a car for every order that bids on it.
@@ -35,11 +61,12 @@ pub async fn settle(
     author: &Author,
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
-    auction::settle(&mut tx, author, vehicle, outcome, now).await?;
-    Ok(tx.commit().await?)
+    let held = auction::settle(&mut tx, author, vehicle, outcome, now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }
 
 /// Moves the auction of a car.
@@ -48,12 +75,13 @@ pub async fn reschedule(
     author: &Author,
     vehicle: &VehicleId,
     date: DateTime<Utc>,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
     let dates = HashMap::from([(vehicle.clone(), date)]);
-    auction::reschedule(&mut tx, author, &dates, now).await?;
-    Ok(tx.commit().await?)
+    let held = auction::reschedule(&mut tx, author, &dates, now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }
 
 /// Lists a car at another price.
@@ -62,12 +90,13 @@ pub async fn reprice(
     author: &Author,
     vehicle: &VehicleId,
     price: Usd,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
     let prices = HashMap::from([(vehicle.clone(), price)]);
-    auction::reprice(&mut tx, author, &prices, now).await?;
-    Ok(tx.commit().await?)
+    let held = auction::reprice(&mut tx, author, &prices, now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }
 
 /// Takes a car off the catalogue, and its orders off the car.
@@ -75,11 +104,12 @@ pub async fn withdraw(
     pool: &PgPool,
     author: &Author,
     vehicle: &VehicleId,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
-    auction::withdraw(&mut tx, author, std::slice::from_ref(vehicle), now).await?;
-    Ok(tx.commit().await?)
+    let held = auction::withdraw(&mut tx, author, std::slice::from_ref(vehicle), now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }
 
 /// Tells partners that a car which they once ordered is listed again.
@@ -87,8 +117,9 @@ pub async fn relist(
     pool: &PgPool,
     author: &Author,
     vehicle: &VehicleId,
-) -> Result<(), AuctionError> {
+) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
-    auction::relist(&mut tx, author, std::slice::from_ref(vehicle)).await?;
-    Ok(tx.commit().await?)
+    let held = auction::relist(&mut tx, author, std::slice::from_ref(vehicle)).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{
-    model::{Key, NewKey, Partner, Refusal, check_allowed, check_name},
+    model::{Key, NewKey, Partner, Refusal, check_allowed, check_contact, check_name},
     store,
 };
 use crate::{
@@ -78,6 +78,27 @@ pub(crate) async fn set_limit(
     store::set_limit(tx, partner.id, kind, policy).await?;
     let details = json!({"old": policy_json(old), "new": policy_json(policy)});
     let what = ("limits.changed", kind.as_str(), details);
+    Ok(record(tx, author, partner.id, what, now).await?)
+}
+
+/// Says whom to remind at a partner, or nobody.
+pub(crate) async fn set_contact(
+    tx: &mut Tx,
+    author: &Author,
+    partner: &Partner,
+    contact: Option<&str>,
+) -> Result<(), ChangeError> {
+    if let Some(contact) = contact {
+        check_contact(contact)?;
+    }
+    store::lock(tx, partner.id).await?;
+    let now = clock::store::real_now(tx).await?;
+    store::set_contact(tx, partner.id, contact).await?;
+    let what = (
+        "contact.changed",
+        partner.name.as_str(),
+        json!({"new": contact}),
+    );
     Ok(record(tx, author, partner.id, what, now).await?)
 }
 

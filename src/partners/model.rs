@@ -23,7 +23,7 @@ const PREFIX_CHARACTERS: usize = 12;
 
 /// Networks that a partner may call from: so many at most.
 pub(crate) const NETWORKS_MAX: usize = 16;
-/// The longest name of a partner.
+/// The longest name of a partner, and of its contact.
 const NAME_CHARACTERS_MAX: usize = 128;
 
 /// What is kept of a key: its SHA-256.
@@ -237,6 +237,9 @@ pub(crate) enum Refusal {
          and not the form of an id"
     )]
     NameForm,
+    /// Not a contact.
+    #[error("a contact has 1 to {NAME_CHARACTERS_MAX} characters, and no control characters")]
+    ContactForm,
     /// Somebody else's name.
     #[error("there is a partner called `{0}` already")]
     NameTaken(String),
@@ -292,6 +295,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
         && !name.chars().any(char::is_control)
         && PartnerId::parse(&name.to_ascii_uppercase()).is_none();
     fits.then_some(()).ok_or(Refusal::NameForm)
+}
+
+/// Refuses what cannot be a partner's contact.
+pub(crate) fn check_contact(contact: &str) -> Result<(), Refusal> {
+    let fits = (1..=NAME_CHARACTERS_MAX).contains(&contact.chars().count())
+        && !contact.chars().any(char::is_control);
+    fits.then_some(()).ok_or(Refusal::ContactForm)
 }
 
 /// Reads an address or a network in CIDR notation, in its canonical form.

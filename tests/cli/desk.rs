@@ -130,6 +130,24 @@ pub async fn call(server: &Process, key: &str, path: &str) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
+/// Waits until a server's answer is as it must become, and returns it.
+pub async fn eventually(
+    server: &Process,
+    key: &str,
+    path: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
+    let started = Instant::now();
+    loop {
+        let (_, body) = call(server, key, path).await;
+        if is_so(&body) {
+            return body;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never happened: {body}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Waits until a server answers a key with a status, and returns the answer's body.
 pub async fn eventually_answers(server: &Process, key: &str, status: u16) -> Value {
     let started = Instant::now();

@@ -8,7 +8,7 @@ use lmn_partner_api::{
     orders::{
         advance::Advance,
         auction::{AuctionError, AuctionOutcome},
-        operator,
+        operator::{self, Concerned},
     },
     stamp::Stamp,
 };
@@ -47,7 +47,11 @@ impl Operator {
         }
     }
 
-    pub async fn advance(&self, order: &str, step: &Advance) -> Result<(), AuctionError> {
+    pub async fn advance(
+        &self,
+        order: &str,
+        step: &Advance,
+    ) -> Result<Vec<Concerned>, AuctionError> {
         let order = OrderId::parse(order).expect("it is an id");
         operator::advance(&self.pool, &self.author, order, step).await
     }
@@ -61,25 +65,29 @@ impl Operator {
         }
     }
 
-    pub async fn settle(&self, car: &str, outcome: AuctionOutcome) -> Result<(), AuctionError> {
+    pub async fn settle(
+        &self,
+        car: &str,
+        outcome: AuctionOutcome,
+    ) -> Result<Vec<Concerned>, AuctionError> {
         operator::settle(&self.pool, &self.author, &vehicle(car), outcome).await
     }
 
-    pub async fn reschedule(&self, car: &str, date: &str) -> Result<(), AuctionError> {
+    pub async fn reschedule(&self, car: &str, date: &str) -> Result<Vec<Concerned>, AuctionError> {
         let date: DateTime<Utc> = Stamp::parse(date).expect("it is a time").instant();
         operator::reschedule(&self.pool, &self.author, &vehicle(car), date).await
     }
 
-    pub async fn reprice(&self, car: &str, price: i64) -> Result<(), AuctionError> {
+    pub async fn reprice(&self, car: &str, price: i64) -> Result<Vec<Concerned>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
         operator::reprice(&self.pool, &self.author, &vehicle(car), price).await
     }
 
-    pub async fn withdraw(&self, car: &str) -> Result<(), AuctionError> {
+    pub async fn withdraw(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
         operator::withdraw(&self.pool, &self.author, &vehicle(car)).await
     }
 
-    pub async fn relist(&self, car: &str) -> Result<(), AuctionError> {
+    pub async fn relist(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
         operator::relist(&self.pool, &self.author, &vehicle(car)).await
     }
 }

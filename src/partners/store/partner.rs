@@ -1,15 +1,15 @@
-//! Partners, their keys and networks in the database.
+//! Partners and what their keys open.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Grant, Key, KeyDigest, NewKey, Partner};
+use super::super::model::{Grant, KeyDigest, Partner};
 use crate::{
     db::{Tx, column::Meaningless},
     gate::rate_limit::model::{Kind, Policy},
-    id::{KeyId, OrderId, PartnerId},
+    id::{OrderId, PartnerId},
 };
 
 /// Finds what a key opens, whosever it is, and the database's time.
@@ -184,124 +184,21 @@ pub(crate) async fn set_limit(
     .map(drop)
 }
 
-/// Stores a new key's digest; `false` if another key has its prefix.
-pub(crate) async fn insert_key(
+/// Says whom to remind at a partner.
+pub(crate) async fn set_contact(
     tx: &mut Tx,
     partner: PartnerId,
-    key: &NewKey,
-    expires_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<bool, sqlx::Error> {
-    let digest = key.digest();
-    let done = sqlx::query!(
-        r#"
-        insert into api_keys (id, partner_id, digest, prefix, created_at, expires_at)
-        values ($1, $2, $3, $4, $5, $6)
-        on conflict on constraint api_keys_prefix_unique do nothing
-        "#,
-        KeyId::new(now).uuid(),
-        partner.uuid(),
-        digest.as_slice(),
-        key.prefix(),
-        now,
-        expires_at,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Locks a key, whosever it is, and returns it.
-pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key>, sqlx::Error> {
-    sqlx::query_as!(
-        Key,
-        r#"
-        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
-        where prefix = $1
-        for update
-        "#,
-        prefix,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-}
-
-/// Lists a partner's keys, the oldest first.
-pub(crate) async fn list_keys(
-    conn: &mut PgConnection,
-    partner: PartnerId,
-) -> Result<Vec<Key>, sqlx::Error> {
-    sqlx::query_as!(
-        Key,
-        r#"
-        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
-        where partner_id = $1
-        order by created_at, id
-        "#,
-        partner.uuid(),
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Sets when a locked key ends and whether it was taken back.
-pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update api_keys set expires_at = $2, revoked_at = $3 where prefix = $1",
-        key.prefix,
-        key.expires_at,
-        key.revoked_at,
-    )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-}
-
-/// Lists the networks that a partner may call from.
-pub(crate) async fn list_networks(
-    conn: &mut PgConnection,
-    partner: PartnerId,
-) -> Result<Vec<IpNet>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select network as "network: IpNet" from allowed_networks where partner_id = $1 order by network"#,
-        partner.uuid(),
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Lets a partner call from a network.
-pub(crate) async fn insert_network(
-    tx: &mut Tx,
-    partner: PartnerId,
-    network: IpNet,
-    now: DateTime<Utc>,
+    contact: Option<&str>,
 ) -> Result<(), sqlx::Error> {
+    let id = partner.uuid();
     sqlx::query!(
-        "insert into allowed_networks (partner_id, network, created_at) values ($1, $2, $3)",
-        partner.uuid(),
-        network as IpNet,
-        now,
+        "update partners set contact = $2 where id = $1",
+        id,
+        contact
     )
     .execute(&mut **tx)
     .await
     .map(drop)
-}
-
-/// Takes a network from a partner's list; `false` if it was not there.
-pub(crate) async fn delete_network(
-    tx: &mut Tx,
-    partner: PartnerId,
-    network: IpNet,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "delete from allowed_networks where partner_id = $1 and network = $2",
-        partner.uuid(),
-        network as IpNet,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// A row of `partners`.

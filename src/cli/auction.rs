@@ -1,0 +1,112 @@
+//! `lmn auction`: how auctions end, and when they are held.
+
+use clap::Subcommand;
+
+use super::{
+    operator::{Desk, Session},
+    print, say,
+    step::{fee, usd},
+};
+use crate::{
+    id::VehicleId,
+    money::Usd,
+    orders::{
+        auction::AuctionOutcome,
+        operator::{self, Concerned},
+    },
+    stamp::Stamp,
+    word::Word,
+};
+
+/// The arguments of `lmn auction`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Auction {
+    #[command(flatten)]
+    desk: Desk,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Settle an auction for every order that bids on the car.
+    Result {
+        /// The car's id.
+        vehicle: VehicleId,
+        #[command(subcommand)]
+        end: End,
+    },
+    /// Hold an auction at another time; orders that this leaves no time for are cancelled.
+    Reschedule {
+        /// The car's id.
+        vehicle: VehicleId,
+        /// The time, such as 2026-04-20T13:00:00+09:00.
+        date: Stamp,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum End {
+    /// LMN bought the car, for the partner with the highest bid.
+    Won {
+        /// What LMN paid, in US dollars: at most that bid.
+        #[arg(long, value_name = "USD", value_parser = usd)]
+        price: Usd,
+        /// What the auction house charged, in US dollars.
+        #[arg(long, value_name = "USD", value_parser = fee)]
+        fee: i32,
+    },
+    /// Somebody outside bid more.
+    Outbid,
+    /// The auction was called off.
+    Cancelled,
+    /// The seller took the car back.
+    Withdrawn,
+}
+
+impl From<End> for AuctionOutcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::Won { price, fee } => Self::Won { price, fee },
+            End::Outbid => Self::Outbid,
+            End::Cancelled => Self::Cancelled,
+            End::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
+impl Auction {
+    /// Does it.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { desk, what } = self;
+        desk.work(async |session| {
+            let Session { pool, author, .. } = session;
+            let concerned = match &what {
+                What::Result { vehicle, end } => {
+                    operator::settle(pool, author, vehicle, (*end).into()).await?
+                }
+                What::Reschedule { vehicle, date } => {
+                    operator::reschedule(pool, author, vehicle, date.instant()).await?
+                }
+            };
+            tell(session, &concerned)
+        })
+    }
+}
+
+/// Prints the orders that an act concerned, one a line.
+pub(super) fn tell(session: &Session, concerned: &[Concerned]) -> anyhow::Result<()> {
+    if concerned.is_empty() {
+        say("No order is concerned.");
+    }
+    concerned.iter().try_for_each(|it| match session.json {
+        true => print(serde_json::to_string(it)?),
+        false => {
+            let status = it.status.as_str();
+            print(format_args!(
+                "{}  {status}  partner {}",
+                it.order_id, it.partner_id
+            ))
+        }
+    })
+}

@@ -1,0 +1,126 @@
+//! Steps of an order as an operator writes them.
+
+use anyhow::{Context, bail};
+
+use crate::{
+    money::Usd,
+    orders::{
+        advance::{Advance, ShipmentChange},
+        state::{CancellationReason, FailureReason, OrderStatus},
+    },
+    stamp::Stamp,
+    word::Word,
+};
+
+/// The largest fee, in US dollars.
+const FEE_MAX: i64 = 10_000_000;
+
+/// Reads a word; if it is none, says which there are.
+pub(super) fn word<W: Word>(text: &str) -> Result<W, String> {
+    let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
+    W::parse(text).ok_or_else(|| format!("it is one of {}", words.join(", ")))
+}
+
+/// Reads an amount of whole US dollars.
+pub(super) fn usd(text: &str) -> Result<Usd, String> {
+    let number = text.parse().ok().and_then(Usd::new);
+    number.ok_or_else(|| "an amount is 1 to 10000000 whole US dollars".to_owned())
+}
+
+/// Reads a fee of whole US dollars.
+pub(super) fn fee(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok().filter(|it| (0..=FEE_MAX).contains(it));
+    let number = number.and_then(|it| i32::try_from(it).ok());
+    number.ok_or_else(|| format!("a fee is 0 to {FEE_MAX} whole US dollars"))
+}
+
+/// Where an order is taken, with what goes along.
+#[derive(Debug, clap::Args)]
+pub(super) struct To {
+    /// The status.
+    #[arg(value_parser = word::<OrderStatus>)]
+    status: OrderStatus,
+    /// What LMN paid, in US dollars: with `secured`.
+    #[arg(long, value_name = "USD", value_parser = usd)]
+    purchase_price: Option<Usd>,
+    /// What the auction house charged, in US dollars: with `secured`.
+    #[arg(long, value_name = "USD", value_parser = fee)]
+    auction_fee: Option<i32>,
+    /// Why it failed: with `failed`.
+    #[arg(long, value_name = "REASON", value_parser = word::<FailureReason>)]
+    failure_reason: Option<FailureReason>,
+    /// Why it was cancelled: with `cancelled`.
+    #[arg(long, value_name = "REASON", value_parser = word::<CancellationReason>)]
+    cancellation_reason: Option<CancellationReason>,
+}
+
+impl To {
+    /// Returns the step.
+    pub(super) fn step(self) -> anyhow::Result<Advance> {
+        Ok(match self.status {
+            OrderStatus::Acquiring => Advance::Acquire,
+            OrderStatus::Shipping => Advance::Ship,
+            OrderStatus::Secured => Advance::Secure {
+                purchase_price: self
+                    .purchase_price
+                    .context("`secured` needs --purchase-price")?,
+                auction_fee: self.auction_fee.context("`secured` needs --auction-fee")?,
+            },
+            OrderStatus::Failed => {
+                let reason = self.failure_reason;
+                Advance::Fail(reason.context("`failed` needs --failure-reason")?)
+            }
+            OrderStatus::Cancelled => {
+                let reason = self.cancellation_reason;
+                Advance::Cancel(reason.context("`cancelled` needs --cancellation-reason")?)
+            }
+            OrderStatus::Proceed | OrderStatus::Delivered => {
+                bail!("LMN does not take an order to `{}`", self.status.as_str())
+            }
+        })
+    }
+}
+
+/// What becomes known of a shipment.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Travel {
+    /// The ship.
+    #[arg(long)]
+    vessel_name: Option<String>,
+    /// The bill of lading.
+    #[arg(long)]
+    bl_number: Option<String>,
+    /// Where it is loaded.
+    #[arg(long)]
+    port_of_loading: Option<String>,
+    /// Where it is unloaded.
+    #[arg(long)]
+    port_of_discharge: Option<String>,
+    /// When it leaves, such as 2026-09-01T08:00:00+09:00.
+    #[arg(long, value_name = "TIME")]
+    etd: Option<String>,
+    /// When it arrives, in the time of that place.
+    #[arg(long, value_name = "TIME")]
+    eta: Option<String>,
+}
+
+impl Travel {
+    /// Returns the change; an empty text clears.
+    pub(super) fn change(self) -> anyhow::Result<ShipmentChange> {
+        let text = |given: Option<String>| given.map(|it| Some(it).filter(|it| !it.is_empty()));
+        let time = |given: Option<String>| match given {
+            None => anyhow::Ok(None),
+            Some(text) if text.is_empty() => Ok(Some(None)),
+            Some(text) => Ok(Some(Some(Stamp::parse(&text).with_context(|| text)?))),
+        };
+        Ok(ShipmentChange {
+            vessel_name: text(self.vessel_name),
+            bl_number: text(self.bl_number),
+            port_of_loading: text(self.port_of_loading),
+            port_of_discharge: text(self.port_of_discharge),
+            etd: time(self.etd)?,
+            eta: time(self.eta)?,
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Keys, of which a digest and a prefix are kept.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::super::model::{Key, NewKey};
+use crate::{
+    db::Tx,
+    id::{KeyId, PartnerId},
+};
+
+/// Stores a new key's digest; `false` if another key has its prefix.
+pub(crate) async fn insert_key(
+    tx: &mut Tx,
+    partner: PartnerId,
+    key: &NewKey,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let digest = key.digest();
+    let done = sqlx::query!(
+        r#"
+        insert into api_keys (id, partner_id, digest, prefix, created_at, expires_at)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict on constraint api_keys_prefix_unique do nothing
+        "#,
+        KeyId::new(now).uuid(),
+        partner.uuid(),
+        digest.as_slice(),
+        key.prefix(),
+        now,
+        expires_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Locks a key, whosever it is, and returns it.
+pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key>, sqlx::Error> {
+    sqlx::query_as!(
+        Key,
+        r#"
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        where prefix = $1
+        for update
+        "#,
+        prefix,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Lists a partner's keys, the oldest first.
+pub(crate) async fn list_keys(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+) -> Result<Vec<Key>, sqlx::Error> {
+    sqlx::query_as!(
+        Key,
+        r#"
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        where partner_id = $1
+        order by created_at, id
+        "#,
+        partner.uuid(),
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Sets when a locked key ends and whether it was taken back.
+pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update api_keys set expires_at = $2, revoked_at = $3 where prefix = $1",
+        key.prefix,
+        key.expires_at,
+        key.revoked_at,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
