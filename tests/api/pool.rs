@@ -1,4 +1,4 @@
-//! A fault of sqlx 0.9.0's pool, and that ours is free of it (`db/pool.rs`). Delete when a release fixes it.
+//! Two faults of sqlx 0.9.0's pool, and that ours is free of them (`db/pool.rs`). Delete when a release fixes them.
 
 use std::{
     sync::{
@@ -8,14 +8,18 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{db, settings::Settings};
+use lmn_partner_api::{db, router::router, settings::Settings};
 use sqlx::{Executor, PgPool};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixStream},
 };
 
-use crate::database::TestDatabase;
+use crate::{
+    database::TestDatabase,
+    support::{Car, Service, eventually},
+    wire::{self, Fault, Moment},
+};
 
 /// The product's own pool.
 fn pool(url: &str, connections: &str) -> PgPool {
@@ -26,6 +30,47 @@ fn pool(url: &str, connections: &str) -> PgPool {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = Settings::read(None, &variables).expect("the settings are right");
     db::connect(&settings.database).expect("the URL can be read")
+}
+
+#[tokio::test]
+async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind() {
+    let database = TestDatabase::new().await;
+    let begun = Arc::new(AtomicBool::new(false));
+    let first = begun.clone();
+    let url = wire::string(&database, move |moment| {
+        let is_first = moment == Moment::Begin && !first.swap(true, Ordering::SeqCst);
+        match is_first {
+            true => Fault::HoldAnswer(Duration::from_millis(500)),
+            false => Fault::None,
+        }
+    })
+    .await;
+    // Far beyond what the test waits for, so that no timeout heals what nobody rolled back.
+    let settings = [
+        ("DATABASE__STATEMENT_SECONDS", "90"),
+        ("SERVER__DEADLINE_SECONDS", "100"),
+    ];
+    let service = Service::at(database, &url, &settings, router).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let asked = {
+        let acme = acme.clone();
+        tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await })
+    };
+    let open = "select count(*) from pg_stat_activity
+                where datname = current_database() and state like 'idle in transaction%'";
+    eventually("the database has begun", async || {
+        let is_open = begun.load(Ordering::SeqCst) && service.count(open).await == 1;
+        is_open.then_some(())
+    })
+    .await;
+    asked.abort();
+    eventually("nothing is left open", async || {
+        (service.count(open).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(service.count("select count(*) from orders").await, 0);
+    acme.place_order("glovis_1", 12_000).await.created();
 }
 
 #[tokio::test]
