@@ -40,6 +40,9 @@ create table events (
     constraint events_relisting_told_once unique (partner_id, new_vehicle_id)
 );
 
+-- The feed by type; whole, it is read by the position's own index.
+create index events_by_type on events (partner_id, type, position);
+
 -- How many events an order has had.
 alter table orders add column last_sequence integer not null default 0;
 -- Dates of a voyage keep the offset of their port.
@@ -49,6 +52,12 @@ alter table orders
     add constraint orders_eta_whole check (num_nulls(eta, eta_offset_minutes) in (0, 2)),
     add constraint orders_etd_offset_range check (etd_offset_minutes between -1439 and 1439),
     add constraint orders_eta_offset_range check (eta_offset_minutes between -1439 and 1439);
+
+-- Since when an order ships; the history knows it, but cannot be searched by it.
+alter table orders add column shipping_since timestamptz;
+update orders set shipping_since = (select min(recorded_at) from order_history
+                                    where order_id = orders.id and order_history.status = 'shipping')
+where status in ('shipping', 'delivered');
 
 -- The view was made of the columns that there were.
 drop view orders_with_standing;
@@ -75,8 +84,8 @@ drop index orders_bidding;
 create index orders_bidding on orders (vehicle_id, max_bid_usd desc, accepted_no)
     where status in ('proceed', 'acquiring');
 -- What the sweeps look for: lots that nobody acted on, and cars that are long on their way.
-create index orders_waiting on orders (auction_date) where status = 'proceed' and max_bid_usd is not null;
-create index orders_shipping on orders (id) where status = 'shipping';
+create index orders_waiting on orders (partner_id, auction_date) where status = 'proceed' and max_bid_usd is not null;
+create index orders_shipping on orders (shipping_since) where status = 'shipping';
 -- Former orders of a car that is listed again.
 create index orders_done_by_vin on orders (vin) where status in ('delivered', 'cancelled', 'failed');
 create index orders_done_by_plate on orders (license_plate) where status in ('delivered', 'cancelled', 'failed');

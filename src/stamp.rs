@@ -5,8 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, FixedOffset, NaiveTime, TimeDelta, Timelike, Utc};
-use chrono_tz::Asia::Seoul;
+use chrono::{DateTime, FixedOffset, NaiveTime, Offset, TimeDelta, Timelike, Utc};
 use serde::{Serialize, Serializer};
 
 /// An instant, in milliseconds, and the offset in which it is told.
@@ -19,15 +18,27 @@ pub enum StampError {
     /// The instant is clear, the place is not: `Z`, or `-00:00`.
     #[error("a time needs the offset of its place, such as +09:00 or +00:00; Z is not an offset")]
     NoOffset,
+    /// Too early or too late to be told in every place.
+    #[error("a time lies between the years 1 and 9999")]
+    OutOfRange,
     /// Not an RFC 3339 time at all.
     #[error("a time is written like 2026-04-20T13:00:00+09:00")]
     Malformed,
 }
 
+/// 0001-01-02T00:00:00 and 9999-12-30T23:59:59 in Greenwich, in unix seconds.
+const FIRST_SECOND: i64 = -62_135_510_400;
+const LAST_SECOND: i64 = 253_402_214_399;
+
+/// Returns Korea's offset, which the contract fixes for every year, whatever the law was then.
+fn korea() -> FixedOffset {
+    FixedOffset::east_opt(9 * 60 * 60).unwrap_or(Utc.fix())
+}
+
 impl Stamp {
     /// Tells an instant in Korean time.
     pub fn kst(instant: DateTime<Utc>) -> Self {
-        Self(instant.with_timezone(&Seoul).fixed_offset()).cut()
+        Self(instant.with_timezone(&korea())).cut()
     }
 
     /// Tells an instant in the time of a place `minutes` east of Greenwich.
@@ -46,6 +57,11 @@ impl Stamp {
         if time.nanosecond() >= 1_000_000_000 {
             return Err(StampError::Malformed);
         }
+        // A day from the ends, so that it has a year of four digits in every place.
+        let seconds = time.timestamp();
+        if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
+            return Err(StampError::OutOfRange);
+        }
         Ok(Self(time).cut())
     }
 
@@ -61,9 +77,9 @@ impl Stamp {
 
     /// Returns midnight in Korea at the start of the day before this instant's Korean calendar date.
     pub fn midnight_of_the_day_before(self) -> Self {
-        let here = self.0.with_timezone(&Seoul);
+        let here = self.0.with_timezone(&korea());
         let since_midnight = here.time() - NaiveTime::MIN;
-        Self((here - since_midnight - TimeDelta::days(1)).fixed_offset())
+        Self(here - since_midnight - TimeDelta::days(1))
     }
 
     fn cut(self) -> Self {
@@ -175,6 +191,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn korean_time_is_nine_hours_ahead_in_every_year() {
+        for (text, korean) in [
+            ("1905-06-01T00:00:00+00:00", "1905-06-01T09:00:00+09:00"),
+            ("1987-07-01T00:00:00+00:00", "1987-07-01T09:00:00+09:00"),
+        ] {
+            assert_eq!(Stamp::kst(stamp(text).instant()).to_string(), korean);
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_year_of_four_digits_in_every_place() {
+        for text in ["0001-01-02T00:00:00+00:00", "9999-12-30T23:59:59.999+00:00"] {
+            let korean = Stamp::kst(stamp(text).instant()).to_string();
+            assert_eq!(korean.len(), text.len(), "{korean}");
+        }
+        for text in [
+            "0000-06-01T00:00:00+00:00",
+            "0001-01-01T00:00:00+09:00",
+            "9999-12-31T00:00:00+00:00",
+            "9999-12-31T23:59:59-01:00",
+        ] {
+            assert_eq!(Stamp::parse(text), Err(StampError::OutOfRange), "{text}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn what_is_printed_is_read_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
@@ -218,6 +260,9 @@ mod tests {
                 Err(StampError::NoOffset) => {
                     proptest::prop_assert!(matches!(place.as_str(), "Z" | "z" | "-00:00"), "{text}");
                 }
+                Err(StampError::OutOfRange) => {
+                    proptest::prop_assert!(dated && (year <= 1 || year == 9_999), "{text}");
+                }
                 Err(StampError::Malformed) => {
                     let right = dated && (placed.is_some() || matches!(place.as_str(), "Z" | "z"));
                     proptest::prop_assert!(!right, "{text}");
@@ -234,7 +279,7 @@ mod tests {
         fn the_cutoff_is_one_to_two_days_before(millis in 0_i64..4_000_000_000_000) {
             let auction = Stamp::kst(DateTime::from_timestamp_millis(millis).unwrap());
             let before = auction.instant() - auction.midnight_of_the_day_before().instant();
-            proptest::prop_assert!(before >= TimeDelta::hours(23) && before < TimeDelta::hours(49));
+            proptest::prop_assert!(before >= TimeDelta::hours(24) && before < TimeDelta::hours(48));
         }
     }
 }

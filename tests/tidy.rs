@@ -75,7 +75,9 @@ fn rank(file: &str) -> u8 {
     let name = file.rsplit('/').next().unwrap_or(file);
     let folder = file.split('/').next().unwrap_or(file);
     match (folder, name) {
-        (_, "model.rs" | "state.rs" | "advance.rs" | "view.rs" | "catalogue.rs") => 0,
+        (_, "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs") => {
+            0
+        }
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,

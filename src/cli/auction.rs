@@ -11,8 +11,8 @@ use crate::{
     id::VehicleId,
     money::Usd,
     orders::{
-        auction::AuctionOutcome,
         operator::{self, Concerned},
+        outcome::AuctionOutcome,
     },
     stamp::Stamp,
     word::Word,

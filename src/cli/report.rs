@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{operator::Desk, print};
-use crate::orders::{store, sweeps::OVERDUE_DAYS};
+use crate::orders::{store, sweeps::OVERDUE};
 
 /// Orders of one report at most.
 const ORDERS_MAX: i64 = 100_000;
@@ -38,8 +38,7 @@ impl Report {
                 Some(partner) => Some(session.partner(&mut tx, partner).await?.id),
                 None => None,
             };
-            let overdue =
-                store::list_overdue(&mut tx, partner, OVERDUE_DAYS, false, ORDERS_MAX).await?;
+            let overdue = store::list_overdue(&mut tx, partner, OVERDUE, false, ORDERS_MAX).await?;
             overdue.iter().try_for_each(|it| match session.json {
                 true => print(serde_json::to_string(it)?),
                 false => print(format_args!(

@@ -105,19 +105,47 @@ async fn list_events(
     uri: Uri,
     Query(query): Query<ListEvents>,
 ) -> Result<Response, ApiError> {
-    let start = match &query.after {
-        Some(id) => Some(position_of(&app, caller.partner(), id).await?),
-        None => None,
+    let ListEvents {
+        filter,
+        after,
+        page,
+    } = query;
+    let walk = walk(caller.partner(), &filter, after.as_deref());
+    // A cursor is judged before anything is looked up.
+    let last = page.after(app.cursors(), &walk)?;
+    let direction = match after {
+        Some(_) => Direction::Forth,
+        None => Direction::Back,
     };
-    list(
-        &app,
+    let beyond = match (last, &after) {
+        (Some(last), _) => Some(last),
+        (None, Some(id)) => Some(position_of(&app, caller.partner(), id).await?),
+        (None, None) => None,
+    };
+    let mut connection = app.db().acquire().await?;
+    let rows = page.rows();
+    let events = store::list(
+        &mut connection,
         caller.partner(),
-        &uri,
-        &query.filter,
-        start,
-        &query.page,
+        &filter,
+        direction,
+        beyond,
+        rows,
     )
-    .await
+    .await?;
+    let page: Page<EventView> =
+        Page::of(events, &page, app.cursors(), &walk, |last| last.position)?;
+    Ok(page.answer(&uri))
+}
+
+/// Returns the walk of a list of events; one that goes forth is another one than one that goes back.
+fn walk(partner: PartnerId, filter: &Filter, after: Option<&str>) -> Walk {
+    Walk {
+        list: "events",
+        owner: Some(partner),
+        sort: after.map_or("newest", |_| "feed"),
+        filters: format!("{} {after:?}", filter.canonical()),
+    }
 }
 
 /// Lists the events of one order, newest first.
@@ -132,50 +160,29 @@ async fn list_order_events(
     Query(page): Query<PageQuery>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
-    let order = orders::store::find(&mut connection, caller.partner(), id).await?;
-    order.ok_or(ApiError::OrderNotFound)?;
-    drop(connection);
     let filter = Filter {
         order: Some(id),
         ..Filter::default()
     };
-    list(&app, caller.partner(), &uri, &filter, None, &page).await
-}
-
-/// Reads a page: forth from `start`, if there is one, else back from the newest event.
-async fn list(
-    app: &App,
-    partner: PartnerId,
-    uri: &Uri,
-    filter: &Filter,
-    start: Option<i64>,
-    page: &PageQuery,
-) -> Result<Response, ApiError> {
-    let (direction, sort) = match start {
-        Some(_) => (Direction::Forth, "feed"),
-        None => (Direction::Back, "newest"),
-    };
-    let walk = Walk {
-        list: "events",
-        owner: Some(partner),
-        sort,
-        filters: format!("{} {start:?}", filter.canonical()),
-    };
-    let last: Option<i64> = page.after(app.cursors(), &walk)?;
+    let partner = caller.partner();
+    let walk = walk(partner, &filter, None);
+    let last = page.after(app.cursors(), &walk)?;
     let mut connection = app.db().acquire().await?;
-    let beyond = last.or(start);
+    let order = orders::store::find(&mut connection, partner, id).await?;
+    order.ok_or(ApiError::OrderNotFound)?;
+    let rows = page.rows();
     let events = store::list(
         &mut connection,
         partner,
-        filter,
-        direction,
-        beyond,
-        page.rows(),
+        &filter,
+        Direction::Back,
+        last,
+        rows,
     )
     .await?;
-    let page: Page<EventView> = Page::of(events, page, app.cursors(), &walk, |last| last.position)?;
-    Ok(page.answer(uri))
+    let page: Page<EventView> =
+        Page::of(events, &page, app.cursors(), &walk, |last| last.position)?;
+    Ok(page.answer(&uri))
 }
 
 /// Returns the place of an event in the partner's feed.

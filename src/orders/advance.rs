@@ -170,10 +170,11 @@ impl Held {
             Some(step) => was.step(step, by).map_err(refused)?,
             None => was.known_better(by).map_err(refused)?,
         };
-        if state == was && !matches!(advance, Advance::Shipment(_)) {
+        let before = self.order.shipment.clone();
+        self.take(advance)?;
+        if state == was && self.order.shipment == before {
             return Ok(());
         }
-        self.take(advance)?;
         self.order.state = state;
         self.order.updated_at = self.now;
         if state != was {

@@ -3,12 +3,13 @@
 //! Each is one function that takes many cars at once, locks them in the order of their ids, changes their rows, lets
 //! their orders go on, and tells the partners, all in the caller's transaction (contract, sections 7 and 8). Each returns the orders that it concerns.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     advance::{Advance, AdvanceError, Held, rank_bids},
+    outcome::AuctionOutcome,
     progress::{self, ProgressError},
     state::{CancellationReason, FailureReason, OrderStatus, Owner},
     store,
@@ -21,40 +22,7 @@ use crate::{
     money::Usd,
     stamp::Stamp,
     vehicles::{self, model::HeldCar},
-    word::words,
 };
-
-words! {
-    /// How an auction ended for LMN, in a word.
-    AuctionEnd {
-        /// LMN bought the car.
-        Won = "won",
-        /// Somebody outside bid more.
-        Outbid = "outbid",
-        /// The auction was called off.
-        Cancelled = "cancelled",
-        /// The seller took the car back.
-        Withdrawn = "withdrawn",
-    }
-}
-
-/// How an auction ended for LMN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuctionOutcome {
-    /// LMN bought the car, for the partner with the highest bid.
-    Won {
-        /// What LMN paid: at most that bid.
-        price: Usd,
-        /// What the auction house charged, in US dollars: zero or more.
-        fee: i32,
-    },
-    /// Somebody outside bid more.
-    Outbid,
-    /// The auction was called off.
-    Cancelled,
-    /// The seller took the car back.
-    Withdrawn,
-}
 
 /// Why a car is not changed.
 #[derive(Debug, thiserror::Error)]
@@ -290,10 +258,18 @@ pub(crate) async fn relist(
     author: &Author,
     cars: &[VehicleId],
 ) -> Result<Vec<Held>, AuctionError> {
-    let ids: Vec<_> = ids_of(&store::find_former(tx, cars).await?);
-    store::lock_alone(tx, &ids).await?;
-    // Whoever told them meanwhile held these locks, and is seen by the next statement.
-    let former = store::find_former(tx, cars).await?;
+    store::lock_relisting(tx).await?;
+    let mut former = store::find_former(tx, cars).await?;
+    let ids = loop {
+        let ids = ids_of(&former);
+        let listed: Vec<_> = ids.iter().copied().collect();
+        store::lock_alone(tx, &listed).await?;
+        // While the locks were waited for, a later order may have come to its end, and be the latest one now.
+        former = store::find_former(tx, cars).await?;
+        if ids_of(&former) == ids {
+            break listed;
+        }
+    };
     let mut held = store::hold(tx, &ids).await?;
     for (order, new_vehicle_id) in former {
         if let Some(held) = held.iter_mut().find(|it| it.order.id == order) {
@@ -304,11 +280,12 @@ pub(crate) async fn relist(
     Ok(held)
 }
 
-fn ids_of(former: &[(OrderId, VehicleId)]) -> Vec<OrderId> {
+fn ids_of(former: &[(OrderId, VehicleId)]) -> BTreeSet<OrderId> {
     former.iter().map(|(order, _)| *order).collect()
 }
 
-/// Makes LMN's step of one order, with what it does to others: a buy-now car that is secured for one is gone for all.
+/// Makes LMN's step of one order, with what it does to others: a buy-now car that is secured for one is gone for all,
+/// a lot is sold.
 pub(crate) async fn advance(
     tx: &mut Tx,
     author: &Author,
@@ -320,8 +297,11 @@ pub(crate) async fn advance(
     let mut held = held.ok_or(AuctionError::NoSuchOrder)?;
     held.advance(step, Owner::Operator)?;
     let mut all = Vec::new();
-    if held.order.bid.is_none() && matches!(step, Advance::Secure { .. }) {
-        let cars = std::slice::from_ref(&held.order.vehicle_id);
+    let cars = std::slice::from_ref(&held.order.vehicle_id);
+    let is_bought = matches!(step, Advance::Secure { .. });
+    if is_bought && held.order.bid.is_some() {
+        vehicles::store::set_sold(tx, cars, now).await?;
+    } else if is_bought {
         all = hold_open(tx, cars).await?;
         all.retain(|it| it.order.id != order && it.order.bid.is_none());
         for other in &mut all {

@@ -191,8 +191,8 @@ pub(super) async fn list_order_history(
     State(app): State<App>,
     caller: Caller,
     uri: Uri,
-    Id(id): Id<OrderId>,
     Query(page): Query<PageQuery>,
+    Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();
     let walk = Walk {

@@ -12,6 +12,7 @@ pub(crate) mod filter;
 mod lists;
 pub mod model;
 pub mod operator;
+pub mod outcome;
 pub mod progress;
 pub(crate) mod routes;
 mod row;

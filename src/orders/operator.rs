@@ -4,16 +4,19 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::PgPool;
 
 use super::{
     advance::{Advance, Held},
-    auction::{self, AuctionError, AuctionOutcome},
+    auction::{self, AuctionError},
+    outcome::AuctionOutcome,
     state::OrderStatus,
 };
 use crate::{
-    audit::model::Author,
-    clock, db,
+    audit::{self, model::Author, store::Change},
+    clock,
+    db::{self, Tx},
     id::{OrderId, PartnerId, VehicleId},
     money::Usd,
 };
@@ -65,6 +68,7 @@ pub async fn settle(
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
     let held = auction::settle(&mut tx, author, vehicle, outcome, now).await?;
+    record(&mut tx, author, "vehicle.settled", vehicle, now).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
 }
@@ -80,6 +84,7 @@ pub async fn reschedule(
     let now = clock::store::real_now(&mut tx).await?;
     let dates = HashMap::from([(vehicle.clone(), date)]);
     let held = auction::reschedule(&mut tx, author, &dates, now).await?;
+    record(&mut tx, author, "vehicle.rescheduled", vehicle, now).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
 }
@@ -95,6 +100,7 @@ pub async fn reprice(
     let now = clock::store::real_now(&mut tx).await?;
     let prices = HashMap::from([(vehicle.clone(), price)]);
     let held = auction::reprice(&mut tx, author, &prices, now).await?;
+    record(&mut tx, author, "vehicle.repriced", vehicle, now).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
 }
@@ -108,6 +114,7 @@ pub async fn withdraw(
     let mut tx = db::begin(pool).await?;
     let now = clock::store::real_now(&mut tx).await?;
     let held = auction::withdraw(&mut tx, author, std::slice::from_ref(vehicle), now).await?;
+    record(&mut tx, author, "vehicle.withdrawn", vehicle, now).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
 }
@@ -122,4 +129,22 @@ pub async fn relist(
     let held = auction::relist(&mut tx, author, std::slice::from_ref(vehicle)).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
+}
+
+/// Leaves a row in the audit log about a car; those of its orders are left where the orders go on.
+async fn record(
+    tx: &mut Tx,
+    author: &Author,
+    action: &str,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        author,
+        partner: None,
+        action,
+        subject: vehicle.as_str(),
+        details: json!({}),
+    };
+    audit::store::record(tx, &change, now).await
 }

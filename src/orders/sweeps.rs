@@ -25,7 +25,7 @@ use crate::{
 /// How long after an auction its result may take, before orders that nobody acted on have failed.
 const RESULT_GRACE: TimeDelta = TimeDelta::hours(24);
 /// After how many days in shipping a delivery is overdue.
-pub const OVERDUE_DAYS: i32 = 90;
+pub(crate) const OVERDUE: TimeDelta = TimeDelta::days(90);
 
 /// Sweeps until nothing is due, and again after every interval, until the replica stops.
 pub async fn run(app: App) {
@@ -41,8 +41,18 @@ pub async fn run(app: App) {
     }
 }
 
+/// Does all that is due; what fails in one sweep keeps the other from nothing.
 async fn sweep(app: &App) -> Result<(), SweepError> {
+    let (passed, overdue) = (fail_all_passed(app).await, remind_all_overdue(app).await);
+    passed.and(overdue)
+}
+
+async fn fail_all_passed(app: &App) -> Result<(), SweepError> {
     while fail_passed(app).await? > 0 {}
+    Ok(())
+}
+
+async fn remind_all_overdue(app: &App) -> Result<(), SweepError> {
     while !remind_overdue(app).await?.is_empty() {}
     Ok(())
 }
@@ -63,6 +73,7 @@ pub async fn fail_passed(app: &App) -> Result<usize, SweepError> {
     let mut tx = app.begin().await?;
     let failed = fail_passed_of(&mut tx, None, app.settings().sweeps.batch).await?;
     tx.commit().await?;
+    app.metrics().count_failed_by_time(failed);
     Ok(failed)
 }
 
@@ -92,32 +103,38 @@ fn has_passed(held: &Held) -> bool {
     is_waiting && auction.is_some_and(|at| at + RESULT_GRACE <= held.now)
 }
 
-/// Counts what [`fail_passed`] has still to do for a partner.
-pub(crate) async fn count_passed(
+/// Counts what the sweeps have still to do for a partner.
+pub(crate) async fn count_due(
     conn: &mut PgConnection,
     partner: PartnerId,
 ) -> Result<i64, sqlx::Error> {
-    store::count_passed(conn, partner, RESULT_GRACE).await
+    store::count_due(conn, partner, RESULT_GRACE, OVERDUE).await
 }
 
-/// Reminds of deliveries that are overdue, once a day each: in the log, and on record.
+/// Reminds of deliveries that are overdue, once a day each: on record, in the log and in a metric.
 pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, SweepError> {
     let mut tx = app.begin().await?;
     let reminded = remind_overdue_of(&mut tx, None, app.settings().sweeps.batch).await?;
     tx.commit().await?;
+    tell(app, &reminded);
     Ok(reminded)
 }
 
-/// Does the same within a transaction, for one partner or for all.
+/// Records the reminders within a transaction, for one partner or for all; [`tell`] comes after the commit.
 pub(crate) async fn remind_overdue_of(
     tx: &mut Tx,
     partner: Option<PartnerId>,
     orders_max: i64,
 ) -> Result<Vec<Overdue>, sqlx::Error> {
     let now = clock::store::real_now(tx).await?;
-    let overdue = store::list_overdue(tx, partner, OVERDUE_DAYS, true, orders_max).await?;
-    let reminded = store::remind(tx, overdue, now).await?;
-    for it in &reminded {
+    let overdue = store::list_overdue(tx, partner, OVERDUE, true, orders_max).await?;
+    store::remind(tx, overdue, now).await
+}
+
+/// Tells of reminders that are on record.
+pub(crate) fn tell(app: &App, reminded: &[Overdue]) {
+    app.metrics().count_reminded(reminded.len());
+    for it in reminded {
         tracing::warn!(
             order = %it.order,
             partner = %it.partner,
@@ -126,7 +143,6 @@ pub(crate) async fn remind_overdue_of(
             "a delivery is overdue"
         );
     }
-    Ok(reminded)
 }
 
 fn automatic() -> Author {

@@ -6,11 +6,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::store::{self, Clock};
 use crate::{
     app::App,
+    audit::{self, store::Change},
+    clock,
+    db::Tx,
     error::{ApiError, Fault, IssueKind},
     gate::{
         caller::Caller,
@@ -28,8 +32,6 @@ use crate::{
 const ADVANCE_SECONDS_MAX: i64 = 31_536_000;
 /// Seconds that a clock can be ahead: a century.
 const OFFSET_SECONDS_MAX: i64 = 3_153_600_000;
-/// Steps of the sweeps that one call waits for; the rest is done within the sweeps' interval.
-const STEPS_MAX: usize = 10;
 
 /// Your own time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +41,7 @@ pub(super) struct ClockView {
     now: Stamp,
     /// How far that is ahead of real time.
     offset_seconds: i64,
-    /// What is due and not done yet.
+    /// What is due and not done yet: it follows within a minute.
     pending_jobs: i64,
 }
 
@@ -83,12 +85,14 @@ pub(super) async fn get_clock(
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let clock = store::find_clock(&mut connection, caller.partner()).await?;
-    let pending = sweeps::count_passed(&mut connection, caller.partner()).await?;
+    let pending = sweeps::count_due(&mut connection, caller.partner()).await?;
     Ok(Answer(ClockView::new(clock, pending)).into_response())
 }
 
-/// Moves your clock on, and answers when everything that falls due is done.
+/// Moves your clock on, and does what falls due.
 ///
+/// It answers when that is done; of very many orders, when the first thousands are: `pending_jobs` counts the rest, which
+/// follows within a minute.
 /// It is your time for cutoffs, sweeps, reports and the times that are stored (contract, section 9); keys, rate limits
 /// and signatures stay in real time.
 #[utoipa::path(post, path = "/v1/sandbox/clock", tag = "sandbox", request_body = AdvanceClock, responses(
@@ -101,19 +105,19 @@ pub(super) async fn advance_clock(
     Input((), body): Input<(), AdvanceClock>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();
-    let batch = app.settings().sweeps.batch;
+    let jobs_max = app.settings().sweeps.clock_batch;
     let tx = write.tx();
     let seconds = body.advance_seconds;
     if !store::advance_clock(tx, partner, seconds, OFFSET_SECONDS_MAX).await? {
         return Err(too_far(seconds));
     }
-    for _ in 0..STEPS_MAX {
-        if sweeps::fail_passed_of(tx, Some(partner), batch).await? == 0 {
-            break;
-        }
-    }
-    sweeps::remind_overdue_of(tx, Some(partner), batch).await?;
-    answer(write, &caller).await
+    record(tx, &caller, "clock.advanced", json!({"seconds": seconds})).await?;
+    // All at once: cars are locked in one order, and feeds last.
+    sweeps::fail_passed_of(tx, Some(partner), jobs_max).await?;
+    let reminded = sweeps::remind_overdue_of(tx, Some(partner), jobs_max).await?;
+    let response = answer(write, &caller).await?;
+    sweeps::tell(&app, &reminded);
+    Ok(response)
 }
 
 /// Takes your clock back to real time; times that are stored stay.
@@ -125,14 +129,34 @@ pub(super) async fn reset_clock(
     mut write: Write,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    store::reset_clock(write.tx(), caller.partner()).await?;
+    let tx = write.tx();
+    store::reset_clock(tx, caller.partner()).await?;
+    record(tx, &caller, "clock.reset", json!({})).await?;
     answer(write, &caller).await
+}
+
+/// Leaves a row in the audit log.
+async fn record(
+    tx: &mut Tx,
+    caller: &Caller,
+    action: &str,
+    details: Value,
+) -> Result<(), sqlx::Error> {
+    let now = clock::store::real_now(tx).await?;
+    let change = Change {
+        author: &caller.author(),
+        partner: Some(caller.partner()),
+        action,
+        subject: "clock",
+        details,
+    };
+    audit::store::record(tx, &change, now).await
 }
 
 async fn answer(mut write: Write, caller: &Caller) -> Result<Response, ApiError> {
     let tx = write.tx();
     let clock = store::find_clock(tx, caller.partner()).await?;
-    let pending = sweeps::count_passed(tx, caller.partner()).await?;
+    let pending = sweeps::count_due(tx, caller.partner()).await?;
     let reply = Reply::json(StatusCode::OK, &ClockView::new(clock, pending))?;
     write.commit(reply).await
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::store;
 use crate::{
+    audit::{self, store::Change},
     clock,
     error::{ApiError, Fault, IssueKind, Refusal},
     gate::{
@@ -24,9 +26,10 @@ use crate::{
     orders::{
         advance::AdvanceError,
         answer::refusal,
-        auction::{self, AuctionEnd, AuctionError, AuctionOutcome},
+        auction::{self, AuctionError},
+        outcome::{AuctionEnd, AuctionOutcome},
         progress::ProgressError,
-        state::State,
+        state::{OrderStatus, State},
     },
     stamp::Stamp,
     vehicles::{self, view::VehicleView},
@@ -79,13 +82,19 @@ struct OwnCar {
 }
 
 /// Locks a car, and refuses one that others have ordered too, or the partner has not.
-async fn hold_own(write: &mut Write, caller: &Caller, id: VehicleId) -> Result<OwnCar, ApiError> {
+async fn hold_own(
+    write: &mut Write,
+    caller: &Caller,
+    id: VehicleId,
+    action: &str,
+) -> Result<OwnCar, ApiError> {
     let tx = write.tx();
     let held = vehicles::store::hold(tx, std::slice::from_ref(&id)).await?;
-    if held.is_empty() {
+    let car = held.first().ok_or(ApiError::VehicleNotFound)?;
+    let open = store::find_open_orders(tx, caller.partner(), &id).await?;
+    if car.withdrawn_at.is_some() && open.own.is_none() {
         return Err(ApiError::VehicleNotFound);
     }
-    let open = store::find_open_orders(tx, caller.partner(), &id).await?;
     let own = open.own.filter(|_| !open.is_shared);
     let Some((order, state)) = own else {
         return Err(ApiError::VehicleShared(match open.own {
@@ -93,7 +102,20 @@ async fn hold_own(write: &mut Write, caller: &Caller, id: VehicleId) -> Result<O
             None => Refusal::default(),
         }));
     };
-    let now = clock::store::now(tx, caller.partner()).await?;
+    // Bought already: the auction is over, and the price is settled.
+    if !matches!(state.status, OrderStatus::Proceed | OrderStatus::Acquiring) {
+        return Err(ApiError::OutOfSequence(refusal(state)));
+    }
+    // Everybody reads of cars in real time.
+    let now = clock::store::real_now(tx).await?;
+    let change = Change {
+        author: &caller.author(),
+        partner: Some(caller.partner()),
+        action,
+        subject: id.as_str(),
+        details: json!({}),
+    };
+    audit::store::record(tx, &change, now).await?;
     Ok(OwnCar {
         id,
         order,
@@ -141,7 +163,7 @@ pub(super) async fn record_auction_result(
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id).await?;
+    let car = hold_own(&mut write, &caller, id, "vehicle.settled").await?;
     auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
         .await
         .map_err(|error| refuse(error, car.state))?;
@@ -174,7 +196,7 @@ pub(super) async fn reschedule_auction(
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id).await?;
+    let car = hold_own(&mut write, &caller, id, "vehicle.rescheduled").await?;
     let dates = HashMap::from([(car.id.clone(), body.auction_date.instant())]);
     auction::reschedule(write.tx(), &caller.author(), &dates, car.now)
         .await
@@ -212,7 +234,7 @@ pub(super) async fn change_price(
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id).await?;
+    let car = hold_own(&mut write, &caller, id, "vehicle.repriced").await?;
     let prices = HashMap::from([(car.id.clone(), body.listing_usd)]);
     auction::reprice(write.tx(), &caller.author(), &prices, car.now)
         .await
@@ -243,7 +265,7 @@ pub(super) async fn withdraw_vehicle(
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id).await?;
+    let car = hold_own(&mut write, &caller, id, "vehicle.withdrawn").await?;
     let cars = std::slice::from_ref(&car.id);
     auction::withdraw(write.tx(), &caller.author(), cars, car.now)
         .await

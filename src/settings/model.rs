@@ -130,6 +130,8 @@ pub struct Sweeps {
     pub interval: Duration,
     /// Cars, or orders, of one step at most.
     pub batch: i64,
+    /// The same, of the step that the sandbox clock takes.
+    pub clock_batch: i64,
 }
 
 /// The log.

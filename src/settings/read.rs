@@ -178,9 +178,11 @@ impl Reader {
     fn sweeps(&mut self) -> Option<Sweeps> {
         let interval = self.seconds("sweeps.interval_seconds");
         let batch = self.positive("sweeps.batch");
+        let clock_batch = self.positive("sweeps.clock_batch");
         Some(Sweeps {
             interval: interval?,
             batch: batch?.into(),
+            clock_batch: clock_batch?.into(),
         })
     }
 

@@ -21,6 +21,10 @@ const IN_FLIGHT: &str = "lmn_http_requests_in_flight";
 const ABANDONED: &str = "lmn_http_requests_abandoned_total";
 /// Answers that are our bug: what a pager watches.
 const INTERNAL_ERRORS: &str = "lmn_internal_errors_total";
+/// Orders that failed because their auction passed.
+const FAILED_BY_TIME: &str = "lmn_orders_failed_by_time_total";
+/// Reminders of deliveries that are overdue.
+const REMINDED: &str = "lmn_overdue_reminders_total";
 /// Connections of the pool, by state.
 const CONNECTIONS: &str = "lmn_database_connections";
 /// How many there may be.
@@ -48,6 +52,8 @@ struct Inner {
     in_flight: Gauge,
     abandoned: Counter,
     internal_errors: Counter,
+    failed_by_time: Counter,
+    reminded: Counter,
 }
 
 impl fmt::Debug for Metrics {
@@ -104,6 +110,9 @@ impl Metrics {
             abandoned: recorder.register_counter(&Key::from_static_name(ABANDONED), &HERE),
             internal_errors: recorder
                 .register_counter(&Key::from_static_name(INTERNAL_ERRORS), &HERE),
+            failed_by_time: recorder
+                .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
+            reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
             recorder,
         }))
     }
@@ -115,6 +124,16 @@ impl Metrics {
             metrics: self.clone(),
             answered: false,
         }
+    }
+
+    /// Counts orders that a sweep has failed.
+    pub(crate) fn count_failed_by_time(&self, orders: usize) {
+        self.0.failed_by_time.increment(orders as u64);
+    }
+
+    /// Counts reminders of overdue deliveries.
+    pub(crate) fn count_reminded(&self, orders: usize) {
+        self.0.reminded.increment(orders as u64);
     }
 
     /// Takes what is known about the database.
@@ -221,6 +240,11 @@ fn describe(recorder: &PrometheusRecorder) {
             INTERNAL_ERRORS,
             "Answers that were a bug of ours (500). Page somebody when this grows.",
         ),
+        (
+            FAILED_BY_TIME,
+            "Orders that failed because their auction passed.",
+        ),
+        (REMINDED, "Reminders of deliveries that are overdue."),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
     }

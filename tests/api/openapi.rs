@@ -437,6 +437,8 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     let solo = service.partner("solo").await;
     service.car(Car::lot("lot_8")).await;
     let order = solo.place_order("lot_8", 12_000).await.id();
+    service.car(Car::lot("lot_11")).await;
+    solo.place_order("lot_11", 12_000).await.created();
     let steps = [
         (
             "reschedule",
@@ -452,7 +454,12 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
         ("withdraw", "withdraw_vehicle", json!({})),
     ];
     for (act, operation, body) in &steps {
-        for (car, status) in [("nobodys", 404), ("lot_2", 409), ("lot_8", 200)] {
+        let own = if *act == "withdraw" {
+            "lot_11"
+        } else {
+            "lot_8"
+        };
+        for (car, status) in [("nobodys", 404), ("lot_2", 409), (own, 200)] {
             let path = format!("/v1/sandbox/vehicles/{car}/{act}");
             let reply = solo.post(&path, body.clone()).await;
             assert_eq!(reply.status, status, "{reply:?}");

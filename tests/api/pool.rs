@@ -40,7 +40,7 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
     let url = wire::string(&database, move |moment| {
         let is_first = moment == Moment::Begin && !first.swap(true, Ordering::SeqCst);
         match is_first {
-            true => Fault::HoldAnswer(Duration::from_millis(500)),
+            true => Fault::HoldAnswer(Duration::from_millis(250)),
             false => Fault::None,
         }
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Extension, Request, State},
+    extract::{Extension, MatchedPath, Request, State},
     http::{HeaderMap, Method},
     middleware::Next,
     response::Response,
@@ -22,6 +22,9 @@ use crate::{
     http::{body, deadline::Deadline, extract::ParsedBody, remarks::Remarks},
     id::VehicleId,
 };
+
+/// The one route whose writes lock a car along with their key.
+const ORDERS: &str = "/v1/orders";
 
 /// What a write asks for, read whole.
 #[derive(Debug, Clone)]
@@ -78,8 +81,7 @@ pub(crate) async fn once(
     else {
         return Ok(next.run(request).await);
     };
-    let car = members.get("vehicle_id").and_then(Value::as_str);
-    let car = car.and_then(VehicleId::parse);
+    let car = car_to_order(&request, &members);
     let mut tx = app.begin().await?;
     let is_car_locked = match claim.bind(&mut tx, car.as_ref()).await? {
         Taken::New { is_car_locked } => is_car_locked,
@@ -94,6 +96,14 @@ pub(crate) async fn once(
         return Err(ApiError::internal("a write succeeded without a commit"));
     }
     Ok(response)
+}
+
+/// Returns the car that a request orders. A body may name cars elsewhere, too; there it means nothing.
+fn car_to_order(request: &Request, members: &Map<String, Value>) -> Option<VehicleId> {
+    let route = request.extensions().get::<MatchedPath>();
+    let orders = route.is_some_and(|it| it.as_str() == ORDERS) && request.method() == Method::POST;
+    let car = members.get("vehicle_id").filter(|_| orders)?;
+    VehicleId::parse(car.as_str()?)
 }
 
 /// Remarks that the key's fate is unknown, on every POST and DELETE that carries one, until more is known.

@@ -35,6 +35,7 @@ pub(super) struct OrderChange<'a> {
     etd_offset_minutes: Option<i16>,
     eta: Option<DateTime<Utc>>,
     eta_offset_minutes: Option<i16>,
+    shipping_since: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
     last_sequence: i32,
     recorded_at: DateTime<Utc>,
@@ -74,6 +75,7 @@ impl<'a> OrderChange<'a> {
             etd_offset_minutes: shipment.etd.map(Stamp::offset_minutes),
             eta: shipment.eta.map(Stamp::instant),
             eta_offset_minutes: shipment.eta.map(Stamp::offset_minutes),
+            shipping_since: begins_to_ship(held).then_some(held.now),
             updated_at: order.updated_at,
             last_sequence: held.last_sequence,
             recorded_at: held.now,
@@ -82,6 +84,12 @@ impl<'a> OrderChange<'a> {
             details: details(held),
         }
     }
+}
+
+/// Says whether the order was not on its way before.
+fn begins_to_ship(held: &Held) -> bool {
+    let is_shipping = |status| status == OrderStatus::Shipping;
+    !is_shipping(held.before.status) && is_shipping(held.order.state.status)
 }
 
 /// Names what was done, for the audit log.

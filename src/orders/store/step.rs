@@ -66,6 +66,14 @@ pub(crate) async fn lock_open(
     Ok(ids.into_iter().map(OrderId::from).collect())
 }
 
+/// Lets one transaction at a time tell of re-listings, so that none is told twice.
+pub(crate) async fn lock_relisting(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('lmn: re-listings'))")
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
 /// Locks orders whose cars need not be locked, in the order of their ids.
 pub(crate) async fn lock_alone(tx: &mut Tx, ids: &[OrderId]) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
@@ -183,7 +191,7 @@ pub(crate) async fn record_steps(
                 auction_date timestamptz, order_cutoff_at timestamptz, failure_reason text, cancellation_reason text,
                 vessel_name text, bl_number text, port_of_loading text, port_of_discharge text,
                 etd timestamptz, etd_offset_minutes smallint, eta timestamptz, eta_offset_minutes smallint,
-                updated_at timestamptz, last_sequence integer, recorded_at timestamptz, action text, subject text,
+                shipping_since timestamptz, updated_at timestamptz, last_sequence integer, recorded_at timestamptz, action text, subject text,
                 details jsonb)
         ), steps as (
             insert into order_history (order_id, n, status, fulfillment_detail, by, occurred_at,
@@ -208,6 +216,7 @@ pub(crate) async fn record_steps(
             port_of_loading = changes.port_of_loading, port_of_discharge = changes.port_of_discharge,
             etd = changes.etd, etd_offset_minutes = changes.etd_offset_minutes,
             eta = changes.eta, eta_offset_minutes = changes.eta_offset_minutes,
+            shipping_since = coalesce(changes.shipping_since, orders.shipping_since),
             updated_at = changes.updated_at, last_sequence = changes.last_sequence
         from changes
         where orders.id = changes.id and orders.status = changes.before

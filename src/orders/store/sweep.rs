@@ -12,8 +12,8 @@ use crate::{
 
 /// Locks up to `limit` cars with an order on which nobody acted until `grace` after the auction.
 ///
-/// Without a partner they are anybody's. Partners live in their own times: the index finds what is past for the one
-/// that is furthest ahead, and each order is judged by its own partner's.
+/// Without a partner they are anybody's. Partners live in their own times, so each one's orders are found by its own;
+/// the time is a subquery, which is asked once a partner and leads into the index.
 pub(crate) async fn lock_passed(
     tx: &mut Tx,
     partner: Option<PartnerId>,
@@ -24,12 +24,15 @@ pub(crate) async fn lock_passed(
         r#"
         select id from vehicles
         where id in (
-            select vehicle_id from orders join partners on partners.id = partner_id
-            where status = 'proceed' and max_bid_usd is not null
-              and auction_date <= lmn_now((select max(clock_offset_seconds) from partners)) - $2::interval
-              and auction_date <= lmn_now(clock_offset_seconds) - $2::interval
-              and ($1::uuid is null or partner_id = $1)
-            order by auction_date
+            select passed.vehicle_id from partners
+            cross join lateral (
+                select vehicle_id from orders
+                where partner_id = partners.id and status = 'proceed' and max_bid_usd is not null
+                  and auction_date <= (select lmn_now(partners.clock_offset_seconds)) - $2::interval
+                order by auction_date
+                limit $3
+            ) as passed
+            where $1::uuid is null or partners.id = $1
             limit $3)
         order by id
         for no key update
@@ -44,54 +47,63 @@ pub(crate) async fn lock_passed(
     ids.collect()
 }
 
-/// Counts the orders of a partner that wait for a sweep.
-pub(crate) async fn count_passed(
+/// Counts what waits for the sweeps: a partner's orders whose auction passed, and reminders of today.
+pub(crate) async fn count_due(
     conn: &mut PgConnection,
     partner: PartnerId,
     grace: TimeDelta,
+    overdue: TimeDelta,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select count(*) as "count!" from orders join partners on partners.id = partner_id
-        where status = 'proceed' and max_bid_usd is not null and partner_id = $1
-          and auction_date <= lmn_now(clock_offset_seconds) - $2::interval
+        with mine as materialized (select lmn_now(clock_offset_seconds) as now from partners where id = $1)
+        select (select count(*) from orders
+                where partner_id = $1 and status = 'proceed' and max_bid_usd is not null
+                  and auction_date <= (select now from mine) - $2::interval)
+             + (select count(*) from orders
+                where partner_id = $1 and status = 'shipping' and shipping_since <= (select now from mine) - $3::interval
+                  and not exists (select from overdue_reminders
+                                  where order_id = orders.id
+                                    and days = floor(extract(epoch from (select now from mine) - shipping_since) / 86400)))
+               as "count!"
         "#,
         partner.uuid(),
         interval(grace),
+        interval(overdue),
     )
     .fetch_one(conn)
     .await
 }
 
-/// Lists the orders that have been shipping for `days_min` days and more, the longest first; all of them, or those
-/// without a reminder of today.
+/// Lists the orders that have been shipping for `overdue` and longer, the longest first; all of them, or those without a
+/// reminder of today.
 pub(crate) async fn list_overdue(
     conn: &mut PgConnection,
     partner: Option<PartnerId>,
-    days_min: i32,
+    overdue: TimeDelta,
     is_unreminded: bool,
     limit: i64,
 ) -> Result<Vec<Overdue>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select orders.id, partner_id, partners.name as partner_name, contact,
-               shipping_since as "shipping_since!", days as "days!"
+        select orders.id, partner_id, partners.name as partner_name, contact, shipping_since as "shipping_since!",
+               days as "days!"
         from orders
         join partners on partners.id = partner_id
+        cross join lateral (select lmn_now(clock_offset_seconds) as now) as mine
         cross join lateral (
-            select min(recorded_at) as shipping_since from order_history
-            where order_id = orders.id and order_history.status = 'shipping'
-        ) as shipped
-        cross join lateral (
-            select floor(extract(epoch from lmn_now(clock_offset_seconds) - shipping_since) / 86400)::integer as days
+            select floor(extract(epoch from now - shipping_since) / 86400)::integer as days
         ) as waited
-        where orders.status = 'shipping' and days >= $2 and ($1::uuid is null or partner_id = $1)
-          and not ($3 and exists (select from overdue_reminders as it where it.order_id = orders.id and it.days = waited.days))
+        where orders.status = 'shipping'
+          and shipping_since <= (select lmn_now(max(clock_offset_seconds)) from partners) - $2::interval
+          and shipping_since <= now - $2::interval and ($1::uuid is null or partner_id = $1)
+          and not ($3 and exists (select from overdue_reminders as it
+                                  where it.order_id = orders.id and it.days = waited.days))
         order by shipping_since, orders.id
         limit $4
         "#,
         partner.map(PartnerId::uuid),
-        days_min,
+        interval(overdue),
         is_unreminded,
         limit,
     )

@@ -119,8 +119,11 @@ pub(crate) async fn set_prices(
             returning vehicles.id, vehicles.listing_usd
         )
         insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-        select id, $3, listing_usd from changed
-        on conflict (vehicle_id, recorded_at) do update set listing_usd = excluded.listing_usd
+        select id,
+               greatest($3, (select max(recorded_at) + interval '1 millisecond' from vehicle_prices
+                             where vehicle_id = changed.id)),
+               listing_usd
+        from changed
         "#,
         &cars as &[&str],
         &prices,

@@ -161,7 +161,13 @@ pub(crate) async fn upsert(
         set {set}, updated_at = excluded.updated_at, withdrawn_at = null
         where ({old}) is distinct from ({new}) or vehicles.withdrawn_at is not null
         returning id, xmax = 0"#,
-        set = each(set_column),
+        // Not the id: setting it would lock out whoever refers to the car.
+        set = COLUMNS
+            .iter()
+            .filter(|column| **column != "id")
+            .map(|column| set_column(column))
+            .collect::<Vec<_>>()
+            .join(", "),
         old = each(|column| format!("vehicles.{column}")),
         new = each(new_value),
     ));

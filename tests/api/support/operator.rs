@@ -7,8 +7,9 @@ use lmn_partner_api::{
     money::Usd,
     orders::{
         advance::Advance,
-        auction::{AuctionError, AuctionOutcome},
+        auction::AuctionError,
         operator::{self, Concerned},
+        outcome::AuctionOutcome,
     },
     stamp::Stamp,
 };
