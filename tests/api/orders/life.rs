@@ -205,6 +205,10 @@ async fn a_report_must_be_one_word_at_a_time_that_is_not_ahead() {
             vec![issue("occurred_at", "INVALID_FORMAT")],
         ),
         (
+            json!({"status": "delivered", "occurred_at": "0000-06-01T00:00:00+00:00"}),
+            vec![issue("occurred_at", "INVALID_FORMAT")],
+        ),
+        (
             json!({"status": "delivered", "occurred_at": at, "notes": "x".repeat(2_001)}),
             vec![issue("notes", "OUT_OF_RANGE")],
         ),
@@ -228,7 +232,7 @@ async fn a_report_must_be_one_word_at_a_time_that_is_not_ahead() {
     assert_eq!(late.issues(), [issue("occurred_at", "OUT_OF_RANGE")]);
     acme.report(&id, body(at)).await.ok();
     // There is no lower bound.
-    let early = json!({"status": "delivered", "occurred_at": "1999-01-01T00:00:00-09:30"});
+    let early = json!({"status": "delivered", "occurred_at": "0001-01-02T00:00:00+00:00"});
     acme.report(&id, early).await.ok();
 }
 
@@ -245,4 +249,22 @@ async fn repeating_the_present_sub_status_changes_nothing_and_binds_its_key() {
     assert_eq!(again.outcome(), ("bound", "false"));
     let steps = service.count("select count(*) from order_history").await;
     assert_eq!(steps, 5);
+}
+
+#[tokio::test]
+async fn a_car_that_a_body_names_in_passing_is_not_locked() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let id = shipping(&service, &acme, "glovis_1").await;
+    service.car(Car::lot("glovis_2")).await;
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles where id = 'glovis_2' for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let report = json!({
+        "fulfillment_detail": "customs", "occurred_at": "2026-09-01T10:30:00+01:00", "vehicle_id": "glovis_2",
+    });
+    acme.report(&id, report).await.ok();
+    holder.rollback().await.unwrap();
 }
