@@ -8,5 +8,6 @@ mod list;
 mod place;
 mod read;
 mod sweeps;
+mod table;
 mod trial;
 mod user;
