@@ -3,8 +3,10 @@
 mod auction;
 mod bidding;
 mod cancel;
+mod histories;
 mod life;
 mod list;
+mod model;
 mod place;
 mod read;
 mod sweeps;
