@@ -530,7 +530,6 @@ async fn whatever_happens_the_service_reads_as_the_contract_says() {
         "place missing_max_bid",
         "cancel done",
         "cancel out_of_sequence",
-        "delivered done",
         "Secure done",
         "Outbid done",
         "move done",

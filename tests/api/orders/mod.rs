@@ -8,6 +8,7 @@ mod life;
 mod list;
 mod model;
 mod place;
+mod races;
 mod read;
 mod sweeps;
 mod table;
