@@ -1,0 +1,505 @@
+//! Races: partners, LMN and time act on one car at once, round after round; the table holds, and losers are told why.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lmn_partner_api::{
+    error::catalogue::Code,
+    orders::{
+        advance::{Advance, AdvanceError},
+        auction::{AuctionError, AuctionOutcome},
+        progress::ProgressError,
+        state::{CancellationReason, FailureReason, FulfillmentDetail},
+        sweeps::fail_passed,
+    },
+    router::router,
+};
+use rand::{RngExt, rngs::StdRng};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use super::model::{cutoff, text};
+use crate::{
+    database::TestDatabase,
+    seed::{seed, stream},
+    support::{Car, Operator, Partner, Reply, Service, secure, won},
+};
+
+/// What must hold of the tables, each as a count of what does not.
+const BROKEN: [(&str, &str); 8] = [
+    (
+        "a step that the table does not have",
+        "with steps as (
+             select *, lag(status) over (partition by order_id order by n) as was from order_history)
+         select count(*) from steps where not case n when 1 then status = 'proceed' and by = 'partner' else (was, status, by) in (
+             ('proceed', 'cancelled', 'partner'), ('proceed', 'cancelled', 'operator'),
+             ('proceed', 'failed', 'automatic'), ('proceed', 'acquiring', 'operator'),
+             ('acquiring', 'secured', 'operator'), ('acquiring', 'failed', 'operator'),
+             ('secured', 'shipping', 'operator'), ('shipping', 'shipping', 'operator'),
+             ('shipping', 'shipping', 'partner'), ('shipping', 'delivered', 'partner')) end",
+    ),
+    (
+        "a history with a gap, or an order that is not where it ends",
+        "select count(*) from (
+             select from orders join order_history on order_id = orders.id group by orders.id
+             having max(n) <> count(*) or orders.status <> (array_agg(order_history.status order by n desc))[1]
+                 or orders.fulfillment_detail is distinct from (array_agg(order_history.fulfillment_detail order by n desc))[1]
+         ) broken",
+    ),
+    (
+        "an order whose events have a gap",
+        "select count(*) from (
+             select from orders left join events on order_id = orders.id group by orders.id
+             having coalesce(max(sequence), 0) <> count(sequence) or last_sequence <> count(sequence)) broken",
+    ),
+    (
+        "a feed with a gap",
+        "select count(*) from (
+             select from events join event_feeds using (partner_id) group by partner_id, last_position
+             having max(position) <> count(*) or min(position) <> 1 or last_position <> count(*)) broken",
+    ),
+    (
+        "a step of LMN's that was not told, or told otherwise",
+        "select count(*) from orders
+         where array(select status from order_history
+                     where order_id = orders.id and by <> 'partner' and status <> 'shipping' order by n)
+            <> array(select payload #>> '{data,order,status}' from events
+                     where order_id = orders.id and type = 'order.status_changed'
+                       and payload #>> '{data,order,status}' <> 'shipping' order by sequence)",
+    ),
+    (
+        "a car that was bought twice",
+        "select count(*) from (
+             select from orders where status in ('secured', 'shipping', 'delivered')
+             group by vehicle_id having count(*) > 1) broken",
+    ),
+    (
+        "a bid that was outbid by a lower one, or by a later one that is as high",
+        "select count(*) from orders as loser where failure_reason = 'outbid_internally' and not exists (
+             select from orders as winner
+             where winner.vehicle_id = loser.vehicle_id and winner.status in ('secured', 'shipping', 'delivered')
+               and (winner.max_bid_usd, -winner.accepted_no) > (loser.max_bid_usd, -loser.accepted_no)
+               and winner.final_is_highest and not loser.final_is_highest
+               and loser.final_highest_bid_usd = winner.max_bid_usd)",
+    ),
+    (
+        "a sold car for which somebody waits",
+        "select count(*) from orders join vehicles on vehicles.id = vehicle_id
+         where status in ('proceed', 'acquiring') and (auction_result = 'sold' or withdrawn_at is not null)",
+    ),
+];
+
+/// A service with some partners, for many tasks at once.
+struct Race {
+    service: Service,
+    partners: Vec<Partner>,
+}
+
+impl Race {
+    async fn of(partners: usize) -> Arc<Self> {
+        let database = TestDatabase::with_connections(12).await;
+        // A sweep at a time fails one order at most, so that others get their turn.
+        let settings = [("DATABASE__CONNECTIONS_MAX", "12"), ("SWEEPS__BATCH", "1")];
+        let service = Service::on(database, &settings, router).await;
+        let mut all = Vec::new();
+        for n in 0..partners {
+            all.push(service.partner(&format!("partner {n}")).await);
+        }
+        Arc::new(Self {
+            service,
+            partners: all,
+        })
+    }
+
+    fn operator(&self) -> Operator {
+        self.service.operator()
+    }
+
+    /// A new car with the orders of the first partners.
+    async fn ordered(&self, car: Car, bids: &[Option<i64>]) -> Vec<String> {
+        let car = self.service.car(car).await.id;
+        let mut ids = Vec::new();
+        for (partner, bid) in self.partners.iter().zip(bids) {
+            ids.push(partner.place_order(&car, *bid).await.id());
+        }
+        ids
+    }
+
+    async fn statuses(&self, id: &str) -> Vec<String> {
+        let path = "select history.status from order_history as history join orders on orders.id = order_id
+                    join idempotency_keys using (order_id)
+                    where reply_location = '/v1/orders/' || $1 order by n";
+        let rows = sqlx::query_scalar(path)
+            .bind(id)
+            .fetch_all(self.service.db());
+        rows.await.unwrap()
+    }
+
+    /// Lets a partner try. A refusal names a state in which the order was while it was asked.
+    async fn tries(&self, id: &str, ask: impl Future<Output = Reply>) -> bool {
+        let before = self.statuses(id).await;
+        let reply = ask.await;
+        if reply.status == 200 {
+            return true;
+        }
+        let details = reply.refused(409, Code::InvalidStatusTransition);
+        let after = self.statuses(id).await;
+        let named = details["current_status"].as_str().unwrap();
+        let was = after[before.len() - 1..].iter().any(|it| it == named);
+        assert!(was, "{named} of {before:?} to {after:?}");
+        false
+    }
+
+    async fn cancels(&self, partner: usize, id: &str) -> bool {
+        self.tries(id, self.partners[partner].cancel(id)).await
+    }
+
+    async fn reports(&self, partner: usize, id: &str, report: (&str, &str)) -> bool {
+        let body = json!({report.0: report.1, "occurred_at": "2026-03-01T10:30:00+01:00"});
+        self.tries(id, self.partners[partner].report(id, body))
+            .await
+    }
+
+    /// Lets LMN try.
+    async fn steps(&self, id: &str, step: &Advance) -> bool {
+        is_done(self.operator().advance(id, step).await)
+    }
+
+    async fn nothing_is_broken(&self) {
+        for (what, query) in BROKEN {
+            assert_eq!(self.service.count(query).await, 0, "{what}");
+        }
+    }
+}
+
+/// Says whether LMN did it; if not, then for a reason that the contract has.
+#[track_caller]
+fn is_done(came: Result<(), AuctionError>) -> bool {
+    match came {
+        Err(AuctionError::Progress(ProgressError::Database(error))) => panic!("{error}"),
+        came => came.is_ok(),
+    }
+}
+
+/// Does not count what was done.
+fn aside(_: bool) -> bool {
+    false
+}
+
+/// Begins everything at once, and says how often it was done.
+macro_rules! at_once {
+    ($race:ident, $($act:expr),+ $(,)?) => {{
+        let mut tasks = JoinSet::new();
+        $(tasks.spawn({ let $race = $race.clone(); async move { ($act).await } });)+
+        tasks.join_all().await.into_iter().filter(|done| *done).count()
+    }};
+}
+
+const ROUNDS: usize = 25;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_cancelled_or_bought_and_never_both() {
+    let race = Race::of(1).await;
+    let called_off = Advance::Cancel(CancellationReason::AuctionCancelled);
+    let outbid = Advance::Fail(FailureReason::Outbid);
+    for round in 0..ROUNDS {
+        let car = Car::lot(&format!("glovis_{round}"));
+        let id = &*race.ordered(car, &[Some(12_000)]).await.remove(0).leak();
+        let (called_off, outbid) = (called_off.clone(), outbid.clone());
+        let failed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let failing = failed.clone();
+        let done = at_once!(
+            race,
+            race.cancels(0, id),
+            race.steps(id, &Advance::Acquire),
+            race.cancels(0, id),
+            race.steps(id, &called_off),
+            race.reports(0, id, ("fulfillment_detail", "in_transit")),
+            race.steps(id, &Advance::Acquire),
+            async {
+                let done = race.steps(id, &outbid).await;
+                failing.fetch_add(usize::from(done), std::sync::atomic::Ordering::SeqCst);
+                false
+            },
+        );
+        assert_eq!(done, 1, "{:?}", race.statuses(id).await);
+        let failed = failed.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(race.statuses(id).await.len(), 2 + failed);
+    }
+    race.nothing_is_broken().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_car_is_delivered_once_whatever_else_is_said_of_it_meanwhile() {
+    let race = Race::of(1).await;
+    for round in 0..ROUNDS {
+        let car = Car::lot(&format!("glovis_{round}"));
+        let id = &*race.ordered(car, &[Some(12_000)]).await.remove(0).leak();
+        let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+        race.operator().takes(id, &steps).await;
+        let done = at_once!(
+            race,
+            race.reports(0, id, ("status", "delivered")),
+            async {
+                race.reports(0, id, ("fulfillment_detail", "in_transit"))
+                    .await;
+                false
+            },
+            async {
+                let step = Advance::Fulfill(FulfillmentDetail::AwaitingPickup);
+                race.steps(id, &step).await;
+                false
+            },
+            race.reports(0, id, ("status", "delivered")),
+            async {
+                race.reports(0, id, ("fulfillment_detail", "customs")).await;
+                false
+            },
+            race.cancels(0, id),
+        );
+        assert_eq!(done, 1);
+        assert_eq!(race.statuses(id).await.last().unwrap(), "delivered");
+    }
+    race.nothing_is_broken().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_result_counts_whoever_bids_or_cancels_and_whatever_the_clock_says() {
+    let race = Race::of(5).await;
+    let first: DateTime<Utc> = "2026-04-10T03:00:00Z".parse().unwrap();
+    for round in 0..ROUNDS as i64 {
+        let now = first + TimeDelta::days(20 * round);
+        race.service.time_is(&text(now)).await;
+        let date = now + TimeDelta::days(10);
+        let car = Car::lot(&format!("glovis_{round}"));
+        let car = car.on(&format!("timestamptz '{}'", text(date)));
+        let lot = &*car.id.clone().leak();
+        let bids = [Some(15_000), Some(15_000), Some(12_000)];
+        let ids: &[String] = race.ordered(car, &bids).await.leak();
+        let settles = at_once!(
+            race,
+            async { aside(race.cancels(0, &ids[0]).await) },
+            async { is_done(race.operator().settle(lot, won(11_000, 0)).await) },
+            bids_in_time(&race.partners[3], lot, 16_000),
+            async {
+                let later = text(date + TimeDelta::days(3 - 12 * (round % 2)));
+                aside(is_done(race.operator().reschedule(lot, &later).await))
+            },
+            async { aside(race.cancels(2, &ids[2]).await) },
+            async { aside(race.steps(&ids[1], &Advance::Acquire).await) },
+            bids_in_time(&race.partners[4], lot, 15_000),
+            async { is_done(race.operator().settle(lot, won(10_000, 0)).await) },
+            async {
+                if round % 3 == 0 {
+                    race.service.time_is(&text(cutoff(date))).await;
+                }
+                false
+            },
+        );
+        assert!(settles <= 1, "{lot} was won twice");
+        let query = format!(
+            "select count(*) from orders where status = 'secured' and vehicle_id = '{lot}'"
+        );
+        assert_eq!(race.service.count(&query).await, settles as i64);
+    }
+    let late = "select count(*) from orders where created_at >= order_cutoff_at
+                and cancellation_reason is distinct from 'auction_rescheduled_too_soon'
+                and not exists (select from events where order_id = orders.id and type = 'order.auction_rescheduled')";
+    assert_eq!(race.service.count(late).await, 0, "a bid after the cutoff");
+    let won = "select count(*) from orders where status = 'secured'";
+    assert!(race.service.count(won).await > 0);
+    race.nothing_is_broken().await;
+}
+
+/// Bids, and is accepted or late.
+async fn bids_in_time(partner: &Partner, car: &str, bid: i64) -> bool {
+    let reply = partner.place_order(car, bid).await;
+    if reply.status != 201 {
+        reply.refused(409, Code::PastOrderCutoff);
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_car_is_secured_for_one_of_all_who_are_bought_for_at_once() {
+    let race = Race::of(3).await;
+    for round in 0..2 * ROUNDS {
+        let (car, bid) = match round % 2 {
+            0 => (Car::lot(&format!("glovis_{round}")), Some(12_000)),
+            _ => (Car::dealers(&format!("encar_{round}")), None),
+        };
+        let ids: &[String] = race.ordered(car, &[bid; 3]).await.leak();
+        for id in &ids[..2] {
+            race.operator().takes(id, &[Advance::Acquire]).await;
+        }
+        let done = at_once!(
+            race,
+            race.steps(&ids[0], &secure(11_000, 0)),
+            race.steps(&ids[1], &secure(11_500, 0)),
+            async { aside(race.cancels(2, &ids[2]).await) },
+            race.steps(&ids[0], &secure(10_000, 0)),
+        );
+        assert_eq!(done, 1);
+        let [one, other] = [&ids[0], &ids[1]].map(|id| race.statuses(id));
+        let mut ends = [one.await.pop().unwrap(), other.await.pop().unwrap()];
+        ends.sort();
+        // A lot that is not settled may keep its bids; a buy-now car is gone.
+        let left = if bid.is_some() { "acquiring" } else { "failed" };
+        assert_eq!(ends, [left, "secured"]);
+        if let Some(loser) = is_waiting(race.service.db(), &ids[..2]).await {
+            let again = race.operator().advance(&loser, &secure(9_000, 0)).await;
+            let again = again.unwrap_err();
+            assert!(matches!(
+                again,
+                AuctionError::Progress(ProgressError::Step(AdvanceError::SecuredByAnother(_)))
+            ));
+        }
+    }
+    race.nothing_is_broken().await;
+}
+
+async fn is_waiting(db: &PgPool, ids: &[String]) -> Option<String> {
+    let query = "select substring(reply_location from '[^/]*$') from idempotency_keys
+                 join orders on orders.id = order_id
+                 where status = 'acquiring' and substring(reply_location from '[^/]*$') = any($1)";
+    sqlx::query_scalar(query)
+        .bind(ids)
+        .fetch_optional(db)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_auction_passed_is_failed_bought_or_cancelled_but_once() {
+    let race = Race::of(3).await;
+    for round in 0..4 {
+        let mut orders = Vec::new();
+        for n in 0..10 {
+            let car = Car::lot(&format!("glovis_{round}_{n}"));
+            orders.push(race.ordered(car, &[Some(12_000); 3]).await);
+        }
+        let ahead = "update partners set clock_offset_seconds = 12 * 86400";
+        race.service.sql(ahead).await;
+        let mut tasks = JoinSet::new();
+        for (n, ids) in orders.into_iter().enumerate() {
+            for (partner, id) in ids.into_iter().enumerate() {
+                let race = race.clone();
+                tasks.spawn(async move {
+                    match (n + partner) % 3 {
+                        0 => usize::from(race.cancels(partner, &id).await),
+                        1 => usize::from(race.steps(&id, &Advance::Acquire).await),
+                        _ => fail_passed(&race.service.app).await.unwrap(),
+                    }
+                });
+            }
+        }
+        let acted: usize = tasks.join_all().await.into_iter().sum();
+        let mut failed = acted;
+        loop {
+            match fail_passed(&race.service.app).await.unwrap() {
+                0 => break,
+                more => failed += more,
+            }
+        }
+        assert_eq!(failed, 30, "each order has gone one way");
+        let back = "update partners set clock_offset_seconds = 0";
+        race.service.sql(back).await;
+    }
+    race.nothing_is_broken().await;
+}
+
+/// Lets somebody do something to one of a few cars.
+async fn anything(race: &Race, chance: &mut StdRng) {
+    let n = chance.random_range(0..8);
+    let car = match n {
+        0..6 => format!("glovis_{n}"),
+        _ => format!("encar_{n}"),
+    };
+    let order: Option<String> = sqlx::query_scalar(
+        "select substring(reply_location from '[^/]*$') from idempotency_keys join orders on orders.id = order_id
+         where reply_location like '/v1/orders/%' and vehicle_id = $1 order by random() limit 1",
+    )
+    .bind(&car)
+    .fetch_optional(race.service.db())
+    .await
+    .unwrap();
+    match order.filter(|_| chance.random_bool(0.6)) {
+        Some(order) => go_on(race, &car, &order, chance).await,
+        None => {
+            let partner = &race.partners[chance.random_range(0..race.partners.len())];
+            let bid = (n < 6).then(|| 10_000 + 1_000 * chance.random_range(0..4_i64));
+            let reply = partner.place_order(&car, bid).await;
+            assert!(reply.status < 500, "{reply:?}");
+        }
+    }
+}
+
+/// Lets somebody do something to an order and its car.
+async fn go_on(race: &Race, car: &str, order: &str, chance: &mut StdRng) {
+    let partner = &race.partners[chance.random_range(0..race.partners.len())];
+    let operator = race.operator();
+    let came = match chance.random_range(0..18) {
+        0..3 => {
+            let reply = partner.cancel(order).await;
+            assert!(reply.status < 500, "{reply:?}");
+            return;
+        }
+        3 => {
+            let body = json!({"advance_seconds": 2 * 86_400});
+            partner.post("/v1/sandbox/clock", body).await.ok();
+            return;
+        }
+        4..6 => {
+            fail_passed(&race.service.app).await.unwrap();
+            return;
+        }
+        // The car comes back as another lot would.
+        6..8 => {
+            let again = format!(
+                "update vehicles set auction_result = 'upcoming', auction_result_at = null
+                 where id = '{car}' and auction_result is not null and withdrawn_at is null"
+            );
+            return race.service.sql(&again).await;
+        }
+        8..12 => operator.advance(order, &Advance::Acquire).await,
+        12 => operator.advance(order, &secure(10_000, 0)).await,
+        13 => operator.settle(car, won(10_000, 0)).await,
+        14 => operator.settle(car, AuctionOutcome::Outbid).await,
+        15 => {
+            let days = TimeDelta::days(chance.random_range(-3..20));
+            operator.reschedule(car, &text(Utc::now() + days)).await
+        }
+        16 => {
+            operator
+                .reprice(car, chance.random_range(9_000..10_000))
+                .await
+        }
+        _ => operator.relist(car).await,
+    };
+    is_done(came);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_everything_on_a_few_cars_breaks_nothing() {
+    let (seed, race) = (seed(), Race::of(4).await);
+    for n in 0..8 {
+        let car = match n {
+            0..6 => Car::lot(&format!("glovis_{n}")),
+            _ => Car::dealers(&format!("encar_{n}")),
+        };
+        race.service.car(car).await;
+    }
+    let mut tasks = JoinSet::new();
+    for task in 1..=12 {
+        let race = race.clone();
+        tasks.spawn(async move {
+            let mut chance = stream(seed, task);
+            for _ in 0..60 {
+                anything(&race, &mut chance).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    race.nothing_is_broken().await;
+}
