@@ -284,8 +284,9 @@ fn ids_of(former: &[(OrderId, VehicleId)]) -> BTreeSet<OrderId> {
     former.iter().map(|(order, _)| *order).collect()
 }
 
-/// Makes LMN's step of one order, with what it does to others: a buy-now car that is secured for one is gone for all,
-/// a lot is sold.
+/// Makes LMN's step of one order, with what it does to others: a buy-now car that is secured for one is gone for all.
+///
+/// A lot is left to [`settle`]: other orders may still bid on it as far as the table goes.
 pub(crate) async fn advance(
     tx: &mut Tx,
     author: &Author,
@@ -298,10 +299,7 @@ pub(crate) async fn advance(
     held.advance(step, Owner::Operator)?;
     let mut all = Vec::new();
     let cars = std::slice::from_ref(&held.order.vehicle_id);
-    let is_bought = matches!(step, Advance::Secure { .. });
-    if is_bought && held.order.bid.is_some() {
-        vehicles::store::set_sold(tx, cars, now).await?;
-    } else if is_bought {
+    if held.order.bid.is_none() && matches!(step, Advance::Secure { .. }) {
         all = hold_open(tx, cars).await?;
         all.retain(|it| it.order.id != order && it.order.bid.is_none());
         for other in &mut all {

@@ -160,12 +160,6 @@ pub fn place(
         return Err(PlaceError::VehicleUnavailable);
     }
     let bid = match (listing.upcoming_auction(), &listing.auction) {
-        // Bought for somebody already, whatever the listing says.
-        (Some(auction), _) if market.is_sold => {
-            return Err(PlaceError::PastCutoff {
-                cutoff_at: closed_at(auction),
-            });
-        }
         (Some(auction), _) => Some(bid(auction, listing.listing_usd, max_bid, market)?),
         (None, Some(auction)) if auction.result != AuctionResult::NoBid => {
             return Err(PlaceError::PastCutoff {

@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
     orders::{
         advance::{Advance, AdvanceError, ShipmentChange},
-        auction::{AuctionError, AuctionOutcome},
+        auction::AuctionError,
+        outcome::AuctionOutcome,
         progress::ProgressError,
         state::{CancellationReason, FailureReason, FulfillmentDetail, Refused},
         sweeps::fail_passed,
@@ -405,16 +406,16 @@ impl Play {
     }
 
     /// Holds what LMN was told to the model.
-    fn done(
+    fn done<T>(
         &mut self,
         what: &str,
-        came: &Result<(), AuctionError>,
+        came: &Result<T, AuctionError>,
         may: Result<(), Refusal>,
     ) -> String {
         let what = format!("{what}: {may:?}");
         assert_eq!(
-            came.as_ref().map_err(refusal),
-            may.as_ref().map_err(|it| *it),
+            came.as_ref().map(|_| ()).map_err(refusal),
+            may.as_ref().copied().map_err(|it| *it),
             "{what}"
         );
         let kind = what.split([' ', '(']).next().unwrap_or_default().to_owned();

@@ -7,7 +7,8 @@ use lmn_partner_api::{
     error::catalogue::Code,
     orders::{
         advance::{Advance, AdvanceError},
-        auction::{AuctionError, AuctionOutcome},
+        auction::AuctionError,
+        outcome::AuctionOutcome,
         progress::ProgressError,
         state::{CancellationReason, FailureReason, FulfillmentDetail},
         sweeps::fail_passed,
@@ -175,7 +176,7 @@ impl Race {
 
 /// Says whether LMN did it; if not, then for a reason that the contract has.
 #[track_caller]
-fn is_done(came: Result<(), AuctionError>) -> bool {
+fn is_done<T>(came: Result<T, AuctionError>) -> bool {
     match came {
         Err(AuctionError::Progress(ProgressError::Database(error))) => panic!("{error}"),
         came => came.is_ok(),

@@ -184,7 +184,7 @@ impl Walk {
             let operators = operators();
             let (_, advance) = operators.iter().find(|(name, _)| *name == step).unwrap();
             return match self.service.operator().advance(id, advance).await {
-                Ok(()) => Came::Done,
+                Ok(_) => Came::Done,
                 Err(AuctionError::Progress(ProgressError::Step(AdvanceError::Refused(
                     state,
                     why,
