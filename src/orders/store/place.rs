@@ -114,7 +114,7 @@ pub(crate) async fn record(
             insert into order_vehicles (order_id, vehicle) values ($1, $13::text::json)
         ), audited as (
             insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id)
-            values ($10, $14, $2, 'order.placed', $15, $16)
+            values (lmn_now(0), $14, $2, 'order.placed', $15, $16)
         )
         update idempotency_keys set order_id = $1, reply_location = $19, reply_body = $20
         where partner_id = $2 and key = $18

@@ -191,7 +191,7 @@ pub(crate) async fn record_steps(
                 auction_date timestamptz, order_cutoff_at timestamptz, failure_reason text, cancellation_reason text,
                 vessel_name text, bl_number text, port_of_loading text, port_of_discharge text,
                 etd timestamptz, etd_offset_minutes smallint, eta timestamptz, eta_offset_minutes smallint,
-                shipping_since timestamptz, updated_at timestamptz, last_sequence integer, recorded_at timestamptz, action text, subject text,
+                shipping_since timestamptz, updated_at timestamptz, last_sequence integer, action text, subject text,
                 details jsonb)
         ), steps as (
             insert into order_history (order_id, n, status, fulfillment_detail, by, occurred_at,
@@ -204,7 +204,7 @@ pub(crate) async fn record_steps(
                 occurred_offset_minutes smallint, recorded_at timestamptz, notes text)
         ), audited as (
             insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id, details)
-            select recorded_at, $3, partner_id, action, subject, $4, details from changes
+            select lmn_now(0), $3, partner_id, action, subject, $4, details from changes
         )
         update orders
         set status = changes.status, fulfillment_detail = changes.fulfillment_detail,
