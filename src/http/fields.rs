@@ -72,9 +72,7 @@ impl<'a> Fields<'a> {
 
     /// Reads a time that must be there.
     pub(crate) fn stamp(&mut self, name: &str) -> Option<Stamp> {
-        if !self.has(name) {
-            self.missing(name);
-        }
+        self.require(&[name]);
         self.optional_stamp(name)
     }
 
@@ -183,8 +181,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Notes an issue for each of some members that is not there.
+    pub(crate) fn require(&mut self, names: &[&str]) {
+        for name in names {
+            if !self.has(name) {
+                self.missing(name);
+            }
+        }
+    }
+
     /// Notes that a member must be there.
-    pub(crate) fn missing(&mut self, name: &str) {
+    fn missing(&mut self, name: &str) {
         self.issues.missing(&format!("{}{name}", self.place));
     }
 

@@ -65,9 +65,7 @@ pub(super) struct AdvanceClock {
 
 impl FromBody for AdvanceClock {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
-        if !fields.has("advance_seconds") {
-            fields.missing("advance_seconds");
-        }
+        fields.require(&["advance_seconds"]);
         let advance_seconds =
             fields.optional_integer_in("advance_seconds", 1..=ADVANCE_SECONDS_MAX)?;
         Some(Self { advance_seconds })

@@ -65,13 +65,7 @@ fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> 
         OrderStatus::Shipping => Some(Advance::Ship),
         OrderStatus::Secured => {
             let [price, fee] = AMOUNTS;
-            for name in AMOUNTS
-                .into_iter()
-                .filter(|name| !fields.has(name))
-                .collect::<Vec<_>>()
-            {
-                fields.missing(name);
-            }
+            fields.require(&AMOUNTS);
             let purchase_price = fields.optional_usd(price);
             let auction_fee = fields.optional_integer_in(fee, 0..=FEE_MAX);
             Some(Advance::Secure {
@@ -99,9 +93,7 @@ fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> 
 
 /// Reads a reason that must be there, and is not the one that is not LMN's.
 fn read_reason<R: Word>(fields: &mut Fields<'_>, name: &str, not: R) -> Option<R> {
-    if !fields.has(name) {
-        fields.missing(name);
-    }
+    fields.require(&[name]);
     let reason = fields.optional_word::<R>(name)?;
     if reason == not {
         let message = format!("`{name}` is not one of LMN's");
@@ -151,7 +143,7 @@ fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
         eta,
     };
     if change == ShipmentChange::default() {
-        shipment.missing("vessel_name");
+        shipment.require(&["vessel_name"]);
     }
     Some(Advance::Shipment(change))
 }

@@ -42,9 +42,7 @@ const FEE_MAX: i64 = 10_000_000;
 
 impl FromBody for AuctionOutcome {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
-        if !fields.has("result") {
-            fields.missing("result");
-        }
+        fields.require(&["result"]);
         let result = fields.optional_word("result");
         if result != Some(AuctionEnd::Won) {
             fields.none_of(&AMOUNTS, "goes with the result `won` only");
@@ -52,13 +50,7 @@ impl FromBody for AuctionOutcome {
         match result? {
             AuctionEnd::Won => {
                 let [price, fee] = AMOUNTS;
-                for name in AMOUNTS
-                    .into_iter()
-                    .filter(|name| !fields.has(name))
-                    .collect::<Vec<_>>()
-                {
-                    fields.missing(name);
-                }
+                fields.require(&AMOUNTS);
                 let price = fields.optional_usd(price);
                 let fee = fields.optional_integer_in(fee, 0..=FEE_MAX);
                 Some(Self::Won {
@@ -213,9 +205,7 @@ pub(super) struct Price {
 
 impl FromBody for Price {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
-        if !fields.has("listing_usd") {
-            fields.missing("listing_usd");
-        }
+        fields.require(&["listing_usd"]);
         let listing_usd = fields.optional_usd("listing_usd")?;
         Some(Self { listing_usd })
     }
