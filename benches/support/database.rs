@@ -164,7 +164,11 @@ impl Database {
     pub async fn reset(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         let orders = "orders, order_history, order_vehicles, idempotency_keys, audit_log";
-        run(&mut connection, format!("truncate {orders}")).await?;
+        run(
+            &mut connection,
+            format!("truncate {orders}, events, event_feeds, overdue_reminders"),
+        )
+        .await?;
         run(&mut connection, "vacuum (analyze) vehicles".to_owned()).await?;
         run(&mut connection, "checkpoint".to_owned()).await?;
         Ok(connection.close().await?)
