@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     filter::Filter,
-    model::{DeliveryStatus, EventType},
+    model::{DeliveryStatus, Event, EventType},
     store::{self, Direction},
     view::{
         AuctionRescheduled, EventView, FulfillmentUpdated, PriceUpdated, ReAuctioned, StatusChanged,
@@ -131,11 +131,20 @@ async fn list_events(
         direction,
         beyond,
         rows,
-    )
-    .await?;
-    let page: Page<EventView> =
-        Page::of(events, &page, app.cursors(), &walk, |last| last.position)?;
-    Ok(page.answer(&uri))
+    );
+    answer(&app, &uri, &walk, &page, events.await?)
+}
+
+/// Answers with a page of events.
+fn answer(
+    app: &App,
+    uri: &Uri,
+    walk: &Walk,
+    page: &PageQuery,
+    events: Vec<Event>,
+) -> Result<Response, ApiError> {
+    let page: Page<EventView> = Page::of(events, page, app.cursors(), walk, |last| last.position)?;
+    Ok(page.answer(uri))
 }
 
 /// Returns the walk of a list of events; one that goes forth is another one than one that goes back.
@@ -170,19 +179,9 @@ async fn list_order_events(
     let mut connection = app.db().acquire().await?;
     let order = orders::store::find(&mut connection, partner, id).await?;
     order.ok_or(ApiError::OrderNotFound)?;
-    let rows = page.rows();
-    let events = store::list(
-        &mut connection,
-        partner,
-        &filter,
-        Direction::Back,
-        last,
-        rows,
-    )
-    .await?;
-    let page: Page<EventView> =
-        Page::of(events, &page, app.cursors(), &walk, |last| last.position)?;
-    Ok(page.answer(&uri))
+    let (back, rows) = (Direction::Back, page.rows());
+    let events = store::list(&mut connection, partner, &filter, back, last, rows);
+    answer(&app, &uri, &walk, &page, events.await?)
 }
 
 /// Returns the place of an event in the partner's feed.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::{
     advance::{Advance, AdvanceError, Held, rank_bids},
@@ -15,10 +16,10 @@ use super::{
     store,
 };
 use crate::{
-    audit::model::Author,
+    audit::{self, model::Author, store::Change},
     db::Tx,
     events::model::Happening,
-    id::{OrderId, VehicleId},
+    id::{OrderId, PartnerId, VehicleId},
     money::Usd,
     stamp::Stamp,
     vehicles::{self, model::HeldCar},
@@ -318,4 +319,23 @@ pub(crate) async fn advance(
 async fn hold_open(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<Held>, sqlx::Error> {
     let ids = store::lock_open(tx, cars).await?;
     store::hold(tx, &ids).await
+}
+
+/// Leaves a row in the audit log about a car that was changed; `partner` is who played the operator in the sandbox.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    author: &Author,
+    partner: Option<PartnerId>,
+    action: &str,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        author,
+        partner,
+        action,
+        subject: vehicle.as_str(),
+        details: json!({}),
+    };
+    audit::store::record(tx, &change, now).await
 }

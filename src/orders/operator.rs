@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::PgPool;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     state::OrderStatus,
 };
 use crate::{
-    audit::{self, model::Author, store::Change},
+    audit::model::Author,
     clock,
     db::{self, Tx},
     id::{OrderId, PartnerId, VehicleId},
@@ -65,12 +64,10 @@ pub async fn settle(
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
-    let now = clock::store::real_now(&mut tx).await?;
-    let held = auction::settle(&mut tx, author, vehicle, outcome, now).await?;
-    record(&mut tx, author, "vehicle.settled", vehicle, now).await?;
-    tx.commit().await?;
-    Ok(Concerned::all(&held))
+    act(pool, author, "vehicle.settled", vehicle, async |tx, now| {
+        auction::settle(tx, author, vehicle, outcome, now).await
+    })
+    .await
 }
 
 /// Moves the auction of a car.
@@ -80,13 +77,15 @@ pub async fn reschedule(
     vehicle: &VehicleId,
     date: DateTime<Utc>,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
-    let now = clock::store::real_now(&mut tx).await?;
     let dates = HashMap::from([(vehicle.clone(), date)]);
-    let held = auction::reschedule(&mut tx, author, &dates, now).await?;
-    record(&mut tx, author, "vehicle.rescheduled", vehicle, now).await?;
-    tx.commit().await?;
-    Ok(Concerned::all(&held))
+    act(
+        pool,
+        author,
+        "vehicle.rescheduled",
+        vehicle,
+        async |tx, now| auction::reschedule(tx, author, &dates, now).await,
+    )
+    .await
 }
 
 /// Lists a car at another price.
@@ -96,13 +95,15 @@ pub async fn reprice(
     vehicle: &VehicleId,
     price: Usd,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
-    let now = clock::store::real_now(&mut tx).await?;
     let prices = HashMap::from([(vehicle.clone(), price)]);
-    let held = auction::reprice(&mut tx, author, &prices, now).await?;
-    record(&mut tx, author, "vehicle.repriced", vehicle, now).await?;
-    tx.commit().await?;
-    Ok(Concerned::all(&held))
+    act(
+        pool,
+        author,
+        "vehicle.repriced",
+        vehicle,
+        async |tx, now| auction::reprice(tx, author, &prices, now).await,
+    )
+    .await
 }
 
 /// Takes a car off the catalogue, and its orders off the car.
@@ -111,12 +112,15 @@ pub async fn withdraw(
     author: &Author,
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
-    let now = clock::store::real_now(&mut tx).await?;
-    let held = auction::withdraw(&mut tx, author, std::slice::from_ref(vehicle), now).await?;
-    record(&mut tx, author, "vehicle.withdrawn", vehicle, now).await?;
-    tx.commit().await?;
-    Ok(Concerned::all(&held))
+    let cars = std::slice::from_ref(vehicle);
+    act(
+        pool,
+        author,
+        "vehicle.withdrawn",
+        vehicle,
+        async |tx, now| auction::withdraw(tx, author, cars, now).await,
+    )
+    .await
 }
 
 /// Tells partners that a car which they once ordered is listed again.
@@ -131,20 +135,18 @@ pub async fn relist(
     Ok(Concerned::all(&held))
 }
 
-/// Leaves a row in the audit log about a car; those of its orders are left where the orders go on.
-async fn record(
-    tx: &mut Tx,
+/// Changes a car in one transaction, with its audit row; those of its orders are left where the orders go on.
+async fn act(
+    pool: &PgPool,
     author: &Author,
     action: &str,
     vehicle: &VehicleId,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let change = Change {
-        author,
-        partner: None,
-        action,
-        subject: vehicle.as_str(),
-        details: json!({}),
-    };
-    audit::store::record(tx, &change, now).await
+    change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<Held>, AuctionError>,
+) -> Result<Vec<Concerned>, AuctionError> {
+    let mut tx = db::begin(pool).await?;
+    let now = clock::store::real_now(&mut tx).await?;
+    let held = change(&mut tx, now).await?;
+    auction::record(&mut tx, author, None, action, vehicle, now).await?;
+    tx.commit().await?;
+    Ok(Concerned::all(&held))
 }

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 
 use axum::{http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::store;
 use crate::{
-    audit::{self, store::Change},
     clock,
     error::{ApiError, Fault, IssueKind, Refusal},
     gate::{
@@ -100,14 +98,8 @@ async fn hold_own(
     }
     // Everybody reads of cars in real time.
     let now = clock::store::real_now(tx).await?;
-    let change = Change {
-        author: &caller.author(),
-        partner: Some(caller.partner()),
-        action,
-        subject: id.as_str(),
-        details: json!({}),
-    };
-    audit::store::record(tx, &change, now).await?;
+    let (author, partner) = (caller.author(), Some(caller.partner()));
+    auction::record(tx, &author, partner, action, &id, now).await?;
     Ok(OwnCar {
         id,
         order,
