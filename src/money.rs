@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The largest fee of an auction house, in whole US dollars; the smallest is zero, so it is no [`Usd`].
+pub const FEE_MAX: i64 = 10_000_000;
+
 /// An amount of whole US dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64")]

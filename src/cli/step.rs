@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 
 use crate::{
-    money::Usd,
+    money::{FEE_MAX, Usd},
     orders::{
         advance::{Advance, ShipmentChange},
         state::{CancellationReason, FailureReason, OrderStatus},
@@ -11,9 +11,6 @@ use crate::{
     stamp::Stamp,
     word::Word,
 };
-
-/// The largest fee, in US dollars.
-const FEE_MAX: i64 = 10_000_000;
 
 /// Reads a word; if it is none, says which there are.
 pub(super) fn word<W: Word>(text: &str) -> Result<W, String> {

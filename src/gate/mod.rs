@@ -1,8 +1,9 @@
 //! The gate: what a request passes before a handler, in this order.
 //!
 //! [`authenticate`] finds out who is asking, [`allowlist`] from where, [`rate_limit`] how often, [`force`] whether an
-//! error is asked for (sandbox), [`lane`] how many at once, and [`idempotency`] whether it was asked before. Each is one policy: it looks, decides through a pure
-//! model, and answers or passes on. What it learned goes inward as one typed extension.
+//! error is asked for (sandbox), [`lane`] how many at once, and [`idempotency`] whether it was asked before. Each is one
+//! policy: it looks, decides through a pure model, and answers or passes on. What it learned goes inward as one typed
+//! extension.
 
 pub(crate) mod allowlist;
 pub(crate) mod authenticate;

@@ -12,7 +12,7 @@ use crate::{
         path::Id,
     },
     id::OrderId,
-    money::Usd,
+    money::{FEE_MAX, Usd},
     orders::{
         advance::{Advance, ShipmentChange},
         answer::reply,
@@ -26,8 +26,6 @@ use crate::{
 
 /// Characters of a name or number of a shipment.
 const TEXT_CHARACTERS_MAX: usize = 128;
-/// The largest fee, in US dollars.
-const FEE_MAX: i64 = 10_000_000;
 /// The members that go with one status only.
 const AMOUNTS: [&str; 2] = ["purchase_price_usd", "auction_fee_usd"];
 

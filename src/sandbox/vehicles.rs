@@ -20,7 +20,7 @@ use crate::{
         path::Id,
     },
     id::{OrderId, VehicleId},
-    money::Usd,
+    money::{FEE_MAX, Usd},
     orders::{
         advance::AdvanceError,
         answer::refusal,
@@ -35,8 +35,6 @@ use crate::{
 
 /// The members that go with `won` only.
 const AMOUNTS: [&str; 2] = ["price_usd", "fee_usd"];
-/// The largest fee, in US dollars.
-const FEE_MAX: i64 = 10_000_000;
 
 impl FromBody for AuctionOutcome {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
