@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
-    http::page::Cursors,
+    http::cursor::Cursors,
     settings::Settings,
     telemetry::metrics::Metrics,
 };
@@ -42,7 +42,7 @@ impl App {
     fn new(settings: Settings, db: PgPool, deployment: &Deployment) -> Self {
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
-            pulse: Pulse::new(&settings.gate, deployment.now),
+            pulse: Pulse::new(&settings, deployment.now),
             metrics: Metrics::new(),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),

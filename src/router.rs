@@ -33,6 +33,7 @@ use crate::{
         remarks::add_remarks,
     },
     openapi, orders, sandbox, vehicles,
+    vehicles::shelf::Shelf,
 };
 
 /// The routes that need a key.
@@ -61,6 +62,7 @@ pub fn document(environment: Environment, public_url: &str) -> Value {
 /// Builds the API.
 pub fn router(app: App) -> Router {
     // A route's own handler is inside the gate; its answer to a wrong method is not, so 405 comes before 401.
+    let shelf = Shelf::new(&app.settings().catalogue);
     let gated = Router::from(gated(app.settings().environment)).route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
@@ -69,7 +71,8 @@ pub fn router(app: App) -> Router {
             .layer(from_fn_with_state(app.clone(), force))
             .layer(from_fn_with_state(app.clone(), read_whole))
             .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
-            .layer(from_fn_with_state(app.clone(), once)),
+            .layer(from_fn_with_state(app.clone(), once))
+            .layer(Extension(shelf)),
     );
     let document = document(app.settings().environment, &app.settings().public_url).to_string();
     let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));

@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, FixedOffset, NaiveTime, Offset, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Offset, TimeDelta, Timelike, Utc};
 use serde::{Serialize, Serializer};
 
 /// An instant, in milliseconds, and the offset in which it is told.
@@ -73,6 +73,13 @@ impl Stamp {
     /// Returns the offset, in minutes east of Greenwich.
     pub fn offset_minutes(self) -> i16 {
         i16::try_from(self.0.offset().local_minus_utc() / 60).unwrap_or_default()
+    }
+
+    /// Returns the beginning of a day in Korea.
+    pub fn midnight_in_korea(day: NaiveDate) -> Self {
+        let midnight =
+            day.and_time(NaiveTime::MIN) - TimeDelta::seconds(korea().local_minus_utc().into());
+        Self::kst(midnight.and_utc())
     }
 
     /// Returns midnight in Korea at the start of the day before this instant's Korean calendar date.

@@ -75,17 +75,21 @@ fn rank(file: &str) -> u8 {
     let name = file.rsplit('/').next().unwrap_or(file);
     let folder = file.split('/').next().unwrap_or(file);
     match (folder, name) {
-        (_, "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs") => {
-            0
-        }
+        (
+            _,
+            "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs"
+            | "terms.rs",
+        ) => 0,
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
-        (_, "store.rs" | "row.rs" | "filter.rs") => 2,
+        (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
         _ if is_store(file) => 2,
         ("gate", _) => 3,
-        (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs") | ("sandbox" | "openapi", _) => 4,
+        (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
+        | ("sandbox" | "openapi", _) => 4,
         (_, "changes.rs" | "progress.rs" | "auction.rs" | "operator.rs" | "sweeps.rs") => 4,
+        ("vehicles", "search.rs" | "shelf.rs" | "render.rs") => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
         _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),

@@ -242,7 +242,8 @@ impl Batch {
         let write = async {
             let mut tx = session.begin().await?;
             let now = clock::store::real_now(&mut tx).await?;
-            let upserted = store::upsert(&mut tx, listings.values(), now).await?;
+            let listings: Vec<_> = listings.values().collect();
+            let upserted = store::upsert(&mut tx, &listings, now).await?;
             tx.commit().await?;
             anyhow::Ok(upserted)
         };

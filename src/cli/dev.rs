@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{block_on, dev_db::this_program, print, say, serve::serve};
+use super::{block_on, dev_db::this_program, migrate::migrate, print, say, serve::serve};
 use crate::{
     audit::model::Author,
     clock,
@@ -112,9 +112,7 @@ impl Dev {
     }
 
     async fn serve(&self, settings: Settings) -> anyhow::Result<()> {
-        db::migrate_at(&settings.database, settings.environment)
-            .await
-            .context("migrating")?;
+        migrate(&settings).await?;
         let pool = db::connect(&settings.database)?;
         let welcome = self
             .furnish(&pool)

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::{Source, block_on, print, say};
-use crate::db;
+use crate::{db, settings::Settings, vehicles::render::render_all};
 
 /// The arguments of `lmn migrate`.
 #[derive(Debug, clap::Args)]
@@ -20,11 +20,7 @@ impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
         let environment = settings.environment;
-        block_on(async move {
-            db::migrate_at(&settings.database, environment)
-                .await
-                .context("migrating")
-        })?;
+        block_on(async move { migrate(&settings).await })?;
         let environment = environment.as_str();
         if self.json {
             print(
@@ -35,4 +31,17 @@ impl Migrate {
             Ok(())
         }
     }
+}
+
+/// Brings the schema up to date, and what is made of the rows.
+pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    db::migrate_at(&settings.database, settings.environment)
+        .await
+        .context("migrating")?;
+    let pool = db::connect(&settings.database)?;
+    render_all(&pool, settings.catalogue.render_batch)
+        .await
+        .context("rendering the vehicles")?;
+    pool.close().await;
+    Ok(())
 }

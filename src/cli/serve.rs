@@ -9,10 +9,8 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{Source, block_on, from_here, print};
-use crate::{
-    app::App, db, operator, orders::sweeps, router::router, server, settings::Settings, telemetry,
-};
+use super::{Source, block_on, from_here, migrate::migrate, print, worker};
+use crate::{app::App, operator, router::router, server, settings::Settings, telemetry};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -37,9 +35,7 @@ impl Serve {
         telemetry::start(&settings.log);
         block_on(async move {
             if self.migrate {
-                db::migrate_at(&settings.database, settings.environment)
-                    .await
-                    .context("migrating")?;
+                migrate(&settings).await?;
             }
             serve(settings, !self.no_worker, |at| match self.json {
                 true => print(serde_json::json!({"url": at.url, "operator_url": at.operator_url})),
@@ -78,7 +74,7 @@ pub(super) async fn serve(
         operator_url: format!("http://{}", from_here(operator_address)),
     })?;
     if is_worker {
-        app.tasks().spawn(sweeps::run(app.clone()));
+        worker::begin(&app);
     }
     let (stop, stopped) = oneshot::channel::<()>();
     // The operator's listener outlives the partners', so that it can tell of the draining.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::{Source, block_on, print, serve::Signals};
-use crate::{app::App, orders::sweeps, telemetry};
+use crate::{app::App, orders::sweeps, telemetry, vehicles::render};
 
 /// The arguments of `lmn worker`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ impl Worker {
                 .await
                 .context("the database is not ready")?;
             let mut signals = Signals::new()?;
-            app.tasks().spawn(sweeps::run(app.clone()));
+            begin(&app);
             tracing::info!("working");
             if self.json {
                 print(serde_json::json!({"working": true}))?;
@@ -35,4 +35,10 @@ impl Worker {
             Ok(())
         })
     }
+}
+
+/// Begins everything that goes on without a request, until the replica stops.
+pub(super) fn begin(app: &App) {
+    app.tasks().spawn(sweeps::run(app.clone()));
+    app.tasks().spawn(render::run(app.clone()));
 }

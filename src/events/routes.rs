@@ -20,10 +20,11 @@ use crate::{
     error::ApiError,
     gate::caller::Caller,
     http::{
+        cursor::Walk,
         describe,
         etag::Conditional,
         extract::{FromQuery, Params, Query},
-        page::{Page, PageQuery, Walk},
+        page::{Page, PageQuery},
         path::Id,
     },
     id::{EventId, OrderId, PartnerId},

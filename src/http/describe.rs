@@ -54,12 +54,25 @@ pub(crate) fn integer(
     default: i64,
     what: &str,
 ) -> Parameter {
-    let object = ObjectBuilder::new()
+    query_text(name, what, whole(bounds).default(Some(default.into())))
+}
+
+/// Describes a query parameter that is the end of a range, a whole number within bounds.
+pub(crate) fn bound(name: &str, bounds: &RangeInclusive<i64>, what: &str) -> Parameter {
+    query_text(name, what, whole(bounds))
+}
+
+fn whole(bounds: &RangeInclusive<i64>) -> ObjectBuilder {
+    ObjectBuilder::new()
         .schema_type(Type::Integer)
         .minimum(Some(*bounds.start()))
         .maximum(Some(*bounds.end()))
-        .default(Some(default.into()));
-    query_text(name, what, object)
+}
+
+/// Describes a query parameter that is a day.
+pub(crate) fn day(name: &str, what: &str) -> Parameter {
+    let date = SchemaFormat::KnownFormat(KnownFormat::Date);
+    query_text(name, what, text().format(Some(date)))
 }
 
 /// Describes `sort`; the first name is the default.

@@ -59,6 +59,17 @@ impl Tagged {
             .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
         Self { body, tag }
     }
+
+    /// Renders what a partner reads.
+    pub(crate) fn render(view: &impl Serialize) -> Result<Self, ApiError> {
+        let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
+        Ok(Self::new(body.into()))
+    }
+
+    /// Returns how many bytes they are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len()
+    }
 }
 
 impl Conditional {
@@ -76,8 +87,7 @@ impl Conditional {
 
     /// Answers 200 with a JSON body, or 304 to who has these very bytes.
     pub(crate) fn answer(&self, view: &impl Serialize) -> Result<Response, ApiError> {
-        let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
-        self.answer_bytes(body.into())
+        Ok(self.answer_tagged(&Tagged::render(view)?))
     }
 
     /// Answers with bytes that are JSON already.

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -44,6 +45,17 @@ impl FromText for Stamp {
     /// Reads a time; a space where its sign should be is a `+` that nobody encoded.
     fn from_text(text: &str) -> Result<Self, Fault> {
         read_stamp(&text.replace(' ', "+"))
+    }
+}
+
+impl FromText for NaiveDate {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        // chrono also takes years of other lengths, and days without their zeros.
+        let date = Self::parse_from_str(text, "%Y-%m-%d").ok();
+        date.filter(|date| date.to_string() == text).ok_or_else(|| {
+            Fault::new(IssueKind::InvalidFormat, "a day is written like 2026-04-20")
+                .expected("2026-04-20")
+        })
     }
 }
 

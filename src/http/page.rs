@@ -1,18 +1,13 @@
-//! Pages: a cursor names the place where the last page ended, and cannot be made or moved by anyone else.
-//!
-//! It is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters
-//! (contract, section 1). It does not expire: a place in a sorted list is a place for ever.
+//! Pages: what a list takes beside its filters, and how it answers.
 
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, Uri, header},
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
+use serde::{Serialize, de::DeserializeOwned};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -25,10 +20,10 @@ use utoipa::{
 use crate::{
     error::{ApiError, Fault, IssueKind},
     http::{
+        cursor::{Cursors, Walk},
         describe,
         extract::{Answer, FromQuery, Params},
     },
-    id::PartnerId,
 };
 
 /// Ids that one request can name.
@@ -37,123 +32,6 @@ pub(crate) const IDS_MAX: usize = 100;
 const LIMIT_DEFAULT: i64 = 50;
 /// Rows on the largest page.
 const LIMIT_MAX: i64 = 200;
-/// Length of the authentication tag, in bytes.
-const TAG_BYTES: usize = 16;
-/// No cursor of ours is longer.
-const CURSOR_CHARACTERS_MAX: usize = 1024;
-
-/// A list as it is walked: which one, whose, in what order and through which filters.
-#[derive(Debug, Clone)]
-pub(crate) struct Walk {
-    /// The list.
-    pub list: &'static str,
-    /// Whose rows it shows; `None` if all partners see the same.
-    pub owner: Option<PartnerId>,
-    /// The sort's name.
-    pub sort: &'static str,
-    /// The filters in their canonical form.
-    pub filters: String,
-}
-
-/// What a cursor carries.
-#[derive(Serialize, Deserialize)]
-struct Place<P> {
-    #[serde(rename = "s")]
-    sort: String,
-    #[serde(rename = "f")]
-    filters: String,
-    #[serde(rename = "p")]
-    position: P,
-}
-
-/// Seals and opens cursors.
-#[derive(Clone)]
-pub(crate) struct Cursors(Hmac<Sha256>);
-
-impl std::fmt::Debug for Cursors {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cursors")
-    }
-}
-
-impl Cursors {
-    /// Takes the deployment's key.
-    pub(crate) fn new(key: &[u8]) -> Self {
-        // HMAC takes a key of any length, so the fall-back is never used.
-        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
-    }
-
-    /// Makes the cursor of a position in a walk.
-    pub(crate) fn seal<P: Serialize>(&self, walk: &Walk, position: P) -> Result<String, ApiError> {
-        let place = Place {
-            sort: walk.sort.to_owned(),
-            filters: digest(&walk.filters),
-            position,
-        };
-        let mut bytes = serde_json::to_vec(&place).map_err(ApiError::internal)?;
-        let tag = self.tag(walk, &bytes).finalize().into_bytes();
-        bytes.extend(tag.iter().take(TAG_BYTES));
-        Ok(URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    /// Reads the position from a cursor of this walk.
-    pub(crate) fn open<P: DeserializeOwned>(
-        &self,
-        walk: &Walk,
-        cursor: &str,
-    ) -> Result<P, ApiError> {
-        let malformed = ApiError::InvalidCursor {
-            reason: "malformed",
-        };
-        if cursor.len() > CURSOR_CHARACTERS_MAX {
-            return Err(malformed);
-        }
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(cursor) else {
-            return Err(malformed);
-        };
-        let Some((place, tag)) = bytes.split_last_chunk::<TAG_BYTES>() else {
-            return Err(malformed);
-        };
-        if self.tag(walk, place).verify_truncated_left(tag).is_err() {
-            return Err(malformed);
-        }
-        let Ok(place) = serde_json::from_slice::<Place<P>>(place) else {
-            return Err(malformed);
-        };
-        if place.sort != walk.sort {
-            return Err(ApiError::InvalidCursor {
-                reason: "sort_mismatch",
-            });
-        }
-        if place.filters != digest(&walk.filters) {
-            return Err(ApiError::InvalidCursor {
-                reason: "filter_mismatch",
-            });
-        }
-        Ok(place.position)
-    }
-
-    /// Sort and filters are inside the bytes, so that a mismatch can be told from a forgery.
-    fn tag(&self, walk: &Walk, bytes: &[u8]) -> Hmac<Sha256> {
-        let owner = walk
-            .owner
-            .map(|owner| owner.to_string())
-            .unwrap_or_default();
-        let mut mac = self.0.clone();
-        mac.update(walk.list.as_bytes());
-        mac.update(b"\0");
-        mac.update(owner.as_bytes());
-        mac.update(b"\0");
-        mac.update(bytes);
-        mac
-    }
-}
-
-fn digest(filters: &str) -> String {
-    let digest = Sha256::digest(filters.as_bytes());
-    URL_SAFE_NO_PAD.encode(digest.as_slice().get(..TAG_BYTES).unwrap_or_default())
-}
-
 /// Which page the caller asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct PageQuery {
@@ -201,6 +79,11 @@ impl PageQuery {
     ) -> Result<Option<P>, ApiError> {
         let cursor = self.cursor.as_deref();
         cursor.map(|it| cursors.open(walk, it)).transpose()
+    }
+
+    /// Returns how many rows the page has at most.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.into()
     }
 
     /// Returns how many rows to read: one more than are shown tells whether there is a next page.
@@ -294,106 +177,60 @@ impl<T> Page<T> {
 impl<T: Serialize> Page<T> {
     /// Answers with the page, and a `Link` to the next one: the same question with the next cursor.
     pub(crate) fn answer(self, uri: &Uri) -> Response {
-        let link = self
-            .next_cursor
-            .as_deref()
-            .map(|cursor| next_link(uri, cursor));
+        let link = next_link(uri, self.next_cursor.as_deref());
         let mut response = Answer(self).into_response();
-        if let Some(Ok(link)) = link.map(HeaderValue::try_from) {
+        if let Some(link) = link {
             response.headers_mut().insert(header::LINK, link);
         }
         response
     }
 }
 
-fn next_link(uri: &Uri, cursor: &str) -> String {
+/// A page whose rows are JSON already, ready to be given any number of times.
+#[derive(Debug, Clone)]
+pub(crate) struct RenderedPage {
+    body: Bytes,
+    headers: HeaderMap,
+}
+
+impl RenderedPage {
+    /// Joins rows to a page of the question in `uri`, which goes on at a cursor.
+    pub(crate) fn of(rows: &[String], next_cursor: Option<&str>, uri: &Uri) -> Self {
+        // A cursor is base64, and so needs no escapes.
+        let next = next_cursor.map_or("null".into(), |it| format!("\"{it}\""));
+        let body = format!("{{\"data\":[{}],\"next_cursor\":{next}}}", rows.join(","));
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        headers.extend(next_link(uri, next_cursor).map(|link| (header::LINK, link)));
+        Self {
+            body: body.into(),
+            headers,
+        }
+    }
+
+    /// Adds a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Returns how much memory it takes, as far as that grows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
+impl IntoResponse for RenderedPage {
+    fn into_response(self) -> Response {
+        (self.headers, self.body).into_response()
+    }
+}
+
+fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
     let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(asked.filter(|(name, _)| name != "cursor"));
-    query.append_pair("cursor", cursor);
-    format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn walk() -> Walk {
-        Walk {
-            list: "orders",
-            owner: None,
-            sort: "created_desc",
-            filters: "status=proceed".into(),
-        }
-    }
-
-    fn reason(result: Result<(i64, String), ApiError>) -> &'static str {
-        match result {
-            Err(ApiError::InvalidCursor { reason }) => reason,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_cursor_opens_in_its_own_walk_only() {
-        let cursors = Cursors::new(&[7; 32]);
-        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
-        assert_eq!(
-            cursors.open::<(i64, String)>(&walk(), &cursor).unwrap(),
-            (42, "id".into())
-        );
-
-        let elsewhere = |walk: Walk| reason(cursors.open(&walk, &cursor));
-        assert_eq!(
-            elsewhere(Walk {
-                sort: "created_asc",
-                ..walk()
-            }),
-            "sort_mismatch"
-        );
-        assert_eq!(
-            elsewhere(Walk {
-                filters: String::new(),
-                ..walk()
-            }),
-            "filter_mismatch"
-        );
-        assert_eq!(
-            elsewhere(Walk {
-                list: "vehicles",
-                ..walk()
-            }),
-            "malformed"
-        );
-        let owner = Some(PartnerId::new(chrono::DateTime::UNIX_EPOCH));
-        assert_eq!(elsewhere(Walk { owner, ..walk() }), "malformed");
-        assert_eq!(
-            reason(Cursors::new(&[8; 32]).open(&walk(), &cursor)),
-            "malformed"
-        );
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        let cursors = Cursors::new(&[7; 32]);
-        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
-        for at in 0..cursor.len() {
-            for bit in 0..8 {
-                let mut bytes = cursor.clone().into_bytes();
-                bytes[at] ^= 1 << bit;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                assert_eq!(reason(cursors.open(&walk(), &text)), "malformed");
-            }
-        }
-        for text in [
-            "",
-            "a",
-            "====",
-            &cursor[1..],
-            &format!("{cursor}A"),
-            &"A".repeat(5000),
-        ] {
-            assert_eq!(reason(cursors.open(&walk(), text)), "malformed");
-        }
-    }
+    query.append_pair("cursor", next_cursor?);
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
+    link.try_into().ok()
 }

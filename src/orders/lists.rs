@@ -22,9 +22,10 @@ use crate::{
     error::{ApiError, Fault, IssueKind},
     gate::{caller::Caller, idempotency},
     http::{
+        cursor::Walk,
         describe,
         extract::{FromQuery, FromText, Name, Params, Query},
-        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+        page::{IDS_MAX, Page, PageQuery, read_sort},
         path::Id,
     },
     id::OrderId,

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 use super::store;
 use crate::{
+    app::App,
     clock,
     error::{ApiError, Fault, IssueKind, Refusal},
     gate::{
@@ -107,16 +108,19 @@ async fn hold_own(
 }
 
 /// Answers with the car as it is now.
-async fn show(mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
+async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
     let found = vehicles::store::find_any(write.tx(), &car.id).await?;
-    let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
+    let (vehicle, history, _) = found.ok_or(ApiError::VehicleNotFound)?;
     let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
-    write
+    let answer = write
         .commit(Reply {
             order: Some(car.order),
             ..reply
         })
-        .await
+        .await;
+    // Whether it is committed or not known to be: nothing older is shown from here on.
+    app.pulse().changed_catalogue();
+    answer
 }
 
 /// How the auction ends. Unknown members are ignored.
@@ -140,6 +144,7 @@ struct SettleAuction {
         (status = 409, description = "invalid_status_transition"),
     ))]
 pub(super) async fn record_auction_result(
+    extract::State(app): extract::State<App>,
     caller: Caller,
     mut write: Write,
     Input((), outcome): Input<(), AuctionOutcome>,
@@ -149,7 +154,7 @@ pub(super) async fn record_auction_result(
     auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
         .await
         .map_err(|error| refuse(error, car.state))?;
-    show(write, car).await
+    show(&app, write, car).await
 }
 
 /// When the auction is held instead. Unknown members are ignored.
@@ -173,6 +178,7 @@ impl FromBody for Reschedule {
         (status = 409, description = "invalid_status_transition"),
     ))]
 pub(super) async fn reschedule_auction(
+    extract::State(app): extract::State<App>,
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Reschedule>,
@@ -183,7 +189,7 @@ pub(super) async fn reschedule_auction(
     auction::reschedule(write.tx(), &caller.author(), &dates, car.now)
         .await
         .map_err(|error| refuse(error, car.state))?;
-    show(write, car).await
+    show(&app, write, car).await
 }
 
 /// The price from now on. Unknown members are ignored.
@@ -209,6 +215,7 @@ impl FromBody for Price {
         (status = 409, description = "invalid_status_transition"),
     ))]
 pub(super) async fn change_price(
+    extract::State(app): extract::State<App>,
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Price>,
@@ -219,7 +226,7 @@ pub(super) async fn change_price(
     auction::reprice(write.tx(), &caller.author(), &prices, car.now)
         .await
         .map_err(|error| refuse(error, car.state))?;
-    show(write, car).await
+    show(&app, write, car).await
 }
 
 /// Nothing: an empty object. Unknown members are ignored.
@@ -240,6 +247,7 @@ impl FromBody for Nothing {
         (status = 409, description = "invalid_status_transition"),
     ))]
 pub(super) async fn withdraw_vehicle(
+    extract::State(app): extract::State<App>,
     caller: Caller,
     mut write: Write,
     Input((), Nothing {}): Input<(), Nothing>,
@@ -250,7 +258,7 @@ pub(super) async fn withdraw_vehicle(
     auction::withdraw(write.tx(), &caller.author(), cars, car.now)
         .await
         .map_err(|error| refuse(error, car.state))?;
-    show(write, car).await
+    show(&app, write, car).await
 }
 
 /// Answers for a car that cannot be changed so; `state` is where the partner's order is.

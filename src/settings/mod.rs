@@ -12,8 +12,8 @@ mod reader;
 
 pub use complaints::Complaints;
 pub use model::{
-    ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server, Settings,
-    Sweeps,
+    Catalogue, ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server,
+    Settings, Sweeps,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

@@ -27,6 +27,8 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// What time does to orders.
     pub sweeps: Sweeps,
+    /// How the catalogue is read.
+    pub catalogue: Catalogue,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -132,6 +134,27 @@ pub struct Sweeps {
     pub batch: i64,
     /// The same, of the step that the sandbox clock takes.
     pub clock_batch: i64,
+}
+
+/// How the catalogue is read.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// Bytes of answers that are kept.
+    pub kept_bytes: u64,
+    /// How long the database may be silent before kept answers are read again.
+    pub trust: Duration,
+    /// Cars that a first walk passes.
+    pub glance_cars: i64,
+    /// Cars that are gathered and put in order at most.
+    pub gather_cars: i64,
+    /// Cars that a long walk passes.
+    pub walk_cars: i64,
+    /// How often the facets are counted.
+    pub facets: Duration,
+    /// How often cars are rendered that are not yet.
+    pub render: Duration,
+    /// How many of them in one step.
+    pub render_batch: i64,
 }
 
 /// The log.

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     complaints::Complaints,
-    model::{Database, Gate, Log, RateLimit, Server, Settings, Sweeps},
+    model::{Catalogue, Database, Gate, Log, RateLimit, Server, Settings, Sweeps},
     reader::Reader,
 };
 use crate::gate::rate_limit::model::Policy;
@@ -59,6 +59,7 @@ impl Reader {
         let gate = self.gate();
         let rate_limit = self.rate_limit();
         let sweeps = self.sweeps();
+        let catalogue = self.catalogue();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
@@ -71,6 +72,7 @@ impl Reader {
             gate: gate?,
             rate_limit: rate_limit?,
             sweeps: sweeps?,
+            catalogue: catalogue?,
             log: log?,
         })
     }
@@ -183,6 +185,41 @@ impl Reader {
             interval: interval?,
             batch: batch?.into(),
             clock_batch: clock_batch?.into(),
+        })
+    }
+
+    fn catalogue(&mut self) -> Option<Catalogue> {
+        let kept_mebibytes = self.positive("catalogue.kept_mebibytes");
+        let trust = self.milliseconds("catalogue.trust_milliseconds");
+        let glance_cars = self.positive("catalogue.glance_cars");
+        let gather_cars = self.positive("catalogue.gather_cars");
+        let walk_cars = self.positive("catalogue.walk_cars");
+        let facets = self.seconds("catalogue.facets_seconds");
+        let render = self.seconds("catalogue.render_seconds");
+        let render_batch = self.positive("catalogue.render_batch");
+        if trust.is_some_and(|it| it > Duration::from_secs(1)) {
+            self.complain("catalogue.trust_milliseconds", "must be at most 1000");
+        }
+        if facets.is_some_and(|it| it > Duration::from_secs(240)) {
+            self.complain("catalogue.facets_seconds", "must be at most 240");
+        }
+        if let (Some(glance), Some(walk)) = (glance_cars, walk_cars)
+            && glance > walk
+        {
+            self.complain(
+                "catalogue.glance_cars",
+                "must be at most catalogue.walk_cars",
+            );
+        }
+        Some(Catalogue {
+            kept_bytes: u64::from(kept_mebibytes?) * 1024 * 1024,
+            trust: trust?,
+            glance_cars: glance_cars?.into(),
+            gather_cars: gather_cars?.into(),
+            walk_cars: walk_cars?.into(),
+            facets: facets?,
+            render: render?,
+            render_batch: render_batch?.into(),
         })
     }
 

@@ -1,42 +1,45 @@
 //! `GET /v1/vehicles` and `GET /v1/vehicles/{id}`.
 
+use std::collections::HashMap;
+
 use axum::{
+    Extension,
     extract::State,
-    http::{HeaderValue, Uri},
-    response::Response,
+    http::{HeaderName, HeaderValue, Uri},
+    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{
-    IntoParams, OpenApi,
-    openapi::path::{Parameter, ParameterIn},
-};
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    filter::{Filter, Sort},
-    model::{AuctionResult, Source, Vehicle},
-    store,
-    view::{Pricing, VehicleSummary, VehicleView},
+    filter::Filter,
+    query::ListVehicles,
+    search,
+    shelf::Shelf,
+    sort::Place,
+    store::{self, Listed, Wanted},
+    view::{Pricing, VehicleSummary, VehicleView, summary_json},
 };
 use crate::{
     app::App,
-    error::{ApiError, Fault, IssueKind},
+    error::ApiError,
     gate::caller::Caller,
     http::{
-        describe,
-        etag::Conditional,
-        extract::{FromQuery, Name, Params, Query},
-        page::{IDS_MAX, Page, PageQuery, Walk, read_sort},
+        cursor::Walk,
+        etag::{Conditional, Tagged},
+        extract::Query,
+        page::{Page, RenderedPage},
         path::Id,
     },
     id::VehicleId,
     orders,
 };
 
-/// Names or words in one filter.
-const VALUES_MAX: usize = 100;
 /// Up to here, dropped dealers' cars are counted exactly.
 const FILTERED_OUT_EXACT_MAX: i64 = 10_000;
+const FILTERED_OUT: HeaderName = HeaderName::from_static("x-lmn-filtered-out");
+const SNAPSHOT: HeaderName = HeaderName::from_static("x-lmn-snapshot");
 
 /// Routes of this feature.
 pub(crate) fn router() -> OpenApiRouter<App> {
@@ -50,93 +53,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 #[openapi(components(schemas(Pricing)))]
 struct Shapes;
 
-/// What `GET /v1/vehicles` takes.
-#[derive(Debug)]
-struct ListVehicles {
-    filter: Filter,
-    sort: (&'static str, Sort),
-    page: PageQuery,
-}
-
-impl FromQuery for ListVehicles {
-    fn from_query(params: &mut Params) -> Option<Self> {
-        let filter = Filter {
-            ids: names(params, "ids", IDS_MAX),
-            make: names(params, "make", VALUES_MAX),
-            model: names(params, "model", VALUES_MAX),
-            source: params.csv("source", VALUES_MAX),
-            auction_status: params.csv("auction_status", VALUES_MAX),
-        };
-        if params.has("model") && !params.has("make") {
-            let fault = Fault::new(IssueKind::Requires, "`model` needs `make` beside it");
-            params
-                .issues()
-                .push(fault.expected("make").at("model", None));
-        }
-        let open_to_dealers = !params.has("source") || filter.source.contains(&Source::Dealer);
-        if open_to_dealers && !params.has("make") && !params.has("ids") {
-            let message =
-                "dealers' cars are listed by `make` (or `ids`); or name auction houses in `source`";
-            params.issues().push(
-                Fault::new(IssueKind::Requires, message)
-                    .expected("make")
-                    .at("make", None),
-            );
-            params.issues().point_at("make");
-        }
-        let sort = read_sort(params, Sort::ALL);
-        let page = PageQuery::read(params);
-        Some(Self {
-            filter,
-            sort: sort?,
-            page,
-        })
-    }
-}
-
-impl IntoParams for ListVehicles {
-    fn into_params(no: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        use describe::csv;
-        let status = "Auctions that stand like this. It drops dealers' cars, which have none; `X-LMN-Filtered-Out` says how many.";
-        let source =
-            "Cars of these sources. Without it, or with `dealer` in it, `make` or `ids` is needed.";
-        let mut parameters = vec![
-            csv::<Name>(
-                "ids",
-                IDS_MAX,
-                "These cars; an id that names none is silently missing.",
-            ),
-            csv::<Name>("make", VALUES_MAX, "Cars of these brands, in any case."),
-            csv::<Name>(
-                "model",
-                VALUES_MAX,
-                "These models, in any case. It needs `make`.",
-            ),
-            csv::<Source>("source", VALUES_MAX, source),
-            csv::<AuctionResult>("auction_status", VALUES_MAX, status),
-            describe::sort(
-                Sort::ALL,
-                "The order of the list. `auction_date_asc` puts dealers' cars last.",
-            ),
-        ];
-        parameters.extend(PageQuery::into_params(no));
-        parameters
-    }
-}
-
-fn names(params: &mut Params, name: &str, max: usize) -> Vec<String> {
-    params
-        .csv(name, max)
-        .into_iter()
-        .map(|Name(text)| text)
-        .collect()
-}
-
 /// Where a page ended, and what page 1 counted.
 #[derive(Debug, Serialize, Deserialize)]
 struct Position {
     #[serde(rename = "a")]
-    after: store::Place,
+    after: Place,
     #[serde(rename = "o")]
     filtered_out: Option<i64>,
 }
@@ -146,22 +67,34 @@ type VehicleList = Page<VehicleSummary>;
 
 /// Lists cars of the catalogue.
 ///
-/// Filters are joined by AND, the values of one filter by OR. Dealers' cars are listed by `make` or `ids` only
-/// (contract, section 6).
+/// Filters are joined by AND, the values of one filter by OR, but for `options_include`, of which a car has all.
+/// Dealers' cars are listed by `make` or `ids` only (contract, section 6). A page may be short, even empty, and still
+/// have a next one.
 #[utoipa::path(get, path = "/v1/vehicles", tag = "vehicles", params(ListVehicles), responses(
     (status = 200, description = "A page of cars.", body = VehicleList, headers(("X-LMN-Filtered-Out"))),
 ))]
 async fn list_vehicles(
     State(app): State<App>,
+    Extension(shelf): Extension<Shelf>,
     _: Caller,
     uri: Uri,
     Query(query): Query<ListVehicles>,
 ) -> Result<Response, ApiError> {
-    let ListVehicles {
-        filter,
-        sort: (sort_name, sort),
-        page,
-    } = query;
+    let question = uri.query().unwrap_or_default();
+    if let Some(kept) = shelf.pages.get(&app, question) {
+        return Ok(kept.into_response());
+    }
+    let generation = app.pulse().catalogue();
+    let page = find_page(&app, &query, &uri).await?;
+    shelf
+        .pages
+        .put(&app, generation, question.to_owned(), &page);
+    Ok(page.into_response())
+}
+
+async fn find_page(app: &App, query: &ListVehicles, uri: &Uri) -> Result<RenderedPage, ApiError> {
+    let ListVehicles { filter, page, .. } = query;
+    let (sort_name, sort) = query.sort;
     let walk = Walk {
         list: "vehicles",
         owner: None,
@@ -169,48 +102,49 @@ async fn list_vehicles(
         filters: filter.canonical(),
     };
     let position: Option<Position> = page.after(app.cursors(), &walk)?;
-
-    let mut connection = app.db().acquire().await?;
     let filtered_out = match &position {
         Some(position) => position.filtered_out,
-        None if filter.drops_dealers() && filter.covers_dealers() => Some(
-            store::count(
-                &mut connection,
-                &filter.dropped_dealers(),
-                FILTERED_OUT_EXACT_MAX + 1,
-            )
-            .await?,
-        ),
-        None => None,
+        None => count_filtered_out(app, filter).await?,
     };
-    let after = position.map(|position| position.after);
-    let rows = store::list(&mut connection, &filter, sort, after.as_ref(), page.rows()).await?;
-    let page: Page<VehicleSummary> =
-        Page::of(rows, &page, app.cursors(), &walk, |last| Position {
-            after: place(sort, last),
+    let wanted = Wanted {
+        filter,
+        sort,
+        after: position.as_ref().map(|it| &it.after),
+        limit: page.rows(),
+    };
+    let mut found = search::search(app, wanted).await?;
+    // One car more than the page shows says that there is a next one.
+    let next = match found.cars.len() > page.limit() {
+        true => {
+            found.cars.truncate(page.limit());
+            found.cars.last().map(|it| it.place.clone())
+        }
+        false => found.seen_to,
+    };
+    let seal = |after| {
+        let position = Position {
+            after,
             filtered_out,
-        })?;
-    let mut response = page.answer(&uri);
-    if let Some(dropped) = filtered_out {
-        response
-            .headers_mut()
-            .insert("x-lmn-filtered-out", dealers_dropped(dropped)?);
-    }
-    Ok(response)
+        };
+        app.cursors().seal(&walk, position)
+    };
+    let next_cursor = next.map(seal).transpose()?;
+    let rows = render(app, found.cars).await?;
+    let page = RenderedPage::of(&rows, next_cursor.as_deref(), uri);
+    Ok(match filtered_out {
+        Some(count) => page.with(FILTERED_OUT, dealers_dropped(count)?),
+        None => page,
+    })
 }
 
-fn place(sort: Sort, vehicle: &Vehicle<()>) -> store::Place {
-    let listing = &vehicle.listing;
-    let value = match sort {
-        Sort::AuctionDateAsc => listing
-            .auction
-            .as_ref()
-            .map(|it| it.date.timestamp_millis()),
-        Sort::PriceAsc | Sort::PriceDesc => Some(listing.listing_usd.dollars().into()),
-        Sort::YearDesc => Some(listing.year.into()),
-        Sort::MileageAsc => Some(listing.mileage_km.into()),
-    };
-    (value, listing.id.to_string())
+/// Counts the dealers' cars that only the filters drop which they cannot satisfy; nothing if there are no such filters.
+async fn count_filtered_out(app: &App, filter: &Filter) -> Result<Option<i64>, ApiError> {
+    if !filter.drops_dealers() || !filter.covers_dealers() {
+        return Ok(None);
+    }
+    let dropped = filter.dropped_dealers();
+    let count = search::count(app, &dropped, FILTERED_OUT_EXACT_MAX + 1).await?;
+    Ok(Some(count))
 }
 
 fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
@@ -219,6 +153,31 @@ fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
         _ => format!("dealer={FILTERED_OUT_EXACT_MAX}+"),
     };
     HeaderValue::from_str(&text).map_err(ApiError::internal)
+}
+
+/// Returns cars as they are shown; those that are not rendered yet are read and rendered now.
+async fn render(app: &App, cars: Vec<Listed>) -> Result<Vec<String>, ApiError> {
+    let is_bare = |car: &&Listed| car.summary.is_none();
+    let bare: Vec<_> = cars
+        .iter()
+        .filter(is_bare)
+        .map(|car| car.place.1.as_str())
+        .collect();
+    let mut rendered = HashMap::new();
+    if !bare.is_empty() {
+        let mut connection = app.db().acquire().await?;
+        for car in store::find_listed(&mut connection, &bare).await? {
+            let json = summary_json(&car.listing, car.updated_at).map_err(ApiError::internal)?;
+            rendered.insert(car.listing.id.to_string(), json);
+        }
+        // What was read apart from its page may be newer than the page, which is then not kept.
+        app.pulse()
+            .saw_catalogue(store::version(&mut connection).await?);
+    }
+    let whole = cars
+        .into_iter()
+        .filter_map(|car| car.summary.or_else(|| rendered.remove(&car.place.1)));
+    Ok(whole.collect())
 }
 
 /// Shows one car.
@@ -230,23 +189,35 @@ fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
 ))]
 async fn get_vehicle(
     State(app): State<App>,
+    Extension(shelf): Extension<Shelf>,
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
+    if let Some(kept) = shelf.vehicles.get(&app, id.as_str()) {
+        return Ok(conditional.answer_tagged(&kept));
+    }
+    let generation = app.pulse().catalogue();
     let mut connection = app.db().acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;
-    let (vehicle, history) = found.ok_or(ApiError::VehicleNotFound)?;
-    if vehicle.withdrawn_at.is_none() {
-        return conditional.answer(&VehicleView::new(vehicle, history));
+    let listed = found.filter(|(vehicle, ..)| vehicle.withdrawn_at.is_none());
+    if let Some((vehicle, history, version)) = listed {
+        let answer = Tagged::render(&VehicleView::new(vehicle, history))?;
+        app.pulse().saw_catalogue(version);
+        shelf
+            .vehicles
+            .put(&app, generation, id.to_string(), &answer);
+        return Ok(conditional.answer_tagged(&answer));
     }
+    let version = store::version(&mut connection).await?;
+    app.pulse().saw_catalogue(version);
     let snapshot =
         orders::store::find_latest_snapshot(&mut connection, caller.partner(), &id).await?;
-    let mut response =
-        conditional.answer_bytes(snapshot.ok_or(ApiError::VehicleNotFound)?.into())?;
+    let snapshot = snapshot.ok_or(ApiError::VehicleNotFound)?;
+    let mut response = conditional.answer_bytes(snapshot.into())?;
     response
         .headers_mut()
-        .insert("x-lmn-snapshot", HeaderValue::from_static("true"));
+        .insert(SNAPSHOT, HeaderValue::from_static("true"));
     Ok(response)
 }

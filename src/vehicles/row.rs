@@ -17,12 +17,24 @@ macro_rules! vehicle_columns {
          auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location, photos,
          inspection, description, listed_at, updated_at, withdrawn_at,
          array(select recorded_at from vehicle_prices where vehicle_id = vehicles.id
-               order by recorded_at) as price_times,
+               order by recorded_at) || priced_at as price_times,
          array(select listing_usd from vehicle_prices where vehicle_id = vehicles.id
-               order by recorded_at) as prices"
+               order by recorded_at) || listing_usd as prices"
     };
 }
 pub(crate) use vehicle_columns;
+
+/// The columns of a [`VehicleRow`] without what a list does not show: long ones are not read.
+macro_rules! summary_columns {
+    () => {
+        "id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
+         accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
+         auction_result_at, listing_usd, thumbnail_url, null as vin, null as license_plate,
+         null::date as first_registered_on, null as location, '{}'::text[] as photos, null::jsonb as inspection,
+         null as description, listed_at, updated_at, withdrawn_at"
+    };
+}
+pub(crate) use summary_columns;
 
 /// A row of `vehicles`, with its prices where they were asked for.
 #[derive(Debug, FromRow)]

@@ -2,7 +2,7 @@
 //!
 //! The shapes stand apart from the routes because an order keeps one of them.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -102,15 +102,17 @@ pub(crate) struct VehicleView {
     pub description: Option<String>,
 }
 
-impl From<Vehicle<()>> for VehicleSummary {
-    fn from(vehicle: Vehicle<()>) -> Self {
-        let listing_usd = vehicle.listing.listing_usd;
-        summary(
-            vehicle.listing,
-            Stamp::kst(vehicle.updated_at),
-            Pricing { listing_usd },
-        )
-    }
+/// Renders a car as a list shows it: JSON, kept with the car.
+///
+/// Who changes its form makes the next migration set every `summary` to null; they are then rendered again.
+pub(crate) fn summary_json<D: Clone>(
+    listing: &Listing<D>,
+    updated_at: DateTime<Utc>,
+) -> serde_json::Result<String> {
+    let pricing = Pricing {
+        listing_usd: listing.listing_usd,
+    };
+    serde_json::to_string(&summary(listing.clone(), Stamp::kst(updated_at), pricing))
 }
 
 impl VehicleView {

@@ -21,7 +21,7 @@ fn replica(database: &TestDatabase) -> Process {
         ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500"),
         ("LMN_LOG__FILTER", "off"),
     ];
-    Process::start(&["serve", "--json"], &variables)
+    Process::start(&["serve", "--no-worker", "--json"], &variables)
 }
 
 /// Asks without a key.
@@ -231,7 +231,7 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
             .unwrap()
     };
     let before = eventually("it listens", async || {
-        Some(sessions().await).filter(|it| it.len() >= 2)
+        Some(sessions().await).filter(|it| !it.is_empty())
     })
     .await;
     let storm: Vec<_> = (0..200)

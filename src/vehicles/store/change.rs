@@ -66,7 +66,7 @@ pub(crate) async fn set_withdrawn(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        update vehicles set withdrawn_at = $2, updated_at = $2
+        update vehicles set withdrawn_at = $2, withdrawn_by = 'operator', updated_at = $2
         where id = any($1::text[]) and withdrawn_at is null
         "#,
         &texts(cars) as &[&str],
@@ -112,18 +112,17 @@ pub(crate) async fn set_prices(
         .unzip();
     sqlx::query!(
         r#"
-        with changed as (
-            update vehicles set listing_usd = it.listing_usd, updated_at = $3
-            from unnest($1::text[], $2::integer[]) as it(id, listing_usd)
-            where vehicles.id = it.id and vehicles.listing_usd <> it.listing_usd
-            returning vehicles.id, vehicles.listing_usd
+        with former as (
+            insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+            select vehicles.id, vehicles.priced_at, vehicles.listing_usd
+            from vehicles
+            join unnest($1::text[], $2::integer[]) as it(id, listing_usd) using (id)
+            where vehicles.listing_usd <> it.listing_usd
         )
-        insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-        select id,
-               greatest($3, (select max(recorded_at) + interval '1 millisecond' from vehicle_prices
-                             where vehicle_id = changed.id)),
-               listing_usd
-        from changed
+        update vehicles
+        set listing_usd = it.listing_usd, priced_at = greatest($3, priced_at + interval '1 millisecond'), updated_at = $3
+        from unnest($1::text[], $2::integer[]) as it(id, listing_usd)
+        where vehicles.id = it.id and vehicles.listing_usd <> it.listing_usd
         "#,
         &cars as &[&str],
         &prices,

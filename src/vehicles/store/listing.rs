@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder, query_builder::Separated, types::Json};
 
-use super::super::model::Listing;
+use super::super::{model::Listing, terms, view};
 use crate::{db::Tx, word::Word};
 
 /// Rows of one insert: far below the 65,535 values that a statement can bind.
@@ -43,10 +43,20 @@ const COLUMNS: [&str; 30] = [
     "listed_at",
 ];
 
+/// The columns that follow from a listing.
+const DERIVED: [&str; 6] = [
+    "updated_at",
+    "priced_at",
+    "make_key",
+    "model_key",
+    "summary",
+    "terms",
+];
+
 /// The column in which a result becomes known; a file does not say when.
 const RESULT_AT: &str = "auction_result_at";
 
-/// Writes a listing into the values of one row, in the order of [`COLUMNS`], and after them when it changed.
+/// Writes a listing into the values of one row, in the order of [`COLUMNS`] and [`DERIVED`].
 fn push_listing(
     row: &mut Separated<'_, Postgres, &'static str>,
     listing: &Listing,
@@ -83,7 +93,14 @@ fn push_listing(
         .push_bind(listing.details.inspection.as_ref().map(Json))
         .push_bind(&listing.details.description)
         .push_bind(listing.listed_at)
-        .push_bind(now);
+        .push_bind(now)
+        .push_bind(listing.listed_at.min(now))
+        .push_bind(terms::fold(&listing.make))
+        .push_bind(terms::fold(&listing.model))
+        .push_bind(view::summary_json(listing, now).ok())
+        .push("array_to_tsvector(")
+        .push_bind_unseparated(terms::of(listing))
+        .push_unseparated(")");
 }
 
 /// Says what an existing row's column becomes when the row is given anew.
@@ -96,12 +113,7 @@ fn new_value(column: &str) -> String {
     }
 }
 
-/// Says how an existing row's column is set.
-fn set_column(column: &str) -> String {
-    format!("{column} = {}", new_value(column))
-}
-
-/// Adds the cars that are not there yet, each with its first price.
+/// Adds the cars that are not there yet.
 pub(crate) async fn insert_new(
     tx: &mut Tx,
     listings: &[Listing],
@@ -109,24 +121,19 @@ pub(crate) async fn insert_new(
 ) -> Result<u64, sqlx::Error> {
     let mut inserted = 0;
     for batch in listings.chunks(BATCH_ROWS) {
-        let columns = COLUMNS.join(", ");
-        let mut query = QueryBuilder::<Postgres>::new(format!(
-            "with inserted as (insert into vehicles ({columns}, updated_at) "
-        ));
+        let mut query = insert();
         query.push_values(batch, |mut row, listing| {
             push_listing(&mut row, listing, now);
         });
-        query.push(
-            r#"
-                on conflict (id) do nothing
-                returning id, listing_usd, listed_at
-            )
-            insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-            select id, listed_at, listing_usd from inserted"#,
-        );
+        query.push(" on conflict (id) do nothing");
         inserted += query.build().execute(&mut **tx).await?.rows_affected();
     }
     Ok(inserted)
+}
+
+fn insert() -> QueryBuilder<Postgres> {
+    let columns = COLUMNS.iter().chain(&DERIVED).copied().collect::<Vec<_>>();
+    QueryBuilder::new(format!("insert into vehicles ({}) ", columns.join(", ")))
 }
 
 /// What became of the cars of a batch; the others are as they were.
@@ -144,37 +151,36 @@ pub(crate) struct Upserted {
 /// its `updated_at`, a result the time at which it became known.
 pub(crate) async fn upsert(
     tx: &mut Tx,
-    listings: impl Iterator<Item = &Listing>,
+    listings: &[&Listing],
     now: DateTime<Utc>,
 ) -> Result<Upserted, sqlx::Error> {
+    keep_former_prices(tx, listings).await?;
     let each = |form: fn(&str) -> String| COLUMNS.map(form).join(", ");
-    let mut query = QueryBuilder::<Postgres>::new(format!(
-        "insert into vehicles ({}, updated_at) ",
-        COLUMNS.join(", ")
-    ));
+    let mut query = insert();
     query.push_values(listings, |mut row, listing| {
         push_listing(&mut row, listing, now);
     });
     query.push(format_args!(
         r#"
         on conflict (id) do update
-        set {set}, updated_at = excluded.updated_at, withdrawn_at = null
+        set {set}, withdrawn_at = null, withdrawn_by = null,
+            priced_at = case when vehicles.listing_usd = excluded.listing_usd then vehicles.priced_at
+                             else greatest(excluded.updated_at, vehicles.priced_at + interval '1 millisecond') end
         where ({old}) is distinct from ({new}) or vehicles.withdrawn_at is not null
-        returning id, xmax = 0"#,
+        returning xmax = 0"#,
         // Not the id: setting it would lock out whoever refers to the car.
         set = COLUMNS
             .iter()
-            .filter(|column| **column != "id")
-            .map(|column| set_column(column))
+            .chain(&DERIVED)
+            .filter(|column| !["id", "priced_at"].contains(column))
+            .map(|column| format!("{column} = {}", new_value(column)))
             .collect::<Vec<_>>()
             .join(", "),
         old = each(|column| format!("vehicles.{column}")),
         new = each(new_value),
     ));
     // A row that no transaction has locked or replaced yet is new.
-    let changed: Vec<(String, bool)> = query.build_query_as().fetch_all(&mut **tx).await?;
-    let (ids, is_new): (Vec<String>, Vec<bool>) = changed.into_iter().unzip();
-    record_prices(tx, &ids, now).await?;
+    let is_new: Vec<bool> = query.build_query_scalar().fetch_all(&mut **tx).await?;
     let inserted = is_new.iter().filter(|it| **it).count();
     let count = |number: usize| u64::try_from(number).unwrap_or_default();
     Ok(Upserted {
@@ -183,26 +189,22 @@ pub(crate) async fn upsert(
     })
 }
 
-/// Records the prices of cars where they moved; a new car has its first one since it was listed.
-async fn record_prices(tx: &mut Tx, ids: &[String], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+/// Keeps the prices that listings are about to replace.
+async fn keep_former_prices(tx: &mut Tx, listings: &[&Listing]) -> Result<(), sqlx::Error> {
+    let (ids, prices): (Vec<&str>, Vec<i32>) = listings
+        .iter()
+        .map(|it| (it.id.as_str(), it.listing_usd.dollars()))
+        .unzip();
     sqlx::query!(
         r#"
         insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-        select vehicles.id,
-               case when last.recorded_at is null then least(vehicles.listed_at, $2)
-                    else greatest($2, last.recorded_at + interval '1 millisecond') end,
-               vehicles.listing_usd
+        select vehicles.id, priced_at, vehicles.listing_usd
         from vehicles
-        left join lateral (
-            select recorded_at, listing_usd from vehicle_prices
-            where vehicle_id = vehicles.id
-            order by recorded_at desc
-            limit 1
-        ) last on true
-        where vehicles.id = any($1) and last.listing_usd is distinct from vehicles.listing_usd
+        join unnest($1::text[], $2::integer[]) as it(id, listing_usd) using (id)
+        where vehicles.listing_usd <> it.listing_usd
         "#,
-        ids,
-        now,
+        &ids as &[&str],
+        &prices,
     )
     .execute(&mut **tx)
     .await

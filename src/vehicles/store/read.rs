@@ -1,10 +1,9 @@
 //! Cars as they are read.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection};
 
 use super::super::{
-    filter::{Filter, Sort},
     model::{PricePoint, Vehicle},
     row::{VehicleRow, vehicle_columns},
 };
@@ -14,78 +13,39 @@ use crate::{
     money::Usd,
 };
 
-/// A place in a walk of the catalogue: the sort's value (nothing is last) and the id.
-pub(crate) type Place = (Option<i64>, String);
-
-/// Lists up to `limit` cars after a place.
-pub(crate) async fn list(
-    conn: &mut PgConnection,
-    filter: &Filter,
-    sort: Sort,
-    after: Option<&Place>,
-    limit: i64,
-) -> Result<Vec<Vehicle<()>>, sqlx::Error> {
-    // A summary shows none of the long columns, so they are not read.
-    let mut query = QueryBuilder::new(
-        r#"
-        select id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
-               accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
-               auction_result_at, listing_usd, thumbnail_url, null as vin, null as license_plate,
-               null::date as first_registered_on, null as location, '{}'::text[] as photos, null::jsonb as inspection,
-               null as description, listed_at, updated_at, withdrawn_at
-        from vehicles
-        where withdrawn_at is null"#,
-    );
-    filter.push(&mut query);
-    let column = sort.column();
-    let (direction, comes_after) = sort.direction();
-    if let Some((value, id)) = after {
-        let (before, behind) = sort.value();
-        query.push(format_args!(" and ({column}, id) {comes_after} ({before}"));
-        query
-            .push_bind(*value)
-            .push(behind)
-            .push(", ")
-            .push_bind(id)
-            .push(")");
-    }
-    query
-        .push(format_args!(
-            " order by {column} {direction}, id {direction} limit "
-        ))
-        .push_bind(limit);
-    let rows: Vec<VehicleRow> = query.build_query_as().fetch_all(conn).await?;
-    rows.into_iter().map(|row| row.into_model(|_| ())).collect()
+/// Reads the catalogue's version.
+pub(crate) async fn version(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("select version from catalogue")
+        .fetch_one(conn)
+        .await
 }
 
-/// Counts the cars that match, up to `limit`.
-pub(crate) async fn count(
-    conn: &mut PgConnection,
-    filter: &Filter,
-    limit: i64,
-) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "select count(*) from (select from vehicles where withdrawn_at is null",
-    );
-    filter.push(&mut query);
-    query.push(" limit ").push_bind(limit).push(") as matching");
-    query.build_query_scalar().fetch_one(conn).await
+/// A car and its prices as one row, and the catalogue's version in which it was read.
+#[derive(Debug, FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    car: VehicleRow,
+    version: i64,
 }
 
-/// Finds a car and its prices, also when it is withdrawn.
+/// Finds a car and its prices, also when it is withdrawn, and says in which version of the catalogue.
 pub(crate) async fn find_any(
     conn: &mut PgConnection,
     id: &VehicleId,
-) -> Result<Option<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
-    let row: Option<VehicleRow> = sqlx::query_as(concat!(
+) -> Result<Option<(Vehicle, Vec<PricePoint>, i64)>, sqlx::Error> {
+    let row: Option<FoundRow> = sqlx::query_as(concat!(
         "select ",
         vehicle_columns!(),
-        " from vehicles where id = $1"
+        ", (select version from catalogue) as version from vehicles where id = $1"
     ))
     .bind(id.as_str())
     .fetch_optional(conn)
     .await?;
-    row.map(VehicleRow::into_model_with_prices).transpose()
+    row.map(|FoundRow { car, version }| {
+        let (vehicle, history) = car.into_model_with_prices()?;
+        Ok((vehicle, history, version))
+    })
+    .transpose()
 }
 
 /// Finds the lot with the next auction after `auctions_after` that a partner has not ordered, and its price.

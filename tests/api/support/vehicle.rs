@@ -1,5 +1,6 @@
 //! Cars for the tests' catalogues.
 
+use lmn_partner_api::vehicles::render::render_all;
 use sqlx::PgPool;
 
 /// A car of the catalogue, as a test cares about it.
@@ -62,15 +63,13 @@ impl Car {
     pub async fn insert(&self, db: &PgPool) {
         let date = self.auction_date.as_deref().unwrap_or("null::timestamptz");
         let statement = format!(
-            "with car as (
-                 insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date,
-                                       auction_result, auction_result_at, vin, license_plate, listed_at, updated_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, date_trunc('milliseconds', {date}), $8,
-                         case when $8 <> 'upcoming' then date_trunc('milliseconds', {date}) end,
-                         'KMHF341DBMA000001', '12가3456',
-                         '2026-01-02T03:04:05+09:00', '2026-01-02T03:04:05+09:00'))
-             insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-             values ($1, '2026-01-02T03:04:05+09:00', $7)"
+            "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
+                                   auction_result_at, vin, license_plate, listed_at, updated_at, priced_at,
+                                   make_key, model_key, terms)
+             values ($1, $2, $3, $4, $5, $6, $7, date_trunc('milliseconds', {date}), $8,
+                     case when $8 <> 'upcoming' then date_trunc('milliseconds', {date}) end,
+                     'KMHF341DBMA000001', '12가3456', '2026-01-02T03:04:05+09:00', '2026-01-02T03:04:05+09:00',
+                     '2026-01-02T03:04:05+09:00', '', '', '')"
         );
         let inserted = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(&self.id)
@@ -84,5 +83,6 @@ impl Car {
             .execute(db)
             .await;
         inserted.expect("the car fits the schema");
+        render_all(db, 100).await.expect("the car can be shown");
     }
 }

@@ -1,0 +1,212 @@
+//! Cursors: the place where a page ended, which cannot be made or moved by anyone else.
+//!
+//! A cursor is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters
+//! (contract, section 1). It does not expire: a place in a sorted list is a place for ever.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use crate::{error::ApiError, id::PartnerId};
+
+/// Length of the authentication tag, in bytes.
+const TAG_BYTES: usize = 16;
+/// No cursor of ours is longer.
+const CURSOR_CHARACTERS_MAX: usize = 1024;
+
+/// A list as it is walked: which one, whose, in what order and through which filters.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk {
+    /// The list.
+    pub list: &'static str,
+    /// Whose rows it shows; `None` if all partners see the same.
+    pub owner: Option<PartnerId>,
+    /// The sort's name.
+    pub sort: &'static str,
+    /// The filters in their canonical form.
+    pub filters: String,
+}
+
+/// What a cursor carries.
+#[derive(Serialize, Deserialize)]
+struct Place<P> {
+    #[serde(rename = "s")]
+    sort: String,
+    #[serde(rename = "f")]
+    filters: String,
+    #[serde(rename = "p")]
+    position: P,
+}
+
+/// Seals and opens cursors.
+#[derive(Clone)]
+pub(crate) struct Cursors(Hmac<Sha256>);
+
+impl std::fmt::Debug for Cursors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cursors")
+    }
+}
+
+impl Cursors {
+    /// Takes the deployment's key.
+    pub(crate) fn new(key: &[u8]) -> Self {
+        // HMAC takes a key of any length, so the fall-back is never used.
+        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
+    }
+
+    /// Makes the cursor of a position in a walk.
+    pub(crate) fn seal<P: Serialize>(&self, walk: &Walk, position: P) -> Result<String, ApiError> {
+        let place = Place {
+            sort: walk.sort.to_owned(),
+            filters: digest(&walk.filters),
+            position,
+        };
+        let mut bytes = serde_json::to_vec(&place).map_err(ApiError::internal)?;
+        let tag = self.tag(walk, &bytes).finalize().into_bytes();
+        bytes.extend(tag.iter().take(TAG_BYTES));
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Reads the position from a cursor of this walk.
+    pub(crate) fn open<P: DeserializeOwned>(
+        &self,
+        walk: &Walk,
+        cursor: &str,
+    ) -> Result<P, ApiError> {
+        let malformed = ApiError::InvalidCursor {
+            reason: "malformed",
+        };
+        if cursor.len() > CURSOR_CHARACTERS_MAX {
+            return Err(malformed);
+        }
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(cursor) else {
+            return Err(malformed);
+        };
+        let Some((place, tag)) = bytes.split_last_chunk::<TAG_BYTES>() else {
+            return Err(malformed);
+        };
+        if self.tag(walk, place).verify_truncated_left(tag).is_err() {
+            return Err(malformed);
+        }
+        let Ok(place) = serde_json::from_slice::<Place<P>>(place) else {
+            return Err(malformed);
+        };
+        if place.sort != walk.sort {
+            return Err(ApiError::InvalidCursor {
+                reason: "sort_mismatch",
+            });
+        }
+        if place.filters != digest(&walk.filters) {
+            return Err(ApiError::InvalidCursor {
+                reason: "filter_mismatch",
+            });
+        }
+        Ok(place.position)
+    }
+
+    /// Sort and filters are inside the bytes, so that a mismatch can be told from a forgery.
+    fn tag(&self, walk: &Walk, bytes: &[u8]) -> Hmac<Sha256> {
+        let owner = walk
+            .owner
+            .map(|owner| owner.to_string())
+            .unwrap_or_default();
+        let mut mac = self.0.clone();
+        mac.update(walk.list.as_bytes());
+        mac.update(b"\0");
+        mac.update(owner.as_bytes());
+        mac.update(b"\0");
+        mac.update(bytes);
+        mac
+    }
+}
+
+fn digest(filters: &str) -> String {
+    let digest = Sha256::digest(filters.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest.as_slice().get(..TAG_BYTES).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk() -> Walk {
+        Walk {
+            list: "orders",
+            owner: None,
+            sort: "created_desc",
+            filters: "status=proceed".into(),
+        }
+    }
+
+    fn reason(result: Result<(i64, String), ApiError>) -> &'static str {
+        match result {
+            Err(ApiError::InvalidCursor { reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_cursor_opens_in_its_own_walk_only() {
+        let cursors = Cursors::new(&[7; 32]);
+        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
+        assert_eq!(
+            cursors.open::<(i64, String)>(&walk(), &cursor).unwrap(),
+            (42, "id".into())
+        );
+
+        let elsewhere = |walk: Walk| reason(cursors.open(&walk, &cursor));
+        assert_eq!(
+            elsewhere(Walk {
+                sort: "created_asc",
+                ..walk()
+            }),
+            "sort_mismatch"
+        );
+        assert_eq!(
+            elsewhere(Walk {
+                filters: String::new(),
+                ..walk()
+            }),
+            "filter_mismatch"
+        );
+        assert_eq!(
+            elsewhere(Walk {
+                list: "vehicles",
+                ..walk()
+            }),
+            "malformed"
+        );
+        let owner = Some(PartnerId::new(chrono::DateTime::UNIX_EPOCH));
+        assert_eq!(elsewhere(Walk { owner, ..walk() }), "malformed");
+        assert_eq!(
+            reason(Cursors::new(&[8; 32]).open(&walk(), &cursor)),
+            "malformed"
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let cursors = Cursors::new(&[7; 32]);
+        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
+        for at in 0..cursor.len() {
+            for bit in 0..8 {
+                let mut bytes = cursor.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                assert_eq!(reason(cursors.open(&walk(), &text)), "malformed");
+            }
+        }
+        for text in [
+            "",
+            "a",
+            "====",
+            &cursor[1..],
+            &format!("{cursor}A"),
+            &"A".repeat(5000),
+        ] {
+            assert_eq!(reason(cursors.open(&walk(), text)), "malformed");
+        }
+    }
+}

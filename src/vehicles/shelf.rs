@@ -1,0 +1,71 @@
+//! The shelf: answers of the catalogue, kept as bytes for as long as no car changes.
+//!
+//! The catalogue is the same for every partner, and read far more often than it is written. The
+//! [pulse](crate::db) knows whether it has changed: an answer is given again while its generation is confirmed, and
+//! while the database was heard from within `catalogue.trust_milliseconds`. So a kept answer costs neither a query nor
+//! a serialisation, is never older than that time, and never older than one that this replica has given before.
+
+use moka::sync::Cache;
+
+use crate::{
+    app::App,
+    http::{etag::Tagged, page::RenderedPage},
+    settings::Catalogue,
+};
+
+/// How much of the shelf single cars have, in per cent; pages have the rest.
+const VEHICLES_PERCENT: u64 = 25;
+/// Bytes that an entry takes beside its answer: its key, its headers, its place.
+const ENTRY_BYTES: usize = 1_024;
+
+/// Answers that are kept: pages by the query that asks for them, cars by their names.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelf {
+    /// Pages of the list.
+    pub(super) pages: Kept<RenderedPage>,
+    /// Single cars.
+    pub(super) vehicles: Kept<Tagged>,
+}
+
+impl Shelf {
+    /// Makes one with nothing on it.
+    pub(crate) fn new(settings: &Catalogue) -> Self {
+        let vehicles_bytes = settings.kept_bytes / 100 * VEHICLES_PERCENT;
+        Self {
+            pages: Kept::new(settings.kept_bytes - vehicles_bytes, RenderedPage::bytes),
+            vehicles: Kept::new(vehicles_bytes, Tagged::bytes),
+        }
+    }
+}
+
+/// Answers of one kind, each with the generation in which it was read.
+#[derive(Debug, Clone)]
+pub(super) struct Kept<A: Clone + Send + Sync + 'static>(Cache<String, (u64, A)>);
+
+impl<A: Clone + Send + Sync + 'static> Kept<A> {
+    fn new(bytes_max: u64, bytes: fn(&A) -> usize) -> Self {
+        let weigh = move |key: &String, (_, answer): &(u64, A)| {
+            let bytes = key.len() + ENTRY_BYTES + bytes(answer);
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self(
+            Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(weigh)
+                .build(),
+        )
+    }
+
+    /// Returns the answer to a question, if it still holds.
+    pub(super) fn get(&self, app: &App, question: &str) -> Option<A> {
+        let (generation, answer) = self.0.get(question)?;
+        app.pulse().confirms_catalogue(generation).then_some(answer)
+    }
+
+    /// Keeps an answer that was read since `generation` began, unless that is over.
+    pub(super) fn put(&self, app: &App, generation: u64, question: String, answer: &A) {
+        if app.pulse().catalogue() == generation {
+            self.0.insert(question, (generation, answer.clone()));
+        }
+    }
+}
