@@ -26,10 +26,10 @@ alter table vehicles add column withdrawn_by text
     constraint vehicles_withdrawn_by_known check (withdrawn_by in ('source', 'operator'));
 update vehicles set withdrawn_by = 'operator' where withdrawn_at is not null;
 
--- What a walk begins with: a model, the state of an auction.
+-- What a walk begins with: a model; the auctions of a house, which are held on its own days.
 alter index vehicles_by_make rename to vehicles_by_model;
 create index vehicles_by_model_price on vehicles (make_key, model_key, listing_usd, id) where withdrawn_at is null;
-create index vehicles_by_result on vehicles (auction_result, auction_order, id)
+create index vehicles_by_house on vehicles (source, auction_result, auction_order, id)
     where withdrawn_at is null and auction_result is not null;
 create index vehicles_by_terms on vehicles using gin (terms) where withdrawn_at is null;
 

@@ -1,26 +1,33 @@
 //! The private PostgreSQL of the benchmarks, with real fsync: a catalogue, partners, and the state each run starts from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
 
 use anyhow::Context;
-use lmn_partner_api::db::embedded::{Cluster, Keeper, Purpose};
+use lmn_partner_api::db::{
+    MIGRATOR,
+    embedded::{Cluster, Keeper, Purpose},
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use uuid::Uuid;
 
 use super::{
     plan::{FIRST_CAR, PARTNERS, Plan, api_key},
-    server::Server,
+    server::{Server, lmn},
 };
 
-/// The database; what an earlier run left in it is dropped.
-const DATABASE: &str = "bench";
+/// The database of the orders; what an earlier run left in it is dropped.
+const ORDERS: &str = "bench";
 /// How many cars of the demo the typical one is chosen from.
 const DEMO_CARS: &str = "500";
 
 /// A database with a catalogue and partners.
 pub struct Database {
     cluster: Cluster,
+    name: String,
     /// The folder of its programs.
     pub programs: PathBuf,
     /// The process of which all others of the server are children.
@@ -30,36 +37,10 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes it, with one typical lot of the demo catalogue as often as the plan says.
+    /// Makes one for orders, with one typical lot of the demo catalogue as often as the plan says.
     pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
-        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
-        let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
-        let mut admin = PgConnection::connect(&cluster.url("postgres")).await?;
-        let (programs, version, pid_file): (String, String, String) = sqlx::query_as(
-            "select (select setting from pg_config where name = 'BINDIR'), current_setting('server_version'),
-                    pg_read_file('postmaster.pid')",
-        )
-        .fetch_one(&mut admin)
-        .await?;
-        run(
-            &mut admin,
-            format!("drop database if exists {DATABASE} with (force)"),
-        )
-        .await?;
-        run(&mut admin, format!("create database {DATABASE}")).await?;
-        let postmaster = pid_file
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .context("reading the server's pid file")?;
-        let database = Self {
-            cluster,
-            programs: programs.into(),
-            postmaster,
-            version,
-        };
+        let database = Self::find(ORDERS.to_owned()).await?;
+        database.create().await?;
         // It migrates, and brings the demo's cars.
         let url = database.url();
         let data_dir = scratch.join("dev");
@@ -75,12 +56,101 @@ impl Database {
         ];
         Server::start(&arguments, &[("DATABASE_URL", &url)], scratch)?.stop()?;
         database.fill(plan).await?;
+        database.add_partners().await?;
         Ok(database)
+    }
+
+    /// Finds the demo's catalogue of so many cars, or makes it as an operator would; it is kept for the next run.
+    pub async fn catalogue(cars: usize) -> anyhow::Result<Self> {
+        let database = Self::find(format!("catalogue_{cars}")).await?;
+        let schema: Vec<u8> = MIGRATOR
+            .iter()
+            .flat_map(|it| it.checksum.to_vec())
+            .collect();
+        if database.is_of(&schema).await {
+            return Ok(database);
+        }
+        eprintln!("importing {cars} cars; they are kept for the next run");
+        database.create().await?;
+        let variables = [("DATABASE_URL", database.url())];
+        succeeds(lmn(&["migrate"], &variables).status()?)?;
+        let number = cars.to_string();
+        let mut demo = lmn(
+            &["catalog", "demo", "--seed", "1", "--vehicles", &number],
+            &variables,
+        )
+        .stdout(Stdio::piped())
+        .spawn()?;
+        let input = demo.stdout.take().context("the demo prints nothing")?;
+        let importing = lmn(&["catalog", "import", "-"], &variables)
+            .stdin(input)
+            .status();
+        succeeds(demo.wait()?)?;
+        succeeds(importing?)?;
+        database.add_partners().await?;
+        let mut connection = database.connect().await?;
+        run(
+            &mut connection,
+            "create table made_of (schema bytea)".to_owned(),
+        )
+        .await?;
+        sqlx::query("insert into made_of values ($1)")
+            .bind(&schema)
+            .execute(&mut connection)
+            .await?;
+        Ok(database)
+    }
+
+    /// Says whether it is there, whole, and of this schema.
+    async fn is_of(&self, schema: &[u8]) -> bool {
+        let Ok(mut connection) = self.connect().await else {
+            return false;
+        };
+        let made_of = sqlx::query_scalar("select schema from made_of").fetch_one(&mut connection);
+        made_of.await.is_ok_and(|it: Vec<u8>| it == schema)
+    }
+
+    async fn find(name: String) -> anyhow::Result<Self> {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
+        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
+        let mut admin = PgConnection::connect(&cluster.url("postgres")).await?;
+        let (programs, version, pid_file): (String, String, String) = sqlx::query_as(
+            "select (select setting from pg_config where name = 'BINDIR'), current_setting('server_version'),
+                    pg_read_file('postmaster.pid')",
+        )
+        .fetch_one(&mut admin)
+        .await?;
+        let postmaster = pid_file
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .context("reading the server's pid file")?;
+        Ok(Self {
+            cluster,
+            name,
+            programs: programs.into(),
+            postmaster,
+            version,
+        })
+    }
+
+    /// Makes it anew, with nothing in it.
+    async fn create(&self) -> anyhow::Result<()> {
+        let mut admin = PgConnection::connect(&self.cluster.url("postgres")).await?;
+        let name = &self.name;
+        run(
+            &mut admin,
+            format!("drop database if exists {name} with (force)"),
+        )
+        .await?;
+        run(&mut admin, format!("create database {name}")).await
     }
 
     /// Returns its URL.
     pub fn url(&self) -> String {
-        self.cluster.url(DATABASE)
+        self.cluster.url(&self.name)
     }
 
     /// Returns the folder of its socket.
@@ -89,8 +159,13 @@ impl Database {
     }
 
     /// Returns its name.
-    pub fn name(&self) -> &'static str {
-        DATABASE
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns what its server logs to.
+    pub fn log(&self) -> PathBuf {
+        self.cluster.dir().join("log")
     }
 
     /// Connects to it.
@@ -118,14 +193,15 @@ impl Database {
                          where auction_result = 'upcoming' and inspection is not null);
                  insert into vehicles (id, auction_date, {columns})
                  select number::text, date_trunc('day', now()) + interval '30 days', {columns}
-                 from typical, generate_series({FIRST_CAR}, {last_car}) number;
-                 insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-                 select number::text, recorded_at, vehicle_prices.listing_usd
-                 from typical join vehicle_prices on vehicle_prices.vehicle_id = typical.id,
-                      generate_series({FIRST_CAR}, {last_car}) number"
+                 from typical, generate_series({FIRST_CAR}, {last_car}) number"
             ),
         )
-        .await?;
+        .await
+    }
+
+    /// Adds the partners, each with a key that the benchmarks know, and lets the planner look at everything.
+    async fn add_partners(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
         for partner in 0..PARTNERS {
             let api_key = api_key(partner);
             run(
@@ -197,8 +273,17 @@ impl Database {
     /// Drops it.
     pub async fn remove(self) -> anyhow::Result<()> {
         let mut admin = PgConnection::connect(&self.cluster.url("postgres")).await?;
-        run(&mut admin, format!("drop database {DATABASE} with (force)")).await
+        run(
+            &mut admin,
+            format!("drop database {} with (force)", self.name),
+        )
+        .await
     }
+}
+
+fn succeeds(status: ExitStatus) -> anyhow::Result<()> {
+    anyhow::ensure!(status.success(), "a command ended with {status}");
+    Ok(())
 }
 
 async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {

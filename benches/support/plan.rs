@@ -26,12 +26,15 @@ pub struct Plan {
     pub cars: usize,
     /// Orders that are there when orders are replayed and read.
     pub orders: usize,
+    /// Cars of the demo's catalogue, for what browses it.
+    pub catalogue: usize,
     /// What is bid for any car: a little more than it is listed at. The catalogue tells.
     pub bid: i32,
 }
 
 impl Plan {
-    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5); run as a test it is a short check.
+    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5), and browses a catalogue of
+    /// `LMN_BENCH_CARS` (200,000); run as a test it is a short check.
     pub fn read() -> anyhow::Result<Self> {
         let is_check = !env::args_os().any(|it| it == OsStr::new("--bench"));
         let seconds = match env::var("LMN_BENCH_SECONDS") {
@@ -44,7 +47,13 @@ impl Plan {
             true => 20_000,
             false => 200_000.max(20_000 * usize::try_from(seconds)?),
         };
+        let catalogue = match env::var("LMN_BENCH_CARS") {
+            Ok(text) => text.parse()?,
+            Err(_) if is_check => 2_000,
+            Err(_) => 200_000,
+        };
         Ok(Self {
+            catalogue,
             clients: [1, 8, 32],
             warm_up: Duration::from_secs(u64::from(!is_check)),
             measured: Duration::from_secs(seconds),

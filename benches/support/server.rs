@@ -1,6 +1,7 @@
 //! The real binary as a process of its own, its log going to a file.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -41,17 +42,7 @@ impl Server {
         scratch: &Path,
     ) -> anyhow::Result<Self> {
         let log = scratch.join("server.log");
-        let inherited = std::env::vars_os().filter(|(name, _)| {
-            let name = name.to_string_lossy();
-            name.starts_with("LMN_") || name.starts_with("DATABASE_URL")
-        });
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
-        for (name, _) in inherited {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .args(arguments)
-            .envs(variables.iter().copied())
+        let mut child = lmn(arguments, variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -82,6 +73,23 @@ impl Server {
         anyhow::ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }
+}
+
+/// Makes a command of the real binary, with these settings alone.
+pub fn lmn(arguments: &[&str], variables: &[(&str, impl AsRef<OsStr>)]) -> Command {
+    let inherited = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("LMN_") || name.starts_with("DATABASE_URL")
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
+    for (name, _) in inherited {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command
 }
 
 impl Drop for Server {

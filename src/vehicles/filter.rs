@@ -16,7 +16,7 @@ use super::{
 use crate::{stamp::Stamp, word::Word};
 
 /// Ways into an index that one walk merges; more values than that are looked for on the way.
-const LANES_MAX: usize = 16;
+const LANES_MAX: usize = 25;
 
 /// A range with both ends in it, each of which may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,15 +162,11 @@ impl Filter {
             };
             self.make.iter().flat_map(of_make).collect()
         };
-        let states = || {
-            let lane = |state: &AuctionResult| vec![("auction_result", state.as_str().to_owned())];
-            self.auction_status.iter().map(lane).collect()
-        };
         let mut lanes: Vec<Lane> = match sort {
             Sort::AuctionDateAsc | Sort::PriceAsc | Sort::PriceDesc if !self.model.is_empty() => {
                 models()
             }
-            Sort::AuctionDateAsc => states(),
+            Sort::AuctionDateAsc => self.auctions(),
             Sort::PriceAsc | Sort::PriceDesc | Sort::YearDesc | Sort::MileageAsc => Vec::new(),
         };
         // A value that stands twice would show its cars twice.
@@ -180,6 +176,33 @@ impl Filter {
             1..=LANES_MAX => lanes,
             _ => vec![Lane::new()],
         }
+    }
+
+    /// Returns the lanes of auctions: each house holds its own on its own days, so that they are not spread evenly.
+    fn auctions(&self) -> Vec<Lane> {
+        if self.covers_dealers() && self.auction_status.is_empty() {
+            return Vec::new();
+        }
+        let is_asked = |source: &&Source| {
+            **source != Source::Dealer && (self.source.is_empty() || self.source.contains(source))
+        };
+        let states = match self.auction_status.as_slice() {
+            [] => AuctionResult::ALL,
+            states => states,
+        };
+        let of_house = |house: &Source| {
+            let house = house.as_str();
+            let lane = |state: &AuctionResult| {
+                let state = state.as_str().to_owned();
+                vec![("source", house.to_owned()), ("auction_result", state)]
+            };
+            states.iter().map(lane).collect::<Vec<_>>()
+        };
+        Source::ALL
+            .iter()
+            .filter(is_asked)
+            .flat_map(of_house)
+            .collect()
     }
 
     /// Appends ` and …` for what holds of the column that `sort` is by: where in its index the walk begins and ends.
@@ -360,24 +383,31 @@ mod tests {
             let names = |lane: Lane| lane.into_iter().map(|(column, _)| column).collect();
             lanes.into_iter().map(names).collect()
         };
-        let states = Filter {
-            auction_status: vec![AuctionResult::Upcoming, AuctionResult::NoBid],
+        let houses = Filter {
+            source: vec![Source::Sk, Source::Aj],
+            auction_status: vec![AuctionResult::Upcoming],
             ..Filter::default()
         };
-        let by_state = vec![vec!["auction_result"]; 2];
-        assert_eq!(columns(&states, Sort::AuctionDateAsc), by_state);
-        assert_eq!(columns(&states, Sort::PriceAsc), [[""; 0]]);
+        let by_house = vec![vec!["source", "auction_result"]; 2];
+        assert_eq!(columns(&houses, Sort::AuctionDateAsc), by_house);
+        assert_eq!(columns(&houses, Sort::PriceAsc), [[""; 0]]);
+        let open = Filter {
+            auction_status: Vec::new(),
+            ..houses.clone()
+        };
+        assert_eq!(columns(&open, Sort::AuctionDateAsc).len(), 10);
+        assert_eq!(columns(&Filter::default(), Sort::AuctionDateAsc), [[""; 0]]);
         let models = Filter {
             make: vec!["kia".into(), "bmw".into(), "kia".into()],
             model: vec!["k5".into(), "x5".into()],
-            ..states
+            ..houses
         };
         let by_model = vec![vec!["make_key", "model_key"]; 4];
         assert_eq!(columns(&models, Sort::AuctionDateAsc), by_model);
         assert_eq!(columns(&models, Sort::PriceDesc), by_model);
         assert_eq!(columns(&models, Sort::YearDesc), [[""; 0]]);
         let many = Filter {
-            model: (0..9).map(|n| n.to_string()).collect(),
+            model: (0..13).map(|n| n.to_string()).collect(),
             ..models
         };
         assert_eq!(columns(&many, Sort::PriceAsc), [[""; 0]]);

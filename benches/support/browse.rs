@@ -1,0 +1,49 @@
+//! What the benchmarks know of the catalogue: what partners ask of it, and how a walk goes on.
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::{
+    http::{Client, Expected},
+    plan::api_key,
+};
+
+/// A page, or a car.
+pub const READ: Expected = Expected {
+    status: "200",
+    header: "\r\ncontent-type: application/json\r\n",
+};
+
+/// Writes the request for what is below `/v1/vehicles`.
+pub fn get(client: usize, below: &str, bytes: &mut Vec<u8>) {
+    let api_key = api_key(client);
+    let head = format!(
+        "GET /v1/vehicles{below} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {api_key}\r\n\r\n"
+    );
+    bytes.extend_from_slice(head.as_bytes());
+}
+
+/// Reads a page, or a car.
+pub async fn read(client: &mut Client, below: &str) -> anyhow::Result<Value> {
+    let mut bytes = Vec::new();
+    get(0, below, &mut bytes);
+    Ok(serde_json::from_slice(
+        client.ask(&bytes, READ).await?.body,
+    )?)
+}
+
+/// Walks a list past so many cars, in the largest steps there are, and returns the cursor there.
+pub async fn walk(client: &mut Client, question: &str, cars: usize) -> anyhow::Result<String> {
+    let mut cursor = String::new();
+    let mut passed = 0;
+    while passed < cars {
+        let limit = (cars - passed).min(200);
+        let page = read(client, &format!("?{question}&limit={limit}{cursor}")).await?;
+        passed += page["data"].as_array().context("no page")?.len();
+        let next = page["next_cursor"]
+            .as_str()
+            .with_context(|| format!("the list ends after {passed} cars"))?;
+        cursor = format!("&cursor={next}");
+    }
+    Ok(cursor)
+}
