@@ -5,6 +5,7 @@
 
 #![allow(
     missing_docs,
+    dead_code,
     unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -61,9 +61,18 @@ pub fn document(environment: Environment, public_url: &str) -> Value {
 
 /// Builds the API.
 pub fn router(app: App) -> Router {
-    // A route's own handler is inside the gate; its answer to a wrong method is not, so 405 comes before 401.
-    let shelf = Shelf::new(&app.settings().catalogue);
-    let gated = Router::from(gated(app.settings().environment)).route_layer(
+    let routes = Router::from(gated(app.settings().environment))
+        .route_layer(Extension(Shelf::new(&app.settings().catalogue)));
+    let document = document(app.settings().environment, &app.settings().public_url).to_string();
+    let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
+    shell(gate(routes, &app).merge(open), app)
+}
+
+/// Puts the gate before routes: what every request with a key passes.
+///
+/// A route's own handler is inside it; its answer to a wrong method is not, so 405 comes before 401.
+pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
+    routes.route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
@@ -71,12 +80,8 @@ pub fn router(app: App) -> Router {
             .layer(from_fn_with_state(app.clone(), force))
             .layer(from_fn_with_state(app.clone(), read_whole))
             .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
-            .layer(from_fn_with_state(app.clone(), once))
-            .layer(Extension(shelf)),
-    );
-    let document = document(app.settings().environment, &app.settings().public_url).to_string();
-    let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
-    shell(gated.merge(open), app)
+            .layer(from_fn_with_state(app.clone(), once)),
+    )
 }
 
 /// Puts the shell around routes: what every request meets, also one that no route answers.

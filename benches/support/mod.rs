@@ -3,10 +3,11 @@
 //! In reading order: [`plan`] says how much and how long, [`database`] makes the state that every run starts from,
 //! [`server`] is the server's process, [`http`] drives it. [`wire`] listens to what it sends to PostgreSQL, [`script`]
 //! makes that a script, [`pgbench`] drives PostgreSQL by it. [`process`] tells what processes cost, [`report`] prints.
-//! [`orders`] knows what is particular to orders, [`browse`] to the catalogue.
+//! [`fixed`] is a server with nothing to do. [`orders`] knows what is particular to orders, [`browse`] to the catalogue.
 
 pub mod browse;
 pub mod database;
+pub mod fixed;
 pub mod http;
 pub mod orders;
 pub mod pgbench;

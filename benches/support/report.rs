@@ -93,6 +93,72 @@ impl Meter {
     }
 }
 
+/// The table of what was browsed, a row a run.
+#[derive(Debug)]
+pub struct Browsed(String);
+
+impl Default for Browsed {
+    fn default() -> Self {
+        let head = "\
+| what | by | requests/s | of what is possible | p50 ms | p99 ms | CPU s per 1,000: server | PostgreSQL | load generator | server MiB, at most |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
+";
+        Self(head.to_owned())
+    }
+}
+
+impl Browsed {
+    /// Adds an answer that was kept, the same one read each time, the statements alone, and a fixed answer.
+    ///
+    /// A kept answer could be as fast as the fixed one; one that is read costs what the two others cost together.
+    pub fn add(&mut self, what: &str, kept: &Run, read: &Run, pgbench: &Run, fixed: &Run) {
+        let together = 1.0 / (1.0 / pgbench.rate + 1.0 / fixed.rate);
+        self.row(what, "kept", kept, Some(kept.rate / fixed.rate));
+        self.row(what, "read", read, Some(read.rate / together));
+        self.row(what, "pgbench", pgbench, None);
+        self.row(what, "fixed answer", fixed, None);
+    }
+
+    fn row(&mut self, what: &str, by: &str, run: &Run, ratio: Option<f64>) {
+        let ratio = ratio.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.0,
+            "| {what} | {by} | {:.0} | {ratio} | {} |",
+            run.rate,
+            run.costs()
+        );
+    }
+
+    /// Returns the table as Markdown.
+    pub fn markdown(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Run {
+    /// Returns the columns of times, CPU and memory.
+    fn costs(&self) -> String {
+        let Self {
+            latencies: Latencies { p50, p99 },
+            costs,
+            ..
+        } = self;
+        let optional = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let per_thousand = |seconds: f64| format!("{:.2}", seconds * 1000.0 / self.requests as f64);
+        let (server, postgres, load) = (
+            optional(costs.server.map(per_thousand)),
+            per_thousand(costs.postgres),
+            per_thousand(costs.load),
+        );
+        let memory = self
+            .memory
+            .map(|it| format!("{:.0}, {:.0}", it.now, it.peak));
+        let memory = optional(memory);
+        format!("{p50:.2} | {p99:.2} | {server} | {postgres} | {load} | {memory}")
+    }
+}
+
 /// The table, a row a run.
 #[derive(Debug)]
 pub struct Table(String);
@@ -115,29 +181,14 @@ impl Table {
     }
 
     fn row(&mut self, what: &str, by: &str, run: &Run, ratio: Option<f64>) {
-        let Run {
-            clients,
-            rate,
-            latencies: Latencies { p50, p99 },
-            costs,
-            ..
-        } = run;
-        let optional = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
-        let per_thousand = |seconds: f64| format!("{:.2}", seconds * 1000.0 / run.requests as f64);
-        let (server, postgres, load) = (
-            optional(costs.server.map(per_thousand)),
-            per_thousand(costs.postgres),
-            per_thousand(costs.load),
-        );
-        let ratio = optional(ratio.map(|it| format!("{it:.2}")));
-        let memory = run
-            .memory
-            .map(|it| format!("{:.0}, {:.0}", it.now, it.peak));
-        let memory = optional(memory);
+        let ratio = ratio.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}"));
         // Writing to a string cannot fail.
         let _ = writeln!(
             self.0,
-            "| {what} | {clients} | {by} | {rate:.0} | {ratio} | {p50:.2} | {p99:.2} | {server} | {postgres} | {load} | {memory} |"
+            "| {what} | {} | {by} | {:.0} | {ratio} | {} |",
+            run.clients,
+            run.rate,
+            run.costs()
         );
     }
 

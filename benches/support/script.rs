@@ -13,11 +13,13 @@ use super::wire::Sent;
 /// Types by their number in `pg_type`.
 mod types {
     pub(super) const BYTEA: u32 = 17;
+    pub(super) const INT8: u32 = 20;
     pub(super) const INT2: u32 = 21;
     pub(super) const INT4: u32 = 23;
     pub(super) const TEXT: u32 = 25;
     pub(super) const TIMESTAMPTZ: u32 = 1184;
     pub(super) const UUID: u32 = 2950;
+    pub(super) const TEXTS: u32 = 1009;
 }
 
 /// A variable that nobody sets: pgbench sends null for it.
@@ -33,7 +35,7 @@ enum Stand {
     /// Differs from one transaction to the next: a variable that the script sets, or what is made of one.
     Varying(String),
     /// The same every time: a variable of this name.
-    Constant(&'static str),
+    Constant(String),
 }
 
 impl Known {
@@ -43,8 +45,9 @@ impl Known {
     }
 
     /// Knows a value that is sent as it is every time.
-    pub fn constant(&mut self, name: &'static str, value: &(impl ToString + ?Sized)) {
-        self.0.insert(value.to_string(), Stand::Constant(name));
+    pub fn constant(&mut self, name: impl Into<String>, value: &(impl ToString + ?Sized)) {
+        self.0
+            .insert(value.to_string(), Stand::Constant(name.into()));
     }
 }
 
@@ -76,6 +79,17 @@ impl Script {
         Ok(script)
     }
 
+    /// Repeats statements with the values that they were sent with.
+    pub fn repeat(statements: &[Sent]) -> anyhow::Result<Self> {
+        let mut known = Known::default();
+        for (n, (kind, value)) in statements.iter().flat_map(|it| &it.values).enumerate() {
+            if let Some(value) = value {
+                known.constant(format!("v{n}"), &plain(*kind, value)?);
+            }
+        }
+        Self::new("", statements, &known, "")
+    }
+
     fn add(&mut self, sent: &Sent, known: &Known) -> anyhow::Result<()> {
         if let Some(name) = names(&sent.sql, ':').next() {
             bail!("pgbench would take `:{name}` for a variable of its own");
@@ -90,7 +104,7 @@ impl Script {
             stands.push(match known.0.get(&value) {
                 Some(Stand::Varying(sql)) => sql.clone(),
                 Some(Stand::Constant(name)) => {
-                    let variable = ((*name).to_owned(), value);
+                    let variable = (name.clone(), value);
                     if !self.variables.contains(&variable) {
                         self.variables.push(variable);
                     }
@@ -141,6 +155,7 @@ fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
         types::TEXT => String::from_utf8(value.to_vec())?,
         types::UUID => Uuid::from_slice(value)?.to_string(),
         types::INT2 => i16::from_be_bytes(value.try_into()?).to_string(),
+        types::INT8 => i64::from_be_bytes(value.try_into()?).to_string(),
         types::INT4 => i32::from_be_bytes(value.try_into()?).to_string(),
         types::TIMESTAMPTZ => {
             let since_2000 = TimeDelta::microseconds(i64::from_be_bytes(value.try_into()?));
@@ -148,7 +163,26 @@ fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
             time(&(epoch + since_2000))
         }
         types::BYTEA => bytes(value),
+        types::TEXTS => texts(value).context("an array that is cut off")??,
         other => bail!("the benchmark cannot read a value of type {other}"),
+    })
+}
+
+/// Prints an array of texts: after five words that tell its shape, each with its length before it.
+fn texts(value: &[u8]) -> Option<anyhow::Result<String>> {
+    let mut rest = value.get(20..)?;
+    let mut texts = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let (text, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        texts.push(String::from_utf8_lossy(text));
+        rest = after;
+    }
+    let are_plain = texts
+        .iter()
+        .all(|it| !it.is_empty() && it.chars().all(|it| it.is_alphanumeric() || it == '_'));
+    Some(match are_plain {
+        true => Ok(format!("{{{}}}", texts.join(","))),
+        false => Err(anyhow::anyhow!("an array of other than words: {texts:?}")),
     })
 }
 

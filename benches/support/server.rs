@@ -35,14 +35,33 @@ impl Server {
         Self::start(&["serve", "--json"], &variables, scratch)
     }
 
+    /// Starts `lmn serve --no-worker`, so that nothing is done but what is asked for.
+    pub fn serve_only(
+        database_url: &str,
+        settings: &[(&str, &str)],
+        scratch: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut variables = vec![
+            ("DATABASE_URL", database_url),
+            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ];
+        variables.extend_from_slice(settings);
+        Self::start(&["serve", "--no-worker", "--json"], &variables, scratch)
+    }
+
     /// Starts the binary and waits for the line that it prints when it is ready.
     pub fn start(
         arguments: &[&str],
         variables: &[(&str, &str)],
         scratch: &Path,
     ) -> anyhow::Result<Self> {
+        Self::run(lmn(arguments, variables), scratch)
+    }
+
+    /// Starts a command that prints where it listens, as the binary does.
+    pub fn run(mut command: Command, scratch: &Path) -> anyhow::Result<Self> {
         let log = scratch.join("server.log");
-        let mut child = lmn(arguments, variables)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
