@@ -3,6 +3,8 @@
 mod car;
 mod facets;
 mod list;
+mod model;
+mod walks;
 
 use crate::support::Partner;
 
