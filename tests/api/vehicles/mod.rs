@@ -2,6 +2,9 @@
 
 mod car;
 mod facets;
+mod filters;
+mod fresh;
+mod inputs;
 mod list;
 mod model;
 mod walks;
