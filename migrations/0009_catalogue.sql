@@ -88,7 +88,7 @@ create trigger vehicles_updated after update of source, make, model, trim, year,
 create table facets (
     source text primary key
         constraint facets_source_known check (source in ('dealer', 'glovis', 'sk', 'aj', 'lotte', 'kcar')),
-    -- {"makes": […], "models": {make: […]}, "fuels": […], "transmissions": […], "colors": […]}
+    -- {"models": {make: […]}, "fuels": […], "transmissions": […], "colors": […]}
     found jsonb not null,
     version bigint not null,                    -- of the catalogue
     as_of timestamptz not null

@@ -40,6 +40,7 @@ use crate::{
 fn gated(environment: Environment) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::default()
         .merge(vehicles::routes::router())
+        .merge(vehicles::facets::routes::router())
         .merge(orders::routes::router())
         .merge(events::routes::router());
     match environment {

@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::{Source, block_on, from_here, migrate::migrate, print, worker};
-use crate::{app::App, operator, router::router, server, settings::Settings, telemetry};
+use crate::{
+    app::App, operator, router::router, server, settings::Settings, telemetry,
+    vehicles::facets::counting,
+};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -64,6 +67,8 @@ pub(super) async fn serve(
     let app = App::start(settings)
         .await
         .context("the database is not ready")?;
+    // Before anybody can ask: the first caller waits for nothing.
+    counting::prepare(&app).await;
     let (listener, address) = listen("server.listen", server).await?;
     let (operator_listener, operator_address) = listen("operator.listen", operator).await?;
     let mut signals = Signals::new()?;
@@ -73,6 +78,7 @@ pub(super) async fn serve(
         url: format!("http://{}", from_here(address)),
         operator_url: format!("http://{}", from_here(operator_address)),
     })?;
+    app.tasks().spawn(counting::run(app.clone()));
     if is_worker {
         worker::begin(&app);
     }

@@ -3,7 +3,12 @@
 use anyhow::Context;
 
 use super::{Source, block_on, print, serve::Signals};
-use crate::{app::App, orders::sweeps, telemetry, vehicles::render};
+use crate::{
+    app::App,
+    orders::sweeps,
+    telemetry,
+    vehicles::{facets::counting, render},
+};
 
 /// The arguments of `lmn worker`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +30,7 @@ impl Worker {
                 .await
                 .context("the database is not ready")?;
             let mut signals = Signals::new()?;
+            app.tasks().spawn(counting::run(app.clone()));
             begin(&app);
             tracing::info!("working");
             if self.json {
@@ -37,7 +43,7 @@ impl Worker {
     }
 }
 
-/// Begins everything that goes on without a request, until the replica stops.
+/// Begins what goes on without a request and may be left to `lmn worker`, until the replica stops.
 pub(super) fn begin(app: &App) {
     app.tasks().spawn(sweeps::run(app.clone()));
     app.tasks().spawn(render::run(app.clone()));

@@ -31,6 +31,7 @@ const BODIES: &[(&str, &str)] = &[
         "EventDeliveryList",
         include_str!("../../docs/examples/EventDeliveryList.json"),
     ),
+    ("Facets", include_str!("../../docs/examples/Facets.json")),
     ("Vehicle", include_str!("../../docs/examples/Vehicle.json")),
     (
         "VehicleSummaryList",

@@ -151,6 +151,8 @@ pub struct Catalogue {
     pub walk_cars: i64,
     /// How often the facets are counted.
     pub facets: Duration,
+    /// How long that may take.
+    pub facets_statement: Duration,
     /// How often cars are rendered that are not yet.
     pub render: Duration,
     /// How many of them in one step.

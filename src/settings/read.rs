@@ -195,6 +195,7 @@ impl Reader {
         let gather_cars = self.positive("catalogue.gather_cars");
         let walk_cars = self.positive("catalogue.walk_cars");
         let facets = self.seconds("catalogue.facets_seconds");
+        let facets_statement = self.seconds("catalogue.facets_statement_seconds");
         let render = self.seconds("catalogue.render_seconds");
         let render_batch = self.positive("catalogue.render_batch");
         if trust.is_some_and(|it| it > Duration::from_secs(1)) {
@@ -202,6 +203,13 @@ impl Reader {
         }
         if facets.is_some_and(|it| it > Duration::from_secs(240)) {
             self.complain("catalogue.facets_seconds", "must be at most 240");
+        } else if let (Some(every), Some(statement)) = (facets, facets_statement)
+            && every + statement * 2 > Duration::from_secs(300)
+        {
+            self.complain(
+                "catalogue.facets_statement_seconds",
+                "twice this and catalogue.facets_seconds must be at most 300",
+            );
         }
         if let (Some(glance), Some(walk)) = (glance_cars, walk_cars)
             && glance > walk
@@ -218,6 +226,7 @@ impl Reader {
             gather_cars: gather_cars?.into(),
             walk_cars: walk_cars?.into(),
             facets: facets?,
+            facets_statement: facets_statement?,
             render: render?,
             render_batch: render_batch?.into(),
         })

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     error::catalogue::Code,
     orders::{advance::Advance, state::FulfillmentDetail},
+    vehicles::facets::counting::refresh,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -207,6 +208,7 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
         assert_eq!(refused.status, 400);
         document.check("list_vehicles", &refused);
     }
+    check_facets(service, acme, document).await;
     for id in ["glovis_0", "encar_1", "nobodys"] {
         document.check(
             "get_vehicle",
@@ -230,6 +232,21 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
         "get_vehicle",
         &known(acme, "/v1/vehicles/glovis_1", snapshot.header("etag")).await,
     );
+}
+
+async fn check_facets(service: &Service, acme: &Partner, document: &Document) {
+    let uncounted = acme.get("/v1/vehicles/facets").await;
+    uncounted.refused(503, Code::ServiceUnavailable);
+    document.check("get_facets", &uncounted);
+    refresh(&service.app).await.unwrap();
+    let facets = acme.get("/v1/vehicles/facets").await;
+    assert_eq!(facets.ok()["models"], json!({"Hyundai": ["Grandeur"]}));
+    document.check("get_facets", &facets);
+    let known = known(acme, "/v1/vehicles/facets", facets.header("etag")).await;
+    document.check("get_facets", &known);
+    let refused = acme.get("/v1/vehicles/facets?source=encar").await;
+    assert_eq!(refused.status, 400);
+    document.check("get_facets", &refused);
 }
 
 async fn check_placing(service: &Service, acme: &Partner, document: &Document) {
@@ -600,6 +617,7 @@ async fn the_examples_are_what_the_service_answers() {
             .unwrap_or_default()
     };
     set_the_scene(&service).await;
+    refresh(&service.app).await.unwrap();
     let placed = acme
         .post("/v1/orders", content("create_order", "/requestBody"))
         .await;
@@ -643,6 +661,11 @@ async fn the_examples_are_what_the_service_answers() {
             "list_vehicles",
             "/responses/200",
             acme.get("/v1/vehicles?source=glovis").await,
+        ),
+        (
+            "get_facets",
+            "/responses/200",
+            acme.get("/v1/vehicles/facets").await,
         ),
     ] {
         let text = reply

@@ -1,25 +1,9 @@
-//! The catalogue over HTTP.
+//! The list: sorts, filters, the dealer rule and cursors.
 
 use lmn_partner_api::error::catalogue::Code;
-use serde_json::Value;
 
-use crate::support::{Car, Partner, Service};
-
-/// Walks a list to its end in pages of three.
-async fn walk(partner: &Partner, query: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = partner
-            .get(&format!("/v1/vehicles?{query}&limit=3{cursor}"))
-            .await;
-        ids.extend(page.ids());
-        match page.json()["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return ids,
-        }
-    }
-}
+use super::walk;
+use crate::support::{Car, Service};
 
 /// A small catalogue with ties in every sort.
 async fn catalogue(service: &Service) -> Vec<Car> {
@@ -243,76 +227,4 @@ async fn a_cursor_belongs_to_its_sort_and_filters() {
     ))
     .await
     .ok();
-}
-
-#[tokio::test]
-async fn one_car_is_shown_with_everything_the_contract_lists() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
-        .await;
-    service
-        .sql(
-            r#"update vehicles set options = '{sunroof,hud}', photos = '{https://images.example.com/1.jpg}',
-                   inspection = '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"hood","finding":"scratch"}]}',
-                   first_registered_on = '2021-03-04', accident_grade = 'A', auction_count = 2, lot_number = '2345'"#,
-        )
-        .await;
-    let car = acme.get("/v1/vehicles/glovis_1").await.ok();
-    insta::assert_json_snapshot!(car);
-    let summary = &acme.get("/v1/vehicles?source=glovis").await.ok()["data"][0];
-    let detail_only = [
-        "vin",
-        "license_plate",
-        "first_registered_on",
-        "location",
-        "photos",
-        "inspection",
-        "description",
-    ];
-    for (field, value) in summary.as_object().unwrap() {
-        match field.as_str() {
-            "pricing" => assert_eq!(value, &serde_json::json!({"listing_usd": 10_000})),
-            _ => assert_eq!(value, &car[field], "{field}"),
-        }
-    }
-    let fields = |value: &Value| value.as_object().unwrap().len();
-    assert_eq!(fields(&car), fields(summary) + detail_only.len());
-}
-
-#[tokio::test]
-async fn a_car_that_is_unknown_or_withdrawn_is_404() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    service
-        .sql("update vehicles set withdrawn_at = now()")
-        .await;
-    for id in [
-        "glovis_1",
-        "glovis_2",
-        "%00",
-        "%ff",
-        "a%20b",
-        "%F0%9F%9A%97",
-    ] {
-        acme.get(&format!("/v1/vehicles/{id}"))
-            .await
-            .refused(404, Code::VehicleNotFound);
-    }
-}
-
-#[tokio::test]
-async fn buy_now_cars_say_so_and_have_no_cutoff() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    service.car(Car::dealers("encar_1")).await;
-    service.car(Car::no_bid("glovis_1")).await;
-    service.car(Car::lot("glovis_2")).await;
-    for (id, buy_now) in [("encar_1", true), ("glovis_1", true), ("glovis_2", false)] {
-        let car = acme.get(&format!("/v1/vehicles/{id}")).await.ok();
-        assert_eq!(car["buy_now"], buy_now, "{id}");
-        assert_eq!(car["order_cutoff_at"].is_null(), buy_now, "{id}");
-    }
 }

@@ -1,0 +1,321 @@
+//! Each filter, and what it leaves.
+
+use lmn_partner_api::vehicles::render::render_all;
+use reqwest::Method;
+
+use super::walk;
+use crate::support::{Car, Partner, Service, eventually};
+
+/// Six cars that differ in everything.
+async fn furnish(service: &Service) {
+    for (car, details) in [
+        (
+            Car { make: "기아", model: "모닝", year: 2016, mileage_km: 90_000, listing_usd: 3_000, ..Car::dealers("d1") },
+            "trim = '럭셔리', fuel = 'lpg', color = '흰색', options = '{어라운드뷰}'",
+        ),
+        (
+            Car { make: "Kia", model: "K5", year: 2018, mileage_km: 50_000, listing_usd: 9_000, ..Car::dealers("d2") },
+            "trim = 'Prestige', fuel = 'diesel', transmission = 'auto', color = 'Black', options = '{HUD,sunroof}'",
+        ),
+        (
+            Car { make: "KIA", model: "K5 Hybrid", year: 2019, mileage_km: 40_000, listing_usd: 11_000, source: "sk", ..Car::lot("l1") }
+                .on("timestamptz '2026-04-20T00:00:00+09:00'"),
+            "fuel = 'gasoline_hybrid', transmission = 'dct', color = 'BLACK', options = '{sunroof}', accident_grade = 'A',
+             exterior_grade = 'B', auction_count = 1",
+        ),
+        (
+            Car { make: "ＫＩＡ", model: "K5", year: 2020, mileage_km: 30_000, listing_usd: 12_000, ..Car::lot("l2") }
+                .on("timestamptz '2026-04-20T23:59:59.999+09:00'"),
+            "trim = 'Noblesse 2.0', fuel = 'gasoline', transmission = 'auto', options = '{Sunroof,hud}',
+             accident_grade = 'F', auction_count = 2",
+        ),
+        (
+            Car { make: "Citroën", model: "C4 Picasso", year: 2021, mileage_km: 20_000, listing_usd: 13_000, source: "aj", ..Car::no_bid("l3") }
+                .on("timestamptz '2026-04-19T10:00:00+09:00'"),
+            "fuel = 'diesel', transmission = 'manual', color = 'red', exterior_grade = 'A'",
+        ),
+        (
+            Car { make: "Mercedes-Benz", model: "E-Class", year: 2022, mileage_km: 0, listing_usd: 40_000, ..Car::lot("l4") }
+                .on("timestamptz '2026-04-21T00:00:00+09:00'"),
+            "trim = '(W213) 기아', accident_grade = 'B', exterior_grade = 'B', auction_count = 3",
+        ),
+    ] {
+        service.car(car.clone()).await;
+        let update = format!("update vehicles set {details}, terms = '', make_key = '' where id = '{}'", car.id);
+        service.sql(&update).await;
+    }
+    render_all(service.db(), 100).await.unwrap();
+}
+
+/// Every make there is, so that dealers' cars are in scope.
+const ALL: &str = "make=kia,기아,citroën,mercedes-benz";
+
+#[tokio::test]
+async fn each_filter_leaves_what_matches() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    for (query, expected) in [
+        ("", "d1 d2 l1 l2 l3 l4"),
+        // Names: in any case, width and composition; one of several is enough.
+        ("source=dealer,sk,glovis&make=kIa", "d2 l1 l2"),
+        ("make=%EF%BC%AB%EF%BD%89a", "d2 l1 l2"),
+        ("make=%E1%84%80%E1%85%B5%E1%84%8B%E1%85%A1", "d1"),
+        ("make=CITROE%CC%88N", "l3"),
+        ("make=%20kia%20,%20기아", "d1 d2 l1 l2"),
+        ("make=KIA&model=k5", "d2 l2"),
+        ("make=kia,기아&model=K5,모닝", "d1 d2 l2"),
+        ("make=ki", ""),
+        ("make=k%25", ""),
+        ("make=k_a", ""),
+        ("color=black", "d2 l1"),
+        ("color=흰색,RED", "d1 l3"),
+        // Words.
+        ("source=dealer&make=kia", "d2"),
+        ("source=sk,aj", "l1 l3"),
+        ("fuel=diesel", "d2 l3"),
+        ("fuel=gasoline,lpg", "d1 l2"),
+        ("transmission=auto,dct", "d2 l1 l2"),
+        // Every word is the beginning of a word of make, model or trim.
+        ("keyword=k5", "d2 l1 l2"),
+        ("keyword=K5%20kI", "d2 l1 l2"),
+        ("keyword=hyb", "l1"),
+        ("keyword=brid", ""),
+        ("keyword=기아", "d1 l4"),
+        ("keyword=기", "d1 l4"),
+        ("keyword=럭셔%20모", "d1"),
+        ("keyword=benz%20w2", "l4"),
+        ("keyword=e-class", "l4"),
+        ("keyword=k5%20prestige", "d2"),
+        ("keyword=CITRO%C3%8B", "l3"),
+        ("keyword=2.0", "l2"),
+        ("keyword=c4*", "l3"),
+        ("keyword='%26|!", "!"),
+        // All of the equipment.
+        ("options_include=sunroof", "d2 l1 l2"),
+        ("options_include=SUNROOF,Hud", "d2 l2"),
+        ("options_include=어라운드뷰", "d1"),
+        ("options_include=hud,어라운드뷰", ""),
+        // Ranges, both ends in them.
+        ("year_min=2019&year_max=2020", "l1 l2"),
+        ("year_min=2021", "l3 l4"),
+        ("year_max=2016", "d1"),
+        ("mileage_max_km=20000", "l3 l4"),
+        ("mileage_max_km=0", "l4"),
+        ("price_min_usd=12000&price_max_usd=13000", "l2 l3"),
+        ("price_max_usd=9000", "d1 d2"),
+        // What no dealer's car has.
+        ("accident_grade=A,B", "l1 l4"),
+        ("exterior_grade=B", "l1 l4"),
+        ("auction_status=no_bid", "l3"),
+        ("auction_status=upcoming,no_bid", "l1 l2 l3 l4"),
+        ("auction_status=sold", ""),
+        ("auction_date_from=2026-04-20", "l1 l2 l4"),
+        ("auction_date_to=2026-04-20", "l1 l2 l3"),
+        (
+            "auction_date_from=2026-04-20&auction_date_to=2026-04-20",
+            "l1 l2",
+        ),
+        ("auction_date_from=2026-04-22", ""),
+        ("auction_count_min=2", "l2 l4"),
+        ("auction_count_max=1", "l1"),
+        ("auction_count_min=0", "l1 l2 l4"),
+        // AND between them.
+        (
+            "fuel=diesel&transmission=auto&color=black&options_include=hud&price_max_usd=9000&year_min=2018",
+            "d2",
+        ),
+        ("ids=d1,d2,l1&fuel=diesel", "d2"),
+        ("ids=l4,nobodys,%EA%B0%80,a%20b", "l4"),
+    ] {
+        let dealers_are_in_scope = ["make=", "ids=", "source="]
+            .iter()
+            .any(|it| query.contains(it));
+        let query = match dealers_are_in_scope {
+            true => query.to_owned(),
+            false => format!("{ALL}&{query}"),
+        };
+        if expected == "!" {
+            let issues = acme.get(&format!("/v1/vehicles?{query}")).await.issues();
+            assert_eq!(issues, [("keyword".to_owned(), "INVALID_VALUE".to_owned())]);
+            continue;
+        }
+        for sort in ["auction_date_asc", "price_desc"] {
+            let mut ids = walk(&acme, &format!("{query}&sort={sort}")).await;
+            ids.sort();
+            assert_eq!(ids.join(" "), expected, "{query} {sort}");
+        }
+    }
+}
+
+/// Reads `X-LMN-Filtered-Out` of the first page, and where the next one begins.
+async fn filtered_out(acme: &Partner, query: &str) -> (Option<String>, Option<String>) {
+    let reply = acme.get(&format!("/v1/vehicles?{query}")).await;
+    let next = reply.ok()["next_cursor"].as_str().map(str::to_owned);
+    let header = reply.headers.contains_key("x-lmn-filtered-out");
+    (
+        header.then(|| reply.header("x-lmn-filtered-out").to_owned()),
+        next,
+    )
+}
+
+#[tokio::test]
+async fn dropped_dealers_are_told_of_exactly_when_they_were_asked_for_and_dropped() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    for (query, count) in [
+        ("accident_grade=A", Some(2)),
+        ("exterior_grade=A,B", Some(2)),
+        ("auction_status=upcoming", Some(2)),
+        ("auction_date_from=2026-01-01", Some(2)),
+        ("auction_date_to=2026-01-01", Some(2)),
+        ("auction_count_min=0", Some(2)),
+        ("auction_count_max=9", Some(2)),
+        // Everything else they must match.
+        ("auction_status=upcoming&fuel=lpg", Some(1)),
+        ("auction_status=upcoming&keyword=k&year_min=2018", Some(1)),
+        (
+            "auction_status=upcoming&options_include=hud,sunroof",
+            Some(1),
+        ),
+        ("auction_status=upcoming&price_max_usd=100", Some(0)),
+        ("auction_status=upcoming&source=dealer", Some(2)),
+        ("auction_status=upcoming&ids=d1,l1", Some(1)),
+        ("auction_status=upcoming&source=sk,glovis", None),
+        ("", None),
+        ("fuel=lpg&year_min=2000", None),
+    ] {
+        let (told, _) = filtered_out(&acme, &format!("{ALL}&{query}")).await;
+        assert_eq!(told, count.map(|it| format!("dealer={it}")), "{query}");
+    }
+    // Without a brand there are only auction houses, and nobody was dropped.
+    assert_eq!(
+        filtered_out(&acme, "source=sk&accident_grade=A").await.0,
+        None
+    );
+    let head = acme
+        .ask(Method::HEAD, "/v1/vehicles?ids=d1,l1&accident_grade=A")
+        .send()
+        .await;
+    assert_eq!(head.header("x-lmn-filtered-out"), "dealer=1");
+}
+
+#[tokio::test]
+async fn dropped_dealers_are_counted_exactly_to_ten_thousand_and_the_figure_stays() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for n in 0..3 {
+        service.car(Car::lot(&format!("l{n}"))).await;
+    }
+    let car = Car::dealers("d0");
+    service.car(car).await;
+    let columns = "source, make, model, year, mileage_km, listing_usd, listed_at, updated_at, priced_at, make_key,
+                   model_key, terms";
+    service
+        .sql(&format!(
+            "insert into vehicles (id, {columns}) select 'd' || n, {columns} from vehicles, generate_series(1, 10000) as n
+             where id = 'd0'"
+        ))
+        .await;
+    let query = "make=hyundai&auction_status=upcoming";
+    let (told, next) = filtered_out(&acme, &format!("{query}&limit=1")).await;
+    assert_eq!(told.as_deref(), Some("dealer=10000+"));
+    service.sql("delete from vehicles where id = 'd7'").await;
+    eventually("one less is told", async || {
+        let (told, _) = filtered_out(&acme, query).await;
+        (told.as_deref() == Some("dealer=10000")).then_some(())
+    })
+    .await;
+    service.sql("delete from vehicles where id = 'd8'").await;
+    eventually("and one less", async || {
+        let (told, _) = filtered_out(&acme, query).await;
+        (told.as_deref() == Some("dealer=9999")).then_some(())
+    })
+    .await;
+    // Later pages repeat what the first one said.
+    let cursor = next.unwrap();
+    let (told, next) = filtered_out(&acme, &format!("{query}&limit=1&cursor={cursor}")).await;
+    assert_eq!(told.as_deref(), Some("dealer=10000+"));
+    let (told, next) = filtered_out(&acme, &format!("{query}&cursor={}", next.unwrap())).await;
+    assert_eq!((told.as_deref(), next), (Some("dealer=10000+"), None));
+}
+
+#[tokio::test]
+async fn what_is_rare_comes_on_short_pages_and_all_the_same_comes() {
+    let settings = [
+        ("CATALOGUE__GLANCE_CARS", "10"),
+        ("CATALOGUE__GATHER_CARS", "5"),
+        ("CATALOGUE__WALK_CARS", "20"),
+    ];
+    let service = Service::with(&settings).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("l000")).await;
+    let columns = "source, make, model, mileage_km, auction_date, auction_result, listed_at, updated_at, priced_at,
+                   make_key, model_key, terms";
+    // One in nine is of 2020, the last of all among them.
+    service
+        .sql(&format!(
+            "insert into vehicles (id, listing_usd, year, {columns})
+             select 'l' || to_char(n, 'fm000'), 1000 + n, case when n % 9 = 0 then 2020 else 2010 end, {columns}
+             from vehicles, generate_series(1, 99) as n where id = 'l000'"
+        ))
+        .await;
+    let query = "source=glovis&year_min=2020&year_max=2020&sort=price_asc";
+    let mut ids = Vec::new();
+    let mut pages = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = acme.get(&format!("/v1/vehicles?{query}{cursor}")).await;
+        let found = page.ids();
+        pages.push(found.len());
+        ids.extend(found);
+        let next = page.json()["next_cursor"].as_str().map(str::to_owned);
+        assert_eq!(page.headers.contains_key("link"), next.is_some());
+        match next {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (1..=11).map(|n| format!("l{:03}", 9 * n)).collect();
+    assert_eq!(ids, expected);
+    assert!(
+        pages.len() > 2 && pages.iter().all(|it| *it < 11),
+        "{pages:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_car_that_is_not_rendered_is_shown_as_it_is_now() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("l1")).await;
+    service.car(Car::lot("l2")).await;
+    service
+        .sql("update vehicles set trim = 'Noblesse', listing_usd = 12345, updated_at = now() where id = 'l2'")
+        .await;
+    assert_eq!(
+        service
+            .count("select count(*) from vehicles where summary is null")
+            .await,
+        1
+    );
+    let list = acme
+        .get("/v1/vehicles?source=glovis&sort=price_desc")
+        .await
+        .ok();
+    assert_eq!(list["data"][0]["trim"], "Noblesse");
+    assert_eq!(list["data"][0]["pricing"]["listing_usd"], 12_345);
+    assert_eq!(list["data"][1]["id"], "l1");
+    render_all(service.db(), 100).await.unwrap();
+    assert_eq!(
+        service
+            .count("select count(*) from vehicles where summary is null")
+            .await,
+        0
+    );
+    let rendered = acme
+        .get("/v1/vehicles?source=glovis&sort=price_desc&limit=2")
+        .await;
+    assert_eq!(rendered.ok()["data"], list["data"]);
+}
