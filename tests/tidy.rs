@@ -88,7 +88,11 @@ fn rank(file: &str) -> u8 {
         ("gate", _) => 3,
         (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
         | ("sandbox" | "openapi", _) => 4,
-        (_, "changes.rs" | "progress.rs" | "auction.rs" | "operator.rs" | "sweeps.rs") => 4,
+        (
+            _,
+            "changes.rs" | "progress.rs" | "auction.rs" | "effects.rs" | "operator.rs"
+            | "sweeps.rs",
+        ) => 4,
         ("vehicles", "search.rs" | "shelf.rs" | "render.rs") => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
