@@ -20,7 +20,10 @@ use crate::{
     db::Tx,
     id::{OrderId, PartnerId, VehicleId},
     money::Usd,
-    vehicles::{self, model::HeldCar},
+    vehicles::{
+        self,
+        model::{HeldCar, WithdrawnBy},
+    },
 };
 
 /// Why a car is not changed.
@@ -83,7 +86,7 @@ pub(crate) async fn settle(
             vehicles::store::set_sold(tx, cars, now).await?;
         }
         AuctionOutcome::Cancelled | AuctionOutcome::Withdrawn => {
-            vehicles::store::set_withdrawn(tx, cars, now).await?;
+            vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
         }
     }
     progress::record(tx, author, &held).await?;
@@ -108,7 +111,7 @@ pub(crate) async fn withdraw(
     for held in &mut held {
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
-    vehicles::store::set_withdrawn(tx, cars, now).await?;
+    vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
@@ -184,7 +187,7 @@ pub(crate) async fn advance(
             pass_through_acquiring(other, &step)?;
             other.advance(&step, Owner::Operator)?;
         }
-        vehicles::store::set_withdrawn(tx, cars, now).await?;
+        vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
     }
     all.push(held);
     progress::record(tx, author, &all).await?;
