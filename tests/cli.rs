@@ -19,6 +19,8 @@ mod catalog;
 mod database;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/operator.rs"]
 mod operator;
 #[path = "cli/orders.rs"]

@@ -82,14 +82,22 @@ fn rank(file: &str) -> u8 {
         ) => 0,
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
+        _ if file == "vehicles/import/change.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
         _ if is_store(file) => 2,
         ("gate", _) => 3,
         (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
         | ("sandbox" | "openapi", _) => 4,
-        (_, "changes.rs" | "progress.rs" | "auction.rs" | "operator.rs" | "sweeps.rs") => 4,
-        ("vehicles", "search.rs" | "shelf.rs" | "render.rs" | "counting.rs") => 4,
+        (
+            _,
+            "changes.rs" | "progress.rs" | "auction.rs" | "effects.rs" | "operator.rs"
+            | "sweeps.rs",
+        ) => 4,
+        (
+            "vehicles",
+            "search.rs" | "shelf.rs" | "render.rs" | "counting.rs" | "batch.rs" | "snapshot.rs",
+        ) => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
         _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),

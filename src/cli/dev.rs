@@ -140,7 +140,7 @@ impl Dev {
         let now = clock::store::real_now(&mut tx).await?;
         let today = now.with_timezone(&Seoul).date_naive();
         let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);
-        vehicles::store::insert_new(&mut tx, &listings, now).await?;
+        vehicles::store::insert_new(&mut tx, &listings).await?;
         let author = Author::operator(ACCOUNT, RequestId::random());
         let partner = demo_partner(&mut tx, &author).await?;
         let file = self.data_dir.join("api_key");

@@ -18,8 +18,8 @@ pub(super) struct Lines<R> {
 pub(super) enum Line<'a> {
     /// What it holds, without its end.
     Text(&'a [u8]),
-    /// It is longer than [`LINE_BYTES_MAX`].
-    TooLong,
+    /// It is longer than [`LINE_BYTES_MAX`], and begins like this.
+    TooLong(&'a [u8]),
 }
 
 impl<R: BufRead> Lines<R> {
@@ -47,7 +47,7 @@ impl<R: BufRead> Lines<R> {
                 self.line.pop();
             } else if self.line.len() > LINE_BYTES_MAX {
                 self.input.skip_until(b'\n')?;
-                return Ok(Some((self.number, Line::TooLong)));
+                return Ok(Some((self.number, Line::TooLong(&self.line))));
             }
             if !self.line.trim_ascii().is_empty() {
                 return Ok(Some((self.number, Line::Text(&self.line))));
@@ -67,7 +67,10 @@ mod tests {
         while let Some((number, line)) = lines.next().unwrap() {
             let text = match line {
                 Line::Text(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
-                Line::TooLong => None,
+                Line::TooLong(beginning) => {
+                    assert_eq!(beginning.len(), LINE_BYTES_MAX + 1);
+                    None
+                }
             };
             read.push((number, text));
         }

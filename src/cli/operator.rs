@@ -49,10 +49,26 @@ impl Desk {
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        self.work_through(db::connect, work)
+    }
+
+    /// Does the same in one session of the database from beginning to end.
+    pub(super) fn work_alone(
+        &self,
+        work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.work_through(db::connect_alone, work)
+    }
+
+    fn work_through(
+        &self,
+        connect: fn(&settings::Database) -> Result<PgPool, sqlx::Error>,
+        work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         // The private server runs as long as the cluster is held.
         let (settings, _cluster) = self.settings()?;
         block_on(async {
-            let pool = db::connect(&settings.database)?;
+            let pool = connect(&settings.database)?;
             let mut connection = pool
                 .acquire()
                 .await

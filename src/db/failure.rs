@@ -40,6 +40,14 @@ fn is_passing_state(code: &str) -> bool {
         .contains(&code)
 }
 
+/// Says whether a transaction only met others, and can be tried again at once: a deadlock, a lock that was not to be
+/// had in time, or a row that somebody else added first.
+pub(crate) fn is_collision(error: &Error) -> bool {
+    const CODES: [&str; 4] = ["40001", "40P01", "55P03", "23505"];
+    let code = error.as_database_error().and_then(|it| it.code());
+    code.is_some_and(|code| CODES.contains(&code.as_ref()))
+}
+
 /// Says whether the answer to a commit is the database's own word that it rolled back.
 ///
 /// A fatal error, or one of the connection, may come from a pooler or a shutdown after the commit was done.

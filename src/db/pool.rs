@@ -23,6 +23,24 @@ const NOTICE_HANGUP: &str = "set client_connection_check_interval = '500ms'";
 
 /// Opens a pool on the database of the settings; it connects when it is first used.
 pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
+    Ok(pool(settings).connect_lazy_with(connection(settings)?))
+}
+
+/// Opens a pool of one connection, which is kept: all that is done by it is one session's, which writes much.
+///
+/// A commit is not waited for until it is on disk, as long as nobody asks for that: what a crash of the server undoes
+/// is then done again. Statements are planned anew each time, because the tables grow under them.
+pub(crate) fn connect_alone(settings: &Database) -> Result<PgPool, sqlx::Error> {
+    let session = connection(settings)?.options([
+        ("synchronous_commit", "off"),
+        ("plan_cache_mode", "force_custom_plan"),
+    ]);
+    let pool = pool(settings).max_connections(1);
+    let pool = pool.idle_timeout(None).max_lifetime(None);
+    Ok(pool.connect_lazy_with(session))
+}
+
+fn connection(settings: &Database) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(settings.url.expose_secret())?.options([
         ("application_name", "lmn".to_owned()),
         ("lock_timeout", milliseconds(settings.lock)),
@@ -34,7 +52,11 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
         // The statements are short: compiling them would cost more than it saves.
         ("jit", "off".to_owned()),
     ]);
-    Ok(PgPoolOptions::new()
+    Ok(options)
+}
+
+fn pool(settings: &Database) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(settings.connections_max)
         .acquire_timeout(settings.acquire)
         // A ping before every use would cost a busy pool a round trip; before the first use after a rest it costs
@@ -54,7 +76,6 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
             })
         })
         .after_release(|connection, _| Box::pin(async move { release(connection).await }))
-        .connect_lazy_with(options))
 }
 
 /// Makes sure that the peer of a returned connection is alive.

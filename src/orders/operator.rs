@@ -9,7 +9,9 @@ use sqlx::PgPool;
 use super::{
     advance::{Advance, Held},
     auction::{self, AuctionError},
+    effects,
     outcome::AuctionOutcome,
+    progress,
     state::OrderStatus,
 };
 use crate::{
@@ -130,7 +132,8 @@ pub async fn relist(
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
     let mut tx = db::begin(pool).await?;
-    let held = auction::relist(&mut tx, author, std::slice::from_ref(vehicle)).await?;
+    let held = effects::relist(&mut tx, std::slice::from_ref(vehicle)).await?;
+    progress::record(&mut tx, author, &held).await?;
     tx.commit().await?;
     Ok(Concerned::all(&held))
 }

@@ -94,6 +94,16 @@ words! {
     }
 }
 
+words! {
+    /// Who took a car off the catalogue.
+    WithdrawnBy {
+        /// Its source, which does not list it any more.
+        Source = "source",
+        /// LMN.
+        Operator = "operator",
+    }
+}
+
 /// What a source lists of one car; a list shows it without its [`Details`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing<D = Details> {
@@ -220,8 +230,12 @@ pub(crate) struct HeldCar {
     pub id: VehicleId,
     /// Its price.
     pub listing_usd: Usd,
+    /// When its auction is held; a dealer's car has none.
+    pub auction_date: Option<DateTime<Utc>>,
     /// Where its auction stands; a dealer's car has none.
     pub result: Option<AuctionResult>,
+    /// When anything about it last changed.
+    pub updated_at: DateTime<Utc>,
     /// When it was taken off the catalogue.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
@@ -230,6 +244,12 @@ impl HeldCar {
     /// Says whether the car is sold by auction.
     pub(crate) fn is_auctioned(&self) -> bool {
         self.result.is_some()
+    }
+
+    /// Says whether its auction was held, as far as is known at `now`.
+    pub(crate) fn was_auctioned(&self, now: DateTime<Utc>) -> bool {
+        self.result.is_some_and(|it| it != AuctionResult::Upcoming)
+            || self.auction_date.is_some_and(|date| date <= now)
     }
 
     /// Says whether its auction is still to come.

@@ -9,17 +9,28 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Every column of a whole [`VehicleRow`], as text that a statement on `vehicles` is put together with.
-macro_rules! vehicle_columns {
+/// The columns of a [`VehicleRow`] without its prices, as text that a statement on `vehicles` is put together with.
+macro_rules! listing_columns {
     () => {
         "vehicles.id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
          accident_grade, exterior_grade, options, lot_number, auction_date, auction_count, auction_result,
          auction_result_at, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location, photos,
-         inspection, description, listed_at, updated_at, withdrawn_at,
+         inspection, description, listed_at, updated_at, withdrawn_at"
+    };
+}
+pub(crate) use listing_columns;
+
+/// Every column of a whole [`VehicleRow`].
+macro_rules! vehicle_columns {
+    () => {
+        concat!(
+            crate::vehicles::row::listing_columns!(),
+            ",
          array(select recorded_at from vehicle_prices where vehicle_id = vehicles.id
                order by recorded_at) || priced_at as price_times,
          array(select listing_usd from vehicle_prices where vehicle_id = vehicles.id
                order by recorded_at) || listing_usd as prices"
+        )
     };
 }
 pub(crate) use vehicle_columns;

@@ -59,14 +59,22 @@ impl Kind {
 
 /// Returns a name as it is compared: without regard to case, width or the way in which its letters are composed.
 pub fn fold(name: &str) -> String {
-    let mut folded = name.trim().nfkc().collect::<String>().to_lowercase();
+    let mut folded = composed(name.trim());
     folded.truncate(folded.floor_char_boundary(NAME_BYTES_MAX));
     folded
 }
 
+/// Composes letters in one way, in lower case. Most names are of letters of which there is one way only.
+fn composed(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.nfkc().collect::<String>().to_lowercase(),
+    }
+}
+
 /// Returns the words of a text as they are compared: runs of letters and digits, of any script.
 pub fn words(text: &str) -> Vec<String> {
-    let folded = text.nfkc().collect::<String>().to_lowercase();
+    let folded = composed(text);
     let runs = folded.split(|it: char| !it.is_alphanumeric());
     runs.filter(|run| !run.is_empty()).map(fold).collect()
 }

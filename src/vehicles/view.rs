@@ -11,6 +11,9 @@ use super::model::{
 };
 use crate::{id::VehicleId, money::Usd, stamp::Stamp};
 
+/// Where a summary's last member begins.
+const UPDATED_AT: &str = "\"updated_at\":";
+
 /// One car in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VehicleSummary)]
@@ -115,6 +118,26 @@ pub(crate) fn summary_json<D: Clone>(
     serde_json::to_string(&summary(listing.clone(), Stamp::kst(updated_at), pricing))
 }
 
+/// A car as a list shows it, but for when it last changed: that is known only when it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SummaryDraft(String);
+
+impl SummaryDraft {
+    /// Renders all of it that follows from the listing.
+    pub(crate) fn of<D: Clone>(listing: &Listing<D>) -> serde_json::Result<Self> {
+        let mut json = summary_json(listing, listing.listed_at)?;
+        // It is the last member; nothing after it can look like it.
+        let end = json.rfind(UPDATED_AT).unwrap_or(json.len());
+        json.truncate(end);
+        Ok(Self(json))
+    }
+
+    /// Returns the whole, as [`summary_json`] does.
+    pub(crate) fn at(&self, updated_at: DateTime<Utc>) -> String {
+        format!("{}{UPDATED_AT}\"{}\"}}", self.0, Stamp::kst(updated_at))
+    }
+}
+
 impl VehicleView {
     /// Shows a car with its price history.
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
@@ -168,5 +191,26 @@ fn summary<P, D>(listing: Listing<D>, updated_at: Stamp, pricing: P) -> VehicleS
         thumbnail_url: listing.thumbnail_url,
         listed_at: Stamp::kst(listing.listed_at),
         updated_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::*;
+    use crate::vehicles::demo;
+
+    #[test]
+    fn a_draft_becomes_the_summary() {
+        let today = NaiveDate::from_ymd_opt(2026, 4, 20).unwrap();
+        for mut listing in demo::cars(5, 50, today) {
+            listing.color = Some(format!("{UPDATED_AT}\"{UPDATED_AT}"));
+            let updated_at = listing.listed_at + chrono::TimeDelta::milliseconds(1_001);
+            assert_eq!(
+                SummaryDraft::of(&listing).unwrap().at(updated_at),
+                summary_json(&listing, updated_at).unwrap()
+            );
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -42,7 +42,8 @@ impl Desk {
 
     /// Runs a command with `text` as its standard input.
     pub fn run_with(&self, arguments: &[&str], text: &str) -> Output {
-        let mut child = lmn(arguments, &self.variables())
+        let mut child = self
+            .command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -55,9 +56,14 @@ impl Desk {
         child.wait_with_output().unwrap()
     }
 
+    /// Returns a command that is not run yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        lmn(arguments, &self.variables())
+    }
+
     /// Begins a command.
     pub fn begin(&self, arguments: &[&str]) -> std::process::Child {
-        let mut command = lmn(arguments, &self.variables());
+        let mut command = self.command(arguments);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }

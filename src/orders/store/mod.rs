@@ -10,6 +10,6 @@ mod sweep;
 pub(crate) use place::{Placed, look, record};
 pub(crate) use read::{Place, find, find_latest_snapshot, find_snapshot, list, list_history};
 pub(crate) use step::{
-    find_former, hold, lock, lock_alone, lock_open, lock_relisting, record_steps,
+    find_bought, find_former, hold, lock, lock_alone, lock_open, lock_relisting, record_steps,
 };
 pub(crate) use sweep::{count_due, list_overdue, lock_passed, remind};

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::model::Author,
-    db::Tx,
+    db::{Tx, column::vehicle_id},
     id::{OrderId, PartnerId, VehicleId},
 };
 
@@ -64,6 +64,24 @@ pub(crate) async fn lock_open(
     .fetch_all(&mut **tx)
     .await?;
     Ok(ids.into_iter().map(OrderId::from).collect())
+}
+
+/// Finds which of locked cars LMN has bought.
+pub(crate) async fn find_bought(
+    conn: &mut PgConnection,
+    vehicles: &[&str],
+) -> Result<Vec<VehicleId>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        select vehicle_id from orders
+        where vehicle_id = any($1::text[]) and status in ('secured', 'shipping', 'delivered')
+        "#,
+        vehicles as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    let ids = ids.iter().map(|id| Ok(vehicle_id(id)?));
+    ids.collect()
 }
 
 /// Lets one transaction at a time tell of re-listings, so that none is told twice.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, YEARS, date, integer, name, prose, time, url, usd, vehicle_id, word};
 use crate::{
+    id::VehicleId,
     json,
     vehicles::model::{Auction, AuctionResult, Details, Finding, Inspection, Listing, Source},
 };
@@ -56,6 +57,13 @@ pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listin
         Some(listing) if reasons.is_empty() => Ok(listing),
         _ => Err(BadLine(reasons)),
     }
+}
+
+/// Returns the car that a bad line is about, if that much can be read of it.
+pub(crate) fn read_name(line: &[u8]) -> Option<VehicleId> {
+    let (value, doubles) = json::read(line).ok()?;
+    let is_clear = !doubles.iter().any(|path| path == "id");
+    vehicle_id(value.get("id")?).ok().filter(|_| is_clear)
 }
 
 /// Says where a line stops being JSON; that it is line 1 of itself is left out.
@@ -363,6 +371,25 @@ mod tests {
         let line = lot().to_string().replacen('{', r#"{"make":"Kia","#, 1);
         let BadLine(reasons) = read_line(line.as_bytes(), now()).unwrap_err();
         assert_eq!(reasons, ["make: stands twice"]);
+    }
+
+    #[test]
+    fn a_bad_line_still_names_its_car() {
+        let named = |line: &str| read_name(line.as_bytes()).map(|id| id.to_string());
+        assert_eq!(
+            named(r#"{"id":"sk_1","year":0,"year":1}"#),
+            Some("sk_1".into())
+        );
+        for line in [
+            "",
+            "[]",
+            "{}",
+            r#"{"id":7}"#,
+            r#"{"id":"sk_1""#,
+            r#"{"id":"a","id":"b"}"#,
+        ] {
+            assert_eq!(named(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::super::model::HeldCar;
+use super::super::model::{HeldCar, WithdrawnBy};
 use crate::{
     db::{
         Tx,
@@ -12,13 +12,14 @@ use crate::{
     },
     id::VehicleId,
     money::Usd,
+    word::Word,
 };
 
 /// Locks cars against every other change and order, in the order of their ids, and reads them.
 pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select id, listing_usd, auction_result, withdrawn_at from vehicles
+        select id, listing_usd, auction_date, auction_result, updated_at, withdrawn_at from vehicles
         where id = any($1::text[])
         order by id
         for no key update
@@ -31,7 +32,9 @@ pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>
         Ok(HeldCar {
             id: vehicle_id(&row.id)?,
             listing_usd: usd(row.listing_usd)?,
+            auction_date: row.auction_date,
             result: optional_word(row.auction_result.as_deref())?,
+            updated_at: row.updated_at,
             withdrawn_at: row.withdrawn_at,
         })
     });
@@ -58,19 +61,21 @@ pub(crate) async fn set_sold(
     .map(drop)
 }
 
-/// Takes held cars off the catalogue.
+/// Takes held cars off the catalogue; what LMN takes off, its source does not bring back.
 pub(crate) async fn set_withdrawn(
     tx: &mut Tx,
     cars: &[VehicleId],
+    by: WithdrawnBy,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        update vehicles set withdrawn_at = $2, withdrawn_by = 'operator', updated_at = $2
-        where id = any($1::text[]) and withdrawn_at is null
+        update vehicles set withdrawn_at = coalesce(withdrawn_at, $2), withdrawn_by = $3, updated_at = $2
+        where id = any($1::text[]) and (withdrawn_at is null or withdrawn_by = 'source' and $3 = 'operator')
         "#,
         &texts(cars) as &[&str],
         now,
+        by.as_str(),
     )
     .execute(&mut **tx)
     .await

@@ -1,212 +1,248 @@
-//! Listings as they are written: new cars, and cars that are given anew.
+//! Listings as they are written: cars that are new, by `copy`; cars that are there, under their locks.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Postgres, QueryBuilder, query_builder::Separated, types::Json};
+use sqlx::{AssertSqlSafe, FromRow};
 
-use super::super::{model::Listing, terms, view};
-use crate::{db::Tx, word::Word};
+use super::{
+    super::{
+        import::change::Known,
+        model::{Listing, Vehicle, WithdrawnBy},
+        row::{VehicleRow, listing_columns},
+    },
+    copy::{COLUMNS, Digest, Draft},
+};
+use crate::{
+    db::{Tx, column::optional_word},
+    id::VehicleId,
+};
 
-/// Rows of one insert: far below the 65,535 values that a statement can bind.
-pub(crate) const BATCH_ROWS: usize = 1_000;
+/// Cars that are written at once at most: so short is the time for which somebody may have to wait for one of them.
+pub(crate) const BATCH_CARS: usize = 1_000;
 
-/// The columns that a listing fills.
-const COLUMNS: [&str; 30] = [
-    "id",
-    "source",
-    "make",
-    "model",
-    "trim",
-    "year",
-    "mileage_km",
-    "fuel",
-    "transmission",
-    "drivetrain",
-    "engine_cc",
-    "color",
-    "accident_grade",
-    "exterior_grade",
-    "options",
-    "lot_number",
-    "auction_date",
-    "auction_count",
-    "auction_result",
-    "auction_result_at",
-    "listing_usd",
-    "thumbnail_url",
-    "vin",
-    "license_plate",
-    "first_registered_on",
-    "location",
-    "photos",
-    "inspection",
-    "description",
-    "listed_at",
-];
+/// Where changed listings stand until they are taken over, in a table of the session's own.
+const CHANGED: &str = "changed_listings";
 
-/// The columns that follow from a listing.
-const DERIVED: [&str; 6] = [
-    "updated_at",
-    "priced_at",
-    "make_key",
-    "model_key",
-    "summary",
-    "terms",
-];
-
-/// The column in which a result becomes known; a file does not say when.
-const RESULT_AT: &str = "auction_result_at";
-
-/// Writes a listing into the values of one row, in the order of [`COLUMNS`] and [`DERIVED`].
-fn push_listing(
-    row: &mut Separated<'_, Postgres, &'static str>,
-    listing: &Listing,
-    now: DateTime<Utc>,
-) {
-    let auction = listing.auction.as_ref();
-    row.push_bind(listing.id.as_str())
-        .push_bind(listing.source.as_str())
-        .push_bind(&listing.make)
-        .push_bind(&listing.model)
-        .push_bind(&listing.trim)
-        .push_bind(listing.year)
-        .push_bind(listing.mileage_km)
-        .push_bind(listing.fuel.map(Word::as_str))
-        .push_bind(listing.transmission.map(Word::as_str))
-        .push_bind(&listing.drivetrain)
-        .push_bind(listing.engine_cc)
-        .push_bind(&listing.color)
-        .push_bind(auction.and_then(|it| it.accident_grade).map(Word::as_str))
-        .push_bind(auction.and_then(|it| it.exterior_grade).map(Word::as_str))
-        .push_bind(&listing.options)
-        .push_bind(auction.and_then(|it| it.lot_number.as_deref()))
-        .push_bind(auction.map(|it| it.date))
-        .push_bind(auction.and_then(|it| it.count))
-        .push_bind(auction.map(|it| it.result.as_str()))
-        .push_bind(auction.and_then(|it| it.result_at))
-        .push_bind(listing.listing_usd.dollars())
-        .push_bind(&listing.thumbnail_url)
-        .push_bind(&listing.details.vin)
-        .push_bind(&listing.details.license_plate)
-        .push_bind(listing.details.first_registered_on)
-        .push_bind(&listing.details.location)
-        .push_bind(&listing.details.photos)
-        .push_bind(listing.details.inspection.as_ref().map(Json))
-        .push_bind(&listing.details.description)
-        .push_bind(listing.listed_at)
-        .push_bind(now)
-        .push_bind(listing.listed_at.min(now))
-        .push_bind(terms::fold(&listing.make))
-        .push_bind(terms::fold(&listing.model))
-        .push_bind(view::summary_json(listing, now).ok())
-        .push("array_to_tsvector(")
-        .push_bind_unseparated(terms::of(listing))
-        .push_unseparated(")");
+/// Lets one transaction at a time bring listings, and returns what time it is then.
+///
+/// So what is looked for and not there stays away until the commit, and two imports take turns.
+pub(crate) async fn lock_listing(tx: &mut Tx) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('lmn: listings'))")
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query_scalar!(r#"select lmn_now(0) as "now!""#)
+        .fetch_one(&mut **tx)
+        .await
 }
 
-/// Says what an existing row's column becomes when the row is given anew.
-fn new_value(column: &str) -> String {
-    match column {
-        RESULT_AT => "case when vehicles.auction_result = excluded.auction_result \
-             then vehicles.auction_result_at else excluded.auction_result_at end"
-            .to_owned(),
-        _ => format!("excluded.{column}"),
-    }
+/// A listing that is not what stands in the catalogue; [`look`] says of which car.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Different {
+    /// Its place among those that were asked about.
+    pub place: usize,
+    /// Whether there is no such car.
+    pub is_new: bool,
+}
+
+/// Finds the listings that differ from what was last taken over, and those whose car is withdrawn.
+pub(crate) async fn look(
+    tx: &mut Tx,
+    ids: &[&str],
+    digests: &[Digest],
+) -> Result<Vec<Different>, sqlx::Error> {
+    let digests: Vec<&[u8]> = digests.iter().map(Digest::bytes).collect();
+    let rows = sqlx::query!(
+        r#"
+        select n as "n!", vehicles.id is null as "is_new!"
+        from unnest($1::text[], $2::bytea[]) with ordinality as it(id, digest, n)
+        left join vehicles on vehicles.id = it.id
+        where vehicles.listing_digest is distinct from it.digest or vehicles.withdrawn_at is not null
+        order by n
+        "#,
+        ids as &[&str],
+        &digests as &[&[u8]],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let different = rows.into_iter().filter_map(|row| {
+        Some(Different {
+            place: usize::try_from(row.n - 1).ok()?,
+            is_new: row.is_new,
+        })
+    });
+    Ok(different.collect())
+}
+
+/// Adds cars that [`look`] has found to be new.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    drafts: &[&Draft],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    copy(tx, "vehicles", drafts, now).await
 }
 
 /// Adds the cars that are not there yet.
-pub(crate) async fn insert_new(
+pub(crate) async fn insert_new(tx: &mut Tx, listings: &[Listing]) -> Result<(), sqlx::Error> {
+    let now = lock_listing(tx).await?;
+    for batch in listings.chunks(BATCH_CARS) {
+        insert_new_of(tx, batch, now).await?;
+    }
+    Ok(())
+}
+
+async fn insert_new_of(
     tx: &mut Tx,
     listings: &[Listing],
     now: DateTime<Utc>,
-) -> Result<u64, sqlx::Error> {
-    let mut inserted = 0;
-    for batch in listings.chunks(BATCH_ROWS) {
-        let mut query = insert();
-        query.push_values(batch, |mut row, listing| {
-            push_listing(&mut row, listing, now);
-        });
-        query.push(" on conflict (id) do nothing");
-        inserted += query.build().execute(&mut **tx).await?.rows_affected();
-    }
-    Ok(inserted)
+) -> Result<(), sqlx::Error> {
+    let drafts = listings.iter().map(Draft::of);
+    let drafts = drafts.collect::<Result<Vec<_>, _>>();
+    let drafts = drafts.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let ids: Vec<_> = listings.iter().map(|it| it.id.as_str()).collect();
+    let digests: Vec<_> = drafts.iter().map(|it| it.digest).collect();
+    let found = look(tx, &ids, &digests).await?;
+    let new = found.iter().filter(|it| it.is_new);
+    let new: Vec<_> = new.filter_map(|it| drafts.get(it.place)).collect();
+    insert(tx, &new, now).await
 }
 
-fn insert() -> QueryBuilder<Postgres> {
-    let columns = COLUMNS.iter().chain(&DERIVED).copied().collect::<Vec<_>>();
-    QueryBuilder::new(format!("insert into vehicles ({}) ", columns.join(", ")))
-}
-
-/// What became of the cars of a batch; the others are as they were.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Upserted {
-    /// Cars that were not there.
-    pub inserted: u64,
-    /// Cars that changed, or were listed again.
-    pub updated: u64,
-}
-
-/// Adds cars and changes those that are there, up to [`BATCH_ROWS`] of different ids.
-///
-/// They must be sorted by id, so that two who do this at once lock in one order. A car of which nothing changed keeps
-/// its `updated_at`, a result the time at which it became known.
-pub(crate) async fn upsert(
+async fn copy(
     tx: &mut Tx,
-    listings: &[&Listing],
+    table: &str,
+    drafts: &[&Draft],
     now: DateTime<Utc>,
-) -> Result<Upserted, sqlx::Error> {
-    keep_former_prices(tx, listings).await?;
-    let each = |form: fn(&str) -> String| COLUMNS.map(form).join(", ");
-    let mut query = insert();
-    query.push_values(listings, |mut row, listing| {
-        push_listing(&mut row, listing, now);
-    });
-    query.push(format_args!(
-        r#"
-        on conflict (id) do update
-        set {set}, withdrawn_at = null, withdrawn_by = null,
-            priced_at = case when vehicles.listing_usd = excluded.listing_usd then vehicles.priced_at
-                             else greatest(excluded.updated_at, vehicles.priced_at + interval '1 millisecond') end
-        where ({old}) is distinct from ({new}) or vehicles.withdrawn_at is not null
-        returning xmax = 0"#,
-        // Not the id: setting it would lock out whoever refers to the car.
-        set = COLUMNS
-            .iter()
-            .chain(&DERIVED)
-            .filter(|column| !["id", "priced_at"].contains(column))
-            .map(|column| format!("{column} = {}", new_value(column)))
-            .collect::<Vec<_>>()
-            .join(", "),
-        old = each(|column| format!("vehicles.{column}")),
-        new = each(new_value),
-    ));
-    // A row that no transaction has locked or replaced yet is new.
-    let is_new: Vec<bool> = query.build_query_scalar().fetch_all(&mut **tx).await?;
-    let inserted = is_new.iter().filter(|it| **it).count();
-    let count = |number: usize| u64::try_from(number).unwrap_or_default();
-    Ok(Upserted {
-        inserted: count(inserted),
-        updated: count(is_new.len() - inserted),
-    })
+) -> Result<(), sqlx::Error> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    let mut rows = String::new();
+    for draft in drafts {
+        draft.push(&mut rows, now);
+    }
+    let statement = format!("copy {table} ({}) from stdin", COLUMNS.join(", "));
+    let mut copy = tx.copy_in_raw(&statement).await?;
+    copy.send(rows.as_bytes()).await?;
+    copy.finish().await.map(drop)
 }
 
-/// Keeps the prices that listings are about to replace.
-async fn keep_former_prices(tx: &mut Tx, listings: &[&Listing]) -> Result<(), sqlx::Error> {
-    let (ids, prices): (Vec<&str>, Vec<i32>) = listings
+/// A row of a car that a listing is about to change.
+#[derive(Debug, FromRow)]
+struct KnownRow {
+    #[sqlx(flatten)]
+    car: VehicleRow,
+    withdrawn_by: Option<String>,
+}
+
+/// Locks cars in the order of their ids, and reads what a listing of them must know; who bought them is not its matter.
+pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, sqlx::Error> {
+    let rows: Vec<KnownRow> = sqlx::query_as(concat!(
+        "select ",
+        listing_columns!(),
+        ", withdrawn_by from vehicles where id = any($1) order by id for no key update"
+    ))
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    let known = rows.into_iter().map(|row| {
+        let (vehicle, _): (Vehicle, _) = row.car.into_model_with_prices()?;
+        // What nobody claims to have taken off, LMN has.
+        let withdrawn_by = optional_word(row.withdrawn_by.as_deref())?;
+        let withdrawn_by = withdrawn_by.or(vehicle.withdrawn_at.map(|_| WithdrawnBy::Operator));
+        Ok(Known {
+            listing: vehicle.listing,
+            withdrawn_by,
+            is_bought: false,
+        })
+    });
+    known.collect()
+}
+
+/// Makes the tables of a session that imports.
+pub(crate) async fn make_tables(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    let columns = COLUMNS.join(", ");
+    run(
+        tx,
+        format!(
+            "create temporary table {CHANGED} on commit delete rows as select {columns} from vehicles with no data"
+        ),
+    )
+    .await
+}
+
+/// Gives held cars anew, and puts those that were withdrawn back; the prices that they had are kept.
+pub(crate) async fn change(
+    tx: &mut Tx,
+    drafts: &[&Draft],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    copy(tx, CHANGED, drafts, now).await?;
+    // Not the id: setting it would lock out whoever refers to the car.
+    let columns = COLUMNS
         .iter()
-        .map(|it| (it.id.as_str(), it.listing_usd.dollars()))
+        .filter(|it| !["id", "priced_at"].contains(it));
+    let columns: Vec<_> = columns.map(|it| format!("{it} = given.{it}")).collect();
+    run(
+        tx,
+        format!(
+            r"
+            with former as (
+                insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
+                select vehicles.id, vehicles.priced_at, vehicles.listing_usd
+                from {CHANGED} as given join vehicles on vehicles.id = given.id
+                where vehicles.listing_usd <> given.listing_usd
+            )
+            update vehicles
+            set {}, withdrawn_at = null, withdrawn_by = null,
+                priced_at = case when vehicles.listing_usd = given.listing_usd then vehicles.priced_at
+                                 else greatest(given.updated_at, vehicles.priced_at + interval '1 millisecond') end
+            from {CHANGED} as given
+            where vehicles.id = given.id
+            ",
+            columns.join(", ")
+        ),
+    )
+    .await
+}
+
+/// Remembers of held cars what was said of them last, though it changed nothing.
+pub(crate) async fn set_digests(
+    tx: &mut Tx,
+    said: &[(&VehicleId, Digest)],
+) -> Result<(), sqlx::Error> {
+    if said.is_empty() {
+        return Ok(());
+    }
+    let (ids, digests): (Vec<&str>, Vec<&[u8]>) = said
+        .iter()
+        .map(|(id, digest)| (id.as_str(), digest.bytes()))
         .unzip();
     sqlx::query!(
         r#"
-        insert into vehicle_prices (vehicle_id, recorded_at, listing_usd)
-        select vehicles.id, priced_at, vehicles.listing_usd
-        from vehicles
-        join unnest($1::text[], $2::integer[]) as it(id, listing_usd) using (id)
-        where vehicles.listing_usd <> it.listing_usd
+        update vehicles set listing_digest = it.digest
+        from unnest($1::text[], $2::bytea[]) as it(id, digest)
+        where vehicles.id = it.id
         "#,
         &ids as &[&str],
-        &prices,
+        &digests as &[&[u8]],
     )
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// Lets the transaction's commit be on disk before it is answered, where the session does not wait for that.
+pub(crate) async fn commit_on_disk(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    run(tx, "set local synchronous_commit = on").await
+}
+
+/// Runs a statement on tables that the macros cannot know.
+async fn run(tx: &mut Tx, statement: impl Into<Cow<'static, str>>) -> Result<(), sqlx::Error> {
+    let statement = AssertSqlSafe(statement.into().into_owned());
+    let query = sqlx::query(statement).persistent(false);
+    query.execute(&mut **tx).await.map(drop)
 }

@@ -1,0 +1,172 @@
+//! The lines of a catalogue's file, read on a thread of their own while the database writes the ones before.
+//!
+//! What is read and not written yet is bounded: a batch that is being made, one that waits, one that is being written.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufWriter, Write},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::{
+    lines::{LINE_BYTES_MAX, Line, Lines},
+    say,
+};
+use crate::vehicles::{
+    import::{
+        batch::{Batch, Car},
+        model::{BadLine, read_line, read_name},
+    },
+    store::Draft,
+};
+
+/// Batches that wait to be written.
+const BATCHES_WAITING: usize = 1;
+
+/// A part of a file, as far as it has been read.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Cars, and how many lines have been read.
+    Batch(Batch, u64),
+    /// There is no more.
+    End(End),
+}
+
+/// What there was in a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End {
+    /// Its lines but for the blank ones.
+    pub(super) read: u64,
+    /// Those that were not right.
+    pub(super) rejected: u64,
+    /// The first of those of which nobody knows which car it is about.
+    pub(super) nameless: Option<u64>,
+}
+
+/// Where bad lines are kept, each as JSON in a line: its number, all reasons, and itself.
+pub(super) struct Rejects {
+    file: PathBuf,
+    out: BufWriter<File>,
+}
+
+impl Rejects {
+    /// Begins the file anew.
+    pub(super) fn create(file: &Path) -> anyhow::Result<Self> {
+        let out = File::create(file).with_context(|| cannot_write(file))?;
+        Ok(Self {
+            file: file.to_owned(),
+            out: BufWriter::new(out),
+        })
+    }
+
+    fn keep(&mut self, line: u64, bad: &BadLine, text: &[u8]) -> anyhow::Result<()> {
+        let text = String::from_utf8_lossy(text);
+        let row = json!({"line": line, "reasons": bad.0, "text": text});
+        writeln!(self.out, "{row}").with_context(|| cannot_write(&self.file))
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        self.out.flush().with_context(|| cannot_write(&self.file))
+    }
+}
+
+fn cannot_write(file: &Path) -> String {
+    format!("cannot write {}", file.display())
+}
+
+/// Reads a file; a result that it tells became known at `learned_at`.
+pub(super) fn read(
+    input: Box<dyn BufRead + Send>,
+    rejects: Option<Rejects>,
+    learned_at: DateTime<Utc>,
+) -> Receiver<anyhow::Result<Part>> {
+    let (parts, received) = mpsc::channel(BATCHES_WAITING);
+    // A thread that nobody waits for: when the database fails, a file that is slow to come must not hold up the end.
+    thread::spawn(move || {
+        let mut reader = Reader {
+            rejects,
+            learned_at,
+            batch: Batch::default(),
+            end: End::default(),
+            parts,
+        };
+        if let Err(error) = reader.read(Lines::of(input)) {
+            reader.send(Err(error));
+        }
+    });
+    received
+}
+
+struct Reader {
+    rejects: Option<Rejects>,
+    learned_at: DateTime<Utc>,
+    batch: Batch,
+    end: End,
+    parts: Sender<anyhow::Result<Part>>,
+}
+
+impl Reader {
+    fn read(&mut self, mut lines: Lines<Box<dyn BufRead + Send>>) -> anyhow::Result<()> {
+        while let Some((number, line)) = lines.next().context("the file cannot be read")? {
+            self.end.read += 1;
+            match line {
+                Line::Text(text) => match read_line(text, self.learned_at) {
+                    Ok(listing) => {
+                        let draft = Draft::of(&listing)?;
+                        if !self.batch.has_room(&listing.id, text.len()) && !self.send_batch() {
+                            return Ok(());
+                        }
+                        self.batch.add(Car { listing, draft }, text.len());
+                    }
+                    Err(bad) => self.reject(number, &bad, text)?,
+                },
+                Line::TooLong(text) => {
+                    let reason = format!("longer than {LINE_BYTES_MAX} bytes");
+                    self.reject(number, &BadLine::because(reason), text)?;
+                }
+            }
+        }
+        if let Some(rejects) = &mut self.rejects {
+            rejects.finish()?;
+        }
+        if self.batch.is_empty() || self.send_batch() {
+            self.send(Ok(Part::End(self.end)));
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, number: u64, bad: &BadLine, text: &[u8]) -> anyhow::Result<()> {
+        self.end.rejected += 1;
+        say(format_args!("line {number}: {bad}"));
+        match read_name(text) {
+            Some(id) => {
+                if self.batch.has_room(&id, 0) || self.send_batch() {
+                    self.batch.add_name(id);
+                }
+            }
+            None => {
+                self.end.nameless.get_or_insert(number);
+            }
+        }
+        match &mut self.rejects {
+            Some(rejects) => rejects.keep(number, bad, text),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what there is, and begins a new batch; `false` if nobody wants it any more.
+    fn send_batch(&mut self) -> bool {
+        let batch = std::mem::take(&mut self.batch);
+        self.send(Ok(Part::Batch(batch, self.end.read)))
+    }
+
+    fn send(&self, part: anyhow::Result<Part>) -> bool {
+        self.parts.blocking_send(part).is_ok()
+    }
+}

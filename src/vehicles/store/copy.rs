@@ -1,0 +1,237 @@
+//! Rows of `vehicles` as text, in the form of the database's `copy`.
+
+use std::fmt::{Display, Write};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sha2::{Digest as _, Sha256};
+
+use super::super::{model::Listing, terms, view::SummaryDraft};
+use crate::word::Word;
+
+/// The columns of a row, in its order. What a digest is made of ends with `listed_at`.
+pub(super) const COLUMNS: [&str; 37] = [
+    "id",
+    "source",
+    "make",
+    "model",
+    "trim",
+    "year",
+    "mileage_km",
+    "fuel",
+    "transmission",
+    "drivetrain",
+    "engine_cc",
+    "color",
+    "options",
+    "lot_number",
+    "auction_date",
+    "auction_count",
+    "auction_result",
+    "accident_grade",
+    "exterior_grade",
+    "listing_usd",
+    "thumbnail_url",
+    "vin",
+    "license_plate",
+    "first_registered_on",
+    "location",
+    "photos",
+    "inspection",
+    "description",
+    "listed_at",
+    "auction_result_at",
+    "make_key",
+    "model_key",
+    "terms",
+    "listing_digest",
+    "priced_at",
+    "updated_at",
+    "summary",
+];
+
+/// Bytes of a digest: enough that no two lines about a car ever share one by chance.
+const DIGEST_BYTES: usize = 16;
+
+/// What a listing said, in short. When a result became known is no part of it, because no file says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest([u8; DIGEST_BYTES]);
+
+impl Digest {
+    fn of(text: &str) -> Self {
+        let whole = Sha256::digest(text.as_bytes());
+        let mut bytes = [0; DIGEST_BYTES];
+        bytes
+            .iter_mut()
+            .zip(whole)
+            .for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A car's row but for what is known only when it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    row: String,
+    summary: SummaryDraft,
+    listed_at: DateTime<Utc>,
+    /// What the listing said.
+    pub digest: Digest,
+}
+
+impl Draft {
+    /// Makes it of a listing.
+    pub(crate) fn of(listing: &Listing) -> serde_json::Result<Self> {
+        let mut row = Row::default();
+        row.push_listing(listing)?;
+        let digest = Digest::of(&row.0);
+        row.push_derived(listing);
+        Ok(Self {
+            row: row.0,
+            summary: SummaryDraft::of(listing)?,
+            listed_at: listing.listed_at,
+            digest,
+        })
+    }
+
+    /// Writes the row as that of a car which changes at `now`.
+    pub(super) fn push(&self, rows: &mut String, now: DateTime<Utc>) {
+        rows.push_str(&self.row);
+        // A backslash of the column's own form, escaped.
+        rows.push_str("\\\\x");
+        for byte in self.digest.0 {
+            // Writing to a string cannot fail.
+            let _ = write!(rows, "{byte:02x}");
+        }
+        let _ = write!(rows, "\t{}", time(self.listed_at.min(now)));
+        let _ = write!(rows, "\t{}\t", time(now));
+        escape(rows, &self.summary.at(now));
+        rows.push('\n');
+    }
+}
+
+/// Fields of a row, each with the tab that ends it.
+#[derive(Debug, Default)]
+struct Row(String);
+
+impl Row {
+    fn push_listing(&mut self, listing: &Listing) -> serde_json::Result<()> {
+        let auction = listing.auction.as_ref();
+        let details = &listing.details;
+        self.plain(Some(listing.id.as_str()));
+        self.plain(Some(listing.source.as_str()));
+        self.text(Some(&listing.make));
+        self.text(Some(&listing.model));
+        self.text(listing.trim.as_deref());
+        self.plain(Some(listing.year));
+        self.plain(Some(listing.mileage_km));
+        self.plain(listing.fuel.map(Word::as_str));
+        self.plain(listing.transmission.map(Word::as_str));
+        self.text(listing.drivetrain.as_deref());
+        self.plain(listing.engine_cc);
+        self.text(listing.color.as_deref());
+        self.list(&listing.options);
+        self.text(auction.and_then(|it| it.lot_number.as_deref()));
+        self.plain(auction.map(|it| time(it.date)));
+        self.plain(auction.and_then(|it| it.count));
+        self.plain(auction.map(|it| it.result.as_str()));
+        self.plain(auction.and_then(|it| it.accident_grade).map(Word::as_str));
+        self.plain(auction.and_then(|it| it.exterior_grade).map(Word::as_str));
+        self.plain(Some(listing.listing_usd.dollars()));
+        self.text(listing.thumbnail_url.as_deref());
+        self.text(details.vin.as_deref());
+        self.text(details.license_plate.as_deref());
+        self.plain(details.first_registered_on);
+        self.text(details.location.as_deref());
+        self.list(&details.photos);
+        let inspection = details.inspection.as_ref();
+        let inspection = inspection.map(serde_json::to_string).transpose()?;
+        self.text(inspection.as_deref());
+        self.text(details.description.as_deref());
+        self.plain(Some(time(listing.listed_at)));
+        Ok(())
+    }
+
+    fn push_derived(&mut self, listing: &Listing) {
+        let auction = listing.auction.as_ref();
+        self.plain(auction.and_then(|it| it.result_at).map(time));
+        self.text(Some(&terms::fold(&listing.make)));
+        self.text(Some(&terms::fold(&listing.model)));
+        self.terms(&terms::of(listing));
+    }
+
+    /// Writes a value of which no character needs to be escaped.
+    fn plain(&mut self, value: Option<impl Display>) {
+        // Writing to a string cannot fail.
+        let _ = match value {
+            Some(value) => write!(self.0, "{value}\t"),
+            None => write!(self.0, "\\N\t"),
+        };
+    }
+
+    fn text(&mut self, value: Option<&str>) {
+        match value {
+            Some(text) => escape(&mut self.0, text),
+            None => self.0.push_str("\\N"),
+        }
+        self.0.push('\t');
+    }
+
+    /// Writes an array of texts: quoted, each quote and backslash after a backslash.
+    fn list(&mut self, values: &[String]) {
+        let mut list = String::from("{");
+        for (n, value) in values.iter().enumerate() {
+            list.push_str(if n == 0 { "\"" } else { ",\"" });
+            push_guarded(&mut list, value, ['"', '\\'], |_| '\\');
+            list.push('"');
+        }
+        list.push('}');
+        self.text(Some(&list));
+    }
+
+    /// Writes a vector of terms: quoted, each quote and backslash twice.
+    fn terms(&mut self, values: &[String]) {
+        let mut terms = String::new();
+        for value in values {
+            terms.push('\'');
+            push_guarded(&mut terms, value, ['\'', '\\'], |special| special);
+            terms.push_str("' ");
+        }
+        self.text(Some(terms.trim_end()));
+    }
+}
+
+/// Writes a text, and a guard before each special character.
+fn push_guarded(out: &mut String, text: &str, special: [char; 2], guard: fn(char) -> char) {
+    for character in text.chars() {
+        if special.contains(&character) {
+            out.push(guard(character));
+        }
+        out.push(character);
+    }
+}
+
+/// Writes a field's text: no tab and no end of a line stands for itself in it, nor does a backslash.
+fn escape(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = from.chars();
+        out.push_str(match characters.next() {
+            Some('\t') => "\\t",
+            Some('\n') => "\\n",
+            Some('\r') => "\\r",
+            _ => "\\\\",
+        });
+        rest = characters.as_str();
+    }
+    out.push_str(rest);
+}
+
+fn time(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
