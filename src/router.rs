@@ -32,7 +32,7 @@ use crate::{
         observe::{name_route, observe},
         remarks::add_remarks,
     },
-    openapi, orders, sandbox, vehicles,
+    openapi, orders, sandbox, vehicles, webhooks,
 };
 
 /// The routes that need a key.
@@ -40,7 +40,8 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::default()
         .merge(vehicles::routes::router())
         .merge(orders::routes::router())
-        .merge(events::routes::router());
+        .merge(events::routes::router())
+        .merge(webhooks::routes::router());
     match environment {
         Environment::Sandbox => routes.merge(sandbox::routes::router()),
         Environment::Production => routes,

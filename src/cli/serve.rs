@@ -12,6 +12,7 @@ use tokio::{
 use super::{Source, block_on, from_here, print};
 use crate::{
     app::App, db, operator, orders::sweeps, router::router, server, settings::Settings, telemetry,
+    webhooks::worker::Worker,
 };
 
 /// The arguments of `lmn serve`.
@@ -22,7 +23,7 @@ pub(super) struct Serve {
     /// Bring the database up to date first.
     #[arg(long)]
     migrate: bool,
-    /// Leave the sweeps to `lmn worker`.
+    /// Leave deliveries and sweeps to `lmn worker`.
     #[arg(long)]
     no_worker: bool,
     /// Print one line of JSON once the server is ready: its URL and the operator's.
@@ -68,6 +69,7 @@ pub(super) async fn serve(
     let app = App::start(settings)
         .await
         .context("the database is not ready")?;
+    let deliver = Worker::new(app.clone()).context("TLS cannot be used")?;
     let (listener, address) = listen("server.listen", server).await?;
     let (operator_listener, operator_address) = listen("operator.listen", operator).await?;
     let mut signals = Signals::new()?;
@@ -79,6 +81,7 @@ pub(super) async fn serve(
     })?;
     if is_worker {
         app.tasks().spawn(sweeps::run(app.clone()));
+        app.tasks().spawn(deliver.run());
     }
     let (stop, stopped) = oneshot::channel::<()>();
     // The operator's listener outlives the partners', so that it can tell of the draining.

@@ -1,9 +1,9 @@
-//! `lmn worker`: what time does to orders, apart from the servers.
+//! `lmn worker`: deliveries, and what time does to orders, apart from the servers.
 
 use anyhow::Context;
 
 use super::{Source, block_on, print, serve::Signals};
-use crate::{app::App, orders::sweeps, telemetry};
+use crate::{app::App, orders::sweeps, telemetry, webhooks};
 
 /// The arguments of `lmn worker`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,10 @@ impl Worker {
                 .await
                 .context("the database is not ready")?;
             let mut signals = Signals::new()?;
+            let deliver =
+                webhooks::worker::Worker::new(app.clone()).context("TLS cannot be used")?;
             app.tasks().spawn(sweeps::run(app.clone()));
+            app.tasks().spawn(deliver.run());
             tracing::info!("working");
             if self.json {
                 print(serde_json::json!({"working": true}))?;

@@ -13,8 +13,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, postgres::PgListener};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgNotification},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::schema::pending;
@@ -22,6 +28,8 @@ use crate::settings::Gate;
 
 /// The channel on which the triggers of the partners' tables announce a change.
 const CHANNEL: &str = "lmn_gate";
+/// The channel on which it is announced that something is to be delivered.
+const DELIVERIES: &str = "lmn_webhooks";
 
 /// What a probe may know without asking the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +44,8 @@ pub(crate) struct Vitals {
 #[derive(Debug, Clone)]
 pub(crate) struct Pulse {
     state: Arc<Mutex<State>>,
+    /// Told of deliveries.
+    deliveries: Arc<Notify>,
     trust: Duration,
     every: Duration,
 }
@@ -62,6 +72,7 @@ impl Pulse {
         };
         Self {
             state: Arc::new(Mutex::new(state)),
+            deliveries: Arc::default(),
             trust: settings.key_trust,
             every: settings.pulse,
         }
@@ -86,6 +97,11 @@ impl Pulse {
     /// Returns the database's time, carried forward from when it was last heard.
     pub(crate) fn time(&self) -> DateTime<Utc> {
         self.with(|state| state.clock.1 + state.clock.0.elapsed())
+    }
+
+    /// Waits until something is announced that is to be delivered. It is a hint: announcements can be lost.
+    pub(crate) async fn announced(&self) {
+        self.deliveries.notified().await;
     }
 
     /// Returns how the database is, as far as it was heard.
@@ -124,7 +140,7 @@ impl Pulse {
         loop {
             tokio::select! {
                 announced = listener.try_recv() => match announced {
-                    Ok(Some(_)) => self.with(|state| state.generation += 1),
+                    Ok(Some(announced)) => self.take(&announced),
                     Ok(None) => return sqlx::Error::PoolClosed,
                     Err(error) => return error,
                 },
@@ -145,11 +161,20 @@ impl Pulse {
         }
     }
 
+    /// Takes an announcement.
+    fn take(&self, announced: &PgNotification) {
+        match announced.channel() {
+            DELIVERIES => self.deliveries.notify_one(),
+            _ => self.with(|state| state.generation += 1),
+        }
+    }
+
     /// Takes the answer; announcements that arrived on the way to it count first.
     fn record(&self, asked: Instant, time: DateTime<Utc>, listener: &mut PgListener) {
-        let announced = std::iter::from_fn(|| listener.next_buffered()).count() > 0;
+        while let Some(announced) = listener.next_buffered() {
+            self.take(&announced);
+        }
         self.with(|state| {
-            state.generation += u64::from(announced);
             state.clock = (asked, time);
             state.listening = true;
         });
@@ -170,7 +195,7 @@ async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
         .connect_lazy_with((*pool.connect_options()).clone().application_name(NAME));
     let mut listener = PgListener::connect_with(&apart).await?;
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, DELIVERIES]).await?;
     Ok(listener)
 }
 
@@ -195,6 +220,7 @@ mod tests {
         };
         Pulse {
             state: Arc::new(Mutex::new(state)),
+            deliveries: Arc::default(),
             trust: Duration::from_millis(900),
             every: Duration::from_millis(250),
         }

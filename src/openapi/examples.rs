@@ -31,6 +31,14 @@ const BODIES: &[(&str, &str)] = &[
         "EventDeliveryList",
         include_str!("../../docs/examples/EventDeliveryList.json"),
     ),
+    (
+        "PutEndpoint",
+        include_str!("../../docs/examples/PutEndpoint.json"),
+    ),
+    (
+        "WebhookEndpoint",
+        include_str!("../../docs/examples/WebhookEndpoint.json"),
+    ),
     ("Vehicle", include_str!("../../docs/examples/Vehicle.json")),
     (
         "VehicleSummaryList",

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{environment::Environment, gate::rate_limit::model::Policy};
+use crate::{environment::Environment, gate::rate_limit::model::Policy, webhooks::address::Guard};
 
 /// Everything that can be set, resolved and checked.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// What time does to orders.
     pub sweeps: Sweeps,
+    /// Where events are sent.
+    pub webhooks: Webhooks,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -132,6 +134,23 @@ pub struct Sweeps {
     pub batch: i64,
     /// The same, of the step that the sandbox clock takes.
     pub clock_batch: i64,
+}
+
+/// Deliveries of events.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// What may be reached.
+    pub guard: Guard,
+    /// How often what is due is looked for.
+    pub poll: Duration,
+    /// Deliveries in progress at once, of one worker.
+    pub sends_max: usize,
+    /// Deliveries in progress at once, of one partner.
+    pub partner_sends_max: i64,
+    /// Time for one attempt.
+    pub attempt: Duration,
+    /// How long an event that is being sent is nobody else's.
+    pub lease: Duration,
 }
 
 /// The log.

@@ -59,6 +59,7 @@ impl Reader {
         let gate = self.gate();
         let rate_limit = self.rate_limit();
         let sweeps = self.sweeps();
+        let webhooks = self.webhooks();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
@@ -71,6 +72,7 @@ impl Reader {
             gate: gate?,
             rate_limit: rate_limit?,
             sweeps: sweeps?,
+            webhooks: webhooks?,
             log: log?,
         })
     }
@@ -133,7 +135,7 @@ impl Reader {
     }
 
     /// Reads networks; a bare address is a network of one.
-    fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
+    pub(super) fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let texts: Vec<String> = self.get(key)?;
         let mut networks = Vec::with_capacity(texts.len());
         for text in texts

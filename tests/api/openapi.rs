@@ -15,7 +15,7 @@ use crate::support::{Car, Document, Operation, Partner, Reply, Service, key, sec
 const NOT_PROVOKED: [u16; 4] = [400, 408, 500, 503];
 
 /// Shapes that partners send, which stay open.
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 10] = [
     "CreateOrder",
     "ReportStatus",
     "SandboxStep",
@@ -25,6 +25,7 @@ const REQUESTS: [&str; 9] = [
     "Reprice",
     "Nothing",
     "AdvanceClock",
+    "PutEndpoint",
 ];
 
 /// Asks an operation as it is, with what it needs.
@@ -117,7 +118,7 @@ async fn the_document_is_served_to_everybody_and_revalidated() {
 
 #[tokio::test]
 async fn every_answer_is_as_the_document_tells() {
-    let service = Service::start().await;
+    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     check_the_gate(&service, &document).await;
@@ -130,6 +131,7 @@ async fn every_answer_is_as_the_document_tells() {
     check_the_sandbox(&service, &document).await;
     check_reports(&service, &document).await;
     check_events(&service, &document).await;
+    check_webhooks(&service, &document).await;
     let open = acme.get("/v1/openapi.json").await;
     document.check("get_openapi", &open);
     let etag = open.header("etag");
@@ -437,8 +439,8 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     let solo = service.partner("solo").await;
     service.car(Car::lot("lot_8")).await;
     let order = solo.place_order("lot_8", 12_000).await.id();
-    service.car(Car::lot("lot_11")).await;
-    solo.place_order("lot_11", 12_000).await.created();
+    service.car(Car::lot("hook_1")).await;
+    solo.place_order("hook_1", 12_000).await.created();
     let steps = [
         (
             "reschedule",
@@ -455,7 +457,7 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     ];
     for (act, operation, body) in &steps {
         let own = if *act == "withdraw" {
-            "lot_11"
+            "hook_1"
         } else {
             "lot_8"
         };
@@ -565,6 +567,69 @@ async fn check_events(service: &Service, document: &Document) {
     document.check("get_event", &solo.get("/v1/events/nobodys").await);
 }
 
+/// An endpoint from its making to its end.
+async fn check_webhooks(service: &Service, document: &Document) {
+    let solo = service.partner("hooked").await;
+    let path = "/v1/webhook_endpoint";
+    let put = |body: Value| solo.ask(Method::PUT, path).json(&body).send();
+    let url = "http://127.0.0.1:9/lmn";
+    service.car(Car::lot("hook_1")).await;
+    let order = solo.place_order("hook_1", 12_000).await.id();
+    service.operator().takes(&order, &[Advance::Acquire]).await;
+    let event = solo.get("/v1/events").await.ids().remove(0);
+    let redeliver = format!("/v1/events/{event}/redeliver");
+    let (rotate, test) = (format!("{path}/rotate_secret"), format!("{path}/test"));
+    let operations = [
+        ("rotate_webhook_secret", &rotate, 200),
+        ("test_webhook_endpoint", &test, 202),
+        ("redeliver_event", &redeliver, 202),
+    ];
+    for (operation, path, _) in operations {
+        let reply = solo.post(path, json!({})).await;
+        reply.refused(404, Code::WebhookEndpointNotFound);
+        document.check(operation, &reply);
+    }
+    document.check("get_webhook_endpoint", &solo.get(path).await);
+    let large = json!({"url": url, "x": "x".repeat(70_000)});
+    let plain = solo
+        .ask(Method::PUT, path)
+        .header("content-type", "text/plain");
+    for (reply, status) in [
+        (put(json!({"url": 7, "event_types": []})).await, 400),
+        (put(json!({"url": "https://10.0.0.1/"})).await, 400),
+        (put(large).await, 413),
+        (plain.body("{}").send().await, 415),
+        (put(json!({"url": url})).await, 201),
+        (
+            put(json!({"url": url, "event_types": ["webhook.test"]})).await,
+            200,
+        ),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("put_webhook_endpoint", &reply);
+    }
+    let endpoint = solo.get(path).await;
+    document.check("get_webhook_endpoint", &endpoint);
+    let etag = endpoint.header("etag");
+    document.check("get_webhook_endpoint", &known(&solo, path, etag).await);
+    for (operation, path, status) in operations {
+        let key = key();
+        for status in [status, 200] {
+            let reply = solo.post_once(&key, path, json!({})).await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            document.check(operation, &reply);
+        }
+    }
+    let tests = solo.get("/v1/events?type=webhook.test").await;
+    assert_eq!(tests.ids().len(), 1);
+    document.check("list_events", &tests);
+    for status in [200, 404] {
+        let reply = solo.ask(Method::DELETE, path).key(&key()).send().await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("delete_webhook_endpoint", &reply);
+    }
+}
+
 /// The car of the examples, on a day before its auction.
 async fn set_the_scene(service: &Service) {
     let car = Car {
@@ -587,7 +652,7 @@ async fn set_the_scene(service: &Service) {
 
 #[tokio::test]
 async fn the_examples_are_what_the_service_answers() {
-    let service = Service::start().await;
+    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     let content = |id: &str, place: &str| {
@@ -606,6 +671,17 @@ async fn the_examples_are_what_the_service_answers() {
     placed.created();
     let id = placed.id();
     let mut wrong = Vec::new();
+    let public = "https://partner.example/lmn-events";
+    let local = "http://127.0.0.1:9/lmn-events";
+    let mut wish = content("put_webhook_endpoint", "/requestBody");
+    assert_eq!(wish["url"], public);
+    wish["url"] = local.into();
+    let put = acme.ask(Method::PUT, "/v1/webhook_endpoint").json(&wish);
+    let put = put.send().await;
+    let secret = put.expect(201)["secret"].as_str().unwrap().to_owned();
+    // The examples of events are of a partner without an endpoint.
+    let gone = acme.ask(Method::DELETE, "/v1/webhook_endpoint").key(&key());
+    gone.send().await.ok();
     // What LMN does next is told below, after the order was read.
     let order = acme.order(&id).await;
     let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
@@ -626,6 +702,7 @@ async fn the_examples_are_what_the_service_answers() {
             "/responses/200",
             acme.get(&format!("/v1/events/{event_id}")).await,
         ),
+        ("put_webhook_endpoint", "/responses/201", put),
         ("get_order", "/responses/200", order),
         ("list_orders", "/responses/200", orders),
         ("list_order_history", "/responses/200", order_history),
@@ -649,7 +726,12 @@ async fn the_examples_are_what_the_service_answers() {
             .json()
             .to_string()
             .replace(&id, "01KNVD7K402JY0W9P0X3A6T4QB")
-            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB");
+            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB")
+            .replace(local, public)
+            .replace(
+                &secret,
+                "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            );
         let answered: Value = serde_json::from_str(&text).unwrap();
         if answered != content(operation, place) {
             wrong.push(format!("{operation} answers\n{answered:#}"));

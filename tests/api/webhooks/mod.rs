@@ -1,0 +1,5 @@
+//! Webhooks: every event arrives at least once, in its order's sequence, signed, and nowhere it must not.
+
+mod delivery;
+mod endpoint;
+mod scene;
