@@ -1,5 +1,7 @@
 //! Reading the webhooks' part.
 
+use serde::Deserialize;
+
 use super::{model::Webhooks, reader::Reader};
 use crate::webhooks::address::Guard;
 
@@ -35,14 +37,43 @@ impl Reader {
         })
     }
 
+    /// Reads ports; in the environment a single one is a number.
     fn ports(&mut self, key: &str) -> Option<Vec<u16>> {
-        let texts: Vec<String> = self.get(key)?;
-        let texts = texts.iter().map(|text| text.trim());
-        let ports = texts.filter(|text| !text.is_empty()).map(str::parse);
-        let ports = ports.collect::<Result<Vec<u16>, _>>();
-        if ports.as_ref().map_or(true, |it| it.contains(&0)) {
+        let ports = match self.get(key)? {
+            Ports::One(port) => vec![port],
+            Ports::Many(ports) => ports,
+        };
+        let ports: Vec<_> = ports.iter().filter_map(Port::read).collect();
+        if ports.contains(&0) {
             self.complain(key, "must be ports, 1 to 65535");
         }
-        ports.ok()
+        Some(ports)
+    }
+}
+
+/// Ports as they are written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ports {
+    One(Port),
+    Many(Vec<Port>),
+}
+
+/// A port as it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Port {
+    Number(i64),
+    Text(String),
+}
+
+impl Port {
+    /// Reads it: 0 if it is none, and nothing if nothing is written.
+    fn read(&self) -> Option<u16> {
+        match self {
+            Self::Number(number) => Some(u16::try_from(*number).unwrap_or_default()),
+            Self::Text(text) if text.trim().is_empty() => None,
+            Self::Text(text) => Some(text.trim().parse().unwrap_or_default()),
+        }
     }
 }

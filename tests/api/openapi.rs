@@ -439,8 +439,8 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     let solo = service.partner("solo").await;
     service.car(Car::lot("lot_8")).await;
     let order = solo.place_order("lot_8", 12_000).await.id();
-    service.car(Car::lot("hook_1")).await;
-    solo.place_order("hook_1", 12_000).await.created();
+    service.car(Car::lot("lot_11")).await;
+    solo.place_order("lot_11", 12_000).await.created();
     let steps = [
         (
             "reschedule",
@@ -457,7 +457,7 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     ];
     for (act, operation, body) in &steps {
         let own = if *act == "withdraw" {
-            "hook_1"
+            "lot_11"
         } else {
             "lot_8"
         };
@@ -573,8 +573,8 @@ async fn check_webhooks(service: &Service, document: &Document) {
     let path = "/v1/webhook_endpoint";
     let put = |body: Value| solo.ask(Method::PUT, path).json(&body).send();
     let url = "http://127.0.0.1:9/lmn";
-    service.car(Car::lot("hook_1")).await;
-    let order = solo.place_order("hook_1", 12_000).await.id();
+    service.car(Car::lot("hooked_1")).await;
+    let order = solo.place_order("hooked_1", 12_000).await.id();
     service.operator().takes(&order, &[Advance::Acquire]).await;
     let event = solo.get("/v1/events").await.ids().remove(0);
     let redeliver = format!("/v1/events/{event}/redeliver");
@@ -650,6 +650,27 @@ async fn set_the_scene(service: &Service) {
     service.time_is("2026-04-10T10:00:00+09:00").await;
 }
 
+/// Where the examples' endpoint is, and where that of the tests is.
+const ENDPOINTS: [&str; 2] = [
+    "https://partner.example/lmn-events",
+    "http://127.0.0.1:9/lmn-events",
+];
+
+/// Makes the endpoint of the example and takes it away again: the examples of events are of a partner without one.
+async fn put_the_example(acme: &Partner, mut wish: Value) -> Reply {
+    let [public, local] = ENDPOINTS;
+    assert_eq!(wish["url"], public);
+    wish["url"] = local.into();
+    let put = acme.ask(Method::PUT, "/v1/webhook_endpoint").json(&wish);
+    let mut put = put.send().await;
+    let mut body = put.expect(201);
+    body["secret"] = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into();
+    put.body = body.to_string().replace(local, public).into();
+    let gone = acme.ask(Method::DELETE, "/v1/webhook_endpoint").key(&key());
+    gone.send().await.ok();
+    put
+}
+
 #[tokio::test]
 async fn the_examples_are_what_the_service_answers() {
     let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
@@ -671,17 +692,7 @@ async fn the_examples_are_what_the_service_answers() {
     placed.created();
     let id = placed.id();
     let mut wrong = Vec::new();
-    let public = "https://partner.example/lmn-events";
-    let local = "http://127.0.0.1:9/lmn-events";
-    let mut wish = content("put_webhook_endpoint", "/requestBody");
-    assert_eq!(wish["url"], public);
-    wish["url"] = local.into();
-    let put = acme.ask(Method::PUT, "/v1/webhook_endpoint").json(&wish);
-    let put = put.send().await;
-    let secret = put.expect(201)["secret"].as_str().unwrap().to_owned();
-    // The examples of events are of a partner without an endpoint.
-    let gone = acme.ask(Method::DELETE, "/v1/webhook_endpoint").key(&key());
-    gone.send().await.ok();
+    let put = put_the_example(&acme, content("put_webhook_endpoint", "/requestBody")).await;
     // What LMN does next is told below, after the order was read.
     let order = acme.order(&id).await;
     let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
@@ -726,12 +737,7 @@ async fn the_examples_are_what_the_service_answers() {
             .json()
             .to_string()
             .replace(&id, "01KNVD7K402JY0W9P0X3A6T4QB")
-            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB")
-            .replace(local, public)
-            .replace(
-                &secret,
-                "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-            );
+            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB");
         let answered: Value = serde_json::from_str(&text).unwrap();
         if answered != content(operation, place) {
             wrong.push(format!("{operation} answers\n{answered:#}"));

@@ -13,7 +13,7 @@ pub use operator::{Operator, secure, won};
 pub use partner::{Partner, key};
 pub use reply::Reply;
 pub use service::Service;
-pub use sink::{Answer, Sink};
+pub use sink::{Answer, Received, Sink};
 pub use vehicle::Car;
 
 use std::time::{Duration, Instant};
