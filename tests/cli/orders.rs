@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{desk::Desk, process::Process};
 
 /// Lots of tomorrow's tomorrow and later, as `catalog import` reads them.
-fn lots(ids: &[&str]) -> String {
+pub fn lots(ids: &[&str]) -> String {
     let lot = |id: &&str| {
         json!({
             "id": id, "source": "glovis", "make": "Hyundai", "model": "Grandeur", "year": 2021,
@@ -20,7 +20,7 @@ fn lots(ids: &[&str]) -> String {
 }
 
 /// A partner with a key.
-fn partner(desk: &Desk, name: &str) -> String {
+pub fn partner(desk: &Desk, name: &str) -> String {
     desk.one(&["partner", "add", name]);
     let issued = desk.one(&["key", "issue", name]);
     let mut texts = issued
@@ -31,7 +31,7 @@ fn partner(desk: &Desk, name: &str) -> String {
     texts.find(|it| it.len() == 36).unwrap().to_owned()
 }
 
-async fn order(server: &Process, key: &str, car: &str, bid: i64) -> String {
+pub async fn order(server: &Process, key: &str, car: &str, bid: i64) -> String {
     let request = reqwest::Client::new().post(format!("{}/v1/orders", server.url()));
     let request = request
         .header("x-api-key", key)

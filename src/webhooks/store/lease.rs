@@ -87,10 +87,14 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
                    $3 - (select count(*) from webhook_lanes lane
                          where lane.partner_id = enabled.partner_id and lease is not null
                            and leased_until > enabled.real_now) as free
-            from enabled
-            where exists (select from webhook_lanes lane
-                          where lane.partner_id = enabled.partner_id and due_at <= enabled.now
-                            and (leased_until is null or leased_until <= enabled.real_now))
+            from enabled cross join lateral (
+                -- A limit, because `exists` becomes a join that reads all lanes there are.
+                select from webhook_lanes
+                where webhook_lanes.partner_id = enabled.partner_id and due_at <= enabled.now
+                  and (leased_until is null or leased_until <= enabled.real_now)
+                order by due_at
+                limit 1
+            ) due
         ), locked as (
             select partner_id, waiting.now, waiting.real_now, waiting.is_failing,
                    case when waiting.is_failing then least(free, 1) else free end as free
