@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi;
 use super::{
     examples, headers,
     operation::{self, Kind},
-    refusals, schemas,
+    refusals, schemas, webhooks,
 };
 use crate::http::describe;
 
@@ -68,6 +68,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
         ],
         "security": [{"api_key": []}],
         "paths": paths,
+        "webhooks": webhooks::all(),
         "components": {
             "schemas": shapes,
             "responses": responses,

@@ -13,6 +13,8 @@ const DELIVERIES: &str = "lmn_webhook_attempts_total";
 const DELIVERY_DURATION: &str = "lmn_webhook_attempt_duration_seconds";
 /// How late they began.
 const DELIVERY_LAG: &str = "lmn_webhook_lag_seconds";
+/// Events that were given up.
+const GIVEN_UP: &str = "lmn_webhook_events_given_up_total";
 /// Endpoints that were disabled, by reason.
 const DISABLED: &str = "lmn_webhook_endpoints_disabled_total";
 
@@ -70,6 +72,13 @@ impl Metrics {
         }
     }
 
+    /// Counts an event that was given up.
+    pub(crate) fn count_given_up(&self) {
+        let given_up = Key::from_static_name(GIVEN_UP);
+        let given_up = self.recorder().register_counter(&given_up, &HERE);
+        given_up.increment(1);
+    }
+
     /// Counts an endpoint that was disabled.
     pub(crate) fn count_disabled(&self, reason: &'static str) {
         let reason = vec![Label::from_static_parts("reason", reason)];
@@ -84,6 +93,10 @@ impl Metrics {
 pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (DELIVERIES, "Attempts to deliver an event."),
+        (
+            GIVEN_UP,
+            "Events whose last attempt to be delivered failed.",
+        ),
         (DISABLED, "Webhook endpoints that were disabled."),
     ] {
         recorder.describe_counter(name.into(), None, words.into());

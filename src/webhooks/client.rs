@@ -105,9 +105,16 @@ impl Client {
         environment: Environment,
         time: Duration,
     ) -> Result<Self, rustls::Error> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+        Self::trusting(RootCertStore { roots }, guard, environment, time)
+    }
+
+    fn trusting(
+        roots: RootCertStore,
+        guard: Guard,
+        environment: Environment,
+        time: Duration,
+    ) -> Result<Self, rustls::Error> {
         // Named, because rustls otherwise looks for one that the process has installed.
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -238,5 +245,120 @@ fn head(answer: &Response<Incoming>) -> Answered {
     Answered {
         status: answer.status().as_u16(),
         retry_after: retry_after.and_then(|it| Some(it.to_str().ok()?.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::{id::EventId, webhooks::signature};
+
+    /// A server over TLS that knows one name; it answers 202 and gives what it was sent.
+    async fn serve(
+        CertifiedKey { cert, signing_key }: CertifiedKey<rcgen::KeyPair>,
+    ) -> (u16, tokio::sync::oneshot::Receiver<String>) {
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (say, said) = tokio::sync::oneshot::channel();
+        let serving = async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else {
+                return;
+            };
+            let mut request = vec![0; 64 * 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let _ = say.send(String::from_utf8_lossy(&request[..read]).into_owned());
+        };
+        #[expect(clippy::disallowed_methods, reason = "a test ends with its runtime")]
+        tokio::spawn(serving);
+        (port, said)
+    }
+
+    async fn post(client: &Client, url: &str) -> Result<Answered, SendError> {
+        let body = Bytes::from_static(b"{\"a\":1}");
+        let id = EventId::new(chrono::DateTime::UNIX_EPOCH);
+        let post = Post {
+            target: &Target::parse(url).unwrap(),
+            headers: signature::headers(id, chrono::DateTime::UNIX_EPOCH, &body, &[]),
+            body,
+            send_by: Instant::now() + Duration::from_secs(5),
+        };
+        client.post(post).await
+    }
+
+    #[tokio::test]
+    async fn only_a_known_authority_and_the_very_name_are_trusted() {
+        let guard = Guard {
+            ports: vec![443],
+            open_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        };
+        let (production, time) = (Environment::Production, Duration::from_secs(5));
+        for (known, name, is_sent) in [
+            (true, "localhost", true),
+            (true, "127.0.0.1", false),
+            (false, "localhost", false),
+        ] {
+            let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            let mut roots = RootCertStore::empty();
+            if known {
+                roots.add(certified.cert.der().clone()).unwrap();
+            }
+            let client = Client::trusting(roots, guard.clone(), production, time).unwrap();
+            let (port, said) = serve(certified).await;
+            let answered = post(&client, &format!("https://{name}:{port}/hook")).await;
+            assert_eq!(answered.is_ok(), is_sent, "{known} {name}: {answered:?}");
+            let said = said.await.unwrap_or_default();
+            assert_eq!(said.starts_with("POST /hook HTTP/1.1\r\n"), is_sent);
+            assert_eq!(
+                said.contains(&format!("host: localhost:{port}\r\n")),
+                is_sent
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_late_for_its_lease_is_not_sent() {
+        let guard = Guard {
+            ports: Vec::new(),
+            open_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let client = Client::new(guard, Environment::Sandbox, Duration::from_secs(5)).unwrap();
+        let target = Target::parse(&url).unwrap();
+        let post = Post {
+            target: &target,
+            headers: signature::headers(
+                EventId::new(chrono::DateTime::UNIX_EPOCH),
+                chrono::DateTime::UNIX_EPOCH,
+                b"",
+                &[],
+            ),
+            body: Bytes::new(),
+            send_by: Instant::now() - Duration::from_millis(1),
+        };
+        let refused = client.post(post).await.unwrap_err();
+        assert!(matches!(refused, SendError::LeaseOver), "{refused}");
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = Vec::new();
+        stream.read_to_end(&mut sent).await.unwrap();
+        assert!(sent.is_empty(), "nothing was sent");
     }
 }

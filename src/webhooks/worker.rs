@@ -248,6 +248,9 @@ impl Worker {
             }
         }
         tx.commit().await?;
+        if verdict == Verdict::GivenUp {
+            self.app.metrics().count_given_up();
+        }
         Ok(Some(verdict))
     }
 

@@ -808,6 +808,25 @@ fn the_document_is_whole() {
     }
 }
 
+#[test]
+fn every_type_of_event_is_told_as_a_webhook() {
+    let document = Document::read();
+    let types = &document.text["components"]["schemas"]["EventType"]["enum"];
+    let webhooks = document.text["webhooks"].as_object().unwrap();
+    let told: BTreeSet<_> = webhooks
+        .keys()
+        .map(|it| Value::from(it.as_str()))
+        .map(|it| it.to_string())
+        .collect();
+    let known: BTreeSet<_> = types
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    assert_eq!(told, known);
+}
+
 fn check_references(document: &Document, value: &Value) {
     document.resolve(value);
     match value {
