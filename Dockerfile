@@ -26,7 +26,7 @@ RUN touch src/lib.rs src/main.rs \
     && cargo build --locked --release --bin lmn
 
 FROM debian:${DEBIAN}-slim
-# No certificates: the roots for TLS to PostgreSQL are in the binary. No package beyond the base's libc and libgcc.
+# No certificates: the roots for TLS, to PostgreSQL and to webhooks, are in the binary. No package beyond the base's libc and libgcc.
 COPY --from=build /build/target/release/lmn /usr/local/bin/lmn
 # For `lmn dev`, which keeps its key here; a new volume takes over the owner.
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/lmn

@@ -29,6 +29,7 @@ pub mod orders;
 pub(crate) mod partners;
 pub(crate) mod sandbox;
 pub mod vehicles;
+pub mod webhooks;
 
 pub mod error;
 pub mod gate;

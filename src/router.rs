@@ -34,6 +34,7 @@ use crate::{
     },
     openapi, orders, sandbox, vehicles,
     vehicles::shelf::Shelf,
+    webhooks,
 };
 
 /// The routes that need a key.
@@ -42,7 +43,8 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
         .merge(vehicles::routes::router())
         .merge(vehicles::facets::routes::router())
         .merge(orders::routes::router())
-        .merge(events::routes::router());
+        .merge(events::routes::router())
+        .merge(webhooks::routes::router());
     match environment {
         Environment::Sandbox => routes.merge(sandbox::routes::router()),
         Environment::Production => routes,

@@ -27,6 +27,8 @@ mod operator;
 mod orders;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cli/webhooks.rs"]
+mod webhooks;
 
 use std::path::Path;
 

@@ -80,11 +80,13 @@ fn rank(file: &str) -> u8 {
             "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs"
             | "terms.rs",
         ) => 0,
+        ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         _ if file == "vehicles/import/change.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
+        ("webhooks", "client.rs") => 2,
         _ if is_store(file) => 2,
         ("gate", _) => 3,
         (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
@@ -98,6 +100,7 @@ fn rank(file: &str) -> u8 {
             "vehicles",
             "search.rs" | "shelf.rs" | "render.rs" | "counting.rs" | "batch.rs" | "snapshot.rs",
         ) => 4,
+        ("webhooks", "worker.rs") => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
         _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),

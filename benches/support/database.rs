@@ -242,7 +242,7 @@ impl Database {
         let orders = "orders, order_history, order_vehicles, idempotency_keys, audit_log";
         run(
             &mut connection,
-            format!("truncate {orders}, events, event_feeds, overdue_reminders"),
+            format!("truncate {orders}, webhook_lanes, events, event_feeds, overdue_reminders"),
         )
         .await?;
         run(&mut connection, "vacuum (analyze) vehicles".to_owned()).await?;

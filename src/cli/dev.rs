@@ -99,6 +99,8 @@ impl Dev {
         for (name, value) in [
             ("LMN_LOG__FORMAT", "pretty"),
             ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
+            // Receivers to try run beside it.
+            ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8,::1"),
         ] {
             if !is_set(&variables, name) {
                 variables.push((name.into(), value.into()));

@@ -23,6 +23,7 @@ mod report;
 mod serve;
 mod span;
 mod step;
+mod webhook;
 mod worker;
 
 use std::{
@@ -72,7 +73,9 @@ enum Command {
     Auction(auction::Auction),
     /// Report what should be looked after.
     Report(report::Report),
-    /// Do what time does to orders, apart from the servers.
+    /// Show a partner's webhook endpoint and deliveries, and send events again.
+    Webhook(webhook::Webhook),
+    /// Deliver events and do what time does to orders, apart from the servers.
     Worker(worker::Worker),
     /// Show who changed what, when, and under which request.
     Audit(audit::Audit),
@@ -117,6 +120,7 @@ impl Lmn {
             Command::Order(command) => command.run(),
             Command::Auction(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Webhook(command) => command.run(),
             Command::Worker(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Healthcheck(command) => command.run(),

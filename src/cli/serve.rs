@@ -23,7 +23,7 @@ pub(super) struct Serve {
     /// Bring the database up to date first.
     #[arg(long)]
     migrate: bool,
-    /// Leave the sweeps to `lmn worker`.
+    /// Leave deliveries and sweeps to `lmn worker`.
     #[arg(long)]
     no_worker: bool,
     /// Print one line of JSON once the server is ready: its URL and the operator's.
@@ -80,7 +80,7 @@ pub(super) async fn serve(
     })?;
     app.tasks().spawn(counting::run(app.clone()));
     if is_worker {
-        worker::begin(&app);
+        worker::begin(&app)?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
     // The operator's listener outlives the partners', so that it can tell of the draining.

@@ -1,4 +1,4 @@
-//! `lmn worker`: what time does to orders, apart from the servers.
+//! `lmn worker`: deliveries, and what time does to orders, apart from the servers.
 
 use anyhow::Context;
 
@@ -8,6 +8,7 @@ use crate::{
     orders::sweeps,
     telemetry,
     vehicles::{facets::counting, render},
+    webhooks,
 };
 
 /// The arguments of `lmn worker`.
@@ -31,7 +32,7 @@ impl Worker {
                 .context("the database is not ready")?;
             let mut signals = Signals::new()?;
             app.tasks().spawn(counting::run(app.clone()));
-            begin(&app);
+            begin(&app)?;
             tracing::info!("working");
             if self.json {
                 print(serde_json::json!({"working": true}))?;
@@ -44,7 +45,10 @@ impl Worker {
 }
 
 /// Begins what goes on without a request and may be left to `lmn worker`, until the replica stops.
-pub(super) fn begin(app: &App) {
+pub(super) fn begin(app: &App) -> anyhow::Result<()> {
+    let deliver = webhooks::worker::Worker::new(app.clone()).context("TLS cannot be used")?;
     app.tasks().spawn(sweeps::run(app.clone()));
     app.tasks().spawn(render::run(app.clone()));
+    app.tasks().spawn(deliver.run());
+    Ok(())
 }

@@ -21,7 +21,10 @@ use sqlx::{
     PgPool,
     postgres::{PgListener, PgNotification},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::schema::pending;
@@ -31,6 +34,8 @@ use crate::settings::Settings;
 const GATE: &str = "lmn_gate";
 /// The channel on which a raised version of the catalogue is announced.
 const CATALOGUE: &str = "lmn_catalogue";
+/// The channel on which it is announced that something is to be delivered.
+const DELIVERIES: &str = "lmn_webhooks";
 
 /// What a probe may know without asking the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub(crate) struct Pulse {
     state: Arc<Mutex<State>>,
     key_trust: Duration,
     catalogue_trust: Duration,
+    /// Told of deliveries.
+    deliveries: Arc<Notify>,
     every: Duration,
 }
 
@@ -78,6 +85,7 @@ impl Pulse {
             key_trust: settings.gate.key_trust,
             catalogue_trust: settings.catalogue.trust,
             every: settings.gate.pulse,
+            deliveries: Arc::default(),
         }
     }
 
@@ -129,6 +137,11 @@ impl Pulse {
         self.with(|state| state.clock.1 + state.clock.0.elapsed())
     }
 
+    /// Waits until something is announced that is to be delivered. It is a hint: announcements can be lost.
+    pub(crate) async fn announced(&self) {
+        self.deliveries.notified().await;
+    }
+
     /// Returns how the database is, as far as it was heard.
     pub(crate) fn vitals(&self) -> Vitals {
         self.with(|state| Vitals {
@@ -168,7 +181,7 @@ impl Pulse {
         loop {
             tokio::select! {
                 announced = listener.try_recv() => match announced {
-                    Ok(Some(announced)) => self.with(|state| state.hear(&announced)),
+                    Ok(Some(announced)) => self.take(&announced),
                     Ok(None) => return sqlx::Error::PoolClosed,
                     Err(error) => return error,
                 },
@@ -189,12 +202,21 @@ impl Pulse {
         }
     }
 
+    /// Takes an announcement.
+    fn take(&self, announced: &PgNotification) {
+        match announced.channel() {
+            DELIVERIES => self.deliveries.notify_one(),
+            CATALOGUE => self.with(|state| state.catalogue.0 += 1),
+            _ => self.with(|state| state.generation += 1),
+        }
+    }
+
     /// Takes the answer; announcements that arrived on the way to it count first.
     fn record(&self, asked: Instant, beat: &Beat, listener: &mut PgListener) {
+        while let Some(announced) = listener.next_buffered() {
+            self.take(&announced);
+        }
         self.with(|state| {
-            while let Some(announced) = listener.next_buffered() {
-                state.hear(&announced);
-            }
             state.clock = (asked, beat.time);
             state.listening = true;
         });
@@ -203,16 +225,6 @@ impl Pulse {
 
     fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
         read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl State {
-    /// Begins a new generation of what has changed.
-    fn hear(&mut self, announced: &PgNotification) {
-        match announced.channel() {
-            CATALOGUE => self.catalogue.0 += 1,
-            _ => self.generation += 1,
-        }
     }
 }
 
@@ -234,7 +246,7 @@ async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
         .connect_lazy_with((*pool.connect_options()).clone().application_name(NAME));
     let mut listener = PgListener::connect_with(&apart).await?;
     listener.eager_reconnect(false);
-    listener.listen_all([GATE, CATALOGUE]).await?;
+    listener.listen_all([GATE, CATALOGUE, DELIVERIES]).await?;
     Ok(listener)
 }
 
@@ -265,6 +277,7 @@ mod tests {
             state: Arc::new(Mutex::new(state)),
             key_trust: Duration::from_millis(900),
             catalogue_trust: Duration::from_millis(900),
+            deliveries: Arc::default(),
             every: Duration::from_millis(250),
         }
     }

@@ -226,10 +226,17 @@ impl ApiError {
     /// Returns the members of `error.details`.
     pub fn details(&self) -> Map<String, Value> {
         let details = match self {
-            Self::Validation(issues) => match issues.field() {
-                Some(field) => json!({"issues": issues.all(), "field": field}),
-                None => json!({"issues": issues.all()}),
-            },
+            Self::Validation(issues) => {
+                let mut details = json!({"issues": issues.all()});
+                let more = [("field", issues.field()), ("reason", issues.reason())];
+                let more = more
+                    .into_iter()
+                    .filter_map(|(name, it)| Some((name.to_owned(), it?.into())));
+                if let Some(members) = details.as_object_mut() {
+                    members.extend(more);
+                }
+                details
+            }
             Self::InvalidCursor { reason } | Self::InvalidApiKey { reason } => {
                 json!({"reason": reason})
             }

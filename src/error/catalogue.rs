@@ -119,13 +119,14 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    ValidationError = "validation_error" [400] FixRequest ["issues", "field"] {
+    ValidationError = "validation_error" [400] FixRequest ["issues", "field", "reason"] {
         title: "Invalid request",
         meaning: "Some part of the request does not have the form that the API requires.",
         when: "A field is missing or has a wrong type, value or format, a limit is out of range, \
             more than 100 `ids` are sent, or a parameter lacks the one it needs, such as `model` \
             without `make` or `from` without `to`. A vehicle search that includes dealer cars \
-            needs `make` or `ids`.",
+            needs `make` or `ids`. A webhook's URL that does not lead to public addresses only has \
+            the reason `address_not_public`.",
         what_to_do: "Correct everything listed in `details.issues`, where `path` names the place; \
             do not send the same request again.",
     }

@@ -107,6 +107,7 @@ pub struct Issue {
 pub struct Issues {
     all: Vec<Issue>,
     field: Option<&'static str>,
+    reason: Option<&'static str>,
 }
 
 impl Issues {
@@ -124,6 +125,16 @@ impl Issues {
     /// Names the field that `details.field` points at (the dealer rule).
     pub fn point_at(&mut self, field: &'static str) {
         self.field = Some(field);
+    }
+
+    /// Names the one reason that `details.reason` tells (an address that is not public).
+    pub fn give_reason(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
+    }
+
+    /// Returns the reason that the answer tells.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// Returns the issues in the order in which they were found.
@@ -150,6 +161,7 @@ impl From<Issue> for Issues {
         Self {
             all: vec![issue],
             field: None,
+            reason: None,
         }
     }
 }

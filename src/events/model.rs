@@ -67,6 +67,8 @@ pub enum Happening {
     },
     /// Its car is listed again.
     ReAuctioned { new_vehicle_id: VehicleId },
+    /// Nothing: the partner tests its endpoint.
+    Tested {},
 }
 
 impl Happening {
@@ -78,6 +80,7 @@ impl Happening {
             Self::AuctionRescheduled { .. } => EventType::AuctionRescheduled,
             Self::PriceUpdated { .. } => EventType::PriceUpdated,
             Self::ReAuctioned { .. } => EventType::ReAuctioned,
+            Self::Tested {} => EventType::WebhookTest,
         }
     }
 
@@ -88,7 +91,8 @@ impl Happening {
             Self::StatusChanged { .. }
             | Self::FulfillmentUpdated { .. }
             | Self::AuctionRescheduled { .. }
-            | Self::PriceUpdated { .. } => None,
+            | Self::PriceUpdated { .. }
+            | Self::Tested {} => None,
         }
     }
 }
@@ -100,10 +104,8 @@ pub(crate) struct NewEvent {
     pub id: EventId,
     /// Whom it concerns.
     pub partner: PartnerId,
-    /// The order.
-    pub order: OrderId,
-    /// Its number among the order's events.
-    pub sequence: i32,
+    /// The order, and the event's number among the order's; a test has neither.
+    pub of_order: Option<(OrderId, i32)>,
     /// Its type.
     pub event_type: EventType,
     /// The listing under which the order's car came back.

@@ -12,7 +12,8 @@ use super::{
     model::{DeliveryStatus, Event, EventType},
     store::{self, Direction},
     view::{
-        AuctionRescheduled, EventView, FulfillmentUpdated, PriceUpdated, ReAuctioned, StatusChanged,
+        AuctionRescheduled, EventView, FulfillmentUpdated, PriceUpdated, ReAuctioned,
+        StatusChanged, WebhookTest,
     },
 };
 use crate::{
@@ -51,7 +52,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     FulfillmentUpdated,
     AuctionRescheduled,
     PriceUpdated,
-    ReAuctioned
+    ReAuctioned,
+    WebhookTest
 )))]
 struct Shapes;
 

@@ -15,7 +15,11 @@ use crate::{
 macro_rules! event_columns {
     () => {
         "id, position, type, order_id, sequence, occurred_at, delivery_status, attempts, last_attempt_at,
-         last_response_code, next_attempt_at, payload::text"
+         last_response_code, payload::text,
+         (select due_at from webhook_lanes
+          where event_id = events.id
+            and exists (select from webhook_endpoints
+                        where webhook_endpoints.partner_id = events.partner_id and enabled)) as next_attempt_at"
     };
 }
 pub(super) use event_columns;

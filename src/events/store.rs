@@ -22,8 +22,8 @@ struct NewRow<'a> {
     n: usize,
     id: Uuid,
     partner_id: Uuid,
-    order_id: Uuid,
-    sequence: i32,
+    order_id: Option<Uuid>,
+    sequence: Option<i32>,
     event_type: &'a str,
     new_vehicle_id: Option<&'a str>,
     occurred_at: DateTime<Utc>,
@@ -33,7 +33,8 @@ struct NewRow<'a> {
 /// Appends events to their partners' feeds: the last thing that a transaction does before it commits.
 ///
 /// It takes the next positions of each partner, partners in the order of their ids, and holds the feeds until the
-/// commit; that is short, and no other lock is taken after it.
+/// commit; that is short, and only the lanes are locked after it. The feed also says whether its partner wants an event:
+/// what is wanted waits in its order's lane (or, a test, in its own) from here on.
 pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx::Error> {
     if events.is_empty() {
         return Ok(());
@@ -51,13 +52,30 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
             insert into event_feeds (partner_id, last_position)
             select partner_id, events from counted order by partner_id
             on conflict (partner_id) do update set last_position = event_feeds.last_position + excluded.last_position
-            returning partner_id, last_position
+            returning partner_id, last_position, has_endpoint, event_types
+        ), placed as materialized (
+            select fresh.*, coalesce(order_id, id) as lane_id,
+                   last_position - events + row_number() over (partition by partner_id order by n) as position,
+                   has_endpoint and (event_types is null or event_type = 'webhook.test'
+                                     or event_type = any(event_types)) as is_wanted
+            from fresh join counted using (partner_id) join feed using (partner_id)
+        ), written as (
+            insert into events (id, partner_id, position, order_id, sequence, type, new_vehicle_id, occurred_at,
+                                payload, delivery_status, lane_id)
+            select id, partner_id, position, order_id, sequence, event_type, new_vehicle_id, occurred_at,
+                   payload::json, case when is_wanted then 'pending' else 'delivery_skipped' end,
+                   case when is_wanted then lane_id end
+            from placed
+        ), lanes as (
+            -- Who takes a lane away at this moment is waited for, and then there is a new one.
+            insert into webhook_lanes (id, partner_id, event_id, due_at)
+            select distinct on (lane_id) lane_id, partner_id, id, occurred_at
+            from placed where is_wanted
+            order by lane_id, sequence
+            on conflict (id) do update set partner_id = excluded.partner_id
+            returning id
         )
-        insert into events (id, partner_id, position, order_id, sequence, type, new_vehicle_id, occurred_at, payload)
-        select id, partner_id,
-               last_position - events + row_number() over (partition by partner_id order by n),
-               order_id, sequence, event_type, new_vehicle_id, occurred_at, payload::json
-        from fresh join counted using (partner_id) join feed using (partner_id)
+        select pg_notify('lmn_webhooks', '') from lanes limit 1
         "#,
         Json(&rows) as _,
     )
@@ -71,8 +89,8 @@ fn new_row<'a>((event, n): (&&'a NewEvent, usize)) -> NewRow<'a> {
         n,
         id: event.id.uuid(),
         partner_id: event.partner.uuid(),
-        order_id: event.order.uuid(),
-        sequence: event.sequence,
+        order_id: event.of_order.map(|it| it.0.uuid()),
+        sequence: event.of_order.map(|it| it.1),
         event_type: event.event_type.as_str(),
         new_vehicle_id: event.new_vehicle_id.as_ref().map(|id| id.as_str()),
         occurred_at: event.occurred_at,
@@ -135,4 +153,15 @@ pub(crate) async fn find(
     .fetch_optional(conn)
     .await?;
     row.map(EventRow::into_model).transpose()
+}
+
+/// Finds whose an event is, for the operator.
+pub(crate) async fn find_any_owner(
+    conn: &mut PgConnection,
+    id: EventId,
+) -> Result<Option<PartnerId>, sqlx::Error> {
+    let owner = sqlx::query_scalar!("select partner_id from events where id = $1", id.uuid())
+        .fetch_optional(conn)
+        .await?;
+    Ok(owner.map(PartnerId::from))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{OneOfBuilder, Ref, RefOr, Schema},
+    openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type},
 };
 
 use super::model::{DeliveryStatus, Event, EventType, Happening};
@@ -107,7 +107,7 @@ macro_rules! data {
             fn schema() -> RefOr<Schema> {
                 let one = OneOfBuilder::new();
                 $(let one = one.item(Ref::from_schema_name(stringify!($name)));)*
-                one.into()
+                one.item(Ref::from_schema_name("WebhookTest")).into()
             }
         }
     };
@@ -124,4 +124,17 @@ data! {
     PriceUpdated { previous_listing_usd: Usd, listing_usd: Usd, }
     /// The `data` of `order.re_auctioned`.
     ReAuctioned { new_vehicle_id: VehicleId, }
+}
+
+/// The `data` of `webhook.test`: there is no order.
+pub(crate) struct WebhookTest;
+
+impl ToSchema for WebhookTest {}
+
+impl PartialSchema for WebhookTest {
+    fn schema() -> RefOr<Schema> {
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        let data = ObjectBuilder::new().description(Some("The `data` of `webhook.test`."));
+        data.property("order", null).into()
+    }
 }

@@ -12,6 +12,9 @@ use crate::{
     word::Word,
 };
 
+/// Words in one list.
+const WORDS_MAX: usize = 100;
+
 /// The members of a JSON object; unknown ones are ignored.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
@@ -68,6 +71,53 @@ impl<'a> Fields<'a> {
     pub(crate) fn optional_word<W: Word>(&mut self, name: &str) -> Option<W> {
         let text = self.optional_string(name)?;
         self.understand(name, W::from_text(&text))
+    }
+
+    /// Reads `true` or `false`, which may be null or absent.
+    pub(crate) fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        if value.as_bool().is_none() {
+            let message = format!("`{name}` must be `true` or `false`");
+            let fault = Fault::new(IssueKind::InvalidType, message);
+            self.complain(name, fault.expected("boolean"));
+        }
+        value.as_bool()
+    }
+
+    /// Reads a list of words, at least one, that may be null or absent; each counts once.
+    pub(crate) fn optional_words<W: Word>(&mut self, name: &str) -> Option<Vec<W>> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let Value::Array(items) = value else {
+            let message = format!("`{name}` must be a list");
+            let fault = Fault::new(IssueKind::InvalidType, message);
+            self.complain(name, fault.expected("array or null"));
+            return None;
+        };
+        if items.is_empty() {
+            let message = format!("`{name}` must name at least one, or be null for all");
+            self.complain(name, Fault::new(IssueKind::OutOfRange, message));
+        }
+        let mut words = Vec::new();
+        for (n, item) in items.iter().enumerate().take(WORDS_MAX) {
+            let text = item.as_str().ok_or_else(|| {
+                let message = format!("`{name}` lists strings");
+                Fault::new(IssueKind::InvalidType, message).expected("string")
+            });
+            let read = text.and_then(W::from_text);
+            match read {
+                Ok(word) if words.contains(&word) => {}
+                Ok(word) => words.push(word),
+                Err(fault) => {
+                    let path = format!("{}{name}[{n}]", self.place);
+                    self.issues.push(fault.at_json(path, item));
+                }
+            }
+        }
+        if items.len() > WORDS_MAX {
+            let message = format!("`{name}` lists at most {WORDS_MAX}");
+            self.complain(name, Fault::new(IssueKind::TooMany, message));
+        }
+        Some(words)
     }
 
     /// Reads a time that must be there.

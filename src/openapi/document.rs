@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi;
 use super::{
     examples, headers,
     operation::{self, Kind},
-    refusals, schemas,
+    refusals, schemas, webhooks,
 };
 use crate::http::describe;
 
@@ -21,6 +21,7 @@ const REQUESTS: &[&str] = &[
     "Reprice",
     "Nothing",
     "AdvanceClock",
+    "PutEndpoint",
 ];
 
 /// What a reader should know before the first operation.
@@ -61,11 +62,13 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
             {"name": "vehicles", "description": "The catalogue."},
             {"name": "orders", "description": "What you commit to, and every step from there to the hand-over."},
             {"name": "events", "description": "What LMN's steps did to your orders, in order and without a gap."},
+            {"name": "webhooks", "description": "Where your events are sent, and sent again."},
             {"name": "sandbox", "description": "LMN's part, played by you, in a time of your own. Absent in production."},
             {"name": "service", "description": "The API itself."},
         ],
         "security": [{"api_key": []}],
         "paths": paths,
+        "webhooks": webhooks::all(),
         "components": {
             "schemas": shapes,
             "responses": responses,

@@ -32,6 +32,14 @@ const BODIES: &[(&str, &str)] = &[
         include_str!("../../docs/examples/EventDeliveryList.json"),
     ),
     ("Facets", include_str!("../../docs/examples/Facets.json")),
+    (
+        "PutEndpoint",
+        include_str!("../../docs/examples/PutEndpoint.json"),
+    ),
+    (
+        "WebhookEndpoint",
+        include_str!("../../docs/examples/WebhookEndpoint.json"),
+    ),
     ("Vehicle", include_str!("../../docs/examples/Vehicle.json")),
     (
         "VehicleSummaryList",

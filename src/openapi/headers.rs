@@ -85,7 +85,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "Location",
-        "The path of the order.",
+        "The path of what was made.",
         || json!({"type": "string", "pattern": "^/v1/"}),
         "/v1/orders/01KNVD7K402JY0W9P0X3A6T4QB",
     ),

@@ -13,5 +13,6 @@ mod refusals;
 pub(crate) mod routes;
 mod schemas;
 mod values;
+mod webhooks;
 
 pub(crate) use document::document;

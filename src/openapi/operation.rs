@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Open,
     /// The gate, as a read.
     Read,
+    /// The gate, as a write that needs no key, because once and twice are the same.
+    Replace,
     /// The gate, as a write under an Idempotency-Key.
     Write,
 }
@@ -25,6 +27,7 @@ impl Kind {
     pub(super) fn of(method: &str) -> Self {
         match method {
             "post" | "delete" => Self::Write,
+            "put" => Self::Replace,
             _ => Self::Read,
         }
     }
@@ -34,6 +37,7 @@ impl Kind {
         match self {
             Self::Open => "open",
             Self::Read => "read",
+            Self::Replace => "replace",
             Self::Write => "write",
         }
     }
@@ -85,7 +89,7 @@ fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> 
     let own = own.cloned().unwrap_or_default();
     let shared: &[&str] = match kind {
         Kind::Open => &[],
-        Kind::Read => &["X-User-Id"],
+        Kind::Read | Kind::Replace => &["X-User-Id"],
         Kind::Write => &["Idempotency-Key", "X-User-Id"],
     };
     let reference = |name: &&str| json!({"$ref": format!("#/components/parameters/{name}")});
@@ -149,7 +153,8 @@ fn own_refusals(refused: &mut Refusals, status: &str, response: &Value) {
 /// Tells of the replay: what created once answers 200 ever after, with the same body.
 fn add_replay(responses: &mut Map<String, Value>) {
     let replay = "Or a replay: an earlier request with this key did it, and this is its answer, byte for byte.";
-    let created = responses.get("201").cloned();
+    let created = responses.get("201").or(responses.get("202")).cloned();
+    let has_location = responses.contains_key("201");
     let other = responses.remove("200");
     let schema = |response: &Option<Value>| {
         let schema = response
@@ -158,14 +163,13 @@ fn add_replay(responses: &mut Map<String, Value>) {
         schema.cloned()
     };
     let schemas: Vec<Value> = [&created, &other].into_iter().filter_map(schema).collect();
-    let Some(mut response) = other.or(created.clone()) else {
+    let Some(mut response) = other.or(created) else {
         return;
     };
     if let Some(Value::String(text)) = response.get_mut("description") {
         *text = format!("{text} {replay}");
     }
-    if let Some(Value::Object(headers)) = response.get_mut("headers").filter(|_| created.is_some())
-    {
+    if let Some(Value::Object(headers)) = response.get_mut("headers").filter(|_| has_location) {
         headers.extend([headers::sometimes("Location")]);
     }
     if let (Some(content), [_, _]) = (

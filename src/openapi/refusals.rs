@@ -40,6 +40,7 @@ pub(super) fn of_gate(kind: Kind, has_body: bool) -> Refusals {
     let rows = match kind {
         Kind::Open => vec![SHELL],
         Kind::Read => vec![GATE],
+        Kind::Replace => vec![GATE, BODY],
         Kind::Write if has_body => vec![GATE, KEYED, BODY],
         Kind::Write => vec![GATE, KEYED],
     };
@@ -85,7 +86,7 @@ pub(super) fn shared_name(kind: Kind, status: StatusCode) -> String {
 /// Returns `components.responses`: the gate's refusals, and the two that are no operation's.
 pub(super) fn components() -> Map<String, Value> {
     let mut responses = Map::new();
-    for kind in [Kind::Open, Kind::Read, Kind::Write] {
+    for kind in [Kind::Open, Kind::Read, Kind::Replace, Kind::Write] {
         for (status, codes) in of_gate(kind, true) {
             if let Ok(status) = StatusCode::from_u16(status) {
                 let name = shared_name(kind, status);
@@ -154,6 +155,7 @@ fn details(code: Code) -> Option<Value> {
         Code::ValidationError => json!({
             "issues": {"type": "array", "minItems": 1, "items": schema("Issue")},
             "field": {"type": "string", "description": "The one field to look at first, where there is one."},
+            "reason": {"type": "string", "enum": ["address_not_public"], "description": "There when a URL leads elsewhere."},
         }),
         Code::InvalidCursor => {
             json!({"reason": {"type": "string", "enum": ["malformed", "sort_mismatch", "filter_mismatch"]}})
@@ -203,8 +205,9 @@ fn details(code: Code) -> Option<Value> {
         | Code::InternalError => return None,
     };
     let names = members.as_object().into_iter().flat_map(Map::keys);
-    // The dealer rule alone points at a field.
-    let required: Vec<_> = names.filter(|name| *name != "field").collect();
+    // The dealer rule alone points at a field, and an address alone has a reason.
+    let may_lack = |name: &str| code == Code::ValidationError && name != "issues";
+    let required: Vec<_> = names.filter(|name| !may_lack(name)).collect();
     Some(json!({
         "type": "object", "properties": members, "required": required, "additionalProperties": false,
     }))

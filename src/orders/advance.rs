@@ -236,8 +236,7 @@ impl Held {
         self.events.push(NewEvent {
             id,
             partner: self.partner,
-            order: self.order.id,
-            sequence,
+            of_order: Some((self.order.id, sequence)),
             event_type: happening.event_type(),
             new_vehicle_id: happening.new_vehicle_id().cloned(),
             occurred_at: self.now,

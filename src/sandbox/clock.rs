@@ -26,6 +26,7 @@ use crate::{
     },
     orders::sweeps,
     stamp::Stamp,
+    webhooks,
 };
 
 /// Seconds that one call can move the clock: a year.
@@ -113,12 +114,16 @@ pub(super) async fn advance_clock(
     // All at once: cars are locked in one order, and feeds last.
     sweeps::fail_passed_of(tx, Some(partner), jobs_max).await?;
     let reminded = sweeps::remind_overdue_of(tx, Some(partner), jobs_max).await?;
+    // Deliveries are due in the partner's time, so moving that on has brought them nearer.
+    webhooks::store::wake(write.tx()).await?;
     let response = answer(write, &caller).await?;
     sweeps::tell(&app, &reminded);
     Ok(response)
 }
 
 /// Takes your clock back to real time; times that are stored stay.
+///
+/// Deliveries that wait do so no longer than they would have.
 #[utoipa::path(delete, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
@@ -128,7 +133,8 @@ pub(super) async fn reset_clock(
     _: Query<()>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
-    store::reset_clock(tx, caller.partner()).await?;
+    let ahead = store::reset_clock(tx, caller.partner()).await?;
+    webhooks::store::turn_back(tx, caller.partner(), ahead).await?;
     record(tx, &caller, "clock.reset", json!({})).await?;
     answer(write, &caller).await
 }

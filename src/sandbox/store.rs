@@ -59,15 +59,21 @@ pub(super) async fn advance_clock(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Takes a partner's clock back to real time.
-pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update partners set clock_offset_seconds = 0 where id = $1",
+/// Takes a partner's clock back to real time, and returns how many seconds that was.
+pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        with before as materialized (
+            select id, clock_offset_seconds from partners where id = $1 for no key update
+        )
+        update partners set clock_offset_seconds = 0
+        from before where partners.id = before.id
+        returning before.clock_offset_seconds
+        "#,
         partner.uuid(),
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await
-    .map(drop)
 }
 
 /// The open orders on a car, as one partner may know of them.

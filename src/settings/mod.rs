@@ -9,11 +9,12 @@ mod model;
 mod operator;
 mod read;
 mod reader;
+mod webhooks;
 
 pub use complaints::Complaints;
 pub use model::{
     Catalogue, ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server,
-    Settings, Sweeps,
+    Settings, Sweeps, Webhooks,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{environment::Environment, gate::rate_limit::model::Policy};
+use crate::{environment::Environment, gate::rate_limit::model::Policy, webhooks::address::Guard};
 
 /// Everything that can be set, resolved and checked.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Settings {
     pub sweeps: Sweeps,
     /// How the catalogue is read.
     pub catalogue: Catalogue,
+    /// Where events are sent.
+    pub webhooks: Webhooks,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -157,6 +159,23 @@ pub struct Catalogue {
     pub render: Duration,
     /// How many of them in one step.
     pub render_batch: i64,
+}
+
+/// Deliveries of events.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// What may be reached.
+    pub guard: Guard,
+    /// How often what is due is looked for.
+    pub poll: Duration,
+    /// Deliveries in progress at once, of one worker.
+    pub sends_max: usize,
+    /// Deliveries in progress at once, of one partner.
+    pub partner_sends_max: i64,
+    /// Time for one attempt.
+    pub attempt: Duration,
+    /// How long an event that is being sent is nobody else's.
+    pub lease: Duration,
 }
 
 /// The log.

@@ -60,6 +60,7 @@ impl Reader {
         let rate_limit = self.rate_limit();
         let sweeps = self.sweeps();
         let catalogue = self.catalogue();
+        let webhooks = self.webhooks();
         let log = self.log();
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
@@ -73,6 +74,7 @@ impl Reader {
             rate_limit: rate_limit?,
             sweeps: sweeps?,
             catalogue: catalogue?,
+            webhooks: webhooks?,
             log: log?,
         })
     }
@@ -135,7 +137,7 @@ impl Reader {
     }
 
     /// Reads networks; a bare address is a network of one.
-    fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
+    pub(super) fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let texts: Vec<String> = self.get(key)?;
         let mut networks = Vec::with_capacity(texts.len());
         for text in texts

@@ -36,6 +36,8 @@ impl Reader {
                 .try_parsing(true)
                 .list_separator(",")
                 .with_list_parse_key("gate.trusted_proxies")
+                .with_list_parse_key("webhooks.ports")
+                .with_list_parse_key("webhooks.open_networks")
                 .source(Some(settings.cloned().collect())),
         );
         let written = builder

@@ -41,7 +41,7 @@ const BUCKETS: [f64; 13] = [
 /// How often the histograms' samples are put into their buckets; between scrapes nothing else does it.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Where the metrics come from, for recorders that care.
-const HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+pub(super) const HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 /// The metrics of one [`App`](crate::app::App).
 #[derive(Clone)]
@@ -146,6 +146,11 @@ impl Metrics {
             .set(database.max);
         self.gauge(&Key::from_static_name(SILENCE))
             .set(database.silence);
+    }
+
+    /// Returns where metrics are kept.
+    pub(super) fn recorder(&self) -> &PrometheusRecorder {
+        &self.0.recorder
     }
 
     /// Returns everything in the text format of Prometheus.
@@ -262,6 +267,7 @@ fn describe(recorder: &PrometheusRecorder) {
     }
     let words = "Seconds from the head of a request to its answer.";
     recorder.describe_histogram(DURATION.into(), None, words.into());
+    super::delivery::describe(recorder);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! metrics belong to an [`App`](crate::app::App), so that several in one process, as in tests, count apart, and no
 //! global recorder decides for all of them.
 
+pub(crate) mod delivery;
 mod log;
 pub(crate) mod metrics;
 

@@ -36,3 +36,4 @@ mod processes;
 mod sandbox;
 mod sockets;
 mod vehicles;
+mod webhooks;

@@ -16,7 +16,7 @@ use crate::support::{Car, Document, Operation, Partner, Reply, Service, key, sec
 const NOT_PROVOKED: [u16; 4] = [400, 408, 500, 503];
 
 /// Shapes that partners send, which stay open.
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 10] = [
     "CreateOrder",
     "ReportStatus",
     "SandboxStep",
@@ -26,6 +26,7 @@ const REQUESTS: [&str; 9] = [
     "Reprice",
     "Nothing",
     "AdvanceClock",
+    "PutEndpoint",
 ];
 
 /// Asks an operation as it is, with what it needs.
@@ -118,7 +119,7 @@ async fn the_document_is_served_to_everybody_and_revalidated() {
 
 #[tokio::test]
 async fn every_answer_is_as_the_document_tells() {
-    let service = Service::start().await;
+    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     check_the_gate(&service, &document).await;
@@ -131,6 +132,7 @@ async fn every_answer_is_as_the_document_tells() {
     check_the_sandbox(&service, &document).await;
     check_reports(&service, &document).await;
     check_events(&service, &document).await;
+    check_webhooks(&service, &document).await;
     let open = acme.get("/v1/openapi.json").await;
     document.check("get_openapi", &open);
     let etag = open.header("etag");
@@ -582,6 +584,69 @@ async fn check_events(service: &Service, document: &Document) {
     document.check("get_event", &solo.get("/v1/events/nobodys").await);
 }
 
+/// An endpoint from its making to its end.
+async fn check_webhooks(service: &Service, document: &Document) {
+    let solo = service.partner("hooked").await;
+    let path = "/v1/webhook_endpoint";
+    let put = |body: Value| solo.ask(Method::PUT, path).json(&body).send();
+    let url = "http://127.0.0.1:9/lmn";
+    service.car(Car::lot("hooked_1")).await;
+    let order = solo.place_order("hooked_1", 12_000).await.id();
+    service.operator().takes(&order, &[Advance::Acquire]).await;
+    let event = solo.get("/v1/events").await.ids().remove(0);
+    let redeliver = format!("/v1/events/{event}/redeliver");
+    let (rotate, test) = (format!("{path}/rotate_secret"), format!("{path}/test"));
+    let operations = [
+        ("rotate_webhook_secret", &rotate, 200),
+        ("test_webhook_endpoint", &test, 202),
+        ("redeliver_event", &redeliver, 202),
+    ];
+    for (operation, path, _) in operations {
+        let reply = solo.post(path, json!({})).await;
+        reply.refused(404, Code::WebhookEndpointNotFound);
+        document.check(operation, &reply);
+    }
+    document.check("get_webhook_endpoint", &solo.get(path).await);
+    let large = json!({"url": url, "x": "x".repeat(70_000)});
+    let plain = solo
+        .ask(Method::PUT, path)
+        .header("content-type", "text/plain");
+    for (reply, status) in [
+        (put(json!({"url": 7, "event_types": []})).await, 400),
+        (put(json!({"url": "https://10.0.0.1/"})).await, 400),
+        (put(large).await, 413),
+        (plain.body("{}").send().await, 415),
+        (put(json!({"url": url})).await, 201),
+        (
+            put(json!({"url": url, "event_types": ["webhook.test"]})).await,
+            200,
+        ),
+    ] {
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("put_webhook_endpoint", &reply);
+    }
+    let endpoint = solo.get(path).await;
+    document.check("get_webhook_endpoint", &endpoint);
+    let etag = endpoint.header("etag");
+    document.check("get_webhook_endpoint", &known(&solo, path, etag).await);
+    for (operation, path, status) in operations {
+        let key = key();
+        for status in [status, 200] {
+            let reply = solo.post_once(&key, path, json!({})).await;
+            assert_eq!(reply.status, status, "{reply:?}");
+            document.check(operation, &reply);
+        }
+    }
+    let tests = solo.get("/v1/events?type=webhook.test").await;
+    assert_eq!(tests.ids().len(), 1);
+    document.check("list_events", &tests);
+    for status in [200, 404] {
+        let reply = solo.ask(Method::DELETE, path).key(&key()).send().await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        document.check("delete_webhook_endpoint", &reply);
+    }
+}
+
 /// The car of the examples, on a day before its auction.
 async fn set_the_scene(service: &Service) {
     let car = Car {
@@ -602,9 +667,30 @@ async fn set_the_scene(service: &Service) {
     service.time_is("2026-04-10T10:00:00+09:00").await;
 }
 
+/// Where the examples' endpoint is, and where that of the tests is.
+const ENDPOINTS: [&str; 2] = [
+    "https://partner.example/lmn-events",
+    "http://127.0.0.1:9/lmn-events",
+];
+
+/// Makes the endpoint of the example and takes it away again: the examples of events are of a partner without one.
+async fn put_the_example(acme: &Partner, mut wish: Value) -> Reply {
+    let [public, local] = ENDPOINTS;
+    assert_eq!(wish["url"], public);
+    wish["url"] = local.into();
+    let put = acme.ask(Method::PUT, "/v1/webhook_endpoint").json(&wish);
+    let mut put = put.send().await;
+    let mut body = put.expect(201);
+    body["secret"] = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into();
+    put.body = body.to_string().replace(local, public).into();
+    let gone = acme.ask(Method::DELETE, "/v1/webhook_endpoint").key(&key());
+    gone.send().await.ok();
+    put
+}
+
 #[tokio::test]
 async fn the_examples_are_what_the_service_answers() {
-    let service = Service::start().await;
+    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     let content = |id: &str, place: &str| {
@@ -624,6 +710,7 @@ async fn the_examples_are_what_the_service_answers() {
     placed.created();
     let id = placed.id();
     let mut wrong = Vec::new();
+    let put = put_the_example(&acme, content("put_webhook_endpoint", "/requestBody")).await;
     // What LMN does next is told below, after the order was read.
     let order = acme.order(&id).await;
     let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
@@ -644,6 +731,7 @@ async fn the_examples_are_what_the_service_answers() {
             "/responses/200",
             acme.get(&format!("/v1/events/{event_id}")).await,
         ),
+        ("put_webhook_endpoint", "/responses/201", put),
         ("get_order", "/responses/200", order),
         ("list_orders", "/responses/200", orders),
         ("list_order_history", "/responses/200", order_history),
@@ -741,6 +829,25 @@ fn the_document_is_whole() {
         assert_eq!(open, REQUESTS.contains(&name.as_str()), "{name}");
         assert!(schema.get("allOf").is_none(), "{name}");
     }
+}
+
+#[test]
+fn every_type_of_event_is_told_as_a_webhook() {
+    let document = Document::read();
+    let types = &document.text["components"]["schemas"]["EventType"]["enum"];
+    let webhooks = document.text["webhooks"].as_object().unwrap();
+    let told: BTreeSet<_> = webhooks
+        .keys()
+        .map(|it| Value::from(it.as_str()))
+        .map(|it| it.to_string())
+        .collect();
+    let known: BTreeSet<_> = types
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    assert_eq!(told, known);
 }
 
 fn check_references(document: &Document, value: &Value) {

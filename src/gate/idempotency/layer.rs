@@ -34,7 +34,7 @@ struct Asked {
     fate: Fate,
 }
 
-/// Reads the key and the body of every POST and DELETE; other methods pass by.
+/// Reads the key and the body of every POST and DELETE, and the body of a PUT, which needs no key; other methods pass by.
 ///
 /// It stands before the lane and before any connection is taken, so that a slow caller holds neither.
 pub(crate) async fn read_whole(
@@ -44,7 +44,14 @@ pub(crate) async fn read_whole(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !is_mutating(request.method()) {
+    if request.method() == Method::PUT {
+        let members = read_body(&app, &deadline, &mut request).await?;
+        request
+            .extensions_mut()
+            .insert(ParsedBody(Arc::new(members)));
+        return Ok(next.run(request).await);
+    }
+    if !takes_key(request.method()) {
         return Ok(next.run(request).await);
     }
     let key = read_key(request.headers())?;
@@ -118,13 +125,13 @@ pub(crate) async fn foretell(
         .headers()
         .get(model::HEADER)
         .is_some_and(|key| !key.is_empty());
-    if keyed && is_mutating(request.method()) {
+    if keyed && takes_key(request.method()) {
         request.extensions_mut().insert(Fate::unknown(remarks));
     }
     next.run(request).await
 }
 
-fn is_mutating(method: &Method) -> bool {
+fn takes_key(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::DELETE)
 }
 

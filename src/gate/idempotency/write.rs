@@ -32,8 +32,10 @@ pub(crate) struct Reply {
     pub location: Option<String>,
     /// The order that was touched.
     pub order: Option<OrderId>,
-    /// The body, as it is sent and kept.
+    /// The body, as it is kept, and sent if nothing else is.
     pub body: Bytes,
+    /// The body as it is sent this once, because it holds a secret that is not kept.
+    pub shown_once: Option<Bytes>,
 }
 
 impl Reply {
@@ -45,6 +47,16 @@ impl Reply {
             location: None,
             order: None,
             body: body.into(),
+            shown_once: None,
+        })
+    }
+
+    /// Shows something else this once; a replay shows what is kept.
+    pub(crate) fn showing(self, view: &impl Serialize) -> Result<Self, ApiError> {
+        let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
+        Ok(Self {
+            shown_once: Some(body.into()),
+            ..self
         })
     }
 }
@@ -52,7 +64,8 @@ impl Reply {
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
-        let mut response = (self.status, [(header::CONTENT_TYPE, json)], self.body).into_response();
+        let body = self.shown_once.unwrap_or(self.body);
+        let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
         if let Some(Ok(location)) = self.location.as_deref().map(HeaderValue::from_str) {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -119,6 +132,7 @@ impl Claim {
             location: recalled.location,
             order: None,
             body: recalled.body,
+            shown_once: None,
         }))
     }
 }

@@ -191,7 +191,10 @@ fn exact(what: &str, validator: &Validator, body: &Value) {
             let less = with(&|members| drop(members.remove(&name)));
             let may_lack = match name.as_str() {
                 "expected" | "received" => pointer.contains("/issues/"),
-                "field" => pointer.ends_with("/details"),
+                "field" | "reason" => {
+                    pointer.ends_with("/error/details")
+                        && body["error"]["code"] == "validation_error"
+                }
                 // One member a brand.
                 _ => pointer == "/models",
             };

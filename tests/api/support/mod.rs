@@ -5,6 +5,7 @@ mod operator;
 mod partner;
 mod reply;
 mod service;
+mod sink;
 mod vehicle;
 
 pub use document::{Document, Operation};
@@ -12,6 +13,7 @@ pub use operator::{Operator, secure, won};
 pub use partner::{Partner, key};
 pub use reply::Reply;
 pub use service::Service;
+pub use sink::{Answer, Received, Sink};
 pub use vehicle::Car;
 
 use std::time::{Duration, Instant};

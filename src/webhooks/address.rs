@@ -1,0 +1,398 @@
+//! Where a webhook may go: which URLs, which ports, which addresses (contract, section 8). Pure.
+//!
+//! A partner chooses the URL, and LMN's servers follow it; so it must lead to the partner and never into LMN's own
+//! network. A name is looked up once, every address that it has must be public, and the connection goes to one of the
+//! very addresses that were looked at, so that a name which changes its mind in between gains nothing.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::LazyLock,
+};
+
+use ipnet::{IpNet, Ipv6Net};
+use url::{Host, Url};
+
+use crate::environment::Environment;
+
+/// The longest URL, in characters.
+pub(crate) const URL_CHARACTERS_MAX: usize = 2048;
+
+/// Networks that are not the internet's, or not a single host's.
+const NOT_PUBLIC: [&str; 22] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    // Of the global unicast addresses: protocol assignments, documentation, and IPv4 in disguise.
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "3fff::/20",
+];
+
+static REFUSED: LazyLock<Vec<IpNet>> =
+    LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|it| it.parse().ok()).collect());
+
+/// All that IPv6 has of public addresses.
+const GLOBAL_UNICAST: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// Says whether an address is a host's on the internet.
+pub fn is_public(address: IpAddr) -> bool {
+    // `::ffff:127.0.0.1` is `127.0.0.1`.
+    let address = address.to_canonical();
+    let is_unicast = match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => GLOBAL_UNICAST.contains(&address),
+    };
+    is_unicast && !REFUSED.iter().any(|it| it.contains(&address))
+}
+
+/// A URL that has the form of an endpoint's. Whether it may be reached is for a [`Guard`] to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+/// What is wrong with the form of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not a URL, or one without a host.
+    #[error("`url` must be an absolute URL, such as https://example.com/lmn")]
+    NotAUrl,
+    /// Neither https nor http.
+    #[error("`url` must begin with https://")]
+    Scheme,
+    /// A name or password in it.
+    #[error("`url` must not hold a user name or password; deliveries are signed")]
+    Credentials,
+    /// Too long.
+    #[error("`url` has at most {URL_CHARACTERS_MAX} characters")]
+    TooLong,
+}
+
+impl Target {
+    /// Reads a URL, and writes numbers that mean an address as that address.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        if text.chars().count() > URL_CHARACTERS_MAX {
+            return Err(Malformed::TooLong);
+        }
+        let mut url = Url::parse(text).map_err(|_| Malformed::NotAUrl)?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(Malformed::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Malformed::Credentials);
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(Malformed::NotAUrl);
+        }
+        url.set_fragment(None);
+        if url.as_str().chars().count() > URL_CHARACTERS_MAX {
+            return Err(Malformed::TooLong);
+        }
+        Ok(Self(url))
+    }
+
+    /// Returns the URL.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Says whether it is to be reached over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Returns the host: a name, or an address.
+    pub(crate) fn host(&self) -> HostOf<'_> {
+        match self.0.host() {
+            Some(Host::Domain(name)) => HostOf::Name(name),
+            Some(Host::Ipv4(address)) => HostOf::Address(address.into()),
+            Some(Host::Ipv6(address)) => HostOf::Address(address.into()),
+            // A target has a host; this one is refused everywhere.
+            None => HostOf::Address(Ipv4Addr::UNSPECIFIED.into()),
+        }
+    }
+
+    /// Returns the port.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Returns what goes into the `Host` header.
+    pub(crate) fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        match self.0.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Returns the path and the query.
+    pub(crate) fn path_and_query(&self) -> String {
+        match self.0.query() {
+            Some(query) => format!("{}?{query}", self.0.path()),
+            None => self.0.path().to_owned(),
+        }
+    }
+}
+
+/// The host of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostOf<'a> {
+    /// To be looked up.
+    Name(&'a str),
+    /// To be used as it is.
+    Address(IpAddr),
+}
+
+/// Why a target is not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is http, and this is production.
+    #[error("`url` must begin with https:// outside the sandbox")]
+    Insecure,
+    /// It has another port.
+    #[error("`url` must use port 443, or another one that LMN has opened")]
+    Port,
+    /// Its host has no address, or one that is not public.
+    #[error("`url` must name a host that has public addresses only")]
+    AddressNotPublic,
+}
+
+/// What may be reached.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// The ports.
+    pub ports: Vec<u16>,
+    /// Networks that may be reached whatever they are, on every port: for development.
+    pub open_networks: Vec<IpNet>,
+}
+
+impl Guard {
+    /// Checks a target with every address that its host has.
+    pub fn check(
+        &self,
+        target: &Target,
+        environment: Environment,
+        addresses: &[IpAddr],
+    ) -> Result<(), Vec<Refused>> {
+        let is_open = |it: &IpAddr| {
+            let it = it.to_canonical();
+            self.open_networks.iter().any(|open| open.contains(&it))
+        };
+        let may_be_insecure = environment == Environment::Sandbox;
+        let all_open = !addresses.is_empty() && addresses.iter().all(is_open);
+        let has_port = self.ports.contains(&target.port())
+            || (may_be_insecure && !target.is_secure() && target.port() == 80);
+        let all_reachable = addresses.iter().all(|it| is_open(it) || is_public(*it));
+        let refused = [
+            (!target.is_secure() && !may_be_insecure, Refused::Insecure),
+            (!has_port && !all_open, Refused::Port),
+            (
+                addresses.is_empty() || !all_reachable,
+                Refused::AddressNotPublic,
+            ),
+        ];
+        let refused: Vec<_> = refused.into_iter().filter(|it| it.0).collect();
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(refused.into_iter().map(|it| it.1).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ways to write an address that is not public; a URL's host is read as a browser reads it.
+    const FORMS: [&str; 66] = [
+        "127.0.0.1",
+        "127.1",
+        "127.0.1",
+        "127.255.255.254",
+        "2130706433",
+        "017700000001",
+        "0177.0.0.1",
+        "0177.0.0.01",
+        "0x7f000001",
+        "0x7f.1",
+        "0x7f.0x0.0x0.0x1",
+        "0X7F.0.0.1",
+        "0x7f.0.1",
+        "127.0.0.1.",
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "%31%32%37.0.0.1",
+        "0.0.0.0",
+        "0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "10.255.255.255",
+        "167772161",
+        "012.0.0.1",
+        "0xa.0.0.1",
+        "100.64.0.1",
+        "100.127.255.255",
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "169.254.43518",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.0.1",
+        "0xc0a80001",
+        "192.168.1",
+        "198.18.0.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "4294967295",
+        "[::]",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::ffff:10.0.0.1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::a00:1]",
+        "[2002:7f00:1::]",
+        "[2001::1]",
+        "[2001:db8::1]",
+        "[fc00::1]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "[ff02::1]",
+    ];
+
+    fn address(form: &str) -> IpAddr {
+        let target = Target::parse(&format!("https://{form}/")).expect(form);
+        match target.host() {
+            HostOf::Address(address) => address,
+            HostOf::Name(name) => panic!("{form} is the name {name}"),
+        }
+    }
+
+    #[test]
+    fn every_form_of_an_address_that_is_not_public_is_known() {
+        for form in FORMS {
+            assert!(!is_public(address(form)), "{form}");
+        }
+        for form in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "172.32.0.1",
+            "100.128.0.1",
+            "[2606:4700::1111]",
+            "[2a00:1450::1]",
+        ] {
+            assert!(is_public(address(form)), "{form}");
+        }
+        assert_eq!(REFUSED.len(), NOT_PUBLIC.len(), "every network is one");
+    }
+
+    #[test]
+    fn a_target_is_a_url_without_credentials() {
+        for (text, expected) in [
+            ("https://user@example.com/", Malformed::Credentials),
+            ("https://:secret@example.com/", Malformed::Credentials),
+            ("https://user:secret@example.com/", Malformed::Credentials),
+            ("ftp://example.com/", Malformed::Scheme),
+            ("file:///etc/passwd", Malformed::Scheme),
+            ("gopher://127.0.0.1:6379/_", Malformed::Scheme),
+            ("javascript:alert(1)", Malformed::Scheme),
+            ("https://", Malformed::NotAUrl),
+            ("https://999.1.1.1/", Malformed::NotAUrl),
+            ("https://[::1/", Malformed::NotAUrl),
+            ("https://exa mple.com/", Malformed::NotAUrl),
+            ("https://example.com:99999/", Malformed::NotAUrl),
+            ("example.com", Malformed::NotAUrl),
+            ("//example.com", Malformed::NotAUrl),
+            ("", Malformed::NotAUrl),
+        ] {
+            assert_eq!(Target::parse(text), Err(expected), "{text}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(2_050));
+        assert_eq!(Target::parse(&long), Err(Malformed::TooLong));
+        let target = Target::parse("https://BÜCHER.example:8443/a?b=c#d").unwrap();
+        assert_eq!(
+            target.as_str(),
+            "https://xn--bcher-kva.example:8443/a?b=c",
+            "names are written as they are looked up"
+        );
+        assert_eq!(target.authority(), "xn--bcher-kva.example:8443");
+        assert_eq!(target.path_and_query(), "/a?b=c");
+    }
+
+    #[test]
+    fn a_guard_looks_at_every_address_and_at_the_port() {
+        let closed = Guard {
+            ports: vec![443, 8443],
+            open_networks: Vec::new(),
+        };
+        let open = Guard {
+            open_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ..closed.clone()
+        };
+        let check = |guard: &Guard, url: &str, environment, addresses: &str| {
+            let target = Target::parse(url).unwrap();
+            let addresses = addresses.split_whitespace().map(|it| it.parse().unwrap());
+            let addresses: Vec<IpAddr> = addresses.collect();
+            let refused = guard.check(&target, environment, &addresses).err();
+            format!("{:?}", refused.unwrap_or_default())
+        };
+        let (public, local, mapped) = ("1.1.1.1", "127.0.0.1", "::ffff:127.0.0.1");
+        let private = format!("{public} {local}");
+        for (url, addresses, refused) in [
+            ("https://a.example/", public, "[]"),
+            ("https://a.example:8443/", public, "[]"),
+            ("https://a.example:8080/", public, "[Port]"),
+            ("http://a.example/", public, "[Insecure, Port]"),
+            ("https://a.example/", "", "[AddressNotPublic]"),
+            ("https://a.example/", &private, "[AddressNotPublic]"),
+            ("https://a.example/", mapped, "[AddressNotPublic]"),
+        ] {
+            let checked = check(&closed, url, Environment::Production, addresses);
+            assert_eq!(checked, refused, "{url} {addresses}");
+        }
+        let both = format!("{local} {mapped}");
+        for (guard, url, addresses, refused) in [
+            (&closed, "http://a.example/", public, "[]"),
+            (&closed, "https://a.example:80/", public, "[Port]"),
+            (
+                &closed,
+                "http://a.example:22/",
+                local,
+                "[Port, AddressNotPublic]",
+            ),
+            (&open, "http://a.example:9999/", &both, "[]"),
+            (&open, "http://a.example:9999/", &private, "[Port]"),
+        ] {
+            let checked = check(guard, url, Environment::Sandbox, addresses);
+            assert_eq!(checked, refused, "{url} {addresses}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What partners, the operator and time do to endpoints and to deliveries: each with its audit row.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json, value::to_raw_value};
+
+use super::{
+    model::{DisabledReason, Endpoint, Wish},
+    signature::Secret,
+    store::{self, Place, Range},
+};
+use crate::{
+    audit::{self, model::Author, store::Change},
+    clock,
+    db::Tx,
+    events::{
+        self,
+        model::{Event, Happening, NewEvent},
+        view::{Data, Payload},
+    },
+    id::{EventId, PartnerId},
+    stamp::Stamp,
+};
+
+/// How long a secret that was replaced signs, too.
+const OVERLAP: TimeDelta = TimeDelta::hours(24);
+
+/// Makes a partner's endpoint as wished. A new one has a secret.
+pub(crate) async fn put(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    wish: &Wish,
+) -> Result<(Endpoint, Option<Secret>), sqlx::Error> {
+    store::lock_feed(tx, partner).await?;
+    let now = clock::store::now(tx, partner).await?;
+    let Some(mut endpoint) = store::find(tx, partner).await? else {
+        let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
+        store::save(tx, partner, &endpoint).await?;
+        store::insert_secret(tx, partner, &secret).await?;
+        record(tx, author, partner, "webhook.created", tell(&endpoint)).await?;
+        return Ok((endpoint, Some(secret)));
+    };
+    let before = endpoint.clone();
+    let begins_anew = endpoint.change(wish, now);
+    if endpoint != before {
+        store::save(tx, partner, &endpoint).await?;
+        let details = json!({"old": tell(&before), "new": tell(&endpoint)});
+        record(tx, author, partner, "webhook.changed", details).await?;
+    }
+    if begins_anew {
+        store::begin_anew(tx, partner, now).await?;
+        store::wake(tx).await?;
+    }
+    Ok((endpoint, None))
+}
+
+/// Takes a partner's endpoint away; what waits is not sent. Returns what it was.
+pub(crate) async fn delete(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+) -> Result<Option<Endpoint>, sqlx::Error> {
+    store::lock_feed(tx, partner).await?;
+    let Some(endpoint) = store::find(tx, partner).await? else {
+        return Ok(None);
+    };
+    store::delete(tx, partner).await?;
+    record(tx, author, partner, "webhook.deleted", tell(&endpoint)).await?;
+    Ok(Some(endpoint))
+}
+
+/// Replaces the secret of a partner's endpoint; the former one signs for another day.
+pub(crate) async fn rotate(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+) -> Result<Option<(Endpoint, Secret)>, sqlx::Error> {
+    store::lock_feed(tx, partner).await?;
+    let Some(mut endpoint) = store::find(tx, partner).await? else {
+        return Ok(None);
+    };
+    let secret = Secret::random();
+    // Signatures live in real time, what the partner reads in its own.
+    let former_until = clock::store::real_now(tx).await? + OVERLAP;
+    endpoint.updated_at = clock::store::now(tx, partner).await?;
+    store::save(tx, partner, &endpoint).await?;
+    store::replace_secret(tx, partner, &secret, former_until).await?;
+    let details = json!({"former_until": Stamp::kst(former_until)});
+    record(tx, author, partner, "webhook.secret_rotated", details).await?;
+    Ok(Some((endpoint, secret)))
+}
+
+/// Disables an endpoint whose row is locked, for a reason of LMN's.
+pub(crate) async fn disable(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    failing_since: DateTime<Utc>,
+    (reason, now): (DisabledReason, DateTime<Utc>),
+) -> Result<(), sqlx::Error> {
+    store::set_health(tx, partner, Some(failing_since), Some((reason, now))).await?;
+    let details = json!({"reason": reason, "failing_since": Stamp::kst(failing_since)});
+    record(tx, author, partner, "webhook.disabled", details).await
+}
+
+/// Writes an event that tests a partner's endpoint.
+pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event>, TestError> {
+    store::lock_feed(tx, partner).await?;
+    if store::find(tx, partner).await?.is_none() {
+        return Ok(None);
+    }
+    let now = clock::store::now(tx, partner).await?;
+    let (id, happening) = (EventId::new(now), Happening::Tested {});
+    let payload = Payload {
+        id,
+        event_type: happening.event_type(),
+        sequence: None,
+        occurred_at: Stamp::kst(now),
+        data: Data {
+            order: &to_raw_value(&Value::Null)?,
+            happening: &happening,
+        },
+    };
+    let event = NewEvent {
+        id,
+        partner,
+        of_order: None,
+        event_type: happening.event_type(),
+        new_vehicle_id: None,
+        occurred_at: now,
+        payload: serde_json::to_string(&payload)?,
+    };
+    events::store::append(tx, &[&event]).await?;
+    Ok(events::store::find(tx, partner, id).await?)
+}
+
+/// Why there is no test.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TestError {
+    /// A bug: it cannot be written.
+    #[error("an event cannot be written: {0}")]
+    Unwritable(#[from] serde_json::Error),
+    /// The database did not do it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why an event is not sent again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RedeliverError {
+    /// There is no such event.
+    #[error("there is no such event")]
+    NoEvent,
+    /// There is nowhere to send it.
+    #[error("the partner has no webhook endpoint")]
+    NoEndpoint,
+    /// The database did not do it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Sends an event again, outside its order's sequence; one that waits is sent as soon as its sequence allows.
+pub(crate) async fn redeliver(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    id: EventId,
+) -> Result<Event, RedeliverError> {
+    store::lock_feed(tx, partner).await?;
+    let event = events::store::find(tx, partner, id).await?;
+    event.ok_or(RedeliverError::NoEvent)?;
+    if store::find(tx, partner).await?.is_none() {
+        return Err(RedeliverError::NoEndpoint);
+    }
+    let now = clock::store::now(tx, partner).await?;
+    if store::queue(tx, partner, &[Place::alone(id)], now).await? == 0 {
+        store::bring_forward(tx, partner, id, now).await?;
+    }
+    store::wake(tx).await?;
+    let details = json!({"event": id});
+    record(tx, author, partner, "webhook.redelivered", details).await?;
+    let event = events::store::find(tx, partner, id).await?;
+    event.ok_or(RedeliverError::NoEvent)
+}
+
+/// Sends up to `limit` events of a while again, those of an order one after the other; a dry run only counts them.
+///
+/// Returns how many, and from behind which place in the feed to go on.
+pub(crate) async fn replay(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    range: Range,
+    (after, limit): (i64, i64),
+    is_dry_run: bool,
+) -> Result<(u64, Option<i64>), RedeliverError> {
+    store::lock_feed(tx, partner).await?;
+    if store::find(tx, partner).await?.is_none() {
+        return Err(RedeliverError::NoEndpoint);
+    }
+    let done = store::list_done(tx, partner, range, after, limit).await?;
+    let last = done.last().map(|it| it.position);
+    if is_dry_run {
+        return Ok((done.len() as u64, last));
+    }
+    let now = clock::store::now(tx, partner).await?;
+    let places: Vec<_> = done.iter().map(Place::among).collect();
+    let queued = store::queue(tx, partner, &places, now).await?;
+    if queued > 0 {
+        store::wake(tx).await?;
+        let (since, until) = (Stamp::kst(range.since), Stamp::kst(range.until));
+        let details = json!({"since": since, "until": until, "events": queued});
+        record(tx, author, partner, "webhook.replayed", details).await?;
+    }
+    Ok((queued, last))
+}
+
+/// Tells an endpoint to the audit log.
+fn tell(endpoint: &Endpoint) -> Value {
+    json!({
+        "url": endpoint.url,
+        "enabled": endpoint.enabled,
+        "event_types": endpoint.event_types,
+        "description": endpoint.description,
+        "disabled_reason": endpoint.disabled_reason,
+    })
+}
+
+async fn record(
+    tx: &mut Tx,
+    author: &Author,
+    partner: PartnerId,
+    action: &str,
+    details: Value,
+) -> Result<(), sqlx::Error> {
+    let now = clock::store::real_now(tx).await?;
+    let change = Change {
+        author,
+        partner: Some(partner),
+        action,
+        subject: "webhook_endpoint",
+        details,
+    };
+    audit::store::record(tx, &change, now).await
+}

@@ -1,0 +1,265 @@
+//! `GET`, `PUT` and `DELETE /v1/webhook_endpoint`, its secret and its test, and `POST /v1/events/{id}/redeliver`.
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    address::{Malformed, Refused, Target},
+    changes::{self, RedeliverError, TestError},
+    client,
+    model::{DESCRIPTION_CHARACTERS_MAX, Wish},
+    store,
+    view::EndpointView,
+};
+use crate::{
+    app::App,
+    error::{ApiError, Fault, IssueKind, Issues},
+    events::{model::EventType, view::EventView},
+    gate::{
+        caller::Caller,
+        idempotency::{Reply, Write},
+    },
+    http::{
+        etag::Conditional,
+        extract::{Answer, Input, Query},
+        fields::{Fields, FromBody},
+        path::Id,
+    },
+    id::EventId,
+};
+
+/// Where an endpoint is read.
+const LOCATION: &str = "/v1/webhook_endpoint";
+
+/// Routes of this feature.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(
+            get_webhook_endpoint,
+            put_webhook_endpoint,
+            delete_webhook_endpoint
+        ))
+        .routes(routes!(rotate_webhook_secret))
+        .routes(routes!(test_webhook_endpoint))
+        .routes(routes!(redeliver_event))
+}
+
+/// Where events shall go. It is the whole endpoint: what is left out is as if it were null. Unknown members are ignored.
+#[derive(Debug, ToSchema)]
+struct PutEndpoint {
+    /// An https URL on port 443 without a user name or password, at most 2048 characters; in the sandbox also http. Its
+    /// host must have public addresses only; that is looked at again whenever something is sent.
+    #[schema(max_length = 2048, value_type = String)]
+    url: Target,
+    /// Whether events are sent; null for `true`. While they are not they wait.
+    enabled: Option<bool>,
+    /// Which types are sent, at least one; null for all.
+    #[schema(min_items = 1, max_items = 100)]
+    event_types: Option<Vec<EventType>>,
+    /// Your own words, at most 256 characters.
+    #[schema(max_length = 256)]
+    description: Option<String>,
+}
+
+impl FromBody for PutEndpoint {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        let url = fields.text("url").map(|text| Target::parse(&text));
+        let enabled = fields.optional_bool("enabled");
+        let event_types = fields.optional_words("event_types");
+        let description = fields.optional_text("description", DESCRIPTION_CHARACTERS_MAX);
+        let url = match url? {
+            Ok(url) => url,
+            Err(malformed) => {
+                fields.complain("url", malformed.fault());
+                return None;
+            }
+        };
+        Some(Self {
+            url,
+            enabled,
+            event_types,
+            description,
+        })
+    }
+}
+
+impl Malformed {
+    fn fault(self) -> Fault {
+        let kind = match self {
+            Self::NotAUrl => IssueKind::InvalidFormat,
+            Self::Scheme | Self::Credentials => IssueKind::InvalidValue,
+            Self::TooLong => IssueKind::OutOfRange,
+        };
+        Fault::new(kind, self.to_string())
+    }
+}
+
+/// Answers for a URL that is not reached.
+fn refuse(url: &str, refused: &[Refused]) -> ApiError {
+    let mut issues = Issues::default();
+    for it in refused {
+        let fault = Fault::new(IssueKind::InvalidValue, it.to_string());
+        issues.push(fault.at("url", Some(url)));
+    }
+    if refused.contains(&Refused::AddressNotPublic) {
+        issues.give_reason("address_not_public");
+    }
+    issues.into()
+}
+
+/// Shows your endpoint.
+#[utoipa::path(get, path = "/v1/webhook_endpoint", tag = "webhooks", params(Conditional), responses(
+    (status = 200, description = "The endpoint, without its secret.", body = EndpointView),
+    (status = 404, description = "webhook_endpoint_not_found"),
+))]
+async fn get_webhook_endpoint(
+    State(app): State<App>,
+    caller: Caller,
+    conditional: Conditional,
+    _: Query<()>,
+) -> Result<Response, ApiError> {
+    let mut connection = app.db().acquire().await?;
+    let endpoint = store::find(&mut connection, caller.partner()).await?;
+    let endpoint = endpoint.ok_or(ApiError::WebhookEndpointNotFound)?;
+    conditional.answer(&EndpointView::new(endpoint, None))
+}
+
+/// Makes or changes your endpoint.
+///
+/// There is one. It needs no Idempotency-Key: once and twice are the same. The answer that makes it shows its secret, the
+/// only time; if that answer was lost, rotate the secret. Enabling it, or giving it another URL, sends at once what waits.
+#[utoipa::path(put, path = "/v1/webhook_endpoint", tag = "webhooks", request_body = PutEndpoint, responses(
+    (status = 201, description = "The new endpoint, with its secret.", body = EndpointView),
+    (status = 200, description = "The endpoint as it is now.", body = EndpointView),
+))]
+async fn put_webhook_endpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Input((), body): Input<(), PutEndpoint>,
+) -> Result<Response, ApiError> {
+    let settings = app.settings();
+    // Before the transaction: a name is looked up on the network.
+    let checked = client::check(&settings.webhooks.guard, &body.url, settings.environment).await;
+    checked.map_err(|refused| refuse(body.url.as_str(), &refused))?;
+    let wish = Wish {
+        target: body.url,
+        enabled: body.enabled.unwrap_or(true),
+        event_types: body.event_types,
+        description: body.description,
+    };
+    let mut tx = app.begin().await?;
+    let put = changes::put(&mut tx, &caller.author(), caller.partner(), &wish).await;
+    let (endpoint, secret) = put?;
+    tx.commit().await?;
+    let answer = Answer(EndpointView::new(endpoint, secret.as_ref()));
+    Ok(match secret {
+        Some(_) => {
+            let location = [(header::LOCATION, HeaderValue::from_static(LOCATION))];
+            (StatusCode::CREATED, location, answer).into_response()
+        }
+        None => answer.into_response(),
+    })
+}
+
+/// Takes your endpoint away.
+///
+/// Events that wait are skipped. One that you make later has another secret. A body is ignored.
+#[utoipa::path(delete, path = "/v1/webhook_endpoint", tag = "webhooks", responses(
+    (status = 200, description = "The endpoint as it was.", body = EndpointView),
+    (status = 404, description = "webhook_endpoint_not_found"),
+))]
+async fn delete_webhook_endpoint(
+    caller: Caller,
+    mut write: Write,
+    _: Query<()>,
+) -> Result<Response, ApiError> {
+    let endpoint = changes::delete(write.tx(), &caller.author(), caller.partner()).await?;
+    let endpoint = endpoint.ok_or(ApiError::WebhookEndpointNotFound)?;
+    let reply = Reply::json(StatusCode::OK, &EndpointView::new(endpoint, None))?;
+    write.commit(reply).await
+}
+
+/// Replaces the secret of your endpoint.
+///
+/// For 24 hours deliveries are signed with the former one as well; replacing it again ends that one at once. The secret
+/// is shown this once: a replay shows null, the one exception to equal bytes.
+#[utoipa::path(post, path = "/v1/webhook_endpoint/rotate_secret", tag = "webhooks", responses(
+    (status = 200, description = "The endpoint, with its new secret.", body = EndpointView),
+    (status = 404, description = "webhook_endpoint_not_found"),
+))]
+async fn rotate_webhook_secret(
+    caller: Caller,
+    mut write: Write,
+    _: Query<()>,
+) -> Result<Response, ApiError> {
+    let rotated = changes::rotate(write.tx(), &caller.author(), caller.partner()).await?;
+    let (endpoint, secret) = rotated.ok_or(ApiError::WebhookEndpointNotFound)?;
+    let kept = EndpointView::new(endpoint.clone(), None);
+    let shown = EndpointView::new(endpoint, Some(&secret));
+    write
+        .commit(Reply::json(StatusCode::OK, &kept)?.showing(&shown)?)
+        .await
+}
+
+/// Sends a test to your endpoint: an event `webhook.test`, which concerns no order.
+///
+/// It is sent whatever types you want, and waits while the endpoint is disabled.
+#[utoipa::path(post, path = "/v1/webhook_endpoint/test", tag = "webhooks", responses(
+    (status = 202, description = "The event. Read it again to see what became of it.", body = EventView),
+    (status = 404, description = "webhook_endpoint_not_found"),
+))]
+async fn test_webhook_endpoint(
+    caller: Caller,
+    mut write: Write,
+    _: Query<()>,
+) -> Result<Response, ApiError> {
+    let event = changes::test(write.tx(), caller.partner()).await?;
+    let event = event.ok_or(ApiError::WebhookEndpointNotFound)?;
+    let reply = Reply::json(StatusCode::ACCEPTED, &EventView::from(event))?;
+    write.commit(reply).await
+}
+
+/// Sends an event again.
+///
+/// It has the same id, and is sent outside its order's sequence, whatever types you want. An event that waits is sent as
+/// soon as its sequence allows.
+#[utoipa::path(post, path = "/v1/events/{id}/redeliver", tag = "webhooks", params(Id::<EventId>), responses(
+    (status = 202, description = "The event. Read it again to see what became of it.", body = EventView),
+    (status = 404, description = "event_not_found webhook_endpoint_not_found"),
+))]
+async fn redeliver_event(
+    caller: Caller,
+    mut write: Write,
+    _: Query<()>,
+    Id(id): Id<EventId>,
+) -> Result<Response, ApiError> {
+    let event = changes::redeliver(write.tx(), &caller.author(), caller.partner(), id).await?;
+    let reply = Reply::json(StatusCode::ACCEPTED, &EventView::from(event))?;
+    write.commit(reply).await
+}
+
+impl From<TestError> for ApiError {
+    #[track_caller]
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Unwritable(error) => Self::internal(error),
+            TestError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<RedeliverError> for ApiError {
+    #[track_caller]
+    fn from(error: RedeliverError) -> Self {
+        match error {
+            RedeliverError::NoEvent => Self::EventNotFound,
+            RedeliverError::NoEndpoint => Self::WebhookEndpointNotFound,
+            RedeliverError::Database(error) => error.into(),
+        }
+    }
+}

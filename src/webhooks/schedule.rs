@@ -1,0 +1,214 @@
+//! What follows from an answer: when to send again, when to give up, when to disable an endpoint. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::model::DisabledReason;
+
+/// From one attempt to the next: at 0, 1 m, 5 m, 30 m, 2 h, 6 h, 12 h, 24 h, 48 h and 72 h after the first.
+const GAPS: [TimeDelta; 9] = [
+    TimeDelta::minutes(1),
+    TimeDelta::minutes(4),
+    TimeDelta::minutes(25),
+    TimeDelta::minutes(90),
+    TimeDelta::hours(4),
+    TimeDelta::hours(6),
+    TimeDelta::hours(12),
+    TimeDelta::hours(24),
+    TimeDelta::hours(24),
+];
+/// A gap is shorter or longer by up to so many thousandths, so that those who failed together do not return together.
+const JITTER: i32 = 100;
+/// An endpoint that fails for so long is disabled.
+const PATIENCE: TimeDelta = TimeDelta::days(5);
+
+/// What an endpoint answered, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The status; `None` if there was no answer in time.
+    pub status: Option<u16>,
+    /// What its `Retry-After` asks for.
+    pub retry_after: Option<TimeDelta>,
+}
+
+impl Answer {
+    /// No answer.
+    pub(crate) const NONE: Self = Self {
+        status: None,
+        retry_after: None,
+    };
+
+    /// Says whether the endpoint took the event.
+    pub(crate) fn is_success(self) -> bool {
+        self.status.is_some_and(|it| (200..300).contains(&it))
+    }
+}
+
+/// An attempt to send an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    /// When it began, in the partner's time.
+    pub at: DateTime<Utc>,
+    /// How many there were before it, since the event began to wait.
+    pub before: usize,
+    /// Any number: it decides the jitter.
+    pub chance: u32,
+}
+
+/// What becomes of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is delivered.
+    Delivered,
+    /// It is sent again.
+    Again(DateTime<Utc>),
+    /// It is given up, and the next one of its order goes on.
+    GivenUp,
+}
+
+impl Attempt {
+    /// Judges the event.
+    pub(crate) fn judge(self, answer: Answer) -> Verdict {
+        if answer.is_success() {
+            return Verdict::Delivered;
+        }
+        let Some(gap) = GAPS.get(self.before).copied() else {
+            return Verdict::GivenUp;
+        };
+        let thousandths = i32::try_from(self.chance % (2 * JITTER as u32 + 1)).unwrap_or(JITTER);
+        let wait = gap / 1000 * (1000 - JITTER + thousandths);
+        // Asked for less than is due or for more than twice the gap, it is not obeyed.
+        let wait = answer
+            .retry_after
+            .map_or(wait, |it| it.clamp(wait, gap * 2));
+        Verdict::Again(self.at + wait)
+    }
+
+    /// Judges the endpoint, which has failed since `failing_since` without a success: is it disabled, and why?
+    pub(crate) fn judge_endpoint(
+        self,
+        answer: Answer,
+        failing_since: DateTime<Utc>,
+    ) -> Option<DisabledReason> {
+        const GONE: u16 = 410;
+        if answer.status == Some(GONE) {
+            return Some(DisabledReason::Gone);
+        }
+        (self.at - failing_since >= PATIENCE).then_some(DisabledReason::Failing)
+    }
+}
+
+/// Reads a `Retry-After`: seconds, or a date.
+pub(crate) fn read_retry_after(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(TimeDelta::seconds(seconds.into()));
+    }
+    let date = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.to_utc() - now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<i64>) -> Answer {
+        Answer {
+            status: Some(status),
+            retry_after: retry_after.map(TimeDelta::seconds),
+        }
+    }
+
+    fn attempt(before: usize, chance: u32) -> Attempt {
+        Attempt {
+            at: DateTime::UNIX_EPOCH,
+            before,
+            chance,
+        }
+    }
+
+    /// How long it is until the next attempt, in seconds.
+    fn wait(before: usize, chance: u32, answer: Answer) -> Option<i64> {
+        match attempt(before, chance).judge(answer) {
+            Verdict::Again(at) => Some((at - DateTime::UNIX_EPOCH).num_seconds()),
+            Verdict::Delivered | Verdict::GivenUp => None,
+        }
+    }
+
+    #[test]
+    fn ten_attempts_are_made_at_the_times_of_the_contract() {
+        let middle = JITTER as u32;
+        let (mut at, mut times) = (0, vec![0]);
+        while let Some(wait) = wait(times.len() - 1, middle, Answer::NONE) {
+            at += wait;
+            times.push(at);
+        }
+        let hour = 3600;
+        let hours = [2, 6, 12, 24, 48, 72].map(|it| it * hour);
+        assert_eq!(times, [&[0, 60, 300, 1800], hours.as_slice()].concat());
+        assert_eq!(attempt(9, 0).judge(answer(500, None)), Verdict::GivenUp);
+    }
+
+    #[test]
+    fn a_tenth_more_or_less_is_left_to_chance() {
+        let waits: Vec<_> = (0..=200)
+            .map(|it| wait(0, it, Answer::NONE).unwrap())
+            .collect();
+        assert_eq!((waits[0], waits[200]), (54, 66));
+        assert_eq!(
+            wait(0, u32::MAX, Answer::NONE).map(|it| (54..=66).contains(&it)),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn a_wish_to_wait_is_honoured_between_what_is_due_and_twice_the_gap() {
+        let middle = JITTER as u32;
+        for (asked, expected) in [
+            (0, 60),
+            (30, 60),
+            (90, 90),
+            (120, 120),
+            (9_999, 120),
+            (-5, 60),
+        ] {
+            assert_eq!(
+                wait(0, middle, answer(503, Some(asked))),
+                Some(expected),
+                "{asked}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_2xx_is_a_success() {
+        for status in [200, 201, 202, 204, 299] {
+            assert_eq!(
+                attempt(0, 0).judge(answer(status, None)),
+                Verdict::Delivered
+            );
+        }
+        for status in [100, 199, 301, 302, 304, 400, 404, 410, 429, 500, 503] {
+            assert!(wait(0, 0, answer(status, None)).is_some(), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_disabled_when_it_is_gone_or_fails_for_five_days() {
+        let since = |days: i64| DateTime::UNIX_EPOCH - TimeDelta::days(days);
+        let judge = |status, days| attempt(0, 0).judge_endpoint(answer(status, None), since(days));
+        assert_eq!(judge(410, 0), Some(DisabledReason::Gone));
+        assert_eq!(judge(500, 4), None);
+        assert_eq!(judge(500, 5), Some(DisabledReason::Failing));
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date() {
+        let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
+        let seconds = |text: &str| read_retry_after(text, now).map(|it| it.num_seconds());
+        assert_eq!(seconds(" 120 "), Some(120));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120));
+        for text in ["", "soon", "-1", "1.5", "99999999999999"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Endpoints and their secrets. Every statement is scoped by the partner.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::super::{
+    model::{DisabledReason, Endpoint},
+    signature::Secret,
+};
+use crate::{
+    db::{
+        Tx,
+        column::{optional_word, word},
+    },
+    id::PartnerId,
+    word::Word,
+};
+
+/// Locks a partner's feed: until the commit no event is appended, and no endpoint changed.
+pub(crate) async fn lock_feed(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        insert into event_feeds (partner_id, last_position) values ($1, 0)
+        on conflict (partner_id) do update set last_position = event_feeds.last_position
+        "#,
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Finds a partner's endpoint.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    partner: PartnerId,
+) -> Result<Option<Endpoint>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select url, enabled, disabled_reason, event_types as "event_types: Vec<String>", description, failing_since,
+               created_at, updated_at
+        from webhook_endpoints join event_feeds using (partner_id)
+        where partner_id = $1
+        "#,
+        partner.uuid(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let types = row.event_types.map(|types| {
+        let types = types.iter().map(|it| word(it));
+        types.collect::<Result<Vec<_>, _>>()
+    });
+    Ok(Some(Endpoint {
+        url: row.url,
+        enabled: row.enabled,
+        event_types: types.transpose()?,
+        description: row.description,
+        disabled_reason: optional_word(row.disabled_reason.as_deref())?,
+        failing_since: row.failing_since,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }))
+}
+
+/// Writes a partner's endpoint as it is now, and tells the locked feed of it.
+pub(crate) async fn save(
+    tx: &mut Tx,
+    partner: PartnerId,
+    endpoint: &Endpoint,
+) -> Result<(), sqlx::Error> {
+    let types = endpoint.event_types.as_ref();
+    let types: Option<Vec<String>> =
+        types.map(|it| it.iter().map(|it| it.as_str().to_owned()).collect());
+    sqlx::query!(
+        r#"
+        with feed as (
+            update event_feeds set has_endpoint = true, event_types = $9 where partner_id = $1
+        )
+        insert into webhook_endpoints (partner_id, url, enabled, disabled_reason, description, failing_since,
+                                       created_at, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        on conflict (partner_id) do update
+        set url = excluded.url, enabled = excluded.enabled, disabled_reason = excluded.disabled_reason,
+            description = excluded.description, failing_since = excluded.failing_since,
+            updated_at = excluded.updated_at
+        "#,
+        partner.uuid(),
+        endpoint.url,
+        endpoint.enabled,
+        endpoint.disabled_reason.map(Word::as_str),
+        endpoint.description,
+        endpoint.failing_since,
+        endpoint.created_at,
+        endpoint.updated_at,
+        types.as_deref(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Gives a new endpoint its secret.
+pub(crate) async fn insert_secret(
+    tx: &mut Tx,
+    partner: PartnerId,
+    secret: &Secret,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into webhook_secrets (secret, partner_id) values ($1, $2)",
+        secret.expose(),
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Puts a secret in the present one's place, which also signs for another day; an older one ends at once.
+pub(crate) async fn replace_secret(
+    tx: &mut Tx,
+    partner: PartnerId,
+    secret: &Secret,
+    former_until: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from webhook_secrets where partner_id = $1 and expires_at is not null",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "update webhook_secrets set expires_at = $2 where partner_id = $1",
+        partner.uuid(),
+        former_until,
+    )
+    .execute(&mut **tx)
+    .await?;
+    insert_secret(tx, partner, secret).await
+}
+
+/// Takes away a partner's endpoint with its secrets; what waited for it is not sent any more.
+pub(crate) async fn delete(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
+    // One after the other: locks are taken in one order.
+    sqlx::query!(
+        "delete from webhook_endpoints where partner_id = $1",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "update event_feeds set has_endpoint = false, event_types = null where partner_id = $1",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "delete from webhook_lanes where partner_id = $1",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        r#"
+        update events set delivery_status = 'delivery_skipped', lane_id = null
+        where partner_id = $1 and delivery_status = 'pending'
+        "#,
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Makes everything that waits due now, with all its attempts before it.
+pub(crate) async fn begin_anew(
+    tx: &mut Tx,
+    partner: PartnerId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update webhook_lanes set due_at = least(due_at, $2), tries = 0 where partner_id = $1",
+        partner.uuid(),
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Takes times of deliveries back with the partner's clock, so that what waits does so no longer than before.
+pub(crate) async fn turn_back(
+    tx: &mut Tx,
+    partner: PartnerId,
+    seconds: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        with endpoint as (
+            update webhook_endpoints set failing_since = failing_since - make_interval(secs => $2)
+            where partner_id = $1 and failing_since is not null
+        )
+        update webhook_lanes set due_at = due_at - make_interval(secs => $2) where partner_id = $1
+        "#,
+        partner.uuid(),
+        seconds as f64,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// How an endpoint does.
+#[derive(Debug)]
+pub(crate) struct Health {
+    /// Where it is.
+    pub url: String,
+    /// Since when every attempt has failed.
+    pub failing_since: Option<DateTime<Utc>>,
+}
+
+/// Locks an endpoint, and reads how it does.
+pub(crate) async fn lock_health(
+    tx: &mut Tx,
+    partner: PartnerId,
+) -> Result<Option<Health>, sqlx::Error> {
+    sqlx::query_as!(
+        Health,
+        "select url, failing_since from webhook_endpoints where partner_id = $1 for no key update",
+        partner.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// Writes how a locked endpoint does, and disables it if there is a reason to.
+pub(crate) async fn set_health(
+    tx: &mut Tx,
+    partner: PartnerId,
+    failing_since: Option<DateTime<Utc>>,
+    disabled: Option<(DisabledReason, DateTime<Utc>)>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update webhook_endpoints
+        set failing_since = $2, enabled = enabled and $3::text is null,
+            disabled_reason = case when enabled then $3 else disabled_reason end,
+            updated_at = coalesce($4, updated_at)
+        where partner_id = $1
+        "#,
+        partner.uuid(),
+        failing_since,
+        disabled.map(|it| it.0.as_str()),
+        disabled.map(|it| it.1),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,99 @@
+//! Lanes: what came of an attempt, and what is sent next.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Due;
+use crate::{db::Tx, events::model::DeliveryStatus, id::EventId, word::Word};
+
+/// Tells the workers that something is due.
+pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_notify('lmn_webhooks', '')")
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+/// Locks a lane that is still leased as it was; `false` if it is not, and the attempt does not count.
+pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<bool, sqlx::Error> {
+    let held = sqlx::query_scalar!(
+        "select id from webhook_lanes where id = $1 and lease = $2 for update",
+        due.lane,
+        due.lease,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(held.is_some())
+}
+
+/// Records an attempt to send the head of a held lane.
+pub(crate) async fn record_attempt(
+    tx: &mut Tx,
+    event: EventId,
+    status: DeliveryStatus,
+    at: DateTime<Utc>,
+    response_code: Option<u16>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update events
+        set delivery_status = $2, lane_id = case when $2 = 'pending' then lane_id end,
+            attempts = attempts + 1, last_attempt_at = $3, last_response_code = $4
+        where id = $1
+        "#,
+        event.uuid(),
+        status.as_str(),
+        at,
+        response_code.map(i32::from),
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Gives back a held lane whose head is sent again later.
+pub(crate) async fn postpone(
+    tx: &mut Tx,
+    lane: Uuid,
+    due_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update webhook_lanes set due_at = $2, tries = tries + 1, lease = null, leased_until = null where id = $1
+        "#,
+        lane,
+        due_at,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Gives back a held lane whose head is done: the next event of the lane is its head, or the lane is gone.
+///
+/// Who appends to the lane waits for its lock, so nothing is appended between the look and the end. Says whether there
+/// is a next one.
+pub(crate) async fn go_on(
+    tx: &mut Tx,
+    lane: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let next = sqlx::query_scalar!(
+        r#"
+        with next as materialized (
+            select id from events where lane_id = $1 order by sequence limit 1
+        ), gone as (
+            delete from webhook_lanes where id = $1 and not exists (select from next)
+        )
+        update webhook_lanes
+        set event_id = next.id, due_at = $2, tries = 0, lease = null, leased_until = null
+        from next where webhook_lanes.id = $1
+        returning webhook_lanes.id
+        "#,
+        lane,
+        now,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(next.is_some())
+}

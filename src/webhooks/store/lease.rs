@@ -1,0 +1,202 @@
+//! Leasing: what is due is given to one worker for a while, fairly among partners.
+//!
+//! Two statements of one short transaction. The first finds, locks and orders the endpoints for which something is due;
+//! the second takes from the lanes of each no more than it may have in flight. Neither looks at more than a few lanes of
+//! a partner, however many wait.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use super::super::{address::Target, signature::Secret};
+use crate::{
+    db::{Tx, column::Meaningless},
+    id::{EventId, PartnerId},
+};
+
+/// How much may be leased at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Lanes.
+    pub lanes: i64,
+    /// Endpoints that fail.
+    pub failing: i64,
+    /// Lanes of one partner in flight.
+    pub of_partner: i64,
+    /// For how long.
+    pub lease: Duration,
+}
+
+/// An endpoint for which something is due.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    partner: PartnerId,
+    target: Target,
+    secrets: Vec<Secret>,
+    /// What time it is for the partner.
+    now: DateTime<Utc>,
+    /// What time it is.
+    real_now: DateTime<Utc>,
+    /// Whether its last attempt failed.
+    is_failing: bool,
+    free: i64,
+}
+
+/// An event that is due, leased.
+#[derive(Debug, Clone)]
+pub(crate) struct Due {
+    /// Its lane.
+    pub lane: Uuid,
+    /// Who has it.
+    pub lease: Uuid,
+    /// The event.
+    pub event: EventId,
+    /// Whose it is.
+    pub partner: PartnerId,
+    /// The event as it is sent.
+    pub payload: String,
+    /// How often it was sent since it began to wait.
+    pub tries: i32,
+    /// When it was due, in the partner's time.
+    pub due_at: DateTime<Utc>,
+    /// Where it goes.
+    pub target: Target,
+    /// What signs it, the present secret first.
+    pub secrets: Vec<Secret>,
+    /// When it was leased, in the partner's time.
+    pub now: DateTime<Utc>,
+    /// When it was leased.
+    pub real_now: DateTime<Utc>,
+    /// Whether the endpoint was failing then.
+    pub is_failing: bool,
+}
+
+/// Locks the endpoints for which something is due, who was served least recently first, and those that fail last.
+pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        with enabled as materialized (
+            select partner_id, lmn_now(clock_offset_seconds) as now, lmn_now(0) as real_now,
+                   failing_since is not null as is_failing, served_at
+            from webhook_endpoints join partners on partners.id = partner_id
+            where enabled
+        ), waiting as materialized (
+            select enabled.*, row_number() over (partition by is_failing order by served_at nulls first) as turn,
+                   $3 - (select count(*) from webhook_lanes lane
+                         where lane.partner_id = enabled.partner_id and lease is not null
+                           and leased_until > enabled.real_now) as free
+            from enabled cross join lateral (
+                -- A limit, because `exists` becomes a join that reads all lanes there are.
+                select from webhook_lanes
+                where webhook_lanes.partner_id = enabled.partner_id and due_at <= enabled.now
+                  and (leased_until is null or leased_until <= enabled.real_now)
+                order by due_at
+                limit 1
+            ) due
+        ), locked as (
+            select partner_id, waiting.now, waiting.real_now, waiting.is_failing,
+                   case when waiting.is_failing then least(free, 1) else free end as free
+            from waiting join webhook_endpoints using (partner_id)
+            where free > 0 and webhook_endpoints.enabled and (not waiting.is_failing or turn <= $2)
+              and (not waiting.is_failing or free = $3)
+            order by waiting.is_failing, turn
+            limit $1
+            for no key update of webhook_endpoints skip locked
+        )
+        update webhook_endpoints set served_at = lmn_now(0)
+        from locked where webhook_endpoints.partner_id = locked.partner_id
+        returning webhook_endpoints.partner_id, url, locked.now as "now!", locked.real_now as "real_now!",
+                  locked.is_failing as "is_failing!", locked.free as "free!",
+                  array(select secret from webhook_secrets
+                        where webhook_secrets.partner_id = webhook_endpoints.partner_id
+                          and (expires_at is null or expires_at > locked.real_now)
+                        order by expires_at nulls first) as "secrets!"
+        "#,
+        limits.lanes,
+        limits.failing,
+        limits.of_partner,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let served = rows.into_iter().map(|row| {
+        let partner = PartnerId::from(row.partner_id);
+        let named = |error: Meaningless| error.in_row("webhook_endpoints", partner);
+        let target = Target::parse(&row.url).map_err(|it| named(Meaningless::new(it)))?;
+        let secrets: Option<Vec<_>> = row.secrets.iter().map(|it| Secret::parse(it)).collect();
+        Ok(Served {
+            partner,
+            target,
+            secrets: secrets.ok_or_else(|| named(Meaningless::new("a secret")))?,
+            now: row.now,
+            real_now: row.real_now,
+            is_failing: row.is_failing,
+            free: row.free,
+        })
+    });
+    served.collect()
+}
+
+/// Leases the lanes that are due, one of each partner in turn.
+pub(crate) async fn lease(
+    tx: &mut Tx,
+    served: &[Served],
+    limits: Limits,
+) -> Result<Vec<Due>, sqlx::Error> {
+    let partners: Vec<Uuid> = served.iter().map(|it| it.partner.uuid()).collect();
+    let free: Vec<i64> = served.iter().map(|it| it.free).collect();
+    let now: Vec<DateTime<Utc>> = served.iter().map(|it| it.now).collect();
+    let lease = PgInterval::try_from(limits.lease).map_err(sqlx::Error::Encode)?;
+    let rows = sqlx::query!(
+        r#"
+        with served as materialized (
+            select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) as it(partner_id, free, now)
+        ), due as materialized (
+            select lane.id, lane.due_at,
+                   row_number() over (partition by served.partner_id order by lane.due_at, lane.id) as turn
+            from served cross join lateral (
+                select id, due_at from webhook_lanes
+                where webhook_lanes.partner_id = served.partner_id and due_at <= served.now
+                  and (leased_until is null or leased_until <= lmn_now(0))
+                order by due_at
+                limit served.free
+                for update skip locked
+            ) lane
+        ), leased as (
+            update webhook_lanes set lease = gen_random_uuid(), leased_until = lmn_now(0) + $5
+            where id in (select id from due order by turn, due_at limit $4)
+            returning id, lease, event_id, partner_id, tries, due_at
+        )
+        select leased.id, lease as "lease!", event_id, leased.partner_id, tries, due_at,
+               events.payload::text as "payload!"
+        from leased join events on events.id = event_id
+        "#,
+        &partners,
+        &free,
+        &now,
+        limits.lanes,
+        lease,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let due = rows.into_iter().filter_map(|row| {
+        let partner = PartnerId::from(row.partner_id);
+        let endpoint = served.iter().find(|it| it.partner == partner)?.clone();
+        Some(Due {
+            lane: row.id,
+            lease: row.lease,
+            event: row.event_id.into(),
+            partner,
+            payload: row.payload,
+            tries: row.tries,
+            due_at: row.due_at,
+            target: endpoint.target,
+            secrets: endpoint.secrets,
+            now: endpoint.now,
+            real_now: endpoint.real_now,
+            is_failing: endpoint.is_failing,
+        })
+    });
+    Ok(due.collect())
+}

@@ -1,0 +1,16 @@
+//! Endpoints, secrets and lanes in the database.
+//!
+//! Locks are taken in one order: feed, endpoint, lane, event. A lease waits for none of them: it skips what is locked.
+
+mod endpoint;
+mod lane;
+mod lease;
+mod replay;
+
+pub(crate) use endpoint::{
+    begin_anew, delete, find, insert_secret, lock_feed, lock_health, replace_secret, save,
+    set_health, turn_back,
+};
+pub(crate) use lane::{go_on, hold, postpone, record_attempt, wake};
+pub(crate) use lease::{Due, Limits, lease, serve};
+pub(crate) use replay::{Place, Range, bring_forward, count_waiting, list_done, queue};

@@ -1,0 +1,187 @@
+//! A partner's receiver: it keeps what is sent to it, and answers as it is told.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Response, StatusCode, Uri},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// A delivery as it arrived.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// How it is answered.
+    pub answered: u16,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |it| it.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The event's id.
+    pub fn id(&self) -> String {
+        self.header("x-lmn-event-id").to_owned()
+    }
+
+    /// The order that it is about, and its number among the order's events.
+    pub fn place(&self) -> (String, i64) {
+        let body = self.json();
+        let order = body["data"]["order"]["id"].as_str().unwrap_or_default();
+        (
+            order.to_owned(),
+            body["sequence"].as_i64().unwrap_or_default(),
+        )
+    }
+}
+
+/// How a delivery is answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub delay: Duration,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
+}
+
+impl From<u16> for Answer {
+    fn from(status: u16) -> Self {
+        Self {
+            status,
+            delay: Duration::ZERO,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl Answer {
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+type Rule = Box<dyn FnMut(&Received) -> Answer + Send>;
+
+/// The receiver.
+pub struct Sink {
+    pub address: SocketAddr,
+    inner: Arc<Inner>,
+    running: JoinHandle<()>,
+}
+
+struct Inner {
+    received: Mutex<Vec<Received>>,
+    rule: Mutex<Rule>,
+}
+
+impl Sink {
+    /// Starts one that takes everything.
+    pub async fn start() -> Self {
+        Self::at("127.0.0.1:0").await
+    }
+
+    /// Starts one at an address.
+    pub async fn at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let inner = Arc::new(Inner {
+            received: Mutex::default(),
+            rule: Mutex::new(Box::new(|_| 200.into())),
+        });
+        let routes = Router::new().fallback(receive).with_state(inner.clone());
+        let running = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self {
+            address,
+            inner,
+            running,
+        }
+    }
+
+    /// Returns the URL of an endpoint there.
+    pub fn url(&self) -> String {
+        format!("http://{}/lmn?shop=1", self.address)
+    }
+
+    /// Answers everything alike from here on.
+    pub fn answers(&self, answer: impl Into<Answer>) {
+        let answer = answer.into();
+        self.decides(move |_| answer.clone());
+    }
+
+    /// Answers as a rule has it from here on.
+    pub fn decides(&self, rule: impl FnMut(&Received) -> Answer + Send + 'static) {
+        *self.inner.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    /// Returns what has arrived.
+    pub fn received(&self) -> Vec<Received> {
+        self.inner.received.lock().unwrap().clone()
+    }
+
+    /// Returns how much has arrived.
+    pub fn count(&self) -> usize {
+        self.inner.received.lock().unwrap().len()
+    }
+
+    /// Returns the places of what has arrived and was taken, in the order of its arrival.
+    pub fn taken(&self) -> Vec<(String, i64)> {
+        let received = self.received().into_iter();
+        let taken = received.filter(|it| it.answered < 300);
+        taken.map(|it| it.place()).collect()
+    }
+
+    /// Goes down: connections to it are refused.
+    pub async fn stop(self) -> SocketAddr {
+        let address = self.address;
+        self.running.abort();
+        let _ = self.running.await;
+        address
+    }
+}
+
+async fn receive(
+    State(inner): State<Arc<Inner>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    assert_eq!(uri, "/lmn?shop=1", "the path and the query arrive");
+    let mut received = Received {
+        headers,
+        body,
+        answered: 0,
+    };
+    let answer = {
+        let mut rule = inner.rule.lock().unwrap();
+        let answer = rule(&received);
+        received.answered = answer.status;
+        inner.received.lock().unwrap().push(received);
+        answer
+    };
+    tokio::time::sleep(answer.delay).await;
+    let mut response = Response::builder().status(StatusCode::from_u16(answer.status).unwrap());
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.body)).unwrap()
+}

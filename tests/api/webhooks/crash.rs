@@ -1,0 +1,246 @@
+//! What workers do to each other, and what dies with one: nothing.
+
+use std::{collections::HashMap, time::Duration};
+
+use lmn_partner_api::orders::advance::Advance;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::json;
+
+use super::scene::{OPEN, Scene};
+use crate::{
+    process::Process,
+    seed::seed,
+    support::{Answer, Sink, eventually},
+};
+
+/// Expects that every event of each order was taken, and the first time of each in its sequence.
+fn in_order(taken: &[(String, i64)], events: i64) {
+    let mut last: HashMap<&str, i64> = HashMap::new();
+    for (order, sequence) in taken {
+        let last = last.entry(order).or_default();
+        assert!(*sequence <= *last + 1, "{order}: {sequence} after {last}");
+        *last = (*last).max(*sequence);
+    }
+    assert_eq!(last.values().sum::<i64>(), events, "nothing is missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_down_for_a_day_loses_nothing() {
+    let scene = Scene::set().await;
+    let address = scene.sink.address.to_string();
+    let orders = [scene.order("glovis_1").await, scene.order("glovis_2").await];
+    let Scene {
+        service,
+        acme,
+        sink,
+        worker,
+        ..
+    } = scene;
+    sink.stop().await;
+    for order in &orders {
+        let steps = [Advance::Acquire, crate::support::secure(11_000, 0)];
+        service.operator().takes(order, &steps).await;
+    }
+    for _ in 0..24 {
+        while worker.deliver_due().await.unwrap().total() > 0 {}
+        acme.wait(3_600).await;
+    }
+    for order in &orders {
+        service.operator().takes(order, &[Advance::Ship]).await;
+    }
+    let sink = Sink::at(&address).await;
+    for _ in 0..4 {
+        acme.wait(86_400).await;
+        while worker.deliver_due().await.unwrap().total() > 0 {}
+    }
+    assert_eq!(sink.count(), 6);
+    in_order(&sink.taken(), 6);
+    let delivered = acme.rows("/v1/events?delivery_status=delivered").await;
+    assert_eq!(delivered.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_delays_and_two_workers_lose_nothing_and_turn_nothing_around() {
+    let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
+    let (mut chance, orders) = (StdRng::seed_from_u64(seed()), 60);
+    scene.sink.decides(move |_| {
+        let status = match chance.random_range(0..10) {
+            0..6 => 204,
+            6 | 7 => 500,
+            8 => 429,
+            _ => 302,
+        };
+        let delay = Duration::from_millis(chance.random_range(0..8));
+        Answer::from(status).after(delay)
+    });
+    let mut ids = Vec::new();
+    for n in 0..orders {
+        ids.push(scene.order(&format!("glovis_{n}")).await);
+    }
+    let other = lmn_partner_api::webhooks::worker::Worker::new(scene.service.app.clone()).unwrap();
+    for worker in [scene.worker.clone(), other] {
+        scene.service.app.tasks().spawn(worker.run());
+    }
+    for ids in ids.chunks(20) {
+        let ships = ids.iter().map(|order| {
+            let (operator, order) = (scene.service.operator(), order.clone());
+            let steps = [
+                Advance::Acquire,
+                crate::support::secure(11_000, 0),
+                Advance::Ship,
+            ];
+            tokio::spawn(async move { operator.takes(&order, &steps).await })
+        });
+        for ship in ships.collect::<Vec<_>>() {
+            ship.await.unwrap();
+        }
+    }
+    eventually("all is delivered", async || {
+        let waiting = scene.count("pending").await;
+        if waiting > 0 {
+            // Whatever failed is due again, and is not given up.
+            let due = "update webhook_lanes set due_at = due_at - interval '1 day', tries = 0 where lease is null";
+            scene.service.sql(due).await;
+        }
+        (waiting == 0).then_some(())
+    })
+    .await;
+    in_order(&scene.sink.taken(), 3 * orders);
+    assert_eq!(scene.count("delivered").await, 3 * orders);
+    let attempts = scene
+        .service
+        .count("select sum(attempts)::bigint from events")
+        .await;
+    assert_eq!(
+        attempts,
+        i64::try_from(scene.sink.count()).unwrap(),
+        "every attempt is told of"
+    );
+    scene.check_lanes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene
+        .sink
+        .answers(Answer::from(200).after(Duration::from_secs(60)));
+    let url = scene.service.database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
+        ("LMN_WEBHOOKS__ATTEMPT_SECONDS", "1"),
+        ("LMN_WEBHOOKS__LEASE_SECONDS", "3"),
+        ("LMN_LOG__FILTER", "error"),
+    ];
+    let worker = || Process::start(&["worker", "--json"], &variables);
+    let doomed = worker();
+    scene.ships(&order).await;
+    let sink = &scene.sink;
+    eventually("it is being sent", async || {
+        (sink.count() == 1).then_some(())
+    })
+    .await;
+    tokio::task::spawn_blocking(|| doomed.kill()).await.unwrap();
+    scene.sink.answers(200);
+    assert_eq!(scene.count("pending").await, 3);
+    let _other = worker();
+    eventually("the other worker takes it over", async || {
+        (scene.count("delivered").await == 3).then_some(())
+    })
+    .await;
+    let sequence: Vec<_> = scene.sink.taken().into_iter().map(|it| it.1).collect();
+    assert_eq!(sequence, [1, 1, 2, 3]);
+    scene.check_lanes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_begins_soon_after_its_cause_and_a_dead_endpoint_delays_no_other() {
+    let scene = Scene::with(&[
+        ("WEBHOOKS__SENDS_MAX", "8"),
+        ("WEBHOOKS__ATTEMPT_SECONDS", "5"),
+    ])
+    .await;
+    // Thousands of orders of a partner whose receiver never answers.
+    let dead = scene.service.partner("dead").await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    dead.hook(json!({"url": url})).await.expect(201);
+    let flood = format!(
+        "update event_feeds set last_position = 5000 where partner_id = '{0}';
+         insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, lane_id)
+         select it, '{0}', row_number() over (), 'webhook.test', now(), '{{}}', 'pending', it
+         from (select gen_random_uuid() as it from generate_series(1, 5000)) ids;
+         insert into webhook_lanes (id, partner_id, event_id, due_at)
+         select id, partner_id, id, now() - interval '1 hour' from events",
+        dead.id
+    );
+    scene.service.sql(&flood).await;
+    scene.service.app.tasks().spawn(scene.worker.clone().run());
+    eventually("the dead endpoint is being tried", async || {
+        let failing = "select count(*) from webhook_lanes where lease is not null";
+        (scene.service.count(failing).await > 0).then_some(())
+    })
+    .await;
+    let order = scene.order("glovis_1").await;
+    eventually("it is known to fail", async || {
+        let failing = "select count(*) from webhook_endpoints where failing_since is not null";
+        (scene.service.count(failing).await > 0).then_some(())
+    })
+    .await;
+    for (n, step) in [
+        Advance::Acquire,
+        crate::support::secure(11_000, 0),
+        Advance::Ship,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        scene.service.operator().takes(&order, &[step]).await;
+        let begun = std::time::Instant::now();
+        let sink = &scene.sink;
+        eventually("it arrives", async || (sink.count() == n + 1).then_some(())).await;
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    eventually("one at a time is tried, while it fails", async || {
+        let in_flight = "select count(*) from webhook_lanes where leased_until > now()";
+        (scene.service.count(in_flight).await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_of_an_attempt_whose_lease_is_over_does_not_count() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    // While the first worker waits for its answer, the lease ends and another one takes over.
+    let pool = scene.service.db().clone();
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let mut began = Some(began);
+    scene.sink.decides(move |_| {
+        let Some(began) = began.take() else {
+            return 200.into();
+        };
+        began.send(()).unwrap();
+        Answer::from(500).after(Duration::from_millis(800))
+    });
+    let slow = scene.worker.clone();
+    let slow = tokio::spawn(async move { slow.deliver_due().await.unwrap() });
+    begun.await.unwrap();
+    sqlx::query("update webhook_lanes set leased_until = now() - interval '1 second'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let outcome = scene.worker.deliver_due().await.unwrap();
+    assert_eq!(outcome.delivered, 1);
+    assert_eq!(slow.await.unwrap().lost, 1);
+    assert_eq!(scene.drain().await, 2);
+    assert_eq!(scene.count("delivered").await, 3);
+    scene.check_lanes().await;
+}

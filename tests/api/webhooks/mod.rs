@@ -1,0 +1,8 @@
+//! Webhooks: every event arrives at least once, in its order's sequence, signed, and nowhere it must not.
+
+mod crash;
+mod delivery;
+mod endpoint;
+mod guard;
+mod scene;
+mod verify;

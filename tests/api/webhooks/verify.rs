@@ -1,0 +1,228 @@
+//! What arrives verifies: with a stock library, with the receivers of the documentation, and with nothing else.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+
+use super::scene::{ENDPOINT, Scene};
+use crate::support::Document;
+
+#[path = "../../../examples/receiver/verify.rs"]
+mod receiver;
+
+/// What partners read about webhooks.
+const DOCS: &str = include_str!("../../../docs/webhooks.md");
+
+/// Returns the blocks of code in a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    let blocks = DOCS.split(fence.as_str()).skip(1);
+    blocks.map(|it| it.split("```").next().unwrap()).collect()
+}
+
+/// Makes events and returns one as it arrived, with the time at which it was signed.
+async fn delivered(scene: &Scene) -> (crate::support::Received, i64) {
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    assert_eq!(scene.drain().await, 3);
+    let received = scene.sink.received().pop().unwrap();
+    let time = received.header("x-lmn-timestamp").parse().unwrap();
+    (received, time)
+}
+
+#[tokio::test]
+async fn a_stock_standard_webhooks_library_verifies() {
+    let scene = Scene::set().await;
+    let (received, _) = delivered(&scene).await;
+    let stock = Webhook::new(&scene.secret).unwrap();
+    stock.verify(&received.body, &received.headers).unwrap();
+    let mut tampered = received.body.to_vec();
+    tampered[10] ^= 1;
+    assert!(stock.verify(&tampered, &received.headers).is_err());
+    let mut headers = received.headers.clone();
+    headers.insert(
+        "webhook-id",
+        "evt_01KNVD7K402JY0W9P0X3A6T4QB".parse().unwrap(),
+    );
+    assert!(stock.verify(&received.body, &headers).is_err());
+    let other = Webhook::new("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    assert!(other.verify(&received.body, &received.headers).is_err());
+}
+
+#[tokio::test]
+async fn the_receivers_of_the_documentation_verify_and_refuse() {
+    let scene = Scene::set().await;
+    let (received, time) = delivered(&scene).await;
+    let (secret, body) = (scene.secret.as_str(), received.body.to_vec());
+    let signature = received.header("x-lmn-signature").to_owned();
+    let mut tampered = body.clone();
+    tampered[10] ^= 1;
+    let other = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let mut cases = vec![
+        (secret, signature.clone(), &body, time, true),
+        (secret, signature.clone(), &body, time + 299, true),
+        (secret, signature.clone(), &body, time + 301, false),
+        (secret, signature.clone(), &body, time - 301, false),
+        (secret, signature.clone(), &tampered, time, false),
+        (other, signature.clone(), &body, time, false),
+        (secret, signature.replace("v1=", "v0="), &body, time, false),
+        (secret, format!("t={time},v1=,v1=zz"), &body, time, false),
+        (secret, signature.replace("t=", "t=1"), &body, time, false),
+        (secret, String::new(), &body, time, false),
+    ];
+    // While the secret is replaced, both of them verify.
+    let rotate = format!("{ENDPOINT}/rotate_secret");
+    let rotated = scene.acme.post(&rotate, json!({})).await.ok();
+    let fresh = rotated["secret"].as_str().unwrap();
+    scene
+        .acme
+        .post(&format!("{ENDPOINT}/test"), json!({}))
+        .await
+        .expect(202);
+    scene.drain().await;
+    let test = scene.sink.received().pop().unwrap();
+    let (both, test_body) = (
+        test.header("x-lmn-signature").to_owned(),
+        test.body.to_vec(),
+    );
+    let test_time: i64 = test.header("x-lmn-timestamp").parse().unwrap();
+    for secret in [secret, fresh] {
+        cases.push((secret, both.clone(), &test_body, test_time, true));
+    }
+    for (n, (secret, signature, body, now, expected)) in cases.iter().enumerate() {
+        assert_eq!(
+            receiver::is_from_lmn(secret, signature, body, *now),
+            *expected,
+            "{n}: Rust"
+        );
+    }
+    let asked = cases.iter().map(|(secret, signature, body, now, _)| {
+        json!({"secret": secret, "signature": signature, "body": String::from_utf8(body.to_vec()).unwrap(), "now": now})
+    });
+    let asked: Vec<_> = asked.collect();
+    let expected: Vec<bool> = cases.iter().map(|it| it.4).collect();
+    let python = "\nimport json, sys\nfor it in json.load(sys.stdin):\n    \
+        print(json.dumps(is_from_lmn(it['secret'], it['signature'], it['body'].encode(), it['now'])))\n";
+    let node = "\nfor (const it of JSON.parse(require('fs').readFileSync(0)))\n  \
+        console.log(isFromLmn(it.secret, it.signature, Buffer.from(it.body), it.now))\n";
+    for (language, program, driver) in [("python", "python3", python), ("javascript", "node", node)]
+    {
+        let [block] = blocks(language)[..] else {
+            panic!("one receiver in {language}")
+        };
+        let flag = if program == "node" { "-e" } else { "-c" };
+        let script = format!("{block}{driver}");
+        if let Some(said) = run(program, &[flag, &script], &json!(asked)) {
+            assert_eq!(said, expected, "{language}");
+        }
+    }
+}
+
+/// Runs a program that reads JSON and says `true` or `false`; nothing if it is not there.
+fn run(program: &str, arguments: &[&str], input: &Value) -> Option<Vec<bool>> {
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("there is no {program} here");
+        return None;
+    };
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    Some(said.lines().map(|it| it.parse().unwrap()).collect())
+}
+
+#[test]
+fn the_documentation_shows_the_receiver_that_is_tested() {
+    let source = include_str!("../../../examples/receiver/verify.rs");
+    let [block] = blocks("rust")[..] else {
+        panic!("one receiver in Rust")
+    };
+    assert!(
+        source.contains(block.trim()),
+        "docs/webhooks.md shows another one than examples/receiver/verify.rs"
+    );
+}
+
+#[test]
+fn the_documentation_shows_every_type_as_it_is_sent() {
+    let document = Document::read();
+    let validator = document.validator(&json!({"$ref": "#/components/schemas/Event"}));
+    let mut types = Vec::new();
+    for block in blocks("json") {
+        let payload: Value = serde_json::from_str(block).unwrap();
+        if let Err(error) = validator.validate(&payload) {
+            panic!("{error} at {} in {payload:#}", error.instance_path());
+        }
+        types.push(payload["type"].as_str().unwrap().to_owned());
+    }
+    let schema = &document.text["components"]["schemas"]["EventType"]["enum"];
+    assert_eq!(json!(types), *schema);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_can_be_replaced_under_traffic() {
+    let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
+    scene.service.app.tasks().spawn(scene.worker.clone().run());
+    let mut secrets = vec![scene.secret.clone()];
+    let mut orders = Vec::new();
+    for n in 0..20 {
+        orders.push(scene.order(&format!("glovis_{n}")).await);
+    }
+    for (n, order) in orders.iter().enumerate() {
+        scene.ships(order).await;
+        if n % 7 == 3 {
+            let rotate = format!("{ENDPOINT}/rotate_secret");
+            let rotated = scene.acme.post(&rotate, json!({})).await.ok();
+            secrets.push(rotated["secret"].as_str().unwrap().to_owned());
+        }
+    }
+    crate::support::eventually("all is delivered", async || {
+        (scene.count("delivered").await == 60).then_some(())
+    })
+    .await;
+    // Each delivery verifies with a secret that was in force, and once a secret is replaced, with its successor, too.
+    for it in scene.sink.received() {
+        let (signature, time) = (
+            it.header("x-lmn-signature"),
+            it.header("x-lmn-timestamp").parse().unwrap(),
+        );
+        let fits: Vec<_> = (0..secrets.len())
+            .filter(|n| receiver::is_from_lmn(&secrets[*n], signature, &it.body, time))
+            .collect();
+        assert_eq!(fits.len(), signature.matches("v1=").count(), "{signature}");
+        assert!(
+            (1..=2).contains(&fits.len()) && fits.windows(2).all(|it| it[0] + 1 == it[1]),
+            "{fits:?}"
+        );
+    }
+    scene.service.sql("update webhook_secrets set expires_at = now() - interval '1 second' where expires_at is not null").await;
+    scene
+        .acme
+        .post(&format!("{ENDPOINT}/test"), json!({}))
+        .await
+        .expect(202);
+    crate::support::eventually("the test arrives", async || {
+        (scene.sink.count() == 61).then_some(())
+    })
+    .await;
+    let last = scene.sink.received().pop().unwrap();
+    assert_eq!(last.header("x-lmn-signature").matches("v1=").count(), 1);
+    let time = last.header("x-lmn-timestamp").parse().unwrap();
+    assert!(receiver::is_from_lmn(
+        secrets.last().unwrap(),
+        last.header("x-lmn-signature"),
+        &last.body,
+        time
+    ));
+}
