@@ -19,6 +19,7 @@ RUN mkdir src \
     && rm -r src
 COPY .sqlx .sqlx
 COPY config config
+COPY docs docs
 COPY migrations migrations
 COPY src src
 # The files may be older than the empty program's build, and cargo goes by their times.
