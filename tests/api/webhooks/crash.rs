@@ -228,7 +228,7 @@ async fn what_comes_of_an_attempt_whose_lease_is_over_does_not_count() {
             return 200.into();
         };
         began.send(()).unwrap();
-        Answer::from(500).after(Duration::from_millis(800))
+        Answer::from(200).after(Duration::from_millis(800))
     });
     let slow = scene.worker.clone();
     let slow = tokio::spawn(async move { slow.deliver_due().await.unwrap() });
