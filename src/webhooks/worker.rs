@@ -243,9 +243,7 @@ impl Worker {
         store::record_attempt(&mut tx, due.event, status, at, answer.status).await?;
         match verdict {
             Verdict::Again(due_at) => store::postpone(&mut tx, due.lane, due_at).await?,
-            Verdict::Delivered | Verdict::GivenUp => {
-                store::go_on(&mut tx, due.lane, at).await?;
-            }
+            Verdict::Delivered | Verdict::GivenUp => store::go_on(&mut tx, due.lane, at).await?,
         }
         tx.commit().await?;
         if verdict == Verdict::GivenUp {

@@ -14,6 +14,10 @@ use crate::{
 };
 
 fn replica(database: &TestDatabase) -> Process {
+    replica_with(database, &["serve", "--json"])
+}
+
+fn replica_with(database: &TestDatabase, arguments: &[&str]) -> Process {
     let url = database.url();
     let variables = [
         ("DATABASE_URL", url.as_str()),
@@ -21,7 +25,7 @@ fn replica(database: &TestDatabase) -> Process {
         ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500"),
         ("LMN_LOG__FILTER", "off"),
     ];
-    Process::start(&["serve", "--no-worker", "--json"], &variables)
+    Process::start(arguments, &variables)
 }
 
 /// Asks without a key.
@@ -220,7 +224,8 @@ async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_probes_costs_the_database_nothing() {
     let database = TestDatabase::new().await;
-    let replica = replica(&database);
+    // Workers look for what is due every second.
+    let replica = replica_with(&database, &["serve", "--json", "--no-worker"]);
     let operator = replica.operator_url();
     let sessions = async || -> Vec<i32> {
         let statement = "select pid from pg_stat_activity

@@ -18,6 +18,33 @@ async fn hook(server: &Process, key: &str) {
     assert_eq!(request.send().await.unwrap().status().as_u16(), 201);
 }
 
+/// Sends the events of a while again, first as a trial.
+fn replay_a_while(desk: &Desk) {
+    let range = [
+        "webhook",
+        "replay",
+        "--partner",
+        "acme",
+        "--since",
+        "1h",
+        "--until",
+        "2099-01-01T00:00:00+09:00",
+    ];
+    let trial = desk.one(&[range.as_slice(), &["--dry-run"]].concat());
+    assert_eq!(
+        (&trial["events"], &trial["dry_run"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 1);
+    assert_eq!(desk.one(&range)["events"], 1);
+    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 2);
+    assert_eq!(
+        desk.one(&range)["events"],
+        0,
+        "what waits is not sent twice"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_deliveries_and_sends_events_again() {
     let desk = Desk::new().await;
@@ -52,30 +79,7 @@ async fn an_operator_sees_deliveries_and_sends_events_again() {
     assert_eq!(skipped.len(), 1);
     assert_eq!(desk.all(&["webhook", "deliveries", "acme"]).len(), 2);
 
-    let range = [
-        "webhook",
-        "replay",
-        "--partner",
-        "acme",
-        "--since",
-        "1h",
-        "--until",
-        "2099-01-01T00:00:00+09:00",
-    ];
-    let trial = desk.one(&[range.as_slice(), &["--dry-run"]].concat());
-    assert_eq!(
-        (&trial["events"], &trial["dry_run"]),
-        (&json!(1), &json!(true))
-    );
-    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 1);
-    assert_eq!(desk.one(&range)["events"], 1);
-    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 2);
-    assert_eq!(
-        desk.one(&range)["events"],
-        0,
-        "what waits is not sent twice"
-    );
-
+    replay_a_while(&desk);
     let event = skipped[0]["id"].as_str().unwrap();
     assert_eq!(
         desk.one(&["webhook", "replay", event])["delivery_status"],

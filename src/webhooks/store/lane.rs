@@ -71,14 +71,9 @@ pub(crate) async fn postpone(
 
 /// Gives back a held lane whose head is done: the next event of the lane is its head, or the lane is gone.
 ///
-/// Who appends to the lane waits for its lock, so nothing is appended between the look and the end. Says whether there
-/// is a next one.
-pub(crate) async fn go_on(
-    tx: &mut Tx,
-    lane: Uuid,
-    now: DateTime<Utc>,
-) -> Result<bool, sqlx::Error> {
-    let next = sqlx::query_scalar!(
+/// Who appends to the lane waits for its lock, so nothing is appended between the look and the end.
+pub(crate) async fn go_on(tx: &mut Tx, lane: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
         r#"
         with next as materialized (
             select id from events where lane_id = $1 order by sequence limit 1
@@ -88,12 +83,11 @@ pub(crate) async fn go_on(
         update webhook_lanes
         set event_id = next.id, due_at = $2, tries = 0, lease = null, leased_until = null
         from next where webhook_lanes.id = $1
-        returning webhook_lanes.id
         "#,
         lane,
         now,
     )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(next.is_some())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }

@@ -156,6 +156,32 @@ async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_finishes_what_it_is_sending() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    let slow = Answer::from(200).after(Duration::from_millis(700));
+    scene.sink.answers(slow);
+    let url = scene.service.database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
+        ("LMN_LOG__FILTER", "error"),
+    ];
+    let worker = Process::start(&["worker", "--json"], &variables);
+    scene.ships(&order).await;
+    let sink = &scene.sink;
+    eventually("it is being sent", async || {
+        (sink.count() == 1).then_some(())
+    })
+    .await;
+    let stopped = tokio::task::spawn_blocking(|| worker.stop()).await.unwrap();
+    assert!(stopped.status.success());
+    assert_eq!(scene.count("delivered").await, 1);
+    assert_eq!((scene.sink.count(), scene.count("pending").await), (1, 2));
+    scene.check_lanes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_begins_soon_after_its_cause_and_a_dead_endpoint_delays_no_other() {
     let scene = Scene::with(&[
         ("WEBHOOKS__SENDS_MAX", "8"),
@@ -228,7 +254,7 @@ async fn what_comes_of_an_attempt_whose_lease_is_over_does_not_count() {
             return 200.into();
         };
         began.send(()).unwrap();
-        Answer::from(500).after(Duration::from_millis(800))
+        Answer::from(200).after(Duration::from_millis(800))
     });
     let slow = scene.worker.clone();
     let slow = tokio::spawn(async move { slow.deliver_due().await.unwrap() });
