@@ -153,7 +153,7 @@ impl Row {
             color: maybe_name(chance, COLORS),
             options: OPTIONS
                 .sample(chance, 2)
-                .filter(|it| it.0 != "HUD" || number % 3 == 0)
+                .filter(|it| it.0 != "HUD" || number.is_multiple_of(3))
                 .collect(),
             auction,
             is_withdrawn: chance.random_ratio(1, 20),
