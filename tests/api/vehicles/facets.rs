@@ -285,3 +285,21 @@ async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_counts_too() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let url = service.database.url();
+    let _worker = Process::start(&["worker", "--json"], &[("DATABASE_URL", &url)]);
+    eventually("the facets are counted", async || {
+        let facets = acme.get(FACETS).await;
+        (facets.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(
+        acme.facets("?source=aj").await["makes"],
+        json!(["BMW", "Kia"])
+    );
+}
