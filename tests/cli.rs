@@ -235,6 +235,15 @@ async fn call(sandbox: &Process, method: reqwest::Method, path: &str, body: Valu
     )
 }
 
+/// Expects the values of the demo catalogue, at once.
+async fn check_facets(sandbox: &Process) {
+    let path = "/v1/vehicles/facets";
+    let (status, facets) = call(sandbox, reqwest::Method::GET, path, Value::Null).await;
+    assert_eq!(status, 200);
+    let count = |name: &str| facets[name].as_array().unwrap().len();
+    assert!(count("makes") > 2 && count("sources") > 2, "{facets}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
     let folder = tempfile::Builder::new()
@@ -255,6 +264,7 @@ async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
             .trim(),
         first.ready["api_key"]
     );
+    check_facets(&first).await;
     let lots = "/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&sort=price_asc";
     let (status, page) = call(&first, reqwest::Method::GET, lots, Value::Null).await;
     assert_eq!(status, 200);

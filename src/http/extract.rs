@@ -50,12 +50,14 @@ impl FromText for Stamp {
 
 impl FromText for NaiveDate {
     fn from_text(text: &str) -> Result<Self, Fault> {
-        // chrono also takes years of other lengths, and days without their zeros.
+        // chrono also takes years of other lengths, up to the ends of its own time, and days without their zeros.
+        let is_as_long = text.len() == "2026-04-20".len();
         let date = Self::parse_from_str(text, "%Y-%m-%d").ok();
-        date.filter(|date| date.to_string() == text).ok_or_else(|| {
-            Fault::new(IssueKind::InvalidFormat, "a day is written like 2026-04-20")
-                .expected("2026-04-20")
-        })
+        date.filter(|date| is_as_long && date.to_string() == text)
+            .ok_or_else(|| {
+                Fault::new(IssueKind::InvalidFormat, "a day is written like 2026-04-20")
+                    .expected("2026-04-20")
+            })
     }
 }
 

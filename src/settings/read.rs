@@ -370,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn facets_are_never_older_than_five_minutes() {
+        let complaints = |every: &str, statement: &str| {
+            let every = ("LMN_CATALOGUE__FACETS_SECONDS", every);
+            let statement = ("LMN_CATALOGUE__FACETS_STATEMENT_SECONDS", statement);
+            read(&[URL, every, statement])
+                .err()
+                .map(|it| it.0.join("; "))
+        };
+        assert_eq!(complaints("240", "30"), None);
+        let too_often = "catalogue.facets_seconds: must be at most 240";
+        assert_eq!(complaints("241", "1").as_deref(), Some(too_often));
+        let too_long = "catalogue.facets_statement_seconds: twice this and catalogue.facets_seconds must be at most 300";
+        assert_eq!(complaints("240", "31").as_deref(), Some(too_long));
+    }
+
+    #[test]
     fn nothing_secret_is_printed() {
         let settings = read(&[("DATABASE_URL", "postgres://lmn:hunter2@localhost/lmn")]).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));

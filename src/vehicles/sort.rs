@@ -51,13 +51,10 @@ impl Sort {
         }
     }
 
-    /// Returns how a bound whole number becomes a value of the column.
+    /// Returns how what is bound, a whole number or a time, becomes a value of the column.
     pub(super) fn value(self) -> (&'static str, &'static str) {
         match self {
-            Self::AuctionDateAsc => (
-                "coalesce(to_timestamp(",
-                "::double precision / 1000), timestamptz 'infinity')",
-            ),
+            Self::AuctionDateAsc => ("coalesce(", ", timestamptz 'infinity')"),
             Self::PriceAsc | Self::PriceDesc | Self::MileageAsc => ("(", ")::integer"),
             Self::YearDesc => ("(", ")::smallint"),
         }

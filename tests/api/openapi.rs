@@ -718,6 +718,8 @@ async fn the_examples_are_what_the_service_answers() {
     service.operator().takes(&id, &[Advance::Acquire]).await;
     let events = acme.get("/v1/events").await;
     let event_id = events.ids().remove(0);
+    let cars = acme.get("/v1/vehicles?source=glovis").await;
+    let facets = acme.get("/v1/vehicles/facets").await;
     for (operation, place, reply) in [
         ("create_order", "/responses/201", placed),
         (
@@ -745,16 +747,8 @@ async fn the_examples_are_what_the_service_answers() {
             "/responses/200",
             acme.get("/v1/vehicles/glovis_20260420_1064_2345").await,
         ),
-        (
-            "list_vehicles",
-            "/responses/200",
-            acme.get("/v1/vehicles?source=glovis").await,
-        ),
-        (
-            "get_facets",
-            "/responses/200",
-            acme.get("/v1/vehicles/facets").await,
-        ),
+        ("list_vehicles", "/responses/200", cars),
+        ("get_facets", "/responses/200", facets),
     ] {
         let text = reply
             .json()

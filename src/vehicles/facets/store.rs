@@ -73,9 +73,8 @@ pub(super) async fn list_values(tx: &mut Tx) -> Result<Vec<Combination>, sqlx::E
         Combination,
         r#"
         select source as "source!", make as "make?", model as "model?", fuel, transmission, color
-        from (
-            select distinct source, make, model, fuel, transmission, color from vehicles where withdrawn_at is null
-        ) as found
+        from vehicles
+        where withdrawn_at is null
         group by grouping sets ((source, make, model), (source, fuel), (source, transmission), (source, color))
         "#
     )

@@ -2,6 +2,7 @@
 //!
 //! Which way is taken is [`search`](super::super::search)'s to decide; both give the same cars in the same order.
 
+use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
 use super::super::{
@@ -136,8 +137,16 @@ impl Wanted<'_> {
         let (column, (_, comes_after)) = (self.sort.column(), self.sort.direction());
         let (before, behind) = self.sort.value();
         query.push(format_args!(" and ({column}, id) {comes_after} ({before}"));
+        match self.sort {
+            // A float of milliseconds would not be exact.
+            Sort::AuctionDateAsc => {
+                query.push_bind(value.and_then(DateTime::<Utc>::from_timestamp_millis))
+            }
+            Sort::PriceAsc | Sort::PriceDesc | Sort::YearDesc | Sort::MileageAsc => {
+                query.push_bind(*value)
+            }
+        };
         query
-            .push_bind(*value)
             .push(behind)
             .push(", ")
             .push_bind(id.clone())

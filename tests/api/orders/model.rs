@@ -334,6 +334,7 @@ impl World {
             Deed::Ship => self.step(n, "shipping", Some("export_processing"), "operator"),
             Deed::Fulfill(detail) if at == Some(detail) => {}
             Deed::Fulfill(detail) => self.step(n, "shipping", Some(detail), "operator"),
+            Deed::Vessel(name) if self.orders[n].vessel.as_deref() == Some(name) => {}
             Deed::Vessel(name) => {
                 (self.orders[n].vessel, self.orders[n].updated_at) = (Some(name.to_owned()), now);
                 self.touched.insert(n);

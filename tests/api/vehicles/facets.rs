@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, Service, eventually},
+    support::{Car, Partner, Service, eventually, somebody_waits},
 };
 
 const FACETS: &str = "/v1/vehicles/facets";
@@ -251,14 +251,27 @@ async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
     let database = TestDatabase::new().await;
     Car::lot("glovis_1").insert(&database.pool).await;
     let acme = Partner::add(&database.pool, "", "acme").await;
+    // Whoever counts is kept waiting, and so is who would call.
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("lock table facets in share row exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
     let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_CATALOGUE__FACETS_SECONDS", "1"),
-    ];
-    let replica = Process::start(&["serve", "--no-worker", "--json"], &variables);
-    let first = acme.at(replica.url()).get(FACETS).await.ok();
+    let starting = tokio::task::spawn_blocking(move || {
+        let variables = [
+            ("DATABASE_URL", url.as_str()),
+            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+            ("LMN_CATALOGUE__FACETS_SECONDS", "1"),
+        ];
+        Process::start(&["serve", "--no-worker", "--json"], &variables)
+    });
+    somebody_waits(&database.pool).await;
+    assert!(!starting.is_finished(), "it is ready before it has counted");
+    holder.rollback().await.unwrap();
+    let replica = starting.await.unwrap();
+    let acme = acme.at(replica.url());
+    let first = acme.get(FACETS).await.ok();
     assert_eq!(first["models"], json!({"Hyundai": ["Grandeur"]}));
     // And it goes on counting, also without a worker.
     let kia = Car {
@@ -266,10 +279,27 @@ async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
         ..Car::dealers("encar_1")
     };
     kia.insert(&database.pool).await;
-    let acme = acme.at(replica.url());
     eventually("the new brand is there", async || {
         let facets = acme.get(FACETS).await.ok();
         (facets["makes"] == json!(["Hyundai", "Kia"])).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_counts_too() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let url = service.database.url();
+    let _worker = Process::start(&["worker", "--json"], &[("DATABASE_URL", &url)]);
+    eventually("the facets are counted", async || {
+        let facets = acme.get(FACETS).await;
+        (facets.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(
+        acme.facets("?source=aj").await["makes"],
+        json!(["BMW", "Kia"])
+    );
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lmn_partner_api::vehicles::facets::counting::refresh;
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -107,6 +108,72 @@ async fn what_others_change_is_told_within_the_trust_time_and_never_taken_back()
         );
     }
     finish(readers, &stop).await;
+}
+
+/// Lets the catalogue change without a word; its version still tells.
+async fn silence(service: &Service) {
+    service
+        .sql(
+            "create or replace function raise_catalogue_version() returns trigger language plpgsql as $$
+             begin
+                 delete from catalogue_changes where transaction_id = new.transaction_id;
+                 update catalogue set version = version + 1;
+                 return null;
+             end $$",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn who_has_told_of_a_change_in_any_way_tells_nothing_older_in_another() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for n in 1..=3 {
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+    }
+    service.car(Car::dealers("encar_1")).await;
+    refresh(&service.app).await.unwrap();
+    silence(&service).await;
+    for (change, way) in [
+        "/v1/vehicles?source=glovis&limit=7",
+        "/v1/vehicles?ids=glovis_2,glovis_3",
+        "/v1/vehicles/glovis_2",
+        "/v1/vehicles/nobodys",
+        "/v1/vehicles?make=hyundai&auction_status=sold",
+        "/v1/vehicles/facets",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let old = price(&acme, CAR).await;
+        let new = 11_000 + i64::try_from(change).unwrap();
+        assert_eq!(
+            [price(&acme, PAGE).await, price(&acme, CAR).await],
+            [old; 2]
+        );
+        service
+            .sql(&format!(
+                "update vehicles set listing_usd = {new}, updated_at = now()"
+            ))
+            .await;
+        service
+            .sql("update facets set as_of = as_of - interval '1 minute'")
+            .await;
+        refresh(&service.app).await.unwrap();
+        // Nobody has asked it yet, so this comes from the database.
+        acme.get(way).await;
+        assert_eq!(
+            [price(&acme, PAGE).await, price(&acme, CAR).await],
+            [new; 2],
+            "{way}"
+        );
+    }
+    // And if nobody tells of it at all, it is found out in time.
+    service.sql("update vehicles set listing_usd = 50000").await;
+    eventually("the change is found out", async || {
+        (price(&acme, PAGE).await == 50_000).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

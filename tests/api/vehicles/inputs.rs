@@ -80,6 +80,10 @@ const BAD: &[Bad] = &[
     ("auction_date_from", "2026-2-3", FORMAT),
     ("auction_date_from", "2026-02-30", FORMAT),
     ("auction_date_from", "", FORMAT),
+    ("auction_date_from", "-262143-01-01", FORMAT),
+    ("auction_date_from", "-5000-01-01", FORMAT),
+    ("auction_date_to", "+262142-12-31", FORMAT),
+    ("auction_date_to", "+10000-01-01", FORMAT),
     ("auction_date_to", "20260420", FORMAT),
     ("auction_date_to", "2026-04-20T13:00:00+09:00", FORMAT),
     ("sort", "price", VALUE),
@@ -138,6 +142,34 @@ async fn everything_that_is_wrong_is_told_at_once() {
             pairs.push(("make", "kia"));
         }
         assert_eq!(acme.complaints(&pairs).await, expected(&bad), "{pairs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_stands_twice_is_refused() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for pair in [
+        ("make", "kia"),
+        ("limit", "5"),
+        ("keyword", "k5"),
+        ("auction_date_to", "2026-04-20"),
+    ] {
+        let issues = acme
+            .complaints(&[("make", "kia"), ("source", "sk"), pair, pair])
+            .await;
+        assert_eq!(issues[0], (pair.0.to_owned(), "DUPLICATE".to_owned()));
+    }
+    // The first and the last day that there are.
+    for (from, to) in [("0000-01-01", "9999-12-31"), ("9999-12-31", "9999-12-31")] {
+        let pairs = [
+            ("source", "sk"),
+            ("auction_date_from", from),
+            ("auction_date_to", to),
+        ];
+        acme.get(&format!("/v1/vehicles?{}", encoded(&pairs)))
+            .await
+            .ok();
     }
 }
 

@@ -61,7 +61,7 @@ const FUELS: &[&str] = &["gasoline", "diesel", "plug_in_hybrid"];
 const TRANSMISSIONS: &[&str] = &["auto", "manual", "cvt", "dct"];
 const GRADES: &[&str] = &["A", "B", "F"];
 const RESULTS: &[&str] = &["upcoming", "no_bid", "sold", "negotiation_requested"];
-/// About midnights in Korea, where a day begins.
+/// About midnights in Korea, where a day begins; and so far away that a fraction has no place in a float any more.
 const DATES: &[&str] = &[
     "2026-04-18T10:00:00+09:00",
     "2026-04-19T23:59:59.999+09:00",
@@ -69,6 +69,8 @@ const DATES: &[&str] = &[
     "2026-04-20T13:00:00+09:00",
     "2026-04-20T23:59:59.999+09:00",
     "2026-04-21T00:00:00+09:00",
+    "9999-12-30T12:00:00.001+09:00",
+    "9999-12-30T12:00:00.002+09:00",
 ];
 const SORTS: &[&str] = &[
     "auction_date_asc",
@@ -153,7 +155,7 @@ impl Row {
             color: maybe_name(chance, COLORS),
             options: OPTIONS
                 .sample(chance, 2)
-                .filter(|it| it.0 != "HUD" || number % 3 == 0)
+                .filter(|it| it.0 != "HUD" || number.is_multiple_of(3))
                 .collect(),
             auction,
             is_withdrawn: chance.random_ratio(1, 20),
