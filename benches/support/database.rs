@@ -18,7 +18,7 @@ const DATABASE: &str = "bench";
 /// How many cars of the demo the typical one is chosen from.
 const DEMO_CARS: &str = "500";
 
-/// A database with a catalogue and partners.
+/// A database; most have a catalogue and partners.
 pub struct Database {
     cluster: Cluster,
     /// The folder of its programs.
@@ -30,8 +30,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes it, with one typical lot of the demo catalogue as often as the plan says.
-    pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
+    /// Makes it, with nothing in it, not even tables.
+    pub async fn create() -> anyhow::Result<Self> {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
         let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
         let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
@@ -54,12 +54,17 @@ impl Database {
             .unwrap_or_default()
             .parse()
             .context("reading the server's pid file")?;
-        let database = Self {
+        Ok(Self {
             cluster,
             programs: programs.into(),
             postmaster,
             version,
-        };
+        })
+    }
+
+    /// Makes it, with one typical lot of the demo catalogue as often as the plan says.
+    pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
+        let database = Self::create().await?;
         // It migrates, and brings the demo's cars.
         let url = database.url();
         let data_dir = scratch.join("dev");
@@ -201,7 +206,8 @@ impl Database {
     }
 }
 
-async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {
+/// Runs statements.
+pub async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.clone()))
         .execute(connection)
         .await
