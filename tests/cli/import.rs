@@ -508,21 +508,21 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
     let scene = Scene::with(&cars).await;
     // Somebody holds a car, so the import stops in the middle of its batch.
     let mut holder = scene.desk.database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles where id = 'sk_2' for update")
+    sqlx::query("select from vehicles where id = 'sk_3' for update")
         .execute(&mut *holder)
         .await
         .unwrap();
     let text = lines(&[
         priced(lot("sk_1"), 9_000),
-        priced(lot("sk_2"), 9_000),
-        lot("sk_3"),
+        lot("sk_2"),
+        priced(lot("sk_3"), 9_000),
         lot("sk_5"),
     ]);
     let mut import = scene.desk.begin_import();
     write!(import.stdin.take().unwrap(), "{text}").unwrap();
     let waits = "select exists (select from pg_locks where locktype in ('tuple', 'transactionid') and not granted)";
     scene.desk.eventually(waits).await;
-    for car in ["sk_3", "sk_4"] {
+    for car in ["sk_2", "sk_4"] {
         scene.order(car, 12_000).await;
     }
     let (url, key) = (scene.server.url().to_owned(), scene.key.clone());
