@@ -522,9 +522,13 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
     write!(import.stdin.take().unwrap(), "{text}").unwrap();
     let waits = "select exists (select from pg_locks where locktype in ('tuple', 'transactionid') and not granted)";
     scene.desk.eventually(waits).await;
+    // It waits all the while; had it given up and begun anew, an order could have slipped in between.
+    let since = "select min(xact_start)::text from pg_stat_activity where wait_event_type = 'Lock'";
+    let before: String = scene.desk.ask(since).await;
     for car in ["sk_2", "sk_4"] {
         scene.order(car, 12_000).await;
     }
+    assert_eq!(scene.desk.ask::<Option<String>>(since).await, Some(before));
     let (url, key) = (scene.server.url().to_owned(), scene.key.clone());
     let own = tokio::spawn(async move {
         let request = reqwest::Client::new().post(format!("{url}/v1/orders"));
