@@ -1,5 +1,6 @@
-//! The catalogue in the database: [`read`] cars, [`list`] them, write [`listing`]s as rows in text ([`copy`]) and take
-//! off what a [`snapshot`] leaves out, [`change`] cars under their locks, keep what is [`rendered`] of them.
+//! The catalogue in the database: [`read`] cars, [`list`] them, write [`listing`]s as rows in text
+//! ([`copy`](mod@copy)), take off what a [`snapshot`] leaves out, [`change`](mod@change) cars under their locks, keep
+//! what is [`rendered`] of them.
 
 mod change;
 mod copy;
