@@ -33,17 +33,19 @@ create index vehicles_by_house on vehicles (source, auction_result, auction_orde
     where withdrawn_at is null and auction_result is not null;
 create index vehicles_by_terms on vehicles using gin (terms) where withdrawn_at is null;
 
--- Whoever changes a rendered car and does not render it anew leaves it unrendered, never wrong.
+-- What its source said of a car when it was last taken over, as a digest: so the next import knows a car of which
+-- nothing has changed without reading it.
+alter table vehicles add column listing_digest bytea
+    constraint vehicles_listing_digest_length check (octet_length(listing_digest) = 16);
+
+-- Whoever changes a rendered car and does not render it anew leaves it unrendered, never wrong; and whoever changes it
+-- without a listing leaves it without a digest.
 create function forget_summary() returns trigger language plpgsql as $$
 begin
     new.summary := null;
     new.listing_digest := null;
     return new;
 end $$;
--- The same with what its source said of it: a digest of the line that was last taken over, by which the next import
--- knows a car of which nothing has changed.
-alter table vehicles add column listing_digest bytea
-    constraint vehicles_listing_digest_length check (octet_length(listing_digest) = 16);
 create trigger vehicles_forget_summary before update of source, make, model, trim, year, mileage_km, fuel, transmission,
     drivetrain, engine_cc, color, accident_grade, exterior_grade, options, lot_number, auction_date, auction_count,
     auction_result, listing_usd, thumbnail_url, listed_at, updated_at on vehicles for each row

@@ -21,10 +21,12 @@ use super::{
 
 /// The database of the orders; what an earlier run left in it is dropped.
 const ORDERS: &str = "bench";
+/// The database that begins with nothing.
+const EMPTY: &str = "empty";
 /// How many cars of the demo the typical one is chosen from.
 const DEMO_CARS: &str = "500";
 
-/// A database with a catalogue and partners.
+/// A database; most have a catalogue and partners.
 pub struct Database {
     cluster: Cluster,
     name: String,
@@ -37,6 +39,13 @@ pub struct Database {
 }
 
 impl Database {
+    /// Makes one with nothing in it, not even tables.
+    pub async fn empty() -> anyhow::Result<Self> {
+        let database = Self::find(EMPTY.to_owned()).await?;
+        database.create().await?;
+        Ok(database)
+    }
+
     /// Makes one for orders, with one typical lot of the demo catalogue as often as the plan says.
     pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
         let database = Self::find(ORDERS.to_owned()).await?;
@@ -286,7 +295,8 @@ fn succeeds(status: ExitStatus) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {
+/// Runs statements.
+pub async fn run(connection: &mut PgConnection, sql: String) -> anyhow::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.clone()))
         .execute(connection)
         .await

@@ -51,6 +51,11 @@ enum What {
         /// The car's id.
         vehicle: VehicleId,
     },
+    /// Put a car back that was taken off the catalogue; until then no file of its source does, but for a later auction.
+    Restore {
+        /// The car's id.
+        vehicle: VehicleId,
+    },
     /// Print a demo catalogue as `import` reads it. Needs no database.
     Demo(Demo),
 }
@@ -84,6 +89,10 @@ impl Catalog {
             What::Withdraw { vehicle } => desk.work(async |session| {
                 let Session { pool, author, .. } = session;
                 tell(session, &operator::withdraw(pool, author, &vehicle).await?)
+            }),
+            What::Restore { vehicle } => desk.work(async |session| {
+                let Session { pool, author, .. } = session;
+                tell(session, &operator::restore(pool, author, &vehicle).await?)
             }),
             What::Import(import) => import.run(&desk),
         }

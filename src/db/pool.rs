@@ -36,6 +36,8 @@ pub(crate) fn connect_alone(settings: &Database) -> Result<PgPool, sqlx::Error> 
         ("plan_cache_mode", "force_custom_plan"),
     ]);
     let pool = pool(settings).max_connections(1);
+    // It is not thrown away because it was slow to answer once, as another would be.
+    let pool = pool.after_release(|_, _| Box::pin(async { Ok(true) }));
     let pool = pool.idle_timeout(None).max_lifetime(None);
     Ok(pool.connect_lazy_with(session))
 }

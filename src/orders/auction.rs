@@ -14,6 +14,7 @@ use super::{
     outcome::AuctionOutcome,
     progress::{self, ProgressError},
     state::{FailureReason, Owner},
+    store,
 };
 use crate::{
     audit::{self, model::Author, store::Change},
@@ -41,6 +42,12 @@ pub enum AuctionError {
     /// Nothing can be won for nobody.
     #[error("no order bids on the vehicle")]
     NobodyBids,
+    /// It stands in the catalogue.
+    #[error("the vehicle was not taken off the catalogue")]
+    NotWithdrawn,
+    /// It is LMN's, and nobody else's any more.
+    #[error("LMN has bought the vehicle")]
+    Bought,
     /// An order does not go on.
     #[error(transparent)]
     Progress(#[from] ProgressError),
@@ -112,6 +119,31 @@ pub(crate) async fn withdraw(
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
     vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
+    progress::record(tx, author, &held).await?;
+    Ok(held)
+}
+
+/// Puts a car back that was taken off the catalogue, and tells the partners that once ordered it.
+pub(crate) async fn restore(
+    tx: &mut Tx,
+    author: &Author,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Held>, AuctionError> {
+    let cars = std::slice::from_ref(vehicle);
+    let car = vehicles::store::hold(tx, cars).await?.pop();
+    let car = car.ok_or(AuctionError::NoSuchVehicle)?;
+    if car.withdrawn_at.is_none() {
+        return Err(AuctionError::NotWithdrawn);
+    }
+    if !store::find_bought(tx, &[vehicle.as_str()])
+        .await?
+        .is_empty()
+    {
+        return Err(AuctionError::Bought);
+    }
+    vehicles::store::set_restored(tx, vehicle, now).await?;
+    let held = effects::relist(tx, cars).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }

@@ -125,6 +125,22 @@ pub async fn withdraw(
     .await
 }
 
+/// Puts a car back that was taken off the catalogue.
+pub async fn restore(
+    pool: &PgPool,
+    author: &Author,
+    vehicle: &VehicleId,
+) -> Result<Vec<Concerned>, AuctionError> {
+    act(
+        pool,
+        author,
+        "vehicle.restored",
+        vehicle,
+        async |tx, now| auction::restore(tx, author, vehicle, now).await,
+    )
+    .await
+}
+
 /// Tells partners that a car which they once ordered is listed again.
 pub async fn relist(
     pool: &PgPool,

@@ -266,9 +266,10 @@ fn refuse(error: AuctionError, state: State) -> ApiError {
     match error {
         AuctionError::NoSuchVehicle => ApiError::VehicleNotFound,
         AuctionError::NoSuchOrder => ApiError::OrderNotFound,
-        AuctionError::NoOpenAuction | AuctionError::NobodyBids => {
-            ApiError::OutOfSequence(refusal(state))
-        }
+        AuctionError::NoOpenAuction
+        | AuctionError::NobodyBids
+        | AuctionError::NotWithdrawn
+        | AuctionError::Bought => ApiError::OutOfSequence(refusal(state)),
         AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);

@@ -73,6 +73,10 @@ impl Scene {
         order(&self.server, &self.key, car, bid).await
     }
 
+    async fn order_at_its_price(&self, car: &str) -> String {
+        order(&self.server, &self.key, car, None).await
+    }
+
     async fn get(&self, path: &str) -> Value {
         call(&self.server, &self.key, path).await.1
     }
@@ -305,6 +309,37 @@ async fn what_lmn_bought_or_took_off_is_held_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lmn_took_off_it_can_put_back() {
+    let scene = Scene::with(&[dealers("d_1"), dealers("d_2")]).await;
+    let desk = &scene.desk;
+    let id = scene.order_at_its_price("d_1").await;
+    desk.all(&["catalog", "withdraw", "d_1"]);
+    assert!(!scene.is_listed("d_1").await);
+    desk.all(&["catalog", "restore", "d_1"]);
+    assert!(scene.is_listed("d_1").await);
+    let (status, _, events) = scene.order_now(&id).await;
+    assert_eq!(status, "failed vehicle_unavailable");
+    assert_eq!(events.last().unwrap(), "order.re_auctioned");
+    assert_eq!(
+        scene.desk.import(&lines(&[dealers("d_1")])),
+        summary(1, 0, 0, 1)
+    );
+
+    let refused =
+        |words: &str| assert!(desk.refused(&["catalog", "restore", "d_2"]).contains(words));
+    refused("was not taken off");
+    let bought = scene.order_at_its_price("d_2").await;
+    desk.one(&["order", "advance", &bought, "acquiring"]);
+    let amounts = ["--purchase-price", "9000", "--auction-fee", "0"];
+    desk.one(&[&["order", "advance", &bought, "secured"], &amounts[..]].concat());
+    refused("LMN has bought");
+    assert!(
+        desk.refused(&["catalog", "restore", "nobodys"])
+            .contains("no such vehicle")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_takes_off_what_it_leaves_out() {
     let scene = Scene::with(&[
         lot("sk_1"),
@@ -508,23 +543,27 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
     let scene = Scene::with(&cars).await;
     // Somebody holds a car, so the import stops in the middle of its batch.
     let mut holder = scene.desk.database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles where id = 'sk_2' for update")
+    sqlx::query("select from vehicles where id = 'sk_3' for update")
         .execute(&mut *holder)
         .await
         .unwrap();
     let text = lines(&[
         priced(lot("sk_1"), 9_000),
-        priced(lot("sk_2"), 9_000),
-        lot("sk_3"),
+        lot("sk_2"),
+        priced(lot("sk_3"), 9_000),
         lot("sk_5"),
     ]);
     let mut import = scene.desk.begin_import();
     write!(import.stdin.take().unwrap(), "{text}").unwrap();
     let waits = "select exists (select from pg_locks where locktype in ('tuple', 'transactionid') and not granted)";
     scene.desk.eventually(waits).await;
-    for car in ["sk_3", "sk_4"] {
+    // It waits all the while; had it given up and begun anew, an order could have slipped in between.
+    let since = "select min(xact_start)::text from pg_stat_activity where wait_event_type = 'Lock'";
+    let before: String = scene.desk.ask(since).await;
+    for car in ["sk_2", "sk_4"] {
         scene.order(car, 12_000).await;
     }
+    assert_eq!(scene.desk.ask::<Option<String>>(since).await, Some(before));
     let (url, key) = (scene.server.url().to_owned(), scene.key.clone());
     let own = tokio::spawn(async move {
         let request = reqwest::Client::new().post(format!("{url}/v1/orders"));
@@ -586,90 +625,79 @@ async fn bad_lines_are_kept_as_they_were() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_text_is_read_back_as_it_was_written() {
-    let desk = Desk::new().await;
-    // Whatever a text may hold, often of what the database's own forms are made of.
-    let special = proptest::sample::select(
-        "\\\"'{},\t\n\r\u{8}\u{b}\u{7f}\u{2028}NxÄ한🚗:&|!*() "
-            .chars()
-            .collect::<Vec<_>>(),
-    );
-    let character = proptest::prop_oneof![3 => special, 1 => any::<char>().prop_filter("it has no text", |it| *it != '\0')];
+/// Cars with whatever a text may hold, often of what the database's own forms are made of.
+fn hostile_cars(count: usize) -> Vec<Value> {
+    let special = "\\\"'{},\t\n\r\u{8}\u{b}\u{7f}\u{2028}NxÄ한🚗:&|!*() ";
+    let special = proptest::sample::select(special.chars().collect::<Vec<_>>());
+    let other = any::<char>().prop_filter("no text has it", |it| *it != '\0');
+    let character = proptest::prop_oneof![3 => special, 1 => other];
     let text = proptest::collection::vec(character, 1..40)
         .prop_map(|it| format!("x{}", it.into_iter().collect::<String>()));
     let mut runner = TestRunner::deterministic();
     let mut sample = || text.new_tree(&mut runner).unwrap().current();
-    let cars: Vec<Value> = (0..300)
-        .map(|n| {
-            let mut car = lot(&format!("sk_{n}"));
-            for member in [
-                "make",
-                "model",
-                "trim",
-                "drivetrain",
-                "color",
-                "lot_number",
-                "thumbnail_url",
-                "vin",
-                "license_plate",
-                "location",
-                "description",
-            ] {
-                car[member] = sample().into();
+    let members = [
+        "make",
+        "model",
+        "trim",
+        "drivetrain",
+        "color",
+        "lot_number",
+        "thumbnail_url",
+        "vin",
+        "license_plate",
+        "location",
+        "description",
+    ];
+    let mut car = |n| {
+        let mut car = lot(&format!("sk_{n}"));
+        for member in members {
+            car[member] = sample().into();
+        }
+        for member in ["options", "photos"] {
+            car[member] = json!([sample(), sample()]);
+        }
+        let items = json!([{"part": sample(), "finding": sample()}]);
+        car["inspection"] =
+            json!({"inspected_on": "2026-04-01", "summary": sample(), "items": items});
+        car
+    };
+    (0..count).map(&mut car).collect()
+}
+
+/// Sees that each car is read back as it was written, and that the import renders it as the other writer does.
+async fn assert_written(desk: &Desk, cars: &[Value]) {
+    for car in cars {
+        let id = car["id"].as_str().unwrap();
+        let row = format!("select to_jsonb(vehicles) from vehicles where id = '{id}'");
+        let row: Value = desk.ask(&row).await;
+        for (member, value) in car.as_object().unwrap() {
+            if !["pricing", "auction_date", "listed_at"].contains(&member.as_str()) {
+                assert_eq!(row[member], *value, "{id} {member}");
             }
-            for member in ["options", "photos"] {
-                car[member] = json!([sample(), sample()]);
-            }
-            car["inspection"] = json!({"inspected_on": "2026-04-01", "summary": sample(),
-                                       "items": [{"part": sample(), "finding": sample()}]});
-            car
-        })
-        .collect();
-    desk.import(&lines(&cars));
-    let rendered = "select string_agg(concat_ws('/', id, make_key, model_key, terms, summary), ',' order by id) from vehicles";
+        }
+    }
+    let rendered = "select string_agg(concat_ws('/', id, make_key, model_key, terms, summary), ',' order by id)
+                    from vehicles where summary is not null";
     let before: String = desk.ask(rendered).await;
     desk.sql("update vehicles set summary = null, terms = '', make_key = '', model_key = ''")
         .await;
     render_all(&desk.database.pool, 500).await.unwrap();
-    assert!(
-        desk.ask::<String>(rendered).await == before,
-        "one writer writes what the other does"
-    );
-    for car in &cars {
-        let id = car["id"].as_str().unwrap();
-        let read: Value = desk
-            .ask(&format!(
-                "select to_jsonb(vehicles) from vehicles where id = '{id}'"
-            ))
-            .await;
-        for (member, value) in car.as_object().unwrap() {
-            if !["pricing", "auction_date", "listed_at"].contains(&member.as_str()) {
-                assert_eq!(read[member], *value, "{id} {member}");
-            }
-        }
-    }
+    assert!(desk.ask::<String>(rendered).await == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_text_is_read_back_as_it_was_written() {
+    let desk = Desk::new().await;
+    let cars = hostile_cars(300);
+    assert_eq!(desk.import(&lines(&cars)), summary(300, 300, 0, 0));
+    assert_written(&desk, &cars).await;
     // And once more as changes of what is there.
+    let others = cars.iter().rev();
     let changed: Vec<_> = cars
         .iter()
-        .zip(cars.iter().rev())
-        .map(|(car, other)| {
-            let mut other = other.clone();
-            other["id"] = car["id"].clone();
-            other
-        })
+        .zip(others)
+        .map(|(car, other)| with(other.clone(), "id", car["id"].clone()))
         .collect();
     assert_eq!(desk.import(&lines(&changed)), summary(300, 0, 300, 0));
-    let before: String = desk.ask(rendered).await;
-    desk.sql("update vehicles set summary = null, terms = ''")
-        .await;
-    render_all(&desk.database.pool, 500).await.unwrap();
-    assert!(desk.ask::<String>(rendered).await == before);
-    let read: Value = desk
-        .ask("select to_jsonb(vehicles) from vehicles where id = 'sk_0'")
-        .await;
-    assert_eq!(
-        (&read["description"], &read["options"]),
-        (&cars[299]["description"], &cars[299]["options"])
-    );
+    assert_written(&desk, &changed).await;
 }

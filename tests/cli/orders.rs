@@ -31,7 +31,8 @@ pub fn partner(desk: &Desk, name: &str) -> String {
     texts.find(|it| it.len() == 36).unwrap().to_owned()
 }
 
-pub async fn order(server: &Process, key: &str, car: &str, bid: i64) -> String {
+pub async fn order(server: &Process, key: &str, car: &str, bid: impl Into<Option<i64>>) -> String {
+    let bid = bid.into();
     let request = reqwest::Client::new().post(format!("{}/v1/orders", server.url()));
     let request = request
         .header("x-api-key", key)

@@ -82,6 +82,22 @@ pub(crate) async fn set_withdrawn(
     .map(drop)
 }
 
+/// Puts a held car back on the catalogue.
+pub(crate) async fn set_restored(
+    tx: &mut Tx,
+    car: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update vehicles set withdrawn_at = null, withdrawn_by = null, updated_at = $2 where id = $1",
+        car.as_str(),
+        now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
 /// Moves the auctions of held cars.
 pub(crate) async fn set_auction_dates(
     tx: &mut Tx,

@@ -28,12 +28,14 @@ const CHANGED: &str = "changed_listings";
 ///
 /// So what is looked for and not there stays away until the commit, and two imports take turns.
 pub(crate) async fn lock_listing(tx: &mut Tx) -> Result<DateTime<Utc>, sqlx::Error> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('lmn: listings'))")
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query_scalar!(r#"select lmn_now(0) as "now!""#)
-        .fetch_one(&mut **tx)
-        .await
+    sqlx::query_scalar!(
+        r#"
+        with locked as materialized (select pg_advisory_xact_lock(hashtext('lmn: listings')))
+        select lmn_now(0) as "now!" from locked
+        "#
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// A listing that is not what stands in the catalogue; [`look`] says of which car.

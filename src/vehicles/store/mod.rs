@@ -1,5 +1,6 @@
-//! The catalogue in the database: [`read`] cars, [`list`] them, write [`listing`]s as rows in text ([`copy`]) and take
-//! off what a [`snapshot`] leaves out, [`change`] cars under their locks, keep what is [`rendered`] of them.
+//! The catalogue in the database: [`read`] cars, [`list`] them, write [`listing`]s as rows in text
+//! ([`copy`](mod@copy)), take off what a [`snapshot`] leaves out, [`change`](mod@change) cars under their locks, keep
+//! what is [`rendered`] of them.
 
 mod change;
 mod copy;
@@ -9,7 +10,9 @@ mod read;
 mod rendered;
 mod snapshot;
 
-pub(crate) use change::{hold, set_auction_dates, set_prices, set_sold, set_withdrawn};
+pub(crate) use change::{
+    hold, set_auction_dates, set_prices, set_restored, set_sold, set_withdrawn,
+};
 pub(crate) use copy::{Digest, Draft};
 pub(crate) use list::{Listed, Wanted, count, find_by_terms_only, gather, walk};
 pub(crate) use listing::{

@@ -507,9 +507,11 @@ fn refusal(error: &AuctionError) -> Refusal {
             AdvanceError::PriceAboveBid(_) => "price_above_bid",
             AdvanceError::Refused(..) | AdvanceError::Unwritable(_) => panic!("{step}"),
         },
-        AuctionError::NoSuchVehicle | AuctionError::NoSuchOrder | AuctionError::Progress(_) => {
-            panic!("{error}")
-        }
+        AuctionError::NoSuchVehicle
+        | AuctionError::NoSuchOrder
+        | AuctionError::NotWithdrawn
+        | AuctionError::Bought
+        | AuctionError::Progress(_) => panic!("{error}"),
     }
 }
 
