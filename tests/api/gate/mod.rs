@@ -1,7 +1,8 @@
-//! The gate: keys, addresses, limits, and what happens once.
+//! The gate: keys, guesses, addresses, limits, and what happens once.
 
 mod address;
 mod commit;
+mod guesses;
 mod idempotency;
 mod keys;
 mod lane;
