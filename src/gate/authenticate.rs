@@ -11,7 +11,12 @@ use axum::{
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 
-use super::{caller::Caller, guesses::Guesses, rate_limit::model::Throttled};
+use super::{
+    caller::Caller,
+    guesses::Guesses,
+    rate_limit::model::Throttled,
+    uses::{self, Use},
+};
 use crate::{
     app::App,
     error::ApiError,
@@ -33,11 +38,14 @@ const HEADER: &str = "x-api-key";
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     app: App,
-    grants: Cache<(KeyDigest, u64), Arc<Grant>>,
+    grants: Cache<(KeyDigest, u64), Remembered>,
     /// Keys that were found once, whatever has changed since: asking for them again is no guess.
-    known: Cache<KeyDigest, ()>,
+    known: Cache<KeyDigest, Arc<Use>>,
     guesses: Guesses,
 }
+
+/// What a key opens, and when it was used.
+type Remembered = (Arc<Grant>, Arc<Use>);
 
 /// Why a grant was not found.
 #[derive(Debug, thiserror::Error)]
@@ -70,27 +78,28 @@ impl Keys {
             Some(now) => self.grants.get(&(digest, generation)).await.zip(Some(now)),
             None => None,
         };
-        let (grant, now) = match (remembered, confirmed) {
+        let ((grant, used), now) = match (remembered, confirmed) {
             (Some(remembered), _) => remembered,
             (None, Some(now)) => {
-                self.meet(digest, client).await?;
-                let load = async { self.load(&digest).await.map(|(grant, _)| Arc::new(grant)) };
+                let used = self.meet(digest, client).await?;
+                let load = async { Ok((self.load(&digest).await?.0, used)) };
                 let grant = self.grants.try_get_with((digest, generation), load).await;
                 (grant.map_err(refuse)?, now)
             }
             (None, None) => {
-                self.meet(digest, client).await?;
+                let used = self.meet(digest, client).await?;
                 let loaded = self.load(&digest).await;
                 let (grant, now) = loaded.map_err(|miss| refuse(Arc::new(miss)))?;
-                (Arc::new(grant), now)
+                ((grant, used), now)
             }
         };
         grant.check(now).map_err(invalid)?;
+        used.note(now);
         Ok(grant)
     }
 
     /// Looks for a key that was never found before, as a guess of `client`; one look for all who ask at once.
-    async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<(), ApiError> {
+    async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Use>, ApiError> {
         let (app, metrics) = (&self.app, self.app.metrics());
         let guess = async {
             if let Err(early) = self.guesses.admit(client, app.pulse().time()) {
@@ -101,15 +110,23 @@ impl Keys {
             if matches!(loaded, Err(Miss::Unknown)) {
                 metrics.count_unknown_key();
             }
-            loaded.map(drop)
+            loaded.map(|(grant, _)| Arc::new(Use::never(grant.key)))
         };
         self.known.try_get_with(digest, guess).await.map_err(refuse)
     }
 
-    async fn load(&self, digest: &KeyDigest) -> Result<(Grant, DateTime<Utc>), Miss> {
+    async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
         let mut connection = self.app.db().acquire().await?;
         let found = store::find_any_grant(&mut connection, digest).await?;
-        found.ok_or(Miss::Unknown)
+        let (grant, now) = found.ok_or(Miss::Unknown)?;
+        Ok((Arc::new(grant), now))
+    }
+
+    /// Writes when keys were last used, until the replica stops.
+    pub(crate) async fn keep_uses(self) {
+        let every = self.app.settings().gate.key_use;
+        let known = || self.known.iter().map(|(_, used)| used).collect();
+        uses::keep(self.app.clone(), every, known).await;
     }
 }
 

@@ -202,6 +202,8 @@ pub(crate) struct Key {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, as far as it is written yet.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl Key {
@@ -551,6 +553,7 @@ mod tests {
             created_at: now - hour,
             expires_at,
             revoked_at,
+            last_used_at: None,
         };
         let rotated = |key: Key| key.rotated(now, hour).ok();
         assert_eq!(rotated(key(None, None)), Some(now + hour));
