@@ -1,4 +1,4 @@
-//! The gate: keys, guesses, addresses, limits, and what happens once.
+//! The gate: keys, their use, guesses, addresses, limits, and what happens once.
 
 mod address;
 mod commit;
@@ -7,3 +7,5 @@ mod idempotency;
 mod keys;
 mod lane;
 mod rate_limit;
+mod spoofs;
+mod uses;
