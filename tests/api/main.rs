@@ -34,5 +34,7 @@ mod orders;
 mod pool;
 mod processes;
 mod sandbox;
+mod secrets;
 mod sockets;
+mod traces;
 mod vehicles;
