@@ -182,16 +182,8 @@ async fn send_as_input(url: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn planted_secrets_are_found_in_no_output() {
-    let database = TestDatabase::new().await;
-    for id in ["glovis_1", "glovis_2", "glovis_3"] {
-        Car::lot(id).insert(&database.pool).await;
-    }
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let url = url_of(&database);
-    let replica = replica(&url, log.as_file());
-    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+/// Issues the planted keys to a partner.
+async fn plant(database: &TestDatabase, acme: &Partner) {
     for planted in [REVOKED, EXPIRED, VALID] {
         acme.issue(&database.pool, planted).await;
     }
@@ -204,6 +196,48 @@ async fn planted_secrets_are_found_in_no_output() {
             .await
             .unwrap();
     }
+}
+
+/// Runs commands that read keys or the database's URL, right and wrong ones.
+fn ask_the_command_line(said: &mut Said, url: &str) {
+    for arguments in [
+        ["key", "list", "acme"].as_slice(),
+        &["key", "list", "acme", "--json"],
+        &["partner", "show", "acme", "--json"],
+        &["audit", "--json"],
+        &["config", "check"],
+        &["config", "check", "--json"],
+    ] {
+        let output = run(arguments, &[("DATABASE_URL", url)]);
+        assert!(output.status.success(), "{output:?}");
+        said.add(
+            &arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+        );
+        said.add(&arguments.join(" "), words(&output));
+    }
+    for wrong in [
+        url.replace("postgres://", "mysql://"),
+        format!("postgres://lmn:{PASSWORD}@127.0.0.1:1/nowhere"),
+        format!("postgres://lmn:{PASSWORD}@[nonsense/lmn"),
+    ] {
+        let output = run(&["serve", "--json"], &[("DATABASE_URL", &wrong)]);
+        assert!(!output.status.success(), "{output:?}");
+        said.add(&wrong, words(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_secrets_are_found_in_no_output() {
+    let database = TestDatabase::new().await;
+    for id in ["glovis_1", "glovis_2", "glovis_3"] {
+        Car::lot(id).insert(&database.pool).await;
+    }
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let url = url_of(&database);
+    let replica = replica(&url, log.as_file());
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    plant(&database, &acme).await;
 
     let mut said = Said::default();
     send_as_key(&mut said, replica.url()).await;
@@ -234,31 +268,7 @@ async fn planted_secrets_are_found_in_no_output() {
         .unwrap();
     said.add("standard output", String::from_utf8_lossy(&stopped.stdout));
 
-    for arguments in [
-        ["key", "list", "acme"].as_slice(),
-        &["key", "list", "acme", "--json"],
-        &["partner", "show", "acme", "--json"],
-        &["audit", "--json"],
-        &["config", "check"],
-        &["config", "check", "--json"],
-    ] {
-        let output = run(arguments, &[("DATABASE_URL", &url)]);
-        assert!(output.status.success(), "{output:?}");
-        said.add(
-            &arguments.join(" "),
-            String::from_utf8_lossy(&output.stdout),
-        );
-        said.add(&arguments.join(" "), words(&output));
-    }
-    for wrong in [
-        url.replace("postgres://", "mysql://"),
-        format!("postgres://lmn:{PASSWORD}@127.0.0.1:1/nowhere"),
-        format!("postgres://lmn:{PASSWORD}@[nonsense/lmn"),
-    ] {
-        let output = run(&["serve", "--json"], &[("DATABASE_URL", &wrong)]);
-        assert!(!output.status.success(), "{output:?}");
-        said.add(&wrong, words(&output));
-    }
+    ask_the_command_line(&mut said, &url);
     let dump: String = sqlx::query_scalar("select database_to_xml(true, false, '')::text")
         .fetch_one(&database.pool)
         .await
