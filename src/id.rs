@@ -139,6 +139,23 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// Names our step of a caller's trace: 16 hexadecimal digits, not all of them zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanId(u64);
+
+impl SpanId {
+    /// Makes a new one.
+    pub fn random() -> Self {
+        Self(rand::random::<u64>().max(1))
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,9 +75,11 @@ pub fn router(app: App) -> Router {
 ///
 /// A route's own handler is inside it; its answer to a wrong method is not, so 405 comes before 401.
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
+    let keys = Keys::new(app.clone());
+    app.tasks().spawn(keys.clone().keep_uses());
     routes.route_layer(
         ServiceBuilder::new()
-            .layer(from_fn_with_state(Keys::new(app.clone()), authenticate))
+            .layer(from_fn_with_state(keys, authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
             .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
             .layer(from_fn_with_state(app.clone(), force))

@@ -159,8 +159,12 @@ async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
             (None, Some(at)) => format!("  ends {}", Stamp::kst(at)),
             (None, None) => String::new(),
         };
+        let used = match key.last_used_at {
+            Some(at) => format!("last used {}", Stamp::kst(at)),
+            None => "never used".to_owned(),
+        };
         print(format_args!(
-            "{}  {state:<7}  issued {created_at}{end}",
+            "{}  {state:<7}  issued {created_at}  {used}{end}",
             key.prefix
         ))
     })
@@ -175,5 +179,6 @@ pub(super) fn key_json(key: &Key, now: DateTime<Utc>) -> Value {
         "created_at": Stamp::kst(key.created_at),
         "expires_at": key.expires_at.map(Stamp::kst),
         "revoked_at": key.revoked_at.map(Stamp::kst),
+        "last_used_at": key.last_used_at.map(Stamp::kst),
     })
 }

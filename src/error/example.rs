@@ -2,7 +2,7 @@
 
 use super::{ApiError, Fault, IssueKind, Refusal, catalogue::Code};
 use crate::{
-    gate::rate_limit::model::{Kind, Policy, Standing, Throttled},
+    gate::rate_limit::model::{Policy, Standing, Throttled},
     id::{OrderId, VehicleId},
     money::Usd,
     stamp::Stamp,
@@ -81,7 +81,7 @@ fn refusal() -> Refusal {
 fn throttled(now: Stamp) -> Option<Throttled> {
     let policy = Policy::new(120, 60, 30)?;
     let standing = Standing {
-        kind: Kind::Write,
+        name: "write",
         policy,
         remaining: 0,
         full_in: policy.interval() * policy.burst(),

@@ -1,6 +1,6 @@
 //! Authentication: the `x-api-key` header becomes a [`Caller`].
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Extension, Request, State},
@@ -11,11 +11,16 @@ use axum::{
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 
-use super::caller::Caller;
+use super::{
+    caller::Caller,
+    guesses::Guesses,
+    rate_limit::model::Throttled,
+    uses::{self, Use},
+};
 use crate::{
     app::App,
     error::ApiError,
-    http::user,
+    http::{client_ip::ClientAddress, user},
     id::RequestId,
     partners::{
         model::{Grant, KeyDigest, KeyFault, read_key},
@@ -33,14 +38,22 @@ const HEADER: &str = "x-api-key";
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     app: App,
-    grants: Cache<(KeyDigest, u64), Arc<Grant>>,
+    grants: Cache<(KeyDigest, u64), Remembered>,
+    /// Keys that were found once, whatever has changed since: asking for them again is no guess.
+    known: Cache<KeyDigest, Arc<Use>>,
+    guesses: Guesses,
 }
+
+/// What a key opens, and when it was used.
+type Remembered = (Arc<Grant>, Arc<Use>);
 
 /// Why a grant was not found.
 #[derive(Debug, thiserror::Error)]
 enum Miss {
     #[error("nobody has this key")]
     Unknown,
+    #[error("its address has tried too many keys")]
+    Throttled(Throttled),
     #[error("the key could not be looked up")]
     Database(#[from] sqlx::Error),
 }
@@ -48,35 +61,72 @@ enum Miss {
 impl Keys {
     /// Makes an empty memory.
     pub(crate) fn new(app: App) -> Self {
-        let grants = Cache::new(app.settings().gate.keys_cached_max);
-        Self { app, grants }
+        let settings = &app.settings().gate;
+        Self {
+            grants: Cache::new(settings.keys_cached_max),
+            known: Cache::new(settings.keys_cached_max),
+            guesses: Guesses::new(settings),
+            app,
+        }
     }
 
-    /// Returns what a key opens, if it is in force.
-    async fn find(&self, digest: KeyDigest) -> Result<Arc<Grant>, ApiError> {
+    /// Returns what a key opens that `client` has sent, if it is in force.
+    async fn find(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Grant>, ApiError> {
         let generation = self.app.pulse().generation();
-        let (grant, now) = match self.app.pulse().confirms(generation) {
-            Some(now) => {
-                let load = async { self.load(&digest).await.map(|(grant, _)| Arc::new(grant)) };
+        let confirmed = self.app.pulse().confirms(generation);
+        let remembered = match confirmed {
+            Some(now) => self.grants.get(&(digest, generation)).await.zip(Some(now)),
+            None => None,
+        };
+        let ((grant, used), now) = match (remembered, confirmed) {
+            (Some(remembered), _) => remembered,
+            (None, Some(now)) => {
+                let used = self.meet(digest, client).await?;
+                let load = async { Ok((self.load(&digest).await?.0, used)) };
                 let grant = self.grants.try_get_with((digest, generation), load).await;
                 (grant.map_err(refuse)?, now)
             }
-            None => {
-                let (grant, now) = self
-                    .load(&digest)
-                    .await
-                    .map_err(|miss| refuse(Arc::new(miss)))?;
-                (Arc::new(grant), now)
+            (None, None) => {
+                let used = self.meet(digest, client).await?;
+                let loaded = self.load(&digest).await;
+                let (grant, now) = loaded.map_err(|miss| refuse(Arc::new(miss)))?;
+                ((grant, used), now)
             }
         };
         grant.check(now).map_err(invalid)?;
+        used.note(now);
         Ok(grant)
     }
 
-    async fn load(&self, digest: &KeyDigest) -> Result<(Grant, DateTime<Utc>), Miss> {
+    /// Looks for a key that was never found before, as a guess of `client`; one look for all who ask at once.
+    async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Use>, ApiError> {
+        let (app, metrics) = (&self.app, self.app.metrics());
+        let guess = async {
+            if let Err(early) = self.guesses.admit(client, app.pulse().time()) {
+                metrics.count_throttled_key();
+                return Err(Miss::Throttled(early));
+            }
+            let loaded = self.load(&digest).await;
+            if matches!(loaded, Err(Miss::Unknown)) {
+                metrics.count_unknown_key();
+            }
+            loaded.map(|(grant, _)| Arc::new(Use::never(grant.key)))
+        };
+        self.known.try_get_with(digest, guess).await.map_err(refuse)
+    }
+
+    async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
         let mut connection = self.app.db().acquire().await?;
         let found = store::find_any_grant(&mut connection, digest).await?;
-        found.ok_or(Miss::Unknown)
+        let (grant, now) = found.ok_or(Miss::Unknown)?;
+        Ok((Arc::new(grant), now))
+    }
+
+    /// Writes when keys were last used, until the replica stops.
+    pub(crate) async fn keep_uses(self) {
+        let every = self.app.settings().gate.key_use;
+        let known = || self.known.iter().map(|(_, used)| used).collect();
+        uses::keep(self.app.clone(), every, known).await;
     }
 }
 
@@ -84,6 +134,7 @@ impl Keys {
 fn refuse(miss: Arc<Miss>) -> ApiError {
     match &*miss {
         Miss::Unknown => invalid(KeyFault::Unknown),
+        Miss::Throttled(early) => ApiError::RateLimited(early.clone()),
         Miss::Database(error) if crate::db::is_passing(error) => ApiError::unavailable(miss),
         Miss::Database(_) => ApiError::internal(miss),
     }
@@ -99,12 +150,13 @@ fn invalid(fault: KeyFault) -> ApiError {
 pub(crate) async fn authenticate(
     State(keys): State<Keys>,
     Extension(request_id): Extension<RequestId>,
+    Extension(ClientAddress(client)): Extension<ClientAddress>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let text = one_key(request.headers())?;
     let digest = read_key(text, keys.app.settings().environment).map_err(invalid)?;
-    let grant = keys.find(digest).await?;
+    let grant = keys.find(digest, client).await?;
     let span = tracing::Span::current();
     span.record("partner", tracing::field::display(grant.partner));
     span.record("key", grant.prefix.as_str());

@@ -1,7 +1,7 @@
 //! The client's address: the peer's, or what a trusted proxy says it is.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -14,6 +14,9 @@ use axum::{
 use ipnet::IpNet;
 
 use crate::{app::App, settings::ClientAddressHeader};
+
+/// What may stand around the parts of a header's value; other white space is a part of them.
+const BLANK: [char; 2] = [' ', '\t'];
 
 /// The other end of the connection; the server puts it into every request.
 #[derive(Debug, Clone, Copy)]
@@ -75,41 +78,84 @@ fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Vec<Option<IpAddr>>
     };
     let lines = headers.get_all(name).iter();
     lines
-        .flat_map(|line| match line.to_str() {
-            Ok(line) => line
-                .split(',')
-                .map(|element| parse(element.trim()))
-                .collect(),
-            Err(_) => vec![None],
+        .flat_map(|line| {
+            // What is not text spoils its own element only: a caller cannot spoil what its proxy adds to the line.
+            let line = String::from_utf8_lossy(line.as_bytes());
+            let elements = line.split(separator(header));
+            elements
+                .map(|element| parse(element.trim_matches(BLANK)))
+                .collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Says where an element ends; only the standard header can quote a comma.
+fn separator(header: ClientAddressHeader) -> Box<dyn FnMut(char) -> bool> {
+    match header {
+        ClientAddressHeader::XForwardedFor => Box::new(|it| it == ','),
+        ClientAddressHeader::Forwarded => Box::new(unquoted(',')),
+    }
 }
 
 /// Reads an address that may carry a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
 fn bare_address(text: &str) -> Option<IpAddr> {
     let address = IpAddr::from_str(text).ok();
     let with_port = || SocketAddr::from_str(text).ok().map(|it| it.ip());
-    let bracketed = || IpAddr::from_str(text.strip_prefix('[')?.strip_suffix(']')?).ok();
+    let bracketed = || Ipv6Addr::from_str(text.strip_prefix('[')?.strip_suffix(']')?).ok();
     address
         .or_else(with_port)
-        .or_else(bracketed)
+        .or_else(|| bracketed().map(IpAddr::V6))
         .map(|it| it.to_canonical())
 }
 
-/// Reads the `for=` of one element of RFC 7239's header; a quoted value may hold a port or brackets.
+/// Reads the `for=` of one element of RFC 7239's header.
+///
+/// A proxy may quote what a caller sent, such as its `Host`. So an element is read whole or not at all: nothing inside
+/// quotes is taken for a part of it, nor is anything after a quote that somebody left open.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let mut values = element.split(';').filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| value.trim())
-    });
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
+    let pairs = element
+        .split(unquoted(';'))
+        .map(|pair| pair.trim_matches(BLANK));
+    let pairs = pairs.filter(|pair| !pair.is_empty()).map(read_pair);
+    let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
+    let is_for = |(name, _): &(&str, _)| name.eq_ignore_ascii_case("for");
+    let mut values = pairs.into_iter().filter(is_for);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => bare_address(value),
+        _ => None,
     }
-    let unquoted = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-    bare_address(unquoted.unwrap_or(value))
+}
+
+/// Reads `name=value` or `name="value"`; escapes are left as they are, because no address has one.
+fn read_pair(pair: &str) -> Option<(&str, &str)> {
+    let (name, value) = pair.split_once('=')?;
+    let (name, value) = (
+        name.trim_end_matches(BLANK),
+        value.trim_start_matches(BLANK),
+    );
+    let Some(rest) = value.strip_prefix('"') else {
+        let is_plain = !value.contains(['"', '\\', ' ', '\t']);
+        return is_plain.then_some((name, value));
+    };
+    let mut is_escaped = false;
+    let end = rest.find(|it| {
+        let ends = it == '"' && !is_escaped;
+        is_escaped = it == '\\' && !is_escaped;
+        ends
+    })?;
+    let (value, after) = rest.split_at_checked(end)?;
+    (after == "\"").then_some((name, value))
+}
+
+/// Finds a character outside quoted strings.
+fn unquoted(sought: char) -> impl FnMut(char) -> bool {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    move |it| {
+        let ends_or_begins = it == '"' && !is_escaped;
+        is_escaped = is_quoted && it == '\\' && !is_escaped;
+        is_quoted ^= ends_or_begins;
+        it == sought && !is_quoted
+    }
 }
 
 #[cfg(test)]

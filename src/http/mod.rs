@@ -17,4 +17,5 @@ pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod remarks;
+mod trace;
 pub(crate) mod user;

@@ -15,6 +15,7 @@ use axum::{
 };
 use tracing::{Instrument, Span, field::Empty};
 
+use super::trace::Trace;
 use crate::{
     app::App,
     error::{ApiError, envelope},
@@ -49,7 +50,14 @@ pub(crate) async fn observe(
         partner = Empty,
         key = Empty,
         user = Empty,
+        trace_id = Empty,
+        parent_id = Empty,
+        span_id = Empty,
     );
+    let trace = Trace::continued(request.headers());
+    if let Some(trace) = &trace {
+        trace.record(&span);
+    }
     let mut response = next.run(request).instrument(span.clone()).await;
     let error = response.extensions_mut().remove::<Arc<ApiError>>();
     if let Some(error) = &error {
@@ -57,6 +65,9 @@ pub(crate) async fn observe(
     }
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    if let Some(trace) = &trace {
+        trace.tell(response.headers_mut());
     }
     log(&span, &response, error.as_deref(), started);
     in_flight.end(&Answered {

@@ -18,6 +18,7 @@ use utoipa::{
 };
 
 use crate::{
+    environment::Environment,
     error::{ApiError, Fault, IssueKind},
     http::{
         cursor::{Cursors, Walk},
@@ -226,11 +227,18 @@ impl IntoResponse for RenderedPage {
     }
 }
 
+/// Makes the link. A key that was put into the query by mistake is not repeated there: links are logged and shared.
 fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
     let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(asked.filter(|(name, _)| name != "cursor"));
+    query.extend_pairs(asked.filter(|(name, value)| name != "cursor" && !looks_like_a_key(value)));
     query.append_pair("cursor", next_cursor?);
     let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
     link.try_into().ok()
+}
+
+fn looks_like_a_key(value: &str) -> bool {
+    let environments = [Environment::Production, Environment::Sandbox];
+    let mut prefixes = environments.map(Environment::key_prefix).into_iter();
+    prefixes.any(|prefix| value.contains(prefix))
 }

@@ -17,6 +17,12 @@ const ROWS: &[Row] = &[
         "req_5f3a9c0e1b7d42a8c6e04f19",
     ),
     (
+        "traceresponse",
+        "Our step of the trace that the request's `traceparent` (W3C Trace Context) named; absent without one.",
+        || json!({"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]$"}),
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+    (
         "Cache-Control",
         "`no-store`; on answers with an `ETag` `private, no-cache`.",
         || json!({"type": "string", "enum": ["no-store", "private, no-cache"]}),
@@ -151,6 +157,7 @@ pub(super) fn sometimes(name: &str) -> (String, Value) {
 /// Returns the headers that an answer has because of where in the gate it comes from.
 pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
     let mut headers = Map::from_iter(["X-Request-Id", "Cache-Control"].map(always));
+    headers.extend([sometimes("traceresponse")]);
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error {
         headers.extend([always("LMN-Should-Retry")]);

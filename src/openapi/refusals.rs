@@ -185,7 +185,7 @@ fn details(code: Code) -> Option<Value> {
                 ["method", "path", "query", "vehicle_id", "max_bid_amount_usd", "body"]}},
         }),
         Code::RateLimited => json!({
-            "policy": {"type": "string", "enum": ["read", "write"]},
+            "policy": {"type": "string", "enum": ["read", "write", "unknown_key"]},
             "limit": count, "window_seconds": count, "burst": count, "retry_after": count,
             "remaining": {"type": "integer", "enum": [0]},
             "reset_at": schema("Stamp"),

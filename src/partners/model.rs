@@ -141,10 +141,8 @@ impl Grant {
     /// An empty list admits nobody in production and everybody in the sandbox.
     pub(crate) fn admits(&self, address: IpAddr, environment: Environment) -> bool {
         let address = address.to_canonical();
-        let listed = self
-            .networks
-            .iter()
-            .any(|network| canonical(*network).contains(&address));
+        let mut networks = self.networks.iter();
+        let listed = networks.any(|network| canonical(*network).contains(&address));
         listed || (self.networks.is_empty() && environment == Environment::Sandbox)
     }
 }
@@ -202,6 +200,8 @@ pub(crate) struct Key {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, as far as it is written yet.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl Key {
@@ -551,6 +551,7 @@ mod tests {
             created_at: now - hour,
             expires_at,
             revoked_at,
+            last_used_at: None,
         };
         let rotated = |key: Key| key.rotated(now, hour).ok();
         assert_eq!(rotated(key(None, None)), Some(now + hour));

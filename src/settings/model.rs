@@ -103,6 +103,12 @@ pub struct Gate {
     pub lane_writes_max: usize,
     /// How long a write waits for its turn.
     pub lane_wait: Duration,
+    /// How often it is written when keys were last used.
+    pub key_use: Duration,
+    /// Client addresses whose guesses are remembered.
+    pub guess_addresses_max: u64,
+    /// Unknown keys that one client address may try.
+    pub guess: Policy,
 }
 
 /// The one header that a trusted proxy uses to name its client.

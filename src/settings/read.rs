@@ -125,6 +125,9 @@ impl Reader {
         let pulse = self.milliseconds("gate.pulse_milliseconds");
         let lane_writes_max = self.positive("gate.lane_writes_max");
         let lane_wait = self.seconds("gate.lane_wait_seconds");
+        let key_use = self.seconds("gate.key_use_seconds");
+        let guess_addresses_max = self.positive("gate.guess_addresses_max");
+        let guess = self.policy("gate.guess");
         Some(Gate {
             trusted_proxies: trusted_proxies?,
             client_address_header: client_address_header?,
@@ -133,6 +136,9 @@ impl Reader {
             pulse: pulse?,
             lane_writes_max: usize::try_from(lane_writes_max?).ok()?,
             lane_wait: lane_wait?,
+            key_use: key_use?,
+            guess_addresses_max: guess_addresses_max?.into(),
+            guess: guess?,
         })
     }
 

@@ -21,6 +21,10 @@ const IN_FLIGHT: &str = "lmn_http_requests_in_flight";
 const ABANDONED: &str = "lmn_http_requests_abandoned_total";
 /// Answers that are our bug: what a pager watches.
 const INTERNAL_ERRORS: &str = "lmn_internal_errors_total";
+/// Keys that were looked up and are nobody's.
+const UNKNOWN_KEYS: &str = "lmn_unknown_keys_total";
+/// Keys that were not looked up, because their address had tried too many.
+const THROTTLED_KEYS: &str = "lmn_throttled_keys_total";
 /// Orders that failed because their auction passed.
 const FAILED_BY_TIME: &str = "lmn_orders_failed_by_time_total";
 /// Reminders of deliveries that are overdue.
@@ -52,6 +56,8 @@ struct Inner {
     in_flight: Gauge,
     abandoned: Counter,
     internal_errors: Counter,
+    unknown_keys: Counter,
+    throttled_keys: Counter,
     failed_by_time: Counter,
     reminded: Counter,
 }
@@ -110,6 +116,9 @@ impl Metrics {
             abandoned: recorder.register_counter(&Key::from_static_name(ABANDONED), &HERE),
             internal_errors: recorder
                 .register_counter(&Key::from_static_name(INTERNAL_ERRORS), &HERE),
+            unknown_keys: recorder.register_counter(&Key::from_static_name(UNKNOWN_KEYS), &HERE),
+            throttled_keys: recorder
+                .register_counter(&Key::from_static_name(THROTTLED_KEYS), &HERE),
             failed_by_time: recorder
                 .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
             reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
@@ -124,6 +133,16 @@ impl Metrics {
             metrics: self.clone(),
             answered: false,
         }
+    }
+
+    /// Counts a key that is nobody's.
+    pub(crate) fn count_unknown_key(&self) {
+        self.0.unknown_keys.increment(1);
+    }
+
+    /// Counts a key that was not even looked up.
+    pub(crate) fn count_throttled_key(&self) {
+        self.0.throttled_keys.increment(1);
     }
 
     /// Counts orders that a sweep has failed.
@@ -244,6 +263,14 @@ fn describe(recorder: &PrometheusRecorder) {
         (
             INTERNAL_ERRORS,
             "Answers that were a bug of ours (500). Page somebody when this grows.",
+        ),
+        (
+            UNKNOWN_KEYS,
+            "API keys that were looked up and are nobody's.",
+        ),
+        (
+            THROTTLED_KEYS,
+            "API keys that were not looked up, because their address had tried too many.",
         ),
         (
             FAILED_BY_TIME,

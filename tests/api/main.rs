@@ -34,6 +34,8 @@ mod orders;
 mod pool;
 mod processes;
 mod sandbox;
+mod secrets;
 mod sockets;
+mod traces;
 mod vehicles;
 mod webhooks;

@@ -48,10 +48,15 @@ impl Process {
     }
 
     /// Starts the server of a given command.
-    pub fn run(mut command: Command) -> Self {
+    pub fn run(command: Command) -> Self {
+        Self::run_with_log(command, Stdio::piped())
+    }
+
+    /// Starts the server of a given command, whose log goes somewhere; more of it than a pipe can hold goes to a file.
+    pub fn run_with_log(mut command: Command, log: impl Into<Stdio>) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the binary runs");
         let mut line = String::new();

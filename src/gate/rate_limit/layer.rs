@@ -13,14 +13,15 @@ use super::{
     model::{Kind, Standing, Throttled},
 };
 use crate::{
-    app::App, error::ApiError, gate::caller::Caller, http::remarks::Remarks, stamp::Stamp,
+    app::App, error::ApiError, gate::caller::Caller, http::remarks::Remarks, id::KeyId,
+    stamp::Stamp,
 };
 
 /// The limits of all keys.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimit {
     app: App,
-    local: Local,
+    local: Local<(KeyId, Kind)>,
 }
 
 impl RateLimit {
@@ -54,7 +55,9 @@ pub(crate) async fn rate_limit(
         Kind::Read => caller.grant.read.unwrap_or(defaults.read),
         Kind::Write => caller.grant.write.unwrap_or(defaults.write),
     };
-    let (standing, verdict) = limits.local.admit(caller.grant.key, kind, policy);
+    let (standing, verdict) = limits
+        .local
+        .admit((caller.grant.key, kind), kind.as_str(), policy);
     let now = limits.app.pulse().time();
     tell(&remarks, &standing, now);
     match verdict {

@@ -1,6 +1,7 @@
 //! Counting within one replica, with `governor`.
 
 use std::{
+    hash::Hash,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -16,21 +17,20 @@ use governor::{
     nanos::Nanos,
     state::{NotKeyed, StateStore},
 };
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::model::{Kind, Policy, REFILL_SECONDS_MAX, Standing};
-use crate::id::KeyId;
+use super::model::{Policy, REFILL_SECONDS_MAX, Standing};
 
-/// A key that was idle this long starts anew: no policy takes longer to have its burst whole again.
+/// A caller that was idle this long starts anew: no policy takes longer to have its burst whole again.
 const IDLE: Duration = Duration::from_secs(REFILL_SECONDS_MAX);
 
-/// The use that this replica saw of each key under each policy.
+/// The use that this replica saw of each caller under each policy.
 #[derive(Debug, Clone)]
-pub(super) struct Local {
-    buckets: Cache<(KeyId, Kind, Policy), Arc<Bucket>>,
+pub(crate) struct Local<C: Copy + Eq + Hash + Send + Sync + 'static> {
+    buckets: Cache<(C, Policy), Arc<Bucket>>,
 }
 
-/// One key's use of one policy.
+/// One caller's use of one policy.
 #[derive(Debug)]
 struct Bucket {
     limiter: RateLimiter<NotKeyed, ArrivalTime, MonotonicClock, NoOpMiddleware<Instant>>,
@@ -67,30 +67,31 @@ impl StateStore for ArrivalTime {
     }
 }
 
-impl Local {
-    /// Remembers the use of up to `keys_max` keys.
-    pub(super) fn new(keys_max: u64) -> Self {
+impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
+    /// Remembers the use of up to `callers_max` callers; the one that was idle longest makes room.
+    pub(crate) fn new(callers_max: u64) -> Self {
         Self {
             buckets: Cache::builder()
-                .max_capacity(keys_max)
+                .max_capacity(callers_max)
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(IDLE)
                 .build(),
         }
     }
 
-    /// Counts one request: how the key stands after it, or how long it must wait.
-    pub(super) fn admit(
+    /// Counts one request under a policy of that name: how the caller stands after it, and how long it must wait.
+    pub(crate) fn admit(
         &self,
-        key: KeyId,
-        kind: Kind,
+        caller: C,
+        name: &'static str,
         policy: Policy,
     ) -> (Standing, Result<(), Duration>) {
         let bucket = self
             .buckets
-            .get_with((key, kind, policy), || Arc::new(Bucket::new(policy)));
+            .get_with((caller, policy), || Arc::new(Bucket::new(policy)));
         let verdict = bucket.limiter.check();
         let wait = verdict.map_err(|early| early.wait_time_from(MonotonicClock.now()));
-        (bucket.standing(kind, policy), wait)
+        (bucket.standing(name, policy), wait)
     }
 }
 
@@ -110,7 +111,7 @@ impl Bucket {
         }
     }
 
-    fn standing(&self, kind: Kind, policy: Policy) -> Standing {
+    fn standing(&self, name: &'static str, policy: Policy) -> Standing {
         let arrival = Duration::from_nanos(self.arrival.load(Ordering::Acquire));
         let full_in = arrival.saturating_sub(self.started.elapsed());
         let taken = full_in
@@ -120,7 +121,7 @@ impl Bucket {
             .burst()
             .saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
         Standing {
-            kind,
+            name,
             policy,
             remaining,
             full_in,
@@ -133,16 +134,27 @@ mod tests {
     use super::*;
     use chrono::DateTime;
 
+    use crate::{gate::rate_limit::model::Kind, id::KeyId};
+
+    fn admit(
+        local: &Local<(KeyId, Kind)>,
+        key: KeyId,
+        kind: Kind,
+        policy: Policy,
+    ) -> (Standing, Result<(), Duration>) {
+        local.admit((key, kind), kind.as_str(), policy)
+    }
+
     #[test]
     fn a_burst_passes_and_the_next_request_waits() {
         let local = Local::new(10);
         let key = KeyId::new(DateTime::UNIX_EPOCH);
         let policy = Policy::new(1, 1000, 3).unwrap();
         for remaining in [2, 1, 0] {
-            let (standing, verdict) = local.admit(key, Kind::Write, policy);
+            let (standing, verdict) = admit(&local, key, Kind::Write, policy);
             assert_eq!((standing.remaining, verdict), (remaining, Ok(())));
         }
-        let (standing, verdict) = local.admit(key, Kind::Write, policy);
+        let (standing, verdict) = admit(&local, key, Kind::Write, policy);
         let wait = verdict.unwrap_err();
         assert_eq!(standing.remaining, 0);
         assert!(
@@ -154,11 +166,15 @@ mod tests {
                 && standing.full_in <= Duration::from_secs(3000)
         );
         // Reads, other keys and other policies have their own.
-        assert_eq!(local.admit(key, Kind::Read, policy).1, Ok(()));
+        assert_eq!(admit(&local, key, Kind::Read, policy).1, Ok(()));
         assert_eq!(
-            local
-                .admit(KeyId::new(DateTime::UNIX_EPOCH), Kind::Write, policy)
-                .1,
+            admit(
+                &local,
+                KeyId::new(DateTime::UNIX_EPOCH),
+                Kind::Write,
+                policy
+            )
+            .1,
             Ok(())
         );
     }

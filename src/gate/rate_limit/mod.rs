@@ -8,3 +8,4 @@ mod local;
 pub(crate) mod model;
 
 pub(crate) use layer::{RateLimit, kind_of, rate_limit};
+pub(crate) use local::Local;

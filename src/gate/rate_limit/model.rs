@@ -14,7 +14,7 @@ pub(crate) const REFILL_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Which requests a policy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// GET and HEAD.
     Read,
     /// POST, PUT and DELETE.
@@ -23,7 +23,7 @@ pub enum Kind {
 
 impl Kind {
     /// Returns the policy's name in headers and details.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
@@ -77,11 +77,11 @@ impl Policy {
     }
 }
 
-/// How a key stands with a policy right after a request.
+/// How a caller stands with a policy right after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// The requests that were counted.
-    pub kind: Kind,
+    /// The policy's name.
+    pub name: &'static str,
     /// The policy.
     pub policy: Policy,
     /// How many requests would pass right now.
@@ -109,14 +109,14 @@ impl Standing {
             window_seconds,
             ..
         } = self.policy;
-        format!(r#""{}";q={limit};w={window_seconds}"#, self.kind.as_str())
+        format!(r#""{}";q={limit};w={window_seconds}"#, self.name)
     }
 
     /// Returns the value of `RateLimit`.
     pub fn state_header(&self) -> String {
         format!(
             r#""{}";r={};t={}"#,
-            self.kind.as_str(),
+            self.name,
             self.remaining,
             self.full_in_seconds()
         )
@@ -126,8 +126,8 @@ impl Standing {
 /// A request that came too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttled {
-    /// The requests that are counted.
-    pub kind: Kind,
+    /// The policy's name.
+    pub name: &'static str,
     /// The policy.
     pub policy: Policy,
     /// Whole seconds until one request passes: never earlier than the truth, at least 1.
@@ -145,7 +145,7 @@ impl Throttled {
             u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
         );
         Self {
-            kind: standing.kind,
+            name: standing.name,
             policy: standing.policy,
             retry_after_seconds,
             reset_at: Stamp::kst(now.instant() + wait),
@@ -155,7 +155,7 @@ impl Throttled {
     /// Returns the members of `error.details`.
     pub fn details(&self) -> Value {
         json!({
-            "policy": self.kind.as_str(),
+            "policy": self.name,
             "limit": self.policy.limit,
             "window_seconds": self.policy.window_seconds,
             "burst": self.policy.burst,
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn the_headers_are_structured_fields() {
         let standing = Standing {
-            kind: Kind::Write,
+            name: "write",
             policy: Policy::new(120, 60, 30).unwrap(),
             remaining: 29,
             full_in: Duration::from_millis(500),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::super::model::{Key, NewKey};
 use crate::{
@@ -41,7 +42,7 @@ pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key
     sqlx::query_as!(
         Key,
         r#"
-        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at, last_used_at from api_keys
         where prefix = $1
         for update
         "#,
@@ -59,7 +60,7 @@ pub(crate) async fn list_keys(
     sqlx::query_as!(
         Key,
         r#"
-        select prefix, partner_id as partner, created_at, expires_at, revoked_at from api_keys
+        select prefix, partner_id as partner, created_at, expires_at, revoked_at, last_used_at from api_keys
         where partner_id = $1
         order by created_at, id
         "#,
@@ -76,6 +77,34 @@ pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error
         key.prefix,
         key.expires_at,
         key.revoked_at,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Writes when keys were last used; what another replica saw later stays.
+pub(crate) async fn set_last_used(
+    tx: &mut Tx,
+    keys: &[KeyId],
+    times: &[DateTime<Utc>],
+) -> Result<(), sqlx::Error> {
+    let keys: Vec<Uuid> = keys.iter().map(|key| key.uuid()).collect();
+    sqlx::query!(
+        r#"
+        with held as (
+            select api_keys.id, used.at
+            from api_keys
+            join unnest($1::uuid[], $2::timestamptz[]) as used (id, at) on used.id = api_keys.id
+            order by api_keys.id
+            for no key update of api_keys
+        )
+        update api_keys set last_used_at = greatest(last_used_at, held.at)
+        from held
+        where api_keys.id = held.id
+        "#,
+        &keys,
+        times,
     )
     .execute(&mut **tx)
     .await

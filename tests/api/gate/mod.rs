@@ -1,8 +1,11 @@
-//! The gate: keys, addresses, limits, and what happens once.
+//! The gate: keys, their use, guesses, addresses, limits, and what happens once.
 
 mod address;
 mod commit;
+mod guesses;
 mod idempotency;
 mod keys;
 mod lane;
 mod rate_limit;
+mod spoofs;
+mod uses;

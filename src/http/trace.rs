@@ -1,0 +1,120 @@
+//! `traceparent` (W3C Trace Context): a request that is a step of its caller's trace is answered as one.
+//!
+//! The log line names the trace, the caller's step and ours; `traceresponse` tells the caller ours. Nothing of it goes
+//! further: what is sent on to others is no part of this trace. A request without a trace begins none.
+
+use axum::http::{HeaderMap, HeaderValue};
+use tracing::{Span, field::display};
+
+use crate::id::SpanId;
+
+/// The header that comes in.
+const HEADER: &str = "traceparent";
+/// The header that goes out.
+const ANSWER: &str = "traceresponse";
+/// Length of the header in the version that is known; a later one may say more behind it.
+const LENGTH: usize = 55;
+/// The flags that have a meaning: the caller records the trace, and its id is random.
+const KNOWN_FLAGS: u8 = 0b11;
+
+/// Where a request stands in its caller's trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trace {
+    id: String,
+    parent: String,
+    flags: u8,
+    span: SpanId,
+}
+
+impl Trace {
+    /// Goes on with the trace of a request. What is not quite such a header is ignored, as the standard wants it.
+    pub(super) fn continued(headers: &HeaderMap) -> Option<Self> {
+        let mut sent = headers.get_all(HEADER).iter();
+        let (one, none) = (sent.next()?, sent.next());
+        let (id, parent, flags) = read(one.to_str().ok().filter(|_| none.is_none())?)?;
+        Some(Self {
+            id: id.to_owned(),
+            parent: parent.to_owned(),
+            flags,
+            span: SpanId::random(),
+        })
+    }
+
+    /// Names the trace on a request's span.
+    pub(super) fn record(&self, span: &Span) {
+        span.record("trace_id", self.id.as_str());
+        span.record("parent_id", self.parent.as_str());
+        span.record("span_id", display(self.span));
+    }
+
+    /// Tells the caller which step of the trace is ours.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        let text = format!("00-{}-{}-{:02x}", self.id, self.span, self.flags);
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(ANSWER, value);
+        }
+    }
+}
+
+/// Reads the trace, the caller's step and the flags.
+fn read(text: &str) -> Option<(&str, &str, u8)> {
+    let (known, more) = (text.get(..LENGTH)?, text.get(LENGTH..)?);
+    let mut parts = known.split('-');
+    let mut part = |length| parts.next().filter(|part| is_hex(part, length));
+    let (version, id, parent, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
+    let fits = match version {
+        "ff" => false,
+        "00" => more.is_empty(),
+        _ => more.is_empty() || more.starts_with('-'),
+    };
+    let names = |id: &str| id.bytes().any(|digit| digit != b'0');
+    let flags = u8::from_str_radix(flags, 16).ok()? & KNOWN_FLAGS;
+    (fits && names(id) && names(parent)).then_some((id, parent, flags))
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == length && text.bytes().all(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const PARENT: &str = "00f067aa0ba902b7";
+
+    #[test]
+    fn a_trace_is_read_as_the_standard_wants_it() {
+        for (text, flags) in [
+            (format!("00-{ID}-{PARENT}-01"), 1),
+            (format!("00-{ID}-{PARENT}-00"), 0),
+            (format!("00-{ID}-{PARENT}-ff"), 3),
+            (format!("cc-{ID}-{PARENT}-01"), 1),
+            (format!("cc-{ID}-{PARENT}-01-and-more"), 1),
+        ] {
+            assert_eq!(read(&text), Some((ID, PARENT, flags)), "{text}");
+        }
+        for text in [
+            String::new(),
+            format!("00-{ID}-{PARENT}"),
+            format!("00-{ID}-{PARENT}-1"),
+            format!("00-{ID}-{PARENT}-01-"),
+            format!("00-{ID}-{PARENT}-01-more"),
+            format!("cc-{ID}-{PARENT}-01.more"),
+            format!("ff-{ID}-{PARENT}-01"),
+            format!("0x-{ID}-{PARENT}-01"),
+            format!("00-{}-{PARENT}-01", ID.to_uppercase()),
+            format!("00-{ID}-{}-01", PARENT.to_uppercase()),
+            format!("00-{ID}-{PARENT}-0A"),
+            format!("00-{}-{PARENT}-01", "0".repeat(32)),
+            format!("00-{ID}-{}-01", "0".repeat(16)),
+            format!("00_{ID}_{PARENT}_01"),
+            format!("00-{ID}0-{PARENT}-01"),
+            format!("00-{ID}-{PARENT}\u{e9}01"),
+            "\u{e9}".repeat(40),
+        ] {
+            assert_eq!(read(&text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! When a key was last used.
+
+use sqlx::postgres::PgListener;
+
+use crate::{
+    process::run,
+    support::{Service, eventually},
+};
+
+const UNUSED: &str = "lmn_stg_unusedAAAAAAAAAAAAAAAAAAAAAA";
+const REVOKED: &str = "lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA";
+
+/// How many keys were used in the last minute.
+const USED: &str = "select count(*) from api_keys where last_used_at between now() - interval '1 minute' and now() + interval '1 minute'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_key_was_last_used_is_written_and_listed_and_not_announced() {
+    let service = Service::with(&[("GATE__KEY_USE_SECONDS", "1")]).await;
+    let acme = service.partner("acme").await;
+    for key in [UNUSED, REVOKED] {
+        acme.issue(service.db(), key).await;
+    }
+    service
+        .sql("update api_keys set revoked_at = now() where prefix = 'lmn_stg_revo'")
+        .await;
+    let mut announced = PgListener::connect_with(service.db()).await.unwrap();
+    announced.listen("lmn_gate").await.unwrap();
+    acme.get("/v1/orders").await.ok();
+    acme.with_key(REVOKED).get("/v1/orders").await.expect(401);
+    eventually("the use is written", async || {
+        (service.count(USED).await == 1).then_some(())
+    })
+    .await;
+    service
+        .sql("select pg_notify('lmn_gate', 'the next one')")
+        .await;
+    let next = announced.recv().await.unwrap();
+    assert_eq!(
+        next.payload(),
+        "the next one",
+        "a use makes no replica read a key again"
+    );
+
+    let url = service.database.url();
+    let list = |arguments: &[&str]| {
+        let arguments = [&["key", "list", "acme"], arguments].concat();
+        let output = run(&arguments, &[("DATABASE_URL", &url)]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json = list(&["--json"]);
+    let used = |line: &str| {
+        let key: serde_json::Value = serde_json::from_str(line).unwrap();
+        let prefix = key["prefix"].as_str().unwrap().to_owned();
+        (prefix, key["last_used_at"].as_str().map(str::to_owned))
+    };
+    for (prefix, at) in json.lines().map(used) {
+        let expected = acme.api_key.starts_with(&prefix);
+        assert_eq!(at.is_some_and(|it| it.ends_with("+09:00")), expected);
+    }
+    let lines = list(&[]);
+    assert_eq!(lines.matches("  last used 2").count(), 1, "{lines}");
+    assert_eq!(lines.matches("  never used").count(), 2, "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_written_yet_is_written_when_the_replica_stops() {
+    let mut service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    acme.get("/v1/orders").await.ok();
+    rival.get("/v1/orders").await.ok();
+    assert_eq!(service.count(USED).await, 0, "nothing waits for it");
+    // Another replica saw the rival's key later.
+    service
+        .sql(
+            "update api_keys set last_used_at = now() + interval '1 hour' from partners
+             where partners.id = partner_id and name = 'rival'",
+        )
+        .await;
+    service.stop().await;
+    assert_eq!(service.count(USED).await, 1);
+    let later = "select count(*) from api_keys where last_used_at > now() + interval '59 minutes'";
+    assert_eq!(service.count(later).await, 1);
+}

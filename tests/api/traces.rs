@@ -1,0 +1,100 @@
+//! A caller's trace goes on in ours.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    database::TestDatabase,
+    process::Process,
+    support::{Document, Partner, Reply, Service},
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+async fn traced(partner: &Partner, path: &str, traceparent: &str) -> Reply {
+    let request = partner.ask(Method::GET, path);
+    request.header("traceparent", traceparent).send().await
+}
+
+/// Our step of the trace, as it is told.
+fn step(reply: &Reply, flags: &str) -> String {
+    let told = reply.header("traceresponse");
+    let step = told
+        .strip_prefix(&format!("00-{TRACE}-"))
+        .and_then(|it| it.strip_suffix(&format!("-{flags}")))
+        .unwrap_or_else(|| panic!("{reply:?}"));
+    assert!(step.len() == 16 && step != PARENT && step != "0000000000000000");
+    step.to_owned()
+}
+
+#[tokio::test]
+async fn every_answer_to_a_step_of_a_trace_tells_ours() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let document = Document::read();
+    let header = format!("00-{TRACE}-{PARENT}-01");
+    let first = traced(&acme, "/v1/orders", &header).await;
+    first.ok();
+    document.check("list_orders", &first);
+    let second = traced(&acme, "/v1/orders", &format!("00-{TRACE}-{PARENT}-00")).await;
+    assert_ne!(step(&first, "01"), step(&second, "00"));
+    for (partner, path, status) in [
+        (&acme, "/v1/orders?limit=0", 400),
+        (&acme.with_key(""), "/v1/orders", 401),
+        (&acme, "/v1/orders/x", 404),
+        (&acme, "/nowhere", 404),
+    ] {
+        let reply = traced(partner, path, &header).await;
+        assert_eq!(reply.status, status);
+        step(&reply, "01");
+    }
+    // What is no such header is none.
+    for odd in [
+        "",
+        "x",
+        &header.to_uppercase(),
+        &header.replace(TRACE, &"0".repeat(32)),
+    ] {
+        let reply = traced(&acme, "/v1/orders", odd).await;
+        reply.ok();
+        assert_eq!(reply.header("traceresponse"), "", "{odd}");
+    }
+    let twice = acme
+        .ask(Method::GET, "/v1/orders")
+        .header("traceparent", &header)
+        .header("traceparent", &header);
+    assert_eq!(twice.send().await.header("traceresponse"), "");
+    assert_eq!(acme.get("/v1/orders").await.header("traceresponse"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_line_names_the_trace_and_both_steps() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+    ];
+    let replica = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let acme = Partner::add(&database.pool, replica.url(), "acme").await;
+    let reply = traced(&acme, "/v1/orders", &format!("00-{TRACE}-{PARENT}-01")).await;
+    let step = step(&reply, "01");
+    acme.get("/v1/events").await.ok();
+    let output = tokio::task::spawn_blocking(|| replica.stop())
+        .await
+        .unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let line = |route: &str| -> Value {
+        let lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
+        let mut spans = lines.map(|it: Value| it["span"].clone());
+        let found = spans.find(|it| it["route"] == route);
+        found.unwrap_or_else(|| panic!("{route} is not in {log}"))
+    };
+    let traced = line("/v1/orders");
+    assert_eq!(traced["trace_id"], TRACE);
+    assert_eq!(traced["parent_id"], PARENT);
+    assert_eq!(traced["span_id"], step.as_str());
+    assert_eq!(traced["request_id"], reply.header("x-request-id"));
+    assert!(line("/v1/events")["trace_id"].is_null());
+}
