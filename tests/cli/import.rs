@@ -318,7 +318,7 @@ async fn what_lmn_took_off_it_can_put_back() {
     desk.all(&["catalog", "restore", "d_1"]);
     assert!(scene.is_listed("d_1").await);
     let (status, _, events) = scene.order_now(&id).await;
-    assert_eq!(status, "failed vehicle_unavailable");
+    assert_eq!(status, "cancelled seller_withdrew");
     assert_eq!(events.last().unwrap(), "order.re_auctioned");
     assert_eq!(
         scene.desk.import(&lines(&[dealers("d_1")])),
