@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     app::App,
+    operator,
     orders::sweeps,
-    operator, server, telemetry,
+    server, telemetry,
     vehicles::{facets::counting, render},
     webhooks::{self, backlog},
 };

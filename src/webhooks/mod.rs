@@ -7,7 +7,7 @@
 //! to an endpoint and to events that were given up; [`routes`] shows it; [`backlog`] tells the operator what waits.
 
 pub mod address;
-pub(crate) mod backlog;
+pub mod backlog;
 pub(crate) mod changes;
 pub(crate) mod client;
 pub mod model;
