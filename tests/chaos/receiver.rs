@@ -226,7 +226,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>, trap: SocketAddr) 
     let status = match fate {
         Fate::Refused(status, _) => status,
         Fate::Redirected => 307,
-        _ => 204,
+        Fate::Taken | Fate::Slowly(_) | Fate::TooSlowly | Fate::HungUp => 204,
     };
     let answer = format!(
         "HTTP/1.1 {status} As Told\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n"

@@ -5,5 +5,6 @@ mod crash;
 mod delivery;
 mod endpoint;
 mod guard;
+mod receiver;
 mod scene;
 mod verify;
