@@ -41,7 +41,7 @@ const DOWN: usize = PARTNERS / 2;
 const DOWNS_MAX: u32 = 3;
 /// How often a session of the database is ended by force, and how many are at most.
 const KILLS_EVERY: Duration = Duration::from_millis(300);
-const KILLS_MAX: u64 = 10;
+const KILLS_MAX: u64 = 8;
 /// How often time may be moved on, until all has arrived.
 const ROUNDS_MAX: usize = 60;
 

@@ -67,7 +67,7 @@ impl Fate {
             240..280 => Self::Redirected,
             280..340 => Self::HungUp,
             340..343 => Self::TooSlowly,
-            343..358 => Self::Slowly(SLOW.mul_f64(chance.random())),
+            343..351 => Self::Slowly(SLOW.mul_f64(chance.random())),
             _ => Self::Taken,
         }
     }
