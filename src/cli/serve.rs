@@ -112,7 +112,10 @@ pub(super) async fn serve(
 }
 
 /// Listens on the address of a setting, and returns the one it became.
-async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+pub(super) async fn listen(
+    setting: &str,
+    address: SocketAddr,
+) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} ({setting})"))?;

@@ -1,14 +1,20 @@
-//! `lmn worker`: deliveries, and what time does to orders, apart from the servers.
+//! `lmn worker`: deliveries, and what time does to orders, apart from the servers. Its operator asks it as he asks them.
 
 use anyhow::Context;
 
-use super::{Source, block_on, print, serve::Signals};
+use tokio::sync::oneshot;
+
+use super::{
+    Source, block_on, from_here, print,
+    serve::{Signals, listen},
+};
 use crate::{
     app::App,
+    operator,
     orders::sweeps,
-    telemetry,
+    server, telemetry,
     vehicles::{facets::counting, render},
-    webhooks,
+    webhooks::{self, backlog},
 };
 
 /// The arguments of `lmn worker`.
@@ -16,7 +22,7 @@ use crate::{
 pub(super) struct Worker {
     #[command(flatten)]
     source: Source,
-    /// Print one line of JSON once the worker has begun.
+    /// Print one line of JSON once the worker has begun: its operator's URL.
     #[arg(long)]
     json: bool,
 }
@@ -30,15 +36,29 @@ impl Worker {
             let app = App::start(settings)
                 .await
                 .context("the database is not ready")?;
+            let (listener, address) =
+                listen("operator.listen", app.settings().operator.listen).await?;
             let mut signals = Signals::new()?;
             app.tasks().spawn(counting::run(app.clone()));
             begin(&app)?;
-            tracing::info!("working");
+            tracing::info!(operator_address = %address, "working");
             if self.json {
-                print(serde_json::json!({"working": true}))?;
+                let operator_url = format!("http://{}", from_here(address));
+                print(serde_json::json!({"working": true, "operator_url": operator_url}))?;
             }
-            signals.next().await;
-            app.stop().await;
+            let (stop, stopped) = oneshot::channel::<()>();
+            let probes = async {
+                let stopped = async { stopped.await.unwrap_or_default() };
+                let router = operator::routes::router(app.clone());
+                server::serve_operator(&app, listener, router, stopped).await;
+            };
+            let working = async {
+                signals.next().await;
+                app.drain();
+                app.stop().await;
+                drop(stop);
+            };
+            tokio::join!(probes, working);
             Ok(())
         })
     }
@@ -50,5 +70,6 @@ pub(super) fn begin(app: &App) -> anyhow::Result<()> {
     app.tasks().spawn(sweeps::run(app.clone()));
     app.tasks().spawn(render::run(app.clone()));
     app.tasks().spawn(deliver.run());
+    app.tasks().spawn(backlog::run(app.clone()));
     Ok(())
 }

@@ -182,6 +182,8 @@ pub struct Webhooks {
     pub attempt: Duration,
     /// How long an event that is being sent is nobody else's.
     pub lease: Duration,
+    /// How often what waits is counted.
+    pub backlog: Duration,
 }
 
 /// The log.

@@ -15,6 +15,7 @@ impl Reader {
         let partner_sends_max = self.positive("webhooks.partner_sends_max");
         let attempt = self.seconds("webhooks.attempt_seconds");
         let lease = self.seconds("webhooks.lease_seconds");
+        let backlog = self.seconds("webhooks.backlog_seconds");
         if attempt
             .zip(lease)
             .is_some_and(|(attempt, lease)| lease < attempt * 2)
@@ -34,6 +35,7 @@ impl Reader {
             partner_sends_max: partner_sends_max?.into(),
             attempt: attempt?,
             lease: lease?,
+            backlog: backlog?,
         })
     }
 

@@ -17,6 +17,10 @@ const DELIVERY_LAG: &str = "lmn_webhook_lag_seconds";
 const GIVEN_UP: &str = "lmn_webhook_events_given_up_total";
 /// Endpoints that were disabled, by reason.
 const DISABLED: &str = "lmn_webhook_endpoints_disabled_total";
+/// Lanes that wait, by why.
+const LANES: &str = "lmn_webhook_lanes_waiting";
+/// How long the oldest one that nobody sends is due.
+const OLDEST_DUE: &str = "lmn_webhook_oldest_due_seconds";
 
 /// How an attempt to deliver an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,40 @@ pub(crate) struct Delivery {
     pub(crate) took: Duration,
 }
 
+/// What waits to be delivered. A lane is an order's queue, or that of an event which is sent again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backlog {
+    /// Lanes that are due, of endpoints that take what they are sent.
+    pub(crate) due: i64,
+    /// Lanes that are due, of endpoints that fail: one at a time is sent to each.
+    pub(crate) failing: i64,
+    /// Lanes whose next attempt is not due yet.
+    pub(crate) later: i64,
+    /// Lanes of endpoints that are disabled.
+    pub(crate) paused: i64,
+    /// For how long the oldest lane is due that nobody sends, of endpoints that take what they are sent.
+    pub(crate) oldest_due_seconds: f64,
+}
+
 impl Metrics {
+    /// Takes what waits to be delivered.
+    pub(crate) fn set_backlog(&self, backlog: &Backlog) {
+        for (state, count) in [
+            ("due", backlog.due),
+            ("failing", backlog.failing),
+            ("later", backlog.later),
+            ("paused", backlog.paused),
+        ] {
+            let state = vec![Label::from_static_parts("state", state)];
+            let lanes = Key::from_parts(LANES, state);
+            let lanes = self.recorder().register_gauge(&lanes, &HERE);
+            lanes.set(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        let oldest = Key::from_static_name(OLDEST_DUE);
+        let oldest = self.recorder().register_gauge(&oldest, &HERE);
+        oldest.set(backlog.oldest_due_seconds);
+    }
+
     /// Counts an attempt to deliver an event.
     pub(crate) fn count_delivery(&self, delivery: &Delivery) {
         let outcome = Label::from_static_parts("outcome", delivery.outcome.as_str());
@@ -112,5 +149,17 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         ),
     ] {
         recorder.describe_histogram(name.into(), None, words.into());
+    }
+    for (name, words) in [
+        (
+            LANES,
+            "Queues of events that wait for an endpoint, counted up to 10000: due, due at one that fails, later, paused.",
+        ),
+        (
+            OLDEST_DUE,
+            "Seconds since the oldest delivery was due that nobody makes, of endpoints that do not fail. Look into it when this grows.",
+        ),
+    ] {
+        recorder.describe_gauge(name.into(), None, words.into());
     }
 }

@@ -4,9 +4,10 @@
 //! follows from an answer. An appended event waits in a lane (`migrations/0010_webhooks.sql`, `events/store.rs`);
 //! [`store`] leases what is due, fairly, and records what came of it; [`client`] sends, to checked addresses only;
 //! [`worker`] puts these three together, and any number of workers may. [`changes`] is what partners and the operator do
-//! to an endpoint and to events that were given up; [`routes`] shows it.
+//! to an endpoint and to events that were given up; [`routes`] shows it; [`backlog`] tells the operator what waits.
 
 pub mod address;
+pub mod backlog;
 pub(crate) mod changes;
 pub(crate) mod client;
 pub mod model;

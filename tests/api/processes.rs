@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, Reply, eventually, key, somebody_waits},
+    support::{Car, Operator, Partner, Reply, Sink, eventually, key, secure, somebody_waits},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -144,4 +144,58 @@ async fn a_revoked_key_is_refused_by_every_replica() {
         reasons.insert(refused.await.refused(401, Code::InvalidApiKey)["reason"].to_string());
     }
     assert_eq!(reasons, HashSet::from(["\"revoked\"".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8"),
+        ("LMN_WEBHOOKS__POLL_MILLISECONDS", "20"),
+        ("LMN_WEBHOOKS__BACKLOG_SECONDS", "1"),
+        ("LMN_LOG__FILTER", "error"),
+    ];
+    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let sink = Sink::start().await;
+    sink.answers(500);
+    acme.hook(json!({"url": sink.url()})).await.expect(201);
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    Operator::at(&database.pool).takes(&order, &steps).await;
+    let pending = acme.rows("/v1/events?delivery_status=pending").await;
+    assert_eq!((pending.len(), sink.count()), (3, 0));
+
+    let metrics = async |process: &Process| {
+        let answer = reqwest::get(format!("{}/metrics", process.operator_url())).await;
+        answer.unwrap().text().await.unwrap()
+    };
+    let worker = Process::start(&["worker", "--json"], &variables);
+    eventually(
+        "the worker tells of what waits after a failure",
+        async || {
+            let later = "lmn_webhook_lanes_waiting{state=\"later\"} 1";
+            metrics(&worker).await.contains(later).then_some(())
+        },
+    )
+    .await;
+    sink.answers(200);
+    acme.wait(120).await;
+    eventually("the worker delivers", async || {
+        let delivered = "lmn_webhook_attempts_total{outcome=\"delivered\"} 3";
+        metrics(&worker).await.contains(delivered).then_some(())
+    })
+    .await;
+    let sequence: Vec<_> = sink.taken().into_iter().map(|it| it.1).collect();
+    assert_eq!(sequence, [1, 2, 3]);
+    let of_server = metrics(&server).await;
+    assert!(!of_server.contains("lmn_webhook_"), "{of_server}");
+    let ready = reqwest::get(format!("{}/readyz", worker.operator_url())).await;
+    assert_eq!(ready.unwrap().status(), 200);
+    let stopped = tokio::task::spawn_blocking(|| worker.stop()).await.unwrap();
+    assert!(stopped.status.success());
 }

@@ -1,4 +1,5 @@
-//! Chaos: what breaks between the API and its database is broken thousands of times, and no order is lost or doubled.
+//! Chaos: what breaks between the API and its database is broken thousands of times, and no order is lost or doubled; and
+//! so is what breaks between LMN and receivers, and no event is lost or overtaken.
 
 #![allow(
     dead_code,
@@ -20,11 +21,15 @@ mod database;
 mod seed;
 #[path = "../api/support/mod.rs"]
 mod support;
+#[path = "../../examples/receiver/verify.rs"]
+mod verify;
 #[path = "../support/wire.rs"]
 mod wire;
 
 mod clients;
 mod deadlines;
+mod deliveries;
 mod orders;
 mod plan;
+mod receiver;
 mod witness;

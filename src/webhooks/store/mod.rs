@@ -2,11 +2,13 @@
 //!
 //! Locks are taken in one order: feed, endpoint, lane, event. A lease waits for none of them: it skips what is locked.
 
+mod backlog;
 mod endpoint;
 mod lane;
 mod lease;
 mod replay;
 
+pub(crate) use backlog::count_backlog;
 pub(crate) use endpoint::{
     begin_anew, delete, find, insert_secret, lock_feed, lock_health, replace_secret, save,
     set_health, turn_back,

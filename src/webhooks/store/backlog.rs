@@ -1,0 +1,64 @@
+//! What waits, counted for the operator.
+
+use sqlx::PgConnection;
+
+use crate::telemetry::delivery::Backlog;
+
+/// Counts the lanes that wait, up to `limit` of each kind, and finds out for how long the oldest one that nobody sends is
+/// due.
+///
+/// However many wait, it reads no more of them than that, from the index alone, and one lane of each endpoint.
+pub(crate) async fn count_backlog(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Backlog, sqlx::Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"
+        with endpoints as materialized (
+            select partner_id, lmn_now(clock_offset_seconds) as now, lmn_now(0) as real_now,
+                   case when not enabled then 'paused' when failing_since is not null then 'failing' else 'well' end as health
+            from webhook_endpoints join partners on partners.id = partner_id
+        ), due as materialized (
+            select from endpoints cross join lateral (
+                select from webhook_lanes
+                where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
+            ) lane
+            where health = 'well' limit $1
+        ), failing as materialized (
+            select from endpoints cross join lateral (
+                select from webhook_lanes
+                where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
+            ) lane
+            where health = 'failing' limit $1
+        ), later as materialized (
+            select from endpoints cross join lateral (
+                select from webhook_lanes
+                where webhook_lanes.partner_id = endpoints.partner_id and due_at > endpoints.now limit $1
+            ) lane
+            where health <> 'paused' limit $1
+        ), paused as materialized (
+            select from endpoints cross join lateral (
+                select from webhook_lanes where webhook_lanes.partner_id = endpoints.partner_id limit $1
+            ) lane
+            where health = 'paused' limit $1
+        )
+        select (select count(*) from due) as "due!", (select count(*) from failing) as "failing!",
+               (select count(*) from later) as "later!", (select count(*) from paused) as "paused!",
+               coalesce((
+                   select max(extract(epoch from endpoints.now - lane.due_at))
+                   from endpoints cross join lateral (
+                       select due_at from webhook_lanes
+                       where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now
+                         and (leased_until is null or leased_until <= endpoints.real_now)
+                       order by due_at
+                       limit 1
+                   ) lane
+                   where health = 'well'
+               ), 0)::float8 as "oldest_due_seconds!"
+        "#,
+        limit,
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -1,0 +1,64 @@
+//! What the operator is told of what waits.
+
+use lmn_partner_api::{operator, webhooks::backlog};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::scene::Scene;
+
+#[tokio::test]
+async fn the_operator_is_told_what_waits_and_why() {
+    let scene = Scene::set().await;
+    let mut partners = vec![scene.acme.clone()];
+    for name in ["fails", "pauses"] {
+        let partner = scene.service.partner(name).await;
+        let hook = json!({"url": scene.sink.url(), "enabled": name != "pauses"});
+        partner.hook(hook).await.expect(201);
+        partners.push(partner);
+    }
+    // Due for acme: one for 100 s, one for 300 s, one for 900 s that is being sent; and one is not due.
+    for (partner, ago, count) in [
+        (0, 100, 1),
+        (0, 300, 1),
+        (0, 900, 1),
+        (0, -50, 1),
+        (1, 5_000, 4),
+        (1, -50, 2),
+        (2, 9_000, 7),
+    ] {
+        let lanes = format!(
+            "with ids as (select gen_random_uuid() as id from generate_series(1, {count})), made as (
+                 insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, lane_id)
+                 select id, '{0}', row_number() over () + {ago} + 100, 'webhook.test', now(), '{{}}', 'pending', id from ids
+             ) insert into webhook_lanes (id, partner_id, event_id, due_at)
+               select id, '{0}', id, now() - interval '{ago} seconds' from ids",
+            partners[partner].id
+        );
+        scene.service.sql(&lanes).await;
+    }
+    scene
+        .service
+        .sql(&format!(
+            "update webhook_lanes set lease = id, leased_until = now() + interval '1 hour'
+             where due_at between now() - interval '1000 seconds' and now() - interval '800 seconds';
+             update webhook_endpoints set failing_since = now() where partner_id = '{}'",
+            partners[1].id
+        ))
+        .await;
+    backlog::tell(&scene.service.app).await.unwrap();
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let routes = operator::routes::router(scene.service.app.clone());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    for (state, count) in [("due", 3), ("failing", 4), ("later", 3), ("paused", 7)] {
+        let line = format!("lmn_webhook_lanes_waiting{{state=\"{state}\"}} {count}");
+        assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
+    }
+    let oldest = text
+        .lines()
+        .find_map(|it| it.strip_prefix("lmn_webhook_oldest_due_seconds "));
+    let oldest: f64 = oldest.unwrap().parse().unwrap();
+    assert!((300.0..400.0).contains(&oldest), "{oldest}");
+}

@@ -1,0 +1,96 @@
+//! The receiver that partners are shown, as a process of its own, at a replica that works.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Lines},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use lmn_partner_api::orders::advance::Advance;
+
+use super::scene::OPEN;
+use crate::{
+    database::TestDatabase,
+    process::Process,
+    support::{Car, Operator, Partner, secure},
+};
+
+/// The receiver, killed when the test is over.
+struct Receiver {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Receiver {
+    /// Starts it for a partner.
+    fn start(partner: &Partner) -> Self {
+        let keys = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&keys, &partner.api_key).unwrap();
+        let child = Command::new(Self::binary())
+            .args([partner.url.as_ref(), keys.path().as_os_str()])
+            .arg("0")
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("`cargo build --example receiver` makes it");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut receiver = Self { child, lines };
+        let first = receiver.line();
+        assert!(first.starts_with("Events of http://"), "{first}");
+        receiver
+    }
+
+    /// Returns where Cargo puts it: it is built along with the tests.
+    fn binary() -> PathBuf {
+        let test = env::current_exe().unwrap();
+        let profile = test.parent().and_then(|it| it.parent()).unwrap();
+        profile.join("examples/receiver")
+    }
+
+    /// Waits for its next line.
+    fn line(&mut self) -> String {
+        self.lines.next().expect("it goes on").unwrap()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receiver_that_is_shown_verifies_what_arrives_and_minds_the_sequence() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
+        ("LMN_LOG__FILTER", "error"),
+    ];
+    let server = Process::start(&["serve", "--json"], &variables);
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let mut receiver = {
+        let acme = acme.clone();
+        tokio::task::spawn_blocking(move || Receiver::start(&acme))
+            .await
+            .unwrap()
+    };
+    Car::lot("glovis_1").insert(&database.pool).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    Operator::at(&database.pool).takes(&order, &steps).await;
+    let said = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
+    for (n, line) in said.await.unwrap().iter().enumerate() {
+        let status = ["acquiring", "secured", "shipping"][n];
+        let place = format!("order {order} #{} (in order): {status}", n + 1);
+        assert!(
+            line.starts_with("verified  evt_") && line.ends_with(&place),
+            "{line}"
+        );
+    }
+    let delivered = acme.rows("/v1/events?delivery_status=delivered").await;
+    assert!(delivered.len() >= 2, "the last one may be on its way back");
+}
