@@ -33,17 +33,15 @@ create index vehicles_by_house on vehicles (source, auction_result, auction_orde
     where withdrawn_at is null and auction_result is not null;
 create index vehicles_by_terms on vehicles using gin (terms) where withdrawn_at is null;
 
--- What its source said of a car when it was last taken over, as a digest: so the next import knows a car of which
--- nothing has changed without reading it.
+-- What its source said of a car last, as a digest of the line: an import leaves a car alone of which the same is said
+-- again, whatever LMN has changed since. Whoever changes how lines are read makes the next migration set it to null.
 alter table vehicles add column listing_digest bytea
     constraint vehicles_listing_digest_length check (octet_length(listing_digest) = 16);
 
--- Whoever changes a rendered car and does not render it anew leaves it unrendered, never wrong; and whoever changes it
--- without a listing leaves it without a digest.
+-- Whoever changes a rendered car and does not render it anew leaves it unrendered, never wrong.
 create function forget_summary() returns trigger language plpgsql as $$
 begin
     new.summary := null;
-    new.listing_digest := null;
     return new;
 end $$;
 create trigger vehicles_forget_summary before update of source, make, model, trim, year, mileage_km, fuel, transmission,
@@ -90,6 +88,11 @@ create trigger vehicles_updated after update of source, make, model, trim, year,
     auction_result, listing_usd, thumbnail_url, vin, license_plate, first_registered_on, location, photos, inspection,
     description, listed_at, updated_at, withdrawn_at on vehicles
     for each statement execute function note_catalogue_change();
+
+-- A car is rendered apart from its change: it looks the same then, but may be found by something else.
+create trigger vehicles_found_otherwise after update of make_key, model_key, terms on vehicles for each row
+    when (old.terms <> new.terms or old.make_key <> new.make_key or old.model_key <> new.model_key)
+    execute function note_catalogue_change();
 
 -- The values that there are, by source, counted at most a few minutes ago.
 create table facets (

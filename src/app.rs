@@ -20,6 +20,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     settings: Settings,
     db: PgPool,
+    walks: PgPool,
     cursors: Cursors,
     pulse: Pulse,
     metrics: Metrics,
@@ -32,14 +33,16 @@ impl App {
     /// Connects to the database, refuses one that does not fit, and starts to listen to it.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
         let db = db::connect(&settings.database)?;
+        let connections_max = settings.catalogue.connections_max;
+        let walks = db::connect_planned_once(&settings.database, connections_max)?;
         let deployment = {
             let mut connection = db.acquire().await?;
             db::deployment(&mut connection, settings.environment).await?
         };
-        Ok(Self::new(settings, db, &deployment))
+        Ok(Self::new(settings, (db, walks), &deployment))
     }
 
-    fn new(settings: Settings, db: PgPool, deployment: &Deployment) -> Self {
+    fn new(settings: Settings, (db, walks): (PgPool, PgPool), deployment: &Deployment) -> Self {
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings, deployment.now),
@@ -49,6 +52,7 @@ impl App {
             stop: CancellationToken::new(),
             settings,
             db,
+            walks,
         };
         let listening = inner
             .pulse
@@ -68,6 +72,11 @@ impl App {
     /// Returns the pool, for reads; writes begin with [`App::begin`].
     pub fn db(&self) -> &PgPool {
         &self.0.db
+    }
+
+    /// Returns the pool for walks of the catalogue, which so take no connection from orders.
+    pub(crate) fn walks(&self) -> &PgPool {
+        &self.0.walks
     }
 
     /// Begins the transaction of a write.
@@ -116,5 +125,6 @@ impl App {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.db.close().await;
+        self.0.walks.close().await;
     }
 }

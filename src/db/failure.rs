@@ -48,6 +48,12 @@ pub(crate) fn is_collision(error: &Error) -> bool {
     code.is_some_and(|code| CODES.contains(&code.as_ref()))
 }
 
+/// Says whether the database has cut a statement off because it took too long.
+pub(crate) fn is_cut_off(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|it| it.code());
+    code.is_some_and(|it| it == "57014")
+}
+
 /// Says whether the answer to a commit is the database's own word that it rolled back.
 ///
 /// A fatal error, or one of the connection, may come from a pooler or a shutdown after the commit was done.

@@ -9,9 +9,9 @@ mod pool;
 mod pulse;
 mod schema;
 
-pub(crate) use failure::{is_collision, is_passing, is_rolled_back};
+pub(crate) use failure::{is_collision, is_cut_off, is_passing, is_rolled_back};
 pub use pool::connect;
-pub(crate) use pool::{Tx, begin, connect_alone};
+pub(crate) use pool::{Tx, begin, connect_alone, connect_planned_once};
 pub(crate) use pulse::{Pulse, Vitals};
 pub use schema::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
 pub(crate) use schema::{any_deployment, migrate_with};

@@ -26,6 +26,18 @@ pub fn connect(settings: &Database) -> Result<PgPool, sqlx::Error> {
     Ok(pool(settings).connect_lazy_with(connection(settings)?))
 }
 
+/// Opens a pool for statements whose text says all that a plan depends on: they are planned but once.
+///
+/// To plan a walk with many lanes takes longer than to do it.
+pub(crate) fn connect_planned_once(
+    settings: &Database,
+    connections_max: u32,
+) -> Result<PgPool, sqlx::Error> {
+    let session = connection(settings)?.options([("plan_cache_mode", "force_generic_plan")]);
+    let pool = pool(settings).max_connections(connections_max);
+    Ok(pool.connect_lazy_with(session))
+}
+
 /// Opens a pool of one connection, which is kept: all that is done by it is one session's, which writes much.
 ///
 /// A commit is not waited for until it is on disk, as long as nobody asks for that: what a crash of the server undoes
@@ -34,6 +46,9 @@ pub(crate) fn connect_alone(settings: &Database) -> Result<PgPool, sqlx::Error> 
     let session = connection(settings)?.options([
         ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_custom_plan"),
+        // Nobody waits for it but who began it, and a busy disk is no reason to stop.
+        ("statement_timeout", "60s"),
+        ("idle_in_transaction_session_timeout", "60s"),
     ]);
     let pool = pool(settings).max_connections(1);
     // It is not thrown away because it was slow to answer once, as another would be.

@@ -176,7 +176,8 @@ impl Pulse {
         // Whatever was announced before this connection listened is unknown.
         self.with(|state| {
             state.generation += 1;
-            state.catalogue.0 += 1;
+            // A database that comes back after a crash may be at an earlier version.
+            state.catalogue = (state.catalogue.0 + 1, 0);
         });
         loop {
             tokio::select! {

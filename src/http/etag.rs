@@ -63,7 +63,7 @@ impl Tagged {
     /// Renders what a partner reads.
     pub(crate) fn render(view: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
-        Ok(Self::new(body.into()))
+        Ok(Self::new(body.into_boxed_slice().into()))
     }
 
     /// Returns how many bytes they are.

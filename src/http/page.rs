@@ -204,7 +204,7 @@ impl RenderedPage {
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
         headers.extend(next_link(uri, next_cursor).map(|link| (header::LINK, link)));
         Self {
-            body: body.into(),
+            body: body.into_bytes().into_boxed_slice().into(),
             headers,
         }
     }
@@ -217,7 +217,8 @@ impl RenderedPage {
 
     /// Returns how much memory it takes, as far as that grows.
     pub(crate) fn bytes(&self) -> usize {
-        self.body.len()
+        let headers = self.headers.values().map(HeaderValue::len);
+        self.body.len() + headers.sum::<usize>()
     }
 }
 
@@ -231,7 +232,10 @@ impl IntoResponse for RenderedPage {
 fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
     let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(asked.filter(|(name, value)| name != "cursor" && !looks_like_a_key(value)));
+    let is_repeated = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {
+        name != "cursor" && !looks_like_a_key(name) && !looks_like_a_key(value)
+    };
+    query.extend_pairs(asked.filter(is_repeated));
     query.append_pair("cursor", next_cursor?);
     let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
     link.try_into().ok()

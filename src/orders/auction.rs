@@ -143,7 +143,10 @@ pub(crate) async fn restore(
         return Err(AuctionError::Bought);
     }
     vehicles::store::set_restored(tx, vehicle, now).await?;
-    let held = effects::relist(tx, cars).await?;
+    let mut held = Vec::new();
+    if car.is_on_offer() {
+        held = effects::relist(tx, cars).await?;
+    }
     progress::record(tx, author, &held).await?;
     Ok(held)
 }

@@ -147,6 +147,8 @@ pub struct Sweeps {
 /// How the catalogue is read.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
+    /// Connections for pages of the list.
+    pub connections_max: u32,
     /// Bytes of answers that are kept.
     pub kept_bytes: u64,
     /// How long the database may be silent before kept answers are read again.
@@ -155,6 +157,8 @@ pub struct Catalogue {
     pub glance_cars: i64,
     /// Cars that are gathered and put in order at most.
     pub gather_cars: i64,
+    /// How long that may take.
+    pub gather: Duration,
     /// Cars that a long walk passes.
     pub walk_cars: i64,
     /// How often the facets are counted.

@@ -197,10 +197,12 @@ impl Reader {
     }
 
     fn catalogue(&mut self) -> Option<Catalogue> {
+        let connections_max = self.positive("catalogue.connections_max");
         let kept_mebibytes = self.positive("catalogue.kept_mebibytes");
         let trust = self.milliseconds("catalogue.trust_milliseconds");
         let glance_cars = self.positive("catalogue.glance_cars");
         let gather_cars = self.positive("catalogue.gather_cars");
+        let gather = self.milliseconds("catalogue.gather_milliseconds");
         let walk_cars = self.positive("catalogue.walk_cars");
         let facets = self.seconds("catalogue.facets_seconds");
         let facets_statement = self.seconds("catalogue.facets_statement_seconds");
@@ -228,10 +230,12 @@ impl Reader {
             );
         }
         Some(Catalogue {
+            connections_max: connections_max?,
             kept_bytes: u64::from(kept_mebibytes?) * 1024 * 1024,
             trust: trust?,
             glance_cars: glance_cars?.into(),
             gather_cars: gather_cars?.into(),
+            gather: gather?,
             walk_cars: walk_cars?.into(),
             facets: facets?,
             facets_statement: facets_statement?,

@@ -252,6 +252,12 @@ impl HeldCar {
             || self.auction_date.is_some_and(|date| date <= now)
     }
 
+    /// Says whether it can be ordered while it stands in the catalogue, as far as its result goes.
+    pub(crate) fn is_on_offer(&self) -> bool {
+        self.result
+            .is_none_or(|it| matches!(it, AuctionResult::Upcoming | AuctionResult::NoBid))
+    }
+
     /// Says whether its auction is still to come.
     pub(crate) fn is_upcoming(&self) -> bool {
         self.result == Some(AuctionResult::Upcoming) && self.withdrawn_at.is_none()

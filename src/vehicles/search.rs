@@ -10,7 +10,7 @@ use super::{
     sort::Place,
     store::{self, Listed, Wanted},
 };
-use crate::app::App;
+use crate::{app::App, db};
 
 /// Cars of a page, as far as they were found.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) async fn search(app: &App, wanted: Wanted<'_>) -> Result<Found, sqlx:
 }
 
 async fn walk(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Found, sqlx::Error> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.walks().acquire().await?;
     let stretch = store::walk(&mut connection, wanted, budget).await?;
     app.pulse().saw_catalogue(stretch.version);
     Ok(Found {
@@ -64,7 +64,12 @@ async fn walk(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Found, sqlx:
 async fn gather(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Option<Found>, sqlx::Error> {
     let mut tx = app.begin().await?;
     store::find_by_terms_only(&mut tx).await?;
-    let gathered = store::gather(&mut tx, wanted, budget).await?;
+    store::take_at_most(&mut tx, app.settings().catalogue.gather).await?;
+    let gathered = match store::gather(&mut tx, wanted, budget).await {
+        // Few match, but of many that had to be looked at: a walk is bounded in those.
+        Err(error) if db::is_cut_off(&error) => return Ok(None),
+        gathered => gathered?,
+    };
     app.pulse().saw_catalogue(gathered.version);
     Ok(gathered.cars.map(|cars| Found {
         cars,

@@ -15,8 +15,10 @@ use crate::{
 
 /// How much of the shelf single cars have, in per cent; pages have the rest.
 const VEHICLES_PERCENT: u64 = 25;
-/// Bytes that an entry takes beside its answer: its key, its headers, its place.
+/// Bytes that an entry takes beside its question and answer.
 const ENTRY_BYTES: usize = 1_024;
+/// A longer question is not one that anybody asks often.
+const QUESTION_BYTES_MAX: usize = 2_048;
 
 /// Answers that are kept: pages by the query that asks for them, cars by their names.
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ impl<A: Clone + Send + Sync + 'static> Kept<A> {
 
     /// Keeps an answer that was read since `generation` began, unless that is over.
     pub(super) fn put(&self, app: &App, generation: u64, question: String, answer: &A) {
-        if app.pulse().catalogue() == generation {
+        if question.len() <= QUESTION_BYTES_MAX && app.pulse().catalogue() == generation {
             self.0.insert(question, (generation, answer.clone()));
         }
     }

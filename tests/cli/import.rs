@@ -297,15 +297,34 @@ async fn what_lmn_bought_or_took_off_is_held_back() {
         "sold"
     );
     assert!(!scene.is_listed("sk_2").await && !scene.is_listed("d_1").await);
-    // A later auction is another matter.
+    // A later auction is another matter, but not of a car that is LMN's.
     let later = ["sk_1", "sk_2"].map(|id| with(lot(id), "auction_date", LATER));
-    assert_eq!(scene.desk.import(&lines(&later)), summary(2, 0, 2, 0));
+    let mut expected = summary(2, 0, 1, 0);
+    expected["held_back"] = 1.into();
+    assert_eq!(scene.desk.import(&lines(&later)), expected);
     assert!(scene.is_listed("sk_2").await);
     assert_eq!(
         scene.get("/v1/vehicles/sk_1").await["auction_result"],
-        "upcoming"
+        "sold"
     );
     assert_eq!(scene.order_now(&id).await.0, "secured -");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lmn_has_changed_is_not_undone_by_the_same_line() {
+    let scene = Scene::with(&[lot("sk_1")]).await;
+    let id = scene.order("sk_1", 12_000).await;
+    scene.desk.all(&["catalog", "price", "sk_1", "11000"]);
+    scene.desk.all(&["auction", "reschedule", "sk_1", LATER]);
+    assert_eq!(
+        scene.desk.import(&lines(&[lot("sk_1")])),
+        summary(1, 0, 0, 1)
+    );
+    let (status, date, events) = scene.order_now(&id).await;
+    assert_eq!((status.as_str(), date), ("proceed -", json!(LATER)));
+    assert_eq!(events, ["order.price_updated", "order.auction_rescheduled"]);
+    let car = scene.get("/v1/vehicles/sk_1").await;
+    assert_eq!(car["pricing"]["listing_usd"], 11_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

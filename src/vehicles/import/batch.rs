@@ -107,7 +107,7 @@ impl Batch {
         }
         let drafts: Vec<_> = new.iter().map(|it| &it.draft).collect();
         store::insert(tx, &drafts, now).await?;
-        let changed = Changed::find(tx, &known).await?;
+        let changed = Changed::find(tx, &known, now).await?;
         changed.write(tx, now).await?;
         changed.follow(tx, author, &new).await?;
         let mut written = changed.count();
@@ -127,7 +127,7 @@ struct Changed {
 
 impl Changed {
     /// Locks cars that may change, and decides what becomes of them.
-    async fn find(tx: &mut Tx, cars: &[&Car]) -> Result<Self, ProgressError> {
+    async fn find(tx: &mut Tx, cars: &[&Car], now: DateTime<Utc>) -> Result<Self, ProgressError> {
         let mut changed = Self::default();
         if cars.is_empty() {
             return Ok(changed);
@@ -141,14 +141,14 @@ impl Changed {
         for mut known in known {
             known.is_bought = bought.contains(known.listing.id.as_str());
             if let Some(car) = cars.get(&known.listing.id) {
-                changed.add(known, car);
+                changed.add(known, car, now);
             }
         }
         Ok(changed)
     }
 
-    fn add(&mut self, known: Known, car: &Car) {
-        match known.change(car.listing.clone()) {
+    fn add(&mut self, known: Known, car: &Car, now: DateTime<Utc>) {
+        match known.change(car.listing.clone(), now) {
             Change::Nothing => self.same.push((known.listing.id, car.draft.digest)),
             Change::HeldBack => self.held_back += 1,
             Change::Anew(anew) => self.anew.push((*anew, car.draft.digest)),

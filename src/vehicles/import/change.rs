@@ -1,7 +1,7 @@
 //! What becomes of a car that is there when a file lists it: a decision of the row and the listing alone.
 //!
 //! A file tells what its source knows, and may be late. So a known result is not unlearned by a listing of the same
-//! auction, and a car that LMN has bought or taken off comes back for a later auction only.
+//! auction, a car that LMN has taken off comes back for a later auction only, and one that LMN has bought not at all.
 
 use chrono::{DateTime, Utc};
 
@@ -47,22 +47,24 @@ pub(crate) struct Anew {
 
 impl Known {
     /// Decides what a listing makes of the car.
-    pub(crate) fn change(&self, mut listing: Listing) -> Change {
+    pub(crate) fn change(&self, mut listing: Listing, now: DateTime<Utc>) -> Change {
         let is_later = self.announces_later_auction(&listing);
         let is_off = self.withdrawn_by.is_some();
         if !is_later {
             self.keep_result(&mut listing);
-            let is_kept_off = self.withdrawn_by == Some(WithdrawnBy::Operator);
-            let is_wanted_back = is_off || (is_on_offer(&listing) && !is_on_offer(&self.listing));
-            if is_kept_off || (self.is_bought && is_wanted_back) {
-                return Change::HeldBack;
-            }
+        }
+        let is_kept_off = self.withdrawn_by == Some(WithdrawnBy::Operator) && !is_later;
+        let is_wanted_back = is_off || (is_on_offer(&listing) && !is_on_offer(&self.listing));
+        if is_kept_off || (self.is_bought && is_wanted_back) {
+            return Change::HeldBack;
         }
         self.keep_time_of_result(&mut listing);
         if listing == self.listing && !is_off {
             return Change::Nothing;
         }
-        let was_over = !is_off && self.listing.auction.as_ref().is_some_and(is_over);
+        // Whether anybody has told its result or not.
+        let was_held = |it: &Auction| is_over(it) || it.date <= now;
+        let was_over = !is_off && self.listing.auction.as_ref().is_some_and(was_held);
         let (before, now) = (self.listing.listing_usd, listing.listing_usd);
         let upcoming = listing.upcoming_auction().map(|it| it.date);
         let held_at = self.listing.auction.as_ref().map(|it| it.date);
@@ -118,6 +120,8 @@ mod tests {
     use crate::{stamp::Stamp, vehicles::import::model::read_line};
 
     const EARLY: &str = "2026-04-20T13:00:00+09:00";
+    /// When a file is read, unless it is read later.
+    const BEFORE: &str = "2026-04-10T00:00:00+09:00";
     const LATE: &str = "2026-04-27T13:00:00+09:00";
 
     fn at(time: &str) -> DateTime<Utc> {
@@ -171,10 +175,13 @@ mod tests {
 
     #[test]
     fn what_is_the_same_is_nothing() {
-        assert_eq!(known(dealers()).change(dealers()), Change::Nothing);
+        assert_eq!(
+            known(dealers()).change(dealers(), at(BEFORE)),
+            Change::Nothing
+        );
         for result in ["upcoming", "no_bid", "sold"] {
             let car = known(lot(EARLY, result, EARLY));
-            let again = car.change(lot(EARLY, result, LATE));
+            let again = car.change(lot(EARLY, result, LATE), at(BEFORE));
             assert_eq!(again, Change::Nothing, "{result} is known since it was");
         }
     }
@@ -183,17 +190,19 @@ mod tests {
     fn a_price_and_a_date_move() {
         let mut listing = lot(LATE, "upcoming", LATE);
         listing.listing_usd = Usd::new(8_000).unwrap();
-        let anew = anew(known(lot(EARLY, "upcoming", EARLY)).change(listing.clone()));
+        let anew = anew(known(lot(EARLY, "upcoming", EARLY)).change(listing.clone(), at(BEFORE)));
         assert_eq!(anew.former_price, Usd::new(9_000));
         assert_eq!(anew.new_date, Some(at(LATE)));
         assert_eq!((anew.listing, anew.is_relisted), (listing, false));
-        let earlier = known(lot(LATE, "upcoming", LATE)).change(lot(EARLY, "upcoming", EARLY));
+        let earlier =
+            known(lot(LATE, "upcoming", LATE)).change(lot(EARLY, "upcoming", EARLY), at(BEFORE));
         assert_eq!(super::tests::anew(earlier).new_date, Some(at(EARLY)));
     }
 
     #[test]
     fn a_result_changes_the_car_alone() {
-        let anew = anew(known(lot(EARLY, "upcoming", EARLY)).change(lot(LATE, "sold", LATE)));
+        let anew =
+            anew(known(lot(EARLY, "upcoming", EARLY)).change(lot(LATE, "sold", LATE), at(BEFORE)));
         assert_eq!((anew.new_date, anew.is_relisted), (None, false));
         assert_eq!(anew.listing.auction.unwrap().result_at, Some(at(LATE)));
     }
@@ -212,9 +221,13 @@ mod tests {
             ] {
                 for date in [EARLY, LATE] {
                     let mut listing = lot(date, "upcoming", LATE);
-                    assert_eq!(car.change(listing.clone()), Change::Nothing, "{result}");
+                    assert_eq!(
+                        car.change(listing.clone(), at(BEFORE)),
+                        Change::Nothing,
+                        "{result}"
+                    );
                     listing.color = Some("Emerald".into());
-                    let anew = anew(car.change(listing));
+                    let anew = anew(car.change(listing, at(BEFORE)));
                     assert_eq!(anew.listing.auction, car.listing.auction);
                     assert_eq!(anew.listing.color.as_deref(), Some("Emerald"));
                     assert_eq!((anew.new_date, anew.is_relisted), (None, false));
@@ -228,11 +241,9 @@ mod tests {
         for result in ["no_bid", "sold"] {
             for car in [
                 known(lot(EARLY, result, EARLY)),
-                bought(known(lot(EARLY, result, EARLY))),
                 off(lot(EARLY, result, EARLY), WithdrawnBy::Operator),
-                bought(off(lot(EARLY, result, EARLY), WithdrawnBy::Source)),
             ] {
-                let anew = anew(car.change(lot(LATE, "upcoming", LATE)));
+                let anew = anew(car.change(lot(LATE, "upcoming", LATE), at(BEFORE)));
                 assert_eq!((anew.new_date, anew.is_relisted), (Some(at(LATE)), true));
                 assert_eq!(anew.listing.auction.unwrap().result_at, None);
             }
@@ -240,9 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn an_auction_that_was_held_without_a_result_is_over_too() {
+        let car = known(lot(EARLY, "upcoming", EARLY));
+        for (now, is_relisted) in [(BEFORE, false), (EARLY, true)] {
+            let anew = anew(car.change(lot(LATE, "upcoming", LATE), at(now)));
+            assert_eq!(
+                (anew.new_date, anew.is_relisted),
+                (Some(at(LATE)), is_relisted)
+            );
+        }
+    }
+
+    #[test]
     fn what_the_source_took_off_comes_back() {
         let again = |listing: Listing| {
-            anew(off(listing.clone(), WithdrawnBy::Source).change(listing)).is_relisted
+            anew(off(listing.clone(), WithdrawnBy::Source).change(listing, at(BEFORE))).is_relisted
         };
         assert!(again(dealers()));
         assert!(again(lot(EARLY, "upcoming", EARLY)));
@@ -251,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lmn_took_off_or_bought_stays_away_until_a_later_auction() {
+    fn what_lmn_took_off_stays_away_until_a_later_auction_and_what_it_bought_for_good() {
         let lot_of = |result| lot(EARLY, result, EARLY);
         for (car, listing) in [
             (off(dealers(), WithdrawnBy::Operator), dealers()),
@@ -266,11 +289,16 @@ mod tests {
                 lot_of("upcoming"),
             ),
             (bought(known(lot_of("sold"))), lot_of("no_bid")),
+            (bought(known(lot_of("sold"))), lot(LATE, "upcoming", LATE)),
+            (
+                bought(off(lot_of("sold"), WithdrawnBy::Source)),
+                lot(LATE, "upcoming", LATE),
+            ),
             (bought(known(lot_of("sold"))), lot(LATE, "no_bid", LATE)),
         ] {
-            assert_eq!(car.change(listing), Change::HeldBack, "{car:?}");
+            assert_eq!(car.change(listing, at(BEFORE)), Change::HeldBack, "{car:?}");
         }
-        let sold = known(lot_of("sold")).change(lot_of("no_bid"));
+        let sold = known(lot_of("sold")).change(lot_of("no_bid"), at(BEFORE));
         assert!(!anew(sold).is_relisted, "without LMN it is a correction");
     }
 }

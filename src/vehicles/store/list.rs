@@ -2,6 +2,8 @@
 //!
 //! Which way is taken is [`search`](super::super::search)'s to decide; both give the same cars in the same order.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
@@ -208,6 +210,17 @@ pub(crate) async fn find_by_terms_only(tx: &mut Tx) -> Result<(), sqlx::Error> {
         "select set_config(name, 'off', true) from unnest(array['enable_seqscan', 'enable_indexscan']) as name"
     )
     .fetch_all(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Lets the following statements of a transaction take so long at most.
+pub(crate) async fn take_at_most(tx: &mut Tx, time: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select set_config('statement_timeout', $1, true)",
+        format!("{}ms", time.as_millis()),
+    )
+    .fetch_one(&mut **tx)
     .await
     .map(drop)
 }

@@ -14,7 +14,7 @@ pub(crate) use change::{
     hold, set_auction_dates, set_prices, set_restored, set_sold, set_withdrawn,
 };
 pub(crate) use copy::{Digest, Draft};
-pub(crate) use list::{Listed, Wanted, count, find_by_terms_only, gather, walk};
+pub(crate) use list::{Listed, Wanted, count, find_by_terms_only, gather, take_at_most, walk};
 pub(crate) use listing::{
     BATCH_CARS, change, commit_on_disk, hold_known, insert, insert_new, lock_listing, look,
     make_tables, set_digests,
