@@ -100,15 +100,15 @@ async fn main() -> anyhow::Result<()> {
     )?;
     let mut log = File::open(database.log())?;
     let mut client = Client::connect(server.address).await?;
-    let deep = plan.catalogue / 4;
+    let deep = plan.catalogue / 40;
     eprintln!("walking past {deep} cars");
-    let cursor = browse::walk(&mut client, "source=glovis,sk,aj,lotte,kcar", deep / 10).await?;
+    let cursor = browse::walk(&mut client, "source=glovis,sk,aj,lotte,kcar", deep).await?;
     println!("PostgreSQL {}, {} cars.", database.version, plan.catalogue);
     for (what, question) in QUESTIONS {
         explain(&mut client, &mut log, what, question).await?;
     }
     let question = format!("source=glovis,sk,aj,lotte,kcar{cursor}");
-    let what = format!("the page after {} cars", deep / 10);
+    let what = format!("the page after {deep} cars");
     explain(&mut client, &mut log, &what, &question).await?;
     server.stop()
 }
