@@ -31,9 +31,9 @@ pub(crate) async fn put(
     partner: PartnerId,
     wish: &Wish,
 ) -> Result<(Endpoint, Option<Secret>), sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
+    let endpoint = store::lock(tx, partner).await?;
     let now = clock::store::now(tx, partner).await?;
-    let Some(mut endpoint) = store::find(tx, partner).await? else {
+    let Some(mut endpoint) = endpoint else {
         let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
         store::save(tx, partner, &endpoint).await?;
         store::insert_secret(tx, partner, &secret).await?;
@@ -60,8 +60,7 @@ pub(crate) async fn delete(
     author: &Author,
     partner: PartnerId,
 ) -> Result<Option<Endpoint>, sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
-    let Some(endpoint) = store::find(tx, partner).await? else {
+    let Some(endpoint) = store::lock(tx, partner).await? else {
         return Ok(None);
     };
     store::delete(tx, partner).await?;
@@ -75,8 +74,7 @@ pub(crate) async fn rotate(
     author: &Author,
     partner: PartnerId,
 ) -> Result<Option<(Endpoint, Secret)>, sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
-    let Some(mut endpoint) = store::find(tx, partner).await? else {
+    let Some(mut endpoint) = store::lock(tx, partner).await? else {
         return Ok(None);
     };
     let secret = Secret::random();

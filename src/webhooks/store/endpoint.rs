@@ -30,6 +30,13 @@ pub(crate) async fn lock_feed(tx: &mut Tx, partner: PartnerId) -> Result<(), sql
     .map(drop)
 }
 
+/// Locks a partner's feed and then its endpoint, and finds that as nobody can change it any more.
+pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<Option<Endpoint>, sqlx::Error> {
+    lock_feed(tx, partner).await?;
+    lock_health(tx, partner).await?;
+    find(tx, partner).await
+}
+
 /// Finds a partner's endpoint.
 pub(crate) async fn find(
     conn: &mut PgConnection,
