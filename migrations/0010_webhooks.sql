@@ -45,6 +45,12 @@ alter table event_feeds
     drop constraint event_feeds_position_positive,
     add constraint event_feeds_position_positive check (last_position >= 0);
 
+-- What time it is for a partner. A function looks when it is called: it sees what was committed while its statement waited
+-- for a lock, and a clock can have been taken back then.
+create function lmn_now_of(partner uuid) returns timestamptz
+    language sql volatile
+    return (select lmn_now(clock_offset_seconds) from partners where id = partner);
+
 create table webhook_lanes (
     id uuid primary key,                        -- of the order, of the event, or of a replay
     partner_id uuid not null references partners (id),
