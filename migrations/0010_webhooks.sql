@@ -17,6 +17,8 @@ create table webhook_endpoints (
         constraint webhook_endpoints_description_length check (char_length(description) <= 256),
     -- Since when every attempt has failed, in the partner's time; null after a success.
     failing_since timestamptz,
+    -- When the last of these attempts did.
+    last_failed_at timestamptz,
     -- When a worker last took something to send: who waited longest is next.
     served_at timestamptz,
     created_at timestamptz not null,

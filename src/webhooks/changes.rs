@@ -1,10 +1,11 @@
 //! What partners, the operator and time do to endpoints and to deliveries: each with its audit row.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
     model::{DisabledReason, Endpoint, Wish},
+    schedule::Failures,
     signature::Secret,
     store::{self, Place, Range},
 };
@@ -93,11 +94,11 @@ pub(crate) async fn disable(
     tx: &mut Tx,
     author: &Author,
     partner: PartnerId,
-    failing_since: DateTime<Utc>,
-    (reason, now): (DisabledReason, DateTime<Utc>),
+    failures: Failures,
+    reason: DisabledReason,
 ) -> Result<(), sqlx::Error> {
-    store::set_health(tx, partner, Some(failing_since), Some((reason, now))).await?;
-    let details = json!({"reason": reason, "failing_since": Stamp::kst(failing_since)});
+    store::set_health(tx, partner, failures, Some(reason)).await?;
+    let details = json!({"reason": reason, "failing_since": Stamp::kst(failures.since)});
     record(tx, author, partner, "webhook.disabled", details).await
 }
 
