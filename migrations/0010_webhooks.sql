@@ -17,6 +17,8 @@ create table webhook_endpoints (
         constraint webhook_endpoints_description_length check (char_length(description) <= 256),
     -- Since when every attempt has failed, in the partner's time; null after a success.
     failing_since timestamptz,
+    -- When the last of these attempts did.
+    last_failed_at timestamptz,
     -- When a worker last took something to send: who waited longest is next.
     served_at timestamptz,
     created_at timestamptz not null,
@@ -44,6 +46,12 @@ alter table event_feeds
     add column event_types text[],
     drop constraint event_feeds_position_positive,
     add constraint event_feeds_position_positive check (last_position >= 0);
+
+-- What time it is for a partner. A function looks when it is called: it sees what was committed while its statement waited
+-- for a lock, and a clock can have been taken back then.
+create function lmn_now_of(partner uuid) returns timestamptz
+    language sql volatile
+    return (select lmn_now(clock_offset_seconds) from partners where id = partner);
 
 create table webhook_lanes (
     id uuid primary key,                        -- of the order, of the event, or of a replay

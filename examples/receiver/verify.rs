@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// How old a delivery may be, in seconds.
-const AGE_MAX: i64 = 300;
+const AGE_MAX: u64 = 300;
 
 /// Says whether a delivery is LMN's: `signature` is its `X-LMN-Signature`, `now` the time in unix seconds.
 pub(crate) fn is_from_lmn(secret: &str, signature: &str, body: &[u8], now: i64) -> bool {
@@ -12,10 +12,8 @@ pub(crate) fn is_from_lmn(secret: &str, signature: &str, body: &[u8], now: i64) 
     let Some(("t", time)) = parts.next() else {
         return false;
     };
-    if !time
-        .parse()
-        .is_ok_and(|it: i64| (now - it).abs() <= AGE_MAX)
-    {
+    let is_recent = |it: i64| now.abs_diff(it) <= AGE_MAX;
+    if !time.parse().is_ok_and(is_recent) {
         return false;
     }
     // While a secret is being replaced there are two signatures; one that fits is enough.

@@ -52,12 +52,12 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
             insert into event_feeds (partner_id, last_position)
             select partner_id, events from counted order by partner_id
             on conflict (partner_id) do update set last_position = event_feeds.last_position + excluded.last_position
-            returning partner_id, last_position, has_endpoint, event_types
+            returning partner_id, last_position, has_endpoint, event_types, lmn_now_of(partner_id) as now
         ), placed as materialized (
             select fresh.*, coalesce(order_id, id) as lane_id,
                    last_position - events + row_number() over (partition by partner_id order by n) as position,
                    has_endpoint and (event_types is null or event_type = 'webhook.test'
-                                     or event_type = any(event_types)) as is_wanted
+                                     or event_type = any(event_types)) as is_wanted, now
             from fresh join counted using (partner_id) join feed using (partner_id)
         ), written as (
             insert into events (id, partner_id, position, order_id, sequence, type, new_vehicle_id, occurred_at,
@@ -69,7 +69,8 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
         ), lanes as (
             -- Who takes a lane away at this moment is waited for, and then there is a new one.
             insert into webhook_lanes (id, partner_id, event_id, due_at)
-            select distinct on (lane_id) lane_id, partner_id, id, occurred_at
+            -- Who takes the clock back while this waits for the feed has moved the lanes that there were.
+            select distinct on (lane_id) lane_id, partner_id, id, least(occurred_at, now)
             from placed where is_wanted
             order by lane_id, sequence
             on conflict (id) do update set partner_id = excluded.partner_id

@@ -134,6 +134,7 @@ pub(super) async fn reset_clock(
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
     let ahead = store::reset_clock(tx, caller.partner()).await?;
+    webhooks::store::lock_feed(tx, caller.partner()).await?;
     webhooks::store::turn_back(tx, caller.partner(), ahead).await?;
     record(tx, &caller, "clock.reset", json!({})).await?;
     answer(write, &caller).await

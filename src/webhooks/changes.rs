@@ -1,10 +1,11 @@
 //! What partners, the operator and time do to endpoints and to deliveries: each with its audit row.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
     model::{DisabledReason, Endpoint, Wish},
+    schedule::Failures,
     signature::Secret,
     store::{self, Place, Range},
 };
@@ -31,9 +32,9 @@ pub(crate) async fn put(
     partner: PartnerId,
     wish: &Wish,
 ) -> Result<(Endpoint, Option<Secret>), sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
+    let endpoint = store::lock(tx, partner).await?;
     let now = clock::store::now(tx, partner).await?;
-    let Some(mut endpoint) = store::find(tx, partner).await? else {
+    let Some(mut endpoint) = endpoint else {
         let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
         store::save(tx, partner, &endpoint).await?;
         store::insert_secret(tx, partner, &secret).await?;
@@ -60,8 +61,7 @@ pub(crate) async fn delete(
     author: &Author,
     partner: PartnerId,
 ) -> Result<Option<Endpoint>, sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
-    let Some(endpoint) = store::find(tx, partner).await? else {
+    let Some(endpoint) = store::lock(tx, partner).await? else {
         return Ok(None);
     };
     store::delete(tx, partner).await?;
@@ -75,8 +75,7 @@ pub(crate) async fn rotate(
     author: &Author,
     partner: PartnerId,
 ) -> Result<Option<(Endpoint, Secret)>, sqlx::Error> {
-    store::lock_feed(tx, partner).await?;
-    let Some(mut endpoint) = store::find(tx, partner).await? else {
+    let Some(mut endpoint) = store::lock(tx, partner).await? else {
         return Ok(None);
     };
     let secret = Secret::random();
@@ -95,11 +94,11 @@ pub(crate) async fn disable(
     tx: &mut Tx,
     author: &Author,
     partner: PartnerId,
-    failing_since: DateTime<Utc>,
-    (reason, now): (DisabledReason, DateTime<Utc>),
+    failures: Failures,
+    reason: DisabledReason,
 ) -> Result<(), sqlx::Error> {
-    store::set_health(tx, partner, Some(failing_since), Some((reason, now))).await?;
-    let details = json!({"reason": reason, "failing_since": Stamp::kst(failing_since)});
+    store::set_health(tx, partner, failures, Some(reason)).await?;
+    let details = json!({"reason": reason, "failing_since": Stamp::kst(failures.since)});
     record(tx, author, partner, "webhook.disabled", details).await
 }
 

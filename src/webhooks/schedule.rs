@@ -20,6 +20,8 @@ const GAPS: [TimeDelta; 9] = [
 const JITTER: i32 = 100;
 /// An endpoint that fails for so long is disabled.
 const PATIENCE: TimeDelta = TimeDelta::days(5);
+/// Failures that are further apart than any two attempts of an event are not one time of failing.
+const QUIET: TimeDelta = TimeDelta::hours(72);
 
 /// What an endpoint answered, if it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +48,23 @@ impl Answer {
 /// An attempt to send an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
-    /// When it began, in the partner's time.
+    /// When it began, in the partner's time as it is when the attempt ends.
     pub at: DateTime<Utc>,
     /// How many there were before it, since the event began to wait.
     pub before: usize,
+    /// Whether the event was given a new start meanwhile: then a failure counts for nothing.
+    pub is_superseded: bool,
     /// Any number: it decides the jitter.
     pub chance: u32,
+}
+
+/// Failures of an endpoint without a success in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failures {
+    /// When the first attempt failed.
+    pub since: DateTime<Utc>,
+    /// When the last one did.
+    pub last: DateTime<Utc>,
 }
 
 /// What becomes of an event.
@@ -71,6 +84,9 @@ impl Attempt {
         if answer.is_success() {
             return Verdict::Delivered;
         }
+        if self.is_superseded {
+            return Verdict::Again(self.at);
+        }
         let Some(gap) = GAPS.get(self.before).copied() else {
             return Verdict::GivenUp;
         };
@@ -83,17 +99,26 @@ impl Attempt {
         Verdict::Again(self.at + wait)
     }
 
-    /// Judges the endpoint, which has failed since `failing_since` without a success: is it disabled, and why?
+    /// Joins this failure to those before it, unless it has been quiet since the last of them.
+    pub(crate) fn join(self, before: Option<Failures>) -> Failures {
+        let joined = before.filter(|it| self.at - it.last <= QUIET);
+        Failures {
+            since: joined.map_or(self.at, |it| it.since),
+            last: self.at,
+        }
+    }
+
+    /// Judges the endpoint by its failures, this one among them: is it disabled, and why?
     pub(crate) fn judge_endpoint(
         self,
         answer: Answer,
-        failing_since: DateTime<Utc>,
+        failures: Failures,
     ) -> Option<DisabledReason> {
         const GONE: u16 = 410;
         if answer.status == Some(GONE) {
             return Some(DisabledReason::Gone);
         }
-        (self.at - failing_since >= PATIENCE).then_some(DisabledReason::Failing)
+        (failures.last - failures.since >= PATIENCE).then_some(DisabledReason::Failing)
     }
 }
 
@@ -122,6 +147,7 @@ mod tests {
         Attempt {
             at: DateTime::UNIX_EPOCH,
             before,
+            is_superseded: false,
             chance,
         }
     }
@@ -194,11 +220,41 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_disabled_when_it_is_gone_or_fails_for_five_days() {
-        let since = |days: i64| DateTime::UNIX_EPOCH - TimeDelta::days(days);
-        let judge = |status, days| attempt(0, 0).judge_endpoint(answer(status, None), since(days));
+        let failures = |days: i64| Failures {
+            since: DateTime::UNIX_EPOCH - TimeDelta::days(days),
+            last: DateTime::UNIX_EPOCH,
+        };
+        let judge =
+            |status, days| attempt(0, 0).judge_endpoint(answer(status, None), failures(days));
         assert_eq!(judge(410, 0), Some(DisabledReason::Gone));
         assert_eq!(judge(500, 4), None);
         assert_eq!(judge(500, 5), Some(DisabledReason::Failing));
+    }
+
+    #[test]
+    fn a_quiet_while_ends_a_time_of_failing() {
+        let ago = |hours: i64| DateTime::UNIX_EPOCH - TimeDelta::hours(hours);
+        let since = |last: i64| {
+            let (since, last) = (ago(100), ago(last));
+            attempt(0, 0).join(Some(Failures { since, last })).since
+        };
+        assert_eq!(since(72), ago(100));
+        assert_eq!(since(73), ago(0));
+        assert_eq!(attempt(0, 0).join(None).since, ago(0));
+        let longest = GAPS.into_iter().max().unwrap() * 2;
+        assert!(longest < QUIET, "an attempt later is no quiet while");
+    }
+
+    #[test]
+    fn a_failure_counts_for_nothing_after_a_new_start() {
+        let superseded = Attempt {
+            is_superseded: true,
+            ..attempt(9, 0)
+        };
+        let again = superseded.judge(answer(500, Some(60)));
+        assert_eq!(again, Verdict::Again(superseded.at));
+        let taken = superseded.judge(answer(200, None));
+        assert_eq!(taken, Verdict::Delivered);
     }
 
     #[test]

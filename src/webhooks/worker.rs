@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -21,21 +21,15 @@ use tokio::{
 };
 
 use super::{
-    changes,
     client::{Answered, Client, Post, SendError},
-    schedule::{Answer, Attempt, Verdict, read_retry_after},
+    progress,
+    schedule::{Answer, Verdict, read_retry_after},
     signature,
     store::{self, Due, Limits},
 };
 use crate::{
     app::App,
-    audit::model::Author,
-    db::Tx,
-    events::model::DeliveryStatus,
-    id::RequestId,
-    orders::state::Owner,
     telemetry::delivery::{Delivery, DeliveryOutcome},
-    word::Word,
 };
 
 /// How often a record is tried that the database does not take.
@@ -153,13 +147,14 @@ impl Worker {
             lease: settings.lease,
         };
         let mut tx = self.app.begin().await?;
+        // Before a lease begins: what the database takes to grant it is not added to it.
+        let leased_at = Instant::now();
         let served = store::serve(&mut tx, limits).await?;
         let due = match served.is_empty() {
             true => Vec::new(),
             false => store::lease(&mut tx, &served, limits).await?,
         };
         tx.commit().await?;
-        let leased_at = Instant::now();
         let slots = due.into_iter().filter_map(|due| {
             let permit = self.slots.clone().try_acquire_owned().ok()?;
             let failing = due.is_failing.then(|| Failing::new(&self.failing));
@@ -177,7 +172,7 @@ impl Worker {
     async fn deliver(&self, due: Due, slot: Slot) -> Option<Verdict> {
         let settings = &self.app.settings().webhooks;
         let elapsed = TimeDelta::from_std(slot.leased_at.elapsed()).unwrap_or_default();
-        let (at, real_at) = (due.now + elapsed, due.real_now + elapsed);
+        let real_at = due.real_now + elapsed;
         let body = bytes::Bytes::from(due.payload.clone());
         let post = Post {
             target: &due.target,
@@ -187,7 +182,8 @@ impl Worker {
         };
         let began = Instant::now();
         let answered = self.client.post(post).await;
-        self.tell(&due, &answered, at - due.due_at, began.elapsed());
+        let lag = due.now + elapsed - due.due_at;
+        self.tell(&due, &answered, lag, began.elapsed());
         let answer = match answered {
             Ok(answered) => Answer {
                 status: Some(answered.status),
@@ -198,16 +194,16 @@ impl Worker {
             Err(SendError::LeaseOver) => return None,
             Err(_) => Answer::NONE,
         };
-        let verdict = self.record_surely(&due, answer, at).await;
+        let verdict = self.record_surely(&due, answer, began).await;
         drop(slot);
         self.ended.notify_one();
         verdict
     }
 
     /// Records an attempt; a database that is away for a moment does not make it forgotten.
-    async fn record_surely(&self, due: &Due, answer: Answer, at: DateTime<Utc>) -> Option<Verdict> {
+    async fn record_surely(&self, due: &Due, answer: Answer, began: Instant) -> Option<Verdict> {
         for _ in 0..RECORD_TRIES {
-            match self.record(due, answer, at).await {
+            match progress::record(&self.app, due, answer, began).await {
                 Ok(verdict) => return verdict,
                 Err(error) => {
                     tracing::warn!(error = %error, event = %due.event, "an attempt could not be recorded")
@@ -216,78 +212,6 @@ impl Worker {
             let _ = timeout(RECORD_PAUSE, self.app.stopping()).await;
         }
         None
-    }
-
-    async fn record(
-        &self,
-        due: &Due,
-        answer: Answer,
-        at: DateTime<Utc>,
-    ) -> Result<Option<Verdict>, sqlx::Error> {
-        let attempt = Attempt {
-            at,
-            before: usize::try_from(due.tries).unwrap_or_default(),
-            chance: due.lease.as_u128() as u32,
-        };
-        let verdict = attempt.judge(answer);
-        let mut tx = self.app.begin().await?;
-        self.record_health(&mut tx, due, attempt, answer).await?;
-        if !store::hold(&mut tx, due).await? {
-            return Ok(None);
-        }
-        let status = match verdict {
-            Verdict::Delivered => DeliveryStatus::Delivered,
-            Verdict::Again(_) => DeliveryStatus::Pending,
-            Verdict::GivenUp => DeliveryStatus::Failed,
-        };
-        store::record_attempt(&mut tx, due.event, status, at, answer.status).await?;
-        match verdict {
-            Verdict::Again(due_at) => store::postpone(&mut tx, due.lane, due_at).await?,
-            Verdict::Delivered | Verdict::GivenUp => store::go_on(&mut tx, due.lane, at).await?,
-        }
-        tx.commit().await?;
-        if verdict == Verdict::GivenUp {
-            self.app.metrics().count_given_up();
-        }
-        Ok(Some(verdict))
-    }
-
-    /// Records how the endpoint does, if that has changed; what was sent elsewhere says nothing about it.
-    async fn record_health(
-        &self,
-        tx: &mut Tx,
-        due: &Due,
-        attempt: Attempt,
-        answer: Answer,
-    ) -> Result<(), sqlx::Error> {
-        if answer.is_success() && !due.is_failing {
-            return Ok(());
-        }
-        let health = store::lock_health(tx, due.partner).await?;
-        let Some(health) = health.filter(|it| it.url == due.target.as_str()) else {
-            return Ok(());
-        };
-        if answer.is_success() {
-            return store::set_health(tx, due.partner, None, None).await;
-        }
-        let since = health.failing_since.unwrap_or(attempt.at);
-        match attempt.judge_endpoint(answer, since) {
-            Some(reason) => {
-                let author = Author {
-                    actor: Owner::Automatic.as_str().to_owned(),
-                    request_id: RequestId::random(),
-                };
-                let when = (reason, attempt.at);
-                changes::disable(tx, &author, due.partner, since, when).await?;
-                self.app.metrics().count_disabled(reason.as_str());
-                tracing::warn!(partner = %due.partner, reason = reason.as_str(), "a webhook endpoint was disabled");
-            }
-            None if health.failing_since.is_none() => {
-                store::set_health(tx, due.partner, Some(since), None).await?;
-            }
-            None => {}
-        }
-        Ok(())
     }
 
     /// Tells of an attempt, in the metrics and, if it failed, in the log.

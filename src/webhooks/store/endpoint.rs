@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::super::{
     model::{DisabledReason, Endpoint},
+    schedule::Failures,
     signature::Secret,
 };
 use crate::{
@@ -28,6 +29,13 @@ pub(crate) async fn lock_feed(tx: &mut Tx, partner: PartnerId) -> Result<(), sql
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// Locks a partner's feed and then its endpoint, and finds that as nobody can change it any more.
+pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<Option<Endpoint>, sqlx::Error> {
+    lock_feed(tx, partner).await?;
+    lock_health(tx, partner).await?;
+    find(tx, partner).await
 }
 
 /// Finds a partner's endpoint.
@@ -189,21 +197,31 @@ pub(crate) async fn begin_anew(
 }
 
 /// Takes times of deliveries back with the partner's clock, so that what waits does so no longer than before.
+///
+/// The feed is locked, so that nothing begins to wait in between.
 pub(crate) async fn turn_back(
     tx: &mut Tx,
     partner: PartnerId,
     seconds: i64,
 ) -> Result<(), sqlx::Error> {
+    let seconds = seconds as f64;
+    // One after the other: locks are taken in one order.
     sqlx::query!(
         r#"
-        with endpoint as (
-            update webhook_endpoints set failing_since = failing_since - make_interval(secs => $2)
-            where partner_id = $1 and failing_since is not null
-        )
-        update webhook_lanes set due_at = due_at - make_interval(secs => $2) where partner_id = $1
+        update webhook_endpoints
+        set failing_since = failing_since - make_interval(secs => $2),
+            last_failed_at = last_failed_at - make_interval(secs => $2)
+        where partner_id = $1
         "#,
         partner.uuid(),
-        seconds as f64,
+        seconds,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "update webhook_lanes set due_at = due_at - make_interval(secs => $2) where partner_id = $1",
+        partner.uuid(),
+        seconds,
     )
     .execute(&mut **tx)
     .await
@@ -215,8 +233,20 @@ pub(crate) async fn turn_back(
 pub(crate) struct Health {
     /// Where it is.
     pub url: String,
+    /// Whether events are sent there.
+    pub enabled: bool,
     /// Since when every attempt has failed.
     pub failing_since: Option<DateTime<Utc>>,
+    /// When the last one did.
+    pub last_failed_at: Option<DateTime<Utc>>,
+}
+
+impl Health {
+    /// Returns its failures since the last success.
+    pub(crate) fn failures(&self) -> Option<Failures> {
+        let (since, last) = self.failing_since.zip(self.last_failed_at)?;
+        Some(Failures { since, last })
+    }
 }
 
 /// Locks an endpoint, and reads how it does.
@@ -226,32 +256,50 @@ pub(crate) async fn lock_health(
 ) -> Result<Option<Health>, sqlx::Error> {
     sqlx::query_as!(
         Health,
-        "select url, failing_since from webhook_endpoints where partner_id = $1 for no key update",
+        r#"
+        select url, enabled, failing_since, last_failed_at from webhook_endpoints where partner_id = $1
+        for no key update
+        "#,
         partner.uuid(),
     )
     .fetch_optional(&mut **tx)
     .await
 }
 
-/// Writes how a locked endpoint does, and disables it if there is a reason to.
+/// Ends a time of failing: an event was taken where the endpoint is. Hardly ever is there anything to write.
+pub(crate) async fn forgive(tx: &mut Tx, partner: PartnerId, url: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update webhook_endpoints set failing_since = null
+        where partner_id = $1 and url = $2 and failing_since is not null
+        "#,
+        partner.uuid(),
+        url,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Writes how a locked endpoint failed, and disables it if there is a reason to.
 pub(crate) async fn set_health(
     tx: &mut Tx,
     partner: PartnerId,
-    failing_since: Option<DateTime<Utc>>,
-    disabled: Option<(DisabledReason, DateTime<Utc>)>,
+    failures: Failures,
+    disabled: Option<DisabledReason>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         update webhook_endpoints
-        set failing_since = $2, enabled = enabled and $3::text is null,
-            disabled_reason = case when enabled then $3 else disabled_reason end,
-            updated_at = coalesce($4, updated_at)
+        set failing_since = $2, last_failed_at = $3, enabled = enabled and $4::text is null,
+            disabled_reason = coalesce($4, disabled_reason),
+            updated_at = case when $4 is null then updated_at else $3 end
         where partner_id = $1
         "#,
         partner.uuid(),
-        failing_since,
-        disabled.map(|it| it.0.as_str()),
-        disabled.map(|it| it.1),
+        failures.since,
+        failures.last,
+        disabled.map(Word::as_str),
     )
     .execute(&mut **tx)
     .await

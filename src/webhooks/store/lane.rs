@@ -14,16 +14,30 @@ pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
-/// Locks a lane that is still leased as it was; `false` if it is not, and the attempt does not count.
-pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<bool, sqlx::Error> {
-    let held = sqlx::query_scalar!(
-        "select id from webhook_lanes where id = $1 and lease = $2 for update",
+/// A lane that is locked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// How often its head was sent since it began to wait.
+    pub tries: i32,
+    /// What time it is for the partner, now that it is locked.
+    pub now: DateTime<Utc>,
+}
+
+/// Locks a lane that is still leased as it was; `None` if it is not, and the attempt does not count.
+pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<Option<Held>, sqlx::Error> {
+    sqlx::query_as!(
+        Held,
+        r#"
+        with lane as materialized (
+            select tries, partner_id from webhook_lanes where id = $1 and lease = $2 for update
+        )
+        select tries, lmn_now_of(partner_id) as "now!" from lane
+        "#,
         due.lane,
         due.lease,
     )
     .fetch_optional(&mut **tx)
-    .await?;
-    Ok(held.is_some())
+    .await
 }
 
 /// Records an attempt to send the head of a held lane.
@@ -56,13 +70,13 @@ pub(crate) async fn postpone(
     tx: &mut Tx,
     lane: Uuid,
     due_at: DateTime<Utc>,
+    tries: i32,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        r#"
-        update webhook_lanes set due_at = $2, tries = tries + 1, lease = null, leased_until = null where id = $1
-        "#,
+        "update webhook_lanes set due_at = $2, tries = $3, lease = null, leased_until = null where id = $1",
         lane,
         due_at,
+        tries,
     )
     .execute(&mut **tx)
     .await

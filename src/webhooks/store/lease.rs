@@ -100,6 +100,8 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
                    case when waiting.is_failing then least(free, 1) else free end as free
             from waiting join webhook_endpoints using (partner_id)
             where free > 0 and webhook_endpoints.enabled and (not waiting.is_failing or turn <= $2)
+              -- Who was served since this statement began has his share already.
+              and webhook_endpoints.served_at is not distinct from waiting.served_at
               and (not waiting.is_failing or free = $3)
             order by waiting.is_failing, turn
             limit $1

@@ -10,8 +10,8 @@ mod replay;
 
 pub(crate) use backlog::count_backlog;
 pub(crate) use endpoint::{
-    begin_anew, delete, find, insert_secret, lock_feed, lock_health, replace_secret, save,
-    set_health, turn_back,
+    Health, begin_anew, delete, find, forgive, insert_secret, lock, lock_feed, lock_health,
+    replace_secret, save, set_health, turn_back,
 };
 pub(crate) use lane::{go_on, hold, postpone, record_attempt, wake};
 pub(crate) use lease::{Due, Limits, lease, serve};

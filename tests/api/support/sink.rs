@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 /// A delivery as it arrived.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ impl Received {
 pub struct Answer {
     pub status: u16,
     pub delay: Duration,
+    /// What it waits for, too.
+    pub gate: Option<Arc<Semaphore>>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
 }
@@ -63,6 +65,7 @@ impl From<u16> for Answer {
         Self {
             status,
             delay: Duration::ZERO,
+            gate: None,
             headers: Vec::new(),
             body: Bytes::new(),
         }
@@ -72,6 +75,12 @@ impl From<u16> for Answer {
 impl Answer {
     pub fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Waits until a gate is open.
+    pub fn behind(self, gate: &Arc<Semaphore>) -> Self {
+        let gate = Some(gate.clone());
+        Self { gate, ..self }
     }
 
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -179,6 +188,9 @@ async fn receive(
         answer
     };
     tokio::time::sleep(answer.delay).await;
+    if let Some(gate) = answer.gate {
+        let _ = gate.acquire().await;
+    }
     let mut response = Response::builder().status(StatusCode::from_u16(answer.status).unwrap());
     for (name, value) in answer.headers {
         response = response.header(name, value);

@@ -148,6 +148,24 @@ async fn what_leads_inside_when_it_is_sent_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_not_found_any_more_can_be_paused() {
+    let scene = Scene::set().await;
+    let lost = "http://no-such-host.invalid/lmn";
+    scene
+        .service
+        .sql(&format!("update webhook_endpoints set url = '{lost}'"))
+        .await;
+    let wish = |enabled: bool| json!({"url": lost, "enabled": enabled});
+    let paused = scene.acme.hook(wish(false)).await.ok();
+    assert_eq!(paused["enabled"], false);
+    let refused = scene.acme.hook(wish(true)).await;
+    refused.refused(400, Code::ValidationError);
+    let elsewhere = json!({"url": "http://no-other-host.invalid/", "enabled": false});
+    let refused = scene.acme.hook(elsewhere).await;
+    refused.refused(400, Code::ValidationError);
+}
+
+#[tokio::test]
 async fn an_answer_is_read_to_a_bound_and_in_time() {
     let scene = Scene::with(&[("WEBHOOKS__ATTEMPT_SECONDS", "1")]).await;
     let endless = Answer {

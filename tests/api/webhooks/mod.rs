@@ -5,6 +5,7 @@ mod crash;
 mod delivery;
 mod endpoint;
 mod guard;
+mod meanwhile;
 mod receiver;
 mod scene;
 mod verify;

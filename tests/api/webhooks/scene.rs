@@ -1,12 +1,18 @@
 //! A partner with an endpoint, orders that go on, and a worker that is stepped.
 
-use lmn_partner_api::{orders::advance::Advance, webhooks::worker::Worker};
+use std::sync::Arc;
+
+use lmn_partner_api::{
+    orders::advance::Advance,
+    webhooks::worker::{Outcome, Worker},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Reply, Service, Sink, key, secure},
+    support::{Answer, Car, Partner, Reply, Service, Sink, eventually, key, secure},
 };
 
 /// Where an endpoint is.
@@ -74,6 +80,20 @@ impl Scene {
         }
     }
 
+    /// Begins to send what is due: the receiver has it, and will answer with this status.
+    pub async fn sending(&self, status: u16) -> Sending {
+        let (gate, before) = (Arc::new(Semaphore::new(0)), self.sink.count());
+        self.sink.answers(Answer::from(status).behind(&gate));
+        let worker = self.worker.clone();
+        let running = tokio::spawn(async move { worker.deliver_due().await.unwrap() });
+        eventually("it is being sent", async || {
+            (self.sink.count() > before).then_some(())
+        })
+        .await;
+        self.sink.answers(200);
+        Sending { gate, running }
+    }
+
     /// Counts events by what became of them.
     pub async fn count(&self, status: &str) -> i64 {
         let query = format!("select count(*) from events where delivery_status = '{status}'");
@@ -91,10 +111,30 @@ impl Scene {
     }
 }
 
+/// What is being sent, and not answered yet.
+pub struct Sending {
+    gate: Arc<Semaphore>,
+    running: JoinHandle<Outcome>,
+}
+
+impl Sending {
+    /// Answers, and returns what came of it.
+    pub async fn ends(self) -> Outcome {
+        self.gate.close();
+        self.running.await.unwrap()
+    }
+}
+
 impl Partner {
     /// Puts its endpoint.
     pub async fn hook(&self, wish: Value) -> Reply {
         self.ask(Method::PUT, ENDPOINT).json(&wish).send().await
+    }
+
+    /// Takes its clock back to real time.
+    pub async fn reset_clock(&self) {
+        let reset = self.ask(Method::DELETE, "/v1/sandbox/clock").key(&key());
+        reset.send().await.ok();
     }
 
     /// Takes its endpoint away.

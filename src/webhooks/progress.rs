@@ -1,0 +1,102 @@
+//! What came of an attempt: how its endpoint does, and when its lane goes on. All of it is recorded, or nothing.
+
+use chrono::TimeDelta;
+use tokio::time::Instant;
+
+use super::{
+    changes,
+    model::DisabledReason,
+    schedule::{Answer, Attempt, Verdict},
+    store::{self, Due, Health},
+};
+use crate::{
+    app::App, audit::model::Author, db::Tx, events::model::DeliveryStatus, id::RequestId,
+    orders::state::Owner, word::Word,
+};
+
+/// Records an attempt; `None` if its event is somebody else's by now, or nobody's any more.
+///
+/// What time it is for the partner is known under the lane's lock only: since the lease its clock may have been taken
+/// back, and who does that moves the lane as well. A failure says nothing about an endpoint that was given a new start or
+/// was paused meanwhile.
+pub(super) async fn record(
+    app: &App,
+    due: &Due,
+    answer: Answer,
+    began: Instant,
+) -> Result<Option<Verdict>, sqlx::Error> {
+    let mut tx = app.begin().await?;
+    let mut health = None;
+    match answer.is_success() {
+        true => store::forgive(&mut tx, due.partner, due.target.as_str()).await?,
+        false => health = store::lock_health(&mut tx, due.partner).await?,
+    }
+    let Some(lane) = store::hold(&mut tx, due).await? else {
+        return Ok(None);
+    };
+    let is_elsewhere = |it: &Health| it.url != due.target.as_str();
+    let is_superseded = lane.tries != due.tries || health.as_ref().is_some_and(is_elsewhere);
+    let attempt = Attempt {
+        at: lane.now - TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
+        before: usize::try_from(lane.tries).unwrap_or_default(),
+        is_superseded,
+        chance: due.lease.as_u128() as u32,
+    };
+    let disabled = match health.filter(|it| it.enabled && !is_superseded) {
+        Some(health) => record_failure(&mut tx, due, &health, attempt, answer).await?,
+        None => None,
+    };
+    let verdict = attempt.judge(answer);
+    let status = match verdict {
+        Verdict::Delivered => DeliveryStatus::Delivered,
+        Verdict::Again(_) => DeliveryStatus::Pending,
+        Verdict::GivenUp => DeliveryStatus::Failed,
+    };
+    store::record_attempt(&mut tx, due.event, status, attempt.at, answer.status).await?;
+    match verdict {
+        Verdict::Again(due_at) => {
+            let tries = lane.tries + i32::from(!attempt.is_superseded);
+            store::postpone(&mut tx, due.lane, due_at, tries).await?;
+        }
+        Verdict::Delivered | Verdict::GivenUp => {
+            store::go_on(&mut tx, due.lane, attempt.at).await?;
+        }
+    }
+    tx.commit().await?;
+    tell(app, due, verdict, disabled);
+    Ok(Some(verdict))
+}
+
+/// Records that a locked endpoint failed, and disables it if that is enough.
+async fn record_failure(
+    tx: &mut Tx,
+    due: &Due,
+    health: &Health,
+    attempt: Attempt,
+    answer: Answer,
+) -> Result<Option<DisabledReason>, sqlx::Error> {
+    let failures = attempt.join(health.failures());
+    let reason = attempt.judge_endpoint(answer, failures);
+    match reason {
+        Some(reason) => {
+            let author = Author {
+                actor: Owner::Automatic.as_str().to_owned(),
+                request_id: RequestId::random(),
+            };
+            changes::disable(tx, &author, due.partner, failures, reason).await?;
+        }
+        None => store::set_health(tx, due.partner, failures, None).await?,
+    }
+    Ok(reason)
+}
+
+/// Tells the operator of what is recorded.
+fn tell(app: &App, due: &Due, verdict: Verdict, disabled: Option<DisabledReason>) {
+    if verdict == Verdict::GivenUp {
+        app.metrics().count_given_up();
+    }
+    if let Some(reason) = disabled {
+        app.metrics().count_disabled(reason.as_str());
+        tracing::warn!(partner = %due.partner, reason = reason.as_str(), "a webhook endpoint was disabled");
+    }
+}

@@ -1,0 +1,155 @@
+//! What changes while an event is being sent, or while it waits for a lock.
+
+use lmn_partner_api::{orders::advance::Advance, webhooks::worker::Outcome};
+use serde_json::{Value, json};
+
+use super::scene::{ENDPOINT, Scene};
+use crate::support::{Car, Sink, somebody_waits};
+
+const DAY: i64 = 86_400;
+
+/// What comes of one attempt that fails.
+const POSTPONED: Outcome = Outcome {
+    delivered: 0,
+    postponed: 1,
+    given_up: 0,
+    lost: 0,
+};
+
+/// Sets a scene whose partner is far ahead of real time, with an order there.
+async fn ahead() -> (Scene, String) {
+    let scene = Scene::set().await;
+    scene.acme.wait(300 * DAY).await;
+    let lot = Car::lot("glovis_1").on("now() + interval '600 days'");
+    scene.service.car(lot).await;
+    let order = scene.acme.place_order("glovis_1", 12_000).await.id();
+    (scene, order)
+}
+
+#[tokio::test]
+async fn the_clock_is_taken_back() {
+    let (scene, order) = ahead().await;
+    scene.ships(&order).await;
+    let sending = scene.sending(500).await;
+    scene.acme.reset_clock().await;
+    assert_eq!(sending.ends().await, POSTPONED);
+    assert_eq!(scene.drain().await, 0, "it is not due");
+    scene.acme.wait(66).await;
+    assert_eq!(scene.drain().await, 3);
+}
+
+#[tokio::test]
+async fn the_clock_is_taken_back_and_the_next_event_is_due() {
+    let (scene, order) = ahead().await;
+    scene.ships(&order).await;
+    let sending = scene.sending(200).await;
+    scene.acme.reset_clock().await;
+    assert_eq!(sending.ends().await.delivered, 1);
+    assert_eq!(scene.drain().await, 2);
+}
+
+#[tokio::test]
+async fn the_clock_is_taken_back_before_an_event_that_waits_for_the_feed() {
+    let (scene, order) = ahead().await;
+    // As the reset does: the clock, then the feed.
+    let mut tx = scene.service.db().begin().await.unwrap();
+    for statement in [
+        "update partners set clock_offset_seconds = 0",
+        "update event_feeds set last_position = last_position",
+    ] {
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+    }
+    let operator = scene.service.operator();
+    let taken = tokio::spawn(async move { operator.takes(&order, &[Advance::Acquire]).await });
+    somebody_waits(scene.service.db()).await;
+    tx.commit().await.unwrap();
+    taken.await.unwrap();
+    assert_eq!(scene.drain().await, 1);
+}
+
+#[tokio::test]
+async fn enabling_begins_anew_whatever_came_of_the_attempt_before() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    scene.sink.answers(500);
+    assert_eq!(scene.drain().await, 1);
+    scene.acme.wait(66).await;
+    let sending = scene.sending(410).await;
+    let url = scene.sink.url();
+    for enabled in [false, true] {
+        let wish = json!({"url": url, "enabled": enabled});
+        scene.acme.hook(wish).await.ok();
+    }
+    assert_eq!(sending.ends().await, POSTPONED);
+    assert_eq!(scene.acme.get(ENDPOINT).await.ok()["enabled"], true);
+    let event = scene.acme.rows("/v1/events").await.pop().unwrap();
+    assert_eq!(
+        (&event["attempts"], &event["last_response_code"]),
+        (&json!(2), &json!(410))
+    );
+    assert_eq!(scene.drain().await, 3);
+    scene.check_lanes().await;
+}
+
+#[tokio::test]
+async fn another_url_begins_anew_whatever_came_of_the_former_one() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    let sending = scene.sending(410).await;
+    let other = Sink::start().await;
+    scene.acme.hook(json!({"url": other.url()})).await.ok();
+    assert_eq!(sending.ends().await, POSTPONED);
+    assert_eq!(scene.acme.get(ENDPOINT).await.ok()["enabled"], true);
+    assert_eq!(scene.drain().await, 3);
+    assert_eq!((scene.sink.count(), other.count()), (1, 3));
+}
+
+#[tokio::test]
+async fn what_its_partner_paused_is_not_disabled() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    let sending = scene.sending(410).await;
+    let wish = json!({"url": scene.sink.url(), "enabled": false});
+    let paused = scene.acme.hook(wish).await.ok();
+    assert_eq!(sending.ends().await, POSTPONED);
+    let endpoint = scene.acme.get(ENDPOINT).await.ok();
+    assert_eq!(endpoint, paused);
+    assert_eq!(endpoint["disabled_reason"], Value::Null);
+    let told = "select count(*) from audit_log where action = 'webhook.disabled'";
+    assert_eq!(scene.service.count(told).await, 0);
+}
+
+#[tokio::test]
+async fn a_success_forgives_what_failed_since_it_was_sent() {
+    let scene = Scene::set().await;
+    let order = scene.order("glovis_1").await;
+    scene.ships(&order).await;
+    let sending = scene.sending(200).await;
+    let fails = "update webhook_endpoints set failing_since = now(), last_failed_at = now()";
+    scene.service.sql(fails).await;
+    assert_eq!(sending.ends().await.delivered, 1);
+    let failing = "select count(*) from webhook_endpoints where failing_since is not null";
+    assert_eq!(scene.service.count(failing).await, 0);
+}
+
+#[tokio::test]
+async fn a_rotation_does_not_undo_what_a_worker_decides() {
+    let scene = Scene::set().await;
+    let mut tx = scene.service.db().begin().await.unwrap();
+    let gone = "update webhook_endpoints set enabled = false, disabled_reason = 'endpoint_gone'";
+    sqlx::query(gone).execute(&mut *tx).await.unwrap();
+    let path = format!("{ENDPOINT}/rotate_secret");
+    let (rotated, ()) = tokio::join!(scene.acme.post(&path, json!({})), async {
+        somebody_waits(scene.service.db()).await;
+        tx.commit().await.unwrap();
+    });
+    let rotated = rotated.ok();
+    assert_eq!(
+        (&rotated["enabled"], &rotated["disabled_reason"]),
+        (&json!(false), &json!("endpoint_gone"))
+    );
+    assert_eq!(scene.acme.get(ENDPOINT).await.ok()["enabled"], false);
+}
