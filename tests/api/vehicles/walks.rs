@@ -38,9 +38,11 @@ struct Found {
     filtered_out: Vec<String>,
     /// Pages that were not full, and yet not the last.
     short: usize,
+    /// The same of the first replica, which only a car that goes while its page is read makes so.
+    short_of_the_first: usize,
 }
 
-/// Asks a question to its end, in pages of any size, each of any replica; the first of them gives full ones.
+/// Asks a question to its end, in pages of any size, each of any replica; the first of them looks at all cars there are.
 async fn ask(replicas: &[Partner], question: &Question, chance: &mut StdRng) -> Found {
     let mut found = Found::default();
     let mut cursor = String::new();
@@ -62,8 +64,8 @@ async fn ask(replicas: &[Partner], question: &Question, chance: &mut StdRng) -> 
             Some(next) => cursor = format!("&cursor={next}"),
             None => return found,
         }
-        assert!(is_full || at > 0, "{query}");
         found.short += usize::from(!is_full);
+        found.short_of_the_first += usize::from(!is_full && at == 0);
     }
     panic!("it never ends: {question:?}");
 }
@@ -170,6 +172,7 @@ async fn any_question_is_answered_as_one_who_looks_at_every_car_would() {
     insert(replicas[0].db(), &rows).await;
     let check = |question: &Question, found: &Found, rows: &[Row]| {
         assert_eq!(found.ids, question.answer(rows), "{question:?}");
+        assert_eq!(found.short_of_the_first, 0, "{question:?}");
         let expected = question.filtered_out(rows);
         let told = |it: &String| *it == expected;
         assert!(
