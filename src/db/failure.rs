@@ -43,15 +43,18 @@ fn is_passing_state(code: &str) -> bool {
 /// Says whether a transaction only met others, and can be tried again at once: a deadlock, a lock that was not to be
 /// had in time, or a row that somebody else added first.
 pub(crate) fn is_collision(error: &Error) -> bool {
-    const CODES: [&str; 4] = ["40001", "40P01", "55P03", "23505"];
-    let code = error.as_database_error().and_then(|it| it.code());
-    code.is_some_and(|code| CODES.contains(&code.as_ref()))
+    has_state(error, &["40001", "40P01", "55P03", "23505"])
 }
 
 /// Says whether the database has cut a statement off because it took too long.
 pub(crate) fn is_cut_off(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|it| it.code());
-    code.is_some_and(|it| it == "57014")
+    has_state(error, &["57014"])
+}
+
+/// Says whether the database named one of these SQLSTATEs.
+fn has_state(error: &Error, states: &[&str]) -> bool {
+    let state = error.as_database_error().and_then(|it| it.code());
+    state.is_some_and(|it| states.contains(&it.as_ref()))
 }
 
 /// Says whether the answer to a commit is the database's own word that it rolled back.

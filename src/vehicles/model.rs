@@ -254,14 +254,18 @@ impl HeldCar {
 
     /// Says whether it can be ordered while it stands in the catalogue, as far as its result goes.
     pub(crate) fn is_on_offer(&self) -> bool {
-        self.result
-            .is_none_or(|it| matches!(it, AuctionResult::Upcoming | AuctionResult::NoBid))
+        is_on_offer(self.result)
     }
 
     /// Says whether its auction is still to come.
     pub(crate) fn is_upcoming(&self) -> bool {
         self.result == Some(AuctionResult::Upcoming) && self.withdrawn_at.is_none()
     }
+}
+
+/// Says whether a car whose auction stands like this can be ordered; one without an auction can.
+fn is_on_offer(result: Option<AuctionResult>) -> bool {
+    result.is_none_or(|it| matches!(it, AuctionResult::Upcoming | AuctionResult::NoBid))
 }
 
 impl Auction {
@@ -277,6 +281,11 @@ impl<D> Listing<D> {
         self.auction
             .as_ref()
             .filter(|auction| auction.result == AuctionResult::Upcoming)
+    }
+
+    /// Says whether the car can be ordered, as far as its result goes.
+    pub(crate) fn is_on_offer(&self) -> bool {
+        is_on_offer(self.auction.as_ref().map(|it| it.result))
     }
 
     /// Says whether the car is for sale at its price: a dealer's, or one that nobody bid on.

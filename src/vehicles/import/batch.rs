@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::change::{Anew, Change, Known, is_on_offer};
+use super::change::{Anew, Change, Known};
 use crate::{
     audit::model::Author,
     db::Tx,
@@ -190,7 +190,7 @@ impl Changed {
             dates.extend(anew.new_date.map(|date| (id.clone(), date)));
             relisted.extend(anew.is_relisted.then(|| id.clone()));
         }
-        let new = new.iter().filter(|it| is_on_offer(&it.listing));
+        let new = new.iter().filter(|it| it.listing.is_on_offer());
         relisted.extend(new.map(|it| it.listing.id.clone()));
         let moved: HashSet<_> = prices.keys().chain(dates.keys()).cloned().collect();
         let moved: Vec<_> = moved.into_iter().collect();

@@ -54,7 +54,7 @@ impl Known {
             self.keep_result(&mut listing);
         }
         let is_kept_off = self.withdrawn_by == Some(WithdrawnBy::Operator) && !is_later;
-        let is_wanted_back = is_off || (is_on_offer(&listing) && !is_on_offer(&self.listing));
+        let is_wanted_back = is_off || (listing.is_on_offer() && !self.listing.is_on_offer());
         if is_kept_off || (self.is_bought && is_wanted_back) {
             return Change::HeldBack;
         }
@@ -71,7 +71,7 @@ impl Known {
         Change::Anew(Box::new(Anew {
             former_price: (before != now).then_some(before),
             new_date: upcoming.filter(|date| held_at.is_some_and(|it| it != *date)),
-            is_relisted: is_on_offer(&listing) && (is_off || (was_over && is_later)),
+            is_relisted: listing.is_on_offer() && (is_off || (was_over && is_later)),
             listing,
         }))
     }
@@ -107,11 +107,6 @@ impl Known {
 
 fn is_over(auction: &Auction) -> bool {
     auction.result != AuctionResult::Upcoming
-}
-
-/// Says whether a listing can be ordered, as far as its result goes.
-pub(crate) fn is_on_offer(listing: &Listing) -> bool {
-    listing.is_buy_now() || listing.upcoming_auction().is_some()
 }
 
 #[cfg(test)]
