@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -16,6 +17,12 @@ use crate::{
 
 /// The path of an issue that concerns the body as a whole.
 const WHOLE_BODY: &str = "body";
+
+/// Says that a request neither has a body nor announces one, as fits an operation that needs none.
+pub(crate) fn is_absent(headers: &HeaderMap, body: &Body) -> bool {
+    !headers.contains_key(header::CONTENT_TYPE) && body.is_end_stream()
+}
+
 /// Refuses a body that is not declared as plain JSON in UTF-8.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::{
-    examples, headers,
+    examples, headers, links,
     operation::{self, Kind},
     refusals, schemas, webhooks,
 };
@@ -52,6 +52,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
     shapes.extend(refusals::schemas());
     shapes.extend(issue());
     schemas::allow_null(&mut shapes);
+    links::add(&mut paths);
     let (paths, responses) = (Value::from(paths), Value::from(refusals::components()));
     schemas::drop_unused(&mut shapes, &[&paths, &responses]);
     json!({

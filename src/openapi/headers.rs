@@ -186,7 +186,7 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
         ];
         headers.extend(names.map(if known { always } else { sometimes }));
     }
-    if kind == Kind::Write {
+    if kind.takes_key() {
         // A handler and a reuse answer under a key; whatever is refused earlier may have come without one.
         let keyed = matches!(
             status,

@@ -18,18 +18,35 @@ pub(super) enum Kind {
     Read,
     /// The gate, as a write that needs no key, because once and twice are the same.
     Replace,
-    /// The gate, as a write under an Idempotency-Key.
-    Write,
+    /// The gate, as a write under an Idempotency-Key, which may bring a body.
+    Post,
+    /// The gate, as a write under an Idempotency-Key, whose body is ignored.
+    Delete,
 }
 
 impl Kind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Read,
+        Self::Replace,
+        Self::Post,
+        Self::Delete,
+    ];
+
     /// Takes the kind of a gated operation from its method.
     pub(super) fn of(method: &str) -> Self {
         match method {
-            "post" | "delete" => Self::Write,
+            "post" => Self::Post,
+            "delete" => Self::Delete,
             "put" => Self::Replace,
             _ => Self::Read,
         }
+    }
+
+    /// Says whether it comes under an Idempotency-Key.
+    pub(super) fn takes_key(self) -> bool {
+        matches!(self, Self::Post | Self::Delete)
     }
 
     /// Returns the end of the names of shared responses.
@@ -38,7 +55,8 @@ impl Kind {
             Self::Open => "open",
             Self::Read => "read",
             Self::Replace => "replace",
-            Self::Write => "write",
+            Self::Post => "post",
+            Self::Delete => "delete",
         }
     }
 }
@@ -56,10 +74,10 @@ pub(super) fn complete(operation: &mut Value, kind: Kind) {
         let mut named = parameters.iter().filter_map(|it| it.get("name"));
         named.any(|it| it == name)
     };
-    let has_body = add_body_example(operation);
+    add_body_example(operation);
     let told = operation.get("responses").and_then(Value::as_object);
     let told = told.cloned().unwrap_or_default();
-    let mut refused = refusals::of_gate(kind, has_body);
+    let mut refused = refusals::of_gate(kind);
     if has("cursor") {
         refused.entry(400).or_default().push(Code::InvalidCursor);
     }
@@ -73,13 +91,13 @@ pub(super) fn complete(operation: &mut Value, kind: Kind) {
             _ => own_refusals(&mut refused, &status, &response),
         }
     }
-    if kind == Kind::Write {
+    if kind.takes_key() {
         add_replay(&mut responses);
     }
     if has("If-None-Match") {
         responses.insert("304".to_owned(), not_modified(kind, responses.get("200")));
     }
-    refuse(&mut responses, kind, has_body, refused);
+    refuse(&mut responses, kind, refused);
     operation.insert("responses".to_owned(), responses.into());
 }
 
@@ -90,7 +108,7 @@ fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> 
     let shared: &[&str] = match kind {
         Kind::Open => &[],
         Kind::Read | Kind::Replace => &["X-User-Id"],
-        Kind::Write => &["Idempotency-Key", "X-User-Id"],
+        Kind::Post | Kind::Delete => &["Idempotency-Key", "X-User-Id"],
     };
     let reference = |name: &&str| json!({"$ref": format!("#/components/parameters/{name}")});
     let all: Vec<Value> = own
@@ -104,14 +122,12 @@ fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> 
     own
 }
 
-/// Says whether the operation takes a body, and gives an example of it.
-fn add_body_example(operation: &mut Map<String, Value>) -> bool {
+/// Gives an example of the body, if the operation takes one.
+fn add_body_example(operation: &mut Map<String, Value>) {
     let body = operation.get_mut("requestBody");
-    let Some(content) = body.and_then(|it| it.pointer_mut("/content/application~1json")) else {
-        return false;
-    };
-    examples::illustrate(content);
-    true
+    if let Some(content) = body.and_then(|it| it.pointer_mut("/content/application~1json")) {
+        examples::illustrate(content);
+    }
 }
 
 /// Completes a success with its headers and an example.
@@ -192,8 +208,8 @@ fn not_modified(kind: Kind, ok: Option<&Value>) -> Value {
 }
 
 /// Adds the refusals: those that are the gate's alone are shared.
-fn refuse(responses: &mut Map<String, Value>, kind: Kind, has_body: bool, refused: Refusals) {
-    let gate = refusals::of_gate(kind, has_body);
+fn refuse(responses: &mut Map<String, Value>, kind: Kind, refused: Refusals) {
+    let gate = refusals::of_gate(kind);
     for (number, codes) in refused {
         let Ok(status) = StatusCode::from_u16(number) else {
             continue;

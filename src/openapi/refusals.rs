@@ -36,13 +36,13 @@ const BODY: &[(u16, Code)] = &[
 const SHELL: &[(u16, Code)] = &[(500, Code::InternalError), (503, Code::ServiceUnavailable)];
 
 /// Returns what an operation is refused with whatever it does.
-pub(super) fn of_gate(kind: Kind, has_body: bool) -> Refusals {
+pub(super) fn of_gate(kind: Kind) -> Refusals {
     let rows = match kind {
         Kind::Open => vec![SHELL],
         Kind::Read => vec![GATE],
         Kind::Replace => vec![GATE, BODY],
-        Kind::Write if has_body => vec![GATE, KEYED, BODY],
-        Kind::Write => vec![GATE, KEYED],
+        Kind::Post => vec![GATE, KEYED, BODY],
+        Kind::Delete => vec![GATE, KEYED],
     };
     let mut refusals = Refusals::new();
     for (status, code) in rows.into_iter().flatten() {
@@ -86,8 +86,8 @@ pub(super) fn shared_name(kind: Kind, status: StatusCode) -> String {
 /// Returns `components.responses`: the gate's refusals, and the two that are no operation's.
 pub(super) fn components() -> Map<String, Value> {
     let mut responses = Map::new();
-    for kind in [Kind::Open, Kind::Read, Kind::Replace, Kind::Write] {
-        for (status, codes) in of_gate(kind, true) {
+    for kind in Kind::ALL {
+        for (status, codes) in of_gate(kind) {
             if let Ok(status) = StatusCode::from_u16(status) {
                 let name = shared_name(kind, status);
                 responses.insert(name, response(kind, status, &codes));

@@ -172,6 +172,24 @@ async fn a_body_that_is_not_one_json_object_is_refused() {
 }
 
 #[tokio::test]
+async fn no_body_at_all_is_an_empty_object() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let ask = |path: &str| acme.ask(Method::POST, path).key(&key());
+    let bare = ask("/v1/webhook_endpoint/test").send().await;
+    bare.refused(404, Code::WebhookEndpointNotFound);
+    let order = ask("/v1/orders").send().await;
+    let missing = ("vehicle_id".into(), "REQUIRED_FIELD_MISSING".into());
+    assert_eq!(order.issues(), [missing]);
+    // What is there must say what it is, and what says what it is must be there.
+    let unnamed = ask("/v1/webhook_endpoint/test").body("{}").send().await;
+    unnamed.refused(415, Code::UnsupportedMediaType);
+    let empty = ask("/v1/webhook_endpoint/test").header("content-type", "application/json");
+    let empty = empty.send().await;
+    assert_eq!(empty.issues(), [("body".into(), "INVALID_FORMAT".into())]);
+}
+
+#[tokio::test]
 async fn all_issues_are_said_at_once_with_their_paths() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;

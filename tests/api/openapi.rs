@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use lmn_partner_api::{
+    environment::Environment,
     error::catalogue::Code,
     orders::{advance::Advance, state::FulfillmentDetail},
     vehicles::facets::counting::refresh,
@@ -421,7 +422,7 @@ async fn check_an_order(service: &Service, acme: &Partner, document: &Document) 
     document.check("get_order", &shipped);
 }
 
-/// 413, 415 and 422 of every operation that takes a key.
+/// 422 of every operation that takes a key, and 413 and 415 of those that may bring a body.
 async fn check_what_every_write_refuses(service: &Service, acme: &Partner, document: &Document) {
     service.car(Car::dealers("dealer_3")).await;
     let used = key();
@@ -438,7 +439,7 @@ async fn check_what_every_write_refuses(service: &Service, acme: &Partner, docum
         let reused = begin(&used).json(&json!({})).send().await;
         reused.refused(422, Code::IdempotencyKeyReused);
         document.check(&operation.id, &reused);
-        if operation.members.get("requestBody").is_none() {
+        if operation.method == Method::DELETE {
             continue;
         }
         let json = begin(&key()).header("content-type", "application/json");
@@ -822,6 +823,54 @@ fn the_document_is_whole() {
         let open = schema["type"] == "object" && schema["additionalProperties"] != false;
         assert_eq!(open, REQUESTS.contains(&name.as_str()), "{name}");
         assert!(schema.get("allOf").is_none(), "{name}");
+    }
+}
+
+#[test]
+fn every_link_leads_on_with_what_its_answer_says() {
+    for environment in [Environment::Sandbox, Environment::Production] {
+        let document = Document::of(environment);
+        let mut followed = 0;
+        for operation in &document.operations {
+            let responses = operation.members["responses"].as_object().unwrap();
+            for response in responses.values().map(|it| document.resolve(it)) {
+                for link in response["links"].as_object().into_iter().flatten() {
+                    follow(&document, response, link.1);
+                    followed += 1;
+                }
+            }
+        }
+        assert!(followed > 15, "{followed}");
+    }
+}
+
+/// Finds where a link leads, and in the answer's example what it brings there.
+fn follow(document: &Document, response: &Value, link: &Value) {
+    let target = document.operation(link["operationId"].as_str().unwrap());
+    let content = &response["content"]["application/json"];
+    let said = |expression: &Value| {
+        let text = expression.as_str().unwrap().trim_matches(['{', '}']);
+        let pointer = text.strip_prefix("$response.body#").unwrap();
+        let found = content["example"].pointer(pointer);
+        found
+            .unwrap_or_else(|| panic!("{link} finds nothing"))
+            .clone()
+    };
+    let parameters = link["parameters"].as_object();
+    let brought: BTreeSet<_> = parameters.into_iter().flatten().map(|it| it.0).collect();
+    let id = "id".to_owned();
+    let needed = target.template.contains("{id}").then_some(&id);
+    assert_eq!(brought, needed.into_iter().collect(), "{link}");
+    for expression in parameters.into_iter().flatten().map(|it| it.1) {
+        assert!(said(expression).is_string());
+    }
+    if let Some(body) = link["requestBody"].as_object() {
+        let body: Value = body
+            .iter()
+            .map(|(name, it)| (name.clone(), said(it)))
+            .collect();
+        let schema = &target.members["requestBody"]["content"]["application/json"]["schema"];
+        document.validator(schema).validate(&body).unwrap();
     }
 }
 

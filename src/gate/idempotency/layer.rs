@@ -151,13 +151,16 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
     model::read_key(text).ok_or_else(|| not_a_key(text).into())
 }
 
-/// Reads and parses the body; a DELETE's is ignored.
+/// Reads and parses the body; a DELETE's is ignored, and none at all is an empty object.
 async fn read_body(
     app: &App,
     deadline: &Deadline,
     request: &mut Request,
 ) -> Result<Map<String, Value>, ApiError> {
     if request.method() == Method::DELETE {
+        return Ok(Map::new());
+    }
+    if body::is_absent(request.headers(), request.body()) {
         return Ok(Map::new());
     }
     body::require_json(request.headers())?;

@@ -45,9 +45,14 @@ impl Operation {
 }
 
 impl Document {
-    /// Makes the document of this build.
+    /// Makes the sandbox's document of this build.
     pub fn read() -> Self {
-        let text = document(Environment::Sandbox, "http://localhost:8080");
+        Self::of(Environment::Sandbox)
+    }
+
+    /// Makes an environment's document of this build.
+    pub fn of(environment: Environment) -> Self {
+        let text = document(environment, "http://localhost:8080");
         let paths = text["paths"].as_object().expect("it has paths");
         let operation = |template: &String, method: &String, members: &Value| Operation {
             id: members["operationId"]

@@ -1,0 +1,104 @@
+//! Links: what can be asked next with what an answer says, so that tools follow a car to its order and on.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// From which operation and status, with which `id`, to which operations.
+type Row = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static [&'static str],
+);
+
+/// An answer that is one thing.
+const ID: Option<&str> = Some("$response.body#/id");
+/// An answer that is a list of things.
+const FIRST: Option<&str> = Some("$response.body#/data/0/id");
+/// An answer that is an order: its car.
+const CAR: Option<&str> = Some("$response.body#/vehicle_id");
+
+/// Every link but the one that brings a body.
+const ROWS: &[Row] = &[
+    ("list_vehicles", "200", FIRST, &["get_vehicle"]),
+    ("create_order", "201", ID, OF_AN_ORDER),
+    ("create_order", "201", CAR, OF_A_CAR),
+    ("list_orders", "200", FIRST, &["get_order"]),
+    ("list_events", "200", FIRST, OF_AN_EVENT),
+    ("put_webhook_endpoint", "201", None, OF_AN_ENDPOINT),
+    ("test_webhook_endpoint", "202", ID, OF_AN_EVENT),
+];
+const OF_AN_ORDER: &[&str] = &[
+    "get_order",
+    "get_order_vehicle",
+    "list_order_history",
+    "list_order_events",
+    "cancel_order",
+    "set_sandbox_status",
+    "report_status",
+];
+const OF_A_CAR: &[&str] = &[
+    "get_vehicle",
+    "record_auction_result",
+    "reschedule_auction",
+    "change_price",
+    "withdraw_vehicle",
+];
+const OF_AN_EVENT: &[&str] = &["get_event", "redeliver_event"];
+const OF_AN_ENDPOINT: &[&str] = &[
+    "get_webhook_endpoint",
+    "test_webhook_endpoint",
+    "rotate_webhook_secret",
+    "delete_webhook_endpoint",
+];
+
+/// Adds to the answers of all operations what can be asked next; what this environment lacks is left out.
+pub(super) fn add(paths: &mut Map<String, Value>) {
+    let known: BTreeSet<String> = operations(paths).filter_map(id_of).collect();
+    for operation in operations(paths) {
+        let Some(id) = id_of(operation) else {
+            continue;
+        };
+        for (status, to, link) in from(&id).filter(|(_, to, _)| known.contains(*to)) {
+            let links = operation.pointer_mut(&format!("/responses/{status}"));
+            if let Some(Value::Object(response)) = links {
+                let links = response.entry("links").or_insert_with(|| json!({}));
+                links[to] = link;
+            }
+        }
+    }
+}
+
+fn operations(paths: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    let items = paths.values_mut().filter_map(Value::as_object_mut);
+    items.flat_map(|item| item.values_mut())
+}
+
+fn id_of(operation: &mut Value) -> Option<String> {
+    Some(operation.get("operationId")?.as_str()?.to_owned())
+}
+
+/// Returns the links of an operation: status, target, link.
+fn from(operation: &str) -> impl Iterator<Item = (&'static str, &'static str, Value)> {
+    let of_rows = ROWS.iter().filter(move |row| row.0 == operation);
+    let plain = of_rows.flat_map(|(_, status, id, targets)| {
+        let parameters = id.map_or_else(|| json!({}), |id| json!({"id": id}));
+        let link = move |to: &str| json!({"operationId": to, "parameters": parameters});
+        targets.iter().map(move |to| (*status, *to, link(to)))
+    });
+    let order = (operation == "get_vehicle").then(|| ("200", "create_order", order()));
+    plain.chain(order)
+}
+
+/// Returns the way from a car to an order.
+fn order() -> Value {
+    json!({
+        "operationId": "create_order",
+        "description": "Bid its listing price for a lot. For a buy-now car leave the bid out.",
+        "requestBody": {
+            "vehicle_id": "{$response.body#/id}",
+            "max_bid_amount_usd": "{$response.body#/pricing/listing_usd}",
+        },
+    })
+}
