@@ -68,7 +68,10 @@ pub fn router(app: App) -> Router {
         .route_layer(Extension(Shelf::new(&app.settings().catalogue)));
     let document = document(app.settings().environment, &app.settings().public_url).to_string();
     let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
-    shell(gate(routes, &app).merge(open), app)
+    let routes = gate(routes, &app)
+        .merge(open)
+        .merge(openapi::page::router());
+    shell(routes, app)
 }
 
 /// Puts the gate before routes: what every request with a key passes.

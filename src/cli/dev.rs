@@ -125,8 +125,7 @@ impl Dev {
         serve(settings, true, |at| match self.json {
             true => print(json!({
                 "url": at.url,
-                // The reference page is not built yet.
-                "docs_url": null,
+                "docs_url": format!("{}/docs", at.url),
                 "api_key": welcome.api_key,
                 "partner_id": welcome.partner,
                 "database_url": database_url,
@@ -177,7 +176,8 @@ impl Welcome {
              The LMN partner API is ready, with a demo catalogue.\n\
              \n  \
              URL      {url}\n  \
-             API key  {api_key}\n\
+             API key  {api_key}\n  \
+             Docs     {url}/docs\n\
              \n\
              Place a first order (run it twice: the second answer is a replay of the first):\n\
              \n  \
