@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::{
     Extension, Router,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Uri, header},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -93,7 +93,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
 pub fn shell(routes: Router<App>, app: App) -> Router {
     let routes = routes
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .fallback(async || ApiError::NotFound)
+        .fallback(async |uri: Uri| ApiError::no_route(uri.path()))
         .layer(from_fn(name_route))
         .with_state(app.clone());
     // A router inside a router: a 405 gets its `Allow` from the inner one, before it is rendered here.

@@ -1,11 +1,17 @@
 //! Examples: what the server really answers. A test sets the same scene and compares.
 
+use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{ApiError, catalogue::Code, envelope},
+    error::{ApiError, Representation, Told, catalogue::Code, render},
     id::RequestId,
 };
+
+/// The request of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
+const REQUEST: [u8; 12] = [
+    0x5f, 0x3a, 0x9c, 0x0e, 0x1b, 0x7d, 0x42, 0xa8, 0xc6, 0xe0, 0x4f, 0x19,
+];
 
 /// Bodies by the names of their schemas.
 const BODIES: &[(&str, &str)] = &[
@@ -67,11 +73,14 @@ pub(super) fn illustrate(content: &mut Value) {
 pub(super) fn of(code: Code) -> Option<Value> {
     let status = code.entry().statuses.last().copied()?;
     let error = ApiError::example(code, status)?;
-    let allow = (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST");
-    let mut body: Value =
-        serde_json::from_slice(&envelope(&error, RequestId::random(), allow)).ok()?;
-    *body.pointer_mut("/error/request_id")? = json!("req_5f3a9c0e1b7d42a8c6e04f19");
-    Some(body)
+    let told = Told {
+        error: &error,
+        request_id: RequestId::from(REQUEST),
+        allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
+        now: DateTime::UNIX_EPOCH,
+        public_url: "",
+    };
+    serde_json::from_slice(&render(&told, Representation::Envelope)).ok()
 }
 
 /// Refers to the example of a code.

@@ -2,11 +2,12 @@
 //!
 //! A handler says what is its own: its parameters, its success, and the codes of its refusals. [`mod@document`] adds what
 //! is everybody's: the gate's parameters and headers ([`operation`], [`headers`]), the refusals of the error catalogue
-//! ([`refusals`]) and examples ([`examples`]); [`schemas`] closes the shapes. [`routes`] serves the result. The small
+//! ([`refusals`]) in all their forms ([`forms`]) and examples ([`examples`]); [`schemas`] closes the shapes. [`routes`] serves the result. The small
 //! values describe themselves in [`values`].
 
 mod document;
 mod examples;
+mod forms;
 mod headers;
 mod operation;
 mod refusals;

@@ -1,0 +1,4 @@
+//! Errors in three forms.
+
+mod forms;
+mod handler;
