@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::App,
     environment::Environment,
-    error::ApiError,
+    error::{self, ApiError, routes::Pages},
     events,
     gate::{
         allowlist::allowlist,
@@ -53,7 +53,7 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
 
 /// The routes that need none.
 fn open() -> OpenApiRouter<App> {
-    openapi::routes::router()
+    openapi::routes::router().merge(error::routes::router())
 }
 
 /// Makes the OpenAPI document of these routes; `public_url` is where partners reach them.
@@ -67,7 +67,9 @@ pub fn router(app: App) -> Router {
     let routes = Router::from(gated(app.settings().environment))
         .route_layer(Extension(Shelf::new(&app.settings().catalogue)));
     let document = document(app.settings().environment, &app.settings().public_url).to_string();
-    let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
+    let open = Router::from(open())
+        .route_layer(Extension(Tagged::new(document.into())))
+        .route_layer(Extension(Pages::new()));
     shell(gate(routes, &app).merge(open), app)
 }
 

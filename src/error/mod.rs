@@ -5,7 +5,8 @@
 //! error itself left in the response's extensions. `http::observe`, the one rescue point, renders it there with
 //! [`render`], because it knows the request's id and the form that was asked for, and writes the one log line about it.
 //!
-//! There are three forms: [`envelope`], [`problem`] and [`lendfoundry`].
+//! There are three forms: [`envelope`], [`problem`] and [`lendfoundry`]. The catalogue itself is read as JSON ([`view`])
+//! or as a page ([`markdown`]), through [`routes`] and `lmn errors`.
 
 mod api_error;
 pub mod catalogue;
@@ -15,8 +16,11 @@ mod envelope;
 mod example;
 mod issue;
 mod lendfoundry;
+pub(crate) mod markdown;
 mod problem;
 mod render;
+pub(crate) mod routes;
+pub(crate) mod view;
 
 pub use api_error::{ApiError, Asked};
 pub use details::Refusal;

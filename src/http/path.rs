@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::describe;
 use crate::{
-    error::ApiError,
+    error::{ApiError, catalogue::Code},
     id::{EventId, OrderId, VehicleId},
 };
 
@@ -62,6 +62,19 @@ impl PathId for EventId {
 
     fn not_found(text: &str) -> ApiError {
         ApiError::no_event(text)
+    }
+}
+
+impl PathId for Code {
+    const WHAT: &str = "The error's code.";
+    const NAME: &str = "code";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_route(&format!("/v1/errors/{text}"))
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{ApiError, Representation, Told, catalogue::Code, render},
+    error::{ApiError, Representation, Told, catalogue::Code, render, view::ErrorList},
     id::RequestId,
 };
 
@@ -37,6 +37,10 @@ const BODIES: &[(&str, &str)] = &[
         "EventDeliveryList",
         include_str!("../../docs/examples/EventDeliveryList.json"),
     ),
+    (
+        "ErrorEntry",
+        include_str!("../../docs/examples/ErrorEntry.json"),
+    ),
     ("Facets", include_str!("../../docs/examples/Facets.json")),
     (
         "PutEndpoint",
@@ -64,7 +68,11 @@ pub(super) fn illustrate(content: &mut Value) {
         .and_then(Value::as_str);
     let name = name.and_then(|it| it.strip_prefix("#/components/schemas/"));
     let known = BODIES.iter().find(|(known, _)| Some(*known) == name);
-    if let Some(example) = known.and_then(|(_, text)| serde_json::from_str(text).ok()) {
+    let example = match name {
+        Some("ErrorList") => serde_json::to_value(ErrorList::all()).ok(),
+        _ => known.and_then(|(_, text)| serde_json::from_str(text).ok()),
+    };
+    if let Some(example) = example {
         content.insert("example".to_owned(), example);
     }
 }

@@ -1,4 +1,5 @@
-//! Errors in three forms.
+//! Errors as data, in three forms.
 
+mod catalogue;
 mod forms;
 mod handler;
