@@ -16,12 +16,13 @@ pub const FORMS: [&str; 3] = [
 ];
 
 /// Headers whose value is another one every time.
-const VARIABLE: [&str; 6] = [
+const VARIABLE: [&str; 7] = [
     "x-request-id",
     "date",
     "ratelimit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
+    "retry-after",
     "content-type",
 ];
 

@@ -3,3 +3,4 @@
 mod catalogue;
 mod forms;
 mod handler;
+mod reached;
