@@ -132,6 +132,12 @@ impl RequestId {
     }
 }
 
+impl From<[u8; 12]> for RequestId {
+    fn from(bytes: [u8; 12]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("req_")?;

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::{
     Extension, Router,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Uri, header},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::App,
     environment::Environment,
-    error::ApiError,
+    error::{self, ApiError, routes::Pages},
     events,
     gate::{
         allowlist::allowlist,
@@ -53,7 +53,7 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
 
 /// The routes that need none.
 fn open() -> OpenApiRouter<App> {
-    openapi::routes::router()
+    openapi::routes::router().merge(error::routes::router())
 }
 
 /// Makes the OpenAPI document of these routes; `public_url` is where partners reach them.
@@ -67,7 +67,9 @@ pub fn router(app: App) -> Router {
     let routes = Router::from(gated(app.settings().environment))
         .route_layer(Extension(Shelf::new(&app.settings().catalogue)));
     let document = document(app.settings().environment, &app.settings().public_url).to_string();
-    let open = Router::from(open()).route_layer(Extension(Tagged::new(document.into())));
+    let open = Router::from(open())
+        .route_layer(Extension(Tagged::new(document.into())))
+        .route_layer(Extension(Pages::new()));
     let routes = gate(routes, &app)
         .merge(open)
         .merge(openapi::page::router());
@@ -96,7 +98,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
 pub fn shell(routes: Router<App>, app: App) -> Router {
     let routes = routes
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .fallback(async || ApiError::NotFound)
+        .fallback(async |uri: Uri| ApiError::no_route(uri.path()))
         .layer(from_fn(name_route))
         .with_state(app.clone());
     // A router inside a router: a 405 gets its `Allow` from the inner one, before it is rendered here.

@@ -54,6 +54,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         "audit",
         "healthcheck",
         "openapi",
+        "errors",
         "auction",
         "report",
         "worker",
@@ -75,6 +76,26 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
     ] {
         assert_eq!(run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn the_error_catalogue_is_printed_for_people_and_for_programs() {
+    let text = |arguments: &[&str]| {
+        let output = run(arguments, &[]);
+        assert!(output.status.success(), "{}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = text(&["errors", "--markdown"]);
+    assert_eq!(page, include_str!("../docs/errors.md"));
+    let list: Value = serde_json::from_str(&text(&["errors", "--json"])).unwrap();
+    let rows = list["data"].as_array().unwrap();
+    let table = text(&["errors"]);
+    assert_eq!(table.lines().count(), rows.len());
+    for (line, row) in table.lines().zip(rows) {
+        assert_eq!(line.split_whitespace().next(), row["code"].as_str());
+    }
+    let both = run(&["errors", "--json", "--markdown"], &[]);
+    assert_eq!(both.status.code(), Some(2));
 }
 
 #[test]

@@ -80,6 +80,8 @@ fn rank(file: &str) -> u8 {
             "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs"
             | "terms.rs",
         ) => 0,
+        ("error", "entry.rs") => 0,
+        ("error", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
         ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,

@@ -9,6 +9,7 @@ mod catalog;
 mod config;
 mod dev;
 mod dev_db;
+mod errors;
 mod healthcheck;
 mod import;
 mod key;
@@ -83,6 +84,8 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Print the OpenAPI document.
     Openapi(openapi::Openapi),
+    /// Print the error catalogue.
+    Errors(errors::Errors),
     /// Run or use the private PostgreSQL.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -125,6 +128,7 @@ impl Lmn {
             Command::Audit(command) => command.run(),
             Command::Healthcheck(command) => command.run(),
             Command::Openapi(command) => command.run(),
+            Command::Errors(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {

@@ -1,14 +1,13 @@
 //! [`ApiError`]: every way in which a request can fail.
 
-use std::{error::Error, net::IpAddr, panic::Location, sync::Arc};
+use std::{error::Error, fmt, net::IpAddr, panic::Location, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
 
-use super::{Issue, Issues, catalogue::Code};
+use super::{Issue, Issues, Refusal, catalogue::Code, issue::cut};
 use crate::{
     gate::rate_limit::model::Throttled,
     id::{OrderId, VehicleId},
@@ -30,7 +29,7 @@ type Source = Box<dyn Error + Send + Sync>;
     reason = "every variant is documented by its row in the catalogue"
 )]
 pub enum ApiError {
-    #[error("The request has {} that must be corrected; see `details.issues`.", count(.0))]
+    #[error("The request has {} listed with the place.", count(.0))]
     Validation(Issues),
     #[error("Send an `Idempotency-Key` header with a fresh UUID v4 on every POST and DELETE.")]
     MissingIdempotencyKey,
@@ -66,18 +65,18 @@ pub enum ApiError {
     )]
     VehicleShared(Refusal),
     #[error("There is no such vehicle in the catalogue.")]
-    VehicleNotFound,
+    VehicleNotFound(Asked),
     #[error("You have no such order.")]
-    OrderNotFound,
+    OrderNotFound(Asked),
     #[error("You have no such event.")]
-    EventNotFound,
+    EventNotFound(Asked),
     #[error("You have no webhook endpoint.")]
     WebhookEndpointNotFound,
     #[error("The vehicle as it was ordered is not kept for this order.")]
-    OrderVehicleSnapshotNotFound,
+    OrderVehicleSnapshotNotFound(Asked),
     #[error("There is no such route; check the path.")]
-    NotFound,
-    #[error("This path does not answer the method; see `details.allow`.")]
+    NotFound(Asked),
+    #[error("This path does not answer the method; use one of those that are listed.")]
     MethodNotAllowed,
     #[error("Orders for this vehicle closed at {cutoff_at}.")]
     PastOrderCutoff { cutoff_at: Stamp, now: Stamp },
@@ -118,15 +117,20 @@ pub enum ApiError {
     Forced(Box<Self>),
 }
 
-/// Why a step of an order is refused: where the order is, and what can be done from there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// The order's status, if there is an order.
-    pub current_status: Option<&'static str>,
-    /// Its sub-status, once it ships.
-    pub current_fulfillment_detail: Option<&'static str>,
-    /// What the partner can do now.
-    pub allowed_actions: Vec<&'static str>,
+/// What a request named and nobody has, as it was sent, cut short; for who reads the answer, and never looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked(String);
+
+impl Asked {
+    /// Takes the text.
+    pub fn new(text: impl fmt::Display) -> Self {
+        Self(cut(&text.to_string()))
+    }
+
+    /// Returns it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl ApiError {
@@ -146,6 +150,45 @@ impl ApiError {
         }
     }
 
+    /// Says that there is no such vehicle.
+    pub fn no_vehicle(id: impl fmt::Display) -> Self {
+        Self::VehicleNotFound(Asked::new(id))
+    }
+
+    /// Says that the partner has no such order.
+    pub fn no_order(id: impl fmt::Display) -> Self {
+        Self::OrderNotFound(Asked::new(id))
+    }
+
+    /// Says that the partner has no such event.
+    pub fn no_event(id: impl fmt::Display) -> Self {
+        Self::EventNotFound(Asked::new(id))
+    }
+
+    /// Says that there is no such route.
+    pub fn no_route(path: &str) -> Self {
+        Self::NotFound(Asked::new(path))
+    }
+
+    /// Notes what was to be done, if it is a state that refuses it.
+    pub(crate) fn requesting(mut self, action: &'static str) -> Self {
+        if let Self::NotThePartnersStep(refusal)
+        | Self::OutOfSequence(refusal)
+        | Self::VehicleShared(refusal) = &mut self
+        {
+            refusal.requested_action = Some(action);
+        }
+        self
+    }
+
+    /// Returns the error itself, whether it happened or was asked for.
+    pub(super) fn plain(&self) -> &Self {
+        if let Self::Forced(error) = self {
+            return error.plain();
+        }
+        self
+    }
+
     /// Returns the entry of the catalogue.
     pub fn code(&self) -> Code {
         match self {
@@ -159,12 +202,12 @@ impl ApiError {
             Self::NotThePartnersStep(_) | Self::OutOfSequence(_) | Self::VehicleShared(_) => {
                 Code::InvalidStatusTransition
             }
-            Self::VehicleNotFound => Code::VehicleNotFound,
-            Self::OrderNotFound => Code::OrderNotFound,
-            Self::EventNotFound => Code::EventNotFound,
+            Self::VehicleNotFound(_) => Code::VehicleNotFound,
+            Self::OrderNotFound(_) => Code::OrderNotFound,
+            Self::EventNotFound(_) => Code::EventNotFound,
             Self::WebhookEndpointNotFound => Code::WebhookEndpointNotFound,
-            Self::OrderVehicleSnapshotNotFound => Code::OrderVehicleSnapshotNotFound,
-            Self::NotFound => Code::NotFound,
+            Self::OrderVehicleSnapshotNotFound(_) => Code::OrderVehicleSnapshotNotFound,
+            Self::NotFound(_) => Code::NotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
             Self::PastOrderCutoff { .. } => Code::PastOrderCutoff,
             Self::DuplicateOrder { .. } => Code::DuplicateOrder,
@@ -189,12 +232,12 @@ impl ApiError {
             | Self::MissingMaxBid { .. } => StatusCode::BAD_REQUEST,
             Self::MissingApiKey | Self::InvalidApiKey { .. } => StatusCode::UNAUTHORIZED,
             Self::IpNotAllowed { .. } | Self::NotThePartnersStep(_) => StatusCode::FORBIDDEN,
-            Self::VehicleNotFound
-            | Self::OrderNotFound
-            | Self::EventNotFound
+            Self::VehicleNotFound(_)
+            | Self::OrderNotFound(_)
+            | Self::EventNotFound(_)
             | Self::WebhookEndpointNotFound
-            | Self::OrderVehicleSnapshotNotFound
-            | Self::NotFound => StatusCode::NOT_FOUND,
+            | Self::OrderVehicleSnapshotNotFound(_)
+            | Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::OutOfSequence(_)
             | Self::VehicleShared(_)
@@ -221,76 +264,6 @@ impl ApiError {
             return Some(throttled.retry_after_seconds);
         }
         matches!(self, Self::Unavailable { .. }).then_some(RETRY_AFTER_SECONDS)
-    }
-
-    /// Returns the members of `error.details`.
-    pub fn details(&self) -> Map<String, Value> {
-        let details = match self {
-            Self::Validation(issues) => {
-                let mut details = json!({"issues": issues.all()});
-                let more = [("field", issues.field()), ("reason", issues.reason())];
-                let more = more
-                    .into_iter()
-                    .filter_map(|(name, it)| Some((name.to_owned(), it?.into())));
-                if let Some(members) = details.as_object_mut() {
-                    members.extend(more);
-                }
-                details
-            }
-            Self::InvalidCursor { reason } | Self::InvalidApiKey { reason } => {
-                json!({"reason": reason})
-            }
-            Self::MissingMaxBid {
-                listing_usd,
-                received,
-            } => json!({"listing_usd": listing_usd, "received": received}),
-            Self::IpNotAllowed { client_ip } => json!({"client_ip": client_ip}),
-            Self::NotThePartnersStep(refusal) => refusal.details("partner_not_authorized"),
-            Self::OutOfSequence(refusal) => refusal.details("out_of_sequence"),
-            Self::VehicleShared(refusal) => refusal.details("vehicle_shared"),
-            Self::Forced(error) => return error.details(),
-            Self::PastOrderCutoff { cutoff_at, now } => json!({"cutoff_at": cutoff_at, "now": now}),
-            Self::DuplicateOrder { existing_order_id } => {
-                json!({"existing_order_id": existing_order_id})
-            }
-            Self::VehicleUnavailable { vehicle_id } => json!({"vehicle_id": vehicle_id}),
-            Self::IdempotencyKeyReused {
-                original_vehicle_id,
-                mismatch,
-            } => {
-                json!({"original_vehicle_id": original_vehicle_id, "mismatch": mismatch})
-            }
-            Self::RateLimited(throttled) => throttled.details(),
-            Self::Unavailable { .. } => json!({"retry_after": RETRY_AFTER_SECONDS}),
-            Self::MissingIdempotencyKey
-            | Self::MissingApiKey
-            | Self::VehicleNotFound
-            | Self::OrderNotFound
-            | Self::EventNotFound
-            | Self::WebhookEndpointNotFound
-            | Self::OrderVehicleSnapshotNotFound
-            | Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::PayloadTooLarge { .. }
-            | Self::UnsupportedMediaType
-            | Self::RequestTimeout
-            | Self::Internal { .. } => Value::Null,
-        };
-        let Value::Object(members) = details else {
-            return Map::new();
-        };
-        members
-    }
-}
-
-impl Refusal {
-    fn details(&self, reason: &str) -> Value {
-        json!({
-            "reason": reason,
-            "current_status": self.current_status,
-            "current_fulfillment_detail": self.current_fulfillment_detail,
-            "allowed_actions": self.allowed_actions,
-        })
     }
 }
 
@@ -338,7 +311,7 @@ impl From<sqlx::Error> for ApiError {
 
 fn count(issues: &Issues) -> String {
     match issues.all().len() {
-        1 => "one issue".to_owned(),
-        n => format!("{n} issues"),
+        1 => "one issue that must be corrected; it is".to_owned(),
+        n => format!("{n} issues that must be corrected; each is"),
     }
 }

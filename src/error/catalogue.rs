@@ -4,90 +4,19 @@
 //! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI
 //! document all read these rows, so they cannot differ. A row is the only place to edit.
 
-/// Names what a client does about an error before it sends anything again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RetryClass {
-    /// Correct the request; the same request fails again.
-    FixRequest,
-    /// Correct the API key or the network address.
-    FixCredentials,
-    /// Start again from the first page.
-    RestartPagination,
-    /// Read the resource again and decide from its present state.
-    Refetch,
-    /// Give up; no repetition helps.
-    Never,
-    /// Send the request under a fresh idempotency key.
-    NewKey,
-    /// Repeat the request once the delay in `Retry-After` is over.
-    AfterDelay,
-    /// Repeat the request a few times with growing pauses.
-    Backoff,
-}
-
-impl RetryClass {
-    /// Returns the name that stands in the catalogue.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FixRequest => "fix_request",
-            Self::FixCredentials => "fix_credentials",
-            Self::RestartPagination => "restart_pagination",
-            Self::Refetch => "refetch",
-            Self::Never => "never",
-            Self::NewKey => "new_key",
-            Self::AfterDelay => "after_delay",
-            Self::Backoff => "backoff",
-        }
-    }
-
-    /// Says whether the unchanged request is worth repeating (the `LMN-Should-Retry` header).
-    ///
-    /// A retry always uses the same `Idempotency-Key`. That is why `NewKey` is not one: a request
-    /// under a fresh key is a new request.
-    pub const fn should_retry(self) -> bool {
-        match self {
-            Self::AfterDelay | Self::Backoff => true,
-            Self::FixRequest
-            | Self::FixCredentials
-            | Self::RestartPagination
-            | Self::Refetch
-            | Self::Never
-            | Self::NewKey => false,
-        }
-    }
-}
-
-/// Holds one row of the catalogue, as partners read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// The value of `error.code`.
-    pub code: &'static str,
-    /// The HTTP statuses that carry the code.
-    pub statuses: &'static [u16],
-    /// A name of two to five words, without a full stop.
-    pub title: &'static str,
-    /// One sentence that says what the code means.
-    pub meaning: &'static str,
-    /// The situations that lead to it.
-    pub when: &'static str,
-    /// What the partner does about it.
-    pub what_to_do: &'static str,
-    /// Whether and how to send the request again.
-    pub retry: RetryClass,
-    /// The names of the members that `error.details` can have.
-    pub details: &'static [&'static str],
-}
+use super::entry::{Detail, Entry, LendFoundryCode, RetryClass};
 
 /// Turns the table below into `Code`, its list and its one match, so that a row is written once.
 ///
-/// A head reads: variant, code, statuses, retry class, members of `details`. The meaning is also
-/// the variant's documentation.
+/// A head reads: variant, code, statuses with the name in LendFoundry's form, retry class. The
+/// meaning is also the variant's documentation. `details` lists members of `error.details`.
 macro_rules! catalogue {
-    ($($variant:ident = $code:literal [$($status:literal),+] $retry:ident [$($detail:literal),*] {
+    ($($variant:ident = $code:literal [$($status:literal $lendfoundry:ident),+] $retry:ident {
         title: $title:literal,
         meaning: $meaning:literal,
         when: $when:literal,
         what_to_do: $what_to_do:literal,
+        $(details: { $($detail:ident: $tells:literal,)+ },)?
     })+) => {
         /// Names an error of the API; clients branch on it and on nothing else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,12 +34,16 @@ macro_rules! catalogue {
                     $(Code::$variant => &Entry {
                         code: $code,
                         statuses: &[$($status),+],
+                        lendfoundry: &[$(LendFoundryCode::$lendfoundry),+],
                         title: $title,
                         meaning: $meaning,
                         when: $when,
                         what_to_do: $what_to_do,
                         retry: RetryClass::$retry,
-                        details: &[$($detail),*],
+                        details: &[$($(Detail {
+                            name: stringify!($detail),
+                            meaning: $tells,
+                        }),+)?],
                     },)+
                 }
             }
@@ -119,7 +52,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    ValidationError = "validation_error" [400] FixRequest ["issues", "field", "reason"] {
+    ValidationError = "validation_error" [400 InvalidRequest] FixRequest {
         title: "Invalid request",
         meaning: "Some part of the request does not have the form that the API requires.",
         when: "A field is missing or has a wrong type, value or format, a limit is out of range, \
@@ -129,36 +62,52 @@ catalogue! {
             the reason `address_not_public`.",
         what_to_do: "Correct everything listed in `details.issues`, where `path` names the place; \
             do not send the same request again.",
+        details: {
+            issues: "Everything that is wrong: `path` names the place, `issue` the kind, `message` \
+                explains; `expected` and `received` are there when they help.",
+            field: "The one field to look at first: `make`, when a search lacks it.",
+            reason: "`address_not_public`, when a URL leads elsewhere.",
+        },
     }
-    MissingIdempotencyKey = "missing_idempotency_key" [400] FixRequest [] {
+    MissingIdempotencyKey = "missing_idempotency_key" [400 InvalidRequest] FixRequest {
         title: "Idempotency key missing",
         meaning: "The request needs an `Idempotency-Key` header and has none.",
         when: "A POST or DELETE request comes without the header, or the header is empty.",
-        what_to_do: "Add an `Idempotency-Key` header with a UUID v4, and send the request again.",
+        what_to_do: "Make a UUID v4 for the request, send it as `Idempotency-Key`, and send the \
+            same one with every repetition of this request.",
     }
-    InvalidCursor = "invalid_cursor" [400] RestartPagination ["reason"] {
+    InvalidCursor = "invalid_cursor" [400 InvalidRequest] RestartPagination {
         title: "Invalid cursor",
         meaning: "The `cursor` does not continue the list that the request asks for.",
         when: "The cursor is altered or incomplete, or it comes from another list or from a \
-            request with a different `sort` or different filters.",
+            request with a different `sort` or different filters. Only `limit` may change during a \
+            walk; cursors do not expire.",
         what_to_do: "Drop the cursor and start again from the first page with the sort and filters \
             you want.",
+        details: {
+            reason: "`malformed`, `sort_mismatch` or `filter_mismatch`: what does not fit.",
+        },
     }
-    MissingMaxBid = "missing_max_bid" [400] FixRequest ["listing_usd", "received"] {
+    MissingMaxBid = "missing_max_bid" [400 InvalidRequest] FixRequest {
         title: "Maximum bid required",
         meaning: "An order for an auction vehicle needs a bid of at least its listing price.",
         when: "`max_bid_amount_usd` is null, omitted, zero, negative or below \
             `pricing.listing_usd` in an order for an auction vehicle.",
         what_to_do: "Send `max_bid_amount_usd` as a whole number of US dollars, not below \
             `details.listing_usd`; leave it out only for buy-now vehicles.",
+        details: {
+            listing_usd: "The lowest bid that is accepted, in US dollars.",
+            received: "The bid that was sent; null if there was none.",
+        },
     }
-    MissingApiKey = "missing_api_key" [401] FixCredentials [] {
+    MissingApiKey = "missing_api_key" [401 Unauthorized] FixCredentials {
         title: "API key missing",
         meaning: "The request has no `x-api-key` header.",
-        when: "Any request that needs a key comes without the header.",
-        what_to_do: "Add the `x-api-key` header with your API key.",
+        when: "The header is absent; only the error catalogue and the OpenAPI document can be read \
+            without a key.",
+        what_to_do: "Send your API key in the `x-api-key` header with every request.",
     }
-    InvalidApiKey = "invalid_api_key" [401] FixCredentials ["reason"] {
+    InvalidApiKey = "invalid_api_key" [401 Unauthorized] FixCredentials {
         title: "API key not accepted",
         meaning: "The API key in the request is not valid here.",
         when: "The key is unknown, malformed, revoked or expired, belongs to the other \
@@ -166,17 +115,23 @@ catalogue! {
         what_to_do: "Read `details.reason`, check that the key and the base URL are both sandbox \
             or both production, and ask LMN for a new key if yours was revoked, expired or \
             exposed.",
+        details: {
+            reason: "`unknown`, `revoked`, `expired` or `wrong_environment`.",
+        },
     }
-    IpNotAllowed = "ip_not_allowed" [403] FixCredentials ["client_ip"] {
+    IpNotAllowed = "ip_not_allowed" [403 Forbidden] FixCredentials {
         title: "IP address not allowed",
         meaning: "The request came from an address that is not on your allowlist.",
         when: "The outgoing address of your servers is not on the allowlist of this environment; \
             in production an empty allowlist admits no address.",
         what_to_do: "Write to integrations@lmnauto.com to have the address in `details.client_ip` \
             added, and check that your servers always send from the same addresses.",
+        details: {
+            client_ip: "The address that the request came from.",
+        },
     }
-    InvalidStatusTransition = "invalid_status_transition" [403, 409] Refetch
-        ["reason", "current_status", "current_fulfillment_detail", "allowed_actions"] {
+    InvalidStatusTransition = "invalid_status_transition"
+        [403 Forbidden, 409 WorkflowStateInvalid] Refetch {
         title: "Status change not allowed",
         meaning: "The requested change of the order is not permitted.",
         when: "Status 403: only LMN makes this change, for example to `export_processing`. Status \
@@ -185,115 +140,152 @@ catalogue! {
             only one with an open order.",
         what_to_do: "Fetch the order with `GET /v1/orders/{id}` and choose one of its \
             `allowed_actions`.",
+        details: {
+            reason: "`partner_not_authorized`: the change is LMN's to make. `out_of_sequence`: the \
+                order is not where the change begins. `vehicle_shared`: the sandbox step concerns \
+                others, too.",
+            current_status: "Where the order is; null if you have none.",
+            current_fulfillment_detail: "Its sub-status; null before it ships.",
+            allowed_actions: "What you can do with the order now.",
+        },
     }
-    VehicleNotFound = "vehicle_not_found" [404] Never [] {
+    VehicleNotFound = "vehicle_not_found" [404 ResourceNotFound] Never {
         title: "Vehicle not found",
         meaning: "There is no vehicle with this id.",
         when: "The id is unknown, malformed or from the other environment, or the vehicle you read \
             has been withdrawn.",
         what_to_do: "Refresh your copy of the listing, and check that you use the right base URL.",
     }
-    OrderNotFound = "order_not_found" [404] Never [] {
+    OrderNotFound = "order_not_found" [404 ResourceNotFound] Never {
         title: "Order not found",
         meaning: "You have no order with this id.",
         when: "The id is unknown, malformed, from the other environment or another partner's; the \
             answer is the same in each case.",
         what_to_do: "Check that the order is yours and that you use the right base URL.",
     }
-    EventNotFound = "event_not_found" [404] Never [] {
+    EventNotFound = "event_not_found" [404 ResourceNotFound] Never {
         title: "Event not found",
         meaning: "You have no event with this id.",
         when: "The id is unknown, malformed, from the other environment or another partner's; the \
             answer is the same in each case.",
         what_to_do: "Take the id from `GET /v1/events`, and check that you use the right base URL.",
     }
-    WebhookEndpointNotFound = "webhook_endpoint_not_found" [404] Never [] {
+    WebhookEndpointNotFound = "webhook_endpoint_not_found" [404 ResourceNotFound] Never {
         title: "Webhook endpoint not found",
         meaning: "You have no webhook endpoint.",
         when: "The endpoint is read, deleted, tested or given a new secret before it was created \
             or after it was deleted.",
         what_to_do: "Create the endpoint with `PUT /v1/webhook_endpoint`.",
     }
-    OrderVehicleSnapshotNotFound = "order_vehicle_snapshot_not_found" [404] Never [] {
+    OrderVehicleSnapshotNotFound = "order_vehicle_snapshot_not_found" [404 ResourceNotFound] Never {
         title: "Vehicle snapshot not found",
         meaning: "You have no order with this id for which the ordered vehicle was recorded.",
         when: "`GET /v1/orders/{id}/vehicle` finds no record of the vehicle as it was ordered.",
         what_to_do: "Check the order's id, and read the vehicle with `GET /v1/vehicles/{id}`.",
     }
-    NotFound = "not_found" [404] Never [] {
+    NotFound = "not_found" [404 ResourceNotFound] Never {
         title: "Route not found",
         meaning: "The API has nothing at this path.",
         when: "The path is misspelled, is a sandbox route called in production, or names an error \
             code that is not in the catalogue.",
         what_to_do: "Compare the path and the base URL with the API reference.",
     }
-    MethodNotAllowed = "method_not_allowed" [405] Never ["allow"] {
+    MethodNotAllowed = "method_not_allowed" [405 InvalidRequest] Never {
         title: "Method not allowed",
         meaning: "The path exists, but not for this HTTP method.",
         when: "A request uses a method that the path does not offer, such as PATCH on an order.",
         what_to_do: "Use one of the methods in the `Allow` header.",
+        details: {
+            allow: "The methods that the path answers.",
+        },
     }
-    PastOrderCutoff = "past_order_cutoff" [409] Never ["cutoff_at", "now"] {
+    PastOrderCutoff = "past_order_cutoff" [409 BusinessRuleViolation] Never {
         title: "Order window closed",
         meaning: "The time for ordering this auction vehicle is over.",
         when: "The order arrives at or after `order_cutoff_at`, which is midnight KST at the start \
             of the day before the auction, or the auction has already ended.",
         what_to_do: "Tell the dealer that the order window for this vehicle is closed.",
+        details: {
+            cutoff_at: "When orders for the vehicle closed.",
+            now: "What time it was when the order was judged.",
+        },
     }
-    DuplicateOrder = "duplicate_order" [409] Never ["existing_order_id"] {
+    DuplicateOrder = "duplicate_order" [409 DuplicateResource] Never {
         title: "Order already exists",
         meaning: "You already have an open order for this vehicle.",
         when: "A vehicle is ordered again before your first order for it is delivered, cancelled \
             or failed.",
         what_to_do: "Take the user to the order in `details.existing_order_id`, and do not retry \
             automatically.",
+        details: {
+            existing_order_id: "Your open order for the vehicle.",
+        },
     }
-    VehicleUnavailable = "vehicle_unavailable" [410] Never ["vehicle_id"] {
+    VehicleUnavailable = "vehicle_unavailable" [410 ResourceNotFound] Never {
         title: "Vehicle no longer available",
-        meaning: "The vehicle can no longer be ordered.",
+        meaning: "The vehicle can no longer be ordered, and no order was placed.",
         when: "The listing was withdrawn, or a buy-now vehicle is gone or sold.",
-        what_to_do: "Show the order as cancelled in your interface, and tell the dealer that the \
+        what_to_do: "Show what you were about to order as cancelled, and tell the dealer that the \
             vehicle is gone.",
+        details: {
+            vehicle_id: "The vehicle that was asked for.",
+        },
     }
-    PayloadTooLarge = "payload_too_large" [413] FixRequest [] {
+    PayloadTooLarge = "payload_too_large" [413 InvalidRequest] FixRequest {
         title: "Request body too large",
         meaning: "The request body is larger than the API accepts.",
         when: "The body is larger than 64 KiB (65,536 bytes).",
-        what_to_do: "Make the body smaller and send the request again.",
+        what_to_do: "Make the body smaller and send it again; no request of this API needs a body \
+            of that size.",
     }
-    UnsupportedMediaType = "unsupported_media_type" [415] FixRequest [] {
+    UnsupportedMediaType = "unsupported_media_type" [415 InvalidRequest] FixRequest {
         title: "Unsupported media type",
         meaning: "The request body is not declared as JSON.",
-        when: "The `Content-Type` header of a request with a body is absent or is not JSON.",
-        what_to_do: "Send the body as JSON with the header `Content-Type: application/json`.",
+        when: "The `Content-Type` header of a POST or PUT is absent or is not JSON, or the body is \
+            compressed.",
+        what_to_do: "Send the body as plain JSON with the header `Content-Type: application/json`.",
     }
-    RequestTimeout = "request_timeout" [408] Backoff [] {
+    RequestTimeout = "request_timeout" [408 InvalidRequest] Backoff {
         title: "Request timed out",
         meaning: "The request body did not arrive in time.",
-        when: "The whole body was not received within 10 seconds.",
+        when: "The whole body was not received within 10 seconds; nothing was done.",
         what_to_do: "Retry with growing pauses and the same Idempotency-Key, and check your \
             network connection if it happens often.",
     }
-    IdempotencyKeyReused = "idempotency_key_reused" [422] NewKey
-        ["original_vehicle_id", "mismatch"] {
+    IdempotencyKeyReused = "idempotency_key_reused" [422 ValidationError] NewKey {
         title: "Idempotency key reused",
         meaning: "The same Idempotency-Key was already used for a different request.",
         when: "A key that belongs to one successful request comes with another method, path, query \
-            or body, such as an order for another vehicle.",
+            or body, such as an order for another vehicle. Nothing was done; what the key did first \
+            stays as it is.",
         what_to_do: "Compare with `details.original_vehicle_id` and `details.mismatch`, and \
             generate a fresh key for each new request; repeat a key only to retry the identical \
             request.",
+        details: {
+            original_vehicle_id: "The vehicle that the first request with the key was about; null \
+                if it was about none.",
+            mismatch: "What differs from the first request: `method`, `path`, `query`, \
+                `vehicle_id`, `max_bid_amount_usd` or `body`.",
+        },
     }
-    RateLimited = "rate_limited" [429] AfterDelay
-        ["policy", "limit", "window_seconds", "burst", "remaining", "retry_after", "reset_at"] {
+    RateLimited = "rate_limited" [429 RateLimitExceeded] AfterDelay {
         title: "Too many requests",
         meaning: "Requests are arriving faster than the rate limit allows.",
         when: "The requests of one key exceed the read or write limit and its burst, or one \
             address tries many unknown keys.",
-        what_to_do: "Wait for the seconds in `Retry-After`, then retry with the same \
-            Idempotency-Key; double the wait each time the answer is 429 again.",
+        what_to_do: "Nothing was done. Wait for the seconds in `Retry-After`, then retry with the \
+            same Idempotency-Key; double the wait each time the answer is 429 again.",
+        details: {
+            policy: "Which limit it is: `read`, `write`, or `unknown_key` for guessed keys.",
+            limit: "How many requests pass in a window.",
+            window_seconds: "How long a window is.",
+            burst: "How many requests pass at once.",
+            remaining: "How many would pass now: 0.",
+            retry_after: "When the next one passes, in seconds; equals `Retry-After`.",
+            reset_at: "The same as a time.",
+        },
     }
-    InternalError = "internal_error" [500] Backoff [] {
+    InternalError = "internal_error" [500 InternalServerError] Backoff {
         title: "Internal error",
         meaning: "Something failed on LMN's side, and the request is not at fault.",
         when: "The service met a failure that it did not expect; this is rare, and LMN's engineers \
@@ -301,13 +293,16 @@ catalogue! {
         what_to_do: "Retry up to three times with growing pauses and the same Idempotency-Key; if \
             the error persists, send its `request_id` to LMN support.",
     }
-    ServiceUnavailable = "service_unavailable" [503] AfterDelay ["retry_after"] {
+    ServiceUnavailable = "service_unavailable" [503 ServiceUnavailable] AfterDelay {
         title: "Service temporarily unavailable",
         meaning: "The service cannot complete the request at the moment.",
         when: "The service is overloaded or partly out of reach, or the request waited too long, \
             for example for an earlier one with the same Idempotency-Key.",
         what_to_do: "Wait for the seconds in `Retry-After`, then retry with the same \
             Idempotency-Key, so that nothing is done twice.",
+        details: {
+            retry_after: "When to try again, in seconds; equals `Retry-After`.",
+        },
     }
 }
 
@@ -328,6 +323,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::word::Word;
 
     /// The contract's table, copied by hand: code, statuses, retry class.
     const CONTRACT: [(&str, &[u16], &str); 25] = [
@@ -405,7 +401,11 @@ mod tests {
             assert!(!entry.title.ends_with('.'), "{code}");
             assert!(!entry.statuses.is_empty(), "{code}");
             assert!(entry.statuses.iter().all(|s| (400..=599).contains(s)));
-            assert!(entry.details.iter().all(|name| is_snake_case(name)));
+            assert_eq!(entry.statuses.len(), entry.lendfoundry.len(), "{code}");
+            for detail in entry.details {
+                assert!(is_snake_case(detail.name), "{code}");
+                assert!(detail.meaning.ends_with('.'), "{code}: {}", detail.name);
+            }
         }
     }
 

@@ -1,12 +1,15 @@
 //! Examples: every error once, with plausible details, for documents and for who asks for one in the sandbox.
 
-use super::{ApiError, Fault, IssueKind, Refusal, catalogue::Code};
+use super::{ApiError, Asked, Fault, IssueKind, Refusal, catalogue::Code};
 use crate::{
     gate::rate_limit::model::{Policy, Standing, Throttled},
     id::{OrderId, VehicleId},
     money::Usd,
     stamp::Stamp,
 };
+
+/// The order of the examples.
+const ORDER: &str = "01KNVD7K402JY0W9P0X3A6T4QB";
 
 impl ApiError {
     /// Makes the error that has a code and a status; `None` if the catalogue has no such row.
@@ -36,17 +39,19 @@ impl ApiError {
             },
             Code::InvalidStatusTransition if status == 403 => Self::NotThePartnersStep(refusal()),
             Code::InvalidStatusTransition => Self::OutOfSequence(refusal()),
-            Code::VehicleNotFound => Self::VehicleNotFound,
-            Code::OrderNotFound => Self::OrderNotFound,
-            Code::OrderVehicleSnapshotNotFound => Self::OrderVehicleSnapshotNotFound,
-            Code::NotFound => Self::NotFound,
+            Code::VehicleNotFound => Self::no_vehicle(vehicle_id()?),
+            Code::OrderNotFound => Self::no_order(ORDER),
+            Code::OrderVehicleSnapshotNotFound => {
+                Self::OrderVehicleSnapshotNotFound(Asked::new(ORDER))
+            }
+            Code::NotFound => Self::no_route("/v1/order"),
             Code::MethodNotAllowed => Self::MethodNotAllowed,
             Code::PastOrderCutoff => Self::PastOrderCutoff {
                 cutoff_at: Stamp::parse("2026-04-19T00:00:00+09:00").ok()?,
                 now,
             },
             Code::DuplicateOrder => Self::DuplicateOrder {
-                existing_order_id: OrderId::parse("01KNVD7K402JY0W9P0X3A6T4QB")?,
+                existing_order_id: OrderId::parse(ORDER)?,
             },
             Code::VehicleUnavailable => Self::VehicleUnavailable {
                 vehicle_id: vehicle_id()?,
@@ -63,7 +68,7 @@ impl ApiError {
             Code::RateLimited => Self::RateLimited(throttled(now)?),
             Code::InternalError => Self::internal("an example"),
             Code::ServiceUnavailable => Self::unavailable("an example"),
-            Code::EventNotFound => Self::EventNotFound,
+            Code::EventNotFound => Self::no_event("evt_01KNVD7K40E1M6R9W0X3A6T4QB"),
             Code::WebhookEndpointNotFound => Self::WebhookEndpointNotFound,
         };
         (error.status() == status).then_some(error)
@@ -74,6 +79,7 @@ fn refusal() -> Refusal {
     Refusal {
         current_status: Some("acquiring"),
         current_fulfillment_detail: None,
+        requested_action: Some("cancel"),
         allowed_actions: Vec::new(),
     }
 }

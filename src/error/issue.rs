@@ -57,7 +57,7 @@ impl Fault {
 
     /// Places the fault at `path`; `received` is the text that was sent there.
     pub fn at(self, path: impl Into<String>, received: Option<&str>) -> Issue {
-        let received = received.map(|text| text.chars().take(RECEIVED_CHARACTERS_MAX).collect());
+        let received = received.map(cut);
         let Self {
             kind,
             message,
@@ -164,6 +164,11 @@ impl From<Issue> for Issues {
             reason: None,
         }
     }
+}
+
+/// Cuts what was sent for who reads the answer.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(RECEIVED_CHARACTERS_MAX).collect()
 }
 
 fn json_type(value: &Value) -> &'static str {

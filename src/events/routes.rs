@@ -181,7 +181,7 @@ async fn list_order_events(
     let last = page.after(app.cursors(), &walk)?;
     let mut connection = app.db().acquire().await?;
     let order = orders::store::find(&mut connection, partner, id).await?;
-    order.ok_or(ApiError::OrderNotFound)?;
+    order.ok_or_else(|| ApiError::no_order(id))?;
     let (back, rows) = (Direction::Back, page.rows());
     let events = store::list(&mut connection, partner, &filter, back, last, rows);
     answer(&app, &uri, &walk, &page, events.await?)
@@ -192,10 +192,11 @@ async fn position_of(app: &App, partner: PartnerId, id: &str) -> Result<i64, Api
     if id == BEFORE_ALL {
         return Ok(0);
     }
-    let id = EventId::parse(id).ok_or(ApiError::EventNotFound)?;
+    let unknown = || ApiError::no_event(id);
+    let id = EventId::parse(id).ok_or_else(unknown)?;
     let mut connection = app.db().acquire().await?;
     let event = store::find(&mut connection, partner, id).await?;
-    Ok(event.ok_or(ApiError::EventNotFound)?.position)
+    Ok(event.ok_or_else(unknown)?.position)
 }
 
 /// Shows one event.
@@ -212,5 +213,6 @@ async fn get_event(
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let event = store::find(&mut connection, caller.partner(), id).await?;
-    conditional.answer(&EventView::from(event.ok_or(ApiError::EventNotFound)?))
+    let event = event.ok_or_else(|| ApiError::no_event(id))?;
+    conditional.answer(&EventView::from(event))
 }

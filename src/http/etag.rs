@@ -42,11 +42,12 @@ impl IntoParams for Conditional {
     }
 }
 
-/// Bytes of JSON with their `ETag`.
+/// Bytes with their `ETag`, of JSON if nothing else is said.
 #[derive(Debug, Clone)]
 pub(crate) struct Tagged {
     body: Bytes,
     tag: HeaderValue,
+    media_type: HeaderValue,
 }
 
 impl Tagged {
@@ -57,7 +58,19 @@ impl Tagged {
         // Base64 is always a header's text, so the fall-back is never used.
         let tag = HeaderValue::try_from(format!("\"{tag}\""))
             .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-        Self { body, tag }
+        Self {
+            body,
+            tag,
+            media_type: HeaderValue::from_static("application/json"),
+        }
+    }
+
+    /// Takes text that is Markdown.
+    pub(crate) fn markdown(text: String) -> Self {
+        Self {
+            media_type: HeaderValue::from_static("text/markdown; charset=utf-8"),
+            ..Self::new(text.into())
+        }
     }
 
     /// Renders what a partner reads.
@@ -97,7 +110,11 @@ impl Conditional {
 
     /// Answers with bytes whose tag is known.
     pub(crate) fn answer_tagged(&self, tagged: &Tagged) -> Response {
-        let Tagged { body, tag } = tagged.clone();
+        let Tagged {
+            body,
+            tag,
+            media_type,
+        } = tagged.clone();
         let known = self
             .0
             .iter()
@@ -112,11 +129,7 @@ impl Conditional {
         if known {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        let json = [(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )];
-        (headers, json, body).into_response()
+        (headers, [(header::CONTENT_TYPE, media_type)], body).into_response()
     }
 }
 

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span, field::Empty};
 use super::trace::Trace;
 use crate::{
     app::App,
-    error::{ApiError, envelope},
+    error::{ApiError, Representation, Told, render},
     id::RequestId,
     telemetry::metrics::Answered,
 };
@@ -39,6 +39,7 @@ pub(crate) async fn observe(
     let in_flight = app.metrics().begin();
     let request_id = RequestId::random();
     let (route, method) = (Route::default(), request.method().clone());
+    let representation = Representation::asked(request.headers());
     request.extensions_mut().insert(request_id);
     request.extensions_mut().insert(route.clone());
     let span = tracing::info_span!(
@@ -61,7 +62,7 @@ pub(crate) async fn observe(
     let mut response = next.run(request).instrument(span.clone()).await;
     let error = response.extensions_mut().remove::<Arc<ApiError>>();
     if let Some(error) = &error {
-        rescue(&mut response, error, request_id);
+        rescue(&mut response, &app, (error, request_id), representation);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
@@ -97,18 +98,31 @@ pub(crate) async fn name_route(
     next.run(request).await
 }
 
-/// Gives an error its body.
-fn rescue(response: &mut Response<Body>, error: &ApiError, request_id: RequestId) {
+/// Gives an error its body, in the form that is asked for.
+fn rescue(
+    response: &mut Response<Body>,
+    app: &App,
+    (error, request_id): (&ApiError, RequestId),
+    representation: Representation,
+) {
     let allow = response
         .headers()
         .get(header::ALLOW)
         .and_then(|it| it.to_str().ok());
-    let body = envelope(error, request_id, allow);
-    *response.body_mut() = Body::from(body);
+    let told = Told {
+        error,
+        request_id,
+        allow,
+        now: app.pulse().time(),
+        public_url: &app.settings().public_url,
+    };
+    *response.body_mut() = Body::from(render(&told, representation));
+    let headers = response.headers_mut();
     // The router has counted the empty body that the error came with.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    headers.remove(header::CONTENT_LENGTH);
+    let media_type = HeaderValue::from_static(representation.media_type());
+    headers.insert(header::CONTENT_TYPE, media_type);
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
 }
 
 /// Writes the one line: at info for what the caller sees as an answer, at warn and error for what is ours.

@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::describe;
 use crate::{
-    error::ApiError,
+    error::{ApiError, catalogue::Code},
     id::{EventId, OrderId, VehicleId},
 };
 
@@ -19,12 +19,14 @@ use crate::{
 pub(crate) trait PathId: Sized {
     /// What it is, for who reads the document.
     const WHAT: &str;
+    /// What it is called in the path.
+    const NAME: &str = "id";
 
     /// Reads it.
     fn read(text: &str) -> Option<Self>;
 
     /// Answers for text that cannot be one, and so names nothing.
-    fn not_found() -> ApiError;
+    fn not_found(text: &str) -> ApiError;
 }
 
 impl PathId for OrderId {
@@ -34,8 +36,8 @@ impl PathId for OrderId {
         Self::parse(text)
     }
 
-    fn not_found() -> ApiError {
-        ApiError::OrderNotFound
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_order(text)
     }
 }
 
@@ -46,8 +48,8 @@ impl PathId for VehicleId {
         Self::parse(text)
     }
 
-    fn not_found() -> ApiError {
-        ApiError::VehicleNotFound
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_vehicle(text)
     }
 }
 
@@ -58,18 +60,31 @@ impl PathId for EventId {
         Self::parse(text)
     }
 
-    fn not_found() -> ApiError {
-        ApiError::EventNotFound
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_event(text)
     }
 }
 
-/// Extracts the `{id}` of a path.
+impl PathId for Code {
+    const WHAT: &str = "The error's code.";
+    const NAME: &str = "code";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_route(&format!("/v1/errors/{text}"))
+    }
+}
+
+/// Extracts the identifier that stands in a path.
 #[derive(Debug)]
 pub(crate) struct Id<T>(pub T);
 
 impl<T: PathId + PartialSchema> IntoParams for Id<T> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![describe::path::<T>("id", T::WHAT)]
+        vec![describe::path::<T>(T::NAME, T::WHAT)]
     }
 }
 
@@ -79,7 +94,8 @@ impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let params = RawPathParams::from_request_parts(parts, state).await.ok();
         let mut params = params.iter().flat_map(RawPathParams::iter);
-        let text = params.find(|(name, _)| *name == "id").map(|(_, text)| text);
-        text.and_then(T::read).map(Self).ok_or_else(T::not_found)
+        let found = params.find(|(name, _)| *name == T::NAME);
+        let text = found.map_or("", |(_, text)| text);
+        T::read(text).map(Self).ok_or_else(|| T::not_found(text))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::{
-    examples, headers, links,
+    examples, forms, headers, links,
     operation::{self, Kind},
     refusals, schemas, webhooks,
 };
@@ -50,6 +50,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
     }
     schemas::close(&mut shapes, REQUESTS);
     shapes.extend(refusals::schemas());
+    shapes.extend(forms::schemas());
     shapes.extend(issue());
     schemas::allow_null(&mut shapes);
     links::add(&mut paths);

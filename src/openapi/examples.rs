@@ -1,11 +1,17 @@
 //! Examples: what the server really answers. A test sets the same scene and compares.
 
+use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{ApiError, catalogue::Code, envelope},
+    error::{ApiError, Representation, Told, catalogue::Code, render, view::ErrorList},
     id::RequestId,
 };
+
+/// The request of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
+const REQUEST: [u8; 12] = [
+    0x5f, 0x3a, 0x9c, 0x0e, 0x1b, 0x7d, 0x42, 0xa8, 0xc6, 0xe0, 0x4f, 0x19,
+];
 
 /// Bodies by the names of their schemas.
 const BODIES: &[(&str, &str)] = &[
@@ -30,6 +36,10 @@ const BODIES: &[(&str, &str)] = &[
     (
         "EventDeliveryList",
         include_str!("../../docs/examples/EventDeliveryList.json"),
+    ),
+    (
+        "ErrorEntry",
+        include_str!("../../docs/examples/ErrorEntry.json"),
     ),
     ("Facets", include_str!("../../docs/examples/Facets.json")),
     (
@@ -58,7 +68,11 @@ pub(super) fn illustrate(content: &mut Value) {
         .and_then(Value::as_str);
     let name = name.and_then(|it| it.strip_prefix("#/components/schemas/"));
     let known = BODIES.iter().find(|(known, _)| Some(*known) == name);
-    if let Some(example) = known.and_then(|(_, text)| serde_json::from_str(text).ok()) {
+    let example = match name {
+        Some("ErrorList") => serde_json::to_value(ErrorList::all()).ok(),
+        _ => known.and_then(|(_, text)| serde_json::from_str(text).ok()),
+    };
+    if let Some(example) = example {
         content.insert("example".to_owned(), example);
     }
 }
@@ -67,11 +81,14 @@ pub(super) fn illustrate(content: &mut Value) {
 pub(super) fn of(code: Code) -> Option<Value> {
     let status = code.entry().statuses.last().copied()?;
     let error = ApiError::example(code, status)?;
-    let allow = (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST");
-    let mut body: Value =
-        serde_json::from_slice(&envelope(&error, RequestId::random(), allow)).ok()?;
-    *body.pointer_mut("/error/request_id")? = json!("req_5f3a9c0e1b7d42a8c6e04f19");
-    Some(body)
+    let told = Told {
+        error: &error,
+        request_id: RequestId::from(REQUEST),
+        allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
+        now: DateTime::UNIX_EPOCH,
+        public_url: "",
+    };
+    serde_json::from_slice(&render(&told, Representation::Envelope)).ok()
 }
 
 /// Refers to the example of a code.

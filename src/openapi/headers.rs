@@ -29,6 +29,12 @@ const ROWS: &[Row] = &[
         "no-store",
     ),
     (
+        "Vary",
+        "`Accept`: the body's form depends on it.",
+        || json!({"type": "string", "enum": ["Accept"]}),
+        "Accept",
+    ),
+    (
         "ETag",
         "A strong validator of the body; send it as `If-None-Match`.",
         || json!({"type": "string", "pattern": "^\"[A-Za-z0-9_-]+\"$"}),
@@ -160,7 +166,7 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
     headers.extend([sometimes("traceresponse")]);
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error {
-        headers.extend([always("LMN-Should-Retry")]);
+        headers.extend([always("LMN-Should-Retry"), always("Vary")]);
     }
     if matches!(
         status,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{examples, headers, operation::Kind};
-use crate::error::catalogue::Code;
+use super::{examples, forms, headers, operation::Kind};
+use crate::{error::catalogue::Code, word::Word};
 
 /// The codes of each status.
 pub(super) type Refusals = BTreeMap<u16, Vec<Code>>;
@@ -66,7 +66,7 @@ pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value 
     json!({
         "description": lines.join("\n"),
         "headers": headers::of_answer(kind, status),
-        "content": {"application/json": {"schema": schema, "examples": examples}},
+        "content": forms::content(&json!({"schema": schema, "examples": examples})),
     })
 }
 
@@ -147,7 +147,7 @@ fn envelope(code: Code) -> Value {
 }
 
 /// Returns the schema of a code's `details`; nothing if there is nothing to say.
-fn details(code: Code) -> Option<Value> {
+pub(super) fn details(code: Code) -> Option<Value> {
     let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let or_null = |name: &str| json!({"oneOf": [{"type": "null"}, schema(name)]});
     let count = json!({"type": "integer", "minimum": 1});
@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn the_members_of_details_are_those_of_the_catalogue() {
         for code in Code::ALL {
-            let mut expected = code.entry().details.to_vec();
+            let details_of = code.entry().details.iter();
+            let mut expected: Vec<_> = details_of.map(|detail| detail.name).collect();
             expected.sort_unstable();
             let details = details(code).unwrap_or_default();
             let members = details["properties"].as_object();

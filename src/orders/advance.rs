@@ -9,8 +9,8 @@ use serde_json::value::to_raw_value;
 use super::{
     model::{Order, Shipment, Standing},
     state::{
-        CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner, Refused, State,
-        Step,
+        Action, CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner, Refused,
+        State, Step,
     },
     view::OrderView,
 };
@@ -286,6 +286,20 @@ pub(crate) fn rank_bids(held: &mut [Held]) {
 }
 
 impl Advance {
+    /// Returns what it is called where it is refused.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => Action::Cancel.as_str(),
+            Self::Acquire => OrderStatus::Acquiring.as_str(),
+            Self::Secure { .. } => OrderStatus::Secured.as_str(),
+            Self::Fail(_) => OrderStatus::Failed.as_str(),
+            Self::Ship => OrderStatus::Shipping.as_str(),
+            Self::Fulfill(detail) => detail.as_str(),
+            Self::Shipment(_) => "shipment",
+            Self::Deliver => Action::Delivered.as_str(),
+        }
+    }
+
     /// Returns the step of the table; a better known shipment is none.
     fn step(&self) -> Option<Step> {
         Some(match self {

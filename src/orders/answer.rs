@@ -60,6 +60,7 @@ pub(crate) fn refusal(state: State) -> Refusal {
     Refusal {
         current_status: Some(state.status.as_str()),
         current_fulfillment_detail: state.fulfillment.map(Word::as_str),
+        requested_action: None,
         allowed_actions: actions.map(Word::as_str).collect(),
     }
 }

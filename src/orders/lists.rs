@@ -212,7 +212,7 @@ pub(super) async fn list_order_history(
         page.rows(),
     )
     .await?;
-    let steps = steps.ok_or(ApiError::OrderNotFound)?;
+    let steps = steps.ok_or_else(|| ApiError::no_order(id))?;
     let page: Page<HistoryView> = Page::of(steps, &page, app.cursors(), &walk, |last| last.n)?;
     Ok(page.answer(&uri))
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{ApiError, Fault, IssueKind},
+    error::{ApiError, Asked, Fault, IssueKind},
     gate::{
         caller::Caller,
         idempotency::{Reply, Write},
@@ -51,12 +51,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 
 /// What to order. Unknown members are ignored.
 ///
-/// The car is locked already when the handler begins, so the handler reads the bid only.
+/// The car is locked already when the handler begins, if there is one.
 #[derive(Debug, ToSchema)]
 struct CreateOrder {
     /// The car.
     #[schema(value_type = VehicleId)]
-    #[expect(dead_code, reason = "it is read by the gate; here it is told")]
     vehicle_id: String,
     /// The most you pay, in whole US dollars. An auction lot needs it, at least `pricing.listing_usd`; for a buy-now car
     /// it is null or left out.
@@ -112,9 +111,10 @@ async fn create_order(
     Input(DryRun(dry_run), body): Input<DryRun, CreateOrder>,
     UserId(user): UserId,
 ) -> Result<Response, ApiError> {
-    let vehicle_id = write.car().cloned().ok_or(ApiError::VehicleNotFound)?;
+    let unknown = || ApiError::no_vehicle(&body.vehicle_id);
+    let vehicle_id = write.car().cloned().ok_or_else(unknown)?;
     let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
-    let (vehicle, history, market) = found.ok_or(ApiError::VehicleNotFound)?;
+    let (vehicle, history, market) = found.ok_or_else(unknown)?;
 
     let bid = place(&vehicle, body.max_bid_amount_usd, &market)
         .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
@@ -184,8 +184,10 @@ async fn cancel_order(
     let cancel = Advance::Cancel(CancellationReason::PartnerCancelled);
     let tx = write.tx();
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
-    let mut held = held.ok_or(ApiError::OrderNotFound)?;
-    progress::advance(tx, &caller.author(), &mut held, &cancel, Owner::Partner).await?;
+    let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
+    progress::advance(tx, &caller.author(), &mut held, &cancel, Owner::Partner)
+        .await
+        .map_err(|error| ApiError::from(error).requesting(cancel.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await
 }
 
@@ -203,7 +205,8 @@ async fn get_order(
 ) -> Result<Response, ApiError> {
     let mut connection = app.db().acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
-    conditional.answer(&OrderView::from(order.ok_or(ApiError::OrderNotFound)?))
+    let order = order.ok_or_else(|| ApiError::no_order(id))?;
+    conditional.answer(&OrderView::from(order))
 }
 
 /// Shows the car as it was when it was ordered.
@@ -221,7 +224,7 @@ async fn get_order_vehicle(
     let mut connection = app.db().acquire().await?;
     let found = store::find_snapshot(&mut connection, caller.partner(), id).await?;
     let snapshot = found
-        .ok_or(ApiError::OrderNotFound)?
-        .ok_or(ApiError::OrderVehicleSnapshotNotFound)?;
+        .ok_or_else(|| ApiError::no_order(id))?
+        .ok_or_else(|| ApiError::OrderVehicleSnapshotNotFound(Asked::new(id)))?;
     conditional.answer_bytes(snapshot.into())
 }

@@ -112,11 +112,12 @@ pub(super) async fn report_status(
         return Err(from_the_future(report.occurred_at));
     }
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
-    let mut held = held.ok_or(ApiError::OrderNotFound)?;
+    let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
     let step = reported.step();
     let step = step.ok_or_else(|| Refused::NotYours.answer(held.order.state))?;
     held.advance_as_told(&step, Owner::Partner, report)
-        .map_err(progress::ProgressError::from)?;
+        .map_err(progress::ProgressError::from)
+        .map_err(|error| ApiError::from(error).requesting(step.word()))?;
     progress::record(tx, &caller.author(), std::slice::from_ref(&held)).await?;
     write.commit(reply(StatusCode::OK, held.order)?).await
 }

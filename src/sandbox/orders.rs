@@ -197,7 +197,9 @@ pub(super) async fn set_sandbox_status(
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
-    let mut held = held.ok_or(ApiError::OrderNotFound)?;
-    progress::advance(tx, &caller.author(), &mut held, &step, Owner::Operator).await?;
+    let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
+    progress::advance(tx, &caller.author(), &mut held, &step, Owner::Operator)
+        .await
+        .map_err(|error| ApiError::from(error).requesting(step.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await
 }

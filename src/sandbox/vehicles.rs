@@ -10,7 +10,7 @@ use super::store;
 use crate::{
     app::App,
     clock,
-    error::{ApiError, Fault, IssueKind, Refusal},
+    error::{ApiError, Fault, IssueKind},
     gate::{
         caller::Caller,
         idempotency::{Reply, Write},
@@ -62,9 +62,35 @@ impl FromBody for AuctionOutcome {
     }
 }
 
+/// What is done to a car.
+struct Act {
+    /// What the partner asked for.
+    asked: &'static str,
+    /// What is recorded of it.
+    done: &'static str,
+}
+
+const SETTLE: Act = Act {
+    asked: "auction-result",
+    done: "vehicle.settled",
+};
+const RESCHEDULE: Act = Act {
+    asked: "reschedule",
+    done: "vehicle.rescheduled",
+};
+const REPRICE: Act = Act {
+    asked: "price",
+    done: "vehicle.repriced",
+};
+const WITHDRAW: Act = Act {
+    asked: "withdraw",
+    done: "vehicle.withdrawn",
+};
+
 /// A car that the partner alone has ordered, locked.
 struct OwnCar {
     id: VehicleId,
+    act: Act,
     order: OrderId,
     state: State,
     now: DateTime<Utc>,
@@ -75,32 +101,32 @@ async fn hold_own(
     write: &mut Write,
     caller: &Caller,
     id: VehicleId,
-    action: &str,
+    act: Act,
 ) -> Result<OwnCar, ApiError> {
     let tx = write.tx();
     let held = vehicles::store::hold(tx, std::slice::from_ref(&id)).await?;
-    let car = held.first().ok_or(ApiError::VehicleNotFound)?;
+    let car = held.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
     let open = store::find_open_orders(tx, caller.partner(), &id).await?;
     if car.withdrawn_at.is_some() && open.own.is_none() {
-        return Err(ApiError::VehicleNotFound);
+        return Err(ApiError::no_vehicle(&id));
     }
     let own = open.own.filter(|_| !open.is_shared);
     let Some((order, state)) = own else {
-        return Err(ApiError::VehicleShared(match open.own {
-            Some((_, state)) => refusal(state),
-            None => Refusal::default(),
-        }));
+        let refusal = open.own.map(|(_, state)| refusal(state));
+        let shared = ApiError::VehicleShared(refusal.unwrap_or_default());
+        return Err(shared.requesting(act.asked));
     };
     // Bought already: the auction is over, and the price is settled.
     if !matches!(state.status, OrderStatus::Proceed | OrderStatus::Acquiring) {
-        return Err(ApiError::OutOfSequence(refusal(state)));
+        return Err(ApiError::OutOfSequence(refusal(state)).requesting(act.asked));
     }
     // Everybody reads of cars in real time.
     let now = clock::store::real_now(tx).await?;
     let (author, partner) = (caller.author(), Some(caller.partner()));
-    auction::record(tx, &author, partner, action, &id, now).await?;
+    auction::record(tx, &author, partner, act.done, &id, now).await?;
     Ok(OwnCar {
         id,
+        act,
         order,
         state,
         now,
@@ -110,7 +136,7 @@ async fn hold_own(
 /// Answers with the car as it is now.
 async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
     let found = vehicles::store::find_any(write.tx(), &car.id).await?;
-    let (vehicle, history, _) = found.ok_or(ApiError::VehicleNotFound)?;
+    let (vehicle, history, _) = found.ok_or_else(|| ApiError::no_vehicle(&car.id))?;
     let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
     let answer = write
         .commit(Reply {
@@ -150,10 +176,10 @@ pub(super) async fn record_auction_result(
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, "vehicle.settled").await?;
+    let car = hold_own(&mut write, &caller, id, SETTLE).await?;
     auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
         .await
-        .map_err(|error| refuse(error, car.state))?;
+        .map_err(|error| refuse(error, &car))?;
     show(&app, write, car).await
 }
 
@@ -184,11 +210,11 @@ pub(super) async fn reschedule_auction(
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, "vehicle.rescheduled").await?;
+    let car = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
     let dates = HashMap::from([(car.id.clone(), body.auction_date.instant())]);
     auction::reschedule(write.tx(), &caller.author(), &dates, car.now)
         .await
-        .map_err(|error| refuse(error, car.state))?;
+        .map_err(|error| refuse(error, &car))?;
     show(&app, write, car).await
 }
 
@@ -221,11 +247,11 @@ pub(super) async fn change_price(
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, "vehicle.repriced").await?;
+    let car = hold_own(&mut write, &caller, id, REPRICE).await?;
     let prices = HashMap::from([(car.id.clone(), body.listing_usd)]);
     auction::reprice(write.tx(), &caller.author(), &prices, car.now)
         .await
-        .map_err(|error| refuse(error, car.state))?;
+        .map_err(|error| refuse(error, &car))?;
     show(&app, write, car).await
 }
 
@@ -253,28 +279,29 @@ pub(super) async fn withdraw_vehicle(
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, "vehicle.withdrawn").await?;
+    let car = hold_own(&mut write, &caller, id, WITHDRAW).await?;
     let cars = std::slice::from_ref(&car.id);
     auction::withdraw(write.tx(), &caller.author(), cars, car.now)
         .await
-        .map_err(|error| refuse(error, car.state))?;
+        .map_err(|error| refuse(error, &car))?;
     show(&app, write, car).await
 }
 
-/// Answers for a car that cannot be changed so; `state` is where the partner's order is.
-fn refuse(error: AuctionError, state: State) -> ApiError {
-    match error {
-        AuctionError::NoSuchVehicle => ApiError::VehicleNotFound,
-        AuctionError::NoSuchOrder => ApiError::OrderNotFound,
+/// Answers for a car that cannot be changed so.
+fn refuse(error: AuctionError, car: &OwnCar) -> ApiError {
+    let error = match error {
+        AuctionError::NoSuchVehicle => ApiError::no_vehicle(&car.id),
+        AuctionError::NoSuchOrder => ApiError::no_order(car.order),
         AuctionError::NoOpenAuction
         | AuctionError::NobodyBids
         | AuctionError::NotWithdrawn
-        | AuctionError::Bought => ApiError::OutOfSequence(refusal(state)),
+        | AuctionError::Bought => ApiError::OutOfSequence(refusal(car.state)),
         AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);
             fault.at("price_usd", None).into()
         }
         AuctionError::Progress(error) => error.into(),
-    }
+    };
+    error.requesting(car.act.asked)
 }

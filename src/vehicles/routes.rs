@@ -214,7 +214,7 @@ async fn get_vehicle(
     app.pulse().saw_catalogue(version);
     let snapshot =
         orders::store::find_latest_snapshot(&mut connection, caller.partner(), &id).await?;
-    let snapshot = snapshot.ok_or(ApiError::VehicleNotFound)?;
+    let snapshot = snapshot.ok_or_else(|| ApiError::no_vehicle(&id))?;
     let mut response = conditional.answer_bytes(snapshot.into())?;
     response
         .headers_mut()

@@ -148,8 +148,8 @@ pub(crate) enum TestError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RedeliverError {
     /// There is no such event.
-    #[error("there is no such event")]
-    NoEvent,
+    #[error("there is no event {0}")]
+    NoEvent(EventId),
     /// There is nowhere to send it.
     #[error("the partner has no webhook endpoint")]
     NoEndpoint,
@@ -167,7 +167,7 @@ pub(crate) async fn redeliver(
 ) -> Result<Event, RedeliverError> {
     store::lock_feed(tx, partner).await?;
     let event = events::store::find(tx, partner, id).await?;
-    event.ok_or(RedeliverError::NoEvent)?;
+    event.ok_or(RedeliverError::NoEvent(id))?;
     if store::find(tx, partner).await?.is_none() {
         return Err(RedeliverError::NoEndpoint);
     }
@@ -179,7 +179,7 @@ pub(crate) async fn redeliver(
     let details = json!({"event": id});
     record(tx, author, partner, "webhook.redelivered", details).await?;
     let event = events::store::find(tx, partner, id).await?;
-    event.ok_or(RedeliverError::NoEvent)
+    event.ok_or(RedeliverError::NoEvent(id))
 }
 
 /// Sends up to `limit` events of a while again, those of an order one after the other; a dry run only counts them.

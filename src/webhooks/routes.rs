@@ -268,7 +268,7 @@ impl From<RedeliverError> for ApiError {
     #[track_caller]
     fn from(error: RedeliverError) -> Self {
         match error {
-            RedeliverError::NoEvent => Self::EventNotFound,
+            RedeliverError::NoEvent(id) => Self::no_event(id),
             RedeliverError::NoEndpoint => Self::WebhookEndpointNotFound,
             RedeliverError::Database(error) => error.into(),
         }

@@ -24,6 +24,7 @@ mod support;
 mod wire;
 
 mod envelope;
+mod errors;
 mod events;
 mod gate;
 mod inputs;

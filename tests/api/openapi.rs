@@ -57,7 +57,7 @@ async fn the_router_and_the_document_agree_on_every_path_and_method() {
         if told.contains("GET") {
             told.insert("HEAD".into());
         }
-        let path = template.replace("{id}", "x");
+        let path = template.replace("{id}", "x").replace("{code}", "not_found");
         for method in [
             "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
         ] {
@@ -164,10 +164,18 @@ async fn every_answer_is_as_the_document_tells() {
     check_reports(&service, &document).await;
     check_events(&service, &document).await;
     check_webhooks(&service, &document).await;
-    let open = acme.get("/v1/openapi.json").await;
-    document.check("get_openapi", &open);
-    let etag = open.header("etag");
-    document.check("get_openapi", &known(&acme, "/v1/openapi.json", etag).await);
+    for (operation, path) in [
+        ("get_openapi", "/v1/openapi.json"),
+        ("list_errors", "/v1/errors"),
+        ("get_error", "/v1/errors/past_order_cutoff"),
+    ] {
+        let open = acme.get(path).await;
+        document.check(operation, &open);
+        let etag = open.header("etag");
+        document.check(operation, &known(&acme, path, etag).await);
+    }
+    let unknown = acme.get("/v1/errors/nonsense").await;
+    document.check("get_error", &unknown);
     let mut unchecked = document.unchecked();
     unchecked.retain(|(_, status)| !NOT_PROVOKED.contains(status));
     assert_eq!(unchecked, []);
@@ -197,11 +205,7 @@ async fn check_the_gate(service: &Service, document: &Document) {
     service.sql(limits).await;
     hasty.get("/v1/orders").await.ok();
     hasty.cancel("x").await.refused(404, Code::OrderNotFound);
-    for operation in document
-        .operations
-        .iter()
-        .filter(|it| it.id != "get_openapi")
-    {
+    for operation in document.operations.iter().filter(|it| !it.is_open()) {
         for (partner, status) in [
             (&outsider.with_key(""), 401),
             (

@@ -331,9 +331,9 @@ async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
             let reply = force(&format!("{}; status={status}", code.as_str())).await;
             let details = reply.refused(*status, code);
             let all = code.entry().details;
-            let is_whole = all.iter().all(|name| {
-                matches!((code, *name), (Code::ValidationError, "field" | "reason"))
-                    || details.get(*name).is_some()
+            let is_whole = all.iter().map(|it| it.name).all(|name| {
+                matches!((code, name), (Code::ValidationError, "field" | "reason"))
+                    || details.get(name).is_some()
             });
             assert!(is_whole, "{code:?}: {details}");
             assert_eq!(reply.outcome(), ("unknown", "false"));

@@ -34,13 +34,20 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Says whether it needs no key.
+    pub fn is_open(&self) -> bool {
+        self.members["security"] == json!([])
+    }
+
     /// Returns a path that the template stands for.
     pub fn path(&self) -> String {
         let id = match self.template.contains("/vehicles/") {
             true => "glovis_1",
             false => "01ARZ3NDEKTSV4RRFFQ69G5FAV",
         };
-        self.template.replace("{id}", id)
+        self.template
+            .replace("{id}", id)
+            .replace("{code}", "rate_limited")
     }
 }
 

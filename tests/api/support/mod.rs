@@ -10,7 +10,7 @@ mod vehicle;
 
 pub use document::{Document, Operation};
 pub use operator::{Operator, secure, won};
-pub use partner::{Partner, key};
+pub use partner::{Ask, Partner, key};
 pub use reply::Reply;
 pub use service::Service;
 pub use sink::{Answer, Received, Sink};

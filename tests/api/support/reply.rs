@@ -84,7 +84,8 @@ impl Reply {
                 .is_some_and(|it| it.ends_with('.')),
             "{self:?}"
         );
-        let known = |name: &String| code.entry().details.contains(&name.as_str());
+        assert_eq!(self.header("vary"), "Accept");
+        let known = |name: &String| code.entry().tells(name);
         let details = error.get("details").cloned().unwrap_or(Value::Null);
         assert!(
             details.as_object().is_none_or(|it| it.keys().all(known)),

@@ -1,0 +1,40 @@
+//! `lmn errors`: prints the catalogue that `GET /v1/errors` serves, without a database.
+
+use super::print;
+use crate::{
+    error::{catalogue::Code, markdown, view::ErrorList},
+    word::Word,
+};
+
+/// The arguments of `lmn errors`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Errors {
+    /// Print the page that is `docs/errors.md`.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print JSON, as `GET /v1/errors` answers.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Errors {
+    /// Prints the catalogue.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.markdown {
+            return print(markdown::page().trim_end());
+        }
+        if self.json {
+            return print(serde_json::to_string(&ErrorList::all())?);
+        }
+        for entry in Code::ALL.map(Code::entry) {
+            let statuses: Vec<String> = entry.statuses.iter().map(u16::to_string).collect();
+            let (code, retry) = (entry.code, entry.retry.as_str());
+            print(format_args!(
+                "{code:<34}{:<9}{retry:<20}{}",
+                statuses.join(","),
+                entry.title
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! The other forms of an error: what `Accept` can ask for beside the envelope.
+
+use serde_json::{Map, Value, json};
+
+use super::refusals;
+use crate::{
+    error::{Representation, catalogue::Code, entry::LendFoundryCode},
+    word::Word,
+};
+
+/// Returns the content of an error, given that of its envelope.
+pub(super) fn content(envelope: &Value) -> Value {
+    let reference =
+        |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+    let content = Representation::ALL.map(|form| {
+        let told = match form {
+            Representation::Envelope => envelope.clone(),
+            Representation::Problem => reference("Problem"),
+            Representation::LendFoundry => reference("LendFoundryError"),
+        };
+        (form.media_type().to_owned(), told)
+    });
+    Map::from_iter(content).into()
+}
+
+/// Returns the shapes of the other forms by their names.
+pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
+    let shapes = [("Problem", problem()), ("LendFoundryError", lendfoundry())];
+    shapes
+        .into_iter()
+        .map(|(name, shape)| (name.to_owned(), shape))
+}
+
+fn codes() -> Value {
+    json!({"type": "string", "enum": Code::ALL.map(Code::as_str), "description": "Branch on this and on nothing else."})
+}
+
+/// Describes a problem: RFC 9457's members and, beside them, what the details of any code can tell.
+fn problem() -> Value {
+    let mut members = more();
+    let standard = [
+        (
+            "type",
+            json!({"type": "string", "format": "uri", "description": "The URL of the code's row in the catalogue."}),
+        ),
+        ("title", json!({"type": "string"})),
+        (
+            "status",
+            json!({"type": "integer", "minimum": 400, "maximum": 599}),
+        ),
+        (
+            "detail",
+            json!({"type": "string", "description": "One sentence for a person. It may change."}),
+        ),
+        (
+            "instance",
+            json!({"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."}),
+        ),
+        ("code", codes()),
+    ];
+    let required = standard.each_ref().map(|(name, _)| *name);
+    members.extend(standard.map(|(name, schema)| (name.to_owned(), schema)));
+    json!({
+        "type": "object",
+        "description": "An error as RFC 9457 has it. What `error.details` tells in the envelope stands beside its members.",
+        "properties": members,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// Returns the members that details can have, each with all that it can be.
+fn more() -> Map<String, Value> {
+    let mut members = Map::<String, Value>::new();
+    for details in Code::ALL.into_iter().filter_map(refusals::details) {
+        let told = details.get("properties").and_then(Value::as_object);
+        for (name, schema) in told.into_iter().flatten() {
+            let known = members.entry(name).or_insert_with(|| json!({"anyOf": []}));
+            if let Some(Value::Array(all)) = known.get_mut("anyOf").filter(|it| !has(it, schema)) {
+                all.push(schema.clone());
+            }
+        }
+    }
+    members
+}
+
+fn has(all: &Value, schema: &Value) -> bool {
+    all.as_array().is_some_and(|it| it.contains(schema))
+}
+
+fn lendfoundry() -> Value {
+    let words: Vec<_> = LendFoundryCode::ALL.iter().map(|it| it.as_str()).collect();
+    let details = json!({
+        "description": "An array of objects, or one object: which one depends on `code`.",
+        "anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "object"}],
+    });
+    let members = json!({
+        "code": {"type": "string", "enum": words},
+        "message": {"type": "string"},
+        "details": details,
+        "trace_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
+        "timestamp": {"type": "string", "format": "date-time", "pattern": "Z$"},
+        "lmn_code": codes(),
+    });
+    let names: Vec<&str> = [
+        "code",
+        "message",
+        "details",
+        "trace_id",
+        "timestamp",
+        "lmn_code",
+    ]
+    .into();
+    let error = json!({
+        "type": "object", "properties": members, "required": names, "additionalProperties": false,
+    });
+    json!({
+        "type": "object",
+        "description": "An error as LendFoundry's clients know it.",
+        "properties": {"error": error},
+        "required": ["error"],
+        "additionalProperties": false,
+    })
+}

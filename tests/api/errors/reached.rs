@@ -1,0 +1,214 @@
+//! Every code of the catalogue is reached twice: as it happens, or by a fault that is made and named here, and by
+//! `X-Sandbox-Force`; each time in all three forms.
+
+use std::{
+    collections::BTreeSet,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::Frame;
+use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::forms::{FORMS, same_in_all_forms};
+use crate::support::{Ask, Car, Document, Partner, Reply, Service, key};
+
+/// The faults that are made, because what they lead to does not happen by a request alone.
+const SNAPSHOT_IS_GONE: &str = "delete from order_vehicles";
+const TABLE_IS_GONE: &str = "alter table order_history rename to lost_history";
+
+/// Everything that is needed to go wrong.
+struct Scene {
+    service: Service,
+    /// A partner like others.
+    acme: Partner,
+    /// One that calls from an address that is not on its list.
+    outsider: Partner,
+    /// One that has made its one request.
+    hasty: Partner,
+    /// An order of acme's on which LMN has acted.
+    order: String,
+    /// The key that placed it.
+    spent: String,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let settings = [
+            ("SERVER__BODY_SECONDS", "1"),
+            ("DATABASE__LOCK_SECONDS", "1"),
+            ("DATABASE__STATEMENT_SECONDS", "2"),
+            ("SERVER__DEADLINE_SECONDS", "3"),
+        ];
+        let service = Service::with(&settings).await;
+        let acme = service.partner("acme").await;
+        let outsider = service.partner("outsider").await;
+        let hasty = service.partner("hasty").await;
+        for car in [
+            Car::lot("taken"),
+            Car::lot("free"),
+            Car::lot("past").on("now() + interval '1 hour'"),
+            Car::dealers("gone"),
+        ] {
+            service.car(car).await;
+        }
+        let spent = key();
+        let placed = acme.place_order_once(&spent, "taken", 12_000).await;
+        placed.created();
+        let operator = service.operator();
+        operator.takes(&placed.id(), &[Advance::Acquire]).await;
+        for statement in [
+            "update vehicles set withdrawn_at = now() where id = 'gone'",
+            "insert into allowed_networks (partner_id, network, created_at)
+             select id, '203.0.113.0/24', now() from partners where name = 'outsider'",
+            "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 1 where name = 'hasty'",
+            SNAPSHOT_IS_GONE,
+        ] {
+            service.sql(statement).await;
+        }
+        hasty.get("/v1/orders").await.ok();
+        Self {
+            order: placed.id(),
+            service,
+            acme,
+            outsider,
+            hasty,
+            spent,
+        }
+    }
+
+    fn get(&self, path: &str) -> Ask {
+        self.acme.ask(Method::GET, path)
+    }
+
+    fn order(&self, car: &str, bid: Option<i64>) -> Ask {
+        let body = json!({"vehicle_id": car, "max_bid_amount_usd": bid});
+        self.post("/v1/orders").json(&body)
+    }
+
+    fn post(&self, path: &str) -> Ask {
+        self.acme.ask(Method::POST, path).key(&key())
+    }
+
+    fn report(&self, body: &Value) -> Ask {
+        self.post(&format!("/v1/orders/{}/status", self.order))
+            .json(body)
+    }
+
+    /// Returns the request that is answered with a code and a status. A new code finds no arm here.
+    fn recipe(&self, code: Code, status: u16) -> Ask {
+        let of_order = |rest: &str| self.get(&format!("/v1/orders/{}{rest}", self.order));
+        let at = "2026-04-01T10:30:00+09:00";
+        match code {
+            Code::ValidationError => self.get("/v1/orders?limit=0&sort=up"),
+            Code::MissingIdempotencyKey => self.acme.ask(Method::POST, "/v1/orders"),
+            Code::InvalidCursor => self.get("/v1/orders?cursor=x"),
+            Code::MissingMaxBid => self.order("free", None),
+            Code::MissingApiKey => self.acme.with_key("").ask(Method::GET, "/v1/orders"),
+            Code::InvalidApiKey => {
+                let unknown = self.acme.with_key("lmn_stg_AAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+                unknown.ask(Method::GET, "/v1/orders")
+            }
+            Code::IpNotAllowed => self.outsider.ask(Method::GET, "/v1/orders"),
+            Code::InvalidStatusTransition if status == 403 => {
+                self.report(&json!({"status": "secured", "occurred_at": at}))
+            }
+            Code::InvalidStatusTransition => {
+                self.report(&json!({"status": "delivered", "occurred_at": at}))
+            }
+            Code::VehicleNotFound => self.get("/v1/vehicles/nobodys"),
+            Code::OrderNotFound => self.get("/v1/orders/nobodys"),
+            Code::EventNotFound => self.get("/v1/events/nobodys"),
+            Code::WebhookEndpointNotFound => self.get("/v1/webhook_endpoint"),
+            // The fault: SNAPSHOT_IS_GONE.
+            Code::OrderVehicleSnapshotNotFound => of_order("/vehicle"),
+            Code::NotFound => self.get("/v1/order"),
+            Code::MethodNotAllowed => self.acme.ask(Method::PATCH, "/v1/orders"),
+            Code::PastOrderCutoff => self.order("past", Some(12_000)),
+            Code::DuplicateOrder => self.order("taken", Some(12_000)),
+            Code::VehicleUnavailable => self.order("gone", None),
+            Code::PayloadTooLarge => {
+                let large = json!({"x": "x".repeat(70_000)});
+                self.post("/v1/orders").json(&large)
+            }
+            Code::UnsupportedMediaType => self.post("/v1/orders").body("vehicle_id=free"),
+            Code::RequestTimeout => {
+                let json = self
+                    .post("/v1/orders")
+                    .header("content-type", "application/json");
+                json.body(reqwest::Body::wrap(Halting(Some("{\"vehicle_id\":"))))
+            }
+            Code::IdempotencyKeyReused => {
+                let body = json!({"vehicle_id": "free", "max_bid_amount_usd": 12_000});
+                let again = self.acme.ask(Method::POST, "/v1/orders").key(&self.spent);
+                again.json(&body)
+            }
+            Code::RateLimited => self.hasty.ask(Method::GET, "/v1/orders"),
+            // The fault: TABLE_IS_GONE.
+            Code::InternalError => of_order("/history"),
+            // Nothing has counted yet: no worker runs beside this service.
+            Code::ServiceUnavailable => self.get("/v1/vehicles/facets"),
+        }
+    }
+
+    /// Asks in each form.
+    async fn ask(&self, ask: impl Fn() -> Ask) -> [Reply; 3] {
+        let [first, second, third] = FORMS.map(|form| ask().header("accept", form));
+        [first.send().await, second.send().await, third.send().await]
+    }
+}
+
+/// A body that begins and never ends.
+struct Halting(Option<&'static str>);
+
+impl hyper::body::Body for Halting {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let begun = self.0.take();
+        begun.map_or(Poll::Pending, |it| {
+            Poll::Ready(Some(Ok(Frame::data(it.into()))))
+        })
+    }
+}
+
+#[tokio::test]
+async fn every_code_is_reached_naturally_and_by_force() {
+    let scene = Scene::set().await;
+    let document = Document::read();
+    scene.service.sql(TABLE_IS_GONE).await;
+    let (mut happened, mut forced) = (BTreeSet::new(), BTreeSet::new());
+    for code in Code::ALL {
+        for status in code.entry().statuses {
+            let place = (code.as_str(), *status);
+            let replies = scene.ask(|| scene.recipe(code, *status)).await;
+            let reached = same_in_all_forms(&document, &replies);
+            assert_eq!((reached.as_str(), replies[0].status), place);
+            happened.insert(place);
+
+            let wish = format!("{};status={status}", code.as_str());
+            let force = || scene.get("/v1/orders").header("x-sandbox-force", &wish);
+            let replies = scene.ask(force).await;
+            let reached = same_in_all_forms(&document, &replies);
+            assert_eq!((reached.as_str(), replies[0].status), place);
+            forced.insert(place);
+        }
+    }
+    let codes = |reached: &BTreeSet<(&str, u16)>| -> usize {
+        let codes: BTreeSet<_> = reached.iter().map(|(code, _)| *code).collect();
+        codes.len()
+    };
+    let (all, statuses) = (Code::ALL.len(), happened.len());
+    assert_eq!((codes(&happened), codes(&forced)), (all, all));
+    assert_eq!(happened, forced);
+    println!(
+        "{all} of {all} codes (100 %), {statuses} with their statuses, as they happen and by force"
+    );
+}
