@@ -113,19 +113,7 @@ impl Bucket {
 
     fn standing(&self, name: &'static str, policy: Policy) -> Standing {
         let arrival = Duration::from_nanos(self.arrival.load(Ordering::Acquire));
-        let full_in = arrival.saturating_sub(self.started.elapsed());
-        let taken = full_in
-            .as_nanos()
-            .div_ceil(policy.interval().as_nanos().max(1));
-        let remaining = policy
-            .burst()
-            .saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
-        Standing {
-            name,
-            policy,
-            remaining,
-            full_in,
-        }
+        Standing::new(name, policy, arrival.saturating_sub(self.started.elapsed()))
     }
 }
 
