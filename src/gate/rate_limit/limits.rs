@@ -1,14 +1,15 @@
 //! The limits of all keys: shared by all replicas where a store is set and answers, else this replica's own.
 //!
-//! What the store lets through is charged to this replica's own count too. So when the store goes away, a replica
-//! knows what it has let through lately, and what it lets through alone never exceeds the limit, however often the
-//! store comes and goes. The store knows nothing of what passed without it: in any window, `n` replicas together let
-//! through at most `n` times the limit while it is away, and once more the limit in a window in which it was there
-//! too. A wait that a caller was told stays true, because neither side's count can grow without a request passing.
+//! Nobody gains a burst when the store goes or comes. Whatever it says about a key, the replica remembers as its own
+//! count: when the store is away, each replica goes on from what it was last told. And what a replica lets through
+//! alone, it tells the store with the key's next request, so that the store goes on from there. So while the store is
+//! away `n` replicas let through `n` times what comes back in that time, and afterwards nothing more for it; a wait
+//! that was told then may turn out one interval too short, when another replica had more to tell.
 
 use std::time::Duration;
 
 use super::{
+    link::Counted,
     local::Local,
     model::{Kind, Policy, Standing},
     shared::Shared,
@@ -40,20 +41,26 @@ impl Limits {
         kind: Kind,
         policy: Policy,
     ) -> (Standing, Result<(), Duration>) {
-        let alone = || self.local.admit((key, kind), kind.as_str(), policy);
+        let name = kind.as_str();
         let Some(shared) = &self.shared else {
-            return alone();
+            return self.local.admit((key, kind), name, policy);
         };
-        let Some(counted) = shared.count(key, kind, policy).await else {
-            return alone();
+        let own = self.local.bucket((key, kind), policy);
+        let unheard = own.unheard();
+        let known = unheard.map_or(Duration::ZERO, |(_, full_in)| full_in);
+        let asked = shared.count(key, kind, policy, known);
+        let Some(Counted { wait, full_in }) = asked.await else {
+            return own.admit_apart(name, policy);
         };
-        let standing = Standing::new(kind.as_str(), policy, counted.full_in);
-        if counted.wait > Duration::ZERO {
-            return (standing, Err(counted.wait));
+        if let Some((apart, _)) = unheard {
+            own.was_heard(apart);
         }
-        // Full is as much as it can know.
-        let _ = alone();
-        (standing, Ok(()))
+        own.learn(full_in);
+        let verdict = match wait {
+            Duration::ZERO => Ok(()),
+            _ => Err(wait),
+        };
+        (Standing::new(name, policy, full_in), verdict)
     }
 
     /// Keeps the shared store at hand until the replica stops.

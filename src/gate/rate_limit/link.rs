@@ -1,6 +1,12 @@
 //! One connection to the shared store, and what is asked over it: many requests at once, each one round trip.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind,
@@ -20,9 +26,12 @@ const UNWRITTEN_MAX: usize = 1024;
 /// Why the store did not count.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// It said nothing in time.
+    /// It said nothing to anybody in this time.
     #[error("it did not answer within {0:?}")]
     Silent(Duration),
+    /// It was late with this answer, but gave others meanwhile.
+    #[error("it was slow")]
+    Slow,
     /// It cannot be reached, or refuses.
     #[error(transparent)]
     Refused(#[from] RedisError),
@@ -35,6 +44,8 @@ pub(super) struct Link {
     /// The digest by which the store knows the script.
     script: Arc<str>,
     patience: Duration,
+    /// How often it has answered.
+    answers: Arc<AtomicU64>,
 }
 
 /// What the store answers.
@@ -73,6 +84,7 @@ impl Link {
             connection,
             script: script.into(),
             patience: settings.patience,
+            answers: Arc::default(),
         })
     }
 
@@ -80,18 +92,24 @@ impl Link {
     pub(super) async fn check(&self, probe: &str) -> Result<(), Failure> {
         let one = Policy::new(1, 1, 1);
         match one {
-            Some(policy) => self.count(probe, policy).await.map(drop),
+            Some(policy) => self.count(probe, policy, Duration::ZERO).await.map(drop),
             None => Ok(()),
         }
     }
 
-    /// Counts one request of `key` under a policy.
-    pub(super) async fn count(&self, key: &str, policy: Policy) -> Result<Counted, Failure> {
-        let interval = u64::try_from(policy.interval().as_nanos()).unwrap_or(u64::MAX);
-        let burst = policy.burst();
+    /// Counts one request of `key` under a policy; its burst is known not to be whole again before `unheard`.
+    pub(super) async fn count(
+        &self,
+        key: &str,
+        policy: Policy,
+        unheard: Duration,
+    ) -> Result<Counted, Failure> {
+        let (interval, burst) = (nanoseconds(policy.interval()), policy.burst());
+        let unheard = nanoseconds(unheard);
         let ask = async |command: &str, script: &str| -> Result<(u64, u64), RedisError> {
             let mut asked = cmd(command);
-            asked.arg(script).arg(1).arg(key).arg(interval).arg(burst);
+            asked.arg(script).arg(1).arg(key);
+            asked.arg(interval).arg(burst).arg(unheard);
             asked.query_async(&mut self.connection.clone()).await
         };
         let asking = async {
@@ -103,13 +121,25 @@ impl Link {
                 counted => counted,
             }
         };
-        let counted = timeout(self.patience, asking).await;
-        let (wait, full_in) = counted.map_err(|_| Failure::Silent(self.patience))??;
+        let answers = self.answers.load(Ordering::Relaxed);
+        let Ok(counted) = timeout(self.patience, asking).await else {
+            let is_silent = self.answers.load(Ordering::Relaxed) == answers;
+            return Err(match is_silent {
+                true => Failure::Silent(self.patience),
+                false => Failure::Slow,
+            });
+        };
+        let (wait, full_in) = counted?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
         Ok(Counted {
             wait: Duration::from_nanos(wait),
             full_in: Duration::from_nanos(full_in),
         })
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Reads where the store is, and whom to believe that it is the one.

@@ -1,10 +1,14 @@
 //! Counting over all replicas, in Redis or Valkey, for as long as it answers.
 //!
-//! There is a [`Link`] or there is none. The first request that fails, for whatever reason, takes the link away from
-//! all, so a store that hangs costs its time-out to those only that had asked already. One task brings a link back,
-//! and asks over an idle one how the store is.
+//! There is a [`Link`] or there is none. The first request that it fails takes the link away from all, so a store that
+//! hangs costs its time-out to those only that had asked already. (An answer that is merely late, while others
+//! arrive, fails the one request.) One task brings a link back, and asks over an idle one how the store is.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::watch,
@@ -70,7 +74,15 @@ impl Shared {
     }
 
     /// Counts one request over all replicas; `None` if the store cannot, and this replica is alone.
-    pub(super) async fn count(&self, key: KeyId, kind: Kind, policy: Policy) -> Option<Counted> {
+    ///
+    /// The burst is known not to be whole again before `unheard`.
+    pub(super) async fn count(
+        &self,
+        key: KeyId,
+        kind: Kind,
+        policy: Policy,
+        unheard: Duration,
+    ) -> Option<Counted> {
         let metrics = self.0.app.metrics();
         let Some((number, link)) = self.0.store.borrow().link() else {
             metrics.count_limited_alone(Alone::Away);
@@ -78,14 +90,16 @@ impl Shared {
         };
         let name = name(self.0.app.settings().environment, key, kind, policy);
         let asked = Instant::now();
-        match link.count(&name, policy).await {
+        match link.count(&name, policy, unheard).await {
             Ok(counted) => {
                 metrics.record_shared_limit(asked.elapsed());
                 Some(counted)
             }
             Err(failure) => {
                 metrics.count_limited_alone(Alone::Failed);
-                self.lose(Some(number), &failure);
+                if !matches!(failure, Failure::Slow) {
+                    self.lose(Some(number), &failure);
+                }
                 None
             }
         }
@@ -106,8 +120,13 @@ impl Shared {
             match Link::open(&self.0.settings, &probe).await {
                 Ok(link) => {
                     number += 1;
+                    let found = Instant::now();
                     self.find(number, link.clone());
                     self.watch_over(number, &link, &probe).await;
+                    // What has held for a while may hold again at once.
+                    if found.elapsed() > self.0.settings.retry {
+                        continue;
+                    }
                 }
                 Err(failure) => self.lose(None, &failure),
             }
@@ -123,8 +142,9 @@ impl Shared {
             if timeout(self.0.settings.retry, lost).await.is_ok() {
                 return;
             }
-            if let Err(failure) = link.check(probe).await {
-                self.lose(Some(number), &failure);
+            match link.check(probe).await {
+                Ok(()) | Err(Failure::Slow) => {}
+                Err(failure) => self.lose(Some(number), &failure),
             }
         }
     }

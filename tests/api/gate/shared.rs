@@ -244,7 +244,8 @@ struct Case {
     interval: u64,
     burst: u32,
     start: u64,
-    pauses: Vec<u64>,
+    /// Microseconds, and whether the store has lost all it knew by then.
+    pauses: Vec<(u64, bool)>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -264,6 +265,7 @@ fn case() -> impl Strategy<Value = Case> {
             1 => Just(microseconds + 1),
             1 => 0..=microseconds * 25,
         ];
+        let pause = (pause, prop::bool::weighted(0.1));
         prop::collection::vec(pause, 1..40).prop_map(move |pauses| Case {
             interval,
             burst,
@@ -276,17 +278,23 @@ fn case() -> impl Strategy<Value = Case> {
 impl Case {
     fn compare(&self, connection: &mut redis::Connection, n: usize) -> Result<(), TestCaseError> {
         let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
-        let script = script.replacen("redis.call('TIME')", "{ARGV[3], ARGV[4]}", 1);
-        prop_assert!(script.contains("ARGV[4]") && !script.contains("'TIME'"));
+        let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
+        prop_assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
         let quota = Quota::with_period(Duration::from_nanos(self.interval)).unwrap();
         let clock = FakeRelativeClock::default();
         let burst = self.burst.try_into().unwrap();
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
         let (mut now, mut full_in) = (self.start, 0_u64);
-        for pause in &self.pauses {
+        for (pause, is_lost) in &self.pauses {
             now += pause;
             clock.advance(Duration::from_micros(*pause));
             full_in = full_in.saturating_sub(pause * 1000);
+            let key = format!("case:{n}");
+            let mut unheard = 0;
+            if *is_lost {
+                let _: u32 = redis::cmd("DEL").arg(&key).query(connection).unwrap();
+                unheard = full_in;
+            }
             let verdict = limiter.check();
             let wait = verdict.map_err(|it| it.wait_time_from(clock.now()).as_nanos() as u64);
             let wait = wait.err().unwrap_or(0);
@@ -294,9 +302,10 @@ impl Case {
             let counted: (u64, u64) = redis::cmd("EVAL")
                 .arg(&script)
                 .arg(1)
-                .arg(format!("case:{n}"))
+                .arg(&key)
                 .arg(self.interval)
                 .arg(self.burst)
+                .arg(unheard)
                 .arg(now / 1_000_000)
                 .arg(now % 1_000_000)
                 .query(connection)
@@ -347,11 +356,42 @@ async fn a_store_that_is_killed_under_load_fails_no_request_and_is_found_again()
     replica.says("lmn_rate_limit_shared_up 1").await;
     assert_eq!((replica.logged(found), replica.logged(lost)), (2, 1));
     let before = replica.alone().await;
-    assert_eq!(passing(&acme, 5).await, 3, "the store knows nothing yet");
+    assert_eq!(
+        passing(&acme, 5).await,
+        0,
+        "it hears what has passed without it"
+    );
     assert_eq!(replica.alone().await, before);
     // Nothing secret stands in the store, and nothing stays for ever.
     let name = store.ask("KEYS lmn:1:sandbox:{*}:read:1:20000:3");
     assert_eq!(name, Some("*1".to_owned()), "one key is counted under it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
+    let (database, mut store) = (TestDatabase::new().await, Store::start());
+    let replicas = [
+        Replica::counting_in(&store.url(), &database).await,
+        Replica::counting_in(&store.url(), &database).await,
+    ];
+    let limits = "read_limit = 1, read_window_seconds = 8000, read_burst = 10";
+    let acme = partner(&database, &replicas[0], limits).await;
+    let [one, two] = replicas.each_ref().map(|it| acme.at(it.process.url()));
+    assert_eq!(passing(&one, 6).await, 6);
+    assert_eq!(passing(&two, 1).await, 1);
+    store.kill();
+    for replica in &replicas {
+        replica.says("lmn_rate_limit_shared_up 0").await;
+    }
+    // Each goes on from what it was last told: of ten six, and seven.
+    assert_eq!((passing(&one, 9).await, passing(&two, 9).await), (4, 3));
+    store.start_again();
+    for replica in &replicas {
+        replica.says("lmn_rate_limit_shared_up 1").await;
+    }
+    // The store was empty; the first request brings it what passed without it.
+    let (first, second) = (passing(&one, 2).await, passing(&two, 2).await);
+    assert_eq!((first, second), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
