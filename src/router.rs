@@ -82,11 +82,13 @@ pub fn router(app: App) -> Router {
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     let keys = Keys::new(app.clone());
     app.tasks().spawn(keys.clone().keep_uses());
+    let limits = RateLimit::new(app.clone());
+    app.tasks().spawn(limits.clone().keep_shared());
     routes.route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(keys, authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
-            .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
+            .layer(from_fn_with_state(limits, rate_limit))
             .layer(from_fn_with_state(app.clone(), force))
             .layer(from_fn_with_state(app.clone(), read_whole))
             .layer(from_fn_with_state(Lanes::new(app.clone()), lane))

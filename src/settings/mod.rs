@@ -5,6 +5,7 @@
 //! with wrong settings prints every complaint at once, each under its key's name.
 
 mod complaints;
+mod limits;
 mod model;
 mod operator;
 mod read;
@@ -14,7 +15,7 @@ mod webhooks;
 pub use complaints::Complaints;
 pub use model::{
     Catalogue, ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server,
-    Settings, Sweeps, Webhooks,
+    Settings, SharedLimits, Sweeps, Webhooks,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

@@ -131,6 +131,23 @@ pub struct RateLimit {
     pub read: Policy,
     /// POST, PUT and DELETE.
     pub write: Policy,
+    /// Where all replicas count together; each alone if there is nothing.
+    pub shared: Option<SharedLimits>,
+}
+
+/// A Redis or Valkey in which replicas count together.
+#[derive(Debug, Clone)]
+pub struct SharedLimits {
+    /// Where it is; a secret, because it may hold a password.
+    pub url: SecretString,
+    /// The authorities that may vouch for it, in PEM; the public ones if there are none.
+    pub authority: Option<Vec<u8>>,
+    /// Time for the answer to one request.
+    pub patience: Duration,
+    /// Time to connect.
+    pub connect: Duration,
+    /// How often one that is away is tried, and one that is there is asked how it is.
+    pub retry: Duration,
 }
 
 /// What time does to orders.

@@ -7,10 +7,9 @@ use secrecy::SecretString;
 
 use super::{
     complaints::Complaints,
-    model::{Catalogue, Database, Gate, Log, RateLimit, Server, Settings, Sweeps},
+    model::{Catalogue, Database, Gate, Log, Server, Settings, Sweeps},
     reader::Reader,
 };
-use crate::gate::rate_limit::model::Policy;
 
 /// The defaults, which are also the list of every setting there is.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -158,31 +157,6 @@ impl Reader {
             }
         }
         Some(networks)
-    }
-
-    fn rate_limit(&mut self) -> Option<RateLimit> {
-        let keys_max = self.positive("rate_limit.keys_max");
-        let read = self.policy("rate_limit.read");
-        let write = self.policy("rate_limit.write");
-        Some(RateLimit {
-            keys_max: keys_max?.into(),
-            read: read?,
-            write: write?,
-        })
-    }
-
-    fn policy(&mut self, key: &str) -> Option<Policy> {
-        let limit = self.positive(&format!("{key}.limit"));
-        let window_seconds = self.positive(&format!("{key}.window_seconds"));
-        let burst = self.positive(&format!("{key}.burst"));
-        let policy = Policy::new(limit?, window_seconds?, burst?);
-        if policy.is_none() {
-            self.complain(
-                key,
-                "limit, window_seconds and burst must be at most 1000000, and the burst come back within a day",
-            );
-        }
-        policy
     }
 
     fn sweeps(&mut self) -> Option<Sweeps> {

@@ -7,9 +7,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use hyper::{Method, StatusCode};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+
+use super::limits;
 
 /// Requests that were answered, by route, method, status and code.
 const REQUESTS: &str = "lmn_http_requests_total";
@@ -102,8 +104,10 @@ impl Metrics {
     /// Makes metrics that have counted nothing yet.
     pub(crate) fn new() -> Self {
         // The buckets are only refused when there are none.
+        let shared_limit = Matcher::Full(limits::DURATION.to_owned());
         let recorder = PrometheusBuilder::new()
             .set_buckets(&BUCKETS)
+            .and_then(|it| it.set_buckets_for_metric(shared_limit, &limits::BUCKETS))
             .unwrap_or_default()
             .build_recorder();
         describe(&recorder);
@@ -295,6 +299,7 @@ fn describe(recorder: &PrometheusRecorder) {
     let words = "Seconds from the head of a request to its answer.";
     recorder.describe_histogram(DURATION.into(), None, words.into());
     super::delivery::describe(recorder);
+    limits::describe(recorder);
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ mod database;
 mod process;
 #[path = "../support/seed.rs"]
 mod seed;
+#[path = "../support/store.rs"]
+mod store;
 mod support;
 #[path = "../support/wire.rs"]
 mod wire;

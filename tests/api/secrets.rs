@@ -9,11 +9,14 @@ use sha2::{Digest, Sha256};
 use crate::{
     database::TestDatabase,
     process::{Process, lmn, run, words},
+    store::Store,
     support::{Car, Partner, eventually, key},
 };
 
 /// Never checked by a server that trusts its own machine, and in every connection URL.
 const PASSWORD: &str = "PlantedPassword7";
+/// Of the shared store of rate limits.
+const STORE_PASSWORD: &str = "PlantedStorePassword9";
 /// Keys of the right form, each with a tail that stands nowhere else. The first 12 characters are public.
 const REVOKED: &str = "lmn_stg_revoPlantedRevokedAAAAAAAA01";
 const EXPIRED: &str = "lmn_stg_exprPlantedExpiredAAAAAAAA02";
@@ -33,7 +36,8 @@ fn secrets() -> Vec<String> {
         hex.collect::<String>()
     };
     let digests = ALL.iter().map(digest);
-    tails.chain(digests).chain([PASSWORD.to_owned()]).collect()
+    let passwords = [PASSWORD, STORE_PASSWORD].map(str::to_owned);
+    tails.chain(digests).chain(passwords).collect()
 }
 
 /// Everything that was said, to search it once.
@@ -73,9 +77,11 @@ fn url_of(database: &TestDatabase) -> String {
 }
 
 /// Starts a replica that logs all it can into a file.
-fn replica(url: &str, log: &File) -> Process {
+fn replica(url: &str, store: &str, log: &File) -> Process {
     let variables = [
         ("DATABASE_URL", url),
+        ("LMN_RATE_LIMIT__SHARED__URL", store),
+        ("LMN_RATE_LIMIT__SHARED__RETRY_MILLISECONDS", "50"),
         ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
         ("LMN_LOG__FILTER", "trace"),
     ];
@@ -217,6 +223,19 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
         said.add(&arguments.join(" "), words(&output));
     }
     for wrong in [
+        "redis://:{}@[nonsense",
+        "http://:{}@store",
+        "rediss://:{}@store#insecure",
+    ] {
+        let wrong = wrong.replace("{}", STORE_PASSWORD);
+        for arguments in [["config", "check"], ["serve", "--json"]] {
+            let store = ("LMN_RATE_LIMIT__SHARED__URL", wrong.as_str());
+            let output = run(&arguments, &[("DATABASE_URL", url), store]);
+            assert!(!output.status.success(), "{output:?}");
+            said.add(&wrong, words(&output));
+        }
+    }
+    for wrong in [
         url.replace("postgres://", "mysql://"),
         format!("postgres://lmn:{PASSWORD}@127.0.0.1:1/nowhere"),
         format!("postgres://lmn:{PASSWORD}@[nonsense/lmn"),
@@ -235,7 +254,9 @@ async fn planted_secrets_are_found_in_no_output() {
     }
     let log = tempfile::NamedTempFile::new().unwrap();
     let url = url_of(&database);
-    let replica = replica(&url, log.as_file());
+    let mut store = Store::with(&["--requirepass", STORE_PASSWORD]);
+    let store_url = format!("{}?pass={STORE_PASSWORD}", store.url());
+    let replica = replica(&url, &store_url, log.as_file());
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     plant(&database, &acme).await;
 
@@ -244,6 +265,7 @@ async fn planted_secrets_are_found_in_no_output() {
     send_elsewhere(&mut said, replica.url()).await;
     send_as_input(replica.url()).await;
     // The connections break, and the log says how.
+    store.kill();
     sqlx::query(
         "select pg_terminate_backend(pid) from pg_stat_activity
          where datname = current_database() and application_name like 'lmn%'",
@@ -259,8 +281,11 @@ async fn planted_secrets_are_found_in_no_output() {
     }
     eventually("the log says so", async || {
         let said = std::fs::read_to_string(log.path()).unwrap();
-        said.contains("the gate's listening connection was lost")
-            .then_some(())
+        let both = [
+            "the gate's listening connection was lost",
+            "the shared store of rate limits is away",
+        ];
+        both.iter().all(|it| said.contains(it)).then_some(())
     })
     .await;
     let stopped = tokio::task::spawn_blocking(|| replica.stop())

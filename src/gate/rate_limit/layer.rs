@@ -9,26 +9,30 @@ use axum::{
 use chrono::{DateTime, Utc};
 
 use super::{
-    local::Local,
+    limits::Limits,
     model::{Kind, Standing, Throttled},
 };
 use crate::{
-    app::App, error::ApiError, gate::caller::Caller, http::remarks::Remarks, id::KeyId,
-    stamp::Stamp,
+    app::App, error::ApiError, gate::caller::Caller, http::remarks::Remarks, stamp::Stamp,
 };
 
 /// The limits of all keys.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimit {
     app: App,
-    local: Local<(KeyId, Kind)>,
+    limits: Limits,
 }
 
 impl RateLimit {
     /// Makes limits that nobody has used yet.
     pub(crate) fn new(app: App) -> Self {
-        let local = Local::new(app.settings().rate_limit.keys_max);
-        Self { app, local }
+        let limits = Limits::new(&app);
+        Self { app, limits }
+    }
+
+    /// Keeps the shared store at hand until the replica stops, if there is one.
+    pub(crate) async fn keep_shared(self) {
+        self.limits.keep().await;
     }
 }
 
@@ -55,9 +59,7 @@ pub(crate) async fn rate_limit(
         Kind::Read => caller.grant.read.unwrap_or(defaults.read),
         Kind::Write => caller.grant.write.unwrap_or(defaults.write),
     };
-    let (standing, verdict) = limits
-        .local
-        .admit((caller.grant.key, kind), kind.as_str(), policy);
+    let (standing, verdict) = limits.limits.admit(caller.grant.key, kind, policy).await;
     let now = limits.app.pulse().time();
     tell(&remarks, &standing, now);
     match verdict {

@@ -32,10 +32,12 @@ pub(crate) struct Local<C: Copy + Eq + Hash + Send + Sync + 'static> {
 
 /// One caller's use of one policy.
 #[derive(Debug)]
-struct Bucket {
+pub(super) struct Bucket {
     limiter: RateLimiter<NotKeyed, ArrivalTime, MonotonicClock, NoOpMiddleware<Instant>>,
     arrival: Arc<AtomicU64>,
     started: Instant,
+    /// How many requests it let through of which a shared store has not heard.
+    apart: AtomicU64,
 }
 
 /// Where governor keeps the theoretical arrival time, in nanoseconds since the bucket was made; zero is "never".
@@ -86,12 +88,13 @@ impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
         name: &'static str,
         policy: Policy,
     ) -> (Standing, Result<(), Duration>) {
-        let bucket = self
-            .buckets
-            .get_with((caller, policy), || Arc::new(Bucket::new(policy)));
-        let verdict = bucket.limiter.check();
-        let wait = verdict.map_err(|early| early.wait_time_from(MonotonicClock.now()));
-        (bucket.standing(name, policy), wait)
+        self.bucket(caller, policy).admit(name, policy)
+    }
+
+    /// Returns the use of a policy by a caller, to be asked more than once.
+    pub(super) fn bucket(&self, caller: C, policy: Policy) -> Arc<Bucket> {
+        self.buckets
+            .get_with((caller, policy), || Arc::new(Bucket::new(policy)))
     }
 }
 
@@ -108,24 +111,57 @@ impl Bucket {
             limiter,
             arrival,
             started: Instant::now(),
+            apart: AtomicU64::new(0),
         }
     }
 
-    fn standing(&self, name: &'static str, policy: Policy) -> Standing {
-        let arrival = Duration::from_nanos(self.arrival.load(Ordering::Acquire));
-        let full_in = arrival.saturating_sub(self.started.elapsed());
-        let taken = full_in
-            .as_nanos()
-            .div_ceil(policy.interval().as_nanos().max(1));
-        let remaining = policy
-            .burst()
-            .saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
-        Standing {
-            name,
-            policy,
-            remaining,
-            full_in,
+    fn admit(&self, name: &'static str, policy: Policy) -> (Standing, Result<(), Duration>) {
+        let verdict = self.limiter.check();
+        let wait = verdict.map_err(|early| early.wait_time_from(MonotonicClock.now()));
+        (self.standing(name, policy), wait)
+    }
+
+    /// Counts one request in the place of the shared store, which is to hear of it: see [`Bucket::unheard`].
+    pub(super) fn admit_apart(
+        &self,
+        name: &'static str,
+        policy: Policy,
+    ) -> (Standing, Result<(), Duration>) {
+        let (standing, verdict) = self.admit(name, policy);
+        if verdict.is_ok() {
+            self.apart.fetch_add(1, Ordering::AcqRel);
         }
+        (standing, verdict)
+    }
+
+    /// Returns what the store has not heard of, and the time until the burst is whole again.
+    pub(super) fn unheard(&self) -> Option<(u64, Duration)> {
+        let apart = self.apart.load(Ordering::Acquire);
+        (apart > 0).then(|| (apart, self.full_in()))
+    }
+
+    /// Takes note that the store has heard it. If something passed meanwhile, the store hears all of it again, which
+    /// changes nothing.
+    pub(super) fn was_heard(&self, apart: u64) {
+        let _ = self
+            .apart
+            .compare_exchange(apart, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Takes over what the shared store knows: the burst is not whole again earlier than that.
+    pub(super) fn learn(&self, full_in: Duration) {
+        let arrival = (self.started.elapsed() + full_in).as_nanos();
+        let arrival = u64::try_from(arrival).unwrap_or(u64::MAX);
+        self.arrival.fetch_max(arrival, Ordering::AcqRel);
+    }
+
+    fn full_in(&self) -> Duration {
+        let arrival = Duration::from_nanos(self.arrival.load(Ordering::Acquire));
+        arrival.saturating_sub(self.started.elapsed())
+    }
+
+    fn standing(&self, name: &'static str, policy: Policy) -> Standing {
+        Standing::new(name, policy, self.full_in())
     }
 }
 

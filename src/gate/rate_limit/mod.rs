@@ -2,10 +2,16 @@
 //!
 //! The sliding window is GCRA, the arithmetic of `governor`: every request that passes pushes the key's "theoretical
 //! arrival time" one interval into the future, and a request is early when that time is more than a burst ahead.
+//!
+//! [`local`] keeps that time in this process, [`shared`] in a store that all replicas have in common, by the same
+//! arithmetic; [`limits`] says which of the two counts.
 
 mod layer;
+mod limits;
+mod link;
 mod local;
 pub(crate) mod model;
+mod shared;
 
 pub(crate) use layer::{RateLimit, kind_of, rate_limit};
 pub(crate) use local::Local;

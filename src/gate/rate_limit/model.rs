@@ -91,6 +91,18 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Tells how a caller stands whose burst is whole again after `full_in`.
+    pub(super) fn new(name: &'static str, policy: Policy, full_in: Duration) -> Self {
+        let interval = policy.interval().as_nanos().max(1);
+        let taken = u32::try_from(full_in.as_nanos().div_ceil(interval)).unwrap_or(u32::MAX);
+        Self {
+            name,
+            policy,
+            remaining: policy.burst().saturating_sub(taken),
+            full_in,
+        }
+    }
+
     /// Returns `t`: whole seconds, rounded up, until `burst` requests can pass.
     pub fn full_in_seconds(&self) -> u64 {
         seconds_up(self.full_in)

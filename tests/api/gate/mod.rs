@@ -7,5 +7,6 @@ mod idempotency;
 mod keys;
 mod lane;
 mod rate_limit;
+mod shared;
 mod spoofs;
 mod uses;

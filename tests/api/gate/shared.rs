@@ -1,0 +1,530 @@
+//! How often, over all replicas: real processes on one real store, which is killed, held still and set wrong.
+
+use std::{
+    fs::read_to_string,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, FakeRelativeClock},
+};
+use lmn_partner_api::error::catalogue::Code;
+use proptest::prelude::*;
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    database::TestDatabase,
+    process::{Process, lmn},
+    store::Store,
+    support::{Partner, Reply, eventually},
+};
+
+/// So slow that nothing comes back while the test runs.
+const SLOW: &str = "read_limit = 1, read_window_seconds = 20000, read_burst = 3";
+
+/// A replica, and what it logs.
+struct Replica {
+    process: Process,
+    log: NamedTempFile,
+}
+
+impl Replica {
+    fn start(database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
+        let url = database.url();
+        let mut variables = vec![
+            ("DATABASE_URL", url.as_str()),
+            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+            ("LMN_LOG__FILTER", "info"),
+            // Machines that run tests are busy.
+            ("LMN_RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS", "5000"),
+            ("LMN_RATE_LIMIT__SHARED__CONNECT_MILLISECONDS", "5000"),
+            ("LMN_RATE_LIMIT__SHARED__RETRY_MILLISECONDS", "100"),
+        ];
+        variables.extend(settings);
+        let log = NamedTempFile::new().unwrap();
+        let command = lmn(&["serve", "--json", "--no-worker"], &variables);
+        let process = Process::run_with_log(command, log.reopen().unwrap());
+        Self { process, log }
+    }
+
+    /// Starts one that counts in a store, and waits until it does.
+    async fn counting_in(url: &str, database: &TestDatabase) -> Self {
+        let replica = Self::start(database, &[("LMN_RATE_LIMIT__SHARED__URL", url)]);
+        replica.says("lmn_rate_limit_shared_up 1").await;
+        replica
+    }
+
+    async fn metrics(&self) -> String {
+        let answer = reqwest::get(format!("{}/metrics", self.process.operator_url())).await;
+        answer.unwrap().text().await.unwrap()
+    }
+
+    /// Waits for a line in the metrics.
+    async fn says(&self, line: &str) {
+        eventually(line, async || {
+            let metrics = self.metrics().await;
+            metrics.lines().any(|it| it == line).then_some(())
+        })
+        .await;
+    }
+
+    /// Returns a number that it counts, 0 if it is not there.
+    async fn counts(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let mut lines = metrics.lines().filter_map(|it| it.strip_prefix(name));
+        lines.next().map_or(0, |it| it.trim().parse().unwrap())
+    }
+
+    /// How often it has limited a request alone.
+    async fn alone(&self) -> u64 {
+        self.counts("lmn_rate_limit_alone_total{reason=\"away\"}")
+            .await
+            + self
+                .counts("lmn_rate_limit_alone_total{reason=\"failed\"}")
+                .await
+    }
+
+    /// How often a text stands in its log.
+    fn logged(&self, text: &str) -> usize {
+        read_to_string(self.log.path())
+            .unwrap()
+            .matches(text)
+            .count()
+    }
+}
+
+/// A partner with limits of its own.
+async fn partner(database: &TestDatabase, replica: &Replica, limits: &str) -> Partner {
+    let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
+    let statement = format!("update partners set {limits}");
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    acme
+}
+
+/// How many of some requests pass; the others are early.
+async fn passing(acme: &Partner, requests: usize) -> usize {
+    let mut passed = 0;
+    for _ in 0..requests {
+        let reply = acme.get("/v1/orders").await;
+        match reply.status {
+            200 => passed += 1,
+            _ => drop(reply.refused(429, Code::RateLimited)),
+        }
+    }
+    passed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_let_through_together_what_one_would() {
+    const LIMIT: usize = 40;
+    const WINDOW: u64 = 2;
+    const BURST: usize = 15;
+    const ENOUGH: u64 = 95;
+    let interval = Duration::from_millis(50);
+    let (database, store) = (TestDatabase::new().await, Store::start());
+    let replicas = [
+        Replica::counting_in(&store.url(), &database).await,
+        Replica::counting_in(&store.url(), &database).await,
+    ];
+    let limits =
+        format!("read_limit = {LIMIT}, read_window_seconds = {WINDOW}, read_burst = {BURST}");
+    let acme = partner(&database, &replicas[0], &limits).await;
+    let commands = store.listen();
+    let key: String = "read:40:2:15".to_owned();
+    let listening = spawn_blocking(move || commands.passes_until("enough", &key));
+
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let clients: Vec<_> = (0..8)
+        .map(|n| {
+            let acme = acme.at(replicas[n % 2].process.url());
+            tokio::spawn(async move {
+                while PASSED.load(Ordering::Relaxed) < ENOUGH {
+                    let passed = passing(&acme, 1).await;
+                    PASSED.fetch_add(passed as u64, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    store.ask("ECHO enough");
+    let passes = listening.await.unwrap();
+    assert_eq!(passes.len() as u64, PASSED.load(Ordering::Relaxed));
+    // Not one was lost or counted twice, to the nanosecond.
+    for pair in passes.windows(2) {
+        assert_eq!(pair[1].arrival - pair[0].arrival, interval.as_nanos());
+    }
+    // No span of the window holds more than the contract allows.
+    let window = Duration::from_secs(WINDOW).as_micros() as u64;
+    for (n, first) in passes.iter().enumerate() {
+        let within = passes[n..]
+            .iter()
+            .take_while(|it| it.at <= first.at + window);
+        assert!(within.count() <= LIMIT + BURST);
+    }
+    // And none was refused that one replica would have let through: after the burst, one an interval.
+    let late = |n: usize| {
+        let due = passes[0].at + (n + 1 - BURST) as u64 * interval.as_micros() as u64;
+        passes[n].at as i64 - due as i64
+    };
+    let late: Vec<i64> = (BURST..passes.len()).map(late).collect();
+    let (early, punctual) = (late.iter().min().unwrap(), late.iter().rev().take(20).min());
+    assert!(*early > -2_000, "{late:?}");
+    assert!(*punctual.unwrap() < interval.as_micros() as i64, "{late:?}");
+    for replica in &replicas {
+        assert_eq!(replica.alone().await, 0);
+        assert!(
+            replica
+                .counts("lmn_rate_limit_shared_duration_seconds_count")
+                .await
+                > 0
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_told_is_true_at_every_replica() {
+    let (database, store) = (TestDatabase::new().await, Store::start());
+    let replicas = [
+        Replica::counting_in(&store.url(), &database).await,
+        Replica::counting_in(&store.url(), &database).await,
+    ];
+    let limits = "read_limit = 2, read_window_seconds = 3, read_burst = 1";
+    let acme = partner(&database, &replicas[0], limits).await;
+    let at = replicas.each_ref().map(|it| acme.at(it.process.url()));
+    let began = Instant::now();
+    at[0].get("/v1/orders").await.ok();
+    let mut promised = None;
+    for acme in at.iter().cycle() {
+        let asked = Instant::now();
+        let reply = acme.get("/v1/orders").await;
+        if reply.status == 200 {
+            break;
+        }
+        reply.refused(429, Code::RateLimited);
+        assert!(promised.is_none_or(|it| asked < it), "{reply:?}");
+        let retry_after: u64 = reply.header("retry-after").parse().unwrap();
+        assert!((1..=2).contains(&retry_after), "{reply:?}");
+        let promise = Instant::now() + Duration::from_secs(retry_after);
+        promised = promised.min(Some(promise)).or(Some(promise));
+        assert!(began.elapsed() < Duration::from_secs(30), "it never passes");
+    }
+    assert!(promised.is_some(), "it was early");
+    assert!(
+        began.elapsed() >= Duration::from_millis(1500),
+        "one comes back every 1.5 s"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The script, its clock set by hand, does what `governor` does, to the nanosecond.
+    #[test]
+    fn the_store_reckons_as_a_replica_does(cases in prop::collection::vec(case(), 200)) {
+        let store = Store::start();
+        let client = redis::Client::open(store.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        for (n, case) in cases.iter().enumerate() {
+            case.compare(&mut connection, n)?;
+        }
+    }
+}
+
+/// A policy whose requests come back so slowly that the store forgets none while this runs, and when requests arrive.
+#[derive(Debug, Clone)]
+struct Case {
+    interval: u64,
+    burst: u32,
+    start: u64,
+    /// Microseconds, and whether the store has lost all it knew by then.
+    pauses: Vec<(u64, bool)>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let policy = (1..=100_u64, 6_000..=1_000_000_u64).prop_flat_map(|(limit, window)| {
+        let interval = window * 1_000_000_000 / limit;
+        let burst_max = (86_400 * limit / window).max(1) as u32;
+        (Just(interval), 1..=burst_max.min(20))
+    });
+    let start = 1_600_000_000_000_000..4_000_000_000_000_000_u64;
+    (policy, start).prop_flat_map(|((interval, burst), start)| {
+        let microseconds = interval / 1000;
+        let pause = prop_oneof![
+            3 => Just(0),
+            2 => 0..1_000_u64,
+            4 => 0..=microseconds * 2,
+            1 => Just(microseconds),
+            1 => Just(microseconds + 1),
+            1 => 0..=microseconds * 25,
+        ];
+        let pause = (pause, prop::bool::weighted(0.1));
+        prop::collection::vec(pause, 1..40).prop_map(move |pauses| Case {
+            interval,
+            burst,
+            start,
+            pauses,
+        })
+    })
+}
+
+impl Case {
+    fn compare(&self, connection: &mut redis::Connection, n: usize) -> Result<(), TestCaseError> {
+        let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
+        let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
+        prop_assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
+        let quota = Quota::with_period(Duration::from_nanos(self.interval)).unwrap();
+        let clock = FakeRelativeClock::default();
+        let burst = self.burst.try_into().unwrap();
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
+        let (mut now, mut full_in) = (self.start, 0_u64);
+        for (pause, is_lost) in &self.pauses {
+            now += pause;
+            clock.advance(Duration::from_micros(*pause));
+            full_in = full_in.saturating_sub(pause * 1000);
+            let key = format!("case:{n}");
+            let mut unheard = 0;
+            if *is_lost {
+                let _: u32 = redis::cmd("DEL").arg(&key).query(connection).unwrap();
+                unheard = full_in;
+            }
+            let verdict = limiter.check();
+            let wait = verdict.map_err(|it| it.wait_time_from(clock.now()).as_nanos() as u64);
+            let wait = wait.err().unwrap_or(0);
+            full_in += if wait == 0 { self.interval } else { 0 };
+            let counted: (u64, u64) = redis::cmd("EVAL")
+                .arg(&script)
+                .arg(1)
+                .arg(&key)
+                .arg(self.interval)
+                .arg(self.burst)
+                .arg(unheard)
+                .arg(now / 1_000_000)
+                .arg(now % 1_000_000)
+                .query(connection)
+                .unwrap();
+            prop_assert_eq!(counted, (wait, full_in));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_killed_under_load_fails_no_request_and_is_found_again() {
+    let (database, mut store) = (TestDatabase::new().await, Store::start());
+    let replica = Replica::counting_in(&store.url(), &database).await;
+    let acme = partner(&database, &replica, SLOW).await;
+    assert_eq!(passing(&acme, 2).await, 2);
+    let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let beta = beta.clone();
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    beta.get("/v1/orders").await.ok();
+                }
+            })
+        })
+        .collect();
+    eventually("there is load", async || {
+        let counted = replica.counts("lmn_rate_limit_shared_duration_seconds_count");
+        (counted.await > 20).then_some(())
+    })
+    .await;
+    store.kill();
+    replica.says("lmn_rate_limit_shared_up 0").await;
+    // The replica knows what passed with the store: of a burst of three, two.
+    assert_eq!(passing(&acme, 5).await, 1);
+    for load in load {
+        load.await.unwrap();
+    }
+    assert!(replica.alone().await > 5);
+    let (found, lost) = (
+        "the shared store counts",
+        "is away; this replica limits alone",
+    );
+    assert_eq!((replica.logged(found), replica.logged(lost)), (1, 1));
+
+    store.start_again();
+    replica.says("lmn_rate_limit_shared_up 1").await;
+    assert_eq!((replica.logged(found), replica.logged(lost)), (2, 1));
+    let before = replica.alone().await;
+    assert_eq!(
+        passing(&acme, 5).await,
+        0,
+        "it hears what has passed without it"
+    );
+    assert_eq!(replica.alone().await, before);
+    // Nothing secret stands in the store, and nothing stays for ever.
+    let name = store.ask("KEYS lmn:1:sandbox:{*}:read:1:20000:3");
+    assert_eq!(name, Some("*1".to_owned()), "one key is counted under it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
+    let (database, mut store) = (TestDatabase::new().await, Store::start());
+    let replicas = [
+        Replica::counting_in(&store.url(), &database).await,
+        Replica::counting_in(&store.url(), &database).await,
+    ];
+    let limits = "read_limit = 1, read_window_seconds = 8000, read_burst = 10";
+    let acme = partner(&database, &replicas[0], limits).await;
+    let [one, two] = replicas.each_ref().map(|it| acme.at(it.process.url()));
+    assert_eq!(passing(&one, 6).await, 6);
+    assert_eq!(passing(&two, 1).await, 1);
+    store.kill();
+    for replica in &replicas {
+        replica.says("lmn_rate_limit_shared_up 0").await;
+    }
+    // Each goes on from what it was last told: of ten six, and seven.
+    assert_eq!((passing(&one, 9).await, passing(&two, 9).await), (4, 3));
+    store.start_again();
+    for replica in &replicas {
+        replica.says("lmn_rate_limit_shared_up 1").await;
+    }
+    // The store was empty; the first request brings it what passed without it.
+    let (first, second) = (passing(&one, 2).await, passing(&two, 2).await);
+    assert_eq!((first, second), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_hangs_costs_its_time_once() {
+    let (database, store) = (TestDatabase::new().await, Store::start());
+    let settings = [
+        ("LMN_RATE_LIMIT__SHARED__URL", store.url()),
+        ("LMN_RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS", "300".into()),
+        ("LMN_RATE_LIMIT__SHARED__CONNECT_MILLISECONDS", "300".into()),
+    ];
+    let settings = settings
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let replica = Replica::start(&database, &settings);
+    replica.says("lmn_rate_limit_shared_up 1").await;
+    let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
+    acme.get("/v1/orders").await.ok();
+    store.hang();
+    let began = Instant::now();
+    for _ in 0..100 {
+        acme.get("/v1/orders").await.ok();
+    }
+    let took = began.elapsed();
+    let failed = replica
+        .counts("lmn_rate_limit_alone_total{reason=\"failed\"}")
+        .await;
+    assert!(failed <= 1, "{failed} requests have waited");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(replica.logged("it did not answer within"), 1);
+    store.go_on();
+    replica.says("lmn_rate_limit_shared_up 1").await;
+    let before = replica.alone().await;
+    acme.get("/v1/orders").await.ok();
+    assert_eq!(replica.alone().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_and_refusals_are_the_same_with_a_store_and_without() {
+    let (database, store) = (TestDatabase::new().await, Store::start());
+    let shared = Replica::counting_in(&store.url(), &database).await;
+    let local = Replica::start(&database, &[]);
+    let acme = partner(&database, &shared, SLOW).await;
+    let told = |reply: &Reply| {
+        let headers: Vec<_> = reply.headers.keys().map(ToString::to_string).collect();
+        let fields = [
+            "ratelimit-policy",
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+        ];
+        let fields = fields.map(|name| reply.header(name).to_owned());
+        let (state, _) = reply.header("ratelimit").split_once(";t=").unwrap();
+        let t: i64 = reply.header("ratelimit")[state.len() + 3..]
+            .parse()
+            .unwrap();
+        let mut details = reply.json()["error"]["details"].clone();
+        let reset_at = details.get_mut("reset_at").map(serde_json::Value::take);
+        let retry_after = details.get_mut("retry_after").map(serde_json::Value::take);
+        let waits = (
+            reset_at.is_some(),
+            retry_after.map(|it| it.as_i64().unwrap() / 100),
+        );
+        (
+            reply.status,
+            headers,
+            fields,
+            state.to_owned(),
+            t / 100,
+            details,
+            waits,
+        )
+    };
+    for _ in 0..5 {
+        let with = acme.get("/v1/orders").await;
+        let without = acme.at(local.process.url()).get("/v1/orders").await;
+        assert_eq!(told(&with), told(&without));
+    }
+    assert!(
+        !local.metrics().await.contains("lmn_rate_limit_"),
+        "no store, no metrics of it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_limit_starts_anew_and_forgotten_scripts_are_learned_again() {
+    let (database, store) = (TestDatabase::new().await, Store::start());
+    let replica = Replica::counting_in(&store.url(), &database).await;
+    let acme = partner(&database, &replica, SLOW).await;
+    assert_eq!(passing(&acme, 4).await, 3);
+    assert_eq!(store.ask("SCRIPT FLUSH"), Some("+OK".into()));
+    sqlx::query("update partners set read_burst = 2")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    eventually("the new limit is heard", async || {
+        (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "2").then_some(())
+    })
+    .await;
+    assert_eq!(passing(&acme, 4).await, 1);
+    assert_eq!(replica.alone().await, 0);
+    assert_eq!(store.ask("SCRIPT EXISTS x").as_deref(), Some("*1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_refuses_limits_nobody_out() {
+    let database = TestDatabase::new().await;
+    // A wrong password: it never counts, and everybody is served.
+    let locked = Store::with(&["--requirepass", "right"]);
+    let url = format!("{}?pass=wrong", locked.url());
+    let replica = Replica::start(&database, &[("LMN_RATE_LIMIT__SHARED__URL", &url)]);
+    let acme = partner(&database, &replica, SLOW).await;
+    assert_eq!(passing(&acme, 5).await, 3);
+    replica.says("lmn_rate_limit_shared_up 0").await;
+    eventually("it is said", async || {
+        (replica.logged("AuthenticationFailed") == 1).then_some(())
+    })
+    .await;
+    let right = format!("{}?pass=right", locked.url());
+    let replica = Replica::counting_in(&right, &database).await;
+    assert_eq!(passing(&acme.at(replica.process.url()), 5).await, 3);
+
+    // One that has become a copy of another: it answers, and cannot write.
+    let store = Store::start();
+    let replica = Replica::counting_in(&store.url(), &database).await;
+    let acme = acme.at(replica.process.url());
+    assert_eq!(store.ask("REPLICAOF 127.0.0.1 1"), Some("+OK".into()));
+    assert_eq!(passing(&acme, 5).await, 3);
+    eventually("it is said", async || {
+        (replica.logged("ReadOnly") == 1).then_some(())
+    })
+    .await;
+    // It is ready all the same.
+    let ready = reqwest::get(format!("{}/readyz", replica.process.operator_url())).await;
+    assert_eq!(ready.unwrap().status(), 200);
+    assert_eq!(store.ask("REPLICAOF NO ONE"), Some("+OK".into()));
+    replica.says("lmn_rate_limit_shared_up 1").await;
+}
