@@ -76,7 +76,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
             "responses": responses,
             "parameters": parameters(),
             "headers": headers::components(),
-            "examples": examples::components(),
+            "examples": examples::components(public_url),
             "securitySchemes": {"api_key": {
                 "type": "apiKey", "in": "header", "name": "x-api-key",
                 "description": "`lmn_prd_…` opens production, `lmn_stg_…` the sandbox.",

@@ -77,8 +77,8 @@ pub(super) fn illustrate(content: &mut Value) {
     }
 }
 
-/// Returns an answer with a code, as it is rendered.
-pub(super) fn of(code: Code) -> Option<Value> {
+/// Returns an answer with a code, as it is rendered in a form.
+fn of(code: Code, form: Representation, public_url: &str) -> Option<Value> {
     let status = code.entry().statuses.last().copied()?;
     let error = ApiError::example(code, status)?;
     let told = Told {
@@ -86,28 +86,41 @@ pub(super) fn of(code: Code) -> Option<Value> {
         request_id: RequestId::from(REQUEST),
         allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
         now: DateTime::UNIX_EPOCH,
-        public_url: "",
+        public_url,
     };
-    serde_json::from_slice(&render(&told, Representation::Envelope)).ok()
+    serde_json::from_slice(&render(&told, form)).ok()
 }
 
-/// Refers to the example of a code.
-pub(super) fn reference(code: Code) -> (String, Value) {
+/// Refers to the examples of some codes in a form.
+pub(super) fn references(codes: &[Code], form: Representation) -> Value {
+    let reference = |code: &Code| {
+        let name = name(*code, form);
+        let reference = json!({"$ref": format!("#/components/examples/{name}")});
+        (code.as_str().to_owned(), reference)
+    };
+    codes.iter().map(reference).collect::<Map<_, _>>().into()
+}
+
+fn name(code: Code, form: Representation) -> String {
     let code = code.as_str();
-    (
-        code.to_owned(),
-        json!({"$ref": format!("#/components/examples/{code}")}),
-    )
+    match form {
+        Representation::Envelope => code.to_owned(),
+        Representation::Problem => format!("{code}.problem"),
+        Representation::LendFoundry => format!("{code}.lendfoundry"),
+    }
 }
 
-/// Returns `components.examples`: an answer for every code.
-pub(super) fn components() -> Map<String, Value> {
-    let example = |code: Code| {
+/// Returns `components.examples`: an answer for every code in every form.
+pub(super) fn components(public_url: &str) -> Map<String, Value> {
+    let example = |(code, form): (Code, Representation)| {
         let summary = code.entry().title;
+        let value = of(code, form, public_url)?;
         Some((
-            code.as_str().to_owned(),
-            json!({"summary": summary, "value": of(code)?}),
+            name(code, form),
+            json!({"summary": summary, "value": value}),
         ))
     };
-    Code::ALL.into_iter().filter_map(example).collect()
+    let forms = |code: Code| Representation::ALL.map(|form| (code, form));
+    let all = Code::ALL.into_iter().flat_map(forms);
+    all.filter_map(example).collect()
 }

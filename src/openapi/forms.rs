@@ -1,23 +1,26 @@
 //! The other forms of an error: what `Accept` can ask for beside the envelope.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::refusals;
+use super::{examples, refusals};
 use crate::{
     error::{Representation, catalogue::Code, entry::LendFoundryCode},
     word::Word,
 };
 
-/// Returns the content of an error, given that of its envelope.
-pub(super) fn content(envelope: &Value) -> Value {
-    let reference =
-        |name: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}")}});
+/// Returns the content of an error with one of some codes, given the schema of its envelope.
+pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let content = Representation::ALL.map(|form| {
-        let told = match form {
+        let schema = match form {
             Representation::Envelope => envelope.clone(),
             Representation::Problem => reference("Problem"),
             Representation::LendFoundry => reference("LendFoundryError"),
         };
+        let examples = examples::references(codes, form);
+        let told = json!({"schema": schema, "examples": examples});
         (form.media_type().to_owned(), told)
     });
     Map::from_iter(content).into()
@@ -71,21 +74,21 @@ fn problem() -> Value {
 
 /// Returns the members that details can have, each with all that it can be.
 fn more() -> Map<String, Value> {
-    let mut members = Map::<String, Value>::new();
+    let mut members = BTreeMap::<String, Vec<Value>>::new();
     for details in Code::ALL.into_iter().filter_map(refusals::details) {
         let told = details.get("properties").and_then(Value::as_object);
         for (name, schema) in told.into_iter().flatten() {
-            let known = members.entry(name).or_insert_with(|| json!({"anyOf": []}));
-            if let Some(Value::Array(all)) = known.get_mut("anyOf").filter(|it| !has(it, schema)) {
-                all.push(schema.clone());
+            let known = members.entry(name.clone()).or_default();
+            if !known.contains(schema) {
+                known.push(schema.clone());
             }
         }
     }
-    members
-}
-
-fn has(all: &Value, schema: &Value) -> bool {
-    all.as_array().is_some_and(|it| it.contains(schema))
+    let any = |(name, all): (String, Vec<Value>)| match all.as_slice() {
+        [one] => (name, one.clone()),
+        _ => (name, json!({"anyOf": all})),
+    };
+    members.into_iter().map(any).collect()
 }
 
 fn lendfoundry() -> Value {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{examples, forms, headers, operation::Kind};
+use super::{forms, headers, operation::Kind};
 use crate::{error::catalogue::Code, word::Word};
 
 /// The codes of each status.
@@ -58,15 +58,11 @@ pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value 
         [one] => one.clone(),
         _ => json!({"oneOf": schemas}),
     };
-    let examples: Map<_, _> = codes
-        .iter()
-        .map(|code| examples::reference(*code))
-        .collect();
     let lines: Vec<String> = codes.iter().map(|code| line(*code)).collect();
     json!({
         "description": lines.join("\n"),
         "headers": headers::of_answer(kind, status),
-        "content": forms::content(&json!({"schema": schema, "examples": examples})),
+        "content": forms::content(&schema, codes),
     })
 }
 
@@ -117,10 +113,9 @@ fn reference(code: Code) -> Value {
 
 /// Returns the envelope of every code that the API answers with, by the name of its schema.
 pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
-    let known = Code::ALL
+    Code::ALL
         .into_iter()
-        .filter(|code| examples::of(*code).is_some());
-    known.map(|code| (format!("{code:?}"), envelope(code)))
+        .map(|code| (format!("{code:?}"), envelope(code)))
 }
 
 fn envelope(code: Code) -> Value {

@@ -50,8 +50,6 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 }
 
 /// What to order. Unknown members are ignored.
-///
-/// The car is locked already when the handler begins, if there is one.
 #[derive(Debug, ToSchema)]
 struct CreateOrder {
     /// The car.

@@ -827,20 +827,8 @@ fn the_document_is_whole() {
             let response = document.resolve(response);
             assert!(said(&response["description"]), "{id} {status}");
             let number: u16 = status.parse().unwrap();
-            for (code, example) in response["content"]["application/json"]["examples"]
-                .as_object()
-                .into_iter()
-                .flatten()
-            {
-                let row = Code::parse(code).expect("a code of the catalogue").entry();
-                assert!(
-                    row.statuses.contains(&number),
-                    "{id}: {code} has no {status}"
-                );
-                let schema = &response["content"]["application/json"]["schema"];
-                let example = &document.resolve(example)["value"];
-                assert_eq!(example["error"]["code"], **code);
-                document.validator(schema).validate(example).unwrap();
+            for content in response["content"].as_object().into_iter().flatten() {
+                check_examples(&document, &format!("{id} {status}"), number, content.1);
             }
             let content = response["content"]["application/json"].as_object();
             let is_told = |it: &serde_json::Map<String, Value>| {
@@ -857,6 +845,21 @@ fn the_document_is_whole() {
         let open = schema["type"] == "object" && schema["additionalProperties"] != false;
         assert_eq!(open, REQUESTS.contains(&name.as_str()), "{name}");
         assert!(schema.get("allOf").is_none(), "{name}");
+    }
+}
+
+/// Checks that every example of a refusal has a code of its status, and the shape that is told.
+fn check_examples(document: &Document, what: &str, status: u16, content: &Value) {
+    for (code, example) in content["examples"].as_object().into_iter().flatten() {
+        let row = Code::parse(code).expect("a code of the catalogue").entry();
+        assert!(row.statuses.contains(&status), "{what}: {code}");
+        let example = &document.resolve(example)["value"];
+        let in_envelope = example["error"]
+            .get("lmn_code")
+            .or(example["error"].get("code"));
+        assert_eq!(in_envelope.unwrap_or(&example["code"]), code, "{what}");
+        let validator = document.validator(&content["schema"]);
+        validator.validate(example).unwrap();
     }
 }
 
