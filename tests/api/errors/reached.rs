@@ -93,9 +93,9 @@ impl Scene {
         self.acme.ask(Method::POST, path).key(&key())
     }
 
-    fn report(&self, body: Value) -> Ask {
+    fn report(&self, body: &Value) -> Ask {
         self.post(&format!("/v1/orders/{}/status", self.order))
-            .json(&body)
+            .json(body)
     }
 
     /// Returns the request that is answered with a code and a status. A new code finds no arm here.
@@ -114,10 +114,10 @@ impl Scene {
             }
             Code::IpNotAllowed => self.outsider.ask(Method::GET, "/v1/orders"),
             Code::InvalidStatusTransition if status == 403 => {
-                self.report(json!({"status": "secured", "occurred_at": at}))
+                self.report(&json!({"status": "secured", "occurred_at": at}))
             }
             Code::InvalidStatusTransition => {
-                self.report(json!({"status": "delivered", "occurred_at": at}))
+                self.report(&json!({"status": "delivered", "occurred_at": at}))
             }
             Code::VehicleNotFound => self.get("/v1/vehicles/nobodys"),
             Code::OrderNotFound => self.get("/v1/orders/nobodys"),
