@@ -106,6 +106,11 @@ impl Dev {
                 variables.push((name.into(), value.into()));
             }
         }
+        // What leads back here, such as the type of a problem, leads to the port that was asked for.
+        if self.port != 0 && !is_set(&variables, "LMN_PUBLIC_URL") {
+            let url = format!("http://localhost:{}", self.port);
+            variables.push(("LMN_PUBLIC_URL".into(), url));
+        }
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
         settings.server.listen.set_port(self.port);

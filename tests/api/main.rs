@@ -34,6 +34,7 @@ mod mutations;
 mod openapi;
 mod operator;
 mod orders;
+mod partner;
 mod pool;
 mod processes;
 mod sandbox;

@@ -155,6 +155,15 @@ fn the_documentation_shows_the_receiver_that_is_tested() {
         source.contains(block.trim()),
         "docs/webhooks.md shows another one than examples/receiver/verify.rs"
     );
+    let source = include_str!("../../../examples/python/receiver.py");
+    let [block] = blocks("python")[..] else {
+        panic!("one receiver in Python")
+    };
+    let (_, function) = block.split_once("\n\n\n").unwrap();
+    assert!(
+        source.contains(function.trim()),
+        "docs/webhooks.md shows another one than examples/python/receiver.py"
+    );
 }
 
 #[test]

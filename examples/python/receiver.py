@@ -1,0 +1,86 @@
+"""Receiving events: verify, answer at once, take every event once, and mind the sequence of each order."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+import time
+
+
+def is_from_lmn(secret: str, signature: str, body: bytes, now: float) -> bool:
+    """`signature` is X-LMN-Signature, `body` the raw body, `now` is time.time()."""
+    parts = [part.partition("=")[::2] for part in signature.split(",")]
+    name, time = parts[0]
+    if name != "t" or not time.isdecimal() or len(time) > 12 or abs(now - int(time)) > 300:
+        return False
+    message = time.encode() + b"." + body
+    expected = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest().encode()
+    return any(name == "v1" and hmac.compare_digest(value.encode(), expected) for name, value in parts[1:])
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Takes deliveries at /lmn. A real one keeps what it has taken in its database."""
+
+    daemon_threads = True
+
+    def __init__(self, address=("127.0.0.1", 0)):
+        super().__init__(address, Delivery)
+        self.secret = None
+        self.lock, self.events, self.last = threading.Lock(), set(), {}
+
+    @property
+    def url(self):
+        return "http://{}:{}/lmn".format(*self.server_address)
+
+    def take(self, event):
+        """Takes an event; what takes longer than a moment belongs behind the answer, not before it."""
+        with self.lock:
+            if event["id"] in self.events:
+                print("again    ", event["id"], flush=True)
+                return
+            self.events.add(event["id"])
+            sequence, order = event["sequence"], event["data"]["order"]
+            if sequence is None:
+                print("verified ", event["id"], "", event["type"], flush=True)
+                return
+            last = self.last.get(order["id"], 0)
+            self.last[order["id"]] = max(last, sequence)
+        if sequence == last + 1:
+            place = "in order"
+        elif sequence <= last:
+            place = "late: older than what is known"
+        else:
+            place = "earlier ones came before this receiver began"
+        told = f"order {order['id']} #{sequence} ({place}): {order['status']}"
+        print(f"verified  {event['id']}  {event['type']}  {told}", flush=True)
+
+
+class Delivery(http.server.BaseHTTPRequestHandler):
+    """One POST."""
+
+    timeout = 10
+
+    def do_POST(self):
+        length = self.headers.get("Content-Length", "")
+        if self.path != "/lmn" or not length.isdecimal() or int(length) > 1_000_000:
+            return self.answer(400)
+        body = self.rfile.read(int(length))
+        signature = self.headers.get("X-LMN-Signature", "")
+        secret = self.server.secret
+        if secret is None:
+            # A delivery is repeated; this one comes before the secret is known.
+            return self.answer(503)
+        if not is_from_lmn(secret, signature, body, time.time()):
+            print("refused: not from LMN", flush=True)
+            return self.answer(401)
+        self.server.take(json.loads(body))
+        return self.answer(204)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """What matters is printed."""

@@ -1,0 +1,91 @@
+//! Receiving: every event once, and the sequence of each order.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use serde_json::Value;
+
+use super::verify::is_from_lmn;
+
+/// What the receiver knows.
+struct Receiver {
+    secret: String,
+    seen: Mutex<Seen>,
+}
+
+/// What it has taken. A real one keeps this in its database, in the transaction of what it does with an event.
+#[derive(Default)]
+struct Seen {
+    events: HashSet<String>,
+    last_sequence: HashMap<String, i64>,
+}
+
+/// Returns the route to which deliveries are sent, `/lmn`; `secret` is what signs them.
+pub(crate) fn routes(secret: String) -> Router {
+    let receiver = Receiver {
+        secret,
+        seen: Mutex::default(),
+    };
+    let routes = Router::new().route("/lmn", post(receive));
+    routes.with_state(Arc::new(receiver))
+}
+
+/// Takes a delivery. What takes longer than a moment belongs behind the answer, not before it.
+async fn receive(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let signature = headers.get("x-lmn-signature");
+    let signature = signature
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default();
+    if !is_from_lmn(&receiver.secret, signature, &body, now()) {
+        println!("refused: not from LMN");
+        return StatusCode::UNAUTHORIZED;
+    }
+    let Ok(event) = serde_json::from_slice::<Value>(&body) else {
+        return StatusCode::BAD_REQUEST;
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (id, order) = (text(&event["id"]), &event["data"]["order"]);
+    let (order, status) = (text(&order["id"]), text(&order["status"]));
+    let mut seen = receiver.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    if !seen.events.insert(id.clone()) {
+        println!("again     {id}");
+        return StatusCode::NO_CONTENT;
+    }
+    let kind = text(&event["type"]);
+    let Some(sequence) = event["sequence"].as_i64() else {
+        println!("verified  {id}  {kind}");
+        return StatusCode::NO_CONTENT;
+    };
+    let last = seen.last_sequence.entry(order.clone()).or_default();
+    let place = match sequence.cmp(&(*last + 1)) {
+        std::cmp::Ordering::Equal => "in order",
+        std::cmp::Ordering::Less => "late: older than what is known",
+        std::cmp::Ordering::Greater => "earlier ones came before this receiver began",
+    };
+    *last = sequence.max(*last);
+    println!("verified  {id}  {kind}  order {order} #{sequence} ({place}): {status}");
+    StatusCode::NO_CONTENT
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a receiver has no clock but its machine's"
+)]
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |it| it.as_secs().cast_signed())
+}
