@@ -38,6 +38,7 @@ mod processes;
 mod sandbox;
 mod secrets;
 mod sockets;
+mod tls;
 mod traces;
 mod vehicles;
 mod webhooks;
