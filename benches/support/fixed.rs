@@ -64,7 +64,7 @@ pub async fn serve(bytes: usize) -> anyhow::Result<()> {
     let stop = async move {
         terminate.recv().await;
     };
-    server::serve(&app, listener, router, stop).await;
+    server::serve(&app, listener, router, stop).await?;
     app.stop().await;
     Ok(())
 }

@@ -37,6 +37,10 @@ impl Config {
                 say(format_args!(
                     "The settings are right: a {environment} deployment."
                 ));
+                let tls = settings.server.tls.as_ref();
+                if let Some(expires_at) = tls.and_then(|tls| tls.first.expires_at) {
+                    say(format_args!("Its certificate expires at {expires_at}."));
+                }
                 Ok(())
             }
             Err(_) if json => bail!("the settings are wrong"),

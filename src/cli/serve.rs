@@ -74,8 +74,12 @@ pub(super) async fn serve(
     let mut signals = Signals::new()?;
     let environment = app.settings().environment.as_str();
     tracing::info!(%address, %operator_address, environment, "listening");
+    let scheme = match app.settings().server.tls {
+        Some(_) => "https",
+        None => "http",
+    };
     ready(&Reached {
-        url: format!("http://{}", from_here(address)),
+        url: format!("{scheme}://{}", from_here(address)),
         operator_url: format!("http://{}", from_here(operator_address)),
     })?;
     app.tasks().spawn(counting::run(app.clone()));
@@ -87,8 +91,9 @@ pub(super) async fn serve(
     let (drained, is_drained) = oneshot::channel::<()>();
     let partners = async {
         let stopped = async { stopped.await.unwrap_or_default() };
-        server::serve(&app, listener, router(app.clone()), stopped).await;
+        let served = server::serve(&app, listener, router(app.clone()), stopped).await;
         drop(drained);
+        served.context("TLS cannot be used")
     };
     let probes = async {
         let is_drained = async { is_drained.await.unwrap_or_default() };
@@ -96,8 +101,9 @@ pub(super) async fn serve(
         server::serve_operator(&app, operator_listener, router, is_drained).await;
     };
     let serving = async {
-        tokio::join!(partners, probes);
+        let (served, ()) = tokio::join!(partners, probes);
         app.stop().await;
+        served
     };
     let told_twice = async {
         signals.next().await;
@@ -106,7 +112,7 @@ pub(super) async fn serve(
         signals.next().await;
     };
     tokio::select! {
-        () = serving => Ok(()),
+        served = serving => served,
         () = told_twice => bail!("told to stop twice: requests in progress were cut off"),
     }
 }

@@ -24,14 +24,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, ReadBuf, join},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, join, split},
     net::TcpStream,
     time::{Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
 
-use crate::{http::client_ip::Peer, settings};
+use super::tls::Tls;
+use crate::{app::App, http::client_ip::Peer, settings};
 
 /// What an HTTP/2 connection begins with; anything else is HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -40,7 +41,9 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 
 /// One connection, and what it needs.
 pub(super) struct Connection {
+    pub(super) app: App,
     pub(super) settings: settings::Server,
+    pub(super) tls: Option<Tls>,
     pub(super) peer: SocketAddr,
     pub(super) router: Router,
     pub(super) watcher: Watcher,
@@ -50,14 +53,40 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until either end closes, or is too slow.
-    pub(super) async fn serve(self, mut stream: TcpStream) {
+    pub(super) async fn serve(self, stream: TcpStream) {
+        // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            let (read, write) = stream.into_split();
+            return self.exchange(read, write).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tls.accept(stream) => shaken,
+            () = self.stopping.cancelled() => return,
+        };
+        match shaken {
+            Ok(stream) => {
+                let (read, write) = split(stream);
+                self.exchange(read, write).await;
+            }
+            Err(error) => {
+                self.app.metrics().count_failed_handshake();
+                tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed");
+            }
+        }
+    }
+
+    /// Speaks HTTP over the two directions of a connection.
+    async fn exchange(
+        self,
+        mut read: impl AsyncRead + Send + Unpin + 'static,
+        write: impl AsyncWrite + Send + Unpin + 'static,
+    ) {
         let begun = tokio::select! {
-            begun = timeout(self.settings.first_byte, beginning(&mut stream)) => begun,
+            begun = timeout(self.settings.first_byte, beginning(&mut read)) => begun,
             () = self.stopping.cancelled() => return,
         };
         let Ok(Ok(begun)) = begun else { return };
-        // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
-        let _ = stream.set_nodelay(true);
         let Self {
             settings,
             peer,
@@ -67,7 +96,6 @@ impl Connection {
         } = self;
         let is_http2 = begun == PREFACE;
         let requests = Requests::default();
-        let (read, write) = stream.into_split();
         let read = Cursor::new(begun).chain(read);
         let read: Box<dyn AsyncRead + Send + Unpin> = match is_http2 {
             true => Box::new(read),
@@ -103,7 +131,7 @@ impl Connection {
 }
 
 /// Reads until it is clear which version of HTTP this is; hyper-util would wait for that without limit.
-async fn beginning(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
         let missing = PREFACE.len() - begun.len();

@@ -7,7 +7,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Connection;
+use super::{connection::Connection, tls::Tls};
 use crate::{app::App, settings};
 
 /// How long the loop rests when the system has no more file descriptors.
@@ -17,18 +17,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPERATOR_STOP: Duration = Duration::from_secs(1);
 
 /// Serves `router` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
+///
+/// It fails only if TLS is set and its cryptography does not work.
 pub async fn serve(
     app: &App,
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
-) {
-    let settings = app.settings().server.clone();
+) -> Result<(), rustls::Error> {
+    let mut settings = app.settings().server.clone();
+    let tls = settings.tls.take().map(Tls::new).transpose()?;
+    if let Some(tls) = &tls {
+        app.tasks().spawn(tls.clone().keep_fresh(app.clone()));
+    }
     let stop = async {
         stop.await;
         app.drain();
     };
-    accept(app, settings, listener, router, stop).await;
+    accept(app, settings, tls, listener, router, stop).await;
+    Ok(())
 }
 
 /// Serves the operator's `router` on a `listener` of its own, with fewer connections and nothing long to wait for.
@@ -41,15 +48,17 @@ pub async fn serve_operator(
     let settings = settings::Server {
         connections_max: app.settings().operator.connections_max,
         stop: OPERATOR_STOP,
+        tls: None,
         ..app.settings().server.clone()
     };
-    accept(app, settings, listener, router, stop).await;
+    accept(app, settings, None, listener, router, stop).await;
 }
 
 /// The loop of a listener, under the limits of `settings`.
 async fn accept(
     app: &App,
     settings: settings::Server,
+    tls: Option<Tls>,
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
@@ -72,6 +81,8 @@ async fn accept(
             Ok((stream, peer)) => {
                 let connection = Connection {
                     settings: settings.clone(),
+                    tls: tls.clone(),
+                    app: app.clone(),
                     peer,
                     router: router.clone(),
                     watcher: graceful.watcher(),

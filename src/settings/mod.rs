@@ -10,6 +10,7 @@ mod model;
 mod operator;
 mod read;
 mod reader;
+mod tls;
 mod webhooks;
 
 pub use complaints::Complaints;
@@ -19,3 +20,5 @@ pub use model::{
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};
+pub use tls::Tls;
+pub(crate) use tls::{Files, Pair, PairFault};

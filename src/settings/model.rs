@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::tls::Tls;
 use crate::{environment::Environment, gate::rate_limit::model::Policy, webhooks::address::Guard};
 
 /// Everything that can be set, resolved and checked.
@@ -56,6 +57,8 @@ pub struct Server {
     pub deadline: Duration,
     /// Time for requests in progress when the server stops.
     pub stop: Duration,
+    /// TLS, unless it is ended elsewhere.
+    pub tls: Option<Tls>,
 }
 
 /// Probes and metrics, on a listener of their own.

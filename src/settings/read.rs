@@ -88,6 +88,7 @@ impl Reader {
         let body_bytes_max = self.positive("server.body_bytes_max");
         let deadline = self.seconds("server.deadline_seconds");
         let stop = self.seconds("server.stop_seconds");
+        let tls = self.tls();
         Some(Server {
             listen: listen?,
             connections_max: usize::try_from(connections_max?).ok()?,
@@ -98,6 +99,7 @@ impl Reader {
             body_bytes_max: usize::try_from(body_bytes_max?).ok()?,
             deadline: deadline?,
             stop: stop?,
+            tls: tls?,
         })
     }
 

@@ -101,6 +101,11 @@ impl Reader {
             .map(|value| Duration::from_millis(value.into()))
     }
 
+    /// Remembers what is wrong, where that already names its key.
+    pub(super) fn object(&mut self, complaint: impl fmt::Display) {
+        self.complaints.push(complaint.to_string());
+    }
+
     /// Remembers what is wrong with a key.
     pub(super) fn complain(&mut self, key: &str, what: impl fmt::Display) {
         self.complaints.push(format!("{key}: {what}"));

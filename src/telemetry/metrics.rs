@@ -300,6 +300,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_histogram(DURATION.into(), None, words.into());
     super::delivery::describe(recorder);
     limits::describe(recorder);
+    super::tls::describe(recorder);
 }
 
 #[cfg(test)]

@@ -8,5 +8,6 @@ pub(crate) mod delivery;
 pub(crate) mod limits;
 mod log;
 pub(crate) mod metrics;
+mod tls;
 
 pub use log::start;

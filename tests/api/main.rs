@@ -40,6 +40,7 @@ mod processes;
 mod sandbox;
 mod secrets;
 mod sockets;
+mod tls;
 mod traces;
 mod vehicles;
 mod webhooks;

@@ -76,6 +76,11 @@ impl Process {
         }
     }
 
+    /// Returns the system's number of it.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it is running").id()
+    }
+
     /// Returns the URL under which it serves.
     pub fn url(&self) -> &str {
         self.ready["url"].as_str().expect("it says its URL")

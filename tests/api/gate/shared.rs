@@ -1,7 +1,9 @@
 //! How often, over all replicas: real processes on one real store, which is killed, held still and set wrong.
 
 use std::{
-    fs::read_to_string,
+    fs::{read_to_string, write},
+    net::TcpListener,
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -12,7 +14,8 @@ use governor::{
 };
 use lmn_partner_api::error::catalogue::Code;
 use proptest::prelude::*;
-use tempfile::NamedTempFile;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::{NamedTempFile, TempDir};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -527,4 +530,63 @@ async fn a_store_that_refuses_limits_nobody_out() {
     assert_eq!(ready.unwrap().status(), 200);
     assert_eq!(store.ask("REPLICAOF NO ONE"), Some("+OK".into()));
     replica.says("lmn_rate_limit_shared_up 1").await;
+}
+
+/// Writes an authority, and a certificate and key for `localhost` that it vouches for, into a folder.
+fn authority(folder: &Path) -> String {
+    let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(params, authority_key);
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let path = |name: &str| folder.join(name).display().to_string();
+    write(path("authority"), authority.pem()).unwrap();
+    write(path("certificate"), certificate.pem()).unwrap();
+    write(path("key"), key.serialize_pem()).unwrap();
+    path("authority")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_believed_over_tls_if_the_authority_vouches_for_it() {
+    let database = TestDatabase::new().await;
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (right, wrong) = (authority(folder.path()), authority(elsewhere.path()));
+    let free = TcpListener::bind("localhost:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key) = (file("certificate"), file("key"));
+    let _store = Store::with(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &right,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://localhost:{port}");
+    let replica = |authority: &str| {
+        let settings = [
+            ("LMN_RATE_LIMIT__SHARED__URL", url.as_str()),
+            ("LMN_RATE_LIMIT__SHARED__AUTHORITY_FILE", authority),
+        ];
+        Replica::start(&database, &settings)
+    };
+    let believing = replica(&right);
+    believing.says("lmn_rate_limit_shared_up 1").await;
+    let acme = partner(&database, &believing, SLOW).await;
+    assert_eq!(passing(&acme, 4).await, 3);
+    assert_eq!(believing.alone().await, 0);
+    let doubting = replica(&wrong);
+    eventually("it is said", async || {
+        (doubting.logged("invalid peer certificate") == 1).then_some(())
+    })
+    .await;
+    doubting.says("lmn_rate_limit_shared_up 0").await;
 }

@@ -74,7 +74,8 @@ impl Service {
         let served = app.clone();
         let running = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
-            server::serve(&served, listener, routes, stopped).await;
+            let serving = server::serve(&served, listener, routes, stopped);
+            serving.await.expect("TLS can be used");
             served.stop().await;
         });
         Self {

@@ -1,0 +1,374 @@
+//! TLS that is ended here: over real sockets, with certificates that change.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::{
+    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, pem::PemObject},
+    version::{TLS12, TLS13},
+};
+use tempfile::{NamedTempFile, TempDir};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    database::TestDatabase,
+    process::{Process, lmn},
+    support::{Service, eventually},
+};
+
+/// Longer than any limit that these tests set.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A request that leaves its connection open.
+const REQUEST: &[u8] = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// Files with a certificate, and the key to it.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.0.path().join("certificate")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.path().join("key")
+    }
+
+    /// Writes a new pair; returns the certificate.
+    fn renew(&self, until: i32) -> CertificateDer<'static> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        fs::write(self.certificate(), certificate.pem()).unwrap();
+        fs::write(self.key(), key.serialize_pem()).unwrap();
+        certificate.der().clone()
+    }
+
+    fn settings(&self) -> [(&'static str, String); 2] {
+        [
+            (
+                "SERVER__TLS__CERTIFICATE_FILE",
+                self.certificate().display().to_string(),
+            ),
+            (
+                "SERVER__TLS__PRIVATE_KEY_FILE",
+                self.key().display().to_string(),
+            ),
+        ]
+    }
+
+    /// Starts a service that shows the certificate.
+    async fn service(&self, more: &[(&str, &str)]) -> Service {
+        let settings = self.settings();
+        let mut settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        settings.extend(more);
+        Service::with(&settings).await
+    }
+}
+
+/// A client that trusts what the file holds now.
+fn client(files: &Files, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(files.certificate()).unwrap())
+        .unwrap();
+    ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn address(url: &str) -> String {
+    let address = url.rsplit("//").next().unwrap();
+    address.to_owned()
+}
+
+/// Opens a connection and shakes hands.
+async fn connect(config: ClientConfig, url: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address(url)).await?;
+    let name = "localhost".try_into().unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    timeout(PATIENCE, connector.connect(name, stream))
+        .await
+        .expect("it answers")
+}
+
+/// Asks over an open connection.
+async fn ask(stream: &mut TlsStream<TcpStream>) {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}}") {
+        assert_ne!(
+            stream.read_buf(&mut answer).await.unwrap(),
+            0,
+            "it is closed"
+        );
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 404 Not Found"));
+}
+
+/// Returns the certificate that a new connection is shown.
+async fn shown(files: &Files, url: &str) -> Option<CertificateDer<'static>> {
+    let stream = connect(client(files, &[&TLS13]), url).await.ok()?;
+    let certificates = stream.get_ref().1.peer_certificates()?;
+    Some(certificates[0].clone().into_owned())
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_and_of_http_are_spoken() {
+    let files = Files::new();
+    files.renew(2100);
+    let service = files.service(&[]).await;
+    let both: [(&'static SupportedProtocolVersion, ProtocolVersion); 2] = [
+        (&TLS12, ProtocolVersion::TLSv1_2),
+        (&TLS13, ProtocolVersion::TLSv1_3),
+    ];
+    for (version, expected) in both {
+        for offered in [
+            vec![],
+            vec!["http/1.1"],
+            vec!["h2", "http/1.1"],
+            vec!["http/1.1", "h2"],
+        ] {
+            let mut config = client(&files, &[version]);
+            config.alpn_protocols = offered.iter().map(|it| it.as_bytes().to_vec()).collect();
+            let mut stream = connect(config, &service.url).await.unwrap();
+            let (_, session) = stream.get_ref();
+            assert_eq!(session.protocol_version(), Some(expected));
+            let chosen = session
+                .alpn_protocol()
+                .map(|it| String::from_utf8_lossy(it).into_owned());
+            let best = offered.iter().min().map(|it| (*it).to_owned());
+            assert_eq!(chosen, best, "h2 is preferred");
+            if chosen.as_deref() != Some("h2") {
+                ask(&mut stream).await;
+                continue;
+            }
+            let io = TokioIo::new(stream);
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                    .await
+                    .unwrap();
+            let connection = tokio::spawn(connection);
+            let request = hyper::Request::get("https://localhost/nowhere");
+            let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.version(), hyper::Version::HTTP_2);
+            assert_eq!(response.status(), 404);
+            connection.abort();
+        }
+    }
+    // Whoever can do both gets the newer one.
+    let stream = connect(client(&files, &[&TLS12, &TLS13]), &service.url)
+        .await
+        .unwrap();
+    assert_eq!(
+        stream.get_ref().1.protocol_version(),
+        Some(ProtocolVersion::TLSv1_3)
+    );
+}
+
+#[tokio::test]
+async fn older_versions_and_plain_http_are_refused() {
+    let files = Files::new();
+    files.renew(2100);
+    let service = files.service(&[]).await;
+    // A ClientHello of TLS 1.1: two suites, no compression, its curve, point format and signature.
+    let mut body = vec![3, 2];
+    body.extend([7; 32]);
+    body.extend([0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]);
+    body.extend([0, 22, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0]);
+    body.extend([0, 13, 0, 4, 0, 2, 4, 1]);
+    let length = u8::try_from(body.len()).unwrap();
+    let mut hello = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+    hello.extend(body);
+    let mut old = TcpStream::connect(address(&service.url)).await.unwrap();
+    old.write_all(&hello).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, old.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "it is closed");
+    // An alert, fatal: protocol_version.
+    assert_eq!(
+        (answer.first(), &answer[5..]),
+        (Some(&21), [2, 70].as_slice()),
+        "{answer:?}"
+    );
+    let mut plain = TcpStream::connect(address(&service.url)).await.unwrap();
+    plain.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, plain.read_to_end(&mut answer))
+        .await
+        .expect("it is closed");
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_cut_off_and_counts_under_the_cap() {
+    let files = Files::new();
+    files.renew(2100);
+    let limits = [
+        ("SERVER__TLS__HANDSHAKE_SECONDS", "1"),
+        ("SERVER__FIRST_BYTE_SECONDS", "600"),
+        ("SERVER__CONNECTIONS_MAX", "2"),
+    ];
+    let service = files.service(&limits).await;
+    let silent = TcpStream::connect(address(&service.url)).await.unwrap();
+    let mut slow = TcpStream::connect(address(&service.url)).await.unwrap();
+    slow.write_all(&[22, 3, 1, 1, 0, 1, 0, 0, 200])
+        .await
+        .unwrap();
+    // There is room for it when they are gone.
+    let mut third = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    ask(&mut third).await;
+    for mut socket in [silent, slow] {
+        let mut answer = Vec::new();
+        let _ = timeout(PATIENCE, socket.read_to_end(&mut answer))
+            .await
+            .expect("it is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_graceful_stop_closes_secret_connections_too() {
+    let files = Files::new();
+    files.renew(2100);
+    let mut service = files.service(&[]).await;
+    let mut idle = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    ask(&mut idle).await;
+    let shaking = TcpStream::connect(address(&service.url)).await.unwrap();
+    timeout(PATIENCE, service.stop())
+        .await
+        .expect("nothing holds up the stop");
+    let mut rest = Vec::new();
+    // A proper end, not a cut: the other side says that it is over.
+    assert_eq!(idle.read_to_end(&mut rest).await.unwrap(), 0);
+    drop(shaking);
+}
+
+/// A replica as a process, which can be told to look at its files.
+fn replica(
+    database: &TestDatabase,
+    files: &Files,
+    reload_seconds: &str,
+) -> (Process, NamedTempFile) {
+    let (url, log) = (database.url(), NamedTempFile::new().unwrap());
+    let [certificate, key] = files.settings();
+    let names = [certificate.0, key.0].map(|name| format!("LMN_{name}"));
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        (names[0].as_str(), certificate.1.as_str()),
+        (names[1].as_str(), key.1.as_str()),
+        ("LMN_SERVER__TLS__RELOAD_SECONDS", reload_seconds),
+    ];
+    let command = lmn(&["serve", "--json", "--no-worker"], &variables);
+    let process = Process::run_with_log(command, log.reopen().unwrap());
+    assert!(process.url().starts_with("https://"));
+    (process, log)
+}
+
+async fn metrics(process: &Process) -> String {
+    let answer = reqwest::get(format!("{}/metrics", process.operator_url())).await;
+    answer.unwrap().text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
+    let (database, files) = (TestDatabase::new().await, Files::new());
+    let first = files.renew(2100);
+    let (process, log) = replica(&database, &files, "1");
+    assert_eq!(shown(&files, process.url()).await, Some(first));
+    let mut open = connect(client(&files, &[&TLS13]), process.url())
+        .await
+        .unwrap();
+    ask(&mut open).await;
+
+    let second = files.renew(2101);
+    eventually("the new one is shown", async || {
+        (shown(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
+    })
+    .await;
+    ask(&mut open).await;
+    let expiry = "lmn_tls_certificate_expiry_timestamp_seconds 4133980800";
+    assert!(
+        metrics(&process).await.contains(expiry),
+        "it is told until when it is good"
+    );
+
+    // A key to another certificate; then none at all.
+    let bad = |count: u64| format!("lmn_tls_bad_certificates_total {count}\n");
+    fs::write(files.key(), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    eventually("it is noticed", async || {
+        metrics(&process).await.contains(&bad(1)).then_some(())
+    })
+    .await;
+    // However often it is looked at, it is said once.
+    let noticed = Instant::now();
+    while noticed.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(shown(&files, process.url()).await, Some(second.clone()));
+    }
+    assert!(metrics(&process).await.contains(&bad(1)));
+    fs::remove_file(files.key()).unwrap();
+    eventually("it is noticed", async || {
+        metrics(&process).await.contains(&bad(2)).then_some(())
+    })
+    .await;
+    assert_eq!(shown(&files, process.url()).await, Some(second));
+    let said = fs::read_to_string(log.path()).unwrap();
+    assert_eq!(
+        said.matches("the last good one is kept").count(),
+        2,
+        "{said}"
+    );
+    assert!(said.contains("does not fit the certificate") && !said.contains("PRIVATE KEY"));
+
+    let third = files.renew(2102);
+    eventually("the third is shown", async || {
+        (shown(&files, process.url()).await.as_ref() == Some(&third)).then_some(())
+    })
+    .await;
+    ask(&mut open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_makes_it_look_at_once_and_an_expired_certificate_is_warned_of() {
+    let (database, files) = (TestDatabase::new().await, Files::new());
+    files.renew(2010);
+    let (process, log) = replica(&database, &files, "3600");
+    eventually("it is warned of", async || {
+        let said = fs::read_to_string(log.path()).unwrap();
+        said.contains("the certificate has expired").then_some(())
+    })
+    .await;
+    let second = files.renew(2100);
+    let id = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+    kill_process(id, Signal::HUP).unwrap();
+    eventually("the new one is shown", async || {
+        (shown(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
+    })
+    .await;
+}
