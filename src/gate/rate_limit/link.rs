@@ -161,3 +161,62 @@ fn client(settings: &SharedLimits) -> Result<Client, RedisError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A store that lets one request pass a probe, and answers `early` only when `late` has come, and `late` never.
+    async fn store(listener: TcpListener) -> io::Result<()> {
+        let (stream, _) = listener.accept().await?;
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        // A command is `*3`, then for each word its length and itself; a script has lines of its own, which no word is.
+        let mut words: Vec<String> = Vec::new();
+        while let Some(line) = lines.next_line().await? {
+            words.push(line);
+            let answer: &[u8] = match words.last().map(String::as_str) {
+                Some("SETINFO") => b"+OK\r\n",
+                Some("LOAD") => b"$5\r\nknown\r\n",
+                Some("probe" | "late") => b"*2\r\n:0\r\n:7\r\n",
+                _ => continue,
+            };
+            write.write_all(answer).await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_no_silence_while_others_arrive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let settings = SharedLimits {
+            url: url.into(),
+            authority: None,
+            patience: Duration::from_secs(1),
+            connect: Duration::from_secs(20),
+            retry: Duration::from_secs(20),
+        };
+        let asking = async {
+            let link = Link::open(&settings, "probe").await.unwrap();
+            let policy = Policy::new(1, 1, 1).unwrap();
+            let count = |key| link.count(key, policy, Duration::ZERO);
+            let (early, late) = tokio::join!(count("early"), count("late"));
+            assert_eq!(early.unwrap().full_in, Duration::from_nanos(7));
+            assert!(matches!(late, Err(Failure::Slow)), "{late:?}");
+            let alone = count("other").await;
+            assert!(matches!(alone, Err(Failure::Silent(_))), "{alone:?}");
+        };
+        tokio::select! {
+            ended = store(listener) => panic!("{ended:?}"),
+            () = asking => {}
+        }
+    }
+}
