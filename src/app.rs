@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
     http::cursor::Cursors,
     settings::Settings,
-    telemetry::metrics::Metrics,
+    telemetry::{load::WaitFor, metrics::Metrics},
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
@@ -54,6 +55,9 @@ impl App {
             db,
             walks,
         };
+        inner
+            .metrics
+            .set_requests_max(inner.settings.server.requests_max);
         let listening = inner
             .pulse
             .clone()
@@ -69,7 +73,7 @@ impl App {
         &self.0.settings
     }
 
-    /// Returns the pool, for reads; writes begin with [`App::begin`].
+    /// Returns the pool; requests read with [`App::acquire`] and write with [`App::begin`].
     pub fn db(&self) -> &PgPool {
         &self.0.db
     }
@@ -79,9 +83,29 @@ impl App {
         &self.0.walks
     }
 
+    /// Waits for a connection to read with.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.timed(WaitFor::Read, self.0.db.acquire()).await
+    }
+
+    /// Waits for a connection to walk the catalogue with.
+    pub(crate) async fn acquire_for_walk(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.timed(WaitFor::Walk, self.0.walks.acquire()).await
+    }
+
     /// Begins the transaction of a write.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        db::begin(&self.0.db).await
+        self.timed(WaitFor::Write, db::begin(&self.0.db)).await
+    }
+
+    /// Waits, and takes note of how long it took, also when nothing came of it.
+    async fn timed<T>(&self, purpose: WaitFor, wait: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let got = wait.await;
+        self.0
+            .metrics
+            .record_connection_wait(purpose, began.elapsed());
+        got
     }
 
     /// Returns what seals and opens cursors.

@@ -23,7 +23,7 @@ use crate::{
         authenticate::{Keys, authenticate},
         force::force,
         idempotency::{foretell, once, read_whole},
-        lane::{Lanes, lane},
+        lane::{Lanes, lane, share},
         rate_limit::{RateLimit, rate_limit},
     },
     http::{
@@ -31,6 +31,7 @@ use crate::{
         etag::Tagged,
         observe::{name_route, observe},
         remarks::add_remarks,
+        room::{self, Room},
     },
     openapi, orders, sandbox, vehicles,
     vehicles::shelf::Shelf,
@@ -77,14 +78,16 @@ pub fn router(app: App) -> Router {
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     let keys = Keys::new(app.clone());
     app.tasks().spawn(keys.clone().keep_uses());
+    let lanes = Lanes::new(app.clone());
     routes.route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(keys, authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
             .layer(from_fn_with_state(RateLimit::new(app.clone()), rate_limit))
+            .layer(from_fn_with_state(lanes.clone(), share))
             .layer(from_fn_with_state(app.clone(), force))
             .layer(from_fn_with_state(app.clone(), read_whole))
-            .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
+            .layer(from_fn_with_state(lanes, lane))
             .layer(from_fn_with_state(app.clone(), once)),
     )
 }
@@ -105,6 +108,7 @@ pub fn shell(routes: Router<App>, app: App) -> Router {
             .layer(from_fn_with_state(app.clone(), client_ip::find))
             .layer(from_fn(add_remarks))
             .layer(from_fn(foretell))
+            .layer(from_fn_with_state(Room::new(app.clone()), room::enter))
             .layer(from_fn_with_state(app, deadline::enforce))
             .layer(CatchPanicLayer::custom(answer_panic)),
     )

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    http::{client_ip::ClientAddress, user},
+    http::{client_ip::ClientAddress, observe::Told, user},
     id::RequestId,
     partners::{
         model::{Grant, KeyDigest, KeyFault, read_key},
@@ -116,7 +116,7 @@ impl Keys {
     }
 
     async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
-        let mut connection = self.app.db().acquire().await?;
+        let mut connection = self.app.acquire().await?;
         let found = store::find_any_grant(&mut connection, digest).await?;
         let (grant, now) = found.ok_or(Miss::Unknown)?;
         Ok((Arc::new(grant), now))
@@ -151,6 +151,7 @@ pub(crate) async fn authenticate(
     State(keys): State<Keys>,
     Extension(request_id): Extension<RequestId>,
     Extension(ClientAddress(client)): Extension<ClientAddress>,
+    Extension(told): Extension<Told>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
@@ -159,6 +160,7 @@ pub(crate) async fn authenticate(
     let grant = keys.find(digest, client).await?;
     let span = tracing::Span::current();
     span.record("partner", tracing::field::display(grant.partner));
+    told.partner(grant.partner);
     span.record("key", grant.prefix.as_str());
     if let Some(user) = user::fingerprint(request.headers()) {
         span.record("user", user);

@@ -1,6 +1,6 @@
 //! The wire kit: what speaks HTTP and knows no feature.
 //!
-//! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`], [`remarks`] and
+//! A request meets [`observe`] (its id, its one log line, the rescue of its errors), [`client_ip`], [`remarks`], [`room`] and
 //! [`deadline`]. The gate reads JSON with [`body`]. A handler takes its input through [`extract`] and [`path`], the members of a body
 //! as [`fields`], and [`user`], whom it is for; it answers a conditional read with [`etag`], and lists turn pages with
 //! [`page`] and [`cursor`]. What can be asked for is told by [`describe`].
@@ -17,5 +17,6 @@ pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod remarks;
+pub(crate) mod room;
 mod trace;
 pub(crate) mod user;

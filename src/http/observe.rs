@@ -19,13 +19,29 @@ use super::trace::Trace;
 use crate::{
     app::App,
     error::{ApiError, envelope},
-    id::RequestId,
+    id::{PartnerId, RequestId},
     telemetry::metrics::Answered,
 };
 
-/// The route that answers, known inside the router and told outside, also when its handler is cut off.
+/// What is found out inside and told outside, also when a handler is cut off.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Route(Arc<OnceLock<MatchedPath>>);
+pub(crate) struct Told(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    /// The route that answers, known inside the router.
+    route: OnceLock<MatchedPath>,
+    /// Who asks, known inside the gate.
+    partner: OnceLock<PartnerId>,
+}
+
+impl Told {
+    /// Tells whose request it is.
+    pub(crate) fn partner(&self, partner: PartnerId) {
+        // Only the gate writes it, and once a request.
+        let _ = self.0.partner.set(partner);
+    }
+}
 
 /// Gives the request its id and a span, renders its error if there is one, logs and counts it once.
 ///
@@ -38,9 +54,9 @@ pub(crate) async fn observe(
     let started = Instant::now();
     let in_flight = app.metrics().begin();
     let request_id = RequestId::random();
-    let (route, method) = (Route::default(), request.method().clone());
+    let (told, method) = (Told::default(), request.method().clone());
     request.extensions_mut().insert(request_id);
-    request.extensions_mut().insert(route.clone());
+    request.extensions_mut().insert(told.clone());
     let span = tracing::info_span!(
         "request",
         request_id = %request_id,
@@ -71,11 +87,12 @@ pub(crate) async fn observe(
     }
     log(&span, &response, error.as_deref(), started);
     in_flight.end(&Answered {
-        route: route.0.get().map(MatchedPath::as_str),
+        route: told.0.route.get().map(MatchedPath::as_str),
         method: &method,
         status: response.status(),
         code: error.as_ref().map(|error| error.code().as_str()),
         by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
+        partner: told.0.partner.get().copied(),
         took: started.elapsed(),
     });
     response
@@ -89,9 +106,9 @@ pub(crate) async fn name_route(
 ) -> Response<Body> {
     if let Some(route) = route {
         Span::current().record("route", route.as_str());
-        if let Some(Route(told)) = request.extensions().get() {
+        if let Some(Told(facts)) = request.extensions().get() {
             // Only this writes it, and once a request.
-            let _ = told.set(route);
+            let _ = facts.route.set(route);
         }
     }
     next.run(request).await

@@ -201,7 +201,7 @@ async fn get_order(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
     conditional.answer(&OrderView::from(order.ok_or(ApiError::OrderNotFound)?))
 }
@@ -218,7 +218,7 @@ async fn get_order_vehicle(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let found = store::find_snapshot(&mut connection, caller.partner(), id).await?;
     let snapshot = found
         .ok_or(ApiError::OrderNotFound)?

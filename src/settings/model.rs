@@ -42,12 +42,16 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Connections open at once.
     pub connections_max: usize,
+    /// Requests in progress at once.
+    pub requests_max: usize,
     /// Silence allowed at the beginning of a connection.
     pub first_byte: Duration,
     /// Time for complete request headers, from their first byte.
     pub header: Duration,
     /// Time without a request.
     pub idle: Duration,
+    /// Time in which nothing of an answer is taken.
+    pub write: Duration,
     /// Time for a complete request body.
     pub body: Duration,
     /// Size of a request body.
@@ -99,6 +103,8 @@ pub struct Gate {
     pub key_trust: Duration,
     /// How often the database is heard.
     pub pulse: Duration,
+    /// Requests of one partner in progress at once.
+    pub partner_requests_max: usize,
     /// Writes of one partner in progress at once.
     pub lane_writes_max: usize,
     /// How long a write waits for its turn.

@@ -5,6 +5,7 @@
 //! global recorder decides for all of them.
 
 pub(crate) mod delivery;
+pub(crate) mod load;
 mod log;
 pub(crate) mod metrics;
 

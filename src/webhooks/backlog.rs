@@ -21,7 +21,7 @@ pub(crate) async fn run(app: App) {
 
 /// Counts what waits, once: a single step, for tests.
 pub async fn tell(app: &App) -> Result<(), sqlx::Error> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let backlog = store::count_backlog(&mut connection, COUNTED_MAX).await?;
     app.metrics().set_backlog(&backlog);
     Ok(())

@@ -31,6 +31,7 @@ mod mutations;
 mod openapi;
 mod operator;
 mod orders;
+mod overload;
 mod pool;
 mod processes;
 mod sandbox;
