@@ -7,5 +7,6 @@ mod idempotency;
 mod keys;
 mod lane;
 mod rate_limit;
+mod revocation;
 mod spoofs;
 mod uses;
