@@ -10,7 +10,12 @@ use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
     http::cursor::Cursors,
     settings::Settings,
-    telemetry::{load::WaitFor, metrics::Metrics},
+    telemetry::{
+        export::{Spans, exporter},
+        load::WaitFor,
+        metrics::Metrics,
+        sweep::Sweep,
+    },
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
@@ -25,6 +30,7 @@ struct Inner {
     cursors: Cursors,
     pulse: Pulse,
     metrics: Metrics,
+    spans: Option<Spans>,
     draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -44,10 +50,14 @@ impl App {
     }
 
     fn new(settings: Settings, (db, walks): (PgPool, PgPool), deployment: &Deployment) -> Self {
+        let metrics = Metrics::new();
+        let environment = settings.environment.as_str();
+        let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings, deployment.now),
-            metrics: Metrics::new(),
+            metrics,
+            spans,
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -55,6 +65,9 @@ impl App {
             db,
             walks,
         };
+        if let Some(exporter) = exporter {
+            inner.tasks.spawn(exporter.run(inner.stop.clone()));
+        }
         inner
             .metrics
             .set_requests_max(inner.settings.server.requests_max);
@@ -121,6 +134,24 @@ impl App {
     /// Returns the metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Returns where spans are left, if anybody takes them.
+    pub(crate) fn spans(&self) -> Option<&Spans> {
+        self.0.spans.as_ref()
+    }
+
+    /// Sweeps, and takes note of how it went.
+    pub(crate) async fn note<T, E>(
+        &self,
+        sweep: Sweep,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let done = work.await;
+        let done_at = done.is_ok().then(|| self.0.pulse.time());
+        self.0.metrics.count_sweep(sweep, began.elapsed(), done_at);
+        done
     }
 
     /// Says that no new request is wanted: from here on this replica is not ready.

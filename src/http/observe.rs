@@ -20,7 +20,7 @@ use crate::{
     app::App,
     error::{ApiError, envelope},
     id::{PartnerId, RequestId},
-    telemetry::metrics::Answered,
+    telemetry::{self, metrics::Answered},
 };
 
 /// What is found out inside and told outside, also when a handler is cut off.
@@ -70,7 +70,7 @@ pub(crate) async fn observe(
         parent_id = Empty,
         span_id = Empty,
     );
-    let trace = Trace::continued(request.headers());
+    let trace = Trace::of(request.headers(), app.spans());
     if let Some(trace) = &trace {
         trace.record(&span);
     }
@@ -86,7 +86,7 @@ pub(crate) async fn observe(
         trace.tell(response.headers_mut());
     }
     log(&span, &response, error.as_deref(), started);
-    in_flight.end(&Answered {
+    let answered = Answered {
         route: told.0.route.get().map(MatchedPath::as_str),
         method: &method,
         status: response.status(),
@@ -94,7 +94,11 @@ pub(crate) async fn observe(
         by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
         partner: told.0.partner.get().copied(),
         took: started.elapsed(),
-    });
+    };
+    in_flight.end(&answered);
+    if let Some((trace, spans)) = trace.filter(Trace::is_sampled).zip(app.spans()) {
+        spans.leave(finished(trace, &answered, request_id, &app));
+    }
     response
 }
 
@@ -112,6 +116,28 @@ pub(crate) async fn name_route(
         }
     }
     next.run(request).await
+}
+
+/// Returns the span of an answered request.
+fn finished(
+    trace: Trace,
+    answered: &Answered<'_>,
+    request: RequestId,
+    app: &App,
+) -> telemetry::span::Span {
+    telemetry::span::Span {
+        trace: trace.id,
+        id: trace.span,
+        parent: trace.parent,
+        ended_at: app.pulse().time(),
+        took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
+        route: answered.route.map(str::to_owned),
+        method: answered.method.clone(),
+        status: answered.status,
+        code: answered.code,
+        request,
+        partner: answered.partner,
+    }
 }
 
 /// Gives an error its body.

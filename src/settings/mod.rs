@@ -9,12 +9,13 @@ mod model;
 mod operator;
 mod read;
 mod reader;
+mod telemetry;
 mod webhooks;
 
 pub use complaints::Complaints;
 pub use model::{
-    Catalogue, ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server,
-    Settings, Sweeps, Webhooks,
+    Catalogue, ClientAddressHeader, Collector, Database, Gate, Log, LogFormat, Operator, RateLimit,
+    Server, Settings, Sweeps, Telemetry, Webhooks,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

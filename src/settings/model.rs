@@ -33,6 +33,8 @@ pub struct Settings {
     pub webhooks: Webhooks,
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// Listening, and how long the server waits for whom.
@@ -213,4 +215,28 @@ pub enum LogFormat {
     Json,
     /// For a person at a terminal.
     Pretty,
+}
+
+/// Traces.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Who takes them, if anybody does.
+    pub collector: Option<Collector>,
+    /// Of a hundred requests without a trace, how many begin one.
+    pub sample_percent: u32,
+    /// Spans that wait.
+    pub queue_max: usize,
+    /// How often they are exported.
+    pub every: Duration,
+    /// Time for one export.
+    pub time: Duration,
+}
+
+/// Who takes traces.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Host and port.
+    pub authority: String,
+    /// Where spans go there.
+    pub path: String,
 }

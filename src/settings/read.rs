@@ -61,7 +61,7 @@ impl Reader {
         let sweeps = self.sweeps();
         let catalogue = self.catalogue();
         let webhooks = self.webhooks();
-        let log = self.log();
+        let (log, telemetry) = (self.log(), self.telemetry());
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
         Some(Settings {
@@ -76,6 +76,7 @@ impl Reader {
             catalogue: catalogue?,
             webhooks: webhooks?,
             log: log?,
+            telemetry: telemetry?,
         })
     }
 

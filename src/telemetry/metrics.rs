@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::load::Load;
+use super::{load::Load, sweep::Remembered};
 use crate::id::PartnerId;
 
 /// Requests that were answered, by route, method, status and code.
@@ -65,6 +65,7 @@ struct Inner {
     failed_by_time: Counter,
     reminded: Counter,
     load: Load,
+    remembered: Remembered,
 }
 
 impl fmt::Debug for Metrics {
@@ -130,6 +131,7 @@ impl Metrics {
                 .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
             reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
             load: Load::new(&recorder),
+            remembered: Remembered::new(&recorder),
             recorder,
         }))
     }
@@ -182,6 +184,11 @@ impl Metrics {
     /// Returns the metrics of load.
     pub(super) fn load(&self) -> &Load {
         &self.0.load
+    }
+
+    /// Returns the metrics of what is remembered.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.0.remembered
     }
 
     /// Returns where metrics are kept.
@@ -266,7 +273,7 @@ impl Drop for InFlight {
 }
 
 /// Returns the label of a method: callers may invent their own.
-fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method.as_str());
     known.unwrap_or("other")
@@ -316,6 +323,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_histogram(DURATION.into(), None, words.into());
     super::delivery::describe(recorder);
     super::load::describe(recorder);
+    super::sweep::describe(recorder);
 }
 
 #[cfg(test)]
