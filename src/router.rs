@@ -29,6 +29,7 @@ use crate::{
     http::{
         client_ip, deadline,
         etag::Tagged,
+        host,
         observe::{name_route, observe},
         remarks::add_remarks,
         room::{self, Room},
@@ -108,6 +109,7 @@ pub fn shell(routes: Router<App>, app: App) -> Router {
             .layer(from_fn_with_state(app.clone(), client_ip::find))
             .layer(from_fn(add_remarks))
             .layer(from_fn(foretell))
+            .layer(from_fn(host::require_one))
             .layer(from_fn_with_state(Room::new(app.clone()), room::enter))
             .layer(from_fn_with_state(app, deadline::enforce))
             .layer(CatchPanicLayer::custom(answer_panic)),

@@ -116,6 +116,7 @@ impl Keys {
     }
 
     async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
+        self.app.metrics().count_key_read();
         let mut connection = self.app.acquire().await?;
         let found = store::find_any_grant(&mut connection, digest).await?;
         let (grant, now) = found.ok_or(Miss::Unknown)?;

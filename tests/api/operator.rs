@@ -252,7 +252,7 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
+async fn metrics_name_routes_by_their_template_and_partners_by_their_id() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
@@ -300,7 +300,13 @@ async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
         ))
     };
     assert!((1.0..=20.0).contains(&(connections("idle") + connections("used"))));
-    let partner = acme.id.to_string();
+    let partner = lmn_partner_api::id::PartnerId::from(acme.id);
+    for (outcome, count) in [("served", 2), ("refused", 1), ("limited", 0), ("failed", 0)] {
+        let line = format!(
+            "lmn_partner_requests_total{{partner=\"{partner}\",outcome=\"{outcome}\"}} {count}"
+        );
+        assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
+    }
     for secret in [
         "leak",
         "LEAK",
@@ -309,7 +315,6 @@ async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
         "glovis",
         "acme",
         &order.id(),
-        &partner,
         &acme.api_key,
     ] {
         assert!(!text.contains(secret), "`{secret}` in {text}");
