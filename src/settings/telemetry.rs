@@ -60,3 +60,49 @@ impl Reader {
         Some(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::Settings;
+
+    /// Where spans go with such an endpoint: nowhere, to an authority and a path, or it is refused.
+    fn read(endpoint: &str) -> Result<Option<(String, String)>, String> {
+        let variables = [
+            ("DATABASE_URL", "postgres://localhost/lmn"),
+            ("LMN_TELEMETRY__OTLP_ENDPOINT", endpoint),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::read(None, &variables).map_err(|it| it.0.join("; "))?;
+        let collector = settings.telemetry.collector;
+        Ok(collector.map(|it| (it.authority, it.path)))
+    }
+
+    #[test]
+    fn a_collector_is_named_by_its_base_url() {
+        assert_eq!(read(""), Ok(None));
+        for (endpoint, authority, path) in [
+            ("http://localhost:4318", "localhost:4318", "/v1/traces"),
+            ("http://localhost:4318/", "localhost:4318", "/v1/traces"),
+            ("http://otel", "otel:80", "/v1/traces"),
+            ("http://[::1]:4318/a/b", "[::1]:4318", "/a/b/v1/traces"),
+        ] {
+            let expected = Some((authority.to_owned(), path.to_owned()));
+            assert_eq!(read(endpoint), Ok(expected), "{endpoint}");
+        }
+        for endpoint in [
+            "localhost:4318",
+            "https://otel:4318",
+            "grpc://otel:4317",
+            "http://",
+            "http://user@otel:4318",
+            "http://otel:4318/?x=1",
+            "http://otel:4318/#x",
+        ] {
+            let refused = read(endpoint).unwrap_err();
+            assert!(
+                refused.starts_with("telemetry.otlp_endpoint: must be empty, or"),
+                "{endpoint}: {refused}"
+            );
+        }
+    }
+}

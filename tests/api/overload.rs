@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use lmn_partner_api::error::catalogue::Code;
+use config::{Config, File, FileFormat};
+use lmn_partner_api::{error::catalogue::Code, settings::DEFAULTS};
+use regex::Regex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -256,4 +258,34 @@ async fn a_noisy_neighbour_costs_nobody_else_anything() {
     assert_eq!(statuses.last(), Some(&503), "{statuses:?}");
     assert!(statuses.contains(&429), "{statuses:?}");
     assert!(!statuses.contains(&500), "{statuses:?}");
+}
+
+#[test]
+fn the_table_of_bounds_names_settings_that_there_are_with_their_defaults() {
+    let table = include_str!("../../docs/bounds.md");
+    let setting =
+        Regex::new(r"`((?:server|gate|database|operator|telemetry|rate_limit)(?:\.[a-z_]+)+)`")
+            .unwrap();
+    let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    let defaults = defaults.build().unwrap();
+    let mut seen = 0;
+    for row in table.lines().filter(|it| it.starts_with("| ")) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for name in setting.captures_iter(cells[3]) {
+            let name = &name[1];
+            let value: u64 = defaults.get(name).expect(name);
+            let told = match name {
+                "gate.key_trust_milliseconds" => "0.9 s".to_owned(),
+                "server.body_bytes_max" => format!("{} KiB", value / 1024),
+                _ if name.ends_with("_seconds") => format!("{value} s"),
+                _ => value.to_string(),
+            };
+            assert!(cells[2].contains(&told), "{name} is {told}: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+    for name in setting.captures_iter(table) {
+        defaults.get::<u64>(&name[1]).expect(&name[1]);
+    }
 }
