@@ -10,7 +10,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{Car, Partner, Reply, Service, eventually, key};
+use crate::{
+    database::TestDatabase,
+    process::{Process, words},
+    support::{Car, Partner, Reply, Service, eventually, key},
+};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -246,4 +250,38 @@ async fn what_does_not_fit_into_the_queue_is_dropped_and_counted() {
     );
     service.stop().await;
     assert_eq!(collector.spans().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_not_taken_are_said_once_in_the_log() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ("LMN_TELEMETRY__EXPORT_MILLISECONDS", "10"),
+        ("LMN_LOG__FILTER", "warn"),
+    ];
+    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let metrics = format!("{}/metrics", server.operator_url());
+    for failed in 1..=3 {
+        let expected = format!("lmn_trace_spans_total{{result=\"failed\"}} {failed}\n");
+        traced(&acme, "/v1/orders", "01").await.ok();
+        eventually("it is counted", async || {
+            let answer = reqwest::get(&metrics).await.unwrap();
+            answer
+                .text()
+                .await
+                .unwrap()
+                .contains(&expected)
+                .then_some(())
+        })
+        .await;
+    }
+    let output = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    let said = words(&output);
+    assert_eq!(said.matches("spans are not exported").count(), 1, "{said}");
+    assert!(!said.contains(&acme.api_key), "{said}");
 }

@@ -13,7 +13,7 @@ async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
     let settings = [
         ("SERVER__HEADER_SECONDS", "3"),
         ("SERVER__FIRST_BYTE_SECONDS", "3"),
-        ("SERVER__BODY_SECONDS", "3"),
+        ("SERVER__BODY_SECONDS", "5"),
         // All of the slow bodies at once, and one more.
         ("GATE__PARTNER_REQUESTS_MAX", "76"),
     ];

@@ -216,7 +216,7 @@ fn half_an_order(acme: &Partner) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_stream_that_stalls_is_told_408_and_others_on_the_connection_go_on() {
-    let service = Service::with(&[("SERVER__BODY_SECONDS", "1")]).await;
+    let service = Service::with(&[("SERVER__BODY_SECONDS", "3")]).await;
     let acme = service.partner("acme").await;
     let mut socket = begun(&service, &[]).await;
     socket.write_all(&half_an_order(&acme)).await.unwrap();
