@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     db::{self, Deployment, Pulse, SchemaError, Tx},
     http::cursor::Cursors,
     settings::Settings,
-    telemetry::metrics::Metrics,
+    telemetry::{
+        export::{Spans, exporter},
+        load::WaitFor,
+        metrics::Metrics,
+        sweep::Sweep,
+    },
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
@@ -24,6 +30,7 @@ struct Inner {
     cursors: Cursors,
     pulse: Pulse,
     metrics: Metrics,
+    spans: Option<Spans>,
     draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -43,10 +50,14 @@ impl App {
     }
 
     fn new(settings: Settings, (db, walks): (PgPool, PgPool), deployment: &Deployment) -> Self {
+        let metrics = Metrics::new();
+        let environment = settings.environment.as_str();
+        let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             pulse: Pulse::new(&settings, deployment.now),
-            metrics: Metrics::new(),
+            metrics,
+            spans,
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -54,6 +65,12 @@ impl App {
             db,
             walks,
         };
+        if let Some(exporter) = exporter {
+            inner.tasks.spawn(exporter.run(inner.stop.clone()));
+        }
+        inner
+            .metrics
+            .set_requests_max(inner.settings.server.requests_max);
         let listening = inner
             .pulse
             .clone()
@@ -69,7 +86,7 @@ impl App {
         &self.0.settings
     }
 
-    /// Returns the pool, for reads; writes begin with [`App::begin`].
+    /// Returns the pool; requests read with [`App::acquire`] and write with [`App::begin`].
     pub fn db(&self) -> &PgPool {
         &self.0.db
     }
@@ -79,9 +96,29 @@ impl App {
         &self.0.walks
     }
 
+    /// Waits for a connection to read with.
+    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.timed(WaitFor::Read, self.0.db.acquire()).await
+    }
+
+    /// Waits for a connection to walk the catalogue with.
+    pub(crate) async fn acquire_for_walk(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.timed(WaitFor::Walk, self.0.walks.acquire()).await
+    }
+
     /// Begins the transaction of a write.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        db::begin(&self.0.db).await
+        self.timed(WaitFor::Write, db::begin(&self.0.db)).await
+    }
+
+    /// Waits, and takes note of how long it took, also when nothing came of it.
+    async fn timed<T>(&self, purpose: WaitFor, wait: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let got = wait.await;
+        self.0
+            .metrics
+            .record_connection_wait(purpose, began.elapsed());
+        got
     }
 
     /// Returns what seals and opens cursors.
@@ -97,6 +134,24 @@ impl App {
     /// Returns the metrics.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Returns where spans are left, if anybody takes them.
+    pub(crate) fn spans(&self) -> Option<&Spans> {
+        self.0.spans.as_ref()
+    }
+
+    /// Sweeps, and takes note of how it went.
+    pub(crate) async fn note<T, E>(
+        &self,
+        sweep: Sweep,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let done = work.await;
+        let done_at = done.is_ok().then(|| self.0.pulse.time());
+        self.0.metrics.count_sweep(sweep, began.elapsed(), done_at);
+        done
     }
 
     /// Says that no new request is wanted: from here on this replica is not ready.

@@ -145,7 +145,30 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Names our step of a caller's trace: 16 hexadecimal digits, not all of them zero.
+/// Names a trace that we begin: 32 hexadecimal digits, not all of them zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceId(u128);
+
+impl TraceId {
+    /// Makes a new one.
+    pub fn random() -> Self {
+        Self(rand::random::<u128>().max(1))
+    }
+
+    /// Returns a number that is as random as it is, to decide by.
+    pub fn chance(self) -> u32 {
+        // The last digits are the random ones, whoever makes it.
+        u32::try_from(self.0 & u128::from(u32::MAX)).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Names our step of a trace: 16 hexadecimal digits, not all of them zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanId(u64);
 

@@ -23,14 +23,16 @@ use crate::{
         authenticate::{Keys, authenticate},
         force::force,
         idempotency::{foretell, once, read_whole},
-        lane::{Lanes, lane},
+        lane::{Lanes, lane, share},
         rate_limit::{RateLimit, rate_limit},
     },
     http::{
         client_ip, deadline,
         etag::Tagged,
+        host,
         observe::{name_route, observe},
         remarks::add_remarks,
+        room::{self, Room},
     },
     openapi, orders, sandbox, vehicles,
     vehicles::shelf::Shelf,
@@ -84,14 +86,16 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     app.tasks().spawn(keys.clone().keep_uses());
     let limits = RateLimit::new(app.clone());
     app.tasks().spawn(limits.clone().keep_shared());
+    let lanes = Lanes::new(app.clone());
     routes.route_layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(keys, authenticate))
             .layer(from_fn_with_state(app.clone(), allowlist))
             .layer(from_fn_with_state(limits, rate_limit))
+            .layer(from_fn_with_state(lanes.clone(), share))
             .layer(from_fn_with_state(app.clone(), force))
             .layer(from_fn_with_state(app.clone(), read_whole))
-            .layer(from_fn_with_state(Lanes::new(app.clone()), lane))
+            .layer(from_fn_with_state(lanes, lane))
             .layer(from_fn_with_state(app.clone(), once)),
     )
 }
@@ -112,6 +116,8 @@ pub fn shell(routes: Router<App>, app: App) -> Router {
             .layer(from_fn_with_state(app.clone(), client_ip::find))
             .layer(from_fn(add_remarks))
             .layer(from_fn(foretell))
+            .layer(from_fn(host::require_one))
+            .layer(from_fn_with_state(Room::new(app.clone()), room::enter))
             .layer(from_fn_with_state(app, deadline::enforce))
             .layer(CatchPanicLayer::custom(answer_panic)),
     )

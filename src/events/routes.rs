@@ -125,7 +125,7 @@ async fn list_events(
         (None, Some(id)) => Some(position_of(&app, caller.partner(), id).await?),
         (None, None) => None,
     };
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let rows = page.rows();
     let events = store::list(
         &mut connection,
@@ -179,7 +179,7 @@ async fn list_order_events(
     let partner = caller.partner();
     let walk = walk(partner, &filter, None);
     let last = page.after(app.cursors(), &walk)?;
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let order = orders::store::find(&mut connection, partner, id).await?;
     order.ok_or_else(|| ApiError::no_order(id))?;
     let (back, rows) = (Direction::Back, page.rows());
@@ -194,7 +194,7 @@ async fn position_of(app: &App, partner: PartnerId, id: &str) -> Result<i64, Api
     }
     let unknown = || ApiError::no_event(id);
     let id = EventId::parse(id).ok_or_else(unknown)?;
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let event = store::find(&mut connection, partner, id).await?;
     Ok(event.ok_or_else(unknown)?.position)
 }
@@ -211,7 +211,7 @@ async fn get_event(
     _: Query<()>,
     Id(id): Id<EventId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let event = store::find(&mut connection, caller.partner(), id).await?;
     let event = event.ok_or_else(|| ApiError::no_event(id))?;
     conditional.answer(&EventView::from(event))

@@ -10,6 +10,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     caller::Caller,
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    http::{client_ip::ClientAddress, user},
+    http::{client_ip::ClientAddress, observe::Findings, user},
     id::RequestId,
     partners::{
         model::{Grant, KeyDigest, KeyFault, read_key},
@@ -40,12 +41,23 @@ pub(crate) struct Keys {
     app: App,
     grants: Cache<(KeyDigest, u64), Remembered>,
     /// Keys that were found once, whatever has changed since: asking for them again is no guess.
-    known: Cache<KeyDigest, Arc<Use>>,
+    known: Cache<KeyDigest, Arc<Known>>,
     guesses: Guesses,
 }
 
 /// What a key opens, and when it was used.
 type Remembered = (Arc<Grant>, Arc<Use>);
+
+/// What a key opened when it was read, and the database's time then.
+type Found = Result<(Arc<Grant>, DateTime<Utc>), Arc<Miss>>;
+
+/// A key that was found once.
+#[derive(Debug)]
+struct Known {
+    used: Arc<Use>,
+    /// The last reading that nothing remembered could replace: when it began, and what it found.
+    reading: Mutex<Option<(Instant, Found)>>,
+}
 
 /// Why a grant was not found.
 #[derive(Debug, thiserror::Error)]
@@ -81,16 +93,15 @@ impl Keys {
         let ((grant, used), now) = match (remembered, confirmed) {
             (Some(remembered), _) => remembered,
             (None, Some(now)) => {
-                let used = self.meet(digest, client).await?;
+                let used = self.meet(digest, client).await?.used.clone();
                 let load = async { Ok((self.load(&digest).await?.0, used)) };
                 let grant = self.grants.try_get_with((digest, generation), load).await;
                 (grant.map_err(refuse)?, now)
             }
             (None, None) => {
-                let used = self.meet(digest, client).await?;
-                let loaded = self.load(&digest).await;
-                let (grant, now) = loaded.map_err(|miss| refuse(Arc::new(miss)))?;
-                ((grant, used), now)
+                let known = self.meet(digest, client).await?;
+                let (grant, now) = self.read(&known, &digest).await.map_err(refuse)?;
+                ((grant, known.used.clone()), now)
             }
         };
         grant.check(now).map_err(invalid)?;
@@ -99,7 +110,7 @@ impl Keys {
     }
 
     /// Looks for a key that was never found before, as a guess of `client`; one look for all who ask at once.
-    async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Use>, ApiError> {
+    async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Known>, ApiError> {
         let (app, metrics) = (&self.app, self.app.metrics());
         let guess = async {
             if let Err(early) = self.guesses.admit(client, app.pulse().time()) {
@@ -110,13 +121,38 @@ impl Keys {
             if matches!(loaded, Err(Miss::Unknown)) {
                 metrics.count_unknown_key();
             }
-            loaded.map(|(grant, _)| Arc::new(Use::never(grant.key)))
+            loaded.map(|(grant, _)| {
+                Arc::new(Known {
+                    used: Arc::new(Use::never(grant.key)),
+                    reading: Mutex::default(),
+                })
+            })
         };
         self.known.try_get_with(digest, guess).await.map_err(refuse)
     }
 
+    /// Reads a key when nothing that is remembered can be trusted.
+    ///
+    /// Many may ask at once, and just then the database is slow or away: whoever finds a reading under way waits for the
+    /// next one, which begins after he came and serves all who wait. So a key is never older than the request, and never
+    /// read more than once at a time.
+    async fn read(&self, known: &Known, digest: &KeyDigest) -> Found {
+        let came = Instant::now();
+        let mut reading = known.reading.lock().await;
+        if let Some((began, found)) = &*reading
+            && *began >= came
+        {
+            return found.clone();
+        }
+        let began = Instant::now();
+        let found = self.load(digest).await.map_err(Arc::new);
+        *reading = Some((began, found.clone()));
+        found
+    }
+
     async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
-        let mut connection = self.app.db().acquire().await?;
+        self.app.metrics().count_key_read();
+        let mut connection = self.app.acquire().await?;
         let found = store::find_any_grant(&mut connection, digest).await?;
         let (grant, now) = found.ok_or(Miss::Unknown)?;
         Ok((Arc::new(grant), now))
@@ -125,7 +161,7 @@ impl Keys {
     /// Writes when keys were last used, until the replica stops.
     pub(crate) async fn keep_uses(self) {
         let every = self.app.settings().gate.key_use;
-        let known = || self.known.iter().map(|(_, used)| used).collect();
+        let known = || self.known.iter().map(|(_, it)| it.used.clone()).collect();
         uses::keep(self.app.clone(), every, known).await;
     }
 }
@@ -151,6 +187,7 @@ pub(crate) async fn authenticate(
     State(keys): State<Keys>,
     Extension(request_id): Extension<RequestId>,
     Extension(ClientAddress(client)): Extension<ClientAddress>,
+    Extension(findings): Extension<Findings>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
@@ -159,6 +196,7 @@ pub(crate) async fn authenticate(
     let grant = keys.find(digest, client).await?;
     let span = tracing::Span::current();
     span.record("partner", tracing::field::display(grant.partner));
+    findings.partner(grant.partner);
     span.record("key", grant.prefix.as_str());
     if let Some(user) = user::fingerprint(request.headers()) {
         span.record("user", user);

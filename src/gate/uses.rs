@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::App, id::KeyId, partners::store};
+use crate::{app::App, id::KeyId, partners::store, telemetry::sweep::Sweep};
 
 /// A use this soon after another one is not noted, so that a busy key is not written to memory all the time.
 const NOTED_EVERY_MILLISECONDS: i64 = 1000;
@@ -61,7 +61,8 @@ pub(super) async fn keep(app: App, every: Duration, known: impl Fn() -> Vec<Arc<
             () = app.stopping() => true,
             _ = ticks.tick() => false,
         };
-        if let Err(error) = write(&app, &known()).await {
+        let known = known();
+        if let Err(error) = app.note(Sweep::KeyUses, write(&app, &known)).await {
             tracing::warn!(%error, "the last use of keys could not be written; it is tried again");
         }
         if stops {

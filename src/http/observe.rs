@@ -19,13 +19,29 @@ use super::trace::Trace;
 use crate::{
     app::App,
     error::{ApiError, Representation, Told, render},
-    id::RequestId,
-    telemetry::metrics::Answered,
+    id::{PartnerId, RequestId},
+    telemetry::{self, metrics::Answered},
 };
 
-/// The route that answers, known inside the router and told outside, also when its handler is cut off.
+/// What is found out inside and told outside, also when a handler is cut off.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Route(Arc<OnceLock<MatchedPath>>);
+pub(crate) struct Findings(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    /// The route that answers, known inside the router.
+    route: OnceLock<MatchedPath>,
+    /// Who asks, known inside the gate.
+    partner: OnceLock<PartnerId>,
+}
+
+impl Findings {
+    /// Tells whose request it is.
+    pub(crate) fn partner(&self, partner: PartnerId) {
+        // Only the gate writes it, and once a request.
+        let _ = self.0.partner.set(partner);
+    }
+}
 
 /// Gives the request its id and a span, renders its error if there is one, logs and counts it once.
 ///
@@ -38,10 +54,10 @@ pub(crate) async fn observe(
     let started = Instant::now();
     let in_flight = app.metrics().begin();
     let request_id = RequestId::random();
-    let (route, method) = (Route::default(), request.method().clone());
+    let (findings, method) = (Findings::default(), request.method().clone());
     let representation = Representation::asked(request.headers());
     request.extensions_mut().insert(request_id);
-    request.extensions_mut().insert(route.clone());
+    request.extensions_mut().insert(findings.clone());
     let span = tracing::info_span!(
         "request",
         request_id = %request_id,
@@ -55,7 +71,7 @@ pub(crate) async fn observe(
         parent_id = Empty,
         span_id = Empty,
     );
-    let trace = Trace::continued(request.headers());
+    let trace = Trace::of(request.headers(), app.spans());
     if let Some(trace) = &trace {
         trace.record(&span);
     }
@@ -71,14 +87,19 @@ pub(crate) async fn observe(
         trace.tell(response.headers_mut());
     }
     log(&span, &response, error.as_deref(), started);
-    in_flight.end(&Answered {
-        route: route.0.get().map(MatchedPath::as_str),
+    let answered = Answered {
+        route: findings.0.route.get().map(MatchedPath::as_str),
         method: &method,
         status: response.status(),
         code: error.as_ref().map(|error| error.code().as_str()),
         by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
+        partner: findings.0.partner.get().copied(),
         took: started.elapsed(),
-    });
+    };
+    in_flight.end(&answered);
+    if let Some((trace, spans)) = trace.filter(Trace::is_sampled).zip(app.spans()) {
+        spans.leave(finished(trace, &answered, request_id, &app));
+    }
     response
 }
 
@@ -90,12 +111,34 @@ pub(crate) async fn name_route(
 ) -> Response<Body> {
     if let Some(route) = route {
         Span::current().record("route", route.as_str());
-        if let Some(Route(told)) = request.extensions().get() {
+        if let Some(Findings(facts)) = request.extensions().get() {
             // Only this writes it, and once a request.
-            let _ = told.set(route);
+            let _ = facts.route.set(route);
         }
     }
     next.run(request).await
+}
+
+/// Returns the span of an answered request.
+fn finished(
+    trace: Trace,
+    answered: &Answered<'_>,
+    request: RequestId,
+    app: &App,
+) -> telemetry::span::Span {
+    telemetry::span::Span {
+        trace: trace.id,
+        id: trace.span,
+        parent: trace.parent,
+        ended_at: app.pulse().time(),
+        took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
+        route: answered.route.map(str::to_owned),
+        method: answered.method.clone(),
+        status: answered.status,
+        code: answered.code,
+        request,
+        partner: answered.partner,
+    }
 }
 
 /// Gives an error its body, in the form that is asked for.

@@ -1,12 +1,16 @@
 //! `traceparent` (W3C Trace Context): a request that is a step of its caller's trace is answered as one.
 //!
 //! The log line names the trace, the caller's step and ours; `traceresponse` tells the caller ours. Nothing of it goes
-//! further: what is sent on to others is no part of this trace. A request without a trace begins none.
+//! further: what is sent on to others is no part of this trace. A request without a trace begins none, unless there is a
+//! collector: then some do, and our log alone tells of it.
 
 use axum::http::{HeaderMap, HeaderValue};
 use tracing::{Span, field::display};
 
-use crate::id::SpanId;
+use crate::{
+    id::{SpanId, TraceId},
+    telemetry::export::Spans,
+};
 
 /// The header that comes in.
 const HEADER: &str = "traceparent";
@@ -16,25 +20,47 @@ const ANSWER: &str = "traceresponse";
 const LENGTH: usize = 55;
 /// The flags that have a meaning: the caller records the trace, and its id is random.
 const KNOWN_FLAGS: u8 = 0b11;
+/// The flag of a trace that is recorded.
+const SAMPLED: u8 = 0b01;
 
-/// Where a request stands in its caller's trace.
+/// Where a request stands in a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trace {
-    id: String,
-    parent: String,
+    pub(super) id: String,
+    /// The caller's step, unless the trace begins here.
+    pub(super) parent: Option<String>,
+    pub(super) span: SpanId,
     flags: u8,
-    span: SpanId,
 }
 
 impl Trace {
+    /// Goes on with the trace of a request, or begins one for those who take it.
+    pub(super) fn of(headers: &HeaderMap, spans: Option<&Spans>) -> Option<Self> {
+        let begun = |spans: &Spans| {
+            let id = TraceId::random();
+            spans.begins(id.chance()).then(|| Self {
+                id: id.to_string(),
+                parent: None,
+                flags: SAMPLED,
+                span: SpanId::random(),
+            })
+        };
+        Self::continued(headers).or_else(|| spans.and_then(begun))
+    }
+
+    /// Says whether it is recorded.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
     /// Goes on with the trace of a request. What is not quite such a header is ignored, as the standard wants it.
-    pub(super) fn continued(headers: &HeaderMap) -> Option<Self> {
+    fn continued(headers: &HeaderMap) -> Option<Self> {
         let mut sent = headers.get_all(HEADER).iter();
         let (one, none) = (sent.next()?, sent.next());
         let (id, parent, flags) = read(one.to_str().ok().filter(|_| none.is_none())?)?;
         Some(Self {
             id: id.to_owned(),
-            parent: parent.to_owned(),
+            parent: Some(parent.to_owned()),
             flags,
             span: SpanId::random(),
         })
@@ -43,12 +69,17 @@ impl Trace {
     /// Names the trace on a request's span.
     pub(super) fn record(&self, span: &Span) {
         span.record("trace_id", self.id.as_str());
-        span.record("parent_id", self.parent.as_str());
+        if let Some(parent) = &self.parent {
+            span.record("parent_id", parent.as_str());
+        }
         span.record("span_id", display(self.span));
     }
 
-    /// Tells the caller which step of the trace is ours.
+    /// Tells the caller which step of its trace is ours.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        if self.parent.is_none() {
+            return;
+        }
         let text = format!("00-{}-{}-{:02x}", self.id, self.span, self.flags);
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(ANSWER, value);

@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::model::{Facts, missing};
-use crate::{app::App, db::Vitals, telemetry::metrics::Database};
+use crate::{app::App, db::Vitals, telemetry::metrics::Pool};
 
 /// The version of the text format that Prometheus is told.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -52,14 +52,16 @@ async fn show_readiness(State(app): State<App>) -> Response {
 
 /// Everything that is counted.
 async fn show_metrics(State(app): State<App>) -> Response {
-    let pool = app.db();
-    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-    app.metrics().set_database(&Database {
-        used: pool.size().saturating_sub(idle),
-        idle,
-        max: pool.options().get_max_connections(),
-        silence: app.pulse().vitals().silence,
-    });
+    for (name, pool) in [("requests", app.db()), ("walks", app.walks())] {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        app.metrics().set_pool(&Pool {
+            name,
+            used: pool.size().saturating_sub(idle),
+            idle,
+            max: pool.options().get_max_connections(),
+        });
+    }
+    app.metrics().set_silence(app.pulse().vitals().silence);
     let text = HeaderValue::from_static(PROMETHEUS);
     ([(header::CONTENT_TYPE, text)], app.metrics().render()).into_response()
 }

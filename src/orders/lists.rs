@@ -154,7 +154,7 @@ pub(super) async fn list_orders(
     };
     let after: Option<store::Place> = page.after(app.cursors(), &walk)?;
 
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let rows = store::list(
         &mut connection,
         partner,
@@ -203,7 +203,7 @@ pub(super) async fn list_order_history(
         filters: id.to_string(),
     };
     let after: Option<i32> = page.after(app.cursors(), &walk)?;
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let steps = store::list_history(
         &mut connection,
         partner,

@@ -201,7 +201,7 @@ async fn get_order(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
     let order = order.ok_or_else(|| ApiError::no_order(id))?;
     conditional.answer(&OrderView::from(order))
@@ -219,7 +219,7 @@ async fn get_order_vehicle(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let found = store::find_snapshot(&mut connection, caller.partner(), id).await?;
     let snapshot = found
         .ok_or_else(|| ApiError::no_order(id))?

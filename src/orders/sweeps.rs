@@ -19,6 +19,7 @@ use crate::{
     clock,
     db::Tx,
     id::{PartnerId, RequestId},
+    telemetry::sweep::Sweep,
     word::Word,
 };
 
@@ -43,7 +44,8 @@ pub async fn run(app: App) {
 
 /// Does all that is due; what fails in one sweep keeps the other from nothing.
 async fn sweep(app: &App) -> Result<(), SweepError> {
-    let (passed, overdue) = (fail_all_passed(app).await, remind_all_overdue(app).await);
+    let passed = app.note(Sweep::Auctions, fail_all_passed(app)).await;
+    let overdue = app.note(Sweep::Reminders, remind_all_overdue(app)).await;
     passed.and(overdue)
 }
 

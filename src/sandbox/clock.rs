@@ -82,7 +82,7 @@ pub(super) async fn get_clock(
     caller: Caller,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let clock = store::find_clock(&mut connection, caller.partner()).await?;
     let pending = sweeps::count_due(&mut connection, caller.partner()).await?;
     Ok(Answer(ClockView::new(clock, pending)).into_response())

@@ -2,10 +2,11 @@
 //!
 //! hyper's one timer for HTTP/1 runs from the end of an answer to the end of the next head, so it cannot tell an idle
 //! connection, which a proxy keeps for a minute, from a head that trickles in. Here it bounds idleness, and
-//! [`Patient`] bounds the head from its first byte.
+//! [`Patient`] bounds the head from its first byte. [`Pressing`] bounds how long the other end may take nothing of an
+//! answer. For HTTP/2 hyper has no timer of idleness, so it is looked after here.
 
 use std::{
-    io::{self, Cursor},
+    io::{self, Cursor, IoSlice},
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -38,6 +39,8 @@ use crate::{app::App, http::client_ip::Peer, settings};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How often an idle HTTP/2 connection is asked whether it is alive.
 const HTTP2_PING: Duration = Duration::from_secs(20);
+/// Requests in progress at once on an HTTP/2 connection; hyper also bounds those that are reset again and again.
+const HTTP2_STREAMS_MAX: u32 = 100;
 
 /// One connection, and what it needs.
 pub(super) struct Connection {
@@ -96,6 +99,7 @@ impl Connection {
         } = self;
         let is_http2 = begun == PREFACE;
         let requests = Requests::default();
+        let idle_requests = requests.clone();
         let read = Cursor::new(begun).chain(read);
         let read: Box<dyn AsyncRead + Send + Unpin> = match is_http2 {
             true => Box::new(read),
@@ -120,11 +124,19 @@ impl Connection {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(HTTP2_PING)
-            .keep_alive_timeout(settings.header);
+            .keep_alive_timeout(settings.header)
+            .max_concurrent_streams(HTTP2_STREAMS_MAX);
+        let write = Pressing::new(write, settings.write);
         let stream = TokioIo::new(join(read, write));
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
+        let connection = watcher.watch(connection.into_owned());
+        let ended = tokio::select! {
+            ended = connection => ended,
+            // HTTP/1 is closed by its own timer.
+            () = idle_requests.idle(settings.idle), if is_http2 => return,
+        };
         // An error here is the other end's: it hung up, broke the protocol or was too slow.
-        if let Err(error) = watcher.watch(connection.into_owned()).await {
+        if let Err(error) = ended {
             tracing::debug!(%peer, error, "a connection ended badly");
         }
     }
@@ -168,6 +180,17 @@ impl Requests {
 
     fn in_progress(&self) -> bool {
         self.begun() != self.0.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nothing was begun for `limit`, twice that at most, and nothing is in progress.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let before = self.begun();
+            sleep(limit).await;
+            if self.begun() == before && !self.in_progress() {
+                return;
+            }
+        }
     }
 }
 
@@ -232,5 +255,118 @@ impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
             }
             (read, _) => read,
         }
+    }
+}
+
+/// The writing side, which gives up on an other end that takes nothing for too long.
+struct Pressing<W> {
+    inner: W,
+    limit: Duration,
+    /// Runs while nothing can be written.
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<W> Pressing<W> {
+    fn new(inner: W, limit: Duration) -> Self {
+        Self {
+            inner,
+            limit,
+            stuck: None,
+        }
+    }
+
+    /// Passes on what came of writing; whatever got through ends the wait.
+    fn press<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let limit = self.limit;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(stuck.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Pressing<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.press(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
+        self.press(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        self.press(flushed, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.inner).poll_shutdown(context);
+        self.press(shut, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncWriteExt, duplex},
+        time::Instant,
+    };
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = Pressing::new(ours, LIMIT);
+        let began = Instant::now();
+        let slow = async {
+            for _ in 0..3 {
+                sleep(LIMIT - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut [0; 4]).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        };
+        let written = tokio::select! {
+            written = ours.write_all(&[7; 100]) => written,
+            () = slow => unreachable!(),
+        };
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 3 * 29 + 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_began_and_nothing_is_in_progress() {
+        let requests = Requests::default();
+        let began = Instant::now();
+        let busy = async {
+            sleep(LIMIT / 2).await;
+            let answering = requests.enter();
+            sleep(LIMIT * 3).await;
+            drop(answering);
+        };
+        let ((), ()) = tokio::join!(requests.idle(LIMIT), busy);
+        assert_eq!(began.elapsed(), LIMIT * 4);
     }
 }

@@ -10,13 +10,14 @@ mod model;
 mod operator;
 mod read;
 mod reader;
+mod telemetry;
 mod tls;
 mod webhooks;
 
 pub use complaints::Complaints;
 pub use model::{
-    Catalogue, ClientAddressHeader, Database, Gate, Log, LogFormat, Operator, RateLimit, Server,
-    Settings, SharedLimits, Sweeps, Webhooks,
+    Catalogue, ClientAddressHeader, Collector, Database, Gate, Log, LogFormat, Operator, RateLimit,
+    Server, Settings, SharedLimits, Sweeps, Telemetry, Webhooks,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

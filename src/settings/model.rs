@@ -34,6 +34,8 @@ pub struct Settings {
     pub webhooks: Webhooks,
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// Listening, and how long the server waits for whom.
@@ -43,12 +45,16 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Connections open at once.
     pub connections_max: usize,
+    /// Requests in progress at once.
+    pub requests_max: usize,
     /// Silence allowed at the beginning of a connection.
     pub first_byte: Duration,
     /// Time for complete request headers, from their first byte.
     pub header: Duration,
     /// Time without a request.
     pub idle: Duration,
+    /// Time in which nothing of an answer is taken.
+    pub write: Duration,
     /// Time for a complete request body.
     pub body: Duration,
     /// Size of a request body.
@@ -102,6 +108,8 @@ pub struct Gate {
     pub key_trust: Duration,
     /// How often the database is heard.
     pub pulse: Duration,
+    /// Requests of one partner in progress at once.
+    pub partner_requests_max: usize,
     /// Writes of one partner in progress at once.
     pub lane_writes_max: usize,
     /// How long a write waits for its turn.
@@ -227,4 +235,28 @@ pub enum LogFormat {
     Json,
     /// For a person at a terminal.
     Pretty,
+}
+
+/// Traces.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// Who takes them, if anybody does.
+    pub collector: Option<Collector>,
+    /// Of a hundred requests without a trace, how many begin one.
+    pub sample_percent: u32,
+    /// Spans that wait.
+    pub queue_max: usize,
+    /// How often they are exported.
+    pub every: Duration,
+    /// Time for one export.
+    pub time: Duration,
+}
+
+/// Who takes traces.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Host and port.
+    pub authority: String,
+    /// Where spans go there.
+    pub path: String,
 }

@@ -60,7 +60,7 @@ impl Reader {
         let sweeps = self.sweeps();
         let catalogue = self.catalogue();
         let webhooks = self.webhooks();
-        let log = self.log();
+        let (log, telemetry) = (self.log(), self.telemetry());
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
         self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
         Some(Settings {
@@ -75,15 +75,18 @@ impl Reader {
             catalogue: catalogue?,
             webhooks: webhooks?,
             log: log?,
+            telemetry: telemetry?,
         })
     }
 
     fn server(&mut self) -> Option<Server> {
         let listen = self.get("server.listen");
         let connections_max = self.positive("server.connections_max");
+        let requests_max = self.positive("server.requests_max");
         let first_byte = self.seconds("server.first_byte_seconds");
         let header = self.seconds("server.header_seconds");
         let idle = self.seconds("server.idle_seconds");
+        let write = self.seconds("server.write_seconds");
         let body = self.seconds("server.body_seconds");
         let body_bytes_max = self.positive("server.body_bytes_max");
         let deadline = self.seconds("server.deadline_seconds");
@@ -92,9 +95,11 @@ impl Reader {
         Some(Server {
             listen: listen?,
             connections_max: usize::try_from(connections_max?).ok()?,
+            requests_max: usize::try_from(requests_max?).ok()?,
             first_byte: first_byte?,
             header: header?,
             idle: idle?,
+            write: write?,
             body: body?,
             body_bytes_max: usize::try_from(body_bytes_max?).ok()?,
             deadline: deadline?,
@@ -124,6 +129,7 @@ impl Reader {
         let keys_cached_max = self.positive("gate.keys_cached_max");
         let key_trust = self.milliseconds("gate.key_trust_milliseconds");
         let pulse = self.milliseconds("gate.pulse_milliseconds");
+        let partner_requests_max = self.positive("gate.partner_requests_max");
         let lane_writes_max = self.positive("gate.lane_writes_max");
         let lane_wait = self.seconds("gate.lane_wait_seconds");
         let key_use = self.seconds("gate.key_use_seconds");
@@ -135,6 +141,7 @@ impl Reader {
             keys_cached_max: keys_cached_max?.into(),
             key_trust: key_trust?,
             pulse: pulse?,
+            partner_requests_max: usize::try_from(partner_requests_max?).ok()?,
             lane_writes_max: usize::try_from(lane_writes_max?).ok()?,
             lane_wait: lane_wait?,
             key_use: key_use?,
@@ -285,6 +292,14 @@ impl Reader {
             self.complain(
                 "database.statement_seconds",
                 "must be below server.deadline_seconds",
+            );
+        }
+        if let (Some(gate), Some(server)) = (gate, server)
+            && gate.partner_requests_max > server.requests_max
+        {
+            self.complain(
+                "gate.partner_requests_max",
+                "must be at most server.requests_max",
             );
         }
         if gate.is_some_and(|it| it.key_trust > Duration::from_secs(1)) {

@@ -38,6 +38,14 @@ pub(crate) enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
+    const ALL: [Self; 5] = [
+        Self::Delivered,
+        Self::Answered,
+        Self::Unreachable,
+        Self::Refused,
+        Self::NotSent,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -76,6 +84,25 @@ pub(crate) struct Backlog {
 }
 
 impl Metrics {
+    /// Begins to count deliveries, all at zero; `reasons` are those for which endpoints are disabled.
+    ///
+    /// Whoever works counts from the start, so that the first one is seen as one more.
+    pub(crate) fn begin_deliveries(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        let outcomes = DeliveryOutcome::ALL.map(DeliveryOutcome::as_str);
+        let given_up = (GIVEN_UP, Vec::new());
+        let attempts = outcomes
+            .into_iter()
+            .map(|it| (DELIVERIES, vec![Label::from_static_parts("outcome", it)]));
+        let disabled = reasons
+            .into_iter()
+            .map(|it| (DISABLED, vec![Label::from_static_parts("reason", it)]));
+        for (name, labels) in attempts.chain(disabled).chain([given_up]) {
+            self.recorder()
+                .register_counter(&Key::from_parts(name, labels), &HERE)
+                .increment(0);
+        }
+    }
+
     /// Takes what waits to be delivered.
     pub(crate) fn set_backlog(&self, backlog: &Backlog) {
         for (state, count) in [

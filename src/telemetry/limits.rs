@@ -43,13 +43,21 @@ impl Metrics {
         let up = Key::from_static_name(UP);
         let up = self.recorder().register_gauge(&up, &HERE);
         up.set(u32::from(is_up));
+        for why in [Alone::Failed, Alone::Away] {
+            self.add_limited_alone(why, 0);
+        }
     }
 
     /// Counts a request that this replica limits alone.
     pub(crate) fn count_limited_alone(&self, why: Alone) {
+        self.add_limited_alone(why, 1);
+    }
+
+    fn add_limited_alone(&self, why: Alone, requests: u64) {
         let why = vec![Label::from_static_parts("reason", why.as_str())];
         let alone = Key::from_parts(ALONE, why);
-        self.recorder().register_counter(&alone, &HERE).increment(1);
+        let alone = self.recorder().register_counter(&alone, &HERE);
+        alone.increment(requests);
     }
 
     /// Takes how long the shared store took to count a request.

@@ -1,7 +1,8 @@
 //! The metrics: what is counted, under which names, with which labels.
 //!
 //! Every label's values are few and ours: a route is named by its template, a method that the API does not know is
-//! `other`, a path that leads nowhere is `unmatched`. Nothing that a caller wrote becomes a label.
+//! `other`, a path that leads nowhere is `unmatched`. Nothing that a caller wrote becomes a label. `docs/metrics.md` has
+//! them all in a table, and a test holds it to that.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,7 +12,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::limits;
+use super::{limits, load::Load, sweep::Remembered};
+use crate::id::PartnerId;
 
 /// Requests that were answered, by route, method, status and code.
 const REQUESTS: &str = "lmn_http_requests_total";
@@ -31,7 +33,7 @@ const THROTTLED_KEYS: &str = "lmn_throttled_keys_total";
 const FAILED_BY_TIME: &str = "lmn_orders_failed_by_time_total";
 /// Reminders of deliveries that are overdue.
 const REMINDED: &str = "lmn_overdue_reminders_total";
-/// Connections of the pool, by state.
+/// Connections of each pool, by state.
 const CONNECTIONS: &str = "lmn_database_connections";
 /// How many there may be.
 const CONNECTIONS_MAX: &str = "lmn_database_connections_max";
@@ -62,6 +64,8 @@ struct Inner {
     throttled_keys: Counter,
     failed_by_time: Counter,
     reminded: Counter,
+    load: Load,
+    remembered: Remembered,
 }
 
 impl fmt::Debug for Metrics {
@@ -83,21 +87,23 @@ pub(crate) struct Answered<'a> {
     pub(crate) code: Option<&'static str>,
     /// Whether it is our bug.
     pub(crate) by_our_fault: bool,
+    /// Whose request it was, if it had a valid key.
+    pub(crate) partner: Option<PartnerId>,
     /// How long it took.
     pub(crate) took: Duration,
 }
 
-/// What is known about the database and the pool.
+/// What is known about a pool of connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Database {
+pub(crate) struct Pool {
+    /// Its name.
+    pub(crate) name: &'static str,
     /// Connections in use.
     pub(crate) used: u32,
     /// Connections waiting for use.
     pub(crate) idle: u32,
     /// Connections there may be.
     pub(crate) max: u32,
-    /// How long ago the database was last heard.
-    pub(crate) silence: Duration,
 }
 
 impl Metrics {
@@ -126,6 +132,8 @@ impl Metrics {
             failed_by_time: recorder
                 .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
             reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
+            load: Load::new(&recorder),
+            remembered: Remembered::new(&recorder),
             recorder,
         }))
     }
@@ -159,16 +167,30 @@ impl Metrics {
         self.0.reminded.increment(orders as u64);
     }
 
-    /// Takes what is known about the database.
-    pub(crate) fn set_database(&self, database: &Database) {
-        for (state, count) in [("used", database.used), ("idle", database.idle)] {
-            let labels = vec![Label::from_static_parts("state", state)];
+    /// Takes how a pool is.
+    pub(crate) fn set_pool(&self, pool: &Pool) {
+        let name = Label::from_static_parts("pool", pool.name);
+        for (state, count) in [("used", pool.used), ("idle", pool.idle)] {
+            let labels = vec![name.clone(), Label::from_static_parts("state", state)];
             self.gauge(&Key::from_parts(CONNECTIONS, labels)).set(count);
         }
-        self.gauge(&Key::from_static_name(CONNECTIONS_MAX))
-            .set(database.max);
-        self.gauge(&Key::from_static_name(SILENCE))
-            .set(database.silence);
+        self.gauge(&Key::from_parts(CONNECTIONS_MAX, vec![name]))
+            .set(pool.max);
+    }
+
+    /// Takes how long ago the database was last heard.
+    pub(crate) fn set_silence(&self, silence: Duration) {
+        self.gauge(&Key::from_static_name(SILENCE)).set(silence);
+    }
+
+    /// Returns the metrics of load.
+    pub(super) fn load(&self) -> &Load {
+        &self.0.load
+    }
+
+    /// Returns the metrics of what is remembered.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.0.remembered
     }
 
     /// Returns where metrics are kept.
@@ -215,6 +237,9 @@ impl Metrics {
             .recorder
             .register_counter(&Key::from_parts(REQUESTS, kind), &HERE);
         requests.increment(1);
+        if let Some(partner) = answered.partner {
+            self.count_partner(partner, answered.status);
+        }
         if answered.by_our_fault {
             self.0.internal_errors.increment(1);
         }
@@ -250,7 +275,7 @@ impl Drop for InFlight {
 }
 
 /// Returns the label of a method: callers may invent their own.
-fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method.as_str());
     known.unwrap_or("other")
@@ -286,8 +311,8 @@ fn describe(recorder: &PrometheusRecorder) {
     }
     for (name, words) in [
         (IN_FLIGHT, "Requests being answered."),
-        (CONNECTIONS, "Connections of the pool."),
-        (CONNECTIONS_MAX, "Connections that the pool may have."),
+        (CONNECTIONS, "Connections of a pool, used and idle."),
+        (CONNECTIONS_MAX, "Connections that a pool may have."),
         (
             SILENCE,
             "Seconds since the database was last heard on the connection that listens to it.",
@@ -301,6 +326,8 @@ fn describe(recorder: &PrometheusRecorder) {
     super::delivery::describe(recorder);
     limits::describe(recorder);
     super::tls::describe(recorder);
+    super::load::describe(recorder);
+    super::sweep::describe(recorder);
 }
 
 #[cfg(test)]
@@ -314,6 +341,7 @@ mod tests {
             status: StatusCode::OK,
             code: None,
             by_our_fault: false,
+            partner: None,
             took: Duration::from_millis(3),
         }
     }

@@ -20,20 +20,25 @@ impl Metrics {
         let expiry = Key::from_static_name(EXPIRY);
         let expiry = self.recorder().register_gauge(&expiry, &HERE);
         expiry.set(seconds);
+        for counter in [BAD, FAILED] {
+            self.add_to(counter, 0);
+        }
     }
 
     /// Counts files that are no pair of certificate and key.
     pub(crate) fn count_bad_certificate(&self) {
-        let bad = Key::from_static_name(BAD);
-        self.recorder().register_counter(&bad, &HERE).increment(1);
+        self.add_to(BAD, 1);
     }
 
     /// Counts a handshake that failed or took too long.
     pub(crate) fn count_failed_handshake(&self) {
-        let failed = Key::from_static_name(FAILED);
-        self.recorder()
-            .register_counter(&failed, &HERE)
-            .increment(1);
+        self.add_to(FAILED, 1);
+    }
+
+    fn add_to(&self, counter: &'static str, times: u64) {
+        let counter = Key::from_static_name(counter);
+        let counter = self.recorder().register_counter(&counter, &HERE);
+        counter.increment(times);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     store::{self, Rendered},
     terms, view,
 };
-use crate::{app::App, db};
+use crate::{app::App, db, telemetry::sweep::Sweep};
 
 /// Why a step was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,8 @@ pub enum RenderError {
 pub async fn run(app: App) {
     let settings = &app.settings().catalogue;
     loop {
-        if let Err(error) = render_all(app.db(), settings.render_batch).await {
+        let rendering = render_all(app.db(), settings.render_batch);
+        if let Err(error) = app.note(Sweep::Rendering, rendering).await {
             tracing::warn!(error = %error, "vehicles were not rendered; it is tried again");
         }
         tokio::select! {

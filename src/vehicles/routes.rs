@@ -165,7 +165,7 @@ async fn render(app: &App, cars: Vec<Listed>) -> Result<Vec<String>, ApiError> {
         .collect();
     let mut rendered = HashMap::new();
     if !bare.is_empty() {
-        let mut connection = app.db().acquire().await?;
+        let mut connection = app.acquire().await?;
         for car in store::find_listed(&mut connection, &bare).await? {
             let json = summary_json(&car.listing, car.updated_at).map_err(ApiError::internal)?;
             rendered.insert(car.listing.id.to_string(), json);
@@ -199,7 +199,7 @@ async fn get_vehicle(
         return Ok(conditional.answer_tagged(&kept));
     }
     let generation = app.pulse().catalogue();
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;
     let listed = found.filter(|(vehicle, ..)| vehicle.withdrawn_at.is_none());
     if let Some((vehicle, history, version)) = listed {

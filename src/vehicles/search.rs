@@ -52,7 +52,7 @@ pub(super) async fn search(app: &App, wanted: Wanted<'_>) -> Result<Found, sqlx:
 }
 
 async fn walk(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Found, sqlx::Error> {
-    let mut connection = app.walks().acquire().await?;
+    let mut connection = app.acquire_for_walk().await?;
     let stretch = store::walk(&mut connection, wanted, budget).await?;
     app.pulse().saw_catalogue(stretch.version);
     Ok(Found {

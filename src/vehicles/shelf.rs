@@ -11,6 +11,7 @@ use crate::{
     app::App,
     http::{etag::Tagged, page::RenderedPage},
     settings::Catalogue,
+    telemetry::sweep::Kind,
 };
 
 /// How much of the shelf single cars have, in per cent; pages have the rest.
@@ -34,40 +35,52 @@ impl Shelf {
     pub(crate) fn new(settings: &Catalogue) -> Self {
         let vehicles_bytes = settings.kept_bytes / 100 * VEHICLES_PERCENT;
         Self {
-            pages: Kept::new(settings.kept_bytes - vehicles_bytes, RenderedPage::bytes),
-            vehicles: Kept::new(vehicles_bytes, Tagged::bytes),
+            pages: Kept {
+                kind: Kind::Pages,
+                answers: kept(settings.kept_bytes - vehicles_bytes, RenderedPage::bytes),
+            },
+            vehicles: Kept {
+                kind: Kind::Vehicles,
+                answers: kept(vehicles_bytes, Tagged::bytes),
+            },
         }
     }
 }
 
-/// Answers of one kind, each with the generation in which it was read.
+/// Answers of one kind.
 #[derive(Debug, Clone)]
-pub(super) struct Kept<A: Clone + Send + Sync + 'static>(Cache<String, (u64, A)>);
+pub(super) struct Kept<A: Clone + Send + Sync + 'static> {
+    kind: Kind,
+    answers: Answers<A>,
+}
+
+/// Answers by their questions, each with the generation in which it was read.
+type Answers<A> = Cache<String, (u64, A)>;
+
+fn kept<A: Clone + Send + Sync + 'static>(bytes_max: u64, bytes: fn(&A) -> usize) -> Answers<A> {
+    let weigh = move |key: &String, (_, answer): &(u64, A)| {
+        let bytes = key.len() + ENTRY_BYTES + bytes(answer);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    };
+    Cache::builder()
+        .max_capacity(bytes_max)
+        .weigher(weigh)
+        .build()
+}
 
 impl<A: Clone + Send + Sync + 'static> Kept<A> {
-    fn new(bytes_max: u64, bytes: fn(&A) -> usize) -> Self {
-        let weigh = move |key: &String, (_, answer): &(u64, A)| {
-            let bytes = key.len() + ENTRY_BYTES + bytes(answer);
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        };
-        Self(
-            Cache::builder()
-                .max_capacity(bytes_max)
-                .weigher(weigh)
-                .build(),
-        )
-    }
-
     /// Returns the answer to a question, if it still holds.
     pub(super) fn get(&self, app: &App, question: &str) -> Option<A> {
-        let (generation, answer) = self.0.get(question)?;
-        app.pulse().confirms_catalogue(generation).then_some(answer)
+        let kept = self.answers.get(question);
+        let holds = kept.filter(|(generation, _)| app.pulse().confirms_catalogue(*generation));
+        app.metrics().count_kept(self.kind, holds.is_some());
+        holds.map(|(_, answer)| answer)
     }
 
     /// Keeps an answer that was read since `generation` began, unless that is over.
     pub(super) fn put(&self, app: &App, generation: u64, question: String, answer: &A) {
         if question.len() <= QUESTION_BYTES_MAX && app.pulse().catalogue() == generation {
-            self.0.insert(question, (generation, answer.clone()));
+            self.answers.insert(question, (generation, answer.clone()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The backlog: told to the operator by whoever works.
 
-use crate::{app::App, webhooks::store};
+use crate::{app::App, telemetry::sweep::Sweep, webhooks::store};
 
 /// No more lanes of a kind are counted: it is enough to know that there are so many.
 const COUNTED_MAX: i64 = 10_000;
@@ -9,7 +9,7 @@ const COUNTED_MAX: i64 = 10_000;
 pub(crate) async fn run(app: App) {
     let interval = app.settings().webhooks.backlog;
     loop {
-        if let Err(error) = tell(&app).await {
+        if let Err(error) = app.note(Sweep::Backlog, tell(&app)).await {
             tracing::warn!(error = %error, "the backlog was not counted; it is tried again");
         }
         tokio::select! {
@@ -21,7 +21,7 @@ pub(crate) async fn run(app: App) {
 
 /// Counts what waits, once: a single step, for tests.
 pub async fn tell(app: &App) -> Result<(), sqlx::Error> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let backlog = store::count_backlog(&mut connection, COUNTED_MAX).await?;
     app.metrics().set_backlog(&backlog);
     Ok(())

@@ -123,7 +123,7 @@ async fn get_webhook_endpoint(
     conditional: Conditional,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let endpoint = store::find(&mut connection, caller.partner()).await?;
     let endpoint = endpoint.ok_or(ApiError::WebhookEndpointNotFound)?;
     conditional.answer(&EndpointView::new(endpoint, None))
@@ -172,7 +172,7 @@ async fn put_webhook_endpoint(
 
 /// Says whether the caller's endpoint has this URL already.
 async fn is_there(app: &App, caller: &Caller, url: &Target) -> Result<bool, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let endpoint = store::find(&mut connection, caller.partner()).await?;
     Ok(endpoint.is_some_and(|it| it.url == url.as_str()))
 }

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     client::{Answered, Client, Post, SendError},
+    model::DisabledReason,
     progress,
     schedule::{Answer, Verdict, read_retry_after},
     signature,
@@ -30,6 +31,7 @@ use super::{
 use crate::{
     app::App,
     telemetry::delivery::{Delivery, DeliveryOutcome},
+    word::Word,
 };
 
 /// How often a record is tried that the database does not take.
@@ -75,6 +77,8 @@ impl Worker {
         let settings = &app.settings().webhooks;
         let environment = app.settings().environment;
         let client = Client::new(settings.guard.clone(), environment, settings.attempt)?;
+        let reasons = DisabledReason::ALL.iter().map(|it| it.as_str());
+        app.metrics().begin_deliveries(reasons);
         Ok(Self {
             client,
             slots: Arc::new(Semaphore::new(settings.sends_max)),

@@ -252,7 +252,7 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
+async fn metrics_name_routes_by_their_template_and_partners_by_their_id() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
@@ -284,7 +284,7 @@ async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
         requests("/v1/vehicles", "GET", 401, "invalid_api_key"),
         "lmn_http_request_duration_seconds_bucket{route=\"/v1/orders/{id}\",method=\"GET\",le=\"+Inf\"} 2".to_owned(),
         "lmn_internal_errors_total 0".to_owned(),
-        "lmn_database_connections_max 20".to_owned(),
+        "lmn_database_connections_max{pool=\"requests\"} 20".to_owned(),
         format!("lmn_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
     ] {
         text = counts(operator, &line).await;
@@ -294,10 +294,19 @@ async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
         line.expect(name).trim().parse().unwrap()
     };
     assert!(value("lmn_database_silence_seconds ") < 2.0);
-    let connections =
-        |state: &str| value(&format!("lmn_database_connections{{state=\"{state}\"}} "));
+    let connections = |state: &str| {
+        value(&format!(
+            "lmn_database_connections{{pool=\"requests\",state=\"{state}\"}} "
+        ))
+    };
     assert!((1.0..=20.0).contains(&(connections("idle") + connections("used"))));
-    let partner = acme.id.to_string();
+    let partner = lmn_partner_api::id::PartnerId::from(acme.id);
+    for (outcome, count) in [("served", 2), ("refused", 1), ("limited", 0), ("failed", 0)] {
+        let line = format!(
+            "lmn_partner_requests_total{{partner=\"{partner}\",outcome=\"{outcome}\"}} {count}"
+        );
+        assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
+    }
     for secret in [
         "leak",
         "LEAK",
@@ -306,7 +315,6 @@ async fn metrics_name_routes_by_their_template_and_tell_nothing_of_partners() {
         "glovis",
         "acme",
         &order.id(),
-        &partner,
         &acme.api_key,
     ] {
         assert!(!text.contains(secret), "`{secret}` in {text}");

@@ -17,6 +17,8 @@
 
 #[path = "../support/database.rs"]
 mod database;
+#[path = "../support/process.rs"]
+mod process;
 #[path = "../support/seed.rs"]
 mod seed;
 #[path = "../api/support/mod.rs"]
@@ -30,6 +32,7 @@ mod clients;
 mod deadlines;
 mod deliveries;
 mod orders;
+mod outage;
 mod plan;
 mod receiver;
 mod witness;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use sqlx::postgres::PgConnectOptions;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
@@ -75,20 +76,30 @@ pub async fn string(
                 } else if let Fault::Hold(time) = fault {
                     sleep(time).await;
                 }
-                let server: Box<dyn Stream> = match options.get_socket() {
-                    Some(folder) => {
-                        let file = format!(".s.PGSQL.{}", options.get_port());
-                        Box::new(UnixStream::connect(folder.join(file)).await?)
-                    }
-                    None => {
-                        let address = (options.get_host(), options.get_port());
-                        Box::new(TcpStream::connect(address).await?)
-                    }
-                };
+                let server = dial(&options).await?;
                 Line::new(client, server, plan).carry().await
             });
         }
     });
+    url_at(database, port)
+}
+
+/// Connects to a database, without a word.
+pub async fn dial(options: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
+    Ok(match options.get_socket() {
+        Some(folder) => {
+            let file = format!(".s.PGSQL.{}", options.get_port());
+            Box::new(UnixStream::connect(folder.join(file)).await?)
+        }
+        None => {
+            let address = (options.get_host(), options.get_port());
+            Box::new(TcpStream::connect(address).await?)
+        }
+    })
+}
+
+/// Returns the URL of a database that is reached by a port of this machine.
+pub fn url_at(database: &TestDatabase, port: u16) -> String {
     let url = database.url();
     let (scheme, rest) = url.split_once("://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
@@ -97,7 +108,7 @@ pub async fn string(
     format!("{scheme}://{user}@127.0.0.1:{port}/{name}?sslmode=disable")
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 

@@ -64,11 +64,11 @@ pub(crate) async fn rate_limit(
     tell(&remarks, &standing, now);
     match verdict {
         Ok(()) => Ok(next.run(request).await),
-        Err(wait) => Err(ApiError::RateLimited(Throttled::new(
-            &standing,
-            wait,
-            Stamp::kst(now),
-        ))),
+        Err(wait) => {
+            limits.app.metrics().count_rate_limited(kind == Kind::Read);
+            let early = Throttled::new(&standing, wait, Stamp::kst(now));
+            Err(ApiError::RateLimited(early))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     model::{Facets, Step},
     store,
 };
-use crate::app::App;
+use crate::{app::App, telemetry::sweep::Sweep};
 
 /// After what could not be counted it is tried again so soon.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub async fn run(app: App) {
 
 /// Makes sure that there are fresh facets, and says whether there are.
 pub async fn prepare(app: &App) -> bool {
-    let counted = refresh(app).await;
+    let counted = app.note(Sweep::Facets, refresh(app)).await;
     if let Err(error) = &counted {
         tracing::warn!(error = %error, "the facets were not counted; it is tried again");
     }

@@ -108,7 +108,7 @@ async fn get_facets(
     conditional: Conditional,
     Query(query): Query<GetFacets>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.db().acquire().await?;
+    let mut connection = app.acquire().await?;
     let read = store::find(&mut connection, &query.source).await?;
     let Some(read) = read.filter(|it| is_fresh(it.as_of, it.now)) else {
         return Err(ApiError::Unavailable {

@@ -57,6 +57,8 @@ async fn who_guesses_keys_is_told_to_wait_and_nothing_is_looked_up() {
     let hit = from(&acme, "203.0.113.7").await;
     hit.refused(429, Code::RateLimited);
     from(&acme, "203.0.113.8").await.ok();
+    assert_eq!(service.metric("lmn_unknown_keys_total").await, 3.0);
+    assert_eq!(service.metric("lmn_throttled_keys_total").await, 2.0);
 }
 
 #[tokio::test]

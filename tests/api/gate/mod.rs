@@ -7,6 +7,7 @@ mod idempotency;
 mod keys;
 mod lane;
 mod rate_limit;
+mod revocation;
 mod shared;
 mod spoofs;
 mod uses;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Router;
-use lmn_partner_api::{app::App, router::router, server, settings::Settings};
+use lmn_partner_api::{app::App, operator, router::router, server, settings::Settings};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -103,6 +103,35 @@ impl Service {
     /// Adds a partner with a key and no limits that a test could meet by accident.
     pub async fn partner(&self, name: &str) -> Partner {
         Partner::add(self.db(), &self.url, name).await
+    }
+
+    /// Serves this replica's operator, and returns where.
+    pub async fn operator_url(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (app, routes) = (self.app.clone(), operator::routes::router(self.app.clone()));
+        tokio::spawn(async move {
+            server::serve_operator(&app, listener, routes, std::future::pending()).await;
+        });
+        format!("http://{address}")
+    }
+
+    /// Returns what the operator is told in `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let url = format!("{}/metrics", self.operator_url().await);
+        let answer = reqwest::get(url).await.expect("the operator is answered");
+        answer.text().await.expect("the body arrives")
+    }
+
+    /// Returns one of the metrics, named with its labels; zero if it is not there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let value = text
+            .lines()
+            .find_map(|it| it.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |it| it.parse().expect("it is a number"))
     }
 
     /// Returns LMN's people.

@@ -1,4 +1,4 @@
-//! Raw sockets: callers that are slow, silent or broken.
+//! Callers that are slow or silent, and connections that are too many.
 
 use std::time::Duration;
 
@@ -8,27 +8,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::raw::{PATIENCE, rest, socket};
 use crate::support::{Car, Service, eventually, key};
-
-/// Longer than any limit that these tests set.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn socket(service: &Service) -> TcpStream {
-    TcpStream::connect(service.url.trim_start_matches("http://"))
-        .await
-        .unwrap()
-}
-
-/// Reads until the other end closes.
-async fn rest(socket: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    let read = timeout(PATIENCE, socket.read_to_end(&mut answer))
-        .await
-        .expect("the connection is closed");
-    // A reset is a way of closing, too.
-    let _ = read;
-    String::from_utf8_lossy(&answer).into_owned()
-}
 
 #[tokio::test]
 async fn a_connection_that_is_silent_or_slow_is_closed() {

@@ -1,0 +1,296 @@
+//! The metrics of load: what waits, what is turned away, and whose it is.
+//!
+//! Partners are labels, by their public id. Only the first of them have one of their own, and all others are `other`:
+//! so many series and no more.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::StatusCode;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Recorder};
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use super::metrics::{HERE, Metrics};
+use crate::id::PartnerId;
+
+/// Answers by partner and by what they were.
+const PARTNER_REQUESTS: &str = "lmn_partner_requests_total";
+/// Requests that may be in progress at once.
+const REQUESTS_MAX: &str = "lmn_http_requests_max";
+/// Requests that were turned away because too many were in progress.
+const SHED: &str = "lmn_http_requests_shed_total";
+/// Requests that were early, by policy.
+const LIMITED: &str = "lmn_rate_limited_total";
+/// Writes that wait for their turn in their partner's lane.
+const LANE_WAITING: &str = "lmn_lane_waiting";
+/// How long they waited.
+const LANE_WAIT: &str = "lmn_lane_wait_seconds";
+/// Writes that waited too long.
+const LANE_TIMEOUTS: &str = "lmn_lane_timeouts_total";
+/// How long a connection of the database was waited for.
+const CONNECTION_WAIT: &str = "lmn_database_wait_seconds";
+
+/// Partners with a label of their own; the others share one.
+const PARTNERS_MAX: usize = 500;
+/// The label that they share.
+const OTHER: &str = "other";
+
+/// Whose requests were too many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shed {
+    /// Everybody's together.
+    Replica,
+    /// One partner's.
+    Partner,
+}
+
+/// What a connection of the database was waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WaitFor {
+    /// To read.
+    Read,
+    /// To begin a transaction, with the beginning.
+    Write,
+    /// To walk the catalogue.
+    Walk,
+}
+
+/// The handles of these metrics.
+pub(super) struct Load {
+    shed: [Counter; 2],
+    limited: [Counter; 2],
+    lane_waiting: Gauge,
+    lane_wait: Histogram,
+    lane_timeouts: Counter,
+    connection_wait: [Histogram; 3],
+    partners: Mutex<HashMap<PartnerId, Outcomes>>,
+    others: Outcomes,
+}
+
+/// A partner's answers: below 400, 429, other refusals, 500 and above.
+#[derive(Clone)]
+struct Outcomes {
+    served: Counter,
+    limited: Counter,
+    refused: Counter,
+    failed: Counter,
+}
+
+impl Outcomes {
+    fn new(recorder: &PrometheusRecorder, partner: &str) -> Self {
+        let of = |outcome| {
+            let labels = vec![
+                Label::new("partner", partner.to_owned()),
+                Label::from_static_parts("outcome", outcome),
+            ];
+            recorder.register_counter(&Key::from_parts(PARTNER_REQUESTS, labels), &HERE)
+        };
+        Self {
+            served: of("served"),
+            limited: of("limited"),
+            refused: of("refused"),
+            failed: of("failed"),
+        }
+    }
+
+    fn of(&self, status: StatusCode) -> &Counter {
+        match status.as_u16() {
+            429 => &self.limited,
+            500.. => &self.failed,
+            400.. => &self.refused,
+            _ => &self.served,
+        }
+    }
+}
+
+impl fmt::Debug for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Load").finish_non_exhaustive()
+    }
+}
+
+impl Load {
+    /// Registers what is always there.
+    pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
+        let counter = |name, label, value| {
+            let labels = vec![Label::from_static_parts(label, value)];
+            recorder.register_counter(&Key::from_parts(name, labels), &HERE)
+        };
+        let wait = |purpose| {
+            let labels = vec![Label::from_static_parts("purpose", purpose)];
+            recorder.register_histogram(&Key::from_parts(CONNECTION_WAIT, labels), &HERE)
+        };
+        Self {
+            shed: ["replica", "partner"].map(|by| counter(SHED, "by", by)),
+            limited: ["read", "write"].map(|it| counter(LIMITED, "policy", it)),
+            lane_waiting: recorder.register_gauge(&Key::from_static_name(LANE_WAITING), &HERE),
+            lane_wait: recorder.register_histogram(&Key::from_static_name(LANE_WAIT), &HERE),
+            lane_timeouts: recorder.register_counter(&Key::from_static_name(LANE_TIMEOUTS), &HERE),
+            connection_wait: ["read", "write", "walk"].map(wait),
+            partners: Mutex::default(),
+            others: Outcomes::new(recorder, OTHER),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts an answer to a partner.
+    pub(crate) fn count_partner(&self, partner: PartnerId, status: StatusCode) {
+        let load = self.load();
+        let mut partners = load.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = partners.len() >= PARTNERS_MAX;
+        match partners.get(&partner) {
+            Some(outcomes) => outcomes.of(status).increment(1),
+            None if is_full => load.others.of(status).increment(1),
+            None => {
+                let outcomes = Outcomes::new(self.recorder(), &partner.to_string());
+                outcomes.of(status).increment(1);
+                partners.insert(partner, outcomes);
+            }
+        }
+    }
+
+    /// Takes how many requests may be in progress at once.
+    pub(crate) fn set_requests_max(&self, max: usize) {
+        let gauge = self
+            .recorder()
+            .register_gauge(&Key::from_static_name(REQUESTS_MAX), &HERE);
+        gauge.set(u32::try_from(max).unwrap_or(u32::MAX));
+    }
+
+    /// Counts a request that was turned away because too many were in progress.
+    pub(crate) fn count_shed(&self, by: Shed) {
+        let [replica, partner] = &self.load().shed;
+        match by {
+            Shed::Replica => replica.increment(1),
+            Shed::Partner => partner.increment(1),
+        }
+    }
+
+    /// Counts a request that came before its time; `is_read` names the policy.
+    pub(crate) fn count_rate_limited(&self, is_read: bool) {
+        let [read, write] = &self.load().limited;
+        if is_read { read } else { write }.increment(1);
+    }
+
+    /// Counts a write that begins to wait for its turn, until what it returns is dropped.
+    pub(crate) fn begin_lane_wait(&self) -> LaneWait {
+        self.load().lane_waiting.increment(1.0);
+        LaneWait {
+            metrics: self.clone(),
+            began: std::time::Instant::now(),
+        }
+    }
+
+    /// Counts a write that has waited too long.
+    pub(crate) fn count_lane_timeout(&self) {
+        self.load().lane_timeouts.increment(1);
+    }
+
+    /// Takes how long a connection was waited for.
+    pub(crate) fn record_connection_wait(&self, purpose: WaitFor, took: Duration) {
+        let [read, write, walk] = &self.load().connection_wait;
+        let histogram = match purpose {
+            WaitFor::Read => read,
+            WaitFor::Write => write,
+            WaitFor::Walk => walk,
+        };
+        histogram.record(took);
+    }
+}
+
+/// A write that waits for its turn, also when its caller gives up.
+pub(crate) struct LaneWait {
+    metrics: Metrics,
+    began: std::time::Instant,
+}
+
+impl Drop for LaneWait {
+    fn drop(&mut self) {
+        let load = self.metrics.load();
+        load.lane_waiting.decrement(1.0);
+        load.lane_wait.record(self.began.elapsed());
+    }
+}
+
+/// Says in the exposition what each metric is.
+pub(super) fn describe(recorder: &PrometheusRecorder) {
+    for (name, words) in [
+        (
+            PARTNER_REQUESTS,
+            "Answers to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).",
+        ),
+        (
+            SHED,
+            "Requests that were answered 503 at once because too many were in progress: of the replica, or of one partner.",
+        ),
+        (LIMITED, "Requests that were early (429), by policy."),
+        (
+            LANE_TIMEOUTS,
+            "Writes that were answered 503 because they waited too long for their turn in their partner's lane.",
+        ),
+    ] {
+        recorder.describe_counter(name.into(), None, words.into());
+    }
+    for (name, words) in [
+        (REQUESTS_MAX, "Requests that may be in progress at once."),
+        (
+            LANE_WAITING,
+            "Writes that wait for their turn in their partner's lane.",
+        ),
+    ] {
+        recorder.describe_gauge(name.into(), None, words.into());
+    }
+    for (name, words) in [
+        (
+            LANE_WAIT,
+            "Seconds that writes waited for their turn in their partner's lane, of those that had to.",
+        ),
+        (
+            CONNECTION_WAIT,
+            "Seconds until a connection of the pool was to be had; for a write until its transaction had begun.",
+        ),
+    ] {
+        recorder.describe_histogram(name.into(), None, words.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn partners_beyond_the_first_share_a_label() {
+        let metrics = Metrics::new();
+        for _ in 0..PARTNERS_MAX + 7 {
+            let partner = PartnerId::from(Uuid::new_v4());
+            metrics.count_partner(partner, StatusCode::OK);
+            metrics.count_partner(partner, StatusCode::TOO_MANY_REQUESTS);
+        }
+        let text = metrics.render();
+        let served = |it: &&str| {
+            it.starts_with("lmn_partner_requests_total{") && it.contains("outcome=\"served\"")
+        };
+        assert_eq!(text.lines().filter(served).count(), PARTNERS_MAX + 1);
+        for outcome in ["served", "limited"] {
+            let line =
+                format!("lmn_partner_requests_total{{partner=\"other\",outcome=\"{outcome}\"}} 7");
+            assert!(text.lines().any(|it| it == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_gives_up_waits_no_more() {
+        let metrics = Metrics::new();
+        let waiting = metrics.begin_lane_wait();
+        assert!(metrics.render().contains("lmn_lane_waiting 1\n"));
+        drop(waiting);
+        assert!(metrics.render().contains("lmn_lane_waiting 0\n"));
+        assert!(metrics.render().contains("lmn_lane_wait_seconds_count 1\n"));
+    }
+}

@@ -1,0 +1,293 @@
+//! More than a replica can do: what is turned away at once, and whom it costs nothing.
+
+use std::time::Duration;
+
+use config::{Config, File, FileFormat};
+use lmn_partner_api::{error::catalogue::Code, settings::DEFAULTS};
+use regex::Regex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::support::{Car, Partner, Reply, Service, eventually, key, somebody_waits};
+
+/// Longer than any limit that these tests set.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Orders cars that somebody holds; waits until both are in the middle of it.
+async fn two_writes_that_wait(service: &Service, partner: &Partner) -> JoinSet<Reply> {
+    let mut writes = JoinSet::new();
+    for id in ["glovis_1", "glovis_2"] {
+        service.car(Car::lot(id)).await;
+    }
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    for id in ["glovis_1", "glovis_2"] {
+        let partner = partner.clone();
+        writes.spawn(async move { partner.place_order(id, 12_000).await });
+    }
+    eventually("both wait for their car", async || {
+        let waiting = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        (service.count(waiting).await == 2).then_some(())
+    })
+    .await;
+    // Held until the test lets go of it.
+    writes.spawn(async move {
+        std::future::pending::<()>().await;
+        holder.rollback().await.unwrap();
+        unreachable!()
+    });
+    writes
+}
+
+/// Checks that a request was turned away at once, under its own id, and that its key is free.
+fn was_shed(reply: &Reply) {
+    let details = reply.refused(503, Code::ServiceUnavailable);
+    assert_eq!(
+        details["retry_after"].to_string(),
+        reply.header("retry-after")
+    );
+    assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(reply.header("lmn-should-retry"), "true");
+}
+
+#[tokio::test]
+async fn beyond_its_room_a_replica_answers_503_at_once_and_asks_the_database_nothing() {
+    let settings = [
+        ("SERVER__REQUESTS_MAX", "2"),
+        ("GATE__PARTNER_REQUESTS_MAX", "2"),
+        ("DATABASE__LOCK_SECONDS", "7"),
+        // Whoever wanted a connection would wait for it.
+        ("DATABASE__CONNECTIONS_MAX", "2"),
+        ("DATABASE__ACQUIRE_SECONDS", "60"),
+    ];
+    let service = Service::with(&settings).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let operator = service.operator_url().await;
+    let mut writes = two_writes_that_wait(&service, &acme).await;
+
+    let write = rival.place_order("glovis_1", 12_000).await;
+    was_shed(&write);
+    assert_eq!(write.outcome(), ("unknown", "false"));
+    was_shed(&rival.get("/v1/orders").await);
+    was_shed(&rival.with_key("").get("/v1/orders").await);
+    was_shed(&rival.get("/nowhere").await);
+    assert_eq!(
+        service
+            .metric("lmn_http_requests_shed_total{by=\"replica\"}")
+            .await,
+        4.0
+    );
+    assert_eq!(service.metric("lmn_http_requests_max").await, 2.0);
+    // The operator's listener has room of its own.
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = reqwest::get(format!("{operator}{path}")).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+
+    writes.abort_all();
+    while writes.join_next().await.is_some() {}
+    eventually("there is room again", async || {
+        let reply = rival.get("/v1/orders").await;
+        (reply.status == 200).then_some(())
+    })
+    .await;
+    rival.place_order("glovis_1", 12_000).await.created();
+}
+
+#[tokio::test]
+async fn beyond_its_share_a_partner_is_told_503_and_others_are_not() {
+    let settings = [
+        ("GATE__PARTNER_REQUESTS_MAX", "2"),
+        ("DATABASE__LOCK_SECONDS", "7"),
+    ];
+    let service = Service::with(&settings).await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let second_key = format!("lmn_stg_{:0<28}", "second");
+    acme.issue(service.db(), &second_key).await;
+    let mut writes = two_writes_that_wait(&service, &acme).await;
+    for acme in [&acme, &acme.with_key(&second_key)] {
+        let reply = acme.get("/v1/orders").await;
+        was_shed(&reply);
+        assert!(!reply.header("ratelimit").is_empty(), "it was counted");
+    }
+    let reply = acme.place_order("glovis_1", 12_000).await;
+    was_shed(&reply);
+    assert_eq!(reply.outcome(), ("unknown", "false"));
+    rival.get("/v1/orders").await.ok();
+    assert_eq!(
+        service
+            .metric("lmn_http_requests_shed_total{by=\"partner\"}")
+            .await,
+        3.0
+    );
+    assert_eq!(
+        service
+            .metric("lmn_http_requests_shed_total{by=\"replica\"}")
+            .await,
+        0.0
+    );
+    writes.abort_all();
+    while writes.join_next().await.is_some() {}
+    eventually("acme has places again", async || {
+        (acme.get("/v1/orders").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_reads_nothing_of_its_answers_holds_no_connection_for_ever() {
+    let settings = [
+        ("SERVER__WRITE_SECONDS", "1"),
+        ("SERVER__IDLE_SECONDS", "600"),
+        ("SERVER__CONNECTIONS_MAX", "1"),
+    ];
+    let service = Service::with(&settings).await;
+    let address = service.url.trim_start_matches("http://").parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut slow = socket.connect(address).await.unwrap();
+    // More than any buffer between here and there.
+    let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    slow.write_all(request.repeat(200).as_bytes())
+        .await
+        .unwrap();
+    let mut next = TcpStream::connect(address).await.unwrap();
+    next.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, next.read_to_string(&mut answer))
+        .await
+        .expect("the one connection there may be is free again")
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found"), "{answer}");
+    drop(slow);
+}
+
+#[tokio::test]
+async fn an_idle_http_2_connection_is_closed_like_any_other() {
+    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let mut idle = TcpStream::connect(service.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    // The preface and empty settings; no request ever.
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut said = Vec::new();
+    let _ = timeout(PATIENCE, idle.read_to_end(&mut said))
+        .await
+        .expect("it is closed");
+    assert!(!said.is_empty(), "it was spoken to");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_noisy_neighbour_costs_nobody_else_anything() {
+    let settings = [
+        ("GATE__LANE_WRITES_MAX", "4"),
+        ("GATE__LANE_WAIT_SECONDS", "1"),
+        ("GATE__PARTNER_REQUESTS_MAX", "20"),
+        // On a busy machine everything takes its time, and what is held in vain is held for longer.
+        ("DATABASE__ACQUIRE_SECONDS", "15"),
+        ("DATABASE__LOCK_SECONDS", "30"),
+        ("DATABASE__STATEMENT_SECONDS", "40"),
+        ("SERVER__DEADLINE_SECONDS", "50"),
+    ];
+    let service = Service::with(&settings).await;
+    let (noisy, quiet) = (
+        service.partner("noisy").await,
+        service.partner("quiet").await,
+    );
+    service
+        .sql(&format!(
+            "update partners set read_limit = 60, read_window_seconds = 60, read_burst = 400,
+                 write_limit = 60, write_window_seconds = 60, write_burst = 100 where id = '{}'",
+            noisy.id
+        ))
+        .await;
+    for n in 0..30 {
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+    }
+    // All of the noisy one's writes are for one car, which somebody holds.
+    service.car(Car::lot("glovis_held")).await;
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("select from vehicles where id = 'glovis_held' for update")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let mut noise = JoinSet::new();
+    for n in 0..60 {
+        let noisy = noisy.clone();
+        noise.spawn(async move {
+            let mut statuses = Vec::new();
+            while !statuses.contains(&429) {
+                let reply = match n % 2 {
+                    0 => noisy.get("/v1/orders").await,
+                    _ => noisy.place_order("glovis_held", 12_000).await,
+                };
+                statuses.push(reply.status);
+            }
+            statuses
+        });
+    }
+    somebody_waits(service.db()).await;
+    for n in 0..30 {
+        quiet.get("/v1/vehicles?source=glovis").await.ok();
+        let order = quiet
+            .place_order_once(&key(), &format!("glovis_{n}"), 12_000)
+            .await;
+        order.created();
+        quiet.order(&order.id()).await.ok();
+    }
+    holder.rollback().await.unwrap();
+    let mut statuses: Vec<u16> = noise.join_all().await.concat();
+    statuses.sort_unstable();
+    statuses.dedup();
+    assert_eq!(statuses.last(), Some(&503), "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(!statuses.contains(&500), "{statuses:?}");
+}
+
+#[test]
+fn the_table_of_bounds_names_settings_that_there_are_with_their_defaults() {
+    let table = include_str!("../../docs/bounds.md");
+    let setting =
+        Regex::new(r"`((?:server|gate|database|operator|telemetry|rate_limit)(?:\.[a-z_]+)+)`")
+            .unwrap();
+    let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    let defaults = defaults.build().unwrap();
+    let mut seen = 0;
+    for row in table.lines().filter(|it| it.starts_with("| ")) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for name in setting.captures_iter(cells[3]) {
+            let name = &name[1];
+            let value: u64 = defaults.get(name).expect(name);
+            let told = match name {
+                "gate.key_trust_milliseconds" => "0.9 s".to_owned(),
+                "server.body_bytes_max" => format!("{} KiB", value / 1024),
+                _ if name.ends_with("_seconds") => format!("{value} s"),
+                _ => value.to_string(),
+            };
+            assert!(cells[2].contains(&told), "{name} is {told}: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+    for name in setting.captures_iter(table) {
+        defaults.get::<u64>(&name[1]).expect(&name[1]);
+    }
+}

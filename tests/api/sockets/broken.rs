@@ -1,0 +1,114 @@
+//! What is no HTTP, or too much of it: answered 4xx or closed, and nobody else notices.
+
+use tokio::io::AsyncWriteExt;
+
+use super::raw::{head, rest, say, socket, statuses};
+use crate::support::Service;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_http_is_refused_or_closed() {
+    let service = Service::with(&[
+        ("SERVER__HEADER_SECONDS", "1"),
+        ("SERVER__FIRST_BYTE_SECONDS", "1"),
+    ])
+    .await;
+    let acme = service.partner("acme").await;
+    // The beginning of TLS 1.3: a record of a handshake, a ClientHello.
+    let mut hello = vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    hello.resize(517, 7);
+    let noise: Vec<u8> = (0..4096_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    for (name, bytes) in [
+        ("a ClientHello", hello),
+        ("noise", noise),
+        ("zeros", vec![0; 4096]),
+        ("line feeds", vec![b'\n'; 4096]),
+        ("another protocol", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
+        (
+            "a proxy's line",
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n".to_vec(),
+        ),
+        (
+            "a request of the next version",
+            b"GET / HTTP/3.0\r\nhost: x\r\n\r\n".to_vec(),
+        ),
+        (
+            "a broken preface",
+            b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_vec(),
+        ),
+        (
+            "a preface and noise",
+            [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0xff; 512]].concat(),
+        ),
+    ] {
+        let answer = say(&service, &bytes).await;
+        let refused = statuses(&answer).iter().all(|it| (400..500).contains(it));
+        assert!(refused, "{name}: {answer}");
+        acme.get("/v1/orders").await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_and_not_read_to_its_end() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let head = head(&acme, "GET /v1/orders HTTP/1.1");
+    let many: String = (0..200).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    let long = format!(
+        "GET /v1/orders?x={} HTTP/1.1\r\nhost: x\r\n\r\n",
+        "x".repeat(100 * 1024)
+    );
+    for (name, request, expected) in [
+        (
+            "a header of a mebibyte",
+            format!("{head}x-long: {}\r\n\r\n", "x".repeat(1024 * 1024)),
+            431,
+        ),
+        ("two hundred headers", format!("{head}{many}\r\n"), 431),
+        ("a line of 100 KiB", long, 414),
+    ] {
+        let statuses = statuses(&say(&service, request).await);
+        // The answer is lost where more is under way than is read.
+        assert!(
+            statuses.is_empty() || statuses == [expected],
+            "{name}: {statuses:?}"
+        );
+    }
+    // Sixty thousand are read; what is in them is the API's to judge.
+    let line = format!("GET /v1/orders?x={} HTTP/1.1", "x".repeat(60_000));
+    let fits = format!("{}connection: close\r\n\r\n", self::head(&acme, &line));
+    assert_eq!(statuses(&say(&service, fits).await), [200]);
+
+    // More than sockets hold: whoever would read it all would take it all.
+    let mut endless = socket(&service).await;
+    endless.write_all(head.as_bytes()).await.unwrap();
+    let mut written = 0_usize;
+    let part = vec![b'x'; 1024 * 1024];
+    while written < 512 && endless.write_all(&part).await.is_ok() {
+        written += 1;
+    }
+    assert!(written < 512, "it was given up");
+    rest(&mut endless).await;
+    acme.get("/v1/orders").await.ok();
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let service = Service::start().await;
+    for (hosts, missing) in [
+        ("", "REQUIRED_FIELD_MISSING"),
+        ("host: x\r\nhost: x\r\n", "DUPLICATE"),
+        ("host: x\r\nHost: y\r\n", "DUPLICATE"),
+    ] {
+        let request = format!("GET /v1/orders HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let answer = say(&service, request).await;
+        assert_eq!(statuses(&answer), [400], "{hosts}");
+        assert!(
+            answer.contains("\"path\":\"Host\"") && answer.contains(missing),
+            "{answer}"
+        );
+    }
+    let empty = "GET /v1/orders HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n";
+    assert_eq!(statuses(&say(&service, empty).await), [401]);
+}

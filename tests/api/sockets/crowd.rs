@@ -1,0 +1,75 @@
+//! A crowd of slow callers beside healthy ones.
+
+use tokio::{io::AsyncWriteExt, task::JoinSet, time::timeout};
+
+use super::raw::{PATIENCE, head, socket};
+use crate::support::{Car, Service, eventually};
+
+/// Slow sockets of each kind.
+const EACH: usize = 75;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
+    let settings = [
+        ("SERVER__HEADER_SECONDS", "3"),
+        ("SERVER__FIRST_BYTE_SECONDS", "3"),
+        ("SERVER__BODY_SECONDS", "5"),
+        // All of the slow bodies at once, and one more.
+        ("GATE__PARTNER_REQUESTS_MAX", "76"),
+    ];
+    let service = Service::with(&settings).await;
+    let (slow, healthy) = (
+        service.partner("slow").await,
+        service.partner("healthy").await,
+    );
+    let head_of_order = head(&slow, "POST /v1/orders HTTP/1.1");
+    let kinds = [
+        String::new(),
+        "PRI * HT".to_owned(),
+        format!(
+            "GET /v1/orders HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\nx-sl",
+            slow.api_key
+        ),
+        format!("{head_of_order}content-length: 60000\r\n\r\n{{\"vehicle_id\":"),
+    ];
+    let mut crowd = Vec::new();
+    for kind in kinds.iter().flat_map(|it| std::iter::repeat_n(it, EACH)) {
+        let mut socket = socket(&service).await;
+        socket.write_all(kind.as_bytes()).await.unwrap();
+        crowd.push(socket);
+    }
+    assert_eq!(crowd.len(), 300);
+    eventually("the bodies are waited for", async || {
+        let waiting = service.metric("lmn_http_requests_in_flight").await;
+        (waiting >= EACH as f64).then_some(())
+    })
+    .await;
+    let mut calls = JoinSet::new();
+    for n in 0..40 {
+        let healthy = healthy.clone();
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        calls.spawn(async move {
+            healthy.get("/v1/orders").await.ok();
+            healthy
+                .place_order(&format!("glovis_{n}"), 12_000)
+                .await
+                .created();
+        });
+    }
+    timeout(PATIENCE, async {
+        while let Some(call) = calls.join_next().await {
+            call.unwrap();
+        }
+    })
+    .await
+    .expect("every healthy call is answered");
+    // And the crowd is let go, each by its own limit.
+    eventually("the bodies are given up", async || {
+        let line = "lmn_http_requests_total{route=\"/v1/orders\",method=\"POST\",status=\"408\",code=\"request_timeout\"}";
+        (service.metric(line).await == EACH as f64).then_some(())
+    })
+    .await;
+    for mut socket in crowd {
+        super::raw::rest(&mut socket).await;
+    }
+}

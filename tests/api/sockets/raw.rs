@@ -1,0 +1,62 @@
+//! Bytes on a socket.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{Partner, Service, key};
+
+/// Longer than any limit that these tests set.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn socket(service: &Service) -> TcpStream {
+    TcpStream::connect(service.url.trim_start_matches("http://"))
+        .await
+        .unwrap()
+}
+
+/// Reads until the other end closes.
+pub async fn rest(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, socket.read_to_end(&mut answer))
+        .await
+        .expect("the connection is closed");
+    // A reset is a way of closing, too.
+    let _ = read;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Says all of it, whether or not it is heard to the end, and returns what is answered until the other end closes.
+pub async fn say(service: &Service, bytes: impl AsRef<[u8]>) -> String {
+    let mut socket = socket(service).await;
+    let _ = socket.write_all(bytes.as_ref()).await;
+    rest(&mut socket).await
+}
+
+/// The statuses of the answers in what was read, in their order.
+pub fn statuses(answers: &str) -> Vec<u16> {
+    let heads = answers.match_indices("HTTP/1.");
+    heads
+        .map(|(at, _)| answers[at + 9..at + 12].parse().unwrap())
+        .collect()
+}
+
+/// The line and the headers of a request that needs a key, without the blank line.
+pub fn head(partner: &Partner, line: &str) -> String {
+    format!(
+        "{line}\r\nhost: x\r\nx-api-key: {}\r\nidempotency-key: {}\r\ncontent-type: application/json\r\n",
+        partner.api_key,
+        key()
+    )
+}
+
+/// A whole request that orders a car.
+pub fn order(partner: &Partner, vehicle_id: &str) -> String {
+    let body = format!("{{\"vehicle_id\":\"{vehicle_id}\",\"max_bid_amount_usd\":12000}}");
+    let head = head(partner, "POST /v1/orders HTTP/1.1");
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+}

@@ -1,0 +1,287 @@
+//! Spans at a collector: what belongs to a trace is told, and who takes it slowly holds up nobody.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, http::StatusCode, routing::post};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    database::TestDatabase,
+    process::{Process, words},
+    support::{Car, Partner, Reply, Service, eventually, key},
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+/// A collector of OpenTelemetry.
+struct Collector {
+    url: String,
+    taken: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Collector {
+    /// Starts one that answers with a status.
+    async fn start(status: u16) -> Self {
+        let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let take = taken.clone();
+        let status = StatusCode::from_u16(status).unwrap();
+        let routes = Router::new().route(
+            "/base/v1/traces",
+            post(
+                async move |headers: axum::http::HeaderMap, body: bytes::Bytes| {
+                    assert_eq!(headers["content-type"], "application/json");
+                    take.lock()
+                        .unwrap()
+                        .push(serde_json::from_slice(&body).unwrap());
+                    (status, "{}")
+                },
+            ),
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base/", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, taken }
+    }
+
+    /// All spans that it was sent.
+    fn spans(&self) -> Vec<Value> {
+        let requests = self.taken.lock().unwrap().clone();
+        let lists = requests
+            .iter()
+            .map(|it| &it["resourceSpans"][0]["scopeSpans"][0]["spans"]);
+        lists
+            .flat_map(|it| it.as_array().unwrap().clone())
+            .collect()
+    }
+}
+
+async fn serve(endpoint: &str, more: &[(&str, &str)]) -> Service {
+    let mut settings = vec![
+        ("TELEMETRY__OTLP_ENDPOINT", endpoint),
+        ("TELEMETRY__SAMPLE_PERCENT", "0"),
+        ("TELEMETRY__EXPORT_MILLISECONDS", "20"),
+        ("TELEMETRY__EXPORT_SECONDS", "1"),
+    ];
+    settings.extend(more);
+    Service::with(&settings).await
+}
+
+async fn traced(partner: &Partner, path: &str, flags: &str) -> Reply {
+    let request = partner.ask(Method::GET, path);
+    let header = format!("00-{TRACE}-{PARENT}-{flags}");
+    request.header("traceparent", &header).send().await
+}
+
+fn attribute(span: &Value, key: &str) -> Value {
+    let attributes = span["attributes"].as_array().unwrap();
+    let found = attributes.iter().find(|it| it["key"] == key);
+    found.map_or(Value::Null, |it| it["value"].clone())
+}
+
+/// Orders a car that there is not, for somebody.
+async fn order_in_a_trace(partner: &Partner) -> Reply {
+    let ask = partner.ask(Method::POST, "/v1/orders").key(&key());
+    ask.header("x-user-id", "leaked user")
+        .header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))
+        .json(&json!({"vehicle_id": "leaked_car"}))
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
+    let collector = Collector::start(200).await;
+    let service = serve(&collector.url, &[]).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    traced(&acme, "/v1/orders", "00").await.ok();
+    let told = traced(&acme, &format!("/v1/orders/{order}?leak=me"), "01").await;
+    told.ok();
+    order_in_a_trace(&acme).await.expect(404);
+    traced(&acme.with_key(""), "/leak", "01").await.expect(404);
+    let spans = eventually("three spans are told", async || {
+        let spans = collector.spans();
+        (spans.len() >= 3).then_some(spans)
+    })
+    .await;
+    assert_eq!(spans.len(), 3);
+    let text = |it: &str| json!({"stringValue": it});
+    let [first, second, third] = &spans[..] else {
+        panic!("{spans:?}")
+    };
+    for span in &spans {
+        assert_eq!(span["traceId"], TRACE);
+        assert_eq!(span["parentSpanId"], PARENT);
+        assert_eq!(span["kind"], 2);
+        assert_eq!(span["status"], json!({}));
+        let time = |name: &str| -> u128 { span[name].as_str().unwrap().parse().unwrap() };
+        assert!(time("startTimeUnixNano") < time("endTimeUnixNano"));
+    }
+    assert_eq!(
+        told.header("traceresponse"),
+        format!("00-{TRACE}-{}-01", first["spanId"].as_str().unwrap())
+    );
+    assert_eq!(first["name"], "GET /v1/orders/{id}");
+    assert_eq!(attribute(first, "http.route"), text("/v1/orders/{id}"));
+    assert_eq!(
+        attribute(first, "http.response.status_code"),
+        json!({"intValue": "200"})
+    );
+    assert_eq!(attribute(first, "error.type"), Value::Null);
+    assert_eq!(
+        attribute(first, "lmn.request_id"),
+        text(told.header("x-request-id"))
+    );
+    let partner = lmn_partner_api::id::PartnerId::from(acme.id).to_string();
+    assert_eq!(attribute(first, "lmn.partner"), text(&partner));
+    assert_eq!(second["name"], "POST /v1/orders");
+    assert_eq!(attribute(second, "error.type"), text("vehicle_not_found"));
+    assert_eq!(third["name"], "GET");
+    assert_eq!(attribute(third, "lmn.partner"), Value::Null);
+    let all = json!(*collector.taken.lock().unwrap()).to_string();
+    let secrets = [
+        "leak",
+        &order,
+        &acme.api_key,
+        "lmn_stg",
+        "acme",
+        "127.0.0.1",
+    ];
+    for secret in secrets {
+        assert!(!all.contains(secret), "`{secret}` in {all}");
+    }
+    eventually("they are counted", async || {
+        let exported = service.metric("lmn_trace_spans_total{result=\"exported\"}");
+        (exported.await == 3.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn some_requests_without_a_trace_begin_one() {
+    let collector = Collector::start(200).await;
+    let service = serve(&collector.url, &[("TELEMETRY__SAMPLE_PERCENT", "100")]).await;
+    let acme = service.partner("acme").await;
+    for _ in 0..3 {
+        let reply = acme.get("/v1/orders").await;
+        assert_eq!(reply.header("traceresponse"), "", "it is ours alone");
+    }
+    // Whoever says that a trace is not recorded is believed.
+    traced(&acme, "/v1/orders", "00").await.ok();
+    let spans = eventually("they are told", async || {
+        let spans = collector.spans();
+        (spans.len() >= 3).then_some(spans)
+    })
+    .await;
+    assert_eq!(spans.len(), 3);
+    let mut traces: Vec<_> = spans
+        .iter()
+        .map(|it| it["traceId"].as_str().unwrap())
+        .collect();
+    traces.sort_unstable();
+    traces.dedup();
+    assert!(traces.len() == 3 && !traces.contains(&TRACE), "{traces:?}");
+    assert!(spans.iter().all(|it| it["parentSpanId"] == ""));
+}
+
+#[tokio::test]
+async fn the_last_spans_are_told_before_the_end() {
+    let collector = Collector::start(200).await;
+    let never = [("TELEMETRY__EXPORT_MILLISECONDS", "3600000")];
+    let mut service = serve(&collector.url, &never).await;
+    let acme = service.partner("acme").await;
+    for _ in 0..700 {
+        traced(&acme, "/v1/orders?limit=0", "01").await.issues();
+    }
+    assert_eq!(collector.spans().len(), 0);
+    service.stop().await;
+    assert_eq!(collector.spans().len(), 700);
+}
+
+#[tokio::test]
+async fn a_collector_that_takes_nothing_holds_up_nobody() {
+    // One that hangs, one that is not there, one that refuses.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let refuses = Collector::start(503).await;
+    for endpoint in [silent.as_str(), "http://127.0.0.1:1", refuses.url.as_str()] {
+        let mut service = serve(endpoint, &[("TELEMETRY__QUEUE_MAX", "5")]).await;
+        let acme = service.partner("acme").await;
+        let counted = "lmn_trace_spans_total{result=\"failed\"}";
+        eventually("it is counted", async || {
+            traced(&acme, "/v1/orders?limit=0", "01").await.issues();
+            (service.metric(counted).await > 0.0).then_some(())
+        })
+        .await;
+        let began = Instant::now();
+        service.stop().await;
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{endpoint}: {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_queue_is_dropped_and_counted() {
+    let collector = Collector::start(200).await;
+    let settings = [
+        ("TELEMETRY__EXPORT_MILLISECONDS", "3600000"),
+        ("TELEMETRY__QUEUE_MAX", "5"),
+    ];
+    let mut service = serve(&collector.url, &settings).await;
+    let acme = service.partner("acme").await;
+    for _ in 0..12 {
+        traced(&acme, "/v1/orders?limit=0", "01").await.issues();
+    }
+    assert_eq!(
+        service
+            .metric("lmn_trace_spans_total{result=\"dropped\"}")
+            .await,
+        7.0
+    );
+    service.stop().await;
+    assert_eq!(collector.spans().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_not_taken_are_said_once_in_the_log() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ("LMN_TELEMETRY__EXPORT_MILLISECONDS", "10"),
+        ("LMN_LOG__FILTER", "warn"),
+    ];
+    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let metrics = format!("{}/metrics", server.operator_url());
+    for failed in 1..=3 {
+        let expected = format!("lmn_trace_spans_total{{result=\"failed\"}} {failed}\n");
+        traced(&acme, "/v1/orders", "01").await.ok();
+        eventually("it is counted", async || {
+            let answer = reqwest::get(&metrics).await.unwrap();
+            answer
+                .text()
+                .await
+                .unwrap()
+                .contains(&expected)
+                .then_some(())
+        })
+        .await;
+    }
+    let output = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    let said = words(&output);
+    assert_eq!(said.matches("spans are not exported").count(), 1, "{said}");
+    assert!(!said.contains(&acme.api_key), "{said}");
+}
