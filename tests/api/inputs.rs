@@ -69,7 +69,7 @@ async fn no_accept_changes_what_happens() {
             (Method::GET, "/v1/vehicles?limit=0", 400),
             (Method::GET, "/v1/vehicles/glovis_2", 404),
             (Method::PUT, "/v1/orders", 405),
-            (Method::POST, "/v1/orders", 415),
+            (Method::POST, "/v1/orders", 400),
         ] {
             let ask = acme.ask(method.clone(), path).header("accept", accept);
             let reply = ask.key(&key()).send().await;

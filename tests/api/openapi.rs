@@ -104,9 +104,10 @@ async fn the_document_is_served_to_everybody_and_revalidated() {
     let first = nobody.get("/v1/openapi.json").await;
     let document = Document::read();
     document.check("get_openapi", &first);
-    let mut expected = document.text.clone();
-    expected["servers"] = json!([{"url": "https://api.example.com"}]);
-    assert_eq!(first.ok(), expected);
+    let expected = Document::of(Environment::Sandbox, "https://api.example.com");
+    assert!(first.ok() == expected.text);
+    let servers = json!([{"url": "https://api.example.com"}]);
+    assert_eq!(expected.text["servers"], servers);
     let ask = nobody
         .ask(Method::GET, "/v1/openapi.json")
         .header("if-none-match", first.header("etag"));
@@ -866,7 +867,7 @@ fn check_examples(document: &Document, what: &str, status: u16, content: &Value)
 #[test]
 fn every_link_leads_on_with_what_its_answer_says() {
     for environment in [Environment::Sandbox, Environment::Production] {
-        let document = Document::of(environment);
+        let document = Document::of(environment, "http://localhost:8080");
         let mut followed = 0;
         for operation in &document.operations {
             let responses = operation.members["responses"].as_object().unwrap();

@@ -54,12 +54,12 @@ impl Operation {
 impl Document {
     /// Makes the sandbox's document of this build.
     pub fn read() -> Self {
-        Self::of(Environment::Sandbox)
+        Self::of(Environment::Sandbox, "http://localhost:8080")
     }
 
-    /// Makes an environment's document of this build.
-    pub fn of(environment: Environment) -> Self {
-        let text = document(environment, "http://localhost:8080");
+    /// Makes an environment's document of this build, as it is at a URL.
+    pub fn of(environment: Environment, public_url: &str) -> Self {
+        let text = document(environment, public_url);
         let paths = text["paths"].as_object().expect("it has paths");
         let operation = |template: &String, method: &String, members: &Value| Operation {
             id: members["operationId"]
