@@ -61,7 +61,7 @@ fn open() -> OpenApiRouter<App> {
 /// Makes the OpenAPI document of these routes; `public_url` is where partners reach them.
 pub fn document(environment: Environment, public_url: &str) -> Value {
     let gated = gated(environment).into_openapi();
-    openapi::document(&gated, &open().into_openapi(), public_url)
+    openapi::document(&gated, &open().into_openapi(), environment, public_url)
 }
 
 /// Builds the API.

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -106,14 +107,18 @@ impl Dev {
                 variables.push((name.into(), value.into()));
             }
         }
-        // What leads back here, such as the type of a problem, leads to the port that was asked for.
-        if self.port != 0 && !is_set(&variables, "LMN_PUBLIC_URL") {
-            let url = format!("http://localhost:{}", self.port);
+        let port = match self.port {
+            0 => free_port().context("no port is free")?,
+            port => port,
+        };
+        // What leads back here, such as the type of a problem, leads to this port.
+        if !is_set(&variables, "LMN_PUBLIC_URL") {
+            let url = format!("http://localhost:{port}");
             variables.push(("LMN_PUBLIC_URL".into(), url));
         }
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
-        settings.server.listen.set_port(self.port);
+        settings.server.listen.set_port(port);
         telemetry::start(&settings.log);
         block_on(self.serve(settings))
     }
@@ -165,6 +170,13 @@ impl Dev {
             max_bid,
         })
     }
+}
+
+/// Finds a port that is free now: it has to be known before anybody listens on it.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 impl Welcome {

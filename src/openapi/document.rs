@@ -1,14 +1,14 @@
 //! The document as a whole: who we are, where, and everything that operations share.
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, path::Parameter};
 
 use super::{
     examples, forms, headers, links,
     operation::{self, Kind},
     refusals, schemas, webhooks,
 };
-use crate::http::describe;
+use crate::{environment::Environment, error::catalogue::Code, http::describe};
 
 /// Shapes that partners send; we read them, and ignore what we do not know.
 const REQUESTS: &[&str] = &[
@@ -28,7 +28,13 @@ const REQUESTS: &[&str] = &[
 const INTRODUCTION: &str = include_str!("../../docs/introduction.md");
 
 /// Makes the document of gated and open routes; `public_url` is where partners reach them.
-pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Value {
+pub(crate) fn document(
+    gated: &OpenApi,
+    open: &OpenApi,
+    environment: Environment,
+    public_url: &str,
+) -> Value {
+    let is_sandbox = environment == Environment::Sandbox;
     let (mut paths, mut shapes) = (Map::new(), Map::new());
     for (routes, is_gated) in [(gated, true), (open, false)] {
         // Our own types always serialize.
@@ -44,6 +50,9 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
                     Kind::Open
                 };
                 operation::complete(operation, kind);
+                if is_gated && is_sandbox {
+                    operation::let_force(operation);
+                }
             }
             paths.insert(path, item);
         }
@@ -74,7 +83,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, public_url: &str) -> Val
         "components": {
             "schemas": shapes,
             "responses": responses,
-            "parameters": parameters(),
+            "parameters": parameters(is_sandbox),
             "headers": headers::components(),
             "examples": examples::components(public_url),
             "securitySchemes": {"api_key": {
@@ -104,14 +113,28 @@ fn take(from: &mut Value, pointer: &str, to: &mut Map<String, Value>) {
 }
 
 /// Returns the headers that the gate reads.
-fn parameters() -> Value {
+fn parameters(is_sandbox: bool) -> Value {
     let key = "A fresh UUID v4 for every new request, and the same one for every repetition of it: the effect happens \
                once. A key is spent only by a success (contract, section 4).";
     let user = "Whom in your organisation the request is for: opaque, never returned.";
     let key = describe::header("Idempotency-Key", key, describe::uuid_v4());
     let key = key.required(utoipa::openapi::Required::True).build();
     let user = describe::header("X-User-Id", user, describe::text().max_length(Some(128))).build();
-    json!({"Idempotency-Key": key, "X-User-Id": user})
+    let always = [("Idempotency-Key", key), ("X-User-Id", user)];
+    let sandbox = is_sandbox.then(|| (operation::FORCE, force()));
+    let all = always.into_iter().chain(sandbox);
+    all.map(|(name, it)| (name.to_owned(), json!(it)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// Returns the header by which a sandbox is asked for an error.
+fn force() -> Parameter {
+    let what = "Ask for an error, and get it in full; nothing else happens. Of a code with two statuses, say which: \
+                 `invalid_status_transition;status=403`. The sandbox alone knows it.";
+    let codes = Code::ALL.map(Code::as_str).join("|");
+    let forced = describe::text().pattern(Some(format!("^({codes})( *; *status=[0-9]{{3}})?$")));
+    describe::header(operation::FORCE, what, forced).build()
 }
 
 /// Returns the shape of an issue, whose last two members are there when there is something to say.

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::error::catalogue::Code;
 
+/// The header that asks a sandbox for an error.
+pub(super) const FORCE: &str = "X-Sandbox-Force";
+
 /// What an operation has to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -120,6 +123,14 @@ fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> 
         operation.insert("parameters".to_owned(), all.into());
     }
     own
+}
+
+/// Adds the parameter by which a sandbox is asked for an error.
+pub(super) fn let_force(operation: &mut Value) {
+    let reference = json!({"$ref": format!("#/components/parameters/{FORCE}")});
+    if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
+        parameters.push(reference);
+    }
 }
 
 /// Gives an example of the body, if the operation takes one.

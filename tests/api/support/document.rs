@@ -1,6 +1,10 @@
 //! The OpenAPI document, and whether an answer is as it says.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use jsonschema::{Draft, Validator};
 use lmn_partner_api::{environment::Environment, router::document};
@@ -22,6 +26,7 @@ pub struct Document {
     pub text: Value,
     pub operations: Vec<Operation>,
     checked: RefCell<BTreeSet<(String, u16)>>,
+    compiled: RefCell<HashMap<String, Rc<Validator>>>,
 }
 
 /// One of its operations.
@@ -79,6 +84,7 @@ impl Document {
             operations,
             text,
             checked: RefCell::default(),
+            compiled: RefCell::default(),
         }
     }
 
@@ -100,11 +106,17 @@ impl Document {
         found.unwrap_or_else(|| panic!("{reference} leads nowhere"))
     }
 
-    /// Compiles a schema of the document.
-    pub fn validator(&self, schema: &Value) -> Validator {
-        let whole = json!({"allOf": [schema], "components": self.text["components"]});
-        let options = jsonschema::options().with_draft(Draft::Draft202012);
-        options.build(&whole).expect("the schema is one")
+    /// Compiles a schema of the document, once: it takes the longest part of a check.
+    pub fn validator(&self, schema: &Value) -> Rc<Validator> {
+        let mut compiled = self.compiled.borrow_mut();
+        let compile = || {
+            let schemas = json!({"schemas": self.text["components"]["schemas"]});
+            let whole = json!({"allOf": [schema], "components": schemas});
+            let options = jsonschema::options().with_draft(Draft::Draft202012);
+            Rc::new(options.build(&whole).expect("the schema is one"))
+        };
+        let known = compiled.entry(schema.to_string()).or_insert_with(compile);
+        known.clone()
     }
 
     /// Checks an answer of an operation: its status, headers and body are told.
