@@ -30,7 +30,7 @@ use crate::{
 
 /// Partners, each with a receiver; the cars that each of them orders; and how often the price of a car changes.
 const PARTNERS: usize = 8;
-const CARS: usize = 40;
+const CARS: usize = 25;
 const CHANGES: i64 = 5;
 /// How many events an order has then: its auction ends, and it is secured or has failed.
 const EVENTS_OF_ORDER: i64 = CHANGES + 2;

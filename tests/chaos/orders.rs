@@ -28,7 +28,7 @@ use crate::{
 
 /// Partners, and cars that each of them orders.
 const PARTNERS: usize = 4;
-const CARS: usize = 750;
+const CARS: usize = 500;
 /// Clients at work at once.
 const CLIENTS: usize = 40;
 /// Orders of a hundred that are cancelled again.

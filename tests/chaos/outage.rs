@@ -120,11 +120,12 @@ async fn order_on(scene: Arc<Scene>, acme: Partner) -> Vec<String> {
 
 /// Asks the probes all the time; returns how often the replica was said not to be ready.
 async fn probe(scene: Arc<Scene>, operator: String) -> usize {
-    let mut unready = 0;
+    let (client, mut unready) = (reqwest::Client::new(), 0);
+    let ask = |path: &str| client.get(format!("{operator}/{path}")).send();
     while !scene.over.load(Ordering::SeqCst) {
-        let alive = reqwest::get(format!("{operator}/healthz")).await.unwrap();
+        let alive = ask("healthz").await.unwrap();
         assert_eq!(alive.status(), 200);
-        let ready = reqwest::get(format!("{operator}/readyz")).await.unwrap();
+        let ready = ask("readyz").await.unwrap();
         unready += usize::from(ready.status() == 503);
     }
     unready
@@ -153,6 +154,7 @@ async fn a_database_that_dies_twice_under_load_costs_nothing_but_time() {
         let variables = [
             ("DATABASE_URL", given.as_str()),
             ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+            ("LMN_DATABASE__ACQUIRE_SECONDS", "1"),
             ("LMN_LOG__FILTER", "off"),
         ];
         Process::start(&["serve", "--migrate", "--json"], &variables)

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Requests sent, and how many at once.
-const REQUESTS: usize = 5_000;
+const REQUESTS: usize = 3_000;
 const AT_ONCE: usize = 12;
 /// Cars there are; the first few are ordered from the start.
 const CARS: usize = 60;

@@ -28,7 +28,7 @@ const PARTNERS: usize = 4;
 /// Cars that are for sale at once, and kinds of them.
 const CARS: usize = 7;
 const KINDS: usize = 3;
-const ACTS: usize = 750;
+const ACTS: usize = 500;
 
 /// The service and its model, side by side.
 struct Play {

@@ -23,7 +23,7 @@ use crate::{
 
 /// Cars there are, and questions asked of them.
 const CARS: usize = 300;
-const QUESTIONS: usize = 1_000;
+const QUESTIONS: usize = 500;
 /// Questions that are asked while cars change.
 const WALKS: usize = 150;
 const AT_ONCE: usize = 6;
