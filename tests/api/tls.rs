@@ -256,6 +256,33 @@ async fn a_graceful_stop_closes_secret_connections_too() {
     files.renew(2100);
     let mut service = files.service(&[]).await;
     let mut idle = connect(client(&files, &[&TLS13]), &service.url)
+#[tokio::test]
+async fn who_reads_nothing_of_its_answers_holds_no_secret_connection_for_ever() {
+    let files = Files::new();
+    files.renew(2100);
+    let limits = [
+        ("SERVER__WRITE_SECONDS", "1"),
+        ("SERVER__IDLE_SECONDS", "600"),
+        ("SERVER__CONNECTIONS_MAX", "1"),
+    ];
+    let service = files.service(&limits).await;
+    let mut slow = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    // More than any buffer between here and there.
+    let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    slow.write_all(request.repeat(400).as_bytes())
+        .await
+        .unwrap();
+    slow.flush().await.unwrap();
+    // There is room for it when that one is gone.
+    let mut next = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    ask(&mut next).await;
+    drop(slow);
+}
+
         .await
         .unwrap();
     ask(&mut idle).await;
