@@ -12,12 +12,14 @@ local arrival = redis.call('GET', KEYS[1])
 if arrival then
   ahead = math.max(ahead, (arrival:sub(1, -10) - seconds) * 1000000000 + (arrival:sub(-9) - nanos))
 end
--- A clock that was set back locks nobody out for longer than a burst takes.
+-- A clock that was set back locks nobody out for longer than a burst takes. That is kept also of a request that is
+-- refused: else the clock would have to catch up before one passes.
+local is_beyond = ahead > burst * interval
 ahead = math.min(ahead, burst * interval)
 local wait = math.max(0, ahead - (burst - 1) * interval)
 if wait == 0 then
   ahead = ahead + interval
-elseif unheard == 0 then
+elseif unheard == 0 and not is_beyond then
   return {wait, ahead}
 end
 nanos = nanos + ahead

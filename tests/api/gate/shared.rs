@@ -280,9 +280,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 impl Case {
     fn compare(&self, connection: &mut redis::Connection, n: usize) -> Result<(), TestCaseError> {
-        let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
-        let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
-        prop_assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
+        let script = script_with_a_clock();
         let quota = Quota::with_period(Duration::from_nanos(self.interval)).unwrap();
         let clock = FakeRelativeClock::default();
         let burst = self.burst.try_into().unwrap();
@@ -316,6 +314,42 @@ impl Case {
             prop_assert_eq!(counted, (wait, full_in));
         }
         Ok(())
+    }
+}
+
+/// The script, whose clock is what the last two arguments say.
+fn script_with_a_clock() -> String {
+    let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
+    let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
+    assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
+    script
+}
+
+#[test]
+fn a_clock_that_is_set_back_locks_nobody_out_until_it_has_caught_up() {
+    const INTERVAL: u64 = 10;
+    let store = Store::start();
+    let client = redis::Client::open(store.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let script = script_with_a_clock();
+    for burst in [1_u64, 3] {
+        let mut at = |second: u64| -> u64 {
+            let policy = [INTERVAL * 1_000_000_000, burst, 0];
+            let mut asked = redis::cmd("EVAL");
+            asked.arg(&script).arg(1).arg(burst).arg(&policy);
+            let (wait, _): (u64, u64) = asked.arg(second).arg(0).query(&mut connection).unwrap();
+            wait / 1_000_000_000
+        };
+        let (noon, eleven) = (1_700_000_000, 1_700_000_000 - 3600);
+        for _ in 0..burst {
+            assert_eq!(at(noon), 0);
+        }
+        // As after a burst, and what it is told is true.
+        assert_eq!(at(eleven), INTERVAL);
+        assert_eq!(at(eleven + 4), INTERVAL - 4);
+        assert_eq!(at(eleven + INTERVAL), 0);
+        assert_eq!(at(eleven + INTERVAL), INTERVAL);
+        assert_eq!(at(eleven + 2 * INTERVAL), 0);
     }
 }
 
