@@ -528,7 +528,29 @@ async fn a_changed_limit_starts_anew_and_forgotten_scripts_are_learned_again() {
     .await;
     assert_eq!(passing(&acme, 4).await, 1);
     assert_eq!(replica.alone().await, 0);
-    assert_eq!(store.ask("SCRIPT EXISTS x").as_deref(), Some("*1"));
+    // It was sent whole again, and from then on by its digest.
+    let learned = evaluations(&store);
+    assert!(learned > 0, "it is learned from whoever asks first");
+    assert_eq!(passing(&acme, 10).await, 0);
+    assert_eq!(evaluations(&store), learned);
+}
+
+/// How often a store was sent a whole script to run.
+fn evaluations(store: &Store) -> u64 {
+    let client = redis::Client::open(store.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let info = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut connection);
+    let info: String = info.unwrap();
+    let calls = |line: &str| {
+        line.strip_prefix("cmdstat_eval:calls=")?
+            .split(',')
+            .next()?
+            .parse()
+            .ok()
+    };
+    info.lines().find_map(calls).unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
