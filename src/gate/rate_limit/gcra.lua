@@ -1,5 +1,5 @@
 -- One request of a caller: GCRA, in nanoseconds. KEYS[1] is the caller under a policy; ARGV are the policy's interval
--- and burst, and how long until the burst is whole again as far as a replica knows that has limited alone, else 0.
+-- and burst, and how long until the burst is whole again as a replica knows it, if the store may know less, else 0.
 -- Returns how long the request must wait (0: it passes) and how long until the burst is whole again.
 --
 -- What is kept is the theoretical arrival time, as text: nanoseconds since 1970 are more than a number of Lua holds

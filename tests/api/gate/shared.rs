@@ -432,6 +432,34 @@ async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_burst_that_was_used_up_before_the_store_went_does_not_return_with_it() {
+    let (database, mut store) = (TestDatabase::new().await, Store::start());
+    let replica = Replica::counting_in(&store.url(), &database).await;
+    let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
+    let acme = partner(&database, &replica, SLOW).await;
+    assert_eq!(passing(&acme, 5).await, 3);
+    assert_eq!(passing(&beta, 2).await, 2);
+    // Twice: what a store hears once is heard again by the next one.
+    for _ in 0..2 {
+        store.kill();
+        replica.says("lmn_rate_limit_shared_up 0").await;
+        // Nobody asks meanwhile.
+        store.start_again();
+        replica.says("lmn_rate_limit_shared_up 1").await;
+        let before = replica.alone().await;
+        assert_eq!(passing(&acme, 5).await, 0);
+        assert_eq!(replica.alone().await, before);
+    }
+    assert_eq!(passing(&beta, 5).await, 1, "and nobody loses one");
+    store.kill();
+    replica.says("lmn_rate_limit_shared_up 0").await;
+    assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
+    store.start_again();
+    replica.says("lmn_rate_limit_shared_up 1").await;
+    assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_costs_its_time_once() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let settings = [
