@@ -19,6 +19,7 @@ pub mod environment;
 pub mod id;
 pub(crate) mod json;
 pub mod money;
+pub(crate) mod network;
 pub mod stamp;
 pub mod word;
 

@@ -83,7 +83,11 @@ fn rank(file: &str) -> u8 {
         ("error", "entry.rs") => 0,
         ("error", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
-        ("id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "word.rs" | "environment.rs", _) => 0,
+        (
+            "id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "network.rs" | "word.rs"
+            | "environment.rs",
+            _,
+        ) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         _ if file == "vehicles/import/change.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,

@@ -12,6 +12,7 @@ use crate::{
     environment::Environment,
     gate::rate_limit::model::{Kind, Policy},
     id::{KeyId, PartnerId},
+    network::canonical,
 };
 
 /// Random bytes of a key: 28 characters of base64.
@@ -332,19 +333,6 @@ pub(crate) fn check_allowed(networks: &[IpNet], network: IpNet) -> Result<(), Re
     } else {
         Ok(())
     }
-}
-
-/// Tells a network of IPv4-mapped IPv6 addresses as the IPv4 network that it is.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else {
-        return network;
-    };
-    let v4 = v6
-        .addr()
-        .to_ipv4_mapped()
-        .zip(v6.prefix_len().checked_sub(96));
-    v4.and_then(|(address, length)| IpNet::new(address.into(), length).ok())
-        .unwrap_or(network)
 }
 
 #[cfg(test)]

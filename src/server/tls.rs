@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use chrono::{DateTime, Utc};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -80,11 +81,12 @@ impl Tls {
                 None
             }
         };
-        tell(&app, &self.settings.first);
+        let mut expiry = Expiry::begin(&app, &self.settings.first);
         let mut ticks = interval(self.settings.reload);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = None;
         loop {
+            expiry.warn_once(&app);
             tokio::select! {
                 () = app.stopping() => return,
                 _ = ticks.tick() => {}
@@ -105,12 +107,14 @@ impl Tls {
                 continue;
             }
             let is_first = seen.replace(digest).is_none();
-            self.take(&app, is_first, pair);
+            if let Some(begun) = self.take(&app, is_first, pair) {
+                expiry = begun;
+            }
         }
     }
 
-    /// Takes what the files hold now, if it is a pair.
-    fn take(&self, app: &App, is_first: bool, pair: Result<Pair, PairFault>) {
+    /// Takes what the files hold now, if it is a pair; returns until when a new one is good.
+    fn take(&self, app: &App, is_first: bool, pair: Result<Pair, PairFault>) -> Option<Expiry> {
         match pair {
             Ok(pair) => {
                 let mut current = self
@@ -121,14 +125,15 @@ impl Tls {
                 let is_new = current.cert != pair.certified.cert;
                 *current = pair.certified.clone();
                 drop(current);
-                if is_new || !is_first {
+                (is_new || !is_first).then(|| {
                     tracing::info!("new connections get the certificate that the files hold now");
-                    tell(app, &pair);
-                }
+                    Expiry::begin(app, &pair)
+                })
             }
             Err(fault) => {
                 app.metrics().count_bad_certificate();
                 tracing::error!(error = %fault, "the certificate's files are no pair; the last good one is kept");
+                None
             }
         }
     }
@@ -142,13 +147,33 @@ async fn heard(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Tells until when a certificate is good.
-fn tell(app: &App, pair: &Pair) {
-    let Some(expires_at) = pair.expires_at else {
-        return;
-    };
-    app.metrics().set_certificate_expiry(expires_at);
-    if expires_at <= app.pulse().time() {
-        tracing::warn!(%expires_at, "the certificate has expired; partners will refuse it");
+/// Until when the certificate in use is good.
+struct Expiry {
+    at: Option<DateTime<Utc>>,
+    /// Whether it was said that it has expired.
+    is_said: bool,
+}
+
+impl Expiry {
+    /// Tells until when a certificate is good that is used from now on.
+    fn begin(app: &App, pair: &Pair) -> Self {
+        if let Some(at) = pair.expires_at {
+            app.metrics().set_certificate_expiry(at);
+        }
+        Self {
+            at: pair.expires_at,
+            is_said: false,
+        }
+    }
+
+    /// Warns of a certificate that has expired, also of one that was good when it was taken.
+    fn warn_once(&mut self, app: &App) {
+        if let Some(expires_at) = self.at
+            && !self.is_said
+            && expires_at <= app.pulse().time()
+        {
+            self.is_said = true;
+            tracing::warn!(%expires_at, "the certificate has expired; partners will refuse it");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     model::{Catalogue, Database, Gate, Log, Server, Settings, Sweeps},
     reader::Reader,
 };
+use crate::network::canonical;
 
 /// The defaults, which are also the list of every setting there is.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -150,7 +151,7 @@ impl Reader {
         })
     }
 
-    /// Reads networks; a bare address is a network of one.
+    /// Reads networks, in the form that addresses are compared with; a bare address is a network of one.
     pub(super) fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let texts: Vec<String> = self.get(key)?;
         let mut networks = Vec::with_capacity(texts.len());
@@ -161,7 +162,7 @@ impl Reader {
         {
             let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
             match text.parse().ok().or_else(address) {
-                Some(network) => networks.push(network),
+                Some(network) => networks.push(canonical(network)),
                 None => self.complain(key, format!("`{text}` is neither an address nor a network")),
             }
         }
@@ -368,6 +369,16 @@ mod tests {
             .map(|it| it.parse().unwrap())
             .collect();
         assert_eq!(settings.gate.trusted_proxies, expected);
+    }
+
+    #[test]
+    fn networks_of_mapped_addresses_are_those_that_addresses_are_compared_with() {
+        let mapped = "::ffff:127.0.0.0/104,::ffff:10.0.0.1";
+        let names = ["LMN_GATE__TRUSTED_PROXIES", "LMN_WEBHOOKS__OPEN_NETWORKS"];
+        let settings = read(&[URL, (names[0], mapped), (names[1], mapped)]).unwrap();
+        let expected: [IpNet; 2] = ["127.0.0.0/8", "10.0.0.1/32"].map(|it| it.parse().unwrap());
+        assert_eq!(settings.gate.trusted_proxies, expected);
+        assert_eq!(settings.webhooks.guard.open_networks, expected);
     }
 
     #[test]

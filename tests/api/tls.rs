@@ -4,7 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use http_body_util::Empty;
@@ -51,11 +51,17 @@ impl Files {
         self.0.path().join("key")
     }
 
-    /// Writes a new pair; returns the certificate.
-    fn renew(&self, until: i32) -> CertificateDer<'static> {
+    /// Writes a new pair, good until a year begins; returns the certificate.
+    fn renew(&self, year: i32) -> CertificateDer<'static> {
+        let until = date_time_ymd(year, 1, 1).unix_timestamp();
+        self.renew_until(until.unsigned_abs())
+    }
+
+    /// Writes a new pair, good until a second since 1970; returns the certificate.
+    fn renew_until(&self, second: u64) -> CertificateDer<'static> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(until, 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(second);
         let certificate = params.self_signed(&key).unwrap();
         fs::write(self.certificate(), certificate.pem()).unwrap();
         fs::write(self.key(), key.serialize_pem()).unwrap();
@@ -251,6 +257,33 @@ async fn a_handshake_that_takes_too_long_is_cut_off_and_counts_under_the_cap() {
 }
 
 #[tokio::test]
+async fn who_reads_nothing_of_its_answers_holds_no_secret_connection_for_ever() {
+    let files = Files::new();
+    files.renew(2100);
+    let limits = [
+        ("SERVER__WRITE_SECONDS", "1"),
+        ("SERVER__IDLE_SECONDS", "600"),
+        ("SERVER__CONNECTIONS_MAX", "1"),
+    ];
+    let service = files.service(&limits).await;
+    let mut slow = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    // More than any buffer between here and there.
+    let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    slow.write_all(request.repeat(400).as_bytes())
+        .await
+        .unwrap();
+    slow.flush().await.unwrap();
+    // There is room for it when that one is gone.
+    let mut next = connect(client(&files, &[&TLS13]), &service.url)
+        .await
+        .unwrap();
+    ask(&mut next).await;
+    drop(slow);
+}
+
+#[tokio::test]
 async fn a_graceful_stop_closes_secret_connections_too() {
     let files = Files::new();
     files.renew(2100);
@@ -371,4 +404,31 @@ async fn a_hangup_makes_it_look_at_once_and_an_expired_certificate_is_warned_of(
         (shown(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_expires_while_it_is_in_use_is_warned_of_once() {
+    let (database, files) = (TestDatabase::new().await, Files::new());
+    files.renew(2100);
+    let (process, log) = replica(&database, &files, "1");
+    let warned = || {
+        let said = fs::read_to_string(log.path()).unwrap();
+        said.matches("the certificate has expired").count()
+    };
+    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let until = since_1970().as_secs() + 5;
+    let brief = files.renew_until(until);
+    eventually("it is shown", async || {
+        (shown(&files, process.url()).await.as_ref() == Some(&brief)).then_some(())
+    })
+    .await;
+    assert_eq!(warned(), 0, "it is good");
+    eventually("it is warned of", async || (warned() > 0).then_some(())).await;
+    assert!(since_1970().as_secs() >= until, "not before");
+    // However often it is looked at, it is said once.
+    let noticed = Instant::now();
+    while noticed.elapsed() < Duration::from_millis(2500) {
+        let _ = shown(&files, process.url()).await;
+        assert_eq!(warned(), 1);
+    }
 }

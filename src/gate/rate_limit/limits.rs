@@ -1,10 +1,11 @@
 //! The limits of all keys: shared by all replicas where a store is set and answers, else this replica's own.
 //!
 //! Nobody gains a burst when the store goes or comes. Whatever it says about a key, the replica remembers as its own
-//! count: when the store is away, each replica goes on from what it was last told. And what a replica lets through
-//! alone, it tells the store with the key's next request, so that the store goes on from there. So while the store is
-//! away `n` replicas let through `n` times what comes back in that time, and afterwards nothing more for it; a wait
-//! that was told then may turn out one interval too short, when another replica had more to tell.
+//! count: when the store is away, each replica goes on from what it was last told. And with a key's first request over
+//! a new link, or after requests that passed alone, a replica tells the store how the key stands, so that a store that
+//! has forgotten everything goes on from there. So while the store is away `n` replicas let through `n` times what comes
+//! back in that time, and afterwards nothing more for it; a wait that was told then may turn out one interval too short,
+//! when another replica had more to tell. What a store forgets behind a link that holds, nobody notices.
 
 use std::time::Duration;
 
@@ -46,16 +47,19 @@ impl Limits {
             return self.local.admit((key, kind), name, policy);
         };
         let own = self.local.bucket((key, kind), policy);
-        let unheard = own.unheard();
+        let Some((number, link)) = shared.link() else {
+            return own.admit_apart(name, policy);
+        };
+        let unheard = own.unheard(number);
         let known = unheard.map_or(Duration::ZERO, |(_, full_in)| full_in);
-        let asked = shared.count(key, kind, policy, known);
+        let asked = shared.count((number, &link), key, kind, policy, known);
         let Some(Counted { wait, full_in }) = asked.await else {
             return own.admit_apart(name, policy);
         };
-        if let Some((apart, _)) = unheard {
-            own.was_heard(apart);
-        }
         own.learn(full_in);
+        if let Some((apart, _)) = unheard {
+            own.was_heard(apart, number);
+        }
         let verdict = match wait {
             Duration::ZERO => Ok(()),
             _ => Err(wait),

@@ -97,7 +97,8 @@ impl Link {
         }
     }
 
-    /// Counts one request of `key` under a policy; its burst is known not to be whole again before `unheard`.
+    /// Counts one request of `key` under a policy; its burst is known not to be whole again before `unheard`, if that is
+    /// more than nothing.
     pub(super) async fn count(
         &self,
         key: &str,

@@ -38,6 +38,8 @@ pub(super) struct Bucket {
     started: Instant,
     /// How many requests it let through of which a shared store has not heard.
     apart: AtomicU64,
+    /// Over which link the shared store has last heard of this use; 0 is none.
+    heard_over: AtomicU64,
 }
 
 /// Where governor keeps the theoretical arrival time, in nanoseconds since the bucket was made; zero is "never".
@@ -112,6 +114,7 @@ impl Bucket {
             arrival,
             started: Instant::now(),
             apart: AtomicU64::new(0),
+            heard_over: AtomicU64::new(0),
         }
     }
 
@@ -134,18 +137,25 @@ impl Bucket {
         (standing, verdict)
     }
 
-    /// Returns what the store has not heard of, and the time until the burst is whole again.
-    pub(super) fn unheard(&self) -> Option<(u64, Duration)> {
+    /// Returns what the store behind a link is to hear of: how many requests passed without it, and the time until the
+    /// burst is whole again. Behind another link than before there may be another store, or one that forgot all.
+    ///
+    /// Not every time: the store would count the way to it and back on top.
+    pub(super) fn unheard(&self, link: u64) -> Option<(u64, Duration)> {
+        let heard_over = self.heard_over.load(Ordering::Acquire);
         let apart = self.apart.load(Ordering::Acquire);
-        (apart > 0).then(|| (apart, self.full_in()))
+        (apart > 0 || heard_over != link).then(|| (apart, self.full_in()))
     }
 
-    /// Takes note that the store has heard it. If something passed meanwhile, the store hears all of it again, which
-    /// changes nothing.
-    pub(super) fn was_heard(&self, apart: u64) {
+    /// Takes note that the store has heard it over a link. If something passed meanwhile, the store hears all of it
+    /// again, which changes nothing.
+    ///
+    /// An answer over an older link, which comes late, makes the newer one hear again what [`Bucket::learn`] took over.
+    pub(super) fn was_heard(&self, apart: u64, link: u64) {
         let _ = self
             .apart
             .compare_exchange(apart, 0, Ordering::AcqRel, Ordering::Relaxed);
+        self.heard_over.store(link, Ordering::Release);
     }
 
     /// Takes over what the shared store knows: the burst is not whole again earlier than that.

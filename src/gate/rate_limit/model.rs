@@ -71,9 +71,11 @@ impl Policy {
         self.burst
     }
 
-    /// Returns the time after which one more request can pass.
+    /// Returns the time after which one more request can pass, rounded up to a nanosecond: a window holds no more than
+    /// `limit` of them.
     pub fn interval(self) -> Duration {
-        Duration::from_secs(self.window_seconds.into()) / self.limit
+        let window = u64::from(self.window_seconds) * 1_000_000_000;
+        Duration::from_nanos(window.div_ceil(self.limit.into()))
     }
 }
 
@@ -202,6 +204,27 @@ mod tests {
     fn waiting_is_rounded_up() {
         for (milliseconds, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
             assert_eq!(seconds_up(Duration::from_millis(milliseconds)), seconds);
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_limit_comes_back_in_a_window() {
+        for (limit, window, interval) in [
+            (1, 1, 1_000_000_000),
+            (120, 60, 500_000_000),
+            (3, 1, 333_333_334),
+            (7, 60, 8_571_428_572),
+            (999_001, 1, 1_001),
+            (999_999, 1_000_000, 1_000_001_001),
+            (1_000_000, 1, 1_000),
+        ] {
+            let policy = Policy::new(limit, window, 1).unwrap();
+            assert_eq!(policy.interval(), Duration::from_nanos(interval));
+            let window = u64::from(window) * 1_000_000_000;
+            // A burst that was whole when the window began, and what comes back until its end.
+            assert!(window / interval <= u64::from(limit), "{policy:?}");
+            // And no slower than that takes.
+            assert!((interval - 1) * u64::from(limit) < window, "{policy:?}");
         }
     }
 

@@ -73,21 +73,27 @@ impl Shared {
         }))
     }
 
+    /// Returns the link to the store, by its number; `None` if there is none, and this replica is alone.
+    pub(super) fn link(&self) -> Option<(u64, Link)> {
+        let link = self.0.store.borrow().link();
+        if link.is_none() {
+            self.0.app.metrics().count_limited_alone(Alone::Away);
+        }
+        link
+    }
+
     /// Counts one request over all replicas; `None` if the store cannot, and this replica is alone.
     ///
     /// The burst is known not to be whole again before `unheard`.
     pub(super) async fn count(
         &self,
+        (number, link): (u64, &Link),
         key: KeyId,
         kind: Kind,
         policy: Policy,
         unheard: Duration,
     ) -> Option<Counted> {
         let metrics = self.0.app.metrics();
-        let Some((number, link)) = self.0.store.borrow().link() else {
-            metrics.count_limited_alone(Alone::Away);
-            return None;
-        };
         let name = name(self.0.app.settings().environment, key, kind, policy);
         let asked = Instant::now();
         match link.count(&name, policy, unheard).await {

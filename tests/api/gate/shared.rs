@@ -280,9 +280,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 impl Case {
     fn compare(&self, connection: &mut redis::Connection, n: usize) -> Result<(), TestCaseError> {
-        let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
-        let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
-        prop_assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
+        let script = script_with_a_clock();
         let quota = Quota::with_period(Duration::from_nanos(self.interval)).unwrap();
         let clock = FakeRelativeClock::default();
         let burst = self.burst.try_into().unwrap();
@@ -316,6 +314,42 @@ impl Case {
             prop_assert_eq!(counted, (wait, full_in));
         }
         Ok(())
+    }
+}
+
+/// The script, whose clock is what the last two arguments say.
+fn script_with_a_clock() -> String {
+    let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
+    let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
+    assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
+    script
+}
+
+#[test]
+fn a_clock_that_is_set_back_locks_nobody_out_until_it_has_caught_up() {
+    const INTERVAL: u64 = 10;
+    let store = Store::start();
+    let client = redis::Client::open(store.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let script = script_with_a_clock();
+    for burst in [1_u64, 3] {
+        let mut at = |second: u64| -> u64 {
+            let policy = [INTERVAL * 1_000_000_000, burst, 0];
+            let mut asked = redis::cmd("EVAL");
+            asked.arg(&script).arg(1).arg(burst).arg(&policy);
+            let (wait, _): (u64, u64) = asked.arg(second).arg(0).query(&mut connection).unwrap();
+            wait / 1_000_000_000
+        };
+        let (noon, eleven) = (1_700_000_000, 1_700_000_000 - 3600);
+        for _ in 0..burst {
+            assert_eq!(at(noon), 0);
+        }
+        // As after a burst, and what it is told is true.
+        assert_eq!(at(eleven), INTERVAL);
+        assert_eq!(at(eleven + 4), INTERVAL - 4);
+        assert_eq!(at(eleven + INTERVAL), 0);
+        assert_eq!(at(eleven + INTERVAL), INTERVAL);
+        assert_eq!(at(eleven + 2 * INTERVAL), 0);
     }
 }
 
@@ -395,6 +429,34 @@ async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
     // The store was empty; the first request brings it what passed without it.
     let (first, second) = (passing(&one, 2).await, passing(&two, 2).await);
     assert_eq!((first, second), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_that_was_used_up_before_the_store_went_does_not_return_with_it() {
+    let (database, mut store) = (TestDatabase::new().await, Store::start());
+    let replica = Replica::counting_in(&store.url(), &database).await;
+    let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
+    let acme = partner(&database, &replica, SLOW).await;
+    assert_eq!(passing(&acme, 5).await, 3);
+    assert_eq!(passing(&beta, 2).await, 2);
+    // Twice: what a store hears once is heard again by the next one.
+    for _ in 0..2 {
+        store.kill();
+        replica.says("lmn_rate_limit_shared_up 0").await;
+        // Nobody asks meanwhile.
+        store.start_again();
+        replica.says("lmn_rate_limit_shared_up 1").await;
+        let before = replica.alone().await;
+        assert_eq!(passing(&acme, 5).await, 0);
+        assert_eq!(replica.alone().await, before);
+    }
+    assert_eq!(passing(&beta, 5).await, 1, "and nobody loses one");
+    store.kill();
+    replica.says("lmn_rate_limit_shared_up 0").await;
+    assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
+    store.start_again();
+    replica.says("lmn_rate_limit_shared_up 1").await;
+    assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -494,7 +556,29 @@ async fn a_changed_limit_starts_anew_and_forgotten_scripts_are_learned_again() {
     .await;
     assert_eq!(passing(&acme, 4).await, 1);
     assert_eq!(replica.alone().await, 0);
-    assert_eq!(store.ask("SCRIPT EXISTS x").as_deref(), Some("*1"));
+    // It was sent whole again, and from then on by its digest.
+    let learned = evaluations(&store);
+    assert!(learned > 0, "it is learned from whoever asks first");
+    assert_eq!(passing(&acme, 10).await, 0);
+    assert_eq!(evaluations(&store), learned);
+}
+
+/// How often a store was sent a whole script to run.
+fn evaluations(store: &Store) -> u64 {
+    let client = redis::Client::open(store.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let info = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut connection);
+    let info: String = info.unwrap();
+    let calls = |line: &str| {
+        line.strip_prefix("cmdstat_eval:calls=")?
+            .split(',')
+            .next()?
+            .parse()
+            .ok()
+    };
+    info.lines().find_map(calls).unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
@@ -262,4 +263,36 @@ async fn who_never_opens_the_window_is_closed_when_it_is_idle() {
         }
     }
     rest(&mut shut).await;
+}
+
+#[tokio::test]
+async fn who_opens_the_window_wide_and_reads_nothing_holds_no_connection_for_ever() {
+    let limits = [
+        ("SERVER__WRITE_SECONDS", "1"),
+        ("SERVER__IDLE_SECONDS", "600"),
+        ("SERVER__HEADER_SECONDS", "600"),
+        ("SERVER__CONNECTIONS_MAX", "1"),
+    ];
+    let service = Service::with(&limits).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE and the connection's own window: all that can be.
+    let mut slow = begun(&service, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
+    let wide = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
+    let mut bytes = frame(WINDOW_UPDATE, 0, 0, &wide);
+    let request = get("/v1/openapi.json", "");
+    for n in 0..100 {
+        bytes.extend(frame(
+            HEADERS,
+            END_STREAM | END_HEADERS,
+            2 * n + 1,
+            &request,
+        ));
+    }
+    slow.write_all(&bytes).await.unwrap();
+    // There is room for it when that one is gone.
+    let mut next = socket(&service).await;
+    next.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(rest(&mut next).await.starts_with("HTTP/1.1 404 Not Found"));
+    drop(slow);
 }
