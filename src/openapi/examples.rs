@@ -1,17 +1,20 @@
 //! Examples: what the server really answers. A test sets the same scene and compares.
 
-use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::{
     error::{ApiError, Representation, Told, catalogue::Code, render, view::ErrorList},
     id::RequestId,
+    stamp::Stamp,
 };
 
 /// The request of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
 const REQUEST: [u8; 12] = [
     0x5f, 0x3a, 0x9c, 0x0e, 0x1b, 0x7d, 0x42, 0xa8, 0xc6, 0xe0, 0x4f, 0x19,
 ];
+
+/// When the errors of the examples happen.
+const NOW: &str = "2026-04-19T09:30:00+09:00";
 
 /// Bodies by the names of their schemas.
 const BODIES: &[(&str, &str)] = &[
@@ -80,12 +83,13 @@ pub(super) fn illustrate(content: &mut Value) {
 /// Returns an answer with a code, as it is rendered in a form.
 fn of(code: Code, form: Representation, public_url: &str) -> Option<Value> {
     let status = code.entry().statuses.last().copied()?;
-    let error = ApiError::example(code, status)?;
+    let now = Stamp::parse(NOW).ok()?;
+    let error = ApiError::example(code, status, now)?;
     let told = Told {
         error: &error,
         request_id: RequestId::from(REQUEST),
         allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
-        now: DateTime::UNIX_EPOCH,
+        now: now.instant(),
         public_url,
     };
     serde_json::from_slice(&render(&told, form)).ok()
