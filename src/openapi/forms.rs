@@ -10,8 +10,8 @@ use crate::{
     word::Word,
 };
 
-/// Returns the content of an error with one of some codes, given the schema of its envelope.
-pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
+/// Returns the content of an error with one of some codes under a status, given the schema of its envelope.
+pub(super) fn content(envelope: &Value, status: u16, codes: &[Code]) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let content = Representation::ALL.map(|form| {
         let schema = match form {
@@ -19,7 +19,7 @@ pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
             Representation::Problem => reference("Problem"),
             Representation::LendFoundry => reference("LendFoundryError"),
         };
-        let examples = examples::references(codes, form);
+        let examples = examples::references(status, codes, form);
         let told = json!({"schema": schema, "examples": examples});
         (form.media_type().to_owned(), told)
     });
