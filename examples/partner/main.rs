@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = fs::read_to_string(argument(".lmn/api_key"))?;
     let journal = argument("partner-journal.json");
     let orders: usize = argument("3").parse()?;
-    let client = Client::new(&api, &key, patience());
+    let client = Client::new(&api, &key, patience())?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/lmn", listener.local_addr()?);
