@@ -87,8 +87,10 @@ async fn shop(client: &Client, journal: &Path, orders: usize) -> Result<(), Box<
             Err(failure) if failure.may_pass() => {
                 println!("open      {car}: {failure}; start this again to go on");
             }
+            // Nothing was said of the order: stop, and go on with a good key.
+            Err(failure) if failure.is_of_credentials() => return Err(failure.into()),
             Err(failure) => {
-                journal.settle(&wish.key, &failure.to_string())?;
+                journal.settle(&wish.key, failure.code())?;
                 println!("refused   {car}: {failure}");
             }
         }

@@ -16,6 +16,8 @@ import uuid
 INTERNAL_ERRORS_MAX = 3
 # How often a secret is asked for anew whose showing was lost.
 SECRETS_MAX = 5
+# What an error says when the API key or the address is refused, and so whatever is asked: the class `fix_credentials`.
+CREDENTIALS = ("missing_api_key", "invalid_api_key", "ip_not_allowed")
 
 
 class Failure(Exception):

@@ -187,3 +187,44 @@ async fn an_order_that_is_never_answered_is_looked_up_in_time_in_rust() {
 async fn an_order_that_is_never_answered_is_looked_up_in_time_in_python() {
     unlucky(Language::Python).await;
 }
+
+/// A key that is refused settles nothing; an order that is refused is settled with its code.
+async fn keyless(language: Language) {
+    let database = TestDatabase::new().await;
+    let server = serve(&database).await;
+    let past = Car::lot("glovis_past").on("now() + interval '1 hour'");
+    let cheapest = Car {
+        listing_usd: 9_000,
+        ..past
+    };
+    cheapest.insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let proxy = Proxy::with_one(server.url(), &[Fault::WrongKey]).await;
+    let desk = Desk::new(&acme.api_key);
+    let (spoilt, url) = (proxy.url.clone(), server.url().to_owned());
+    let (keys, desk) = run(move || {
+        let mut program = Program::start(language, &spoilt, &desk, 2, Times::USUAL);
+        assert!(!program.ends(), "{:#?}", program.said);
+        assert_eq!(desk.journal("outcome"), [Value::Null, Value::Null]);
+        let keys = desk.keys();
+        let mut program = Program::start(language, &url, &desk, 2, Times::USUAL);
+        program.until("done");
+        (keys, desk)
+    })
+    .await;
+    assert_eq!(desk.keys(), keys);
+    let made = orders(&acme).await;
+    assert_eq!(made.len(), 1);
+    let outcomes = [json!("past_order_cutoff"), made[0]["id"].clone()];
+    assert_eq!(desk.journal("outcome"), outcomes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_settles_nothing_in_rust() {
+    keyless(Language::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_settles_nothing_in_python() {
+    keyless(Language::Python).await;
+}
