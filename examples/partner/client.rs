@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Method, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, header::HeaderMap, redirect::Policy};
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
@@ -27,13 +27,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(api: &str, key: &str, patience: Patience) -> Self {
-        Self {
-            http: reqwest::Client::new(),
+    /// Makes one that goes where it is told and nowhere else: LMN never redirects, and the key is for nobody else.
+    pub(crate) fn new(api: &str, key: &str, patience: Patience) -> reqwest::Result<Self> {
+        Ok(Self {
+            http: reqwest::Client::builder()
+                .redirect(Policy::none())
+                .build()?,
             api: api.trim_end_matches('/').to_owned(),
             key: key.trim().to_owned(),
             patience,
-        }
+        })
     }
 
     /// Asks until there is an answer that will not change, or no time is left. Every attempt has the same key.
@@ -46,7 +49,11 @@ impl Client {
     ) -> Result<Value, Failure> {
         let begun = Instant::now();
         for nth in 1.. {
-            let failure = match self.attempt(&method, path, body, key).await {
+            // An attempt has what is left of all the time, at most.
+            let left = self.patience.total.saturating_sub(begun.elapsed());
+            let timeout = self.patience.attempt.min(left);
+            let request = self.request(&method, path, body, key).timeout(timeout);
+            let failure = match attempt(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -61,19 +68,17 @@ impl Client {
         Err(Failure::Lost("nothing was tried".to_owned()))
     }
 
-    /// Asks once.
-    async fn attempt(
+    /// Makes the request of an attempt.
+    fn request(
         &self,
         method: &Method,
         path: &str,
         body: Option<&Value>,
         key: Option<&str>,
-    ) -> Result<Value, Failure> {
+    ) -> RequestBuilder {
         let url = format!("{}{path}", self.api);
-        let request = self.http.request(method.clone(), url);
-        let mut request = request
-            .timeout(self.patience.attempt)
-            .header("x-api-key", &self.key);
+        let mut request = self.http.request(method.clone(), url);
+        request = request.header("x-api-key", &self.key);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
@@ -81,22 +86,7 @@ impl Client {
             let json = "application/json";
             request = request.header("content-type", json).body(body.to_string());
         }
-        let lost = |error: reqwest::Error| Failure::Lost(error.to_string());
-        let answer = request.send().await.map_err(lost)?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let bytes = answer.bytes().await.map_err(lost)?;
-        let body = serde_json::from_slice::<Value>(&bytes).ok();
-        // Whoever stands between may give an answer of its own; LMN's names its request.
-        let is_lmns = headers.contains_key("x-request-id");
-        match body {
-            Some(body) if status.is_success() && is_lmns => Ok(body),
-            _ if status.is_success() => Err(Failure::Lost("it is not LMN's".to_owned())),
-            body => Err(Failure::Refused(refusal(
-                status.as_u16(),
-                &headers,
-                &body.unwrap_or_default(),
-            ))),
-        }
+        request
     }
 
     /// Returns the cars that fit a query, page by page, each once.
@@ -119,7 +109,7 @@ impl Client {
         });
         let key = Some(wish.key.as_str());
         let told = self.ask(Method::POST, "/v1/orders", Some(&body), key).await;
-        let failure = match told {
+        let failure = match told.and_then(|it| order_of(wish, it)) {
             Ok(order) => return Ok(order),
             Err(failure) if !failure.may_pass() => return Err(failure),
             Err(failure) => failure,
@@ -128,7 +118,8 @@ impl Client {
         let path = format!("/v1/orders?idempotency_key={}", wish.key);
         let found = self.ask(Method::GET, &path, None, None).await?;
         // None yet is not never: the request may still be on its way. Its key stays in the journal and is sent again.
-        found["data"].get(0).cloned().ok_or(failure)
+        let order = found["data"].get(0).cloned();
+        order.map_or(Err(failure), |it| order_of(wish, it))
     }
 
     /// Makes `url` the endpoint that events are sent to, and returns the secret that signs them.
@@ -150,6 +141,41 @@ impl Client {
         }
         Err(Failure::Lost("no secret was ever shown".to_owned()))
     }
+}
+
+/// Asks once.
+async fn attempt(request: RequestBuilder) -> Result<Value, Failure> {
+    let lost = |error: reqwest::Error| Failure::Lost(error.to_string());
+    let answer = request.send().await.map_err(lost)?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let bytes = answer.bytes().await.map_err(lost)?;
+    let body = serde_json::from_slice::<Value>(&bytes).ok();
+    if status.is_client_error() || status.is_server_error() {
+        let body = body.unwrap_or_default();
+        return Err(Failure::Refused(refusal(status.as_u16(), &headers, &body)));
+    }
+    // Whoever stands between may give an answer of its own, or send us elsewhere.
+    match body {
+        Some(body) if status.is_success() && is_lmns(&headers) => Ok(body),
+        _ => Err(Failure::Lost(format!("a {status} that is not LMN's"))),
+    }
+}
+
+/// Says whether an answer names its request as LMN does.
+fn is_lmns(headers: &HeaderMap) -> bool {
+    let id = headers.get("x-request-id").and_then(|it| it.to_str().ok());
+    let digits = id.and_then(|it| it.strip_prefix("req_"));
+    digits.is_some_and(|it| {
+        it.len() == 24 && it.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// Takes an answer for the order that was meant only if it is that.
+fn order_of(wish: &Intention, answer: Value) -> Result<Value, Failure> {
+    let is_it = answer["id"].is_string() && answer["vehicle_id"] == wish.vehicle_id.as_str();
+    is_it
+        .then_some(answer)
+        .ok_or_else(|| Failure::Lost("an answer that is not this order".to_owned()))
 }
 
 /// Cars, one after the other.

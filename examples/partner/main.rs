@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = fs::read_to_string(argument(".lmn/api_key"))?;
     let journal = argument("partner-journal.json");
     let orders: usize = argument("3").parse()?;
-    let client = Client::new(&api, &key, patience());
+    let client = Client::new(&api, &key, patience())?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/lmn", listener.local_addr()?);
@@ -87,8 +87,10 @@ async fn shop(client: &Client, journal: &Path, orders: usize) -> Result<(), Box<
             Err(failure) if failure.may_pass() => {
                 println!("open      {car}: {failure}; start this again to go on");
             }
+            // Nothing was said of the order: stop, and go on with a good key.
+            Err(failure) if failure.is_of_credentials() => return Err(failure.into()),
             Err(failure) => {
-                journal.settle(&wish.key, &failure.to_string())?;
+                journal.settle(&wish.key, failure.code())?;
                 println!("refused   {car}: {failure}");
             }
         }

@@ -54,9 +54,24 @@ impl Failure {
         }
     }
 
+    /// Returns the code; none if the answer is not LMN's.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Lost(_) => "",
+            Self::Refused(it) => &it.code,
+        }
+    }
+
     /// Says whether it is an error of the catalogue with this code.
     pub(crate) fn is(&self, code: &str) -> bool {
-        matches!(self, Self::Refused(it) if it.code == code)
+        self.code() == code
+    }
+
+    /// Says whether the API key or the address is refused, and so whatever is asked with it: the class
+    /// `fix_credentials`.
+    pub(crate) fn is_of_credentials(&self) -> bool {
+        let codes = ["missing_api_key", "invalid_api_key", "ip_not_allowed"];
+        codes.iter().any(|it| self.is(it))
     }
 }
 

@@ -1,19 +1,23 @@
 """A client of LMN that loses nothing and does nothing twice. Python 3.9 and its standard library."""
 
+import contextlib
 import http.client
 import json
 import os
 import random
+import re
+import socket
+import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
 
 # How many attempts `internal_error` is worth: one, and three more.
 INTERNAL_ERRORS_MAX = 3
 # How often a secret is asked for anew whose showing was lost.
 SECRETS_MAX = 5
+# What an error says when the API key or the address is refused, and so whatever is asked: the class `fix_credentials`.
+CREDENTIALS = ("missing_api_key", "invalid_api_key", "ip_not_allowed")
 
 
 class Failure(Exception):
@@ -38,8 +42,8 @@ class Refused(Failure):
         except (ValueError, TypeError, KeyError, AttributeError):
             self.code, self.message, self.details = "", "not LMN's", {}
         self.status = status
-        # LMN says on every error whether a retry can help.
-        self.may_pass = headers.get("LMN-Should-Retry", "true") == "true"
+        # LMN says on every error whether a retry can help; an error that is cut short says nothing.
+        self.may_pass = not self.code or headers.get("LMN-Should-Retry", "true") == "true"
         seconds = headers.get("Retry-After", "")
         self.retry_after = int(seconds) if seconds.isdecimal() else None
         super().__init__(f"{status} {self.code}: {self.message} {self.details}")
@@ -66,6 +70,40 @@ class Patience:
         return pause if spent + pause < self.total else None
 
 
+def exchange(method, url, data, headers, seconds):
+    """Sends a request and returns status, headers and body, all of it within some seconds.
+
+    The timeout of a socket is that of a single operation, which an answer that comes byte by byte never reaches. So the
+    connection is cut when the time is over.
+    """
+    url, over = urllib.parse.urlsplit(url), time.monotonic() + seconds
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.netloc, timeout=max(seconds, 0.001))
+    with contextlib.closing(connection):
+        connection.connect()
+        cut = threading.Timer(over - time.monotonic(), shut, [connection.sock])
+        cut.start()
+        try:
+            connection.request(method, url._replace(scheme="", netloc="").geturl(), data, headers)
+            with connection.getresponse() as answer:
+                return answer.status, answer.headers, answer.read()
+        finally:
+            cut.cancel()
+
+
+def shut(connected):
+    """Ends a connection, if it has not ended by itself."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+def order_of(vehicle_id, answer):
+    """Takes an answer for the order that was meant only if it is that."""
+    if not isinstance(answer.get("id"), str) or answer.get("vehicle_id") != vehicle_id:
+        raise Lost("no answer: it is not this order")
+    return answer
+
+
 class Client:
     """LMN, as a partner calls it."""
 
@@ -77,7 +115,9 @@ class Client:
         begun, nth = time.monotonic(), 0
         while True:
             try:
-                return self._attempt(method, path, body, key)
+                # An attempt has what is left of all the time, at most.
+                left = self.patience.total - (time.monotonic() - begun)
+                return self._attempt(method, path, body, key, min(self.patience.attempt, left))
             except Failure as failure:
                 nth += 1
                 pause = self.patience.pause(failure, nth, time.monotonic() - begun)
@@ -85,8 +125,8 @@ class Client:
                     raise
             time.sleep(pause)
 
-    def _attempt(self, method, path, body, key):
-        """Asks once."""
+    def _attempt(self, method, path, body, key, seconds):
+        """Asks once, goes where it is told and nowhere else: LMN never redirects, and the key is for nobody else."""
         headers = {"x-api-key": self.key}
         if key is not None:
             headers["Idempotency-Key"] = key
@@ -94,22 +134,20 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
-        request = urllib.request.Request(self.api + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=self.patience.attempt) as answer:
-                text, is_lmns = answer.read(), "X-Request-Id" in answer.headers
-            answer = json.loads(text)
-        except urllib.error.HTTPError as error:
-            try:
-                text = error.read()
-            except (OSError, http.client.HTTPException) as lost:
-                raise Lost(f"no answer: {lost!r}") from lost
-            raise Refused(error.code, error.headers, text) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            status, headers, text = exchange(method, self.api + path, data, headers, seconds)
+        except (OSError, http.client.HTTPException) as error:
             raise Lost(f"no answer: {error!r}") from error
-        # Whoever stands between may give an answer of its own; LMN's names its request.
-        if not is_lmns:
-            raise Lost("no answer: it is not LMN's")
+        if status >= 400:
+            raise Refused(status, headers, text)
+        # Whoever stands between may give an answer of its own, or send us elsewhere; LMN's names its request.
+        is_lmns = re.fullmatch("req_[0-9a-f]{24}", headers.get("X-Request-Id", ""))
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if status >= 300 or not is_lmns or not isinstance(answer, dict):
+            raise Lost(f"no answer: a {status} that is not LMN's")
         return answer
 
     def cars(self, query):
@@ -138,14 +176,14 @@ class Client:
         """Places an order. If no answer came in all that time, what the key did is looked up."""
         body = {"vehicle_id": vehicle_id, "max_bid_amount_usd": max_bid_amount_usd}
         try:
-            return self.ask("POST", "/v1/orders", body, key)
+            return order_of(vehicle_id, self.ask("POST", "/v1/orders", body, key))
         except Failure as failure:
             if not failure.may_pass:
                 raise
             print(f"unclear   {vehicle_id}: {failure}; looking it up", flush=True)
             found = self.ask("GET", f"/v1/orders?idempotency_key={key}")["data"]
             if found:
-                return found[0]
+                return order_of(vehicle_id, found[0])
             # None yet is not never: the request may still be on its way. Send it again later, under the same key.
             raise
 

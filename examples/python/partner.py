@@ -13,7 +13,7 @@ import sys
 import threading
 import uuid
 
-from lmn import Client, Failure
+from lmn import CREDENTIALS, Client, Failure
 from receiver import Receiver
 
 # Which cars are of interest.
@@ -70,8 +70,11 @@ def shop(client, journal, orders):
         except Failure as failure:
             if failure.may_pass:
                 print(f"open      {car}: {failure}; start this again to go on", flush=True)
+            elif failure.code in CREDENTIALS:
+                # Nothing was said of the order: stop, and go on with a good key.
+                raise
             else:
-                journal.settle(wish, str(failure))
+                journal.settle(wish, failure.code)
                 print(f"refused   {car}: {failure}", flush=True)
             continue
         journal.settle(wish, order["id"])

@@ -1,5 +1,7 @@
 //! Examples: every error once, with plausible details, for documents and for who asks for one in the sandbox.
 
+use chrono::TimeDelta;
+
 use super::{ApiError, Asked, Fault, IssueKind, Refusal, catalogue::Code};
 use crate::{
     gate::rate_limit::model::{Policy, Standing, Throttled},
@@ -12,9 +14,8 @@ use crate::{
 const ORDER: &str = "01KNVD7K402JY0W9P0X3A6T4QB";
 
 impl ApiError {
-    /// Makes the error that has a code and a status; `None` if the catalogue has no such row.
-    pub(crate) fn example(code: Code, status: u16) -> Option<Self> {
-        let now = Stamp::parse("2026-04-19T09:30:00+09:00").ok()?;
+    /// Makes the error that has a code and a status, as if it happened `now`; `None` if the catalogue has no such row.
+    pub(crate) fn example(code: Code, status: u16, now: Stamp) -> Option<Self> {
         let vehicle_id = || VehicleId::parse("glovis_20260420_1064_2345");
         let error = match code {
             Code::ValidationError => Fault::new(
@@ -47,7 +48,7 @@ impl ApiError {
             Code::NotFound => Self::no_route("/v1/order"),
             Code::MethodNotAllowed => Self::MethodNotAllowed,
             Code::PastOrderCutoff => Self::PastOrderCutoff {
-                cutoff_at: Stamp::parse("2026-04-19T00:00:00+09:00").ok()?,
+                cutoff_at: last_midnight(now),
                 now,
             },
             Code::DuplicateOrder => Self::DuplicateOrder {
@@ -75,6 +76,11 @@ impl ApiError {
     }
 }
 
+/// Returns the last midnight in Korea: orders close at one.
+fn last_midnight(now: Stamp) -> Stamp {
+    Stamp::kst(now.instant() + TimeDelta::days(1)).midnight_of_the_day_before()
+}
+
 fn refusal() -> Refusal {
     Refusal {
         current_status: Some("acquiring"),
@@ -100,12 +106,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn orders_closed_at_the_last_midnight_in_korea() {
+        for (now, midnight) in [
+            ("2026-04-19T09:30:00+09:00", "2026-04-19T00:00:00+09:00"),
+            ("2026-04-19T00:00:00+09:00", "2026-04-19T00:00:00+09:00"),
+            ("2026-04-18T23:59:59.999+09:00", "2026-04-18T00:00:00+09:00"),
+            ("2026-04-18T15:00:00+00:00", "2026-04-19T00:00:00+09:00"),
+        ] {
+            let [now, midnight] = [now, midnight].map(|it| Stamp::parse(it).unwrap());
+            assert_eq!(last_midnight(now), midnight);
+        }
+    }
+
+    #[test]
     fn an_example_has_the_code_and_the_status_it_is_asked_for() {
+        let now = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         for code in Code::ALL {
             for status in [
                 200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
             ] {
-                let example = ApiError::example(code, status);
+                let example = ApiError::example(code, status, now);
                 let told = example.map(|it| (it.code(), it.status().as_u16()));
                 let listed = code.entry().statuses.contains(&status);
                 assert_eq!(told, listed.then_some((code, status)));

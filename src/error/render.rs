@@ -99,7 +99,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::error::catalogue::Code;
+    use crate::{error::catalogue::Code, stamp::Stamp};
 
     /// Every code under each of its statuses, as it looks in a form.
     fn all(representation: Representation) -> BTreeMap<String, Value> {
@@ -108,7 +108,7 @@ mod tests {
             .into_iter()
             .flat_map(|code| code.entry().statuses.iter().map(move |it| (code, *it)));
         let rendered = pairs.map(|(code, status)| {
-            let error = ApiError::example(code, status).unwrap();
+            let error = ApiError::example(code, status, Stamp::kst(now)).unwrap();
             let told = Told {
                 error: &error,
                 request_id: RequestId::from([0x5f; 12]),
@@ -145,16 +145,17 @@ mod tests {
 
     #[test]
     fn an_error_that_was_asked_for_looks_like_the_real_one() {
+        let now = DateTime::UNIX_EPOCH;
         for code in Code::ALL {
             for status in code.entry().statuses {
-                let error = || ApiError::example(code, *status).unwrap();
+                let error = || ApiError::example(code, *status, Stamp::kst(now)).unwrap();
                 let forced = ApiError::Forced(Box::new(error()));
                 let bytes = |error: &ApiError, representation| {
                     let told = Told {
                         error,
                         request_id: RequestId::from([7; 12]),
                         allow: None,
-                        now: DateTime::UNIX_EPOCH,
+                        now,
                         public_url: "",
                     };
                     render(&told, representation)

@@ -7,10 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::idempotency::{Fate, model::Outcome};
 use crate::{
     app::App,
     environment::Environment,
     error::{ApiError, Fault, IssueKind, catalogue::Code},
+    stamp::Stamp,
 };
 
 /// The header.
@@ -19,6 +21,8 @@ const HEADER: &str = "x-sandbox-force";
 const NAME: &str = "X-Sandbox-Force";
 
 /// Answers with the error that was asked for; nothing else happens. Production knows no such header.
+///
+/// It happens at the pulse's time: the partner's own clock would cost a query, which an error does not.
 pub(crate) async fn force(
     State(app): State<App>,
     request: Request,
@@ -29,7 +33,11 @@ pub(crate) async fn force(
         return Ok(next.run(request).await);
     }
     let (code, status) = read(request.headers())?;
-    let error = ApiError::example(code, status).ok_or_else(unknown)?;
+    let now = Stamp::kst(app.pulse().time());
+    let error = ApiError::example(code, status, now).ok_or_else(unknown)?;
+    if let (Code::IdempotencyKeyReused, Some(fate)) = (code, request.extensions().get::<Fate>()) {
+        fate.set(Outcome::Conflict);
+    }
     let mut response = ApiError::Forced(Box::new(error)).into_response();
     if code == Code::MethodNotAllowed {
         let allow = HeaderValue::from_static("GET,HEAD");

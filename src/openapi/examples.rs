@@ -1,17 +1,20 @@
 //! Examples: what the server really answers. A test sets the same scene and compares.
 
-use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::{
     error::{ApiError, Representation, Told, catalogue::Code, render, view::ErrorList},
     id::RequestId,
+    stamp::Stamp,
 };
 
 /// The request of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
 const REQUEST: [u8; 12] = [
     0x5f, 0x3a, 0x9c, 0x0e, 0x1b, 0x7d, 0x42, 0xa8, 0xc6, 0xe0, 0x4f, 0x19,
 ];
+
+/// When the errors of the examples happen.
+const NOW: &str = "2026-04-19T09:30:00+09:00";
 
 /// Bodies by the names of their schemas.
 const BODIES: &[(&str, &str)] = &[
@@ -77,50 +80,53 @@ pub(super) fn illustrate(content: &mut Value) {
     }
 }
 
-/// Returns an answer with a code, as it is rendered in a form.
-fn of(code: Code, form: Representation, public_url: &str) -> Option<Value> {
-    let status = code.entry().statuses.last().copied()?;
-    let error = ApiError::example(code, status)?;
+/// Returns an answer with a code under a status, as it is rendered in a form.
+fn of(code: Code, status: u16, form: Representation, public_url: &str) -> Option<Value> {
+    let now = Stamp::parse(NOW).ok()?;
+    let error = ApiError::example(code, status, now)?;
     let told = Told {
         error: &error,
         request_id: RequestId::from(REQUEST),
         allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
-        now: DateTime::UNIX_EPOCH,
+        now: now.instant(),
         public_url,
     };
     serde_json::from_slice(&render(&told, form)).ok()
 }
 
-/// Refers to the examples of some codes in a form.
-pub(super) fn references(codes: &[Code], form: Representation) -> Value {
+/// Refers to the examples of some codes under a status, in a form.
+pub(super) fn references(status: u16, codes: &[Code], form: Representation) -> Value {
     let reference = |code: &Code| {
-        let name = name(*code, form);
+        let name = name(*code, status, form);
         let reference = json!({"$ref": format!("#/components/examples/{name}")});
         (code.as_str().to_owned(), reference)
     };
     codes.iter().map(reference).collect::<Map<_, _>>().into()
 }
 
-fn name(code: Code, form: Representation) -> String {
-    let code = code.as_str();
+/// Returns the name of an example, which tells the status only of a code that has several.
+fn name(code: Code, status: u16, form: Representation) -> String {
+    let name = match code.entry().statuses {
+        [_] => code.as_str().to_owned(),
+        _ => format!("{}.{status}", code.as_str()),
+    };
     match form {
-        Representation::Envelope => code.to_owned(),
-        Representation::Problem => format!("{code}.problem"),
-        Representation::LendFoundry => format!("{code}.lendfoundry"),
+        Representation::Envelope => name,
+        Representation::Problem => format!("{name}.problem"),
+        Representation::LendFoundry => format!("{name}.lendfoundry"),
     }
 }
 
-/// Returns `components.examples`: an answer for every code in every form.
+/// Returns `components.examples`: an answer for every code under each of its statuses, in every form.
 pub(super) fn components(public_url: &str) -> Map<String, Value> {
-    let example = |(code, form): (Code, Representation)| {
+    let example = |(code, status, form): (Code, u16, Representation)| {
         let summary = code.entry().title;
-        let value = of(code, form, public_url)?;
-        Some((
-            name(code, form),
-            json!({"summary": summary, "value": value}),
-        ))
+        let value = of(code, status, form, public_url)?;
+        let name = name(code, status, form);
+        Some((name, json!({"summary": summary, "value": value})))
     };
-    let forms = |code: Code| Representation::ALL.map(|form| (code, form));
-    let all = Code::ALL.into_iter().flat_map(forms);
+    let statuses = |code: Code| code.entry().statuses.iter().map(move |it| (code, *it));
+    let forms = |(code, status)| Representation::ALL.map(|form| (code, status, form));
+    let all = Code::ALL.into_iter().flat_map(statuses).flat_map(forms);
     all.filter_map(example).collect()
 }

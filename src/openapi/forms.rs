@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{examples, refusals};
-use crate::{
-    error::{Representation, catalogue::Code, entry::LendFoundryCode},
-    word::Word,
-};
+use super::{examples, lendfoundry, refusals};
+use crate::error::{Representation, catalogue::Code};
 
-/// Returns the content of an error with one of some codes, given the schema of its envelope.
-pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
+/// Returns the content of an error with one of some codes under a status, given the schema of its envelope.
+pub(super) fn content(envelope: &Value, status: u16, codes: &[Code]) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let content = Representation::ALL.map(|form| {
         let schema = match form {
@@ -19,7 +16,7 @@ pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
             Representation::Problem => reference("Problem"),
             Representation::LendFoundry => reference("LendFoundryError"),
         };
-        let examples = examples::references(codes, form);
+        let examples = examples::references(status, codes, form);
         let told = json!({"schema": schema, "examples": examples});
         (form.media_type().to_owned(), told)
     });
@@ -28,7 +25,10 @@ pub(super) fn content(envelope: &Value, codes: &[Code]) -> Value {
 
 /// Returns the shapes of the other forms by their names.
 pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
-    let shapes = [("Problem", problem()), ("LendFoundryError", lendfoundry())];
+    let shapes = [
+        ("Problem", problem()),
+        ("LendFoundryError", lendfoundry::error()),
+    ];
     shapes
         .into_iter()
         .map(|(name, shape)| (name.to_owned(), shape))
@@ -89,39 +89,4 @@ fn more() -> Map<String, Value> {
         _ => (name, json!({"anyOf": all})),
     };
     members.into_iter().map(any).collect()
-}
-
-fn lendfoundry() -> Value {
-    let words: Vec<_> = LendFoundryCode::ALL.iter().map(|it| it.as_str()).collect();
-    let details = json!({
-        "description": "An array of objects, or one object: which one depends on `code`.",
-        "anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "object"}],
-    });
-    let members = json!({
-        "code": {"type": "string", "enum": words},
-        "message": {"type": "string"},
-        "details": details,
-        "trace_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
-        "timestamp": {"type": "string", "format": "date-time", "pattern": "Z$"},
-        "lmn_code": codes(),
-    });
-    let names: Vec<&str> = [
-        "code",
-        "message",
-        "details",
-        "trace_id",
-        "timestamp",
-        "lmn_code",
-    ]
-    .into();
-    let error = json!({
-        "type": "object", "properties": members, "required": names, "additionalProperties": false,
-    });
-    json!({
-        "type": "object",
-        "description": "An error as LendFoundry's clients know it.",
-        "properties": {"error": error},
-        "required": ["error"],
-        "additionalProperties": false,
-    })
 }

@@ -145,7 +145,7 @@ pub(super) fn components() -> Value {
 }
 
 /// Refers to a header that is always there.
-fn always(name: &str) -> (String, Value) {
+pub(super) fn always(name: &str) -> (String, Value) {
     (
         name.to_owned(),
         json!({"$ref": format!("#/components/headers/{name}")}),

@@ -2,7 +2,7 @@
 //!
 //! A handler says what is its own: its parameters, its success, and the codes of its refusals. [`mod@document`] adds what
 //! is everybody's: the gate's parameters and headers ([`operation`], [`headers`]), the refusals of the error catalogue
-//! ([`refusals`]) in all their forms ([`forms`]), examples ([`examples`]) and what can be asked next ([`links`]);
+//! ([`refusals`]) in all their forms ([`forms`], [`lendfoundry`]), examples ([`examples`]) and what can be asked next ([`links`]);
 //! [`schemas`] closes the shapes. [`routes`] serves the result, and [`page`] shows it to people. The small
 //! values describe themselves in [`values`].
 
@@ -10,6 +10,7 @@ mod document;
 mod examples;
 mod forms;
 mod headers;
+mod lendfoundry;
 mod links;
 mod operation;
 pub(crate) mod page;

@@ -155,7 +155,11 @@ fn succeed(mut response: Value, kind: Kind, status: &str, has: &impl Fn(&str) ->
     }
     let own = response.get("headers").and_then(Value::as_object);
     let own: Vec<String> = own.into_iter().flat_map(Map::keys).cloned().collect();
-    headers.extend(own.iter().map(|name| headers::sometimes(name)));
+    // What a handler adds depends on what it finds; the form of its answer on what is asked, always.
+    headers.extend(own.iter().map(|name| match name.as_str() {
+        "Vary" => headers::always(name),
+        name => headers::sometimes(name),
+    }));
     if let Some(response) = response.as_object_mut() {
         response.insert("headers".to_owned(), headers.into());
     }

@@ -62,7 +62,7 @@ pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value 
     json!({
         "description": lines.join("\n"),
         "headers": headers::of_answer(kind, status),
-        "content": forms::content(&schema, codes),
+        "content": forms::content(&schema, status.as_u16(), codes),
     })
 }
 

@@ -859,6 +859,14 @@ fn check_examples(document: &Document, what: &str, status: u16, content: &Value)
             .get("lmn_code")
             .or(example["error"].get("code"));
         assert_eq!(in_envelope.unwrap_or(&example["code"]), code, "{what}");
+        match (example.get("status"), example["error"].get("lmn_code")) {
+            (Some(told), _) => assert_eq!(*told, status, "{what}"),
+            (_, Some(_)) => {
+                let name = json!(row.lendfoundry_code(status));
+                assert_eq!(example["error"]["code"], name, "{what}");
+            }
+            (None, None) => {}
+        }
         let validator = document.validator(&content["schema"]);
         validator.validate(example).unwrap();
     }

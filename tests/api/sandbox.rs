@@ -1,5 +1,6 @@
 //! The sandbox: the partner plays LMN's part, in a time of its own. Absent in production.
 
+use chrono::{DateTime, Utc};
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -336,7 +337,9 @@ async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
                     || details.get(name).is_some()
             });
             assert!(is_whole, "{code:?}: {details}");
-            assert_eq!(reply.outcome(), ("unknown", "false"));
+            let is_reused = code == Code::IdempotencyKeyReused;
+            let fate = if is_reused { "conflict" } else { "unknown" };
+            assert_eq!(reply.outcome(), (fate, "false"));
             let waits = ["rate_limited", "service_unavailable"].contains(&code.as_str());
             assert_eq!(!reply.header("retry-after").is_empty(), waits);
         }
@@ -359,6 +362,28 @@ async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
         );
     }
     assert_eq!(service.count("select count(*) from orders").await, 0);
+}
+
+#[tokio::test]
+async fn an_error_on_demand_happens_now() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let ask = async |code: &str| {
+        let ask = acme.ask(Method::GET, "/v1/orders");
+        let reply = ask.header("x-sandbox-force", code).send().await;
+        reply.json()["error"]["details"].take()
+    };
+    let limited = ask("rate_limited").await;
+    let closed = ask("past_order_cutoff").await;
+    let now = "select extract(epoch from clock_timestamp())::bigint";
+    let present = service.count(now).await;
+    let time = |it: &Value| it.as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let [reset_at, cutoff_at, now] =
+        [&limited["reset_at"], &closed["cutoff_at"], &closed["now"]].map(|it| time(it).timestamp());
+    // A busy machine may take a while from one to the other.
+    assert!((present - now).abs() < 60, "{closed}");
+    assert!((present - reset_at).abs() < 60, "{limited}");
+    assert!((0..DAY).contains(&(now - cutoff_at)), "{closed}");
 }
 
 #[tokio::test]

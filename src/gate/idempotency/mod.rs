@@ -15,4 +15,4 @@ mod store;
 mod write;
 
 pub(crate) use layer::{foretell, once, read_whole};
-pub(crate) use write::{Reply, Write};
+pub(crate) use write::{Fate, Reply, Write};

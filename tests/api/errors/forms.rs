@@ -79,6 +79,15 @@ pub fn same_in_all_forms(document: &Document, replies: &[Reply; 3]) -> Code {
 
     let body = lendfoundry.json();
     valid("LendFoundryError", &body);
+    let mut more = body.clone();
+    let details = &mut more["error"]["details"];
+    if let Some(rows) = details.as_array_mut() {
+        rows.push(json!({"surprise": null}));
+    } else {
+        details["surprise"] = Value::Null;
+    }
+    let validator = document.validator(&schema("LendFoundryError"));
+    assert!(!validator.is_valid(&more), "too much is noticed: {more}");
     let error = &body["error"];
     assert_eq!(error["lmn_code"], code.as_str());
     assert_eq!(error["message"], told["message"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::error::{catalogue::Code, entry::RetryClass};
 
 #[path = "../../../examples/partner/retry.rs"]
 mod retry;
@@ -36,6 +36,8 @@ fn every_code_is_repeated_as_its_class_says() {
         let is_worth_it = code.entry().retry.should_retry();
         let failure = refused(code.as_str(), Some(is_worth_it), None);
         assert_eq!(failure.may_pass(), is_worth_it);
+        let is_of_credentials = code.entry().retry == RetryClass::FixCredentials;
+        assert_eq!(failure.is_of_credentials(), is_of_credentials);
         for nth in 1..=10 {
             let pause = patience().pause(&failure, nth, Duration::ZERO, 0.5);
             // Three tries more, and no other.

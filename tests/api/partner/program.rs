@@ -5,11 +5,12 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a program may say nothing that is waited for.
@@ -20,6 +21,21 @@ const PATIENCE: Duration = Duration::from_secs(50);
 pub enum Language {
     Rust,
     Python,
+}
+
+/// How long it waits for an attempt and for all of them, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub attempt: u32,
+    pub total: u32,
+}
+
+impl Times {
+    /// Little for an attempt that is not answered, and much for all of them.
+    pub const USUAL: Self = Self {
+        attempt: 400,
+        total: 20_000,
+    };
 }
 
 /// A running one, killed when it is dropped.
@@ -44,20 +60,26 @@ impl Desk {
         self.0.path().join(name)
     }
 
+    /// Returns what is written down of every intention under a name.
+    pub fn journal(&self, name: &str) -> Vec<Value> {
+        let journal = fs::read(self.file("journal.json")).unwrap();
+        let journal: Value = serde_json::from_slice(&journal).unwrap();
+        let intentions = journal.as_array().unwrap().iter();
+        intentions.map(|it| it[name].clone()).collect()
+    }
+
     /// Returns the keys of the intentions that are written down.
     pub fn keys(&self) -> Vec<String> {
-        let journal = fs::read(self.file("journal.json")).unwrap();
-        let journal: serde_json::Value = serde_json::from_slice(&journal).unwrap();
-        let intentions = journal.as_array().unwrap().iter();
-        intentions
-            .map(|it| it["key"].as_str().unwrap().to_owned())
+        let keys = self.journal("key");
+        keys.iter()
+            .map(|it| it.as_str().unwrap().to_owned())
             .collect()
     }
 }
 
 impl Program {
     /// Starts one that shall have `orders` orders.
-    pub fn start(language: Language, api: &str, desk: &Desk, orders: usize) -> Self {
+    pub fn start(language: Language, api: &str, desk: &Desk, orders: usize, times: Times) -> Self {
         let mut command = match language {
             Language::Rust => Command::new(binary()),
             Language::Python => {
@@ -70,8 +92,8 @@ impl Program {
             .arg(api)
             .args([desk.file("key"), desk.file("journal.json")])
             .arg(orders.to_string())
-            .env("PARTNER_ATTEMPT_MS", "1000")
-            .env("PARTNER_TOTAL_MS", "8000")
+            .env("PARTNER_ATTEMPT_MS", times.attempt.to_string())
+            .env("PARTNER_TOTAL_MS", times.total.to_string())
             .env("PARTNER_FIRST_PAUSE_MS", "20")
             .stdout(Stdio::piped())
             .spawn();
@@ -105,6 +127,18 @@ impl Program {
                 return line;
             }
         }
+    }
+
+    /// Waits until it ends by itself, and says whether that is a success.
+    pub fn ends(&mut self) -> bool {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on: {:#?}", self.said),
+            }
+        }
+        self.child.wait().unwrap().success()
     }
 }
 

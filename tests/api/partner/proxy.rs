@@ -36,19 +36,31 @@ pub enum Fault {
     TooMany,
     /// The service has done it, and the answer is a page that says 200.
     Page,
-    /// The service has done it, and the answer is JSON of somebody else.
+    /// The service has done it, and the answer is JSON of somebody else, who names requests too.
     Stranger,
     /// It never reaches the service: 404 of somebody in between.
     Nowhere,
+    /// It never reaches the service: 301, to where the service is.
+    Moved,
+    /// The service has done it, and the answer comes byte by byte, each of them in time.
+    Drip,
+    /// The service has done it, and the answer is one of LMN's to something else.
+    Another,
+    /// The service has done it, and somebody in between says to come back when nobody waits any more.
+    Never,
+    /// The service is asked under a key that it does not know.
+    WrongKey,
 }
 
-/// Every fault there is.
-pub const FAULTS: [Fault; 12] = [
+/// Every fault that an order recovers from by being sent again. The last one can be told in an order's answer alone.
+///
+/// An order that `Slow` or `Another` strikes is known without another attempt, so each is the last of three.
+pub const FAULTS: [Fault; 15] = [
     Fault::CutBefore,
     Fault::CutAfter,
+    Fault::Slow,
     Fault::Half,
     Fault::Late,
-    Fault::Slow,
     Fault::BadGateway,
     Fault::BadGatewayAfter,
     Fault::Busy,
@@ -56,6 +68,9 @@ pub const FAULTS: [Fault; 12] = [
     Fault::Page,
     Fault::Stranger,
     Fault::Nowhere,
+    Fault::Moved,
+    Fault::Drip,
+    Fault::Another,
 ];
 
 /// How many attempts of a request fail before one is let through.
@@ -71,26 +86,39 @@ struct State {
     service: String,
     /// Attempts so far, by what is asked for and under which key.
     attempts: HashMap<String, usize>,
-    /// How many faults there were, and which of them struck what kind of request.
-    count: usize,
+    /// How many attempts of a request fail before one is let through.
+    faults: usize,
+    /// How many faults there were, of orders and of all else, and which of them struck what kind of request.
+    counts: [usize; 2],
     struck: BTreeSet<(String, Fault)>,
-    /// How many of the first orders are never answered, and their keys.
-    unlucky: usize,
-    never: BTreeSet<String>,
+    /// What happens to the attempts of the first order, the last of it ever after, and its key.
+    never: &'static [Fault],
+    unlucky: Option<String>,
 }
 
 impl Proxy {
-    /// Starts one before a service; it never answers the first `unlucky` orders.
-    pub async fn start(service: &str, unlucky: usize) -> Self {
+    /// Starts one before a service, with every fault there is; the first order is never answered.
+    pub async fn start(service: &str) -> Self {
+        let never = &[Fault::CutAfter, Fault::CutAfter, Fault::Never];
+        Self::with(service, FAULTS_A_REQUEST, never).await
+    }
+
+    /// Starts one that does nothing to requests but `fault` to the first order, always.
+    pub async fn with_one(service: &str, fault: &'static [Fault; 1]) -> Self {
+        Self::with(service, 0, fault).await
+    }
+
+    async fn with(service: &str, faults: usize, never: &'static [Fault]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
             service: service.trim_start_matches("http://").to_owned(),
             attempts: HashMap::new(),
-            count: 0,
+            faults,
+            counts: [0; 2],
             struck: BTreeSet::new(),
-            unlucky,
-            never: BTreeSet::new(),
+            never,
+            unlucky: None,
         }));
         let shared = state.clone();
         tokio::spawn(async move {
@@ -112,9 +140,9 @@ impl Proxy {
         alike.map(|(_, fault)| *fault).collect()
     }
 
-    /// Returns the keys of the orders that were never answered.
-    pub fn never_answered(&self) -> BTreeSet<String> {
-        self.state.lock().unwrap().never.clone()
+    /// Returns the key of the order that was never answered.
+    pub fn never_answered(&self) -> Option<String> {
+        self.state.lock().unwrap().unlucky.clone()
     }
 }
 
@@ -122,24 +150,21 @@ impl State {
     /// Says what happens to an attempt.
     fn fate(&mut self, request: &Request) -> Option<Fault> {
         let is_order = request.line.starts_with("POST /v1/orders ");
-        if is_order {
-            if self.never.len() < self.unlucky {
-                self.never.insert(request.key.clone());
-            }
-            if self.never.contains(&request.key) {
-                return Some(Fault::CutAfter);
-            }
-        }
         // Orders fail each for itself; other requests fail by what they ask for, so that a secret is shown at last.
         let key = Some(&request.key).filter(|_| is_order);
         let attempts = format!("{} {key:?}", request.line);
         let attempts = self.attempts.entry(attempts).or_default();
         *attempts += 1;
-        if *attempts > FAULTS_A_REQUEST {
+        if is_order && *self.unlucky.get_or_insert(request.key.clone()) == request.key {
+            return self.never.get(*attempts - 1).or(self.never.last()).copied();
+        }
+        if *attempts > self.faults {
             return None;
         }
-        let fault = FAULTS[self.count % FAULTS.len()];
-        self.count += 1;
+        let faults = &FAULTS[..FAULTS.len() - usize::from(!is_order)];
+        let count = &mut self.counts[usize::from(is_order)];
+        let fault = faults[*count % faults.len()];
+        *count += 1;
         self.struck.insert((request.line.clone(), fault));
         Some(fault)
     }
@@ -154,7 +179,7 @@ struct Request {
 
 /// Carries one request, and closes.
 async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
-    let Some(request) = read(&mut client).await? else {
+    let Some(mut request) = read(&mut client).await? else {
         return Ok(());
     };
     let (fault, service) = {
@@ -172,7 +197,12 @@ async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let answer = match fault {
         Some(Fault::CutBefore) => return Ok(()),
         Some(Fault::BadGateway) => Some(own("502 Bad Gateway", html, page)),
-        Some(Fault::Busy) => Some(own("503 Service Unavailable", "retry-after: 1\r\n", "")),
+        Some(Fault::Busy) => Some(own("503 Service Unavailable", "retry-after: 0\r\n", "")),
+        Some(Fault::Moved) => {
+            let path = request.line.split(' ').nth(1).unwrap_or_default();
+            let location = format!("location: http://{service}{path}\r\n");
+            Some(own("301 Moved Permanently", &location, ""))
+        }
         Some(Fault::TooMany) => Some(own(
             "429 Too Many Requests",
             "",
@@ -184,18 +214,45 @@ async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     if let Some(answer) = answer {
         return client.write_all(answer.as_bytes()).await;
     }
+    if fault == Some(Fault::WrongKey) {
+        let place = find(&request.bytes, b"lmn_stg_").map(|it| it + 8);
+        request.bytes[place.expect("it has a key")..][..4].copy_from_slice(b"AAAA");
+    }
     let mut answer = forward(&service, &request.bytes).await?;
+    let (request_id, traced) = (
+        "x-request-id: req_5f3a9c0e1b7d42a8c6e04f19\r\n",
+        "x-request-id: 4bf92f3577b34da6a3ce929d0e0e4736\r\n",
+    );
     match fault {
         Some(Fault::CutAfter) => return Ok(()),
         Some(Fault::Half) => answer.truncate(answer.len() - 20),
-        Some(Fault::Late) => sleep(Duration::from_millis(1500)).await,
-        Some(Fault::Slow) => sleep(Duration::from_millis(200)).await,
+        Some(Fault::Late) => sleep(Duration::from_millis(800)).await,
+        Some(Fault::Slow) => sleep(Duration::from_millis(100)).await,
         Some(Fault::BadGatewayAfter) => answer = own("502 Bad Gateway", html, page).into(),
         Some(Fault::Page) => answer = own("200 OK", html, page).into(),
-        Some(Fault::Stranger) => answer = own("200 OK", "", "{\"id\":\"1\",\"data\":[]}").into(),
+        Some(Fault::Stranger) => {
+            answer = own("200 OK", traced, "{\"id\":\"1\",\"data\":[]}").into();
+        }
+        Some(Fault::Another) => {
+            let list = "{\"data\":[],\"next_cursor\":null}";
+            answer = own("200 OK", request_id, list).into();
+        }
+        Some(Fault::Never) => {
+            answer = own("503 Service Unavailable", "retry-after: 3600\r\n", "").into();
+        }
+        Some(Fault::Drip) => return drip(&mut client, &answer).await,
         _ => {}
     }
     client.write_all(&answer).await
+}
+
+/// Answers byte by byte, until nobody listens any more.
+async fn drip(client: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+    for byte in answer {
+        client.write_all(&[*byte]).await?;
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Reads a request to its end.

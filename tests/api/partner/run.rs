@@ -1,14 +1,17 @@
 //! Both integrations: every order once, whatever becomes of the answers, and every event once and in order.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use lmn_partner_api::orders::advance::Advance;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    program::{Desk, Language, Program},
-    proxy::{FAULTS, Proxy},
+    program::{Desk, Language, Program, Times},
+    proxy::{FAULTS, Fault, Proxy},
 };
 use crate::{
     database::TestDatabase,
@@ -50,16 +53,16 @@ async fn orders_once(language: Language) {
     let database = TestDatabase::new().await;
     let server = serve(&database).await;
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
-    let proxy = Proxy::start(server.url(), 1).await;
+    let proxy = Proxy::start(server.url()).await;
     let desk = Desk::new(&acme.api_key);
 
     // Killed in the middle of its orders, and started again.
     let url = proxy.url.clone();
     let (program, desk) = run(move || {
-        let mut killed = Program::start(language, &url, &desk, ORDERS);
+        let mut killed = Program::start(language, &url, &desk, ORDERS, Times::USUAL);
         killed.until("placed");
         drop(killed);
-        let mut program = Program::start(language, &url, &desk, ORDERS);
+        let mut program = Program::start(language, &url, &desk, ORDERS, Times::USUAL);
         program.until("done");
         (program, desk)
     })
@@ -79,8 +82,7 @@ async fn orders_once(language: Language) {
         let path = format!("/v1/orders?idempotency_key={key}");
         assert_eq!(acme.rows(&path).await.len(), 1, "an order an intention");
     }
-    let lost = proxy.never_answered();
-    assert!(lost.len() == 1 && lost.iter().all(|it| keys.contains(it)));
+    assert!(proxy.never_answered().is_some_and(|it| keys.contains(&it)));
     let all = BTreeSet::from(FAULTS);
     assert_eq!(proxy.struck("POST /v1/orders "), all, "every fault struck");
     assert!(proxy.struck("GET /v1/vehicles?").len() > FAULTS.len() / 2);
@@ -142,38 +144,87 @@ async fn the_integration_in_python_orders_once_whatever_becomes_of_the_answers()
     orders_once(Language::Python).await;
 }
 
+/// Everything that a program says of one order whose answer comes too slowly for ever.
 async fn unlucky(language: Language) {
     let database = TestDatabase::new().await;
     let server = serve(&database).await;
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
-    let proxy = Proxy::start(server.url(), 1).await;
+    let proxy = Proxy::with_one(server.url(), &[Fault::Drip]).await;
     let desk = Desk::new(&acme.api_key);
     let url = proxy.url.clone();
-    let said = run(move || {
-        let mut program = Program::start(language, &url, &desk, 1);
+    let (said, took) = run(move || {
+        // An attempt may take longer than all of them together.
+        let times = Times {
+            attempt: 60_000,
+            total: 2_000,
+        };
+        let mut program = Program::start(language, &url, &desk, 1, times);
+        program.until("Events");
+        let begun = Instant::now();
+        program.until("unclear   glovis_0");
+        let took = begun.elapsed();
         program.until("done");
-        std::mem::take(&mut program.said)
+        (std::mem::take(&mut program.said), took)
     })
     .await;
+    // Byte by byte it would have taken twenty seconds and more.
+    assert!(took < Duration::from_secs(10), "{took:?}");
     let made = orders(&acme).await;
     assert_eq!(made.len(), 1);
     let placed = format!(
         "placed    glovis_0 order {}",
         made[0]["id"].as_str().unwrap()
     );
-    let unclear = said
-        .iter()
-        .position(|it| it.starts_with("unclear   glovis_0"));
-    let placed = said.iter().position(|it| *it == placed);
-    assert!(unclear.is_some() && unclear < placed, "{said:#?}");
+    assert!(said.contains(&placed), "{said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_never_answered_is_looked_up_in_rust() {
+async fn an_order_that_is_never_answered_is_looked_up_in_time_in_rust() {
     unlucky(Language::Rust).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_never_answered_is_looked_up_in_python() {
+async fn an_order_that_is_never_answered_is_looked_up_in_time_in_python() {
     unlucky(Language::Python).await;
+}
+
+/// A key that is refused settles nothing; an order that is refused is settled with its code.
+async fn keyless(language: Language) {
+    let database = TestDatabase::new().await;
+    let server = serve(&database).await;
+    let past = Car::lot("glovis_past").on("now() + interval '1 hour'");
+    let cheapest = Car {
+        listing_usd: 9_000,
+        ..past
+    };
+    cheapest.insert(&database.pool).await;
+    let acme = Partner::add(&database.pool, server.url(), "acme").await;
+    let proxy = Proxy::with_one(server.url(), &[Fault::WrongKey]).await;
+    let desk = Desk::new(&acme.api_key);
+    let (spoilt, url) = (proxy.url.clone(), server.url().to_owned());
+    let (keys, desk) = run(move || {
+        let mut program = Program::start(language, &spoilt, &desk, 2, Times::USUAL);
+        assert!(!program.ends(), "{:#?}", program.said);
+        assert_eq!(desk.journal("outcome"), [Value::Null, Value::Null]);
+        let keys = desk.keys();
+        let mut program = Program::start(language, &url, &desk, 2, Times::USUAL);
+        program.until("done");
+        (keys, desk)
+    })
+    .await;
+    assert_eq!(desk.keys(), keys);
+    let made = orders(&acme).await;
+    assert_eq!(made.len(), 1);
+    let outcomes = [json!("past_order_cutoff"), made[0]["id"].clone()];
+    assert_eq!(desk.journal("outcome"), outcomes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_settles_nothing_in_rust() {
+    keyless(Language::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_settles_nothing_in_python() {
+    keyless(Language::Python).await;
 }
