@@ -102,7 +102,10 @@ impl Document {
 
     /// Compiles a schema of the document.
     pub fn validator(&self, schema: &Value) -> Validator {
-        let whole = json!({"allOf": [schema], "components": self.text["components"]});
+        // Whatever is beside the schema is read for every validator: only what references lead to, and only if there are any.
+        let refers = schema.to_string().contains("$ref");
+        let schemas = refers.then(|| &self.text["components"]["schemas"]);
+        let whole = json!({"allOf": [schema], "components": {"schemas": schemas}});
         let options = jsonschema::options().with_draft(Draft::Draft202012);
         options.build(&whole).expect("the schema is one")
     }
