@@ -103,12 +103,13 @@ mod tests {
 
     /// Every code under each of its statuses, as it looks in a form.
     fn all(representation: Representation) -> BTreeMap<String, Value> {
+        let happened = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         let now = "2026-04-19T00:30:00.250Z".parse().unwrap();
         let pairs = Code::ALL
             .into_iter()
             .flat_map(|code| code.entry().statuses.iter().map(move |it| (code, *it)));
         let rendered = pairs.map(|(code, status)| {
-            let error = ApiError::example(code, status, Stamp::kst(now)).unwrap();
+            let error = ApiError::example(code, status, happened).unwrap();
             let told = Told {
                 error: &error,
                 request_id: RequestId::from([0x5f; 12]),

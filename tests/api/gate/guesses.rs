@@ -76,7 +76,7 @@ async fn a_key_in_use_is_never_affected() {
     let after = from(&acme, "203.0.113.7").await;
     after.ok();
     let left = |reply: &Reply| -> u32 { reply.header("x-ratelimit-remaining").parse().unwrap() };
-    assert_eq!(left(&before), 99_999);
+    assert!(left(&before) >= 99_999);
     assert!(left(&after) >= 99_998, "no partner's quota pays for it");
 
     // A change makes every replica read the key again, and so does a lost connection: still no guess.

@@ -109,13 +109,18 @@ impl Document {
     /// Compiles a schema of the document, once: it takes the longest part of a check.
     pub fn validator(&self, schema: &Value) -> Rc<Validator> {
         let mut compiled = self.compiled.borrow_mut();
-        let compile = || {
-            let schemas = json!({"schemas": self.text["components"]["schemas"]});
-            let whole = json!({"allOf": [schema], "components": schemas});
+        let text = schema.to_string();
+        let compile = |text: &str| {
+            // Whatever stands beside the schema is read with it: only what references lead to, if there are any.
+            let schemas = &self.text["components"]["schemas"];
+            let schemas = text.contains("$ref").then_some(schemas);
+            let whole = json!({"allOf": [schema], "components": {"schemas": schemas}});
             let options = jsonschema::options().with_draft(Draft::Draft202012);
             Rc::new(options.build(&whole).expect("the schema is one"))
         };
-        let known = compiled.entry(schema.to_string()).or_insert_with(compile);
+        let known = compiled
+            .entry(text)
+            .or_insert_with_key(|text| compile(text));
         known.clone()
     }
 
