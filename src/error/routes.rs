@@ -81,7 +81,7 @@ impl Page {
         let json = serde_json::to_vec(view).unwrap_or_default();
         Self {
             json: Tagged::new(json.into()),
-            markdown: Tagged::markdown(text),
+            markdown: Tagged::typed(text.into(), "text/markdown; charset=utf-8"),
         }
     }
 

@@ -65,11 +65,11 @@ impl Tagged {
         }
     }
 
-    /// Takes text that is Markdown.
-    pub(crate) fn markdown(text: String) -> Self {
+    /// Takes bytes of another type.
+    pub(crate) fn typed(body: Bytes, media_type: &'static str) -> Self {
         Self {
-            media_type: HeaderValue::from_static("text/markdown; charset=utf-8"),
-            ..Self::new(text.into())
+            media_type: HeaderValue::from_static(media_type),
+            ..Self::new(body)
         }
     }
 

@@ -47,7 +47,6 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 #[derive(Debug)]
 struct File {
     path: String,
-    media_type: &'static str,
     bytes: Tagged,
 }
 
@@ -63,7 +62,6 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 fn show(file: &File, conditional: &Conditional) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, file.media_type),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
@@ -75,16 +73,14 @@ fn show(file: &File, conditional: &Conditional) -> Response {
 fn files() -> impl Iterator<Item = File> {
     let ours = OURS.iter().map(|(path, media_type, text)| File {
         path: (*path).to_owned(),
-        media_type,
-        bytes: Tagged::new(Bytes::from_static(text.as_bytes())),
+        bytes: Tagged::typed(Bytes::from_static(text.as_bytes()), media_type),
     });
     let config = Arc::new(Config::from("/v1/openapi.json"));
     let theirs = THEIRS.iter().filter_map(move |(name, media_type)| {
         let file = utoipa_swagger_ui::serve(name, config.clone()).ok()??;
         Some(File {
             path: format!("/docs/{name}"),
-            media_type,
-            bytes: Tagged::new(file.bytes.into_owned().into()),
+            bytes: Tagged::typed(file.bytes.into_owned().into(), media_type),
         })
     });
     ours.chain(theirs)
