@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    db::{self, Deployment, Pulse, SchemaError, Tx},
+    database::{self, Connection, Database, Deployment, Heartbeat, SchemaError, Tx},
     http::cursor::Cursors,
     settings::Settings,
     telemetry::{
@@ -25,10 +24,10 @@ pub struct App(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    db: PgPool,
-    walks: PgPool,
+    database: Database,
+    walks: Database,
     cursors: Cursors,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     metrics: Metrics,
     spans: Option<Spans>,
     draining: CancellationToken,
@@ -39,30 +38,34 @@ struct Inner {
 impl App {
     /// Connects to the database, refuses one that does not fit, and starts to listen to it.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
-        let db = db::connect(&settings.database)?;
+        let database = Database::connect(&settings.database)?;
         let connections_max = settings.catalogue.connections_max;
-        let walks = db::connect_planned_once(&settings.database, connections_max)?;
+        let walks = Database::connect_for_walks(&settings.database, connections_max)?;
         let deployment = {
-            let mut connection = db.acquire().await?;
-            db::deployment(&mut connection, settings.environment).await?
+            let mut connection = database.acquire().await?;
+            database::deployment(&mut connection, settings.environment).await?
         };
-        Ok(Self::new(settings, (db, walks), &deployment))
+        Ok(Self::new(settings, (database, walks), &deployment))
     }
 
-    fn new(settings: Settings, (db, walks): (PgPool, PgPool), deployment: &Deployment) -> Self {
+    fn new(
+        settings: Settings,
+        (database, walks): (Database, Database),
+        deployment: &Deployment,
+    ) -> Self {
         let metrics = Metrics::new();
         let environment = settings.environment.as_str();
         let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
-            pulse: Pulse::new(&settings, deployment.now),
+            heartbeat: Heartbeat::new(&settings, deployment.now),
             metrics,
             spans,
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             settings,
-            db,
+            database,
             walks,
         };
         if let Some(exporter) = exporter {
@@ -72,9 +75,9 @@ impl App {
             .metrics
             .set_requests_max(inner.settings.server.requests_max);
         let listening = inner
-            .pulse
+            .heartbeat
             .clone()
-            .listen(inner.db.clone(), inner.stop.clone());
+            .listen(inner.database.clone(), inner.stop.clone());
         inner.tasks.spawn(listening);
         let upkeep = inner.metrics.clone().upkeep(inner.stop.clone());
         inner.tasks.spawn(upkeep);
@@ -87,28 +90,28 @@ impl App {
     }
 
     /// Returns the pool; requests read with [`App::acquire`] and write with [`App::begin`].
-    pub fn db(&self) -> &PgPool {
-        &self.0.db
+    pub fn database(&self) -> &Database {
+        &self.0.database
     }
 
-    /// Returns the pool for walks of the catalogue, which so take no connection from orders.
-    pub(crate) fn walks(&self) -> &PgPool {
+    /// Returns the pool for walks of the catalogue, which take no connection from orders.
+    pub(crate) fn walks(&self) -> &Database {
         &self.0.walks
     }
 
     /// Waits for a connection to read with.
-    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.timed(WaitFor::Read, self.0.db.acquire()).await
+    pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        self.timed(WaitFor::Read, self.0.database.acquire()).await
     }
 
     /// Waits for a connection to walk the catalogue with.
-    pub(crate) async fn acquire_for_walk(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pub(crate) async fn acquire_for_walk(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Walk, self.0.walks.acquire()).await
     }
 
     /// Begins the transaction of a write.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        self.timed(WaitFor::Write, db::begin(&self.0.db)).await
+        self.timed(WaitFor::Write, self.0.database.begin()).await
     }
 
     /// Waits, and takes note of how long it took, also when nothing came of it.
@@ -126,9 +129,9 @@ impl App {
         &self.0.cursors
     }
 
-    /// Returns the pulse of the database.
-    pub(crate) fn pulse(&self) -> &Pulse {
-        &self.0.pulse
+    /// Returns the heartbeat of the database.
+    pub(crate) fn heartbeat(&self) -> &Heartbeat {
+        &self.0.heartbeat
     }
 
     /// Returns the metrics.
@@ -149,7 +152,7 @@ impl App {
     ) -> Result<T, E> {
         let began = Instant::now();
         let done = work.await;
-        let done_at = done.is_ok().then(|| self.0.pulse.time());
+        let done_at = done.is_ok().then(|| self.0.heartbeat.time());
         self.0.metrics.count_sweep(sweep, began.elapsed(), done_at);
         done
     }
@@ -179,7 +182,7 @@ impl App {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        self.0.db.close().await;
+        self.0.database.close().await;
         self.0.walks.close().await;
     }
 }

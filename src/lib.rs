@@ -43,6 +43,6 @@ pub mod router;
 pub mod server;
 
 pub mod cli;
-pub mod db;
+pub mod database;
 pub mod settings;
 pub mod telemetry;

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::db::embedded::{Cluster, EmbeddedError, Keeper, Purpose};
+use lmn_partner_api::database::embedded::{Cluster, EmbeddedError, Keeper, Purpose};
 use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;

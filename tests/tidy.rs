@@ -90,7 +90,7 @@ fn rank(file: &str) -> u8 {
         ) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         _ if file == "vehicles/import/change.rs" => 0,
-        ("settings" | "telemetry" | "app.rs" | "db" | "error" | "http", _) => 1,
+        ("settings" | "telemetry" | "app.rs" | "database" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
         ("webhooks", "client.rs") => 2,
         _ if is_store(file) => 2,
@@ -228,7 +228,7 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
         let name = file.rsplit('/').next().unwrap_or_default();
         let may_sql = is_store(&file)
             || matches!(name, "row.rs" | "filter.rs")
-            || file.starts_with("db/")
+            || file.starts_with("database/")
             || file.starts_with("cli/");
         let speaks_sql = [
             "query!(",

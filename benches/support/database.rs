@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use lmn_partner_api::db::{
+use lmn_partner_api::database::{
     MIGRATOR,
     embedded::{Cluster, Keeper, Purpose},
 };

@@ -56,7 +56,7 @@ struct Line {
     /// What a misunderstood message was.
     misheard: Option<String>,
     /// Listens for announcements and asks for the time: no request's.
-    is_pulse: bool,
+    is_heartbeat: bool,
     has_statement: bool,
     /// Answers that are due.
     waiting: usize,
@@ -93,7 +93,7 @@ impl Ear {
             .context("the server does not come to rest")?;
         self.with(|lines| {
             let mut all = Heard::default();
-            for line in lines.iter_mut().filter(|line| !line.is_pulse) {
+            for line in lines.iter_mut().filter(|line| !line.is_heartbeat) {
                 if let Some(misheard) = line.misheard.take() {
                     bail!("the benchmark does not understand what the server sent: {misheard}");
                 }
@@ -180,7 +180,7 @@ fn message_length(bytes: &[u8], is_startup: bool) -> Option<usize> {
 
 impl Line {
     fn rests(&self) -> bool {
-        self.is_pulse || (self.waiting == 0 && !self.in_transaction)
+        self.is_heartbeat || (self.waiting == 0 && !self.in_transaction)
     }
 
     fn hear_server(&mut self, tag: u8, body: &[u8]) {
@@ -194,7 +194,7 @@ impl Line {
         let mut fields = Fields(body);
         let understood = match tag {
             b'Q' => fields.text().map(|sql| {
-                self.is_pulse |= sql.starts_with("LISTEN");
+                self.is_heartbeat |= sql.starts_with("LISTEN");
                 self.say(Sent {
                     sql,
                     values: Vec::new(),

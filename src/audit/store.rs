@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::model::{Author, Entry};
-use crate::{db::Tx, id::PartnerId};
+use crate::{
+    database::{Connection, Tx},
+    id::PartnerId,
+};
 
 /// One change.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub(crate) async fn record(
 
 /// Lists the last `limit` changes of one partner's things or of all, and since when; the last one first.
 pub(crate) async fn list_latest(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: Option<PartnerId>,
     since: Option<DateTime<Utc>>,
     limit: i64,

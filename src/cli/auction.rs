@@ -80,13 +80,15 @@ impl Auction {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| {
-            let Session { pool, author, .. } = session;
+            let Session {
+                database, author, ..
+            } = session;
             let concerned = match &what {
                 What::Result { vehicle, end } => {
-                    operator::settle(pool, author, vehicle, (*end).into()).await?
+                    operator::settle(database, author, vehicle, (*end).into()).await?
                 }
                 What::Reschedule { vehicle, date } => {
-                    operator::reschedule(pool, author, vehicle, date.instant()).await?
+                    operator::reschedule(database, author, vehicle, date.instant()).await?
                 }
             };
             tell(session, &concerned)

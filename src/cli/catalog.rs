@@ -80,19 +80,31 @@ impl Catalog {
         match what {
             What::Demo(demo) => demo.print(),
             What::Price { vehicle, price } => desk.work(async |session| {
-                let Session { pool, author, .. } = session;
+                let Session {
+                    database, author, ..
+                } = session;
                 tell(
                     session,
-                    &operator::reprice(pool, author, &vehicle, price).await?,
+                    &operator::reprice(database, author, &vehicle, price).await?,
                 )
             }),
             What::Withdraw { vehicle } => desk.work(async |session| {
-                let Session { pool, author, .. } = session;
-                tell(session, &operator::withdraw(pool, author, &vehicle).await?)
+                let Session {
+                    database, author, ..
+                } = session;
+                tell(
+                    session,
+                    &operator::withdraw(database, author, &vehicle).await?,
+                )
             }),
             What::Restore { vehicle } => desk.work(async |session| {
-                let Session { pool, author, .. } = session;
-                tell(session, &operator::restore(pool, author, &vehicle).await?)
+                let Session {
+                    database, author, ..
+                } = session;
+                tell(
+                    session,
+                    &operator::restore(database, author, &vehicle).await?,
+                )
             }),
             What::Import(import) => import.run(&desk),
         }

@@ -13,15 +13,15 @@ use chrono::TimeDelta;
 use chrono_tz::Asia::Seoul;
 use secrecy::ExposeSecret;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{block_on, dev_db::this_program, migrate::migrate, print, say, serve::serve};
 use crate::{
     audit::model::Author,
     clock,
-    db::{
-        self, Tx,
+    database::{
+        Database, Tx,
         embedded::{Cluster, Purpose},
     },
     environment::Environment,
@@ -125,12 +125,12 @@ impl Dev {
 
     async fn serve(&self, settings: Settings) -> anyhow::Result<()> {
         migrate(&settings).await?;
-        let pool = db::connect(&settings.database)?;
+        let database = Database::connect(&settings.database)?;
         let welcome = self
-            .furnish(&pool)
+            .furnish(&database)
             .await
             .context("furnishing the sandbox")?;
-        pool.close().await;
+        database.close().await;
         let database_url = settings.database.url.expose_secret().to_owned();
         serve(settings, true, |at| match self.json {
             true => print(json!({
@@ -146,8 +146,8 @@ impl Dev {
     }
 
     /// Fills an empty sandbox, and tops up an old one.
-    async fn furnish(&self, pool: &PgPool) -> anyhow::Result<Welcome> {
-        let mut tx = db::begin(pool).await?;
+    async fn furnish(&self, database: &Database) -> anyhow::Result<Welcome> {
+        let mut tx = database.begin().await?;
         let now = clock::store::real_now(&mut tx).await?;
         let today = now.with_timezone(&Seoul).date_naive();
         let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 use super::{block_on, say};
 use crate::{
-    db::{
+    database::{
         self,
         embedded::{self, Cluster, Keeper, Purpose},
     },
@@ -98,7 +98,7 @@ impl DevDb {
 async fn migrate(url: &str, folder: &Path) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     let environment = Environment::Sandbox;
-    db::migrate_with(&Migrator::new(folder).await?, &mut connection, environment).await?;
+    database::migrate_with(&Migrator::new(folder).await?, &mut connection, environment).await?;
     Ok(connection.close().await?)
 }
 

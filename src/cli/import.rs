@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::{self, store::Change},
-    db,
+    database,
     orders::progress::ProgressError,
     vehicles::{
         import::{
@@ -157,7 +157,7 @@ impl Running<'_> {
     /// Writes a batch in one transaction, and tries again when it meets others.
     async fn write(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let written = self.retry(async || {
-            let mut tx = db::begin(&self.session.pool).await?;
+            let mut tx = self.session.database.begin().await?;
             let is_snapshot = !self.sources.is_empty();
             let author = &self.session.author;
             let written = batch.write(&mut tx, author, is_snapshot).await?;
@@ -185,7 +185,7 @@ impl Running<'_> {
         let mut after = String::new();
         loop {
             let next = self.retry(async || {
-                let mut tx = db::begin(&self.session.pool).await?;
+                let mut tx = self.session.database.begin().await?;
                 let author = &self.session.author;
                 let next = snapshot::withdraw_next(&mut tx, author, &after, begun_at).await?;
                 tx.commit().await?;
@@ -207,7 +207,7 @@ impl Running<'_> {
         loop {
             match work().await {
                 Err(ProgressError::Database(error))
-                    if tries < TRIES_MAX && db::is_collision(&error) =>
+                    if tries < TRIES_MAX && database::is_collision(&error) =>
                 {
                     tries += 1;
                 }

@@ -3,7 +3,11 @@
 use anyhow::Context;
 
 use super::{Source, block_on, print, say};
-use crate::{db, settings::Settings, vehicles::render::render_all};
+use crate::{
+    database::{self, Database},
+    settings::Settings,
+    vehicles::render::render_all,
+};
 
 /// The arguments of `lmn migrate`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +28,7 @@ impl Migrate {
         let environment = environment.as_str();
         if self.json {
             print(
-                serde_json::json!({"environment": environment, "migrations": db::MIGRATOR.iter().count()}),
+                serde_json::json!({"environment": environment, "migrations": database::MIGRATOR.iter().count()}),
             )
         } else {
             say(format_args!("The {environment} database is up to date."));
@@ -35,13 +39,13 @@ impl Migrate {
 
 /// Brings the schema up to date, and what is made of the rows.
 pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    db::migrate_at(&settings.database, settings.environment)
+    database::migrate_at(&settings.database, settings.environment)
         .await
         .context("migrating")?;
-    let pool = db::connect(&settings.database)?;
-    render_all(&pool, settings.catalogue.render_batch)
+    let database = Database::connect(&settings.database)?;
+    render_all(&database, settings.catalogue.render_batch)
         .await
         .context("rendering the vehicles")?;
-    pool.close().await;
+    database.close().await;
     Ok(())
 }

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use sqlx::{PgConnection, PgPool};
 
 use super::{Source, block_on, dev_db::this_program, say};
 use crate::{
     audit::model::Author,
-    db::{
-        self, Tx,
+    database::{
+        self, Connection, Database, Tx,
         embedded::{Cluster, Purpose},
     },
     environment::Environment,
@@ -34,7 +33,7 @@ pub(super) struct Desk {
 /// One run of a command: a database, and somebody who works on it under one request id.
 pub(super) struct Session {
     /// The database.
-    pub(super) pool: PgPool,
+    pub(super) database: Database,
     /// Which deployment it is; the database says so.
     pub(super) environment: Environment,
     /// Who works.
@@ -49,7 +48,7 @@ impl Desk {
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.work_through(db::connect, work)
+        self.work_through(Database::connect, work)
     }
 
     /// Does the same in one session of the database from beginning to end.
@@ -57,32 +56,32 @@ impl Desk {
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.work_through(db::connect_alone, work)
+        self.work_through(Database::connect_alone, work)
     }
 
     fn work_through(
         &self,
-        connect: fn(&settings::Database) -> Result<PgPool, sqlx::Error>,
+        connect: fn(&settings::Database) -> Result<Database, sqlx::Error>,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         // The private server runs as long as the cluster is held.
         let (settings, _cluster) = self.settings()?;
         block_on(async {
-            let pool = connect(&settings.database)?;
-            let mut connection = pool
+            let database = connect(&settings.database)?;
+            let mut connection = database
                 .acquire()
                 .await
                 .context("the database cannot be reached")?;
-            let deployment = db::any_deployment(&mut connection).await?;
+            let deployment = database::any_deployment(&mut connection).await?;
             drop(connection);
             let session = Session {
                 environment: deployment.environment,
                 author: Author::operator(&account(), RequestId::random()),
                 json: self.json,
-                pool,
+                database,
             };
             work(&session).await?;
-            session.pool.close().await;
+            session.database.close().await;
             Ok(())
         })
     }
@@ -116,7 +115,8 @@ impl Desk {
 impl Session {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> anyhow::Result<Tx> {
-        db::begin(&self.pool)
+        self.database
+            .begin()
             .await
             .context("the database cannot be reached")
     }
@@ -124,7 +124,7 @@ impl Session {
     /// Finds the partner that a command was given.
     pub(super) async fn partner(
         &self,
-        conn: &mut PgConnection,
+        conn: &mut Connection,
         id_or_name: &str,
     ) -> anyhow::Result<Partner> {
         let found = partners::store::find(conn, id_or_name).await?;

@@ -88,7 +88,7 @@ impl OrderCommand {
         };
         desk.work(async |session| {
             if let Some(step) = &step {
-                operator::advance(&session.pool, &session.author, id, step).await?;
+                operator::advance(&session.database, &session.author, id, step).await?;
             }
             show(session, id).await
         })

@@ -1,13 +1,12 @@
 //! What time it is.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::id::PartnerId;
+use crate::{database::Connection, id::PartnerId};
 
 /// Returns what time it is for a partner: real time, plus its own offset in the sandbox.
 pub(crate) async fn now(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(
@@ -19,7 +18,7 @@ pub(crate) async fn now(
 }
 
 /// Returns what time it is for LMN itself.
-pub(crate) async fn real_now(conn: &mut PgConnection) -> Result<DateTime<Utc>, sqlx::Error> {
+pub(crate) async fn real_now(conn: &mut Connection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select lmn_now(0) as "now!""#)
         .fetch_one(conn)
         .await

@@ -301,7 +301,7 @@ impl From<Issue> for ApiError {
 impl From<sqlx::Error> for ApiError {
     #[track_caller]
     fn from(error: sqlx::Error) -> Self {
-        if crate::db::is_passing(&error) {
+        if crate::database::is_passing(&error) {
             Self::unavailable(error)
         } else {
             Self::internal(error)

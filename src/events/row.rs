@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::model::Event;
 use crate::{
-    db::column::{Meaningless, word},
+    database::column::{InvalidColumn, word},
     id::{EventId, OrderId},
 };
 
@@ -51,9 +51,9 @@ impl EventRow {
 }
 
 impl TryFrom<EventRow> for Event {
-    type Error = Meaningless;
+    type Error = InvalidColumn;
 
-    fn try_from(row: EventRow) -> Result<Self, Meaningless> {
+    fn try_from(row: EventRow) -> Result<Self, InvalidColumn> {
         Ok(Self {
             id: row.id.into(),
             position: row.position,
@@ -66,7 +66,7 @@ impl TryFrom<EventRow> for Event {
             last_attempt_at: row.last_attempt_at,
             last_response_code: row.last_response_code,
             next_attempt_at: row.next_attempt_at,
-            payload: RawValue::from_string(row.payload).map_err(Meaningless::new)?,
+            payload: RawValue::from_string(row.payload).map_err(InvalidColumn::new)?,
         })
     }
 }

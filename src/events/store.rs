@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, QueryBuilder, types::Json};
+use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     row::{EventRow, event_columns},
 };
 use crate::{
-    db::Tx,
+    database::{Connection, Tx},
     id::{EventId, PartnerId},
     word::Word,
 };
@@ -110,7 +110,7 @@ pub(crate) enum Direction {
 
 /// Lists up to `limit` events of a partner beyond a position.
 pub(crate) async fn list(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     filter: &Filter,
     direction: Direction,
@@ -140,7 +140,7 @@ pub(crate) async fn list(
 
 /// Finds an event.
 pub(crate) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     id: EventId,
 ) -> Result<Option<Event>, sqlx::Error> {
@@ -158,7 +158,7 @@ pub(crate) async fn find(
 
 /// Finds whose an event is, for the operator.
 pub(crate) async fn find_any_owner(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     id: EventId,
 ) -> Result<Option<PartnerId>, sqlx::Error> {
     let owner = sqlx::query_scalar!("select partner_id from events where id = $1", id.uuid())

@@ -84,8 +84,8 @@ impl Keys {
 
     /// Returns what a key opens that `client` has sent, if it is in force.
     async fn find(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Grant>, ApiError> {
-        let generation = self.app.pulse().generation();
-        let confirmed = self.app.pulse().confirms(generation);
+        let generation = self.app.heartbeat().generation();
+        let confirmed = self.app.heartbeat().confirms(generation);
         let remembered = match confirmed {
             Some(now) => self.grants.get(&(digest, generation)).await.zip(Some(now)),
             None => None,
@@ -113,7 +113,7 @@ impl Keys {
     async fn meet(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Known>, ApiError> {
         let (app, metrics) = (&self.app, self.app.metrics());
         let guess = async {
-            if let Err(early) = self.guesses.admit(client, app.pulse().time()) {
+            if let Err(early) = self.guesses.admit(client, app.heartbeat().time()) {
                 metrics.count_throttled_key();
                 return Err(Miss::Throttled(early));
             }
@@ -171,7 +171,7 @@ fn refuse(miss: Arc<Miss>) -> ApiError {
     match &*miss {
         Miss::Unknown => invalid(KeyFault::Unknown),
         Miss::Throttled(early) => ApiError::RateLimited(early.clone()),
-        Miss::Database(error) if crate::db::is_passing(error) => ApiError::unavailable(miss),
+        Miss::Database(error) if crate::database::is_passing(error) => ApiError::unavailable(miss),
         Miss::Database(_) => ApiError::internal(miss),
     }
 }

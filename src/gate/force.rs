@@ -33,7 +33,7 @@ pub(crate) async fn force(
         return Ok(next.run(request).await);
     }
     let (code, status) = read(request.headers())?;
-    let now = Stamp::kst(app.pulse().time());
+    let now = Stamp::kst(app.heartbeat().time());
     let error = ApiError::example(code, status, now).ok_or_else(unknown)?;
     if let (Code::IdempotencyKeyReused, Some(fate)) = (code, request.extensions().get::<Fate>()) {
         fate.set(Outcome::Conflict);

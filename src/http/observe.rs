@@ -130,7 +130,7 @@ fn finished(
         trace: trace.id,
         id: trace.span,
         parent: trace.parent,
-        ended_at: app.pulse().time(),
+        ended_at: app.heartbeat().time(),
         took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
         route: answered.route.map(str::to_owned),
         method: answered.method.clone(),
@@ -156,7 +156,7 @@ fn rescue(
         error,
         request_id,
         allow,
-        now: app.pulse().time(),
+        now: app.heartbeat().time(),
         public_url: &app.settings().public_url,
     };
     *response.body_mut() = Body::from(render(&told, representation));

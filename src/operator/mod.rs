@@ -1,7 +1,7 @@
 //! The operator's side of a running server: probes and metrics, on a listener that partners do not reach.
 //!
-//! [`model`] decides whether a replica is ready, [`routes`] answer. Nothing here asks the database: a probe is told
-//! what the pulse has heard, so a storm of probes costs it nothing and no probe waits.
+//! [`model`] decides whether a replica is ready, [`routes`] answer. Probes report the last answer of the
+//! heartbeat: a storm of them costs the database nothing, and none waits.
 
 pub(crate) mod model;
 pub mod routes;

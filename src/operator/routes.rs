@@ -10,7 +10,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::model::{Facts, missing};
-use crate::{app::App, db::Vitals, telemetry::metrics::Pool};
+use crate::{app::App, database::DatabaseHealth, telemetry::metrics::Pool};
 
 /// The version of the text format that Prometheus is told.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -31,7 +31,7 @@ async fn show_health() -> Response {
 
 /// Whether requests should be sent here; if not, why not.
 async fn show_readiness(State(app): State<App>) -> Response {
-    let Vitals { silence, pending } = app.pulse().vitals();
+    let DatabaseHealth { silence, pending } = app.heartbeat().health();
     let facts = Facts {
         stopping: app.is_draining(),
         silence,
@@ -52,16 +52,16 @@ async fn show_readiness(State(app): State<App>) -> Response {
 
 /// Everything that is counted.
 async fn show_metrics(State(app): State<App>) -> Response {
-    for (name, pool) in [("requests", app.db()), ("walks", app.walks())] {
-        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    for (name, database) in [("requests", app.database()), ("walks", app.walks())] {
+        let status = database.status();
         app.metrics().set_pool(&Pool {
             name,
-            used: pool.size().saturating_sub(idle),
-            idle,
-            max: pool.options().get_max_connections(),
+            used: status.used,
+            idle: status.idle,
+            max: status.max,
         });
     }
-    app.metrics().set_silence(app.pulse().vitals().silence);
+    app.metrics().set_silence(app.heartbeat().health().silence);
     let text = HeaderValue::from_static(PROMETHEUS);
     ([(header::CONTENT_TYPE, text)], app.metrics().render()).into_response()
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::{self, model::Author, store::Change},
-    db::Tx,
+    database::Tx,
     id::{OrderId, PartnerId, VehicleId},
     money::Usd,
     vehicles::{

@@ -15,7 +15,7 @@ use super::{
     store,
 };
 use crate::{
-    db::Tx,
+    database::Tx,
     events::model::Happening,
     id::{OrderId, VehicleId},
     money::Usd,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 
 use super::{
     advance::{Advance, Held},
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     audit::model::Author,
     clock,
-    db::{self, Tx},
+    database::{Database, Tx},
     id::{OrderId, PartnerId, VehicleId},
     money::Usd,
 };
@@ -47,12 +46,12 @@ impl Concerned {
 
 /// Makes a step of an order. A buy-now car that is secured for one order is gone for all others.
 pub async fn advance(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     order: OrderId,
     step: &Advance,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
+    let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;
     let held = auction::advance(&mut tx, author, order, step, now).await?;
     tx.commit().await?;
@@ -61,27 +60,31 @@ pub async fn advance(
 
 /// Settles the auction of a car for every order that bids on it.
 pub async fn settle(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    act(pool, author, "vehicle.settled", vehicle, async |tx, now| {
-        auction::settle(tx, author, vehicle, outcome, now).await
-    })
+    act(
+        database,
+        author,
+        "vehicle.settled",
+        vehicle,
+        async |tx, now| auction::settle(tx, author, vehicle, outcome, now).await,
+    )
     .await
 }
 
 /// Moves the auction of a car.
 pub async fn reschedule(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
     date: DateTime<Utc>,
 ) -> Result<Vec<Concerned>, AuctionError> {
     let dates = HashMap::from([(vehicle.clone(), date)]);
     act(
-        pool,
+        database,
         author,
         "vehicle.rescheduled",
         vehicle,
@@ -92,14 +95,14 @@ pub async fn reschedule(
 
 /// Lists a car at another price.
 pub async fn reprice(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
     price: Usd,
 ) -> Result<Vec<Concerned>, AuctionError> {
     let prices = HashMap::from([(vehicle.clone(), price)]);
     act(
-        pool,
+        database,
         author,
         "vehicle.repriced",
         vehicle,
@@ -110,13 +113,13 @@ pub async fn reprice(
 
 /// Takes a car off the catalogue, and its orders off the car.
 pub async fn withdraw(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
     let cars = std::slice::from_ref(vehicle);
     act(
-        pool,
+        database,
         author,
         "vehicle.withdrawn",
         vehicle,
@@ -127,12 +130,12 @@ pub async fn withdraw(
 
 /// Puts a car back that was taken off the catalogue.
 pub async fn restore(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
     act(
-        pool,
+        database,
         author,
         "vehicle.restored",
         vehicle,
@@ -143,11 +146,11 @@ pub async fn restore(
 
 /// Tells partners that a car which they once ordered is listed again.
 pub async fn relist(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
+    let mut tx = database.begin().await?;
     let held = effects::relist(&mut tx, std::slice::from_ref(vehicle)).await?;
     progress::record(&mut tx, author, &held).await?;
     tx.commit().await?;
@@ -156,13 +159,13 @@ pub async fn relist(
 
 /// Changes a car in one transaction, with its audit row; those of its orders are left where the orders go on.
 async fn act(
-    pool: &PgPool,
+    database: &Database,
     author: &Author,
     action: &str,
     vehicle: &VehicleId,
     change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<Held>, AuctionError>,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let mut tx = db::begin(pool).await?;
+    let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;
     let held = change(&mut tx, now).await?;
     auction::record(&mut tx, author, None, action, vehicle, now).await?;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     audit::model::Author,
-    db::Tx,
+    database::Tx,
     events,
     id::{OrderId, PartnerId},
 };

@@ -9,7 +9,7 @@ use super::{
     state::State,
 };
 use crate::{
-    db::column::{Meaningless, optional_word, usd, vehicle_id, word},
+    database::column::{InvalidColumn, optional_word, usd, vehicle_id, word},
     id::OrderId,
     stamp::Stamp,
 };
@@ -63,7 +63,7 @@ impl OrderRow {
     }
 
     /// The schema has a bid whole or not at all, and a standing with every bid.
-    fn bid(&self) -> Result<Option<Bid>, Meaningless> {
+    fn bid(&self) -> Result<Option<Bid>, InvalidColumn> {
         let (Some(max_bid), Some(date), Some(cutoff)) =
             (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
         else {
@@ -71,7 +71,7 @@ impl OrderRow {
         };
         let (Some(is_highest), Some(highest)) = (self.is_highest_bid, self.current_max_bid_usd)
         else {
-            return Err(Meaningless::new("a bid without a standing"));
+            return Err(InvalidColumn::new("a bid without a standing"));
         };
         Ok(Some(Bid {
             max_bid: usd(max_bid)?,
@@ -86,9 +86,9 @@ impl OrderRow {
 }
 
 impl TryFrom<OrderRow> for Order {
-    type Error = Meaningless;
+    type Error = InvalidColumn;
 
-    fn try_from(row: OrderRow) -> Result<Self, Meaningless> {
+    fn try_from(row: OrderRow) -> Result<Self, InvalidColumn> {
         Ok(Self {
             id: row.id.into(),
             bid: row.bid()?,
@@ -121,10 +121,10 @@ impl TryFrom<OrderRow> for Order {
 fn stamp(
     instant: Option<DateTime<Utc>>,
     offset_minutes: Option<i16>,
-) -> Result<Option<Stamp>, Meaningless> {
+) -> Result<Option<Stamp>, InvalidColumn> {
     let told = instant.zip(offset_minutes);
     told.map(|(instant, minutes)| {
-        Stamp::at_offset(instant, minutes).ok_or_else(|| Meaningless::new(minutes))
+        Stamp::at_offset(instant, minutes).ok_or_else(|| InvalidColumn::new(minutes))
     })
     .transpose()
 }
@@ -157,11 +157,11 @@ impl HistoryRow {
                 },
                 by: word(self.by.as_deref().unwrap_or_default())?,
                 occurred_at: occurred_at
-                    .ok_or_else(|| Meaningless::new("an offset beyond a day"))?,
+                    .ok_or_else(|| InvalidColumn::new("an offset beyond a day"))?,
                 recorded_at,
                 notes: self.notes.clone(),
             })
         };
-        Some(read().map_err(|error: Meaningless| error.in_row("order_history", order)))
+        Some(read().map_err(|error: InvalidColumn| error.in_row("order_history", order)))
     }
 }

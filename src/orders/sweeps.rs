@@ -4,7 +4,6 @@
 //! of replicas may sweep: they meet at the locks, and who comes second finds nothing left to do.
 
 use chrono::TimeDelta;
-use sqlx::PgConnection;
 
 use super::{
     advance::{Advance, Held},
@@ -17,7 +16,7 @@ use crate::{
     app::App,
     audit::model::Author,
     clock,
-    db::Tx,
+    database::{Connection, Tx},
     id::{PartnerId, RequestId},
     telemetry::sweep::Sweep,
     word::Word,
@@ -107,7 +106,7 @@ fn has_passed(held: &Held) -> bool {
 
 /// Counts what the sweeps have still to do for a partner.
 pub(crate) async fn count_due(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<i64, sqlx::Error> {
     store::count_due(conn, partner, RESULT_GRACE, OVERDUE).await

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     audit::{self, model::Author, store::Change},
     clock,
-    db::Tx,
+    database::Tx,
     environment::Environment,
     gate::rate_limit::model::{Kind, Policy},
     id::PartnerId,

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     audit::{self, store::Change},
     clock,
-    db::Tx,
+    database::Tx,
     error::{ApiError, Fault, IssueKind},
     gate::{
         caller::Caller,

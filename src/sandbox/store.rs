@@ -1,11 +1,10 @@
 //! What only the sandbox asks of the database.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use crate::{
-    db::{
-        Tx,
+    database::{
+        Connection, Tx,
         column::{optional_word, word},
     },
     id::{OrderId, PartnerId, VehicleId},
@@ -23,7 +22,7 @@ pub(super) struct Clock {
 
 /// Reads a partner's clock.
 pub(super) async fn find_clock(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<Clock, sqlx::Error> {
     sqlx::query_as!(
@@ -87,7 +86,7 @@ pub(super) struct OpenOrders {
 
 /// Finds the open orders on a locked car.
 pub(super) async fn find_open_orders(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     vehicle: &VehicleId,
 ) -> Result<OpenOrders, sqlx::Error> {

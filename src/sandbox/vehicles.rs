@@ -145,7 +145,7 @@ async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiE
         })
         .await;
     // Whether it is committed or not known to be: nothing older is shown from here on.
-    app.pulse().changed_catalogue();
+    app.heartbeat().changed_catalogue();
     answer
 }
 

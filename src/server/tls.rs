@@ -170,7 +170,7 @@ impl Expiry {
     fn warn_once(&mut self, app: &App) {
         if let Some(expires_at) = self.at
             && !self.is_said
-            && expires_at <= app.pulse().time()
+            && expires_at <= app.heartbeat().time()
         {
             self.is_said = true;
             tracing::warn!(%expires_at, "the certificate has expired; partners will refuse it");

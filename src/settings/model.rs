@@ -93,6 +93,8 @@ pub struct Database {
     pub lock: Duration,
     /// Time for one statement.
     pub statement: Duration,
+    /// How often the database is asked for its time.
+    pub heartbeat: Duration,
 }
 
 /// Authentication, client addresses and the lane.
@@ -106,8 +108,6 @@ pub struct Gate {
     pub keys_cached_max: u64,
     /// How long the database may be silent before remembered keys are read again.
     pub key_trust: Duration,
-    /// How often the database is heard.
-    pub pulse: Duration,
     /// Requests of one partner in progress at once.
     pub partner_requests_max: usize,
     /// Writes of one partner in progress at once.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     complaints::Complaints,
-    model::{Gate, Operator, Server},
+    model::{Database, Operator, Server},
     reader::Reader,
 };
 
@@ -37,7 +37,7 @@ impl Reader {
         &mut self,
         operator: Option<&Operator>,
         server: Option<&Server>,
-        gate: Option<&Gate>,
+        database: Option<&Database>,
     ) {
         let Some(operator) = operator else { return };
         let is_theirs =
@@ -48,10 +48,10 @@ impl Reader {
                 "is the partners' server.listen; it needs its own",
             );
         }
-        if gate.is_some_and(|it| operator.database_silence < it.pulse * 2) {
+        if database.is_some_and(|it| operator.database_silence < it.heartbeat * 2) {
             self.complain(
                 "operator.database_silence_milliseconds",
-                "must be at least twice gate.pulse_milliseconds",
+                "must be at least twice database.heartbeat_milliseconds",
             );
         }
     }

@@ -63,7 +63,7 @@ impl Reader {
         let webhooks = self.webhooks();
         let (log, telemetry) = (self.log(), self.telemetry());
         self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
-        self.check_operator(operator.as_ref(), server.as_ref(), gate.as_ref());
+        self.check_operator(operator.as_ref(), server.as_ref(), database.as_ref());
         Some(Settings {
             environment: environment?,
             public_url: public_url?,
@@ -115,12 +115,14 @@ impl Reader {
         let acquire = self.seconds("database.acquire_seconds");
         let lock = self.seconds("database.lock_seconds");
         let statement = self.seconds("database.statement_seconds");
+        let heartbeat = self.milliseconds("database.heartbeat_milliseconds");
         Some(Database {
             url: url?,
             connections_max: connections_max?,
             acquire: acquire?,
             lock: lock?,
             statement: statement?,
+            heartbeat: heartbeat?,
         })
     }
 
@@ -129,7 +131,6 @@ impl Reader {
         let client_address_header = self.get("gate.client_address_header");
         let keys_cached_max = self.positive("gate.keys_cached_max");
         let key_trust = self.milliseconds("gate.key_trust_milliseconds");
-        let pulse = self.milliseconds("gate.pulse_milliseconds");
         let partner_requests_max = self.positive("gate.partner_requests_max");
         let lane_writes_max = self.positive("gate.lane_writes_max");
         let lane_wait = self.seconds("gate.lane_wait_seconds");
@@ -141,7 +142,6 @@ impl Reader {
             client_address_header: client_address_header?,
             keys_cached_max: keys_cached_max?.into(),
             key_trust: key_trust?,
-            pulse: pulse?,
             partner_requests_max: usize::try_from(partner_requests_max?).ok()?,
             lane_writes_max: usize::try_from(lane_writes_max?).ok()?,
             lane_wait: lane_wait?,
@@ -306,9 +306,11 @@ impl Reader {
         if gate.is_some_and(|it| it.key_trust > Duration::from_secs(1)) {
             self.complain("gate.key_trust_milliseconds", "must be at most 1000");
         }
-        if gate.is_some_and(|it| it.pulse * 2 > it.key_trust) {
+        if let (Some(gate), Some(database)) = (gate, database)
+            && database.heartbeat * 2 > gate.key_trust
+        {
             self.complain(
-                "gate.pulse_milliseconds",
+                "database.heartbeat_milliseconds",
                 "must be at most half of gate.key_trust_milliseconds",
             );
         }

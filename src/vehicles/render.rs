@@ -3,13 +3,11 @@
 //! A list shows the JSON that stands with a car, and finds it by its terms. Whoever writes a listing makes both; any
 //! other change leaves the JSON out, and a reader makes it for himself each time until this has been here.
 
-use sqlx::PgPool;
-
 use super::{
     store::{self, Rendered},
     terms, view,
 };
-use crate::{app::App, db, telemetry::sweep::Sweep};
+use crate::{app::App, database::Database, telemetry::sweep::Sweep};
 
 /// Why a step was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +24,7 @@ pub enum RenderError {
 pub async fn run(app: App) {
     let settings = &app.settings().catalogue;
     loop {
-        let rendering = render_all(app.db(), settings.render_batch);
+        let rendering = render_all(app.database(), settings.render_batch);
         if let Err(error) = app.note(Sweep::Rendering, rendering).await {
             tracing::warn!(error = %error, "vehicles were not rendered; it is tried again");
         }
@@ -38,14 +36,14 @@ pub async fn run(app: App) {
 }
 
 /// Renders every car that is not, `batch` at a time.
-pub async fn render_all(pool: &PgPool, batch: i64) -> Result<(), RenderError> {
-    while render_some(pool, batch).await? > 0 {}
+pub async fn render_all(database: &Database, batch: i64) -> Result<(), RenderError> {
+    while render_some(database, batch).await? > 0 {}
     Ok(())
 }
 
 /// Renders up to `batch` cars; those that somebody else holds are left to him.
-async fn render_some(pool: &PgPool, batch: i64) -> Result<usize, RenderError> {
-    let mut tx = db::begin(pool).await?;
+async fn render_some(database: &Database, batch: i64) -> Result<usize, RenderError> {
+    let mut tx = database.begin().await?;
     let cars = store::hold_unrendered(&mut tx, batch).await?;
     let rendered = cars.iter().map(|car| {
         let listing = &car.listing;

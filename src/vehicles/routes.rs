@@ -84,7 +84,7 @@ async fn list_vehicles(
     if let Some(kept) = shelf.pages.get(&app, question) {
         return Ok(kept.into_response());
     }
-    let generation = app.pulse().catalogue();
+    let generation = app.heartbeat().catalogue();
     let page = find_page(&app, &query, &uri).await?;
     shelf
         .pages
@@ -171,7 +171,7 @@ async fn render(app: &App, cars: Vec<Listed>) -> Result<Vec<String>, ApiError> {
             rendered.insert(car.listing.id.to_string(), json);
         }
         // What was read apart from its page may be newer than the page, which is then not kept.
-        app.pulse()
+        app.heartbeat()
             .saw_catalogue(store::version(&mut connection).await?);
     }
     let whole = cars
@@ -198,20 +198,20 @@ async fn get_vehicle(
     if let Some(kept) = shelf.vehicles.get(&app, id.as_str()) {
         return Ok(conditional.answer_tagged(&kept));
     }
-    let generation = app.pulse().catalogue();
+    let generation = app.heartbeat().catalogue();
     let mut connection = app.acquire().await?;
     let found = store::find_any(&mut connection, &id).await?;
     let listed = found.filter(|(vehicle, ..)| vehicle.withdrawn_at.is_none());
     if let Some((vehicle, history, version)) = listed {
         let answer = Tagged::render(&VehicleView::new(vehicle, history))?;
-        app.pulse().saw_catalogue(version);
+        app.heartbeat().saw_catalogue(version);
         shelf
             .vehicles
             .put(&app, generation, id.to_string(), &answer);
         return Ok(conditional.answer_tagged(&answer));
     }
     let version = store::version(&mut connection).await?;
-    app.pulse().saw_catalogue(version);
+    app.heartbeat().saw_catalogue(version);
     let snapshot =
         orders::store::find_latest_snapshot(&mut connection, caller.partner(), &id).await?;
     let snapshot = snapshot.ok_or_else(|| ApiError::no_vehicle(&id))?;

@@ -5,7 +5,7 @@ use sqlx::{FromRow, types::Json};
 
 use super::model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle};
 use crate::{
-    db::column::{Meaningless, optional_word, usd, vehicle_id, word},
+    database::column::{InvalidColumn, optional_word, usd, vehicle_id, word},
     stamp::Stamp,
 };
 
@@ -130,7 +130,7 @@ impl VehicleRow {
         }
     }
 
-    fn with<D>(self, details: D) -> Result<Vehicle<D>, Meaningless> {
+    fn with<D>(self, details: D) -> Result<Vehicle<D>, InvalidColumn> {
         let row = self;
         let auction = match (row.auction_date, row.auction_result) {
             (Some(date), Some(result)) => Some(Auction {

@@ -10,7 +10,7 @@ use super::{
     sort::Place,
     store::{self, Listed, Wanted},
 };
-use crate::{app::App, db};
+use crate::{app::App, database};
 
 /// Cars of a page, as far as they were found.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) async fn search(app: &App, wanted: Wanted<'_>) -> Result<Found, sqlx:
 async fn walk(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Found, sqlx::Error> {
     let mut connection = app.acquire_for_walk().await?;
     let stretch = store::walk(&mut connection, wanted, budget).await?;
-    app.pulse().saw_catalogue(stretch.version);
+    app.heartbeat().saw_catalogue(stretch.version);
     Ok(Found {
         cars: stretch.cars,
         seen_to: stretch.seen_to,
@@ -67,10 +67,10 @@ async fn gather(app: &App, wanted: Wanted<'_>, budget: i64) -> Result<Option<Fou
     store::take_at_most(&mut tx, app.settings().catalogue.gather).await?;
     let gathered = match store::gather(&mut tx, wanted, budget).await {
         // Few match, but of many that had to be looked at: a walk is bounded in those.
-        Err(error) if db::is_cut_off(&error) => return Ok(None),
+        Err(error) if database::is_cut_off(&error) => return Ok(None),
         gathered => gathered?,
     };
-    app.pulse().saw_catalogue(gathered.version);
+    app.heartbeat().saw_catalogue(gathered.version);
     Ok(gathered.cars.map(|cars| Found {
         cars,
         seen_to: None,
@@ -82,7 +82,7 @@ pub(super) async fn count(app: &App, filter: &Filter, limit: i64) -> Result<i64,
     let mut tx = app.begin().await?;
     store::find_by_terms_only(&mut tx).await?;
     let (version, count) = store::count(&mut tx, filter, limit).await?;
-    app.pulse().saw_catalogue(version);
+    app.heartbeat().saw_catalogue(version);
     Ok(count)
 }
 

@@ -1,9 +1,10 @@
 //! The shelf: answers of the catalogue, kept as bytes for as long as no car changes.
 //!
 //! The catalogue is the same for every partner, and read far more often than it is written. The
-//! [pulse](crate::db) knows whether it has changed: an answer is given again while its generation is confirmed, and
-//! while the database was heard from within `catalogue.trust_milliseconds`. So a kept answer costs neither a query nor
-//! a serialisation, is never older than that time, and never older than one that this replica has given before.
+//! [heartbeat](crate::database) knows whether it has changed: an answer is given again while its generation is
+//! confirmed, and while the database was heard from within `catalogue.trust_milliseconds`. So a kept answer costs
+//! neither a query nor a serialisation, is never older than that time, and never older than one that this replica has
+//! given before.
 
 use moka::sync::Cache;
 
@@ -72,14 +73,14 @@ impl<A: Clone + Send + Sync + 'static> Kept<A> {
     /// Returns the answer to a question, if it still holds.
     pub(super) fn get(&self, app: &App, question: &str) -> Option<A> {
         let kept = self.answers.get(question);
-        let holds = kept.filter(|(generation, _)| app.pulse().confirms_catalogue(*generation));
+        let holds = kept.filter(|(generation, _)| app.heartbeat().confirms_catalogue(*generation));
         app.metrics().count_kept(self.kind, holds.is_some());
         holds.map(|(_, answer)| answer)
     }
 
     /// Keeps an answer that was read since `generation` began, unless that is over.
     pub(super) fn put(&self, app: &App, generation: u64, question: String, answer: &A) {
-        if question.len() <= QUESTION_BYTES_MAX && app.pulse().catalogue() == generation {
+        if question.len() <= QUESTION_BYTES_MAX && app.heartbeat().catalogue() == generation {
             self.answers.insert(question, (generation, answer.clone()));
         }
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::{self, model::Author, store::Change},
     clock,
-    db::Tx,
+    database::Tx,
     events::{
         self,
         model::{Event, Happening, NewEvent},

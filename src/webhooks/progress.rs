@@ -10,7 +10,7 @@ use super::{
     store::{self, Due, Health},
 };
 use crate::{
-    app::App, audit::model::Author, db::Tx, events::model::DeliveryStatus, id::RequestId,
+    app::App, audit::model::Author, database::Tx, events::model::DeliveryStatus, id::RequestId,
     orders::state::Owner, word::Word,
 };
 

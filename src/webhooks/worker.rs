@@ -108,7 +108,7 @@ impl Worker {
             tokio::select! {
                 () = sleep(poll) => {}
                 () = self.ended.notified() => {}
-                () = self.app.pulse().announced() => {}
+                () = self.app.heartbeat().announced() => {}
                 () = self.app.stopping() => break,
             }
         }

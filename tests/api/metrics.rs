@@ -93,7 +93,7 @@ fn named(text: &str, documented: &BTreeMap<String, Metric>) -> BTreeSet<String> 
 async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     for id in ["glovis_1", "glovis_2"] {
-        Car::lot(id).insert(&database.pool).await;
+        Car::lot(id).insert(database).await;
     }
     acme.hook(json!({"url": sink.url()})).await.expect(201);
     acme.post("/v1/webhook_endpoint/test", json!({})).await;

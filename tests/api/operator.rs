@@ -194,7 +194,7 @@ async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url().to_owned();
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
@@ -256,7 +256,7 @@ async fn metrics_name_routes_by_their_template_and_partners_by_their_id() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let order = acme.place_order("glovis_1", 12_000).await;
     order.created();
@@ -326,7 +326,7 @@ async fn a_bug_and_a_caller_who_hung_up_are_counted() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")

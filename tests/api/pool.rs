@@ -1,6 +1,7 @@
-//! Two faults of sqlx 0.9.0's pool, and that ours is free of them (`db/pool.rs`). Delete when a release fixes them.
+//! The pool: sessions that are used again and sessions that are not, settings that nothing overrides, several hosts.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,29 +9,27 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{db, router::router, settings::Settings};
-use sqlx::{Executor, PgPool};
+use lmn_partner_api::{
+    database::{Connection, Database},
+    router::router,
+};
+use sqlx::{Executor, Row};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UnixStream},
+    net::TcpListener,
+    time::timeout,
 };
 
 use crate::{
-    database::TestDatabase,
+    database::{TestDatabase, product},
     support::{Car, Service, eventually},
-    wire::{self, Fault, Moment},
+    wire::{self, Fault, Moment, dial, url_at},
 };
 
-/// The product's own pool.
-fn pool(url: &str, connections: &str) -> PgPool {
-    let variables = [
-        ("DATABASE_URL", url),
-        ("LMN_DATABASE__CONNECTIONS_MAX", connections),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = Settings::read(None, &variables).expect("the settings are right");
-    db::connect(&settings.database).expect("the URL can be read")
-}
+/// The server's answer to a new session: it takes writes.
+const TAKES_WRITES: &[u8] = b"D\0\0\0\x0b\0\x01\0\0\0\x01t";
+/// A time that is too short for a statement.
+const HANG_UP: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind() {
@@ -77,36 +76,19 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
 async fn a_peer_that_falls_silent_costs_no_connection_for_ever() {
     let database = TestDatabase::new().await;
     let silent = Arc::new(AtomicBool::new(false));
-    let options = database.pool.connect_options();
-    let Some(folder) = options.get_socket() else {
-        // With a database of one's own over TCP there is no socket to stand in front of.
-        return;
-    };
-    let port = proxy(folder.join(".s.PGSQL.5432"), silent.clone()).await;
-    let name = options.get_database().unwrap();
-    let pool = pool(
-        &format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable"),
-        "2",
-    );
-    pool.execute("select 1").await.unwrap();
+    let port = silenced(&database, silent.clone()).await;
+    let pool = product(&url_at(&database, port), 2);
+    select(&pool).await.unwrap();
     {
         let (mut one, mut two) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
         silent.store(true, Ordering::SeqCst);
         let cut = Duration::from_millis(100);
-        assert!(
-            tokio::time::timeout(cut, one.execute("select 1"))
-                .await
-                .is_err()
-        );
-        assert!(
-            tokio::time::timeout(cut, two.execute("select 1"))
-                .await
-                .is_err()
-        );
+        assert!(timeout(cut, one.execute("select 1")).await.is_err());
+        assert!(timeout(cut, two.execute("select 1")).await.is_err());
     }
     let mut answered = Err(sqlx::Error::PoolTimedOut);
     for _ in 0..3 {
-        answered = pool.execute("select 1").await;
+        answered = select(&pool).await;
         if answered.is_ok() {
             break;
         }
@@ -114,16 +96,231 @@ async fn a_peer_that_falls_silent_costs_no_connection_for_ever() {
     answered.expect("the pool recovers by itself");
 }
 
-/// Stands before a database; connections from before `silent` never hear from it again.
-async fn proxy(database: std::path::PathBuf, silent: Arc<AtomicBool>) -> u16 {
+#[tokio::test]
+async fn session_whose_caller_hangs_up_is_used_again() {
+    let database = TestDatabase::new().await;
+    let pool = product(&database.url(), 2);
+    let mut seen = BTreeSet::new();
+    for _ in 0..20 {
+        let mut connection = pool.acquire().await.unwrap();
+        seen.insert(pid(&mut connection).await);
+        let sleeping = timeout(HANG_UP, connection.execute("select pg_sleep(0.1)"));
+        assert!(sleeping.await.is_err(), "it takes longer");
+        drop(connection);
+        assert!(sessions(&database).await <= 2);
+    }
+    assert!(seen.len() <= 2, "sessions were replaced: {seen:?}");
+    let mut connection = pool.acquire().await.unwrap();
+    assert!(seen.contains(&pid(&mut connection).await));
+    drop(connection);
+    eventually("all are back", async || {
+        (pool.status().used == 0).then_some(())
+    })
+    .await;
+    assert_eq!(pool.status().max, 2);
+    pool.close().await;
+    assert!(matches!(pool.acquire().await, Err(sqlx::Error::PoolClosed)));
+}
+
+#[tokio::test]
+async fn statement_that_goes_on_for_too_long_after_its_caller_hung_up_ends_with_its_session() {
+    let database = TestDatabase::new().await;
+    let pool = product(&database.url(), 1);
+    let mut connection = pool.acquire().await.unwrap();
+    let abandoned = pid(&mut connection).await;
+    let sleeping = timeout(HANG_UP, connection.execute("select pg_sleep(6)"));
+    assert!(sleeping.await.is_err(), "it takes longer");
+    drop(connection);
+    let mut connection = pool.acquire().await.unwrap();
+    assert_ne!(pid(&mut connection).await, abandoned);
+    eventually("the server notices that nobody waits", async || {
+        (sessions(&database).await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn session_that_takes_no_writes_any_more_is_replaced() {
+    let database = TestDatabase::new().await;
+    let pool = product(&database.url(), 1);
+    let mut connection = pool.acquire().await.unwrap();
+    let demoted = pid(&mut connection).await;
+    let refused = connection
+        .execute("begin read only; create table refused ()")
+        .await
+        .unwrap_err();
+    let refused = refused.into_database_error().unwrap();
+    assert_eq!(refused.code().as_deref(), Some("25006"));
+    drop(connection);
+    let mut connection = pool.acquire().await.unwrap();
+    assert_ne!(pid(&mut connection).await, demoted);
+}
+
+#[tokio::test]
+async fn ordinary_error_leaves_the_session_in_the_pool() {
+    let database = TestDatabase::new().await;
+    let pool = product(&database.url(), 1);
+    let mut connection = pool.acquire().await.unwrap();
+    let before = pid(&mut connection).await;
+    connection.execute("select 1 / 0").await.unwrap_err();
+    drop(connection);
+    assert_eq!(pool.status().idle, 1);
+    let mut connection = pool.acquire().await.unwrap();
+    assert_eq!(pid(&mut connection).await, before);
+}
+
+#[tokio::test]
+async fn defaults_of_the_role_and_the_database_do_not_reach_a_session() {
+    let database = TestDatabase::new().await;
+    let name = database.pool.connect_options();
+    let name = name.get_database().unwrap();
+    let leaks = [
+        (
+            "default_transaction_isolation",
+            "'repeatable read'",
+            "read committed",
+        ),
+        ("default_transaction_deferrable", "on", "off"),
+        ("timezone", "'Asia/Seoul'", "UTC"),
+        ("search_path", "''", "public"),
+        ("lock_timeout", "1", "5000"),
+        ("statement_timeout", "60000", "8000"),
+        ("idle_in_transaction_session_timeout", "1", "8000"),
+        ("jit", "on", "off"),
+        ("application_name", "'another'", "lmn"),
+        ("default_transaction_read_only", "on", "off"),
+    ];
+    let mut admin = database.pool.acquire().await.unwrap();
+    for (setting, value, _) in leaks {
+        for whose in [
+            format!("database {name}"),
+            format!("role current_user in database {name}"),
+        ] {
+            let alter = format!("alter {whose} set {setting} = {value}");
+            admin.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+        }
+    }
+    let pool = product(&database.url(), 1);
+    let mut connection = pool.acquire().await.unwrap();
+    for (setting, _, expected) in leaks {
+        let found: String =
+            sqlx::query_scalar("select setting from pg_settings where lower(name) = $1")
+                .bind(setting)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        assert_eq!(found, expected, "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn host_that_is_dead_silent_or_a_standby_is_passed_over() {
+    let database = TestDatabase::new().await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead_port = dead.local_addr().unwrap().port();
+    drop(dead);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
+    let standby_port = standby(&database).await;
+    for (first, what) in [
+        (dead_port, "dead"),
+        (silent_port, "silent"),
+        (standby_port, "a standby"),
+    ] {
+        let pool = product(&two_hosts(&database, first).await, 1);
+        let selected = select(&pool).await;
+        selected.unwrap_or_else(|error| panic!("the first host is {what}: {error}"));
+    }
+    let alone = product(&url_at(&database, standby_port), 1);
+    assert!(select(&alone).await.is_err(), "a standby serves nobody");
+}
+
+#[tokio::test]
+async fn service_with_a_dead_host_hears_the_heartbeat_of_the_other() {
+    let database = TestDatabase::new().await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead_port = dead.local_addr().unwrap().port();
+    drop(dead);
+    let url = two_hosts(&database, dead_port).await;
+    let service = Service::at(database, &url, &[], router).await;
+    let listening = "select count(*) from pg_stat_activity
+                     where datname = current_database() and application_name = 'lmn heartbeat'";
+    eventually("it listens", async || {
+        (service.count(listening).await == 1).then_some(())
+    })
+    .await;
+}
+
+async fn select(pool: &Database) -> sqlx::Result<()> {
+    pool.acquire().await?.execute("select 1").await.map(drop)
+}
+
+/// Returns the process of the server that serves a session.
+async fn pid(connection: &mut Connection) -> i32 {
+    let row = sqlx::query("select pg_backend_pid()");
+    row.fetch_one(connection).await.unwrap().get(0)
+}
+
+/// Counts the sessions of the product's pools.
+async fn sessions(database: &TestDatabase) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and application_name = 'lmn'",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .unwrap()
+}
+
+/// Returns a URL with a host at a port of this machine, and the database itself as the second.
+async fn two_hosts(database: &TestDatabase, first: u16) -> String {
+    let second = wire::string(database, |_| Fault::None).await;
+    second.replace("@127.0.0.1", &format!("@127.0.0.1:{first},127.0.0.1"))
+}
+
+/// Stands before a database as a standby of it would: new sessions learn that it takes no writes.
+async fn standby(database: &TestDatabase) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let options = (*database.pool.connect_options()).clone();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
-            let server = UnixStream::connect(&database).await.unwrap();
+            let server = dial(&options).await.unwrap();
             let (mut client_reads, mut client_writes) = client.into_split();
-            let (mut server_reads, mut server_writes) = server.into_split();
+            let (mut server_reads, mut server_writes) = tokio::io::split(server);
+            tokio::spawn(
+                async move { tokio::io::copy(&mut client_reads, &mut server_writes).await },
+            );
+            tokio::spawn(async move {
+                let mut buffer = [0; 8192];
+                while let Ok(length @ 1..) = server_reads.read(&mut buffer).await {
+                    let answer = &mut buffer[..length];
+                    let size = TAKES_WRITES.len();
+                    if let Some(at) = answer.windows(size).position(|it| it == TAKES_WRITES) {
+                        answer[at + size - 1] = b'f';
+                    }
+                    if client_writes.write_all(answer).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Stands before a database; connections from before `silent` never hear from it again.
+async fn silenced(database: &TestDatabase, silent: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let options = (*database.pool.connect_options()).clone();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = dial(&options).await.unwrap();
+            let (mut client_reads, mut client_writes) = client.into_split();
+            let (mut server_reads, mut server_writes) = tokio::io::split(server);
             let (silent, born_silent) = (silent.clone(), silent.load(Ordering::SeqCst));
             tokio::spawn(async move {
                 let mut buffer = [0; 8192];

@@ -25,7 +25,7 @@ fn replica(database: &TestDatabase) -> Process {
 async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
     let database = TestDatabase::new().await;
     let replicas = [replica(&database), replica(&database)];
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replicas[0].url(), "acme").await;
     let key = key();
     let racers: Vec<_> = (0..64)
@@ -57,7 +57,7 @@ async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
 async fn a_replica_that_is_killed_in_the_middle_of_a_write_leaves_the_key_free() {
     let database = TestDatabase::new().await;
     let (doomed, other) = (replica(&database), replica(&database));
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, other.url(), "acme").await;
     let key = key();
 
@@ -96,7 +96,7 @@ async fn a_replica_that_is_killed_in_the_middle_of_a_write_leaves_the_key_free()
 async fn a_replica_that_is_told_to_stop_finishes_what_it_began() {
     let database = TestDatabase::new().await;
     let stopping = replica(&database);
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, stopping.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
@@ -163,10 +163,10 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
     let sink = Sink::start().await;
     sink.answers(500);
     acme.hook(json!({"url": sink.url()})).await.expect(201);
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
-    Operator::at(&database.pool).takes(&order, &steps).await;
+    Operator::at(&database.product).takes(&order, &steps).await;
     let pending = acme.rows("/v1/events?delivery_status=pending").await;
     assert_eq!((pending.len(), sink.count()), (3, 0));
 

@@ -250,7 +250,7 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
 async fn planted_secrets_are_found_in_no_output() {
     let database = TestDatabase::new().await;
     for id in ["glovis_1", "glovis_2", "glovis_3"] {
-        Car::lot(id).insert(&database.pool).await;
+        Car::lot(id).insert(&database).await;
     }
     let log = tempfile::NamedTempFile::new().unwrap();
     let url = url_of(&database);

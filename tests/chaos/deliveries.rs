@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    database::TestDatabase,
+    database::{TestDatabase, product},
     receiver::{Arrival, Fate, NAMES, Receiver},
     seed::{seed, stream},
     support::{Car, Operator, Partner, Service, eventually, won},
@@ -73,8 +73,9 @@ async fn every_event_arrives_in_its_sequence_whatever_receivers_do() {
     let kills = Arc::new(AtomicU64::new(0));
     let killer = tokio::spawn(kill(service.db().clone(), calm.clone(), kills.clone()));
 
+    let operator = unharmed_operator(&service);
     for change in 0..=CHANGES {
-        change_everything(service.db(), change).await;
+        change_everything(&operator, change).await;
         quiet(&service).await;
         let _calm = calm.lock().await;
         move_on(&service, &mut sides, &mut chance).await;
@@ -254,11 +255,19 @@ async fn work(service: &Service) -> App {
     app
 }
 
+/// Returns an operator whose sessions nobody ends.
+fn unharmed_operator(service: &Service) -> Operator {
+    let url = service.database.url();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}application_name=operator");
+    Operator::at(&product(&url, 4))
+}
+
 /// Changes the price of every car, and in the end sells them: something happens to every order.
-async fn change_everything(db: &PgPool, change: i64) {
+async fn change_everything(operator: &Operator, change: i64) {
     let mut changing = JoinSet::new();
     for part in 0..4 {
-        let operator = Operator::at(db);
+        let operator = operator.clone();
         changing.spawn(async move {
             for n in (part..CARS).step_by(4) {
                 let car = format!("glovis_{n}");

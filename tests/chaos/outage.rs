@@ -10,7 +10,7 @@ use std::{
 };
 
 use lmn_partner_api::{
-    db::embedded::{Cluster, Keeper, Purpose},
+    database::embedded::{Cluster, Keeper, Purpose},
     error::catalogue::Code,
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -700,7 +700,7 @@ async fn assert_written(desk: &Desk, cars: &[Value]) {
     let before: String = desk.ask(rendered).await;
     desk.sql("update vehicles set summary = null, terms = '', make_key = '', model_key = ''")
         .await;
-    render_all(&desk.database.pool, 500).await.unwrap();
+    render_all(&desk.database.product, 500).await.unwrap();
     assert!(desk.ask::<String>(rendered).await == before);
 }
 

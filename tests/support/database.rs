@@ -23,12 +23,13 @@ use std::{
 };
 
 use lmn_partner_api::{
-    db::{
-        MIGRATOR,
+    database::{
+        Database, MIGRATOR,
         embedded::{Cluster, Keeper, Purpose},
         migrate,
     },
     environment::Environment,
+    settings::Settings,
 };
 use rustix::{
     io::Errno,
@@ -53,6 +54,8 @@ static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 pub(crate) struct TestDatabase {
     /// Connections to it.
     pub(crate) pool: PgPool,
+    /// The product's own connections to it.
+    pub(crate) product: Database,
     name: String,
 }
 
@@ -82,13 +85,29 @@ impl TestDatabase {
             .connect(&SERVER.url(&name))
             .await
             .unwrap();
-        Self { pool, name }
+        let product = product(&SERVER.url(&name), connections);
+        Self {
+            pool,
+            product,
+            name,
+        }
     }
 
     /// Returns its URL.
     pub(crate) fn url(&self) -> String {
         SERVER.url(&self.name)
     }
+}
+
+/// Makes the product's own pool, with the default settings; it connects when it is first used.
+pub(crate) fn product(url: &str, connections: u32) -> Database {
+    let variables = [
+        ("DATABASE_URL", url.to_owned()),
+        ("LMN_DATABASE__CONNECTIONS_MAX", connections.to_string()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    let settings = Settings::read(None, &variables).unwrap();
+    Database::connect(&settings.database).unwrap()
 }
 
 impl Drop for TestDatabase {

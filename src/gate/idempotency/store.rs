@@ -1,12 +1,11 @@
 //! Idempotency keys in the database.
 
 use bytes::Bytes;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::Fingerprint;
 use crate::{
-    db::Tx,
+    database::{Connection, Tx},
     id::{OrderId, PartnerId, VehicleId},
 };
 
@@ -68,7 +67,7 @@ pub(super) async fn bind(
 
 /// Finds what a key did.
 pub(super) async fn recall(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     key: Uuid,
 ) -> Result<Option<Recalled>, sqlx::Error> {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
-    db::{self, Tx},
+    database::{self, Tx},
     error::ApiError,
     http::remarks::Remarks,
     id::{OrderId, PartnerId, VehicleId},
@@ -256,7 +256,7 @@ impl Write {
                 self.fate.set(Outcome::Bound);
                 Ok(reply.into_response())
             }
-            Err(error) if db::is_rolled_back(&error) => {
+            Err(error) if database::is_rolled_back(&error) => {
                 self.fate.set(Outcome::Unbound);
                 Err(error.into())
             }

@@ -60,7 +60,7 @@ pub(crate) async fn rate_limit(
         Kind::Write => caller.grant.write.unwrap_or(defaults.write),
     };
     let (standing, verdict) = limits.limits.admit(caller.grant.key, kind, policy).await;
-    let now = limits.app.pulse().time();
+    let now = limits.app.heartbeat().time();
     tell(&remarks, &standing, now);
     match verdict {
         Ok(()) => Ok(next.run(request).await),

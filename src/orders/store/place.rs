@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     audit::model::Author,
-    db::{Tx, column::usd},
+    database::{Tx, column::usd},
     id::{OrderId, PartnerId, VehicleId},
     stamp::Stamp,
     vehicles::{

@@ -1,18 +1,21 @@
 //! Orders as partners read them, every read scoped by the partner.
 
 use chrono::DateTime;
-use sqlx::{PgConnection, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::super::{
     filter::{Filter, Sort},
     model::{HistoryStep, Order},
     row::{HistoryRow, OrderRow, order_columns},
 };
-use crate::id::{OrderId, PartnerId, VehicleId};
+use crate::{
+    database::Connection,
+    id::{OrderId, PartnerId, VehicleId},
+};
 
 /// Finds an order.
 pub(crate) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     id: OrderId,
 ) -> Result<Option<Order>, sqlx::Error> {
@@ -36,7 +39,7 @@ pub(crate) async fn find(
 
 /// Finds the car as it was when an order was placed, byte for byte; the outer `None` is an order that is not there.
 pub(crate) async fn find_snapshot(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     id: OrderId,
 ) -> Result<Option<Option<String>>, sqlx::Error> {
@@ -55,7 +58,7 @@ pub(crate) async fn find_snapshot(
 
 /// Finds a car as it was when the partner last ordered it.
 pub(crate) async fn find_latest_snapshot(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     vehicle: &VehicleId,
 ) -> Result<Option<String>, sqlx::Error> {
@@ -76,7 +79,7 @@ pub(crate) async fn find_latest_snapshot(
 
 /// Lists up to `limit` steps of an order after step `after`, oldest first; `None` if there is no such order.
 pub(crate) async fn list_history(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     id: OrderId,
     after: i32,
@@ -118,7 +121,7 @@ pub(crate) type Place = (Option<i64>, String);
 /// Put together at run time, like the list of vehicles: one statement with every filter in it, in use or not, is
 /// planned for the average of all questions and fits none.
 pub(crate) async fn list(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     filter: &Filter,
     sort: Sort,

@@ -1,7 +1,7 @@
 //! Steps of orders that are there: the locks under which they are decided, and what is recorded, many at once.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, types::Json};
+use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::model::Author,
-    db::{Tx, column::vehicle_id},
+    database::{Connection, Tx, column::vehicle_id},
     id::{OrderId, PartnerId, VehicleId},
 };
 
@@ -68,7 +68,7 @@ pub(crate) async fn lock_open(
 
 /// Finds which of locked cars LMN has bought.
 pub(crate) async fn find_bought(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     vehicles: &[&str],
 ) -> Result<Vec<VehicleId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
@@ -156,7 +156,7 @@ pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx
 
 /// Finds former orders of cars that are listed again, each partner's latest for a listing that it was not told of.
 pub(crate) async fn find_former(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     relisted: &[VehicleId],
 ) -> Result<Vec<(OrderId, VehicleId)>, sqlx::Error> {
     let relisted: Vec<&str> = relisted.iter().map(VehicleId::as_str).collect();

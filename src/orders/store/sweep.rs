@@ -1,11 +1,11 @@
 //! What time has made of orders: lots whose auction passed, and deliveries that are long overdue.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, postgres::types::PgInterval};
+use sqlx::postgres::types::PgInterval;
 
 use super::super::model::Overdue;
 use crate::{
-    db::{Tx, column::vehicle_id},
+    database::{Connection, Tx, column::vehicle_id},
     id::{PartnerId, VehicleId},
     stamp::Stamp,
 };
@@ -49,7 +49,7 @@ pub(crate) async fn lock_passed(
 
 /// Counts what waits for the sweeps: a partner's orders whose auction passed, and reminders of today.
 pub(crate) async fn count_due(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     grace: TimeDelta,
     overdue: TimeDelta,
@@ -78,7 +78,7 @@ pub(crate) async fn count_due(
 /// Lists the orders that have been shipping for `overdue` and longer, the longest first; all of them, or those without a
 /// reminder of today.
 pub(crate) async fn list_overdue(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: Option<PartnerId>,
     overdue: TimeDelta,
     is_unreminded: bool,

@@ -1,12 +1,11 @@
 //! Keys, of which a digest and a prefix are kept.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::model::{Key, NewKey};
 use crate::{
-    db::Tx,
+    database::{Connection, Tx},
     id::{KeyId, PartnerId},
 };
 
@@ -54,7 +53,7 @@ pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key
 
 /// Lists a partner's keys, the oldest first.
 pub(crate) async fn list_keys(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<Vec<Key>, sqlx::Error> {
     sqlx::query_as!(

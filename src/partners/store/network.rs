@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use sqlx::PgConnection;
 
-use crate::{db::Tx, id::PartnerId};
+use crate::{
+    database::{Connection, Tx},
+    id::PartnerId,
+};
 
 /// Lists the networks that a partner may call from.
 pub(crate) async fn list_networks(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<Vec<IpNet>, sqlx::Error> {
     sqlx::query_scalar!(

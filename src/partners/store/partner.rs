@@ -2,19 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::model::{Grant, KeyDigest, Partner};
 use crate::{
-    db::{Tx, column::Meaningless},
+    database::{Connection, Tx, column::InvalidColumn},
     gate::rate_limit::model::{Kind, Policy},
     id::{OrderId, PartnerId},
 };
 
 /// Finds what a key opens, whosever it is, and the database's time.
 pub(crate) async fn find_any_grant(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     digest: &KeyDigest,
 ) -> Result<Option<(Grant, DateTime<Utc>)>, sqlx::Error> {
     let row = sqlx::query!(
@@ -57,18 +56,18 @@ fn policy(
     limit: Option<i32>,
     window_seconds: Option<i32>,
     burst: Option<i32>,
-) -> Result<Option<Policy>, Meaningless> {
+) -> Result<Option<Policy>, InvalidColumn> {
     let (Some(limit), Some(window_seconds), Some(burst)) = (limit, window_seconds, burst) else {
         return Ok(None);
     };
     let number = |value: i32| u32::try_from(value).unwrap_or_default();
     let policy = Policy::new(number(limit), number(window_seconds), number(burst));
-    policy.map(Some).ok_or_else(|| Meaningless::new(limit))
+    policy.map(Some).ok_or_else(|| InvalidColumn::new(limit))
 }
 
 /// Finds a partner by its id or its name.
 pub(crate) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     id_or_name: &str,
 ) -> Result<Option<Partner>, sqlx::Error> {
     let row = sqlx::query_as!(
@@ -88,7 +87,7 @@ pub(crate) async fn find(
 }
 
 /// Lists all partners, the oldest first.
-pub(crate) async fn list(conn: &mut PgConnection) -> Result<Vec<Partner>, sqlx::Error> {
+pub(crate) async fn list(conn: &mut Connection) -> Result<Vec<Partner>, sqlx::Error> {
     let rows = sqlx::query_as!(
         PartnerRow,
         r#"
@@ -105,7 +104,7 @@ pub(crate) async fn list(conn: &mut PgConnection) -> Result<Vec<Partner>, sqlx::
 
 /// Finds whose an order is, and whom in their organisation it is for.
 pub(crate) async fn find_owner(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     order: OrderId,
 ) -> Result<Option<(PartnerId, String, Option<String>)>, sqlx::Error> {
     let row = sqlx::query!(

@@ -116,6 +116,6 @@ async fn get_facets(
         });
     };
     // A partner who reads here of a new model finds it in the lists.
-    app.pulse().saw_catalogue(read.version);
+    app.heartbeat().saw_catalogue(read.version);
     conditional.answer(&FacetsView::from(read))
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
 use super::{
     super::model::Source,
     model::{Combination, Facets, Standing},
 };
 use crate::{
-    db::{Tx, column::word},
+    database::{Connection, Tx, column::word},
     word::Word,
 };
 
@@ -121,7 +121,7 @@ pub(super) async fn confirm(tx: &mut Tx, now: DateTime<Utc>) -> Result<(), sqlx:
 
 /// Reads the facets of some sources, or of all if none is named; nothing if they were never counted.
 pub(super) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     sources: &[Source],
 ) -> Result<Option<Read>, sqlx::Error> {
     let sources: Vec<_> = sources.iter().map(|it| it.as_str()).collect();

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::change::{Anew, Change, Known};
 use crate::{
     audit::model::Author,
-    db::Tx,
+    database::Tx,
     id::VehicleId,
     orders::{
         self,

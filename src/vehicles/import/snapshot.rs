@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     audit::model::Author,
-    db::Tx,
+    database::Tx,
     id::VehicleId,
     orders::{
         effects,

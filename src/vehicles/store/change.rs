@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::model::{HeldCar, WithdrawnBy};
 use crate::{
-    db::{
+    database::{
         Tx,
         column::{optional_word, usd, vehicle_id},
     },

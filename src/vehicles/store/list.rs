@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 
 use super::super::{
     filter::{Filter, Lane},
     sort::{Place, Sort},
 };
-use crate::db::Tx;
+use crate::database::{Connection, Tx};
 
 /// Which cars are wanted, in which order, from where on and how many.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +160,7 @@ impl Wanted<'_> {
 ///
 /// Beyond the last car taken nothing is read. Where it stops for want of budget is found out only then.
 pub(crate) async fn walk(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     wanted: Wanted<'_>,
     budget: i64,
 ) -> Result<Stretch, sqlx::Error> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::{
     super::{
@@ -14,7 +14,7 @@ use super::{
     copy::{COLUMNS, Digest, Draft},
 };
 use crate::{
-    db::{Tx, column::optional_word},
+    database::{Tx, column::optional_word},
     id::VehicleId,
 };
 
@@ -124,7 +124,14 @@ async fn copy(
         draft.push(&mut rows, now);
     }
     let statement = format!("copy {table} ({}) from stdin", COLUMNS.join(", "));
-    let mut copy = tx.copy_in_raw(&statement).await?;
+    let copied = send(tx.lend(), &statement, &rows).await;
+    tx.reclaim(&copied);
+    copied
+}
+
+/// Sends the rows of a `copy`, and reads its answer to the end.
+async fn send(conn: &mut PgConnection, statement: &str, rows: &str) -> Result<(), sqlx::Error> {
+    let mut copy = conn.copy_in_raw(statement).await?;
     copy.send(rows.as_bytes()).await?;
     copy.finish().await.map(drop)
 }

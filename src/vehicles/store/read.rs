@@ -1,20 +1,23 @@
 //! Cars as they are read.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::FromRow;
 
 use super::super::{
     model::{PricePoint, Vehicle},
     row::{VehicleRow, vehicle_columns},
 };
 use crate::{
-    db::column::{usd, vehicle_id},
+    database::{
+        Connection,
+        column::{usd, vehicle_id},
+    },
     id::{PartnerId, VehicleId},
     money::Usd,
 };
 
 /// Reads the catalogue's version.
-pub(crate) async fn version(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
+pub(crate) async fn version(conn: &mut Connection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("select version from catalogue")
         .fetch_one(conn)
         .await
@@ -30,7 +33,7 @@ struct FoundRow {
 
 /// Finds a car and its prices, also when it is withdrawn, and says in which version of the catalogue.
 pub(crate) async fn find_any(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     id: &VehicleId,
 ) -> Result<Option<(Vehicle, Vec<PricePoint>, i64)>, sqlx::Error> {
     let row: Option<FoundRow> = sqlx::query_as(concat!(
@@ -50,7 +53,7 @@ pub(crate) async fn find_any(
 
 /// Finds the lot with the next auction after `auctions_after` that a partner has not ordered, and its price.
 pub(crate) async fn find_untouched_lot(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     auctions_after: DateTime<Utc>,
 ) -> Result<Option<(VehicleId, Usd)>, sqlx::Error> {

@@ -1,13 +1,13 @@
 //! What is made of a car for lists, and cars without it.
 
 use serde::Serialize;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 
 use super::super::{
     model::Vehicle,
     row::{VehicleRow, summary_columns},
 };
-use crate::db::Tx;
+use crate::database::{Connection, Tx};
 
 /// What is made of a car when it is rendered.
 #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ pub(crate) async fn hold_unrendered(
 
 /// Reads cars that are listed, without their details; those that have gone meanwhile are left out.
 pub(crate) async fn find_listed(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     ids: &[&str],
 ) -> Result<Vec<Vehicle<()>>, sqlx::Error> {
     let rows: Vec<VehicleRow> = sqlx::query_as(concat!(

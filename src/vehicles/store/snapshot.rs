@@ -1,11 +1,11 @@
 //! What a file that lists all cars of a source leaves out, in tables of the session that reads the file.
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::AssertSqlSafe;
 
 use super::super::model::Source;
 use crate::{
-    db::{Tx, column::vehicle_id},
+    database::{Connection, Tx, column::vehicle_id},
     id::VehicleId,
     word::Word,
 };
@@ -73,7 +73,7 @@ pub(crate) async fn find_unlisted(
 
 /// Returns the next of these cars after a place, by their ids.
 pub(crate) async fn next_unlisted(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     after: &str,
     limit: i64,
 ) -> Result<Vec<VehicleId>, sqlx::Error> {

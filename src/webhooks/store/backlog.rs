@@ -1,15 +1,13 @@
 //! What waits, counted for the operator.
 
-use sqlx::PgConnection;
-
-use crate::telemetry::delivery::Backlog;
+use crate::{database::Connection, telemetry::delivery::Backlog};
 
 /// Counts the lanes that wait, up to `limit` of each kind, and finds out for how long the oldest one that nobody sends is
 /// due.
 ///
 /// However many wait, it reads no more of them than that, from the index alone, and one lane of each endpoint.
 pub(crate) async fn count_backlog(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     limit: i64,
 ) -> Result<Backlog, sqlx::Error> {
     sqlx::query_as!(

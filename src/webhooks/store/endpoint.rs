@@ -1,7 +1,6 @@
 //! Endpoints and their secrets. Every statement is scoped by the partner.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::super::{
     model::{DisabledReason, Endpoint},
@@ -9,8 +8,8 @@ use super::super::{
     signature::Secret,
 };
 use crate::{
-    db::{
-        Tx,
+    database::{
+        Connection, Tx,
         column::{optional_word, word},
     },
     id::PartnerId,
@@ -40,7 +39,7 @@ pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<Option<Endpo
 
 /// Finds a partner's endpoint.
 pub(crate) async fn find(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<Option<Endpoint>, sqlx::Error> {
     let row = sqlx::query!(

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Due;
-use crate::{db::Tx, events::model::DeliveryStatus, id::EventId, word::Word};
+use crate::{database::Tx, events::model::DeliveryStatus, id::EventId, word::Word};
 
 /// Tells the workers that something is due.
 pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {

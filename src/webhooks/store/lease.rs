@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::super::{address::Target, signature::Secret};
 use crate::{
-    db::Tx,
+    database::Tx,
     id::{EventId, PartnerId},
 };
 

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    db::Tx,
+    database::{Connection, Tx},
     id::{EventId, PartnerId},
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Range {
 
 /// Lists up to `limit` events of a while that are not on their way, the first one first, from behind a place in the feed.
 pub(crate) async fn list_done(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
     range: Range,
     after: i64,
@@ -137,7 +137,7 @@ pub(crate) async fn queue(
 
 /// Counts the events that wait for a partner's endpoint.
 pub(crate) async fn count_waiting(
-    conn: &mut PgConnection,
+    conn: &mut Connection,
     partner: PartnerId,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(

@@ -92,7 +92,7 @@ async fn a_key_in_use_is_never_affected() {
     service
         .sql(
             "select pg_terminate_backend(pid) from pg_stat_activity
-              where datname = current_database() and application_name = 'lmn pulse'",
+              where datname = current_database() and application_name = 'lmn heartbeat'",
         )
         .await;
     for _ in 0..10 {

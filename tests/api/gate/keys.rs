@@ -75,7 +75,7 @@ async fn what_a_key_opens_is_remembered_until_a_change_is_announced() {
     acme.get("/v1/orders").await.ok();
 
     // Behind the triggers' back nothing is announced: a remembered key goes on working.
-    eventually("the pulse is felt and the key remembered", async || {
+    eventually("the heartbeat is heard and the key cached", async || {
         acme.get("/v1/orders").await.ok();
         service
             .sql(
@@ -117,7 +117,7 @@ async fn a_lost_listening_connection_opens_nothing() {
         .sql(
             "update api_keys set revoked_at = now();
              select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and application_name = 'lmn pulse'",
+             where datname = current_database() and application_name = 'lmn heartbeat'",
         )
         .await;
     let refused = eventually("the key is read again", async || {

@@ -89,7 +89,7 @@ async fn carry(
     let length = client.read_u32().await?;
     let mut startup = vec![0; length as usize - 4];
     client.read_exact(&mut startup).await?;
-    let hears_the_news = String::from_utf8_lossy(&startup).contains("lmn pulse");
+    let hears_the_news = String::from_utf8_lossy(&startup).contains("lmn heartbeat");
     let failed = async {
         if hears_the_news {
             *line.wait_for(|it| *it != Line::Whole).await.unwrap()
@@ -216,7 +216,7 @@ async fn many_who_must_be_looked_up_at_once_are_looked_up_together() {
     let settings = [
         // Nothing remembered is ever trusted.
         ("GATE__KEY_TRUST_MILLISECONDS", "2"),
-        ("GATE__PULSE_MILLISECONDS", "1"),
+        ("DATABASE__HEARTBEAT_MILLISECONDS", "1"),
         ("DATABASE__CONNECTIONS_MAX", "1"),
         ("DATABASE__ACQUIRE_SECONDS", "30"),
         ("DATABASE__LOCK_SECONDS", "7"),

@@ -94,7 +94,7 @@ async fn the_log_holds_a_digest_of_the_id() {
     ];
     let replica = Process::start(&["serve", "--json"], &variables);
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     order_for(&acme, "glovis_1", &[("x-user-id", "somebody-at-acme")])
         .await
         .created();

@@ -32,9 +32,7 @@ async fn serve(database: &TestDatabase) -> Process {
         ("LMN_LOG__FILTER", "error"),
     ];
     for n in 0..ORDERS + 1 {
-        Car::lot(&format!("glovis_{n}"))
-            .insert(&database.pool)
-            .await;
+        Car::lot(&format!("glovis_{n}")).insert(database).await;
     }
     Process::start(&["serve", "--json"], &variables)
 }
@@ -89,7 +87,7 @@ async fn orders_once(language: Language) {
 
     let order = made[0]["id"].as_str().unwrap().to_owned();
     let steps = [Advance::Acquire, secure(10_200, 0), Advance::Ship];
-    Operator::at(&database.pool).takes(&order, &steps).await;
+    Operator::at(&database.product).takes(&order, &steps).await;
     takes_once(program, &acme, order).await;
 }
 
@@ -197,7 +195,7 @@ async fn keyless(language: Language) {
         listing_usd: 9_000,
         ..past
     };
-    cheapest.insert(&database.pool).await;
+    cheapest.insert(&database).await;
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let proxy = Proxy::with_one(server.url(), &[Fault::WrongKey]).await;
     let desk = Desk::new(&acme.api_key);

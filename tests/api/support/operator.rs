@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
     audit::model::Author,
+    database::Database,
     id::{OrderId, RequestId, VehicleId},
     money::Usd,
     orders::{
@@ -13,11 +14,11 @@ use lmn_partner_api::{
     },
     stamp::Stamp,
 };
-use sqlx::PgPool;
 
 /// An operator at the command line.
+#[derive(Clone)]
 pub struct Operator {
-    pool: PgPool,
+    database: Database,
     pub author: Author,
 }
 
@@ -38,9 +39,9 @@ pub fn won(price: i64, fee: i32) -> AuctionOutcome {
 }
 
 impl Operator {
-    pub fn at(pool: &PgPool) -> Self {
+    pub fn at(database: &Database) -> Self {
         Self {
-            pool: pool.clone(),
+            database: database.clone(),
             author: Author {
                 actor: "operator:test".into(),
                 request_id: RequestId::random(),
@@ -54,7 +55,7 @@ impl Operator {
         step: &Advance,
     ) -> Result<Vec<Concerned>, AuctionError> {
         let order = OrderId::parse(order).expect("it is an id");
-        operator::advance(&self.pool, &self.author, order, step).await
+        operator::advance(&self.database, &self.author, order, step).await
     }
 
     /// Makes several steps that must all be possible.
@@ -71,25 +72,25 @@ impl Operator {
         car: &str,
         outcome: AuctionOutcome,
     ) -> Result<Vec<Concerned>, AuctionError> {
-        operator::settle(&self.pool, &self.author, &vehicle(car), outcome).await
+        operator::settle(&self.database, &self.author, &vehicle(car), outcome).await
     }
 
     pub async fn reschedule(&self, car: &str, date: &str) -> Result<Vec<Concerned>, AuctionError> {
         let date: DateTime<Utc> = Stamp::parse(date).expect("it is a time").instant();
-        operator::reschedule(&self.pool, &self.author, &vehicle(car), date).await
+        operator::reschedule(&self.database, &self.author, &vehicle(car), date).await
     }
 
     pub async fn reprice(&self, car: &str, price: i64) -> Result<Vec<Concerned>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
-        operator::reprice(&self.pool, &self.author, &vehicle(car), price).await
+        operator::reprice(&self.database, &self.author, &vehicle(car), price).await
     }
 
     pub async fn withdraw(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::withdraw(&self.pool, &self.author, &vehicle(car)).await
+        operator::withdraw(&self.database, &self.author, &vehicle(car)).await
     }
 
     pub async fn relist(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::relist(&self.pool, &self.author, &vehicle(car)).await
+        operator::relist(&self.database, &self.author, &vehicle(car)).await
     }
 }
 

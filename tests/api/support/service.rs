@@ -136,12 +136,12 @@ impl Service {
 
     /// Returns LMN's people.
     pub fn operator(&self) -> Operator {
-        Operator::at(self.db())
+        Operator::at(&self.database.product)
     }
 
     /// Adds a car to the catalogue.
     pub async fn car(&self, car: Car) -> Car {
-        car.insert(self.db()).await;
+        car.insert(&self.database).await;
         car
     }
 

@@ -1,7 +1,8 @@
 //! Cars for the tests' catalogues.
 
 use lmn_partner_api::vehicles::render::render_all;
-use sqlx::PgPool;
+
+use crate::database::TestDatabase;
 
 /// A car of the catalogue, as a test cares about it.
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ impl Car {
         }
     }
 
-    pub async fn insert(&self, db: &PgPool) {
+    pub async fn insert(&self, database: &TestDatabase) {
         let date = self.auction_date.as_deref().unwrap_or("null::timestamptz");
         let statement = format!(
             "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
@@ -80,9 +81,10 @@ impl Car {
             .bind(self.mileage_km)
             .bind(self.listing_usd)
             .bind(self.auction_result)
-            .execute(db)
+            .execute(&database.pool)
             .await;
         inserted.expect("the car fits the schema");
-        render_all(db, 100).await.expect("the car can be shown");
+        let rendered = render_all(&database.product, 100).await;
+        rendered.expect("the car can be shown");
     }
 }

@@ -70,7 +70,7 @@ async fn furnish(service: &Service) {
     service
         .sql("update vehicles set withdrawn_at = now() where id = 'sk_2'")
         .await;
-    render_all(service.db(), 100).await.unwrap();
+    render_all(&service.database.product, 100).await.unwrap();
 }
 
 impl Partner {
@@ -249,7 +249,7 @@ async fn readers_do_not_wait_for_who_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
     let database = TestDatabase::new().await;
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, "", "acme").await;
     // Whoever counts is kept waiting, and so is who would call.
     let mut holder = database.pool.begin().await.unwrap();
@@ -278,7 +278,7 @@ async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
         make: "Kia",
         ..Car::dealers("encar_1")
     };
-    kia.insert(&database.pool).await;
+    kia.insert(&database).await;
     eventually("the new brand is there", async || {
         let facets = acme.get(FACETS).await.ok();
         (facets["makes"] == json!(["Hyundai", "Kia"])).then_some(())

@@ -44,7 +44,7 @@ async fn furnish(service: &Service) {
         let update = format!("update vehicles set {details}, terms = '', make_key = '' where id = '{}'", car.id);
         service.sql(&update).await;
     }
-    render_all(service.db(), 100).await.unwrap();
+    render_all(&service.database.product, 100).await.unwrap();
 }
 
 /// Every make there is, so that dealers' cars are in scope.
@@ -307,7 +307,7 @@ async fn a_car_that_is_not_rendered_is_shown_as_it_is_now() {
     assert_eq!(list["data"][0]["trim"], "Noblesse");
     assert_eq!(list["data"][0]["pricing"]["listing_usd"], 12_345);
     assert_eq!(list["data"][1]["id"], "l1");
-    render_all(service.db(), 100).await.unwrap();
+    render_all(&service.database.product, 100).await.unwrap();
     assert_eq!(
         service
             .count("select count(*) from vehicles where summary is null")

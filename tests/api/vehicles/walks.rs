@@ -70,7 +70,7 @@ async fn ask(replicas: &[Partner], question: &Question, chance: &mut StdRng) -> 
     panic!("it never ends: {question:?}");
 }
 
-async fn insert(db: &PgPool, rows: &[Row]) {
+async fn insert(service: &Service, rows: &[Row]) {
     let rows: Value = rows.iter().map(Row::columns).collect();
     let statement = "insert into vehicles (id, source, make, model, trim, year, mileage_km, listing_usd, fuel,
             transmission, color, options, auction_date, auction_result, auction_result_at, auction_count,
@@ -80,9 +80,13 @@ async fn insert(db: &PgPool, rows: &[Row]) {
             mileage_km integer, listing_usd integer, fuel text, transmission text, color text, options text[],
             auction_date timestamptz, auction_result text, auction_result_at timestamptz, auction_count smallint,
             accident_grade text, exterior_grade text, withdrawn_at timestamptz)";
-    let inserted = sqlx::query(statement).bind(rows).execute(db).await;
+    let inserted = sqlx::query(statement)
+        .bind(rows)
+        .execute(service.db())
+        .await;
     inserted.expect("the cars fit the schema");
-    render_all(db, 100).await.expect("the cars can be shown");
+    let rendered = render_all(&service.database.product, 100).await;
+    rendered.expect("the cars can be shown");
 }
 
 /// Replicas on one database: one with the usual limits, and some that hardly look at any car at a time.
@@ -169,7 +173,7 @@ async fn any_question_is_answered_as_one_who_looks_at_every_car_would() {
     let mut chance = stream(seed, 0);
     let rows: Vec<_> = (0..CARS).map(|n| Row::random(&mut chance, n)).collect();
     let replicas = replicas(seed).await;
-    insert(replicas[0].db(), &rows).await;
+    insert(&replicas[0], &rows).await;
     let check = |question: &Question, found: &Found, rows: &[Row]| {
         assert_eq!(found.ids, question.answer(rows), "{question:?}");
         assert_eq!(found.short_of_the_first, 0, "{question:?}");
@@ -231,7 +235,7 @@ async fn while_others_change_each_car_that_does_not_is_seen_exactly_once() {
     let mut chance = stream(seed, 0);
     let rows: Vec<_> = (0..CARS).map(|n| Row::random(&mut chance, n)).collect();
     let replicas = replicas(seed).await;
-    insert(replicas[0].db(), &rows).await;
+    insert(&replicas[0], &rows).await;
     let (still, restless): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_still);
     assert!(still.len() > CARS / 4 && restless.len() > CARS / 4);
     let restless: Vec<_> = restless.into_iter().map(|it| it.id).collect();

@@ -78,10 +78,10 @@ async fn the_receiver_that_is_shown_verifies_what_arrives_and_minds_the_sequence
             .await
             .unwrap()
     };
-    Car::lot("glovis_1").insert(&database.pool).await;
+    Car::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
-    Operator::at(&database.pool).takes(&order, &steps).await;
+    Operator::at(&database.product).takes(&order, &steps).await;
     let said = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
     for (n, line) in said.await.unwrap().iter().enumerate() {
         let status = ["acquiring", "secured", "shipping"][n];

@@ -1,10 +1,17 @@
-//! The schema: migrations, and the one row that says which deployment a database is.
+//! The migrations, and the one row that says which deployment a database is.
 
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection, PgExecutor, migrate::Migrator};
 
+use super::hosts::Hosts;
 use crate::{environment::Environment, settings::Database};
+
+/// What no default of a role, a database or a server may decide while a migration runs.
+const SESSION: [(&str, &str); 2] = [
+    ("default_transaction_read_only", "off"),
+    ("search_path", "public"),
+];
 
 /// Every migration, compiled in.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -16,7 +23,7 @@ pub struct Deployment {
     pub environment: Environment,
     /// Authenticates pagination cursors; the same for all replicas.
     pub cursor_key: Vec<u8>,
-    /// What time it was there when this was read.
+    /// Its time when this was read.
     pub now: DateTime<Utc>,
 }
 
@@ -73,16 +80,21 @@ pub(crate) async fn migrate_with(
 
 /// Brings the schema of the settings' database up to date, over a connection without the limits of the pool.
 pub async fn migrate_at(database: &Database, environment: Environment) -> Result<(), SchemaError> {
-    let mut connection = PgConnection::connect(database.url.expose_secret()).await?;
+    let session = SESSION.map(|(name, value)| (name, value.to_owned()));
+    let hosts = Hosts::parse(database.url.expose_secret())?.with_settings(&session);
+    let mut connection = hosts.connect(database.acquire).await?;
     migrate(&mut connection, environment).await?;
     Ok(connection.close().await?)
 }
 
 /// Reads what the database is, and refuses one that is not ready or not `environment`.
-pub async fn deployment(
-    connection: &mut PgConnection,
+pub async fn deployment<C>(
+    connection: &mut C,
     environment: Environment,
-) -> Result<Deployment, SchemaError> {
+) -> Result<Deployment, SchemaError>
+where
+    for<'c> &'c mut C: PgExecutor<'c>,
+{
     let deployment = any_deployment(connection).await?;
     if deployment.environment != environment {
         return Err(SchemaError::Mismatch {
@@ -94,15 +106,15 @@ pub async fn deployment(
 }
 
 /// Reads what the database is, of either environment, and refuses one that is not ready.
-pub(crate) async fn any_deployment(
-    connection: &mut PgConnection,
-) -> Result<Deployment, SchemaError> {
-    refuse_pending(connection).await?;
-    let row = sqlx::query!(
-        r#"select environment, cursor_key, clock_timestamp() as "now!" from deployment"#
-    )
-    .fetch_one(connection)
-    .await?;
+pub(crate) async fn any_deployment<C>(connection: &mut C) -> Result<Deployment, SchemaError>
+where
+    for<'c> &'c mut C: PgExecutor<'c>,
+{
+    refuse_pending(&mut *connection).await?;
+    let row =
+        sqlx::query!(r#"select environment, cursor_key, lmn_now(0) as "now!" from deployment"#)
+            .fetch_one(connection)
+            .await?;
     let environment = Environment::parse(&row.environment)
         .ok_or_else(|| sqlx::Error::Decode("deployment.environment has no meaning".into()))?;
     Ok(Deployment {
@@ -113,7 +125,7 @@ pub(crate) async fn any_deployment(
 }
 
 /// Refuses a database that lacks a migration.
-async fn refuse_pending(connection: &mut PgConnection) -> Result<(), SchemaError> {
+async fn refuse_pending(connection: impl PgExecutor<'_>) -> Result<(), SchemaError> {
     match pending(connection).await? {
         0 => Ok(()),
         pending => Err(SchemaError::Pending {

@@ -9,9 +9,9 @@ use crate::{id::VehicleId, money::Usd, word::Word};
 /// A value that the schema should have refused.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` has no meaning")]
-pub(crate) struct Meaningless(String);
+pub(crate) struct InvalidColumn(String);
 
-impl Meaningless {
+impl InvalidColumn {
     /// Names the value.
     pub(crate) fn new(value: impl fmt::Display) -> Self {
         Self(value.to_string())
@@ -23,28 +23,28 @@ impl Meaningless {
     }
 }
 
-impl From<Meaningless> for sqlx::Error {
-    fn from(error: Meaningless) -> Self {
+impl From<InvalidColumn> for sqlx::Error {
+    fn from(error: InvalidColumn) -> Self {
         Self::Decode(error.into())
     }
 }
 
 /// Reads an amount.
-pub(crate) fn usd(dollars: i32) -> Result<Usd, Meaningless> {
-    Usd::new(dollars.into()).ok_or_else(|| Meaningless::new(dollars))
+pub(crate) fn usd(dollars: i32) -> Result<Usd, InvalidColumn> {
+    Usd::new(dollars.into()).ok_or_else(|| InvalidColumn::new(dollars))
 }
 
 /// Reads a word.
-pub(crate) fn word<W: Word>(text: &str) -> Result<W, Meaningless> {
-    W::parse(text).ok_or_else(|| Meaningless::new(text))
+pub(crate) fn word<W: Word>(text: &str) -> Result<W, InvalidColumn> {
+    W::parse(text).ok_or_else(|| InvalidColumn::new(text))
 }
 
 /// Reads a word that may be absent.
-pub(crate) fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, Meaningless> {
+pub(crate) fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, InvalidColumn> {
     text.map(word).transpose()
 }
 
 /// Reads a vehicle's id.
-pub(crate) fn vehicle_id(text: &str) -> Result<VehicleId, Meaningless> {
-    VehicleId::parse(text).ok_or_else(|| Meaningless::new(text))
+pub(crate) fn vehicle_id(text: &str) -> Result<VehicleId, InvalidColumn> {
+    VehicleId::parse(text).ok_or_else(|| InvalidColumn::new(text))
 }

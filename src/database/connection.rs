@@ -1,0 +1,332 @@
+//! [`Connection`]: a session of the pool, which returns by itself and only in a state that the next holder can use.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use deadpool::managed::Object;
+use futures_core::{Stream, future::BoxFuture, stream::BoxStream};
+use sqlx::{
+    Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout},
+};
+
+use super::{
+    failure::{is_read_only, is_server_error},
+    pool::Manager,
+};
+
+/// A connection of the pool, on which statements are executed.
+///
+/// Dropped at rest, it returns to the pool at once. Dropped in the middle of a statement or of a transaction, it
+/// returns as soon as the statement has ended and the transaction is rolled back, and its place in the pool is taken
+/// until then; if that takes too long, it is closed. Dropped after a failure of the session itself, it is closed.
+#[derive(Debug)]
+pub struct Connection {
+    /// Taken away only by `drop`.
+    session: Option<Object<Manager>>,
+}
+
+/// A session of the database, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Session {
+    connection: PgConnection,
+    state: State,
+    limits: Limits,
+    opened_at: Instant,
+    /// When it last returned to the pool.
+    returned_at: Instant,
+}
+
+/// How long a session waits for its server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Time to answer a ping, or to end what a holder left unfinished.
+    pub(super) settle: Duration,
+    /// Time to begin or to commit a transaction.
+    pub(super) transaction: Duration,
+}
+
+/// What a session is in the middle of.
+#[derive(Debug, Default)]
+struct State {
+    /// A statement was sent whose answer was not read to its end.
+    is_in_flight: bool,
+    /// A transaction may be open.
+    is_in_transaction: bool,
+    /// The session has failed, or is in a mode that only its present holder knows.
+    is_broken: bool,
+    /// The server takes no writes any more.
+    is_read_only: bool,
+}
+
+impl State {
+    /// Takes note of a result that ends a statement.
+    fn end<T>(&mut self, result: &Result<T, sqlx::Error>) {
+        self.is_in_flight = false;
+        if let Err(error) = result {
+            self.is_read_only |= is_read_only(error);
+            self.is_broken |= self.is_read_only || !is_server_error(error);
+        }
+    }
+
+    /// Takes note of the beginning of a statement, and of its end.
+    async fn watch<T>(
+        &mut self,
+        statement: BoxFuture<'_, Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        self.is_in_flight = true;
+        let result = statement.await;
+        self.end(&result);
+        result
+    }
+}
+
+impl Session {
+    /// Takes a connection on which nothing was done yet.
+    pub(super) fn new(connection: PgConnection, limits: Limits) -> Self {
+        Self {
+            connection,
+            state: State::default(),
+            limits,
+            opened_at: Instant::now(),
+            returned_at: Instant::now(),
+        }
+    }
+
+    /// Says whether the session is in the middle of nothing.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let state = &self.state;
+        !(state.is_in_flight || state.is_in_transaction || state.is_broken)
+    }
+
+    /// Returns how long ago the session was opened.
+    pub(super) fn age(&self) -> Duration {
+        self.opened_at.elapsed()
+    }
+
+    /// Returns how long ago the session returned to the pool.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.returned_at.elapsed()
+    }
+
+    /// Asks the server whether it is alive.
+    pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        let pinging = timeout(self.limits.settle, self.connection.ping());
+        pinging.await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    /// Closes the session with a word to the server.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        self.connection.close().await
+    }
+
+    /// Brings the session to rest within its limit: the statement ends, the transaction is rolled back.
+    async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        let limit = self.limits.settle;
+        let settling = timeout(limit, self.settle_in_time());
+        settling.await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    async fn settle_in_time(&mut self) -> Result<(), sqlx::Error> {
+        // A statement that fails now fails for nobody.
+        while let Err(error) = self.connection.ping().await {
+            if !is_server_error(&error) || is_read_only(&error) {
+                return Err(error);
+            }
+        }
+        if self.state.is_in_transaction {
+            self.connection.execute("rollback").await?;
+        }
+        self.state = State::default();
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Wraps a session that the pool has handed out.
+    pub(super) fn new(session: Object<Manager>) -> Self {
+        Self {
+            session: Some(session),
+        }
+    }
+
+    /// Lends the connection of the driver, for what an [`Executor`] cannot do, such as `copy`.
+    ///
+    /// It is closed rather than returned to the pool unless [`Connection::reclaim`] follows.
+    pub(crate) fn lend(&mut self) -> &mut PgConnection {
+        let (connection, state) = self.parts();
+        state.is_broken = true;
+        connection
+    }
+
+    /// Takes back what was lent, with the result of what was done: the answer of the server was read to its end.
+    pub(crate) fn reclaim<T>(&mut self, result: &Result<T, sqlx::Error>) {
+        let (_, state) = self.parts();
+        state.is_broken = false;
+        state.end(result);
+    }
+
+    /// Executes a statement that begins or ends a transaction, within the limit for these.
+    pub(super) async fn control(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        let limit = self.session().limits.transaction;
+        self.session().state.is_in_transaction = true;
+        let executing = timeout(limit, self.execute(statement));
+        executing.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(())
+    }
+
+    /// Takes note that the transaction has ended.
+    pub(super) fn end_transaction(&mut self) {
+        self.session().state.is_in_transaction = false;
+    }
+
+    fn session(&mut self) -> &mut Session {
+        match &mut self.session {
+            Some(session) => session,
+            None => unreachable!("nothing is executed on a connection that was dropped"),
+        }
+    }
+
+    fn parts(&mut self) -> (&mut PgConnection, &mut State) {
+        let session = self.session();
+        (&mut session.connection, &mut session.state)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        if session.state.is_broken {
+            close(session);
+        } else if session.is_at_rest() {
+            session.returned_at = Instant::now();
+        } else {
+            settle(session);
+        }
+    }
+}
+
+/// Takes a session out of the pool and closes it without a word: the server may not listen any more.
+fn close(session: Object<Manager>) {
+    if session.state.is_read_only
+        && let Some(pool) = Object::pool(&session)
+    {
+        // The others were opened on the same server.
+        drop(pool.retain(|_, _| false));
+    }
+    drop(Object::take(session));
+}
+
+/// Brings a session to rest and returns it to the pool, in a task that closing the pool waits for.
+fn settle(mut session: Object<Manager>) {
+    let (Some(pool), Ok(runtime)) = (Object::pool(&session), Handle::try_current()) else {
+        return drop(Object::take(session));
+    };
+    let settling = async move {
+        match session.settle().await {
+            Ok(()) => session.returned_at = Instant::now(),
+            Err(error) => {
+                tracing::debug!(%error, "an abandoned session is closed");
+                close(session);
+            }
+        }
+    };
+    pool.manager().tasks().spawn_on(settling, &runtime);
+}
+
+impl<'c> Executor<'c> for &'c mut Connection {
+    type Database = Postgres;
+
+    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<PgQueryResult, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let (connection, state) = self.parts();
+        Box::pin(state.watch(connection.execute(query)))
+    }
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let (connection, state) = self.parts();
+        state.is_in_flight = true;
+        let answer = connection.fetch_many(query);
+        Box::pin(Answer { answer, state })
+    }
+
+    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let (connection, state) = self.parts();
+        Box::pin(state.watch(connection.fetch_all(query)))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let (connection, state) = self.parts();
+        Box::pin(state.watch(connection.fetch_optional(query)))
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        let (connection, state) = self.parts();
+        Box::pin(state.watch(connection.prepare_with(sql, parameters)))
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        let (connection, state) = self.parts();
+        Box::pin(state.watch(connection.describe(sql)))
+    }
+}
+
+/// The answer to a statement, row by row.
+struct Answer<'e> {
+    answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+    state: &'e mut State,
+}
+
+impl Stream for Answer<'_> {
+    type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = ready!(self.answer.as_mut().poll_next(cx));
+        match &item {
+            Some(Ok(_)) => {}
+            Some(failed) => self.state.end(failed),
+            None => self.state.is_in_flight = false,
+        }
+        Poll::Ready(item)
+    }
+}

@@ -1,0 +1,21 @@
+//! The database: the pool and its limits, the transaction that writes take, and the meaning of failures.
+//!
+//! [`embedded`] is the private PostgreSQL of a first run and of the tests.
+
+pub(crate) mod column;
+mod connection;
+pub mod embedded;
+mod failure;
+mod heartbeat;
+mod hosts;
+mod migrations;
+mod pool;
+mod transaction;
+
+pub use connection::Connection;
+pub(crate) use failure::{is_collision, is_cut_off, is_passing, is_rolled_back};
+pub(crate) use heartbeat::{DatabaseHealth, Heartbeat};
+pub use migrations::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
+pub(crate) use migrations::{any_deployment, migrate_with};
+pub use pool::{Database, PoolStatus};
+pub(crate) use transaction::Tx;

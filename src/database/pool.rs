@@ -1,0 +1,325 @@
+//! [`Database`]: the pool of connections, and what every session of it has in common.
+
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use deadpool::managed::{self, Metrics, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    connection::{Connection, Limits, Session},
+    hosts::Hosts,
+    transaction::Tx,
+};
+use crate::settings;
+
+/// Time for a connection to answer a ping, or to end what its holder left unfinished, before it is closed.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection that was idle for longer is pinged before it is used.
+const IDLE_UNASKED: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is closed.
+const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+/// A connection that was opened longer ago is replaced.
+const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+/// How often connections that were idle for too long are looked for.
+const RETIRE_EVERY: Duration = Duration::from_secs(30);
+/// Time between two attempts to connect; it doubles with each.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// Time for one statement of a session that nobody else waits for.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What no default of a role, a database or a server may decide.
+const SESSION: [(&str, &str); 7] = [
+    ("application_name", "lmn"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("timezone", "UTC"),
+    ("search_path", "public"),
+    // The statements are short: compiling them would cost more than it saves.
+    ("jit", "off"),
+];
+
+/// A pool of connections to the database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: Pool<Manager>,
+    /// Time to get a connection.
+    acquire: Duration,
+}
+
+/// How many connections a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Held by somebody, or on their way back.
+    pub used: u32,
+    /// Waiting to be used.
+    pub idle: u32,
+    /// The most there can be.
+    pub max: u32,
+}
+
+impl Database {
+    /// Makes the pool for requests; it connects when it is first used.
+    pub fn connect(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+        Self::build(settings, settings.connections_max, &[])
+    }
+
+    /// Makes a pool for walks of the catalogue, whose statements say in their text all that a plan depends on.
+    ///
+    /// They are planned but once: to plan a walk takes longer than to do it.
+    pub(crate) fn connect_for_walks(
+        settings: &settings::Database,
+        connections_max: u32,
+    ) -> Result<Self, sqlx::Error> {
+        let plans = [("plan_cache_mode", "force_generic_plan".to_owned())];
+        Self::build(settings, connections_max, &plans)
+    }
+
+    /// Makes a pool of one connection that is kept, for one command that writes much in one session.
+    ///
+    /// Its commits do not wait for the disk: what a crash of the server undoes is then done again. Statements are
+    /// planned anew each time, because the tables grow under them.
+    pub(crate) fn connect_alone(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+        let statement = milliseconds(ALONE_TIMEOUT);
+        let own = [
+            ("synchronous_commit", "off".to_owned()),
+            ("plan_cache_mode", "force_custom_plan".to_owned()),
+            // A busy disk is no reason to stop.
+            ("statement_timeout", statement.clone()),
+            ("idle_in_transaction_session_timeout", statement),
+        ];
+        let limits = Limits {
+            settle: ALONE_TIMEOUT,
+            transaction: ALONE_TIMEOUT * 2,
+        };
+        let manager = Manager::new(settings, &own, limits)?.without_retirement();
+        Self::of(manager, settings, 1)
+    }
+
+    fn build(
+        settings: &settings::Database,
+        connections_max: u32,
+        own: &[(&str, String)],
+    ) -> Result<Self, sqlx::Error> {
+        let limits = Limits {
+            settle: SETTLE_TIMEOUT,
+            // The server gives up first, and says what became of the transaction.
+            transaction: settings.statement + SETTLE_TIMEOUT,
+        };
+        let manager = Manager::new(settings, own, limits)?;
+        Self::of(manager, settings, connections_max)
+    }
+
+    fn of(
+        manager: Manager,
+        settings: &settings::Database,
+        connections_max: u32,
+    ) -> Result<Self, sqlx::Error> {
+        let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
+        let pool = Pool::builder(manager)
+            .max_size(connections_max)
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        Ok(Self {
+            pool,
+            acquire: settings.acquire,
+        })
+    }
+
+    /// Waits for a connection, no longer than `database.acquire_seconds`.
+    pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        self.retire_idle();
+        let got = timeout(self.acquire, self.pool.get()).await;
+        let session = got.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        session.map(Connection::new).map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
+            PoolError::Closed => sqlx::Error::PoolClosed,
+            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                sqlx::Error::WorkerCrashed
+            }
+        })
+    }
+
+    /// Waits for a connection and begins a transaction on it.
+    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        Tx::begin(self.acquire().await?).await
+    }
+
+    /// Returns how many connections there are.
+    pub fn status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        PoolStatus {
+            used: count(status.size - status.available),
+            idle: count(status.available),
+            max: count(status.max_size),
+        }
+    }
+
+    /// Closes idle connections, and waits for those that were abandoned in the middle of something.
+    ///
+    /// Connections in use are closed as they return.
+    pub async fn close(&self) {
+        let idle = self.pool.retain(|_, _| false).removed;
+        self.pool.close();
+        let closing = async {
+            for session in idle {
+                // It is closed in any case; this is only a farewell.
+                let _ = session.close().await;
+            }
+        };
+        let _ = timeout(SETTLE_TIMEOUT, closing).await;
+        let tasks = self.pool.manager().tasks();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Finds the server that takes writes, for a connection outside the pool.
+    pub(super) async fn writable_host(
+        &self,
+        within: Duration,
+    ) -> Result<PgConnectOptions, sqlx::Error> {
+        self.pool.manager().hosts.writable(within).await
+    }
+
+    /// Closes connections that were idle for too long: the last used are used first, the others only rest.
+    fn retire_idle(&self) {
+        let manager = self.pool.manager();
+        if manager.is_retirement_due() {
+            drop(self.pool.retain(|session, _| !manager.is_worn(session)));
+        }
+    }
+}
+
+/// Opens sessions, and decides which of them are used again.
+#[derive(Debug)]
+pub(super) struct Manager {
+    hosts: Hosts,
+    limits: Limits,
+    /// Time to connect.
+    connect: Duration,
+    /// The end of abandoned statements and transactions.
+    tasks: TaskTracker,
+    /// Whether sessions are replaced when they are old or idle.
+    retires: bool,
+    made_at: Instant,
+    /// When idle sessions were last looked for, in milliseconds since `made_at`.
+    retired_at: AtomicU64,
+}
+
+impl Manager {
+    fn new(
+        settings: &settings::Database,
+        own: &[(&str, String)],
+        limits: Limits,
+    ) -> Result<Self, sqlx::Error> {
+        let common = SESSION.map(|(name, value)| (name, value.to_owned()));
+        let limited = [
+            ("lock_timeout", milliseconds(settings.lock)),
+            ("statement_timeout", milliseconds(settings.statement)),
+            (
+                "idle_in_transaction_session_timeout",
+                milliseconds(settings.statement),
+            ),
+        ];
+        let hosts = Hosts::parse(settings.url.expose_secret())?
+            .with_settings(&common)
+            .with_settings(&limited)
+            .with_settings(own);
+        Ok(Self {
+            hosts,
+            limits,
+            connect: settings.acquire,
+            tasks: TaskTracker::new(),
+            retires: true,
+            made_at: Instant::now(),
+            retired_at: AtomicU64::new(0),
+        })
+    }
+
+    /// Keeps sessions however old they are.
+    fn without_retirement(mut self) -> Self {
+        self.retires = false;
+        self
+    }
+
+    /// Returns the tasks that bring abandoned sessions to rest.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Says whether a session is too old, or was idle for too long.
+    fn is_worn(&self, session: &Session) -> bool {
+        self.retires && (session.age() > AGE_MAX || session.idle_for() > IDLE_MAX)
+    }
+
+    /// Says whether idle sessions should be looked for, to one caller each time.
+    fn is_retirement_due(&self) -> bool {
+        let now = u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.retired_at.load(Ordering::Relaxed);
+        let is_due = u128::from(now - last.min(now)) >= RETIRE_EVERY.as_millis();
+        is_due
+            && self
+                .retired_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = Session;
+    type Error = sqlx::Error;
+
+    /// Opens a session; a server that is just starting or becoming the primary is tried again while there is time.
+    async fn create(&self) -> Result<Session, sqlx::Error> {
+        let began = Instant::now();
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let error = match self.hosts.connect(self.connect).await {
+                Ok(connection) => return Ok(Session::new(connection, self.limits)),
+                Err(error) => error,
+            };
+            if !is_starting(&error) || began.elapsed() + backoff * 2 > self.connect {
+                return Err(error);
+            }
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(self.connect / 5);
+        }
+    }
+
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<sqlx::Error> {
+        if !session.is_at_rest() || self.is_worn(session) {
+            return Err(RecycleError::message("it is not used again"));
+        }
+        // A ping before every use would cost a busy pool a round trip; before the first use after a rest it costs
+        // nothing, and finds the connections that a restarted server has closed.
+        if session.idle_for() > IDLE_UNASKED {
+            session.ping().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Says whether a server refuses a session now that it may open in a moment.
+fn is_starting(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    const CANNOT_CONNECT_NOW: &str = "57P03";
+    if let sqlx::Error::Io(error) = error {
+        return error.kind() == io::ErrorKind::ConnectionRefused;
+    }
+    let code = error.as_database_error().and_then(|it| it.code());
+    code.is_some_and(|code| [TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW].contains(&code.as_ref()))
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
