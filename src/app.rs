@@ -104,6 +104,11 @@ impl App {
         self.timed(WaitFor::Read, self.0.database.acquire()).await
     }
 
+    /// Waits for a connection on which one statement is a whole write.
+    pub(crate) async fn acquire_for_write(&self) -> Result<Connection, sqlx::Error> {
+        self.timed(WaitFor::Write, self.0.database.acquire()).await
+    }
+
     /// Waits for a connection to walk the catalogue with.
     pub(crate) async fn acquire_for_walk(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Walk, self.0.walks.acquire()).await

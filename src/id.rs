@@ -66,6 +66,10 @@ macro_rules! ulid_id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if Self::PREFIX.is_empty() {
+                    let mut text = [0; ulid::ULID_LEN];
+                    return serializer.serialize_str(self.0.array_to_str(&mut text));
+                }
                 serializer.collect_str(self)
             }
         }
@@ -140,8 +144,11 @@ impl From<[u8; 12]> for RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("req_")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let number = self
+            .0
+            .iter()
+            .fold(0, |number, byte| number << 8 | u128::from(*byte));
+        write!(f, "req_{number:024x}")
     }
 }
 

@@ -3,8 +3,8 @@
 //! # The path of a request
 //!
 //! [`server`] accepts a connection and hands each request to [`router`], where every route and every layer stands on
-//! one screen. The shell (`http`) gives the request an id and a deadline; the [`gate`] finds out who is asking, from
-//! where, how often, and whether it was asked before; a handler in `vehicles/routes.rs` or `orders/routes.rs` reads
+//! one screen. The [`middleware`] gives the request an id and a deadline, and finds out who is asking, from where and how
+//! often; `idempotency` finds out whether it was asked before; a handler in `vehicles/routes.rs` or `orders/routes.rs` reads
 //! its input, looks things up, lets a pure model decide, records the outcome and commits. Whatever fails becomes an
 //! [`error::ApiError`], rendered, logged and counted at one place. The [`operator`] has a listener of its own.
 //!
@@ -12,7 +12,7 @@
 //!
 //! Every folder is a noun of the product. Inside it `model.rs` decides and does no I/O, `store.rs` is the only place
 //! with SQL, `routes.rs` or `layer.rs` speak HTTP. Start with [`orders::state`], the table of an order's life, and
-//! [`orders::model`], the rules of placing one; then read `gate/idempotency`, which makes every write happen once.
+//! [`orders::model`], the rules of placing one; then read `idempotency`, which makes every write happen once.
 
 // In reading order.
 pub mod environment;
@@ -33,8 +33,10 @@ pub mod vehicles;
 pub mod webhooks;
 
 pub mod error;
-pub mod gate;
 pub(crate) mod http;
+pub(crate) mod idempotency;
+pub mod middleware;
+pub(crate) mod request;
 
 pub mod app;
 pub(crate) mod openapi;

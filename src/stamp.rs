@@ -5,7 +5,9 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Offset, TimeDelta, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Offset, TimeDelta, Timelike, Utc,
+};
 use serde::{Serialize, Serializer};
 
 /// An instant, in milliseconds, and the offset in which it is told.
@@ -107,19 +109,74 @@ impl FromStr for Stamp {
     }
 }
 
+/// Characters of the longest time.
+const CHARACTERS_MAX: usize = "2026-04-20T13:00:00.000+09:00".len();
+
+/// The text of a [`Stamp`], on the stack: an order has up to six, and a page of orders hundreds.
+struct Text {
+    bytes: [u8; CHARACTERS_MAX],
+    length: usize,
+}
+
+impl Text {
+    fn of(time: &DateTime<FixedOffset>) -> Self {
+        let mut text = Self {
+            bytes: [b'0'; CHARACTERS_MAX],
+            length: 0,
+        };
+        let (year, offset) = (time.year().unsigned_abs(), time.offset().local_minus_utc());
+        text.number(year, 4);
+        text.part(b'-', time.month());
+        text.part(b'-', time.day());
+        text.part(b'T', time.hour());
+        text.part(b':', time.minute());
+        text.part(b':', time.second());
+        let milliseconds = time.nanosecond() / 1_000_000;
+        if milliseconds > 0 {
+            text.byte(b'.');
+            text.number(milliseconds, 3);
+        }
+        let minutes = offset.unsigned_abs() / 60;
+        text.part(if offset < 0 { b'-' } else { b'+' }, minutes / 60);
+        text.part(b':', minutes % 60);
+        text
+    }
+
+    fn part(&mut self, separator: u8, number: u32) {
+        self.byte(separator);
+        self.number(number, 2);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+        }
+        self.length += 1;
+    }
+
+    /// Writes the last `digits` digits of a number.
+    fn number(&mut self, number: u32, digits: u32) {
+        for power in (0..digits).rev() {
+            let digit = number / 10_u32.pow(power) % 10;
+            self.byte(b'0' + u8::try_from(digit).unwrap_or_default());
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = match self.0.nanosecond() {
-            0 => "%Y-%m-%dT%H:%M:%S%:z",
-            _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
-        };
-        self.0.format(form).fmt(f)
+        f.pad(Text::of(&self.0).as_str())
     }
 }
 
 impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(Text::of(&self.0).as_str())
     }
 }
 
@@ -205,6 +262,24 @@ mod tests {
             ("1987-07-01T00:00:00+00:00", "1987-07-01T09:00:00+09:00"),
         ] {
             assert_eq!(Stamp::kst(stamp(text).instant()).to_string(), korean);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_time_prints_as_rfc_3339_has_it(
+            milliseconds in FIRST_SECOND * 1000..LAST_SECOND * 1000,
+            minutes in -1439_i16..=1439,
+        ) {
+            let instant = DateTime::from_timestamp_millis(milliseconds).unwrap();
+            let stamp = Stamp::at_offset(instant, minutes).unwrap();
+            let form = match milliseconds % 1000 {
+                0 => "%Y-%m-%dT%H:%M:%S%:z",
+                _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
+            };
+            let expected = stamp.0.format(form).to_string();
+            proptest::prop_assert_eq!(stamp.to_string(), &*expected);
+            proptest::prop_assert_eq!(serde_json::to_value(stamp).unwrap(), expected);
         }
     }
 

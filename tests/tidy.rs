@@ -80,7 +80,7 @@ fn rank(file: &str) -> u8 {
             "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs"
             | "terms.rs",
         ) => 0,
-        ("error", "entry.rs") => 0,
+        ("error", "entry.rs") | ("orders", "rendered.rs") => 0,
         ("error", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
         (
@@ -92,9 +92,10 @@ fn rank(file: &str) -> u8 {
         _ if file == "vehicles/import/change.rs" => 0,
         ("settings" | "telemetry" | "app.rs" | "database" | "error" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
-        ("webhooks", "client.rs") => 2,
+        ("webhooks", "client.rs") | ("orders", "offers.rs") => 2,
         _ if is_store(file) => 2,
-        ("gate", _) => 3,
+        ("request" | "idempotency", _) => 2,
+        ("middleware", _) => 3,
         (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
         | ("sandbox" | "openapi", _) => 4,
         (
@@ -245,7 +246,14 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
             name,
             "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "app.rs" | "router.rs"
         ) || [
-            "http/", "gate/", "error/", "server/", "sandbox/", "openapi/",
+            "http/",
+            "request/",
+            "idempotency/",
+            "middleware/",
+            "error/",
+            "server/",
+            "sandbox/",
+            "openapi/",
         ]
         .iter()
         .any(|it| file.starts_with(it));

@@ -32,7 +32,7 @@ pub(crate) async fn record(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id, details)
+        insert into audit_entries (recorded_at, actor, partner_id, action, subject, request_id, details)
         values ($1, $2, $3, $4, $5, $6, $7)
         "#,
         now,
@@ -58,7 +58,8 @@ pub(crate) async fn list_latest(
     sqlx::query_as!(
         Entry,
         r#"
-        select recorded_at, actor, action, subject, partners.name as "partner?", request_id, details
+        select recorded_at as "recorded_at!", actor as "actor!", action as "action!", subject as "subject!",
+               partners.name as "partner?", request_id, details as "details!"
         from audit_log
         left join partners on partners.id = audit_log.partner_id
         where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or recorded_at >= $2)

@@ -11,13 +11,7 @@ use super::{
 };
 use crate::{
     id::{OrderId, PartnerId},
-    orders::{
-        advance::Advance,
-        operator,
-        state::FulfillmentDetail,
-        store,
-        view::{HistoryView, OrderView},
-    },
+    orders::{advance::Advance, operator, state::FulfillmentDetail, store, view::HistoryView},
     partners,
     word::Word,
 };
@@ -69,7 +63,7 @@ enum What {
 #[derive(Serialize)]
 struct Sheet {
     #[serde(flatten)]
-    order: OrderView,
+    order: serde_json::Map<String, serde_json::Value>,
     partner_id: PartnerId,
     partner: String,
     external_user_id: Option<String>,
@@ -104,8 +98,9 @@ async fn show(session: &Session, id: OrderId) -> anyhow::Result<()> {
     let steps = store::list_history(&mut tx, partner_id, id, 0, HISTORY_MAX).await?;
     let order = store::find(&mut tx, partner_id, id).await?;
     let steps = steps.unwrap_or_default().into_iter();
+    let order = order.with_context(unknown)?.into_bytes();
     let sheet = Sheet {
-        order: order.with_context(unknown)?.into(),
+        order: serde_json::from_slice(&order)?,
         partner_id,
         partner,
         external_user_id,

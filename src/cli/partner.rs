@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock,
-    gate::rate_limit::model::{Kind, Policy},
+    middleware::rate_limit::model::{Kind, Policy},
     partners::{
         changes::{self, policy_json},
         model::Partner,

@@ -64,7 +64,7 @@ pub(crate) fn is_rolled_back(error: &Error) -> bool {
 }
 
 /// Says whether a statement failed and its session did not: the server reports an ordinary error.
-pub(super) fn is_server_error(error: &Error) -> bool {
+pub(crate) fn is_server_error(error: &Error) -> bool {
     server_error(error).is_some()
 }
 

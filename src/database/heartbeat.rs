@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio::{
     sync::Notify,
@@ -72,7 +72,12 @@ struct Clock {
     asked_at: Instant,
     answered_at: Instant,
     time: DateTime<Utc>,
+    /// The time by which orders are decided. It is real time, unless somebody has set `lmn_now` otherwise.
+    order_time: DateTime<Utc>,
 }
+
+/// The farthest that two readings of the real time in one statement lie apart.
+const SAME_TIME: TimeDelta = TimeDelta::milliseconds(100);
 
 impl Heartbeat {
     /// Makes the heartbeat of a migrated database from its time, which listens to nothing yet.
@@ -98,13 +103,13 @@ impl Heartbeat {
         self.with(|state| state.generation)
     }
 
-    /// Returns the database's time if an entry of `generation` is still valid.
-    pub(crate) fn confirms(&self, generation: u64) -> Option<DateTime<Utc>> {
+    /// Returns the generation whose entries are still valid, and the database's time.
+    pub(crate) fn confirmed(&self) -> Option<(u64, DateTime<Utc>)> {
         let trust = self.key_trust;
         self.with(|state| {
             let age = state.clock.asked_at.elapsed();
-            let holds = state.listening && state.generation == generation && age < trust;
-            holds.then(|| state.clock.time + age)
+            let holds = state.listening && age < trust;
+            holds.then(|| (state.generation, state.clock.time + age))
         })
     }
 
@@ -143,13 +148,18 @@ impl Heartbeat {
         self.with(|state| state.clock.time + state.clock.asked_at.elapsed())
     }
 
-    /// Returns a time that the database's clock has reached, in whole milliseconds.
+    /// Returns a time by which orders are decided and that the database's clock has reached, in whole milliseconds.
     ///
-    /// It is the last answer, carried forward from when it arrived.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no caller yet"))]
-    pub(crate) fn time_at_most(&self) -> DateTime<Utc> {
-        self.with(|state| state.clock.time + state.clock.answered_at.elapsed())
-            .trunc_subsecs(3)
+    /// It is the last answer, carried forward from when it arrived. A time that is not the real one may stand still, and
+    /// is left as it was.
+    pub(crate) fn order_time(&self) -> DateTime<Utc> {
+        self.with(|state| {
+            let clock = &state.clock;
+            let is_real = (clock.time - clock.order_time).abs() < SAME_TIME;
+            let age = clock.answered_at.elapsed();
+            clock.order_time + age * u32::from(is_real)
+        })
+        .trunc_subsecs(3)
     }
 
     /// Waits until a delivery is announced. It is a hint: announcements can be lost.
@@ -234,6 +244,7 @@ impl Heartbeat {
             asked_at,
             answered_at: Instant::now(),
             time: beat.time,
+            order_time: beat.order_time,
         };
         while let Some(announced) = listener.next_buffered() {
             self.take(&announced);
@@ -257,6 +268,7 @@ impl Clock {
             asked_at: Instant::now(),
             answered_at: Instant::now(),
             time,
+            order_time: time,
         }
     }
 }
@@ -265,6 +277,7 @@ impl Clock {
 #[derive(Debug)]
 struct Beat {
     time: DateTime<Utc>,
+    order_time: DateTime<Utc>,
     /// The catalogue's version.
     catalogue: i64,
 }
@@ -288,7 +301,7 @@ async fn connect(database: &Database, within: Duration) -> Result<PgListener, sq
 async fn ask(listener: &mut PgListener) -> Result<Beat, sqlx::Error> {
     sqlx::query_as!(
         Beat,
-        r#"select lmn_now(0) as "time!", version as catalogue from catalogue"#
+        r#"select clock_timestamp() as "time!", lmn_now(0) as "order_time!", version as catalogue from catalogue"#
     )
     .fetch_one(listener)
     .await
@@ -321,11 +334,10 @@ mod tests {
         let heartbeat = heartbeat();
         advance(Duration::from_millis(899)).await;
         let now = DateTime::UNIX_EPOCH + Duration::from_millis(899);
-        assert_eq!(heartbeat.confirms(7), Some(now));
-        assert_eq!(heartbeat.confirms(6), None, "something has changed since");
+        assert_eq!(heartbeat.confirmed(), Some((7, now)));
         advance(Duration::from_millis(1)).await;
         assert_eq!(
-            heartbeat.confirms(7),
+            heartbeat.confirmed(),
             None,
             "the database was not heard for too long"
         );
@@ -339,7 +351,7 @@ mod tests {
     async fn no_entry_is_valid_while_nobody_listens() {
         let heartbeat = heartbeat();
         heartbeat.with(|state| state.listening = false);
-        assert_eq!(heartbeat.confirms(7), None);
+        assert_eq!(heartbeat.confirmed(), None);
         assert!(!heartbeat.confirms_catalogue(3));
     }
 
@@ -366,7 +378,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_at_most_is_carried_forward_from_the_arrival_of_the_answer() {
+    async fn order_time_is_carried_forward_from_the_arrival_of_the_answer() {
         let heartbeat = heartbeat();
         let asked_at = Instant::now();
         advance(Duration::from_millis(30)).await;
@@ -377,8 +389,10 @@ mod tests {
         heartbeat.with(|state| state.clock = clock);
         let after = |millis| DateTime::UNIX_EPOCH + Duration::from_millis(millis);
         assert_eq!(heartbeat.time(), after(30));
-        assert_eq!(heartbeat.time_at_most(), after(0));
+        assert_eq!(heartbeat.order_time(), after(0));
         advance(Duration::from_micros(7_900)).await;
-        assert_eq!(heartbeat.time_at_most(), after(7), "whole milliseconds");
+        assert_eq!(heartbeat.order_time(), after(7), "whole milliseconds");
+        heartbeat.with(|state| state.clock.order_time = after(500));
+        assert_eq!(heartbeat.order_time(), after(500), "it may stand still");
     }
 }

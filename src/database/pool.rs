@@ -113,7 +113,9 @@ impl Database {
             // The server gives up first, and says what became of the transaction.
             transaction: settings.statement + SETTLE_TIMEOUT,
         };
-        let manager = Manager::new(settings, own, limits)?;
+        // Requests look rows up by an index. A plan that was made while a table was small must not scan it for ever.
+        let own = [&[("enable_seqscan", "off".to_owned())], own].concat();
+        let manager = Manager::new(settings, &own, limits)?;
         Self::of(manager, settings, connections_max)
     }
 

@@ -9,8 +9,8 @@ use axum::{
 
 use super::{Issue, Issues, Refusal, catalogue::Code, issue::cut};
 use crate::{
-    gate::rate_limit::model::Throttled,
     id::{OrderId, VehicleId},
+    middleware::rate_limit::model::Throttled,
     money::Usd,
     stamp::Stamp,
 };
@@ -267,7 +267,7 @@ impl ApiError {
     }
 }
 
-/// A response without a body: `http::observe` renders it from the error in the extensions.
+/// A response without a body: `middleware::request_context` renders it from the error in the extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
@@ -280,6 +280,12 @@ impl IntoResponse for ApiError {
         headers.insert("lmn-should-retry", HeaderValue::from_static(should_retry));
         if let Some(seconds) = self.retry_after_seconds() {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Self::Forced(error) = &self
+            && matches!(**error, Self::MethodNotAllowed)
+        {
+            // The router adds the methods of a real one.
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

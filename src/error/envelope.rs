@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::render::Told;
+use super::render::ErrorContext;
 
 /// The envelope.
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct Members {
 }
 
 impl Envelope {
-    pub(super) fn of(told: &Told<'_>) -> Self {
+    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
         let error = Members {
             code: told.error.code().as_str(),
             message: told.error.to_string(),

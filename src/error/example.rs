@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 
 use super::{ApiError, Asked, Fault, IssueKind, Refusal, catalogue::Code};
 use crate::{
-    gate::rate_limit::model::{Policy, Standing, Throttled},
     id::{OrderId, VehicleId},
+    middleware::rate_limit::model::{Policy, Standing, Throttled},
     money::Usd,
     stamp::Stamp,
 };

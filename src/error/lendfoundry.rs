@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Issue, IssueKind, Refusal, catalogue::Code, entry::LendFoundryCode, render::Told,
+    ApiError, Issue, IssueKind, Refusal, catalogue::Code, entry::LendFoundryCode,
+    render::ErrorContext,
 };
-use crate::{gate::rate_limit::model::Throttled, id::VehicleId, money::Usd, stamp::Stamp};
+use crate::{id::VehicleId, middleware::rate_limit::model::Throttled, money::Usd, stamp::Stamp};
 
 /// The envelope.
 #[derive(Serialize)]
@@ -30,7 +31,7 @@ struct Members {
 }
 
 impl LendFoundryError {
-    pub(super) fn of(told: &Told<'_>) -> Self {
+    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
         let (error, code) = (told.error.plain(), told.error.code());
         let known = code.entry().lendfoundry_code(error.status().as_u16());
         let error = Members {
@@ -47,7 +48,7 @@ impl LendFoundryError {
 }
 
 /// Returns the details in the shape that the code has there: objects where it tells of one thing, else an array.
-fn details(error: &ApiError, told: &Told<'_>) -> Value {
+fn details(error: &ApiError, told: &ErrorContext<'_>) -> Value {
     match error {
         ApiError::Validation(issues) => issues.all().iter().map(issue).collect(),
         ApiError::MissingIdempotencyKey => one(

@@ -2,8 +2,9 @@
 //!
 //! [`catalogue`] holds a row for every code. [`ApiError`] has a variant for every way to fail, carrying what its
 //! sentence needs. A handler, layer or extractor returns it; as a response it is only a status and headers with the
-//! error itself left in the response's extensions. `http::observe`, the one rescue point, renders it there with
-//! [`mod@render`], because it knows the request's id and the form that was asked for, and writes the one log line about it.
+//! error itself left in the response's extensions. `middleware::request_context`, the one rescue point, renders it
+//! there with [`mod@render`], because it knows the request's id and the form that was asked for, and writes the one log
+//! line about it.
 //!
 //! There are three forms: [`envelope`], [`problem`] and [`lendfoundry`]. The catalogue itself is read as JSON ([`view`])
 //! or as a page ([`markdown`]), through [`routes`] and `lmn errors`.
@@ -25,4 +26,4 @@ pub(crate) mod view;
 pub use api_error::{ApiError, Asked};
 pub use details::Refusal;
 pub use issue::{Fault, Issue, IssueKind, Issues};
-pub(crate) use render::{Representation, Told, render};
+pub(crate) use render::{ErrorContext, Representation, render};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::render::Told;
+use super::render::ErrorContext;
 
 /// A problem. What it tells more stands beside the standard's members.
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn of(told: &Told<'_>) -> Self {
+    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
         let code = told.error.code();
         Self {
             kind: format!("{}/v1/errors/{}", told.public_url, code.as_str()),

@@ -1,6 +1,6 @@
 //! Rendering: an [`ApiError`] as the bytes that a partner reads, in the form that it asks for.
 
-use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -36,20 +36,20 @@ impl Representation {
         }
     }
 
-    /// Reads which one a request asks for.
-    pub(crate) fn asked(headers: &HeaderMap) -> Self {
+    /// Chooses the one that a caller accepts.
+    pub(crate) fn accepted(accept: Option<&HeaderValue>) -> Self {
         let offers = Self::ALL.map(|it| Offer {
             media_type: it.media_type(),
             by_name_only: it == Self::LendFoundry,
         });
-        let chosen = Self::ALL.get(accept::choose(headers, &offers)).copied();
+        let chosen = Self::ALL.get(accept::choose(accept, &offers)).copied();
         chosen.unwrap_or(Self::Envelope)
     }
 }
 
 /// An error with all that its answer tells.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Told<'a> {
+pub(crate) struct ErrorContext<'a> {
     pub(crate) error: &'a ApiError,
     pub(crate) request_id: RequestId,
     /// The methods of a 405, as `Allow` has them.
@@ -60,7 +60,7 @@ pub(crate) struct Told<'a> {
     pub(crate) public_url: &'a str,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ErrorContext<'a> {
     /// Returns the members of `error.details`.
     pub(super) fn details(&self) -> Map<String, Value> {
         let mut details = self.error.details();
@@ -81,7 +81,7 @@ impl<'a> Told<'a> {
 }
 
 /// Renders an error.
-pub(crate) fn render(told: &Told<'_>, representation: Representation) -> Bytes {
+pub(crate) fn render(told: &ErrorContext<'_>, representation: Representation) -> Bytes {
     match representation {
         Representation::Envelope => bytes(&Envelope::of(told)),
         Representation::Problem => bytes(&Problem::of(told)),
@@ -110,7 +110,7 @@ mod tests {
             .flat_map(|code| code.entry().statuses.iter().map(move |it| (code, *it)));
         let rendered = pairs.map(|(code, status)| {
             let error = ApiError::example(code, status, happened).unwrap();
-            let told = Told {
+            let told = ErrorContext {
                 error: &error,
                 request_id: RequestId::from([0x5f; 12]),
                 allow: (status == 405).then_some("GET,HEAD"),
@@ -152,7 +152,7 @@ mod tests {
                 let error = || ApiError::example(code, *status, Stamp::kst(now)).unwrap();
                 let forced = ApiError::Forced(Box::new(error()));
                 let bytes = |error: &ApiError, representation| {
-                    let told = Told {
+                    let told = ErrorContext {
                         error,
                         request_id: RequestId::from([7; 12]),
                         allow: None,
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn a_wildcard_never_asks_for_lendfoundrys_form() {
         let asked = |accept: &str| {
-            let accept = [("accept".parse().unwrap(), accept.parse().unwrap())];
-            Representation::asked(&HeaderMap::from_iter(accept))
+            let accept = HeaderValue::from_str(accept).unwrap();
+            Representation::accepted(Some(&accept))
         };
         assert_eq!(asked("application/problem+json"), Representation::Problem);
         let exact = "application/vnd.lendfoundry.error+json";

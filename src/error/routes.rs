@@ -87,7 +87,7 @@ impl Page {
 
     /// Answers in the form that is wanted.
     fn answer(&self, headers: &HeaderMap, conditional: &Conditional) -> Response {
-        let form = match accept::choose(headers, &OFFERS) {
+        let form = match accept::choose(headers.get_all(header::ACCEPT), &OFFERS) {
             0 => &self.json,
             _ => &self.markdown,
         };

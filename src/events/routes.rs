@@ -19,7 +19,6 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    gate::caller::Caller,
     http::{
         cursor::Walk,
         describe,
@@ -30,6 +29,7 @@ use crate::{
     },
     id::{EventId, OrderId, PartnerId},
     orders,
+    request::Caller,
 };
 
 /// Words in one filter.

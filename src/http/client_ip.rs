@@ -5,15 +5,10 @@ use std::{
     str::FromStr,
 };
 
-use axum::{
-    extract::{Request, State},
-    http::HeaderMap,
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, http::HeaderMap};
 use ipnet::IpNet;
 
-use crate::{app::App, settings::ClientAddressHeader};
+use crate::settings::{ClientAddressHeader, Gate};
 
 /// What may stand around the parts of a header's value; other white space is a part of them.
 const BLANK: [char; 2] = [' ', '\t'];
@@ -22,12 +17,8 @@ const BLANK: [char; 2] = [' ', '\t'];
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
 
-/// Who sent the request, as far as the network can tell.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientAddress(pub IpAddr);
-
-/// Finds the client's address and hands it inward.
-pub(crate) async fn find(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Returns the address of a request's client, as far as the network can tell.
+pub(crate) fn of(request: &Request, gate: &Gate) -> IpAddr {
     // Without a peer (no socket, so a test of the bare router) the request comes from this machine.
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let peer = request
@@ -35,16 +26,12 @@ pub(crate) async fn find(State(app): State<App>, mut request: Request, next: Nex
         .get()
         .map_or(local, |Peer(address)| *address)
         .ip();
-    let gate = &app.settings().gate;
-    let address = seen(
+    seen(
         peer,
         &gate.trusted_proxies,
         gate.client_address_header,
         request.headers(),
-    );
-    tracing::Span::current().record("client_ip", tracing::field::display(address));
-    request.extensions_mut().insert(ClientAddress(address));
-    next.run(request).await
+    )
 }
 
 /// Returns the right-most untrusted address of the one header, as told by the chain of trusted proxies.
@@ -58,6 +45,9 @@ pub(crate) fn seen(
 ) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
+    if !is_trusted(client) {
+        return client;
+    }
     for hop in hops(header, headers).into_iter().rev() {
         if !is_trusted(client) {
             break;

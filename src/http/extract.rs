@@ -268,7 +268,7 @@ impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The body of the request in hand, parsed by the gate before it looked for a replay.
+/// The body of the request in hand, parsed by the idempotency layer before it looked for a replay.
 #[derive(Debug, Clone)]
 pub(crate) struct ParsedBody(pub std::sync::Arc<Map<String, Value>>);
 

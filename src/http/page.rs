@@ -87,6 +87,20 @@ impl PageQuery {
         self.limit.into()
     }
 
+    /// Cuts the [`PageQuery::rows`] that were read, each with its place, to the page; returns the cursor of the next one.
+    pub(crate) fn cut<R, P: Serialize>(
+        &self,
+        mut rows: Vec<(R, P)>,
+        cursors: &Cursors,
+        walk: &Walk,
+    ) -> Result<(Vec<R>, Option<String>), ApiError> {
+        let more = rows.len() > self.limit();
+        rows.truncate(self.limit());
+        let last = rows.last().filter(|_| more).map(|(_, place)| place);
+        let next = last.map(|it| cursors.seal(walk, it)).transpose()?;
+        Ok((rows.into_iter().map(|(row, _)| row).collect(), next))
+    }
+
     /// Returns how many rows to read: one more than are shown tells whether there is a next page.
     pub(crate) fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
@@ -197,14 +211,26 @@ pub(crate) struct RenderedPage {
 impl RenderedPage {
     /// Joins rows to a page of the question in `uri`, which goes on at a cursor.
     pub(crate) fn of(rows: &[String], next_cursor: Option<&str>, uri: &Uri) -> Self {
+        Self::joined(rows.join(",").as_bytes(), next_cursor, uri)
+    }
+
+    /// Makes a page of rows that are joined by commas already.
+    pub(crate) fn joined(rows: &[u8], next_cursor: Option<&str>, uri: &Uri) -> Self {
         // A cursor is base64, and so needs no escapes.
         let next = next_cursor.map_or("null".into(), |it| format!("\"{it}\""));
-        let body = format!("{{\"data\":[{}],\"next_cursor\":{next}}}", rows.join(","));
+        let body = [
+            b"{\"data\":[",
+            rows,
+            b"],\"next_cursor\":",
+            next.as_bytes(),
+            b"}",
+        ]
+        .concat();
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
         headers.extend(next_link(uri, next_cursor).map(|link| (header::LINK, link)));
         Self {
-            body: body.into_bytes().into_boxed_slice().into(),
+            body: body.into_boxed_slice().into(),
             headers,
         }
     }

@@ -5,7 +5,6 @@
 //! collector: then some do, and our log alone tells of it.
 
 use axum::http::{HeaderMap, HeaderValue};
-use tracing::{Span, field::display};
 
 use crate::{
     id::{SpanId, TraceId},
@@ -25,17 +24,17 @@ const SAMPLED: u8 = 0b01;
 
 /// Where a request stands in a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trace {
-    pub(super) id: String,
+pub(crate) struct Trace {
+    pub(crate) id: String,
     /// The caller's step, unless the trace begins here.
-    pub(super) parent: Option<String>,
-    pub(super) span: SpanId,
+    pub(crate) parent: Option<String>,
+    pub(crate) span: SpanId,
     flags: u8,
 }
 
 impl Trace {
     /// Goes on with the trace of a request, or begins one for those who take it.
-    pub(super) fn of(headers: &HeaderMap, spans: Option<&Spans>) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap, spans: Option<&Spans>) -> Option<Self> {
         let begun = |spans: &Spans| {
             let id = TraceId::random();
             spans.begins(id.chance()).then(|| Self {
@@ -49,7 +48,7 @@ impl Trace {
     }
 
     /// Says whether it is recorded.
-    pub(super) fn is_sampled(&self) -> bool {
+    pub(crate) fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
@@ -66,17 +65,8 @@ impl Trace {
         })
     }
 
-    /// Names the trace on a request's span.
-    pub(super) fn record(&self, span: &Span) {
-        span.record("trace_id", self.id.as_str());
-        if let Some(parent) = &self.parent {
-            span.record("parent_id", parent.as_str());
-        }
-        span.record("span_id", display(self.span));
-    }
-
     /// Tells the caller which step of its trace is ours.
-    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         if self.parent.is_none() {
             return;
         }

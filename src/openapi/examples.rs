@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{ApiError, Representation, Told, catalogue::Code, render, view::ErrorList},
+    error::{ApiError, ErrorContext, Representation, catalogue::Code, render, view::ErrorList},
     id::RequestId,
     stamp::Stamp,
 };
@@ -84,7 +84,7 @@ pub(super) fn illustrate(content: &mut Value) {
 fn of(code: Code, status: u16, form: Representation, public_url: &str) -> Option<Value> {
     let now = Stamp::parse(NOW).ok()?;
     let error = ApiError::example(code, status, now)?;
-    let told = Told {
+    let told = ErrorContext {
         error: &error,
         request_id: RequestId::from(REQUEST),
         allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, Fault, IssueKind, Refusal},
-    gate::idempotency::Reply,
+    idempotency::Reply,
     word::Word,
 };
 

@@ -1,6 +1,10 @@
 //! The two lists of orders: a partner's orders, and the steps of one.
 
-use axum::{extract::State, http::Uri, response::Response};
+use axum::{
+    extract::State,
+    http::Uri,
+    response::{IntoResponse, Response},
+};
 use utoipa::{
     IntoParams, PartialSchema,
     openapi::{
@@ -12,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     filter::{Filter, Sort},
-    model::Order,
+    rendered::OrderText,
     state::OrderStatus,
     store,
     view::{HistoryView, OrderView},
@@ -20,15 +24,16 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, Fault, IssueKind},
-    gate::{caller::Caller, idempotency},
     http::{
         cursor::Walk,
         describe,
         extract::{FromQuery, FromText, Name, Params, Query},
-        page::{IDS_MAX, Page, PageQuery, read_sort},
+        page::{IDS_MAX, Page, PageQuery, RenderedPage, read_sort},
         path::Id,
     },
     id::OrderId,
+    idempotency,
+    request::Caller,
     word::Word,
 };
 
@@ -164,20 +169,21 @@ pub(super) async fn list_orders(
         page.rows(),
     )
     .await?;
-    let page: Page<OrderView> = Page::of(rows, &page, app.cursors(), &walk, |last| {
-        place_of(sort, last)
-    })?;
-    Ok(page.answer(&uri))
+    let (texts, next) = page.cut(rows, app.cursors(), &walk)?;
+    Ok(page_of_orders(&texts, next.as_deref(), &uri))
 }
 
-/// Returns where an order stands in a sort.
-fn place_of(sort: Sort, order: &Order) -> store::Place {
-    let time = match sort {
-        Sort::CreatedDesc | Sort::CreatedAsc => Some(order.created_at),
-        Sort::AuctionDateAsc => order.bid.map(|bid| bid.auction_date.instant()),
-        Sort::UpdatedDesc => Some(order.updated_at),
-    };
-    (time.map(|it| it.timestamp_millis()), order.id.to_string())
+/// Copies orders to a page.
+fn page_of_orders(orders: &[OrderText], next_cursor: Option<&str>, uri: &Uri) -> Response {
+    const ORDER_BYTES: usize = 700;
+    let mut rows = Vec::with_capacity(orders.len() * ORDER_BYTES);
+    for (n, order) in orders.iter().enumerate() {
+        if n > 0 {
+            rows.push(b',');
+        }
+        order.rendered.write(order.standing, &mut rows);
+    }
+    RenderedPage::joined(&rows, next_cursor, uri).into_response()
 }
 
 /// One page of steps.

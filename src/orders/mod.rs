@@ -13,9 +13,11 @@ pub(crate) mod effects;
 pub(crate) mod filter;
 mod lists;
 pub mod model;
+pub(crate) mod offers;
 pub mod operator;
 pub mod outcome;
 pub mod progress;
+pub(crate) mod rendered;
 pub(crate) mod routes;
 mod row;
 pub mod state;
@@ -23,3 +25,6 @@ pub(crate) mod status;
 pub(crate) mod store;
 pub mod sweeps;
 pub(crate) mod view;
+
+/// Members of a body of which a reused idempotency key says by name that they differ.
+pub(crate) const NAMED_MEMBERS: [&str; 2] = ["vehicle_id", "max_bid_amount_usd"];

@@ -126,6 +126,18 @@ pub struct Market {
     pub is_sold: bool,
 }
 
+impl Market {
+    /// A market in which nobody else wants the vehicle, as far as is known.
+    pub(crate) fn without_rivals(now: DateTime<Utc>) -> Self {
+        Self {
+            now,
+            open_order: None,
+            highest_bid: None,
+            is_sold: false,
+        }
+    }
+}
+
 /// Why an order cannot be placed, in the order in which it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceError {

@@ -1,6 +1,7 @@
 //! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`, and what an order keeps: its car and its history.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use chrono::{DateTime, Utc};
 use utoipa::{
     IntoParams, ToSchema,
     openapi::path::{Parameter, ParameterIn},
@@ -11,20 +12,19 @@ use super::{
     advance::Advance,
     answer::reply,
     lists,
-    model::{Order, PlaceError, place},
+    model::{Market, Order, PlaceError, place},
+    offers::Offers,
     progress,
+    rendered::Rendered,
     state::{CancellationReason, Owner},
     status,
-    store::{self, Placed},
+    store::{self, Found, Placed},
     view::{OrderPreview, OrderView},
 };
 use crate::{
     app::App,
+    audit::model::Author,
     error::{ApiError, Asked, Fault, IssueKind},
-    gate::{
-        caller::Caller,
-        idempotency::{Reply, Write},
-    },
     http::{
         describe,
         etag::Conditional,
@@ -34,7 +34,9 @@ use crate::{
         user::UserId,
     },
     id::{OrderId, VehicleId},
+    idempotency::{AtOnce, Attempt, Binding, PendingWrite, Reply, Write},
     money::Usd,
+    request::Caller,
     stamp::Stamp,
     vehicles::view::VehicleView,
 };
@@ -104,39 +106,127 @@ impl IntoParams for DryRun {
     (status = 410, description = "vehicle_unavailable"),
 ))]
 async fn create_order(
+    State(app): State<App>,
+    Extension(offers): Extension<Offers>,
     caller: Caller,
-    mut write: Write,
     Input(DryRun(dry_run), body): Input<DryRun, CreateOrder>,
     UserId(user): UserId,
+    mut pending: PendingWrite,
 ) -> Result<Response, ApiError> {
+    let wish = Wish {
+        vehicle: VehicleId::parse(&body.vehicle_id),
+        max_bid: body.max_bid_amount_usd,
+        user: user.as_deref(),
+        author: &caller.author(),
+    };
+    if let Some(vehicle) = wish.vehicle.as_ref().filter(|_| !dry_run) {
+        let now = app.heartbeat().order_time() + caller.grant.clock_offset;
+        pending = match place_at_once(&app, &offers, &wish, vehicle, now, pending).await? {
+            Attempt::Answered(response) => return Ok(response),
+            Attempt::Undecided(pending) => pending,
+        };
+    }
+    let mut write = match pending.bind(wish.vehicle.as_ref()).await? {
+        Binding::Answered(response) => return Ok(response),
+        Binding::Bound(write) => write,
+    };
+
     let unknown = || ApiError::no_vehicle(&body.vehicle_id);
-    let vehicle_id = write.car().cloned().ok_or_else(unknown)?;
+    let vehicle_id = write.vehicle().cloned().ok_or_else(unknown)?;
     let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
     let (vehicle, history, market) = found.ok_or_else(unknown)?;
-
-    let bid = place(&vehicle, body.max_bid_amount_usd, &market)
+    let bid = place(&vehicle, wish.max_bid, &market)
         .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
     let order = Order::placed(OrderId::new(market.now), &vehicle, bid, market.now);
     if dry_run {
         let reply = Reply::json(StatusCode::OK, &OrderView::trial(order))?;
         return Ok(write.discard(reply));
     }
-
     let snapshot =
         serde_json::to_string(&VehicleView::new(vehicle, history)).map_err(ApiError::internal)?;
-    let mut reply = reply(StatusCode::CREATED, order.clone())?;
-    let location = format!("/v1/orders/{}", order.id);
-    let placed = Placed {
-        order: &order,
-        user: user.as_deref(),
-        vehicle: &snapshot,
-        key: write.key(),
-        location: &location,
-        reply: &reply.body,
-    };
-    store::record(write.tx(), caller.partner(), &caller.author(), &placed).await?;
-    reply.location = Some(location);
+    let (reply, location) = placed_reply(&order)?;
+    let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
+    let placed = wish.placed(&order, &rendered, &snapshot, &location, &reply);
+    let key = write.key();
+    store::record(write.tx(), caller.partner(), key, &placed, &market).await?;
     write.commit_completed(reply).await
+}
+
+/// What a partner wants to order.
+struct Wish<'a> {
+    /// `None` if the text that was sent cannot name one.
+    vehicle: Option<VehicleId>,
+    max_bid: Option<i64>,
+    user: Option<&'a str>,
+    author: &'a Author,
+}
+
+impl<'a> Wish<'a> {
+    fn placed(
+        &'a self,
+        order: &'a Order,
+        rendered: &'a Rendered,
+        snapshot: &'a str,
+        location: &'a str,
+        reply: &'a Reply,
+    ) -> Placed<'a> {
+        Placed {
+            order,
+            author: self.author,
+            user: self.user,
+            rendered,
+            snapshot,
+            location,
+            reply: &reply.body,
+        }
+    }
+}
+
+/// Places an order in one round trip, where nothing is in doubt.
+///
+/// It is decided on what is cached, as if no other partner bid more; the statement verifies that. Whatever speaks against
+/// the order here or there is decided anew under the vehicle's lock, so every refusal is made there.
+async fn place_at_once(
+    app: &App,
+    offers: &Offers,
+    wish: &Wish<'_>,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+    pending: PendingWrite,
+) -> Result<Attempt, ApiError> {
+    let mut connection = app.acquire_for_write().await?;
+    let offer = match offers.get(vehicle) {
+        Some(offer) => offer,
+        None => match store::find_offer(&mut connection, pending.claim(), vehicle).await? {
+            Found::Offer(offer) => offers.insert(*offer)?,
+            Found::KeyUsed(stored) => return pending.answer_used(stored).map(Attempt::Answered),
+            Found::Nothing => return Ok(Attempt::Undecided(pending)),
+        },
+    };
+    let Ok(bid) = place(&offer.vehicle, wish.max_bid, &Market::without_rivals(now)) else {
+        return Ok(Attempt::Undecided(pending));
+    };
+    let order = Order::placed(OrderId::new(now), &offer.vehicle, bid, now);
+    let (reply, location) = placed_reply(&order)?;
+    let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
+    let placed = wish.placed(&order, &rendered, &offer.snapshot, &location, &reply);
+    let claim = pending.claim();
+    let outcome = store::place_at_once(&mut connection, claim, &offer.row_version, &placed).await;
+    drop(connection);
+    if matches!(outcome, Ok(AtOnce::Undecided)) {
+        offers.forget(vehicle);
+    }
+    pending
+        .conclude(outcome, reply, store::DECISION_AGE_MAX)
+        .await
+}
+
+/// Makes the reply to a placed order, and its `Location`.
+fn placed_reply(order: &Order) -> Result<(Reply, String), ApiError> {
+    let location = format!("/v1/orders/{}", order.id);
+    let mut reply = reply(StatusCode::CREATED, order.clone())?;
+    reply.location = Some(location.clone());
+    Ok((reply, location))
 }
 
 impl PlaceError {
@@ -204,7 +294,7 @@ async fn get_order(
     let mut connection = app.acquire().await?;
     let order = store::find(&mut connection, caller.partner(), id).await?;
     let order = order.ok_or_else(|| ApiError::no_order(id))?;
-    conditional.answer(&OrderView::from(order))
+    conditional.answer_bytes(order.into_bytes())
 }
 
 /// Shows the car as it was when it was ordered.

@@ -1,11 +1,12 @@
 //! Rows of an order and of its history, and what they are.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
     model::{Bid, HistoryStep, Order, Shipment, Standing},
+    rendered::{OrderText, Rendered},
     state::State,
 };
 use crate::{
@@ -113,6 +114,46 @@ impl TryFrom<OrderRow> for Order {
             },
             created_at: row.created_at,
             updated_at: row.updated_at,
+        })
+    }
+}
+
+/// A row of the view `orders_with_standing` as it is read: rendered, and with its place in a list.
+#[derive(Debug)]
+pub(super) struct TextRow {
+    pub(super) rendered: String,
+    pub(super) is_highest_bid: Option<bool>,
+    pub(super) current_max_bid_usd: Option<i32>,
+    /// The time by which the list is sorted; what has none stands last.
+    pub(super) place: Option<DateTime<Utc>>,
+    pub(super) id: Uuid,
+}
+
+/// Reads the columns by their places: a page has many rows, and finding each column by its name takes longer.
+impl FromRow<'_, PgRow> for TextRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            rendered: row.try_get(0)?,
+            is_highest_bid: row.try_get(1)?,
+            current_max_bid_usd: row.try_get(2)?,
+            place: row.try_get(3)?,
+            id: row.try_get(4)?,
+        })
+    }
+}
+
+impl TextRow {
+    /// Makes the text, or names the row that cannot be one.
+    pub(super) fn into_text(self) -> Result<OrderText, sqlx::Error> {
+        let highest = self.current_max_bid_usd.map(usd).transpose();
+        let highest = highest.map_err(|error| error.in_row("orders", OrderId::from(self.id)))?;
+        let standing = self.is_highest_bid.zip(highest);
+        Ok(OrderText {
+            rendered: Rendered::kept(self.rendered),
+            standing: standing.map(|(is_highest, highest_bid)| Standing {
+                is_highest,
+                highest_bid,
+            }),
         })
     }
 }

@@ -14,13 +14,14 @@ use super::{
 use crate::{
     clock,
     error::{ApiError, Fault, IssueKind},
-    gate::{caller::Caller, idempotency::Write},
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
     id::OrderId,
+    idempotency::Write,
+    request::Caller,
     stamp::Stamp,
 };
 

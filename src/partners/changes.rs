@@ -13,8 +13,8 @@ use crate::{
     clock,
     database::Tx,
     environment::Environment,
-    gate::rate_limit::model::{Kind, Policy},
     id::PartnerId,
+    middleware::rate_limit::model::{Kind, Policy},
     stamp::Stamp,
 };
 

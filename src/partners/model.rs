@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     environment::Environment,
-    gate::rate_limit::model::{Kind, Policy},
     id::{KeyId, PartnerId},
+    middleware::rate_limit::model::{Kind, Policy},
     network::canonical,
 };
 
@@ -119,6 +119,8 @@ pub(crate) struct Grant {
     pub prefix: String,
     /// Whose it is.
     pub partner: PartnerId,
+    /// How far the partner's time runs ahead of real time, in a sandbox.
+    pub clock_offset: TimeDelta,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was taken back.
@@ -346,6 +348,7 @@ mod tests {
             key: KeyId::new(DateTime::UNIX_EPOCH),
             prefix: "lmn_stg_AAAA".into(),
             partner: PartnerId::new(DateTime::UNIX_EPOCH),
+            clock_offset: TimeDelta::zero(),
             expires_at: None,
             revoked_at: None,
             networks: networks.iter().map(|it| it.parse().unwrap()).collect(),

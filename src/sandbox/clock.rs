@@ -16,15 +16,13 @@ use crate::{
     clock,
     database::Tx,
     error::{ApiError, Fault, IssueKind},
-    gate::{
-        caller::Caller,
-        idempotency::{Reply, Write},
-    },
     http::{
         extract::{Answer, Input, Query},
         fields::{Fields, FromBody},
     },
+    idempotency::{Reply, Write},
     orders::sweeps,
+    request::Caller,
     stamp::Stamp,
     webhooks,
 };

@@ -5,13 +5,13 @@ use utoipa::ToSchema;
 
 use crate::{
     error::{ApiError, Fault, IssueKind},
-    gate::{caller::Caller, idempotency::Write},
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
     id::OrderId,
+    idempotency::Write,
     money::{FEE_MAX, Usd},
     orders::{
         advance::{Advance, ShipmentChange},
@@ -20,6 +20,7 @@ use crate::{
         state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
         view::OrderView,
     },
+    request::Caller,
     stamp::Stamp,
     word::Word,
 };

@@ -11,16 +11,13 @@ use crate::{
     app::App,
     clock,
     error::{ApiError, Fault, IssueKind},
-    gate::{
-        caller::Caller,
-        idempotency::{Reply, Write},
-    },
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
     id::{OrderId, VehicleId},
+    idempotency::{Reply, Write},
     money::{FEE_MAX, Usd},
     orders::{
         advance::AdvanceError,
@@ -30,6 +27,7 @@ use crate::{
         progress::ProgressError,
         state::{OrderStatus, State},
     },
+    request::Caller,
     stamp::Stamp,
     vehicles::{self, view::VehicleView},
 };

@@ -6,6 +6,7 @@
 //! answer. For HTTP/2 hyper has no timer of idleness, so it is looked after here.
 
 use std::{
+    convert::Infallible,
     io::{self, Cursor, IoSlice},
     net::SocketAddr,
     pin::Pin,
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request};
+use axum::{body::Body, extract, http::Request, response::Response};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -30,7 +31,7 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceExt, service_fn};
+use tower::{Service, service_fn};
 
 use super::tls::Tls;
 use crate::{app::App, http::client_ip::Peer, settings};
@@ -43,18 +44,22 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 const HTTP2_STREAMS_MAX: u32 = 100;
 
 /// One connection, and what it needs.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     pub(super) app: App,
     pub(super) settings: settings::Server,
     pub(super) tls: Option<Tls>,
     pub(super) peer: SocketAddr,
-    pub(super) router: Router,
+    pub(super) service: S,
     pub(super) watcher: Watcher,
     /// Cancelled when no new request is wanted any more.
     pub(super) stopping: CancellationToken,
 }
 
-impl Connection {
+impl<S> Connection<S>
+where
+    S: Service<extract::Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     /// Serves requests until either end closes, or is too slow.
     pub(super) async fn serve(self, stream: TcpStream) {
         // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
@@ -93,7 +98,7 @@ impl Connection {
         let Self {
             settings,
             peer,
-            router,
+            service,
             watcher,
             ..
         } = self;
@@ -108,7 +113,7 @@ impl Connection {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let answering = requests.enter();
             request.extensions_mut().insert(Peer(peer));
-            let answer = router.clone().oneshot(request.map(Body::new));
+            let answer = service.clone().call(request.map(Body::new));
             async move {
                 let answer = answer.await;
                 drop(answering);

@@ -1,11 +1,12 @@
 //! Listening: so many connections and no more, until the process is told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request, response::Response};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use super::{connection::Connection, tls::Tls};
 use crate::{app::App, settings};
@@ -16,15 +17,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the operator's listener waits for requests in progress: its answers take no time.
 const OPERATOR_STOP: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
+/// Serves `service` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
 ///
 /// It fails only if TLS is set and its cryptography does not work.
-pub async fn serve(
+pub async fn serve<S>(
     app: &App,
     listener: TcpListener,
-    router: Router,
+    service: S,
     stop: impl Future<Output = ()>,
-) -> Result<(), rustls::Error> {
+) -> Result<(), rustls::Error>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let mut settings = app.settings().server.clone();
     let tls = settings.tls.take().map(Tls::new).transpose()?;
     if let Some(tls) = &tls {
@@ -34,7 +39,7 @@ pub async fn serve(
         stop.await;
         app.drain();
     };
-    accept(app, settings, tls, listener, router, stop).await;
+    accept(app, settings, tls, listener, service, stop).await;
     Ok(())
 }
 
@@ -55,14 +60,17 @@ pub async fn serve_operator(
 }
 
 /// The loop of a listener, under the limits of `settings`.
-async fn accept(
+async fn accept<S>(
     app: &App,
     settings: settings::Server,
     tls: Option<Tls>,
     listener: TcpListener,
-    router: Router,
+    service: S,
     stop: impl Future<Output = ()>,
-) {
+) where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let connections = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -84,7 +92,7 @@ async fn accept(
                     tls: tls.clone(),
                     app: app.clone(),
                     peer,
-                    router: router.clone(),
+                    service: service.clone(),
                     watcher: graceful.watcher(),
                     stopping: stopping.clone(),
                 };

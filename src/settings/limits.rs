@@ -10,7 +10,7 @@ use super::{
     model::{RateLimit, SharedLimits},
     reader::Reader,
 };
-use crate::gate::rate_limit::model::Policy;
+use crate::middleware::rate_limit::model::Policy;
 
 /// The secret, and the file that may hold it.
 const URL: &str = "rate_limit.shared.url";

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::tls::Tls;
-use crate::{environment::Environment, gate::rate_limit::model::Policy, webhooks::address::Guard};
+use crate::{
+    environment::Environment, middleware::rate_limit::model::Policy, webhooks::address::Guard,
+};
 
 /// Everything that can be set, resolved and checked.
 #[derive(Debug, Clone)]
@@ -97,7 +99,7 @@ pub struct Database {
     pub heartbeat: Duration,
 }
 
-/// Authentication, client addresses and the lane.
+/// Authentication, client addresses, and the limits of one partner's requests and writes.
 #[derive(Debug, Clone)]
 pub struct Gate {
     /// Networks whose word about the client's address counts.
@@ -116,7 +118,7 @@ pub struct Gate {
     pub lane_wait: Duration,
     /// How often it is written when keys were last used.
     pub key_use: Duration,
-    /// Client addresses whose guesses are remembered.
+    /// Client addresses whose tries of unknown keys are counted.
     pub guess_addresses_max: u64,
     /// Unknown keys that one client address may try.
     pub guess: Policy,

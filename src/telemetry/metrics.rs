@@ -7,18 +7,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use hyper::{Method, StatusCode};
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{limits, load::Load, sweep::Remembered};
+use super::{limits, load::Load, requests::Requests, sweep::Remembered};
 use crate::id::PartnerId;
 
-/// Requests that were answered, by route, method, status and code.
-const REQUESTS: &str = "lmn_http_requests_total";
-/// How long they took, by route and method.
-const DURATION: &str = "lmn_http_request_duration_seconds";
 /// Requests being answered.
 const IN_FLIGHT: &str = "lmn_http_requests_in_flight";
 /// Requests whose caller hung up before the answer.
@@ -57,6 +53,7 @@ pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
     recorder: PrometheusRecorder,
+    requests: Requests,
     in_flight: Gauge,
     abandoned: Counter,
     internal_errors: Counter,
@@ -132,6 +129,7 @@ impl Metrics {
             failed_by_time: recorder
                 .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
             reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
+            requests: Requests::default(),
             load: Load::new(&recorder),
             remembered: Remembered::new(&recorder),
             recorder,
@@ -221,22 +219,7 @@ impl Metrics {
     }
 
     fn count(&self, answered: &Answered<'_>) {
-        let route = Label::new("route", answered.route.unwrap_or("unmatched").to_owned());
-        let method = Label::from_static_parts("method", method(answered.method));
-        let status = Label::new("status", answered.status.as_str().to_owned());
-        let code = Label::from_static_parts("code", answered.code.unwrap_or("none"));
-        let kind = vec![route.clone(), method.clone()];
-        let duration: Histogram = self
-            .0
-            .recorder
-            .register_histogram(&Key::from_parts(DURATION, kind), &HERE);
-        duration.record(answered.took);
-        let kind = vec![route, method, status, code];
-        let requests = self
-            .0
-            .recorder
-            .register_counter(&Key::from_parts(REQUESTS, kind), &HERE);
-        requests.increment(1);
+        self.0.requests.count(&self.0.recorder, answered);
         if let Some(partner) = answered.partner {
             self.count_partner(partner, answered.status);
         }
@@ -284,7 +267,6 @@ pub(super) fn method(method: &Method) -> &'static str {
 /// Says in the exposition what each metric is.
 fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
-        (REQUESTS, "Requests that were answered."),
         (
             ABANDONED,
             "Requests whose caller hung up before the answer.",
@@ -321,8 +303,7 @@ fn describe(recorder: &PrometheusRecorder) {
     ] {
         recorder.describe_gauge(name.into(), None, words.into());
     }
-    let words = "Seconds from the head of a request to its answer.";
-    recorder.describe_histogram(DURATION.into(), None, words.into());
+    super::requests::describe(recorder);
     super::delivery::describe(recorder);
     limits::describe(recorder);
     super::tls::describe(recorder);

@@ -10,8 +10,10 @@ pub(crate) mod limits;
 pub(crate) mod load;
 mod log;
 pub(crate) mod metrics;
+mod requests;
 pub(crate) mod span;
 pub(crate) mod sweep;
 mod tls;
 
 pub use log::start;
+pub(crate) use log::take_panic;

@@ -24,7 +24,6 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    gate::caller::Caller,
     http::{
         cursor::Walk,
         etag::{Conditional, Tagged},
@@ -34,6 +33,7 @@ use crate::{
     },
     id::VehicleId,
     orders,
+    request::Caller,
 };
 
 /// Up to here, dropped dealers' cars are counted exactly.

@@ -20,10 +20,6 @@ use crate::{
     app::App,
     error::{ApiError, Fault, IssueKind, Issues},
     events::{model::EventType, view::EventView},
-    gate::{
-        caller::Caller,
-        idempotency::{Reply, Write},
-    },
     http::{
         etag::Conditional,
         extract::{Answer, Input, Query},
@@ -31,6 +27,8 @@ use crate::{
         path::Id,
     },
     id::EventId,
+    idempotency::{Reply, Write},
+    request::Caller,
 };
 
 /// Where an endpoint is read.

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     environment::Environment,
     error::catalogue::Code,
-    orders::{advance::Advance, state::FulfillmentDetail},
+    orders::{
+        advance::{Advance, ShipmentChange},
+        state::FulfillmentDetail,
+    },
+    stamp::Stamp,
     vehicles::facets::counting::refresh,
 };
 use reqwest::Method;
@@ -447,11 +451,21 @@ async fn check_an_order(service: &Service, acme: &Partner, document: &Document) 
         .await
         .ids()
         .remove(0);
-    let ship =
-        "update orders set status = 'shipping', fulfillment_detail = 'in_transit', purchase_price_usd = 11000,
-            auction_fee_usd = 0, final_is_highest = true, final_highest_bid_usd = 12000,
-            vessel_name = 'Aurora', etd = now(), etd_offset_minutes = 540 where vehicle_id = 'lot_1'";
-    service.sql(ship).await;
+    let shipment = ShipmentChange {
+        vessel_name: Some(Some("Aurora".to_owned())),
+        etd: Some(Stamp::parse("2026-05-01T08:00:00+09:00").ok()),
+        ..ShipmentChange::default()
+    };
+    let steps = [
+        Advance::Acquire,
+        secure(11_000, 0),
+        Advance::Ship,
+        Advance::Shipment(shipment),
+    ];
+    service.operator().takes(&shipping, &steps).await;
+    let report =
+        json!({"fulfillment_detail": "in_transit", "occurred_at": "2026-05-02T08:00:00+09:00"});
+    acme.report(&shipping, report).await.ok();
     let shipped = acme.order(&shipping).await;
     assert_eq!(shipped.ok()["shipment"]["vessel_name"], "Aurora");
     document.check("get_order", &shipped);

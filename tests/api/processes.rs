@@ -54,7 +54,7 @@ async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_killed_in_the_middle_of_a_write_leaves_the_key_free() {
+async fn replica_that_is_killed_in_the_middle_of_a_write_leaves_one_order() {
     let database = TestDatabase::new().await;
     let (doomed, other) = (replica(&database), replica(&database));
     Car::lot("glovis_1").insert(&database).await;
@@ -84,10 +84,9 @@ async fn a_replica_that_is_killed_in_the_middle_of_a_write_leaves_the_key_free()
             .await
             .unwrap()
     };
-    // Whether or not the dead replica's backend got to know yet: the retry waits for it, and is the first.
-    acme.place_order_once(&key, "glovis_1", 12_000)
-        .await
-        .created();
+    // Whether or not the dead replica's backend noticed in time: the retry waits for it, and is the first or a replay.
+    let retried = acme.place_order_once(&key, "glovis_1", 12_000).await;
+    assert!(matches!(retried.status, 200 | 201), "{retried:?}");
     assert_eq!(count("select count(*) from orders").await, 1);
     assert_eq!(count("select count(*) from idempotency_keys").await, 1);
 }

@@ -31,6 +31,8 @@ const SETTINGS: [(&str, &str); 4] = [
 struct Stall {
     after: u32,
     seen: u32,
+    /// Whether the order is placed at once, so that its commit is its first statement.
+    at_once: bool,
     until: Option<Instant>,
 }
 
@@ -38,7 +40,8 @@ impl Stall {
     /// Returns how long a round trip waits.
     fn wait(&mut self, moment: Moment) -> Duration {
         self.seen += u32::from(self.seen > 0 || moment == Moment::Begin);
-        if self.until.is_none() && (self.seen > self.after || moment == Moment::Commit) {
+        let commits = moment == Moment::Commit && (self.at_once || self.seen > 0);
+        if self.until.is_none() && (self.seen > self.after || commits) {
             self.until = Some(Instant::now() + STALL);
         }
         self.until
@@ -47,7 +50,7 @@ impl Stall {
 }
 
 /// Orders a car while the database stalls, then insists. Returns what the first attempt was told.
-async fn order_through_a_stall(after: u32, fault: fn(Duration) -> Fault) -> String {
+async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) -> Fault) -> String {
     let database = TestDatabase::new().await;
     let stall: Arc<Mutex<Option<Stall>>> = Arc::default();
     let planned = stall.clone();
@@ -61,11 +64,15 @@ async fn order_through_a_stall(after: u32, fault: fn(Duration) -> Fault) -> Stri
     let acme = service.partner("acme").await;
     service.car(Car::lot("glovis_1")).await;
     acme.get("/v1/orders").await.ok();
+    if !at_once {
+        service.decides_nothing_at_once().await;
+    }
 
     let (key, began) = (key(), Instant::now());
     *stall.lock().unwrap() = Some(Stall {
         after,
         seen: 0,
+        at_once,
         until: None,
     });
     let first = acme.place_order_once(&key, "glovis_1", 12_000).await;
@@ -109,10 +116,14 @@ async fn insist(acme: &Partner, key: &str) -> Reply {
 async fn a_database_that_stalls_is_answered_for_in_time_and_truthfully() {
     let (here, mut stalls) = (LocalSet::new(), JoinSet::new());
     let _entered = here.enter();
-    // From the very beginning of the transaction to its commit.
-    for after in [0, 1, 2, 3, 5, 100] {
+    // From the very beginning of the transaction to its commit, and where both are one statement.
+    let stages = [0, 1, 2, 3, 5, 100].map(|after| (after, false));
+    for (after, at_once) in stages.into_iter().chain([(100, true)]) {
         for fault in [Fault::Hold, Fault::HoldAnswer] {
-            stalls.spawn_local(async move { (after, order_through_a_stall(after, fault).await) });
+            stalls.spawn_local(async move {
+                let outcome = order_through_a_stall(after, at_once, fault).await;
+                (after, outcome)
+            });
         }
     }
     let outcomes = here.run_until(stalls.join_all()).await;

@@ -39,10 +39,11 @@ pub struct Witness {
 impl Witness {
     pub async fn of(db: &PgPool) -> Self {
         // Requests are looked up thousands of times here, and by nobody else.
-        sqlx::query("create index on audit_log (request_id)")
-            .execute(db)
-            .await
-            .unwrap();
+        for table in ["audit_entries", "orders", "order_steps"] {
+            let index = format!("create index on {table} (request_id)");
+            let index = sqlx::query(sqlx::AssertSqlSafe(index)).execute(db);
+            index.await.unwrap();
+        }
         Self {
             db: db.clone(),
             heard: Mutex::default(),

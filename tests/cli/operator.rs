@@ -348,7 +348,7 @@ async fn every_change_leaves_a_row_in_the_audit_log() {
     let last = desk.run_with(&["audit", "--limit", "2", "--json"], "");
     assert!(words(&last).contains("older changes"), "{}", words(&last));
     assert_eq!(crate::desk::documents(&last), rows[6..]);
-    desk.sql("update audit_log set recorded_at = recorded_at - interval '2 days' where action = 'partner.added'").await;
+    desk.sql("update audit_entries set recorded_at = recorded_at - interval '2 days' where action = 'partner.added'").await;
     assert_eq!(desk.all(&["audit", "--since", "24h"]).len(), 7);
     assert_eq!(
         desk.all(&["audit", "--since", "2026-01-01T00:00:00+09:00"])

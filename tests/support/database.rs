@@ -67,18 +67,29 @@ impl TestDatabase {
 
     /// Makes one whose pool has up to `connections`.
     pub(crate) async fn with_connections(connections: u32) -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        spawn_blocking(|| LazyLock::force(&SERVER)).await.unwrap();
-        let mut admin = SERVER.connect().await;
+        let mut admin = Self::admin().await;
         let template = TEMPLATE.get_or_init(|| prepare(&mut admin)).await;
+        let clone = format!("template {template} strategy file_copy");
+        Self::create(admin, &clone, connections).await
+    }
+
+    /// Makes a database without a schema.
+    pub(crate) async fn empty() -> Self {
+        Self::create(Self::admin().await, "", CONNECTIONS).await
+    }
+
+    async fn admin() -> PgConnection {
+        spawn_blocking(|| LazyLock::force(&SERVER)).await.unwrap();
+        SERVER.connect().await
+    }
+
+    async fn create(mut admin: PgConnection, options: &str, connections: u32) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", id());
-        run(
-            &mut admin,
-            format!("create database {name} template {template} strategy file_copy"),
-        )
-        .await
-        .unwrap();
+        run(&mut admin, format!("create database {name} {options}"))
+            .await
+            .unwrap();
         admin.close().await.unwrap();
         let pool = PgPoolOptions::new()
             .max_connections(connections)

@@ -279,9 +279,12 @@ impl Verbs {
     }
 }
 
-/// What a text does, of which each part counts.
+/// What a text does, of which each part counts. An order that is placed at once is a commit.
 fn verb(sql: &[u8]) -> Moment {
     let sql = String::from_utf8_lossy(sql).to_ascii_uppercase();
+    if sql.contains("PLACE_ORDER(") {
+        return Moment::Commit;
+    }
     let verbs = sql
         .split(';')
         .filter_map(|part| part.split_whitespace().next());

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::super::{
     advance::Held,
+    rendered::Rendered,
     state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
 };
 use crate::stamp::Stamp;
@@ -38,21 +39,22 @@ pub(super) struct OrderChange<'a> {
     shipping_since: Option<DateTime<Utc>>,
     updated_at: DateTime<Utc>,
     last_sequence: i32,
-    action: &'static str,
+    rendered: Rendered,
     subject: String,
-    details: Value,
+    /// Of the audit entry of a change without a step; the steps are their own.
+    details: Option<Value>,
 }
 
 impl<'a> OrderChange<'a> {
     /// Takes a held order. A standing is kept only from when the order has left the bidding.
-    pub(super) fn of(held: &'a Held) -> Self {
+    pub(super) fn of(held: &'a Held) -> serde_json::Result<Self> {
         let order = &held.order;
         let final_standing = order
             .bid
             .map(|bid| bid.standing)
             .filter(|_| !held.is_bidding());
         let shipment = &order.shipment;
-        Self {
+        Ok(Self {
             id: order.id.uuid(),
             partner_id: held.partner.uuid(),
             before: held.before.status,
@@ -77,10 +79,10 @@ impl<'a> OrderChange<'a> {
             shipping_since: begins_to_ship(held).then_some(held.now),
             updated_at: order.updated_at,
             last_sequence: held.last_sequence,
-            action: action(held),
             subject: order.id.to_string(),
+            rendered: Rendered::of(order)?,
             details: details(held),
-        }
+        })
     }
 }
 
@@ -90,26 +92,16 @@ fn begins_to_ship(held: &Held) -> bool {
     !is_shipping(held.before.status) && is_shipping(held.order.state.status)
 }
 
-/// Names what was done, for the audit log.
-fn action(held: &Held) -> &'static str {
-    let by = held.steps.last().map(|made| made.by);
-    match (by, held.order.state.status) {
-        (Some(Owner::Partner), OrderStatus::Cancelled) => "order.cancelled",
-        (Some(Owner::Partner), _) => "order.reported",
-        (Some(Owner::Operator | Owner::Automatic), _) => "order.advanced",
-        (None, _) => "order.told",
-    }
-}
-
-/// Tells what changed, for the audit log: the way through the table and the events.
-fn details(held: &Held) -> Value {
-    let steps: Vec<_> = held.steps.iter().map(|made| made.state.status).collect();
+/// Returns the details of the audit entry of a change that is no step: the events that tell of it.
+fn details(held: &Held) -> Option<Value> {
     let events: Vec<_> = held.events.iter().map(|it| it.event_type).collect();
-    json!({
-        "from": held.before.status,
-        "steps": steps,
-        "fulfillment_detail": held.order.state.fulfillment,
-        "events": events,
+    let is_step = !held.steps.is_empty();
+    (!is_step).then(|| {
+        json!({
+            "from": held.before.status,
+            "fulfillment_detail": held.order.state.fulfillment,
+            "events": events,
+        })
     })
 }
 

@@ -5,8 +5,9 @@ use sqlx::QueryBuilder;
 
 use super::super::{
     filter::{Filter, Sort},
-    model::{HistoryStep, Order},
-    row::{HistoryRow, OrderRow, order_columns},
+    model::HistoryStep,
+    rendered::OrderText,
+    row::{HistoryRow, TextRow},
 };
 use crate::{
     database::Connection,
@@ -18,14 +19,12 @@ pub(crate) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
     id: OrderId,
-) -> Result<Option<Order>, sqlx::Error> {
+) -> Result<Option<OrderText>, sqlx::Error> {
     let row = sqlx::query_as!(
-        OrderRow,
+        TextRow,
         r#"
-        select id as "id!", vehicle_id as "vehicle_id!", vin, license_plate, status as "status!", fulfillment_detail,
-               max_bid_usd, is_highest_bid, current_max_bid_usd, purchase_price_usd, auction_fee_usd, auction_date,
-               order_cutoff_at, failure_reason, cancellation_reason, vessel_name, bl_number, port_of_loading,
-               port_of_discharge, etd, etd_offset_minutes, eta, eta_offset_minutes, created_at as "created_at!", updated_at as "updated_at!"
+        select rendered as "rendered!", is_highest_bid, current_max_bid_usd as "current_max_bid_usd: i32",
+               null::timestamptz as place, id as "id!"
         from orders_with_standing
         where partner_id = $1 and id = $2
         "#,
@@ -34,7 +33,7 @@ pub(crate) async fn find(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(OrderRow::into_model).transpose()
+    row.map(TextRow::into_text).transpose()
 }
 
 /// Finds the car as it was when an order was placed, byte for byte; the outer `None` is an order that is not there.
@@ -45,7 +44,7 @@ pub(crate) async fn find_snapshot(
 ) -> Result<Option<Option<String>>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select order_vehicles.vehicle::text as "vehicle?" from orders
+        select order_vehicles.vehicle as "vehicle?" from orders
         left join order_vehicles on order_vehicles.order_id = orders.id
         where orders.partner_id = $1 and orders.id = $2
         "#,
@@ -64,7 +63,7 @@ pub(crate) async fn find_latest_snapshot(
 ) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
-        select order_vehicles.vehicle::text as "vehicle!" from orders
+        select order_vehicles.vehicle as "vehicle!" from orders
         join order_vehicles on order_vehicles.order_id = orders.id
         where orders.partner_id = $1 and orders.vehicle_id = $2
         order by orders.accepted_no desc
@@ -116,7 +115,7 @@ pub(crate) async fn list_history(
 /// A place in a walk of orders: the sort's time in milliseconds (nothing is last) and the id.
 pub(crate) type Place = (Option<i64>, String);
 
-/// Lists up to `limit` orders after a place.
+/// Lists up to `limit` orders after a place, each with its own.
 ///
 /// Put together at run time, like the list of vehicles: one statement with every filter in it, in use or not, is
 /// planned for the average of all questions and fits none.
@@ -127,16 +126,15 @@ pub(crate) async fn list(
     sort: Sort,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<Order>, sqlx::Error> {
-    let mut query = QueryBuilder::new(concat!(
-        "select ",
-        order_columns!(),
-        " from orders_with_standing where partner_id = "
+) -> Result<Vec<(OrderText, Place)>, sqlx::Error> {
+    let column = sort.column();
+    let (direction, comes_after) = sort.direction();
+    let mut query = QueryBuilder::new("select rendered, is_highest_bid, current_max_bid_usd, ");
+    query.push(format_args!(
+        "nullif({column}, 'infinity'), id from orders_with_standing where partner_id = "
     ));
     query.push_bind(partner.uuid());
     filter.push(partner, &mut query);
-    let column = sort.column();
-    let (direction, comes_after) = sort.direction();
     if let Some((time, id)) = after {
         let time = time.and_then(DateTime::from_timestamp_millis);
         query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
@@ -149,6 +147,13 @@ pub(crate) async fn list(
         " order by {column} {direction}, id {direction} limit "
     ));
     query.push_bind(limit);
-    let rows: Vec<OrderRow> = query.build_query_as().fetch_all(conn).await?;
-    rows.into_iter().map(OrderRow::into_model).collect()
+    let rows: Vec<TextRow> = query.build_query_as().fetch_all(conn).await?;
+    let texts = rows.into_iter().map(|row| {
+        let place = (
+            row.place.map(|it| it.timestamp_millis()),
+            OrderId::from(row.id).to_string(),
+        );
+        Ok((row.into_text()?, place))
+    });
+    texts.collect()
 }

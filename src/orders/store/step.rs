@@ -198,7 +198,10 @@ pub(crate) async fn record_steps(
     author: &Author,
     held: &[&Held],
 ) -> Result<(), sqlx::Error> {
-    let orders: Vec<_> = held.iter().copied().map(OrderChange::of).collect();
+    let orders = held.iter().copied().map(OrderChange::of);
+    let orders: Vec<_> = orders
+        .collect::<Result<_, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
     let steps: Vec<_> = held.iter().copied().flat_map(StepChange::all_of).collect();
     let changed = sqlx::query!(
         r#"
@@ -209,20 +212,23 @@ pub(crate) async fn record_steps(
                 auction_date timestamptz, order_cutoff_at timestamptz, failure_reason text, cancellation_reason text,
                 vessel_name text, bl_number text, port_of_loading text, port_of_discharge text,
                 etd timestamptz, etd_offset_minutes smallint, eta timestamptz, eta_offset_minutes smallint,
-                shipping_since timestamptz, updated_at timestamptz, last_sequence integer, action text, subject text,
+                shipping_since timestamptz, updated_at timestamptz, last_sequence integer, rendered text, subject text,
                 details jsonb)
         ), steps as (
-            insert into order_history (order_id, n, status, fulfillment_detail, by, occurred_at,
-                                       occurred_offset_minutes, recorded_at, notes)
+            insert into order_steps (order_id, n, status, fulfillment_detail, by, occurred_at,
+                                     occurred_offset_minutes, recorded_at, notes, made_by, request_id, made_at)
             select order_id,
-                   n + (select max(told.n) from order_history as told where told.order_id = it.order_id),
-                   status, fulfillment_detail, by, occurred_at, occurred_offset_minutes, recorded_at, notes
+                   n + coalesce((select max(former.n) from order_steps as former
+                                 where former.order_id = it.order_id), 1),
+                   status, fulfillment_detail, by, occurred_at, occurred_offset_minutes, recorded_at, notes, $3, $4,
+                   lmn_now(0)
             from jsonb_to_recordset($2::jsonb) as it(
                 order_id uuid, n integer, status text, fulfillment_detail text, by text, occurred_at timestamptz,
                 occurred_offset_minutes smallint, recorded_at timestamptz, notes text)
         ), audited as (
-            insert into audit_log (recorded_at, actor, partner_id, action, subject, request_id, details)
-            select lmn_now(0), $3, partner_id, action, subject, $4, details from changes
+            insert into audit_entries (recorded_at, actor, partner_id, action, subject, request_id, details)
+            select lmn_now(0), $3, partner_id, 'order.told', subject, $4, details from changes
+            where details is not null
         )
         update orders
         set status = changes.status, fulfillment_detail = changes.fulfillment_detail,
@@ -235,7 +241,7 @@ pub(crate) async fn record_steps(
             etd = changes.etd, etd_offset_minutes = changes.etd_offset_minutes,
             eta = changes.eta, eta_offset_minutes = changes.eta_offset_minutes,
             shipping_since = coalesce(changes.shipping_since, orders.shipping_since),
-            updated_at = changes.updated_at, last_sequence = changes.last_sequence
+            updated_at = changes.updated_at, last_sequence = changes.last_sequence, rendered = changes.rendered
         from changes
         where orders.id = changes.id and orders.status = changes.before
         "#,

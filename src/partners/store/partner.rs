@@ -1,14 +1,14 @@
 //! Partners and what their keys open.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::super::model::{Grant, KeyDigest, Partner};
 use crate::{
     database::{Connection, Tx, column::InvalidColumn},
-    gate::rate_limit::model::{Kind, Policy},
     id::{OrderId, PartnerId},
+    middleware::rate_limit::model::{Kind, Policy},
 };
 
 /// Finds what a key opens, whosever it is, and the database's time.
@@ -23,7 +23,7 @@ pub(crate) async fn find_any_grant(
             array(select network from allowed_networks
                   where allowed_networks.partner_id = partners.id) as "networks!: Vec<IpNet>",
             read_limit, read_window_seconds, read_burst,
-            write_limit, write_window_seconds, write_burst,
+            write_limit, write_window_seconds, write_burst, clock_offset_seconds,
             clock_timestamp() as "now!"
         from api_keys
         join partners on partners.id = api_keys.partner_id
@@ -38,6 +38,7 @@ pub(crate) async fn find_any_grant(
             key: row.id.into(),
             prefix: row.prefix,
             partner: row.partner_id.into(),
+            clock_offset: TimeDelta::seconds(row.clock_offset_seconds),
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             networks: row.networks,

@@ -18,12 +18,12 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    gate::caller::Caller,
     http::{
         describe::csv,
         etag::Conditional,
         extract::{FromQuery, Params, Query},
     },
+    request::Caller,
     stamp::Stamp,
     word::Word,
 };

@@ -43,6 +43,10 @@ pub(super) async fn hold(tx: &mut Tx, time: Duration) -> Result<(), sqlx::Error>
     )
     .fetch_all(&mut **tx)
     .await?;
+    // It reads the whole catalogue.
+    sqlx::query!("select set_config('enable_seqscan', 'on', true)")
+        .fetch_one(&mut **tx)
+        .await?;
     sqlx::query!("lock table facets in share row exclusive mode")
         .execute(&mut **tx)
         .await

@@ -319,7 +319,7 @@ impl Case {
 
 /// The script, whose clock is what the last two arguments say.
 fn script_with_a_clock() -> String {
-    let script = include_str!("../../../src/gate/rate_limit/gcra.lua");
+    let script = include_str!("../../../src/middleware/rate_limit/gcra.lua");
     let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
     assert!(script.contains("ARGV[5]") && !script.contains("'TIME'"));
     script

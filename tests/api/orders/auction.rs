@@ -352,13 +352,14 @@ async fn every_act_of_the_operator_leaves_an_audit_row_with_its_request() {
     let (car, orders): (Vec<_>, Vec<_>) = rows
         .into_iter()
         .partition(|(_, action, _)| action == "vehicle.settled");
-    assert_eq!((car.len(), orders.len()), (1, 3));
+    // The first order is in `acquiring`; the other two pass through it.
+    assert_eq!((car.len(), orders.len()), (1, 5));
     for (actor, action, details) in orders {
         assert_eq!(
             (actor.as_str(), action.as_str()),
             ("operator:test", "order.advanced")
         );
-        assert!(!details["steps"].as_array().unwrap().is_empty());
+        assert_ne!(details["from"], details["to"]);
     }
 }
 

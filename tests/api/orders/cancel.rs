@@ -1,9 +1,9 @@
 //! Cancelling.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
-use crate::support::{Car, Service};
+use crate::support::{Car, Service, secure};
 
 #[tokio::test]
 async fn an_order_that_lmn_has_not_acted_on_can_be_cancelled() {
@@ -43,7 +43,8 @@ async fn from_any_other_state_it_is_409_with_where_the_order_is() {
     let acme = service.partner("acme").await;
     service.car(Car::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    service.sql("update orders set status = 'acquiring'").await;
+    let operator = service.operator();
+    operator.takes(&order, &[Advance::Acquire]).await;
     let reply = acme.cancel(&order).await;
     let details = reply.refused(409, Code::InvalidStatusTransition);
     assert_eq!(reply.outcome(), ("unbound", "false"));
@@ -56,12 +57,11 @@ async fn from_any_other_state_it_is_409_with_where_the_order_is() {
             "allowed_actions": [],
         })
     );
-    service
-        .sql(
-            "update orders set status = 'shipping', fulfillment_detail = 'customs', purchase_price_usd = 11000,
-                               auction_fee_usd = 0, final_is_highest = true, final_highest_bid_usd = 12000",
-        )
-        .await;
+    let steps = [secure(11_000, 0), Advance::Ship];
+    operator.takes(&order, &steps).await;
+    let report =
+        json!({"fulfillment_detail": "customs", "occurred_at": "2026-03-01T10:30:00+01:00"});
+    acme.report(&order, report).await.ok();
     let details = acme
         .cancel(&order)
         .await

@@ -16,7 +16,7 @@ use lmn_partner_api::{
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::{Deed, End, Lot, Refusal, World, plate, text, vin};
 use crate::{
@@ -537,5 +537,49 @@ async fn whatever_happens_the_service_reads_as_the_contract_says() {
         "move done",
     ] {
         assert!(play.came.contains_key(often), "never: {often}");
+    }
+}
+
+/// What orders leave in the tables but for names that chance gave, order by order.
+const LEFT: &str = "
+    select jsonb_build_object(
+        'order', to_jsonb(orders) - '{id,partner_id,request_id,placed_by}'::text[]
+            || jsonb_build_object('rendered', replace(rendered, ulid(id), 'id')),
+        'partner', (select name from partners where id = partner_id),
+        'steps', (select jsonb_agg(to_jsonb(step) - '{order_id,request_id,made_by}'::text[] order by n)
+                  from order_steps as step where order_id = orders.id),
+        'vehicle', (select vehicle from order_vehicles where order_id = orders.id),
+        'replies', (select jsonb_agg(replace(reply_location || convert_from(reply_body, 'UTF8'), ulid(orders.id), 'id')
+                                     order by reply_body) from idempotency_keys where order_id = orders.id),
+        'audit', (select jsonb_agg(array[action, left(actor, 4)] order by id) from audit_log where subject = ulid(orders.id)),
+        'events', (select jsonb_agg(type order by sequence) from events where order_id = orders.id))
+    from orders order by accepted_no";
+
+impl Play {
+    /// Plays a history, with every order decided under its vehicle's lock or, where nothing is in doubt, at once.
+    async fn played(seed: u64, is_at_once: bool) -> Vec<Value> {
+        let mut play = Self::begin(seed).await;
+        if !is_at_once {
+            play.service.decides_nothing_at_once().await;
+        }
+        for _ in 0..ACTS {
+            play.act().await;
+        }
+        play.compare_all().await;
+        let rows = sqlx::query_scalar(LEFT).fetch_all(play.service.db());
+        rows.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn history_leaves_the_same_rows_whether_orders_are_placed_at_once_or_under_the_lock() {
+    let seed = seed();
+    let (at_once, under_the_lock) = (
+        Play::played(seed, true).await,
+        Play::played(seed, false).await,
+    );
+    assert_eq!(at_once.len(), under_the_lock.len());
+    for (one, other) in at_once.iter().zip(&under_the_lock) {
+        assert_eq!(one, other);
     }
 }

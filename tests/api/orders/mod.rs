@@ -1,5 +1,6 @@
 //! Orders over HTTP.
 
+mod at_once;
 mod auction;
 mod bidding;
 mod cancel;
@@ -10,6 +11,7 @@ mod model;
 mod place;
 mod races;
 mod read;
+mod schema;
 mod sweeps;
 mod table;
 mod trial;

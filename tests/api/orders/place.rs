@@ -1,9 +1,9 @@
 //! Placing: every rule and every refusal.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
-use crate::support::{Car, Service};
+use crate::support::{Car, Service, secure};
 
 #[tokio::test]
 async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
@@ -271,16 +271,12 @@ async fn a_buy_now_car_that_was_bought_for_somebody_is_410() {
         service.partner("rival").await,
     );
     service.car(Car::dealers("encar_1")).await;
-    acme.place_order("encar_1", None).await.created();
+    let first = acme.place_order("encar_1", None).await.id();
     // Several may want it, until it is bought for one.
     let second = rival.place_order("encar_1", None).await;
     rival.cancel(&second.id()).await.ok();
-    service
-        .sql(
-            "update orders set status = 'secured', purchase_price_usd = 10000, auction_fee_usd = 0
-             where status = 'proceed'",
-        )
-        .await;
+    let steps = [Advance::Acquire, secure(10_000, 0)];
+    service.operator().takes(&first, &steps).await;
     let details = rival
         .place_order("encar_1", None)
         .await

@@ -2,8 +2,13 @@
 
 use std::collections::HashMap;
 
-use axum::Router;
-use lmn_partner_api::{app::App, operator, router::router, server, settings::Settings};
+use lmn_partner_api::{
+    app::App,
+    operator,
+    router::{Api, router},
+    server,
+    settings::Settings,
+};
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -35,7 +40,7 @@ impl Service {
     pub async fn on(
         database: TestDatabase,
         settings: &[(&str, &str)],
-        routes: impl FnOnce(App) -> Router,
+        routes: impl FnOnce(App) -> Api,
     ) -> Self {
         let url = database.url();
         Self::at(database, &url, settings, routes).await
@@ -46,7 +51,7 @@ impl Service {
         database: TestDatabase,
         database_url: &str,
         settings: &[(&str, &str)],
-        routes: impl FnOnce(App) -> Router,
+        routes: impl FnOnce(App) -> Api,
     ) -> Self {
         let mut variables = HashMap::from([
             ("DATABASE_URL".to_owned(), database_url.to_owned()),
@@ -159,6 +164,18 @@ impl Service {
             .fetch_one(self.db())
             .await
             .expect(query)
+    }
+
+    /// Makes every order be decided under its vehicle's lock: the statement that places one at once finds a doubt.
+    pub async fn decides_nothing_at_once(&self) {
+        self.sql(
+            "do $$ begin
+                 execute format('create or replace function place_order(%s) language plpgsql as %L',
+                                pg_get_function_arguments('place_order'::regproc),
+                                'begin outcome := ''undecided''; end');
+             end $$",
+        )
+        .await;
     }
 
     /// Holds the partners' time still at an instant, to the millisecond.

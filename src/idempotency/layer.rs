@@ -1,0 +1,211 @@
+//! The layer: it reads the key and the body of a write, waits for its partner's turn, and hands a [`PendingWrite`] inward.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, Method},
+    response::{IntoResponse, Response},
+};
+use futures_util::future::Either;
+use serde_json::{Map, Value};
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use super::{
+    model::{self, Fingerprint},
+    turn::WriteTurns,
+    write::{Binding, Claim, Handover, PendingWrite},
+};
+use crate::{
+    app::App,
+    error::{ApiError, Fault, Issue, IssueKind},
+    http::{body, extract::ParsedBody},
+    request::{Caller, IdempotencyStatus, RequestContext},
+};
+
+/// The layer, with the turns of all partners' writes.
+#[derive(Debug, Clone)]
+pub(crate) struct IdempotencyLayer {
+    app: App,
+    turns: WriteTurns,
+    /// Members of a body that a mismatch names by themselves.
+    named_members: [&'static str; 2],
+}
+
+impl IdempotencyLayer {
+    /// Begins with no write at work.
+    pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
+        Self {
+            turns: WriteTurns::new(app.clone()),
+            app,
+            named_members,
+        }
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Idempotency<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Idempotency {
+            layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service whose writes happen once for each key.
+#[derive(Debug, Clone)]
+pub(crate) struct Idempotency<S> {
+    layer: IdempotencyLayer,
+    inner: S,
+}
+
+impl<S> Service<Request> for Idempotency<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future =
+        Either<S::Future, Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Either::Left(self.inner.call(request));
+        }
+        let (layer, inner) = (self.layer.clone(), self.inner.clone());
+        Either::Right(Box::pin(async move {
+            let written = layer.write(request, inner).await;
+            Ok(written.unwrap_or_else(ApiError::into_response))
+        }))
+    }
+}
+
+impl IdempotencyLayer {
+    /// Passes a write on when its key and body are read and its partner has its turn.
+    ///
+    /// Both are read before anything scarce is held, so that a slow caller holds neither a turn nor a connection.
+    async fn write<S>(&self, mut request: Request, mut inner: S) -> Result<Response, ApiError>
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
+        let context = RequestContext::of(request.extensions())?.clone();
+        let partner = Caller::of(&context)?.partner();
+        let key = match takes_key(request.method()) {
+            true => Some(read_key(request.headers())?),
+            false => None,
+        };
+        let members = Arc::new(read_body(&self.app, &context, &mut request).await?);
+        let handover = key.map(|key| {
+            let (method, uri) = (request.method(), request.uri());
+            let fingerprint = Fingerprint::of(method, uri, &members, self.named_members);
+            let claim = Claim {
+                partner,
+                key,
+                fingerprint,
+            };
+            Handover::new(PendingWrite::new(self.app.clone(), claim, context.clone()))
+        });
+        request.extensions_mut().insert(ParsedBody(members));
+        if let Some(handover) = &handover {
+            request.extensions_mut().insert(handover.clone());
+        }
+        let _turn = self.turns.take(partner).await?;
+        let Ok(response) = inner.call(request).await;
+        match handover {
+            Some(handover) => conclude(response, &handover, &context).await,
+            None => Ok(response),
+        }
+    }
+}
+
+/// Checks the response to a write: a success has committed, and a refusal is given only under a key that is free.
+async fn conclude(
+    response: Response,
+    handover: &Handover,
+    context: &RequestContext,
+) -> Result<Response, ApiError> {
+    let pending = handover.take();
+    if response.status().is_success() {
+        return match (pending, context.idempotency()) {
+            (Some(_), _) | (None, IdempotencyStatus::Unbound) => {
+                Err(ApiError::internal("a write succeeded without a commit"))
+            }
+            _ => Ok(response),
+        };
+    }
+    // Refused before the key was looked up, for its query or body; a replay and a reuse come first.
+    match pending {
+        Some(pending) => match pending.bind(None).await? {
+            Binding::Bound(_) => Ok(response),
+            Binding::Answered(answer) => Ok(answer),
+        },
+        None => Ok(response),
+    }
+}
+
+/// Says whether a request carries a key in a method that takes one.
+pub(crate) fn carries_key(request: &Request) -> bool {
+    let key = request.headers().get(model::HEADER);
+    key.is_some_and(|key| !key.is_empty()) && takes_key(request.method())
+}
+
+fn takes_key(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::DELETE)
+}
+
+fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
+    let mut sent = headers.get_all(model::HEADER).iter();
+    let Some(first) = sent.next().filter(|value| !value.is_empty()) else {
+        return Err(ApiError::MissingIdempotencyKey);
+    };
+    let text = first.to_str().unwrap_or("?");
+    if sent.any(|other| other != first) {
+        let fault = Fault::new(
+            IssueKind::Duplicate,
+            "`Idempotency-Key` was sent twice, with different values",
+        );
+        return Err(fault.at("Idempotency-Key", None).into());
+    }
+    model::read_key(text).ok_or_else(|| not_a_key(text).into())
+}
+
+/// Reads and parses the body; a DELETE's is ignored, and none at all is an empty object.
+async fn read_body(
+    app: &App,
+    context: &RequestContext,
+    request: &mut Request,
+) -> Result<Map<String, Value>, ApiError> {
+    if request.method() == Method::DELETE || body::is_absent(request.headers(), request.body()) {
+        return Ok(Map::new());
+    }
+    body::require_json(request.headers())?;
+    let server = &app.settings().server;
+    context.restart_deadline(server.body);
+    let body = std::mem::take(request.body_mut());
+    let bytes = body::read(body, server.body_bytes_max, server.body).await?;
+    context.restart_deadline(std::time::Duration::ZERO);
+    body::parse(&bytes)
+}
+
+/// Describes a header that is not a key.
+fn not_a_key(received: &str) -> Issue {
+    Fault::new(
+        IssueKind::InvalidFormat,
+        "`Idempotency-Key` must be a UUID v4 in its 36-character form",
+    )
+    .expected("UUID v4")
+    .at("Idempotency-Key", Some(received))
+}

@@ -1,0 +1,116 @@
+//! Idempotency keys in the database.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::write::Claim;
+use crate::{
+    database::{Connection, Tx},
+    id::{OrderId, PartnerId, VehicleId},
+};
+
+/// What a key did, and what it was answered.
+#[derive(Debug)]
+pub(crate) struct StoredReply {
+    /// The request that did it.
+    pub fingerprint: Vec<u8>,
+    /// The vehicle of the order that it touched.
+    pub vehicle_id: Option<VehicleId>,
+    /// The `Location` of the reply.
+    pub location: Option<String>,
+    /// The body of the reply.
+    pub body: Bytes,
+}
+
+/// How a key was bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// Whether the key is this transaction's; otherwise it already did something.
+    pub is_new: bool,
+    /// Whether the vehicle that was to be locked along is there, and is.
+    pub is_vehicle_locked: bool,
+}
+
+/// Binds a key in this transaction, and then locks a vehicle along with it, if there is one to lock.
+///
+/// Waits while another transaction holds the key or the vehicle, at most for the lock timeout. The vehicle is locked
+/// against every other change and order, so what later statements read of it is fresh.
+pub(super) async fn bind(
+    tx: &mut Tx,
+    claim: &Claim,
+    vehicle: Option<&VehicleId>,
+) -> Result<Bound, sqlx::Error> {
+    sqlx::query_as!(
+        Bound,
+        r#"
+        with bound as (
+            insert into idempotency_keys (partner_id, key, fingerprint)
+            values ($1, $2, $3::bytea)
+            on conflict on constraint idempotency_keys_pkey do nothing
+            returning key
+        ), vehicle as (
+            select id from vehicles where id = $4 and exists (select from bound)
+            for no key update
+        )
+        select exists (select from bound) as "is_new!", exists (select from vehicle) as "is_vehicle_locked!"
+        "#,
+        claim.partner.uuid(),
+        claim.key,
+        claim.fingerprint.as_bytes(),
+        vehicle.map(VehicleId::as_str),
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// Finds what a key did.
+pub(super) async fn find(
+    conn: &mut Connection,
+    partner: PartnerId,
+    key: Uuid,
+) -> Result<Option<StoredReply>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select fingerprint as "fingerprint: Vec<u8>", reply_location, reply_body as "body!",
+               orders.vehicle_id as "vehicle_id?"
+        from idempotency_keys
+        left join orders on orders.id = idempotency_keys.order_id
+        where idempotency_keys.partner_id = $1 and key = $2
+        "#,
+        partner.uuid(),
+        key,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| StoredReply {
+        fingerprint: row.fingerprint,
+        vehicle_id: row.vehicle_id.as_deref().and_then(VehicleId::parse),
+        location: row.reply_location,
+        body: row.body.into(),
+    }))
+}
+
+/// Completes the key's row with what it did.
+pub(super) async fn complete(
+    tx: &mut Tx,
+    claim: &Claim,
+    order: Option<OrderId>,
+    location: Option<&str>,
+    body: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        update idempotency_keys
+        set order_id = $3, reply_location = $4, reply_body = $5
+        where partner_id = $1 and key = $2
+        "#,
+        claim.partner.uuid(),
+        claim.key,
+        order.map(OrderId::uuid),
+        location,
+        body,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}

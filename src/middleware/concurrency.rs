@@ -1,0 +1,100 @@
+//! Partner concurrency: one partner has so many requests in progress on one replica and no more, whatever they do.
+//! One more is answered 503 at once, so the server is never full of one partner's requests.
+//!
+//! It lies before the body is read, which may take long.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use axum::{extract::Request, response::Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::{Layer, Service};
+
+use super::{admission::ResponseFuture, held::Held};
+use crate::{
+    app::App,
+    error::ApiError,
+    id::PartnerId,
+    request::{Caller, RequestContext},
+    telemetry::load::Shed,
+};
+
+/// The layer, with the permits of all partners that called since this replica started.
+#[derive(Debug, Clone)]
+pub(crate) struct ConcurrencyLayer {
+    app: App,
+    partners: Arc<Mutex<HashMap<PartnerId, Arc<Semaphore>>>>,
+}
+
+impl ConcurrencyLayer {
+    /// Begins with nothing in progress.
+    pub(crate) fn new(app: App) -> Self {
+        Self {
+            app,
+            partners: Arc::default(),
+        }
+    }
+
+    /// Returns a permit of the caller's partner, or refuses the request.
+    fn admit(&self, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
+        let caller = Caller::of(RequestContext::of(request.extensions())?)?;
+        let permits = self.permits(caller.partner());
+        permits.try_acquire_owned().map_err(|_| {
+            self.app.metrics().count_shed(Shed::Partner);
+            ApiError::unavailable("its partner has too many requests in progress")
+        })
+    }
+
+    fn permits(&self, partner: PartnerId) -> Arc<Semaphore> {
+        let limit = self.app.settings().gate.partner_requests_max;
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let permits = partners
+            .entry(partner)
+            .or_insert_with(|| Arc::new(Semaphore::new(limit)));
+        permits.clone()
+    }
+}
+
+impl<S> Layer<S> for ConcurrencyLayer {
+    type Service = Concurrency<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Concurrency {
+            layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service that takes so many requests of each partner at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Concurrency<S> {
+    layer: ConcurrencyLayer,
+    inner: S,
+}
+
+impl<S> Service<Request> for Concurrency<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = ResponseFuture<Held<S::Future>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match self.layer.admit(&request) {
+            Ok(permit) => ResponseFuture::Inner {
+                future: Held::new(self.inner.call(request), permit),
+            },
+            Err(error) => ResponseFuture::refused(error),
+        }
+    }
+}

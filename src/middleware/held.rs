@@ -1,0 +1,41 @@
+//! [`Held`]: a response future that holds a permit until the response is there.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tokio::sync::OwnedSemaphorePermit;
+
+pin_project! {
+    /// A future with a permit that is given back when it ends or is dropped.
+    pub struct Held<F> {
+        #[pin]
+        future: F,
+        permit: Option<OwnedSemaphorePermit>,
+    }
+}
+
+impl<F> Held<F> {
+    /// Holds `permit` while `future` runs.
+    pub(super) fn new(future: F, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            future,
+            permit: Some(permit),
+        }
+    }
+}
+
+impl<F: Future> Future for Held<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.future.poll(context);
+        if polled.is_ready() {
+            drop(this.permit.take());
+        }
+        polled
+    }
+}

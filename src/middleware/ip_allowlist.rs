@@ -1,0 +1,30 @@
+//! The IP allowlist: a partner is served from its own networks only.
+
+use axum::extract::Request;
+
+use super::admission::{Policy, Verdict};
+use crate::{
+    environment::Environment,
+    error::ApiError,
+    request::{Caller, RequestContext},
+};
+
+/// The policy, which depends on the environment where a partner lists no network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IpAllowlist(pub Environment);
+
+impl IpAllowlist {
+    fn check(self, context: &RequestContext) -> Result<(), ApiError> {
+        let client_ip = context.client();
+        match Caller::of(context)?.grant.admits(client_ip, self.0) {
+            true => Ok(()),
+            false => Err(ApiError::IpNotAllowed { client_ip }),
+        }
+    }
+}
+
+impl Policy for IpAllowlist {
+    fn admit(&self, _: &Request, context: &RequestContext) -> Verdict {
+        self.check(context).into()
+    }
+}

@@ -1,0 +1,298 @@
+//! The outermost layer, on every route: it makes the [`RequestContext`] and finishes the response.
+//!
+//! It is the one rescue point. A deadline that passes, a panic and every [`ApiError`] from inside become a rendered
+//! response here; every response gets its headers, its one log line and its counts here.
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower::{Layer, Service};
+
+use super::access_log::{self, Access};
+use crate::{
+    app::App,
+    error::{ApiError, ErrorContext, Representation, render},
+    http::{client_ip, host, trace::Trace},
+    idempotency,
+    request::{IdempotencyStatus, RequestContext},
+    telemetry::{
+        self,
+        metrics::{Answered, InFlight},
+    },
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The layer.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestContextLayer(pub App);
+
+impl<S> Layer<S> for RequestContextLayer {
+    type Service = Contextual<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Contextual {
+            app: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service whose requests have a context, and whose responses are whole.
+#[derive(Debug, Clone)]
+pub struct Contextual<S> {
+    app: App,
+    inner: S,
+}
+
+impl<S> Service<Request> for Contextual<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Responding<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let settings = self.app.settings();
+        let client = client_ip::of(&request, &settings.gate);
+        let context = RequestContext::new(client, settings.server.deadline);
+        if idempotency::carries_key(&request) {
+            context.set_idempotency(IdempotencyStatus::Unknown);
+        }
+        request.extensions_mut().insert(context.clone());
+        let ending = Ending {
+            in_flight: self.app.metrics().begin(),
+            method: request.method().clone(),
+            accept: accept(request.headers()),
+            trace: Trace::of(request.headers(), self.app.spans()),
+            closes: host::ends_connection(&request),
+            app: self.app.clone(),
+            context,
+        };
+        let begun = host::require_one(&request).and_then(|()| guarded(|| self.inner.call(request)));
+        let (inner, refused) = match begun {
+            Ok(future) => (Some(future), None),
+            Err(error) => (None, Some(error.into_response())),
+        };
+        let due = ending.context.deadline();
+        Responding {
+            inner,
+            refused,
+            deadline: sleep_until(due),
+            ending: Some(ending),
+        }
+    }
+}
+
+/// Runs what may panic.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, ApiError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.map_err(|_| ApiError::internal(telemetry::take_panic()))
+}
+
+/// Returns what the caller accepts, to be read if there is an error to render.
+fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(header::ACCEPT).iter();
+    let first = lines.next()?.clone();
+    let more: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    if more.is_empty() {
+        return Some(first);
+    }
+    let lines = [&[first.as_bytes()], more.as_slice()].concat();
+    HeaderValue::from_bytes(&lines.join(&b","[..])).ok()
+}
+
+pin_project! {
+    /// The whole response to a request, within its deadline.
+    pub struct Responding<F> {
+        #[pin]
+        inner: Option<F>,
+        refused: Option<Response>,
+        #[pin]
+        deadline: Sleep,
+        ending: Option<Ending>,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Responding<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let response = match this.refused.take() {
+            Some(response) => response,
+            None => {
+                let context = this.ending.as_ref().map(|it| &it.context);
+                ready!(poll_within(
+                    this.inner.as_mut(),
+                    this.deadline,
+                    context,
+                    task
+                ))
+            }
+        };
+        // Whatever the handler still holds is given back before the response goes out.
+        this.inner.set(None);
+        let ending = this.ending.take();
+        Poll::Ready(Ok(match ending {
+            Some(ending) => ending.finish(response),
+            None => response,
+        }))
+    }
+}
+
+/// Polls the handler, and answers in its place when it panics or the deadline is over.
+fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
+    inner: Pin<&mut Option<F>>,
+    mut deadline: Pin<&mut Sleep>,
+    context: Option<&RequestContext>,
+    task: &mut Context<'_>,
+) -> Poll<Response> {
+    let Some(inner) = inner.as_pin_mut() else {
+        return Poll::Ready(ApiError::internal("a response was asked for twice").into_response());
+    };
+    match guarded(|| inner.poll(task)) {
+        Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
+        Ok(Poll::Pending) => {}
+        Err(error) => return Poll::Ready(error.into_response()),
+    }
+    // Reading a body moves the deadline.
+    let due = context.map(RequestContext::deadline);
+    loop {
+        if let Some(due) = due.filter(|due| *due != deadline.deadline()) {
+            deadline.as_mut().reset(due);
+        }
+        ready!(deadline.as_mut().poll(task));
+        if due.is_none_or(|due| due <= Instant::now()) {
+            return Poll::Ready(ApiError::unavailable("the deadline is over").into_response());
+        }
+    }
+}
+
+/// What turns the response of the inner layers into the one that is sent.
+struct Ending {
+    app: App,
+    context: RequestContext,
+    method: Method,
+    accept: Option<HeaderValue>,
+    trace: Option<Trace>,
+    /// Whether the connection ends with this response.
+    closes: bool,
+    in_flight: InFlight,
+}
+
+impl Ending {
+    fn finish(self, mut response: Response) -> Response {
+        let error = response.extensions_mut().remove::<Arc<ApiError>>();
+        if let Some(error) = &error {
+            self.render(&mut response, error);
+        }
+        let id = self.context.id().to_string();
+        self.add_headers(&id, response.headers_mut());
+        let took = self.context.elapsed();
+        access_log::write(&Access {
+            request_id: &id,
+            method: &self.method,
+            context: &self.context,
+            trace: self.trace.as_ref(),
+            status: response.status(),
+            error: error.as_deref(),
+            took,
+        });
+        let answered = Answered {
+            route: self.context.matched_route(),
+            method: &self.method,
+            status: response.status(),
+            code: error.as_ref().map(|error| error.code().as_str()),
+            by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
+            partner: self.context.grant().map(|it| it.partner),
+            took,
+        };
+        if let Some((trace, spans)) = self.sampled() {
+            spans.leave(self.span(trace, &answered));
+        }
+        self.in_flight.end(&answered);
+        response
+    }
+
+    /// Gives an error its body, in the form that the caller accepts.
+    fn render(&self, response: &mut Response, error: &ApiError) {
+        let representation = Representation::accepted(self.accept.as_ref());
+        let allow = response.headers().get(header::ALLOW);
+        let body = render(
+            &ErrorContext {
+                error,
+                request_id: self.context.id(),
+                allow: allow.and_then(|it| it.to_str().ok()),
+                now: self.app.heartbeat().time(),
+                public_url: &self.app.settings().public_url,
+            },
+            representation,
+        );
+        *response.body_mut() = Body::from(body);
+        let headers = response.headers_mut();
+        // The router has counted the empty body that the error came with.
+        headers.remove(header::CONTENT_LENGTH);
+        let media_type = HeaderValue::from_static(representation.media_type());
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+
+    fn add_headers(&self, id: &str, headers: &mut HeaderMap) {
+        self.context.add_headers(headers);
+        if let Ok(id) = HeaderValue::from_str(id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(trace) = &self.trace {
+            trace.tell(headers);
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+        headers
+            .entry(header::X_CONTENT_TYPE_OPTIONS)
+            .or_insert(NO_SNIFF);
+    }
+
+    fn sampled(&self) -> Option<(&Trace, &telemetry::export::Spans)> {
+        let trace = self.trace.as_ref().filter(|it| it.is_sampled());
+        trace.zip(self.app.spans())
+    }
+
+    fn span(&self, trace: &Trace, answered: &Answered<'_>) -> telemetry::span::Span {
+        telemetry::span::Span {
+            trace: trace.id.clone(),
+            id: trace.span,
+            parent: trace.parent.clone(),
+            ended_at: self.app.heartbeat().time(),
+            took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
+            route: answered.route.map(str::to_owned),
+            method: answered.method.clone(),
+            status: answered.status,
+            code: answered.code,
+            request: self.context.id(),
+            partner: answered.partner,
+        }
+    }
+}
