@@ -4,6 +4,7 @@ mod at_once;
 mod auction;
 mod bidding;
 mod cancel;
+mod carried_over;
 mod histories;
 mod life;
 mod list;
