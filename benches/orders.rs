@@ -1,4 +1,5 @@
-//! Placing, replaying and reading orders over HTTP, beside pgbench with the very same statements.
+//! Placing, replaying and reading orders over HTTP, beside pgbench with the very same statements; reading them with and
+//! without the log; and what metrics cost.
 //!
 //! `cargo bench --bench orders` prints a table to standard output and what it is doing to standard error. What the
 //! figures mean, and the last ones taken: `docs/performance.md`.
@@ -21,25 +22,34 @@ mod support;
 use std::{path::Path, thread::available_parallelism};
 
 use anyhow::ensure;
+use lmn_partner_api::telemetry;
 use support::{
     database::Database,
     http::{self, Client},
     orders::{self, PLACED, READ, REPLAYED, Scripts, get, post},
     pgbench,
     plan::{PARTNERS, Plan, number},
-    report::{Run, Table},
+    report::{Compared, Run, Table},
+    script::Script,
     server::Server,
 };
 use tokio::task::JoinSet;
 
-/// Who place the orders that are then replayed and read: so many that the commits share their fsyncs.
+/// Clients that place the orders which are then replayed and read: so many that the commits share their fsyncs.
 const PREPARING: usize = 16;
+/// Clients that read while settings are compared.
+const COMPARING: usize = 8;
+/// Requests that are recorded in metrics to learn what one costs.
+const RECORDED: u32 = 25_000;
+/// Settings under which a read is compared, the defaults first.
+const LOGGING: [(&str, &[(&str, &str)]); 2] =
+    [("log on", &[]), ("log off", &[("LMN_LOG__FILTER", "off")])];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let mut plan = Plan::read()?;
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    eprintln!("making a catalogue of {} cars", plan.cars);
+    eprintln!("making a catalogue of {} vehicles", plan.vehicles);
     let database = Database::make(&plan, scratch.path()).await?;
     plan.bid = database.bid().await?;
     eprintln!("listening to what each request sends to PostgreSQL");
@@ -51,11 +61,21 @@ async fn main() -> anyhow::Result<()> {
         scripts,
     };
     let table = bench.run().await?;
+    let compared = bench.compare_logging().await?;
     println!("{}\n\n{}", bench.setting()?, table.markdown());
+    println!(
+        "Reading an order, {COMPARING} clients:\n\n{}",
+        compared.markdown()
+    );
+    let recorded = telemetry::time_recording(RECORDED).as_secs_f64();
+    println!(
+        "Metrics: {:.2} µs a request, of {RECORDED} recorded by one thread.",
+        recorded * 1e6 / f64::from(RECORDED)
+    );
     bench.database.remove().await
 }
 
-/// What everything is done with.
+/// The database, the plan and the scripts of all runs.
 struct Bench<'a> {
     database: Database,
     plan: Plan,
@@ -83,21 +103,21 @@ impl Bench<'_> {
         Ok(table)
     }
 
-    /// Says under which circumstances the figures were obtained.
+    /// Describes the circumstances of the figures.
     fn setting(&self) -> anyhow::Result<String> {
         Ok(format!(
-            "{} cores, PostgreSQL {}; {} s a run after {} s of warm-up; {} cars, {} orders to replay and read.",
+            "{} cores, PostgreSQL {}; {} s a run after {} s of warm-up; {} vehicles, {} orders to replay and read.",
             available_parallelism()?,
             self.database.version,
             self.plan.measured.as_secs(),
             self.plan.warm_up.as_secs(),
-            self.plan.cars,
+            self.plan.vehicles,
             self.plan.orders,
         ))
     }
 
-    fn serve(&self) -> anyhow::Result<Server> {
-        Server::serve(&self.database.url(), &[], self.scratch)
+    fn serve(&self, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
+        Server::serve(&self.database.url(), settings, self.scratch)
     }
 
     /// Places orders, by HTTP and by pgbench, each from an empty order book.
@@ -108,7 +128,7 @@ impl Bench<'_> {
         let request = move |client, round, bytes: &mut Vec<u8>| {
             post(client, number(client, clients, round), bid, bytes);
         };
-        let http = self.drive(clients, PLACED, request).await?;
+        let http = self.drive(&[], clients, PLACED, request).await?;
         self.check_count("201s", &http).await?;
 
         eprintln!("placing orders, {clients} at once: pgbench");
@@ -123,29 +143,46 @@ impl Bench<'_> {
         eprintln!("replaying orders, {clients} at once");
         let bid = self.plan.bid;
         let request = move |client, _, bytes: &mut Vec<u8>| post(client, client, bid, bytes);
-        let http = self.drive(clients, REPLAYED, request).await?;
+        let http = self.drive(&[], clients, REPLAYED, request).await?;
         Ok((http, self.pgbench(clients, &self.scripts.replay)?))
     }
 
     /// Reads orders, each client its own.
     async fn read(&self, clients: usize) -> anyhow::Result<(Run, Run)> {
         eprintln!("reading orders, {clients} at once");
+        let http = self.read_by_http(&[], clients).await?;
+        Ok((http, self.pgbench(clients, &self.scripts.read)?))
+    }
+
+    /// Reads orders with and without the log, in turns, so that a change of the machine's pace falls on all alike.
+    async fn compare_logging(&self) -> anyhow::Result<Compared> {
+        let mut compared = Compared::default();
+        for turn in 1..=self.plan.turns {
+            for (what, settings) in LOGGING {
+                eprintln!("reading orders, {what}, turn {turn}");
+                compared.add(what, self.read_by_http(settings, COMPARING).await?);
+            }
+        }
+        Ok(compared)
+    }
+
+    async fn read_by_http(&self, settings: &[(&str, &str)], clients: usize) -> anyhow::Result<Run> {
         let mut ids = Vec::new();
         for client in 0..clients {
             ids.push(orders::id_of_clients_order(&self.database, client).await?);
         }
         let request = move |client: usize, _, bytes: &mut Vec<u8>| get(client, &ids[client], bytes);
-        let http = self.drive(clients, READ, request).await?;
-        Ok((http, self.pgbench(clients, &self.scripts.read)?))
+        self.drive(settings, clients, READ, request).await
     }
 
     async fn drive(
         &self,
+        settings: &[(&str, &str)],
         clients: usize,
         expected: http::Expected,
         request: impl Fn(usize, usize, &mut Vec<u8>) + Clone + Send + 'static,
     ) -> anyhow::Result<Run> {
-        let server = self.serve()?;
+        let server = self.serve(settings)?;
         let postmaster = self.database.postmaster;
         let run = http::drive(
             &server,
@@ -159,11 +196,11 @@ impl Bench<'_> {
         run
     }
 
-    fn pgbench(&self, clients: usize, script: &support::script::Script) -> anyhow::Result<Run> {
+    fn pgbench(&self, clients: usize, script: &Script) -> anyhow::Result<Run> {
         pgbench::drive(&self.database, self.scratch, (clients, &self.plan), script)
     }
 
-    /// Sees that every order that was reported is there, whole, and no other.
+    /// Checks that every order that was reported is there, whole, and no other.
     async fn check_count(&self, what: &str, run: &Run) -> anyhow::Result<()> {
         let (orders, reported) = (self.database.count_orders().await?, run.all);
         eprintln!("  {:.0}/s; {reported} {what}, {orders} orders", run.rate);
@@ -183,7 +220,7 @@ impl Bench<'_> {
             )
         };
         self.database.reset().await?;
-        let server = self.serve()?;
+        let server = self.serve(&[])?;
         let mut placing = JoinSet::new();
         for client in 0..PREPARING {
             let (orders, bid) = (self.plan.orders, self.plan.bid);

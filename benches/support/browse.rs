@@ -8,7 +8,7 @@ use super::{
     plan::api_key,
 };
 
-/// A page, or a car.
+/// A page, or a vehicle.
 pub const READ: Expected = Expected {
     status: "200",
     header: "\r\ncontent-type: application/json\r\n",
@@ -23,7 +23,7 @@ pub fn get(client: usize, below: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(head.as_bytes());
 }
 
-/// Reads a page, or a car.
+/// Reads a page, or a vehicle.
 pub async fn read(client: &mut Client, below: &str) -> anyhow::Result<Value> {
     let mut bytes = Vec::new();
     get(0, below, &mut bytes);
@@ -32,17 +32,17 @@ pub async fn read(client: &mut Client, below: &str) -> anyhow::Result<Value> {
     )?)
 }
 
-/// Walks a list past so many cars, in the largest steps there are, and returns the cursor there.
-pub async fn walk(client: &mut Client, question: &str, cars: usize) -> anyhow::Result<String> {
+/// Walks a list past so many vehicles, in the largest steps there are, and returns the cursor there.
+pub async fn walk(client: &mut Client, question: &str, vehicles: usize) -> anyhow::Result<String> {
     let mut cursor = String::new();
     let mut passed = 0;
-    while passed < cars {
-        let limit = (cars - passed).min(200);
+    while passed < vehicles {
+        let limit = (vehicles - passed).min(200);
         let page = read(client, &format!("?{question}&limit={limit}{cursor}")).await?;
         passed += page["data"].as_array().context("no page")?.len();
         let next = page["next_cursor"]
             .as_str()
-            .with_context(|| format!("the list ends after {passed} cars"))?;
+            .with_context(|| format!("the list ends after {passed} vehicles"))?;
         cursor = format!("&cursor={next}");
     }
     Ok(cursor)

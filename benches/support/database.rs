@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    plan::{FIRST_CAR, PARTNERS, Plan, api_key},
+    plan::{FIRST_VEHICLE, PARTNERS, Plan, api_key},
     server::{Server, lmn},
 };
 
@@ -23,8 +23,8 @@ use super::{
 const ORDERS: &str = "bench";
 /// The database that begins with nothing.
 const EMPTY: &str = "empty";
-/// How many cars of the demo the typical one is chosen from.
-const DEMO_CARS: &str = "500";
+/// How many vehicles of the demo the typical one is chosen from.
+const DEMO_VEHICLES: &str = "500";
 
 /// A database; most have a catalogue and partners.
 pub struct Database {
@@ -50,7 +50,7 @@ impl Database {
     pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
         let database = Self::find(ORDERS.to_owned()).await?;
         database.create().await?;
-        // It migrates, and brings the demo's cars.
+        // It migrates, and brings the demo's vehicles.
         let url = database.url();
         let data_dir = scratch.join("dev");
         let data_dir = data_dir.to_string_lossy();
@@ -59,7 +59,7 @@ impl Database {
             "--json",
             "--port=0",
             "--vehicles",
-            DEMO_CARS,
+            DEMO_VEHICLES,
             "--data-dir",
             &data_dir,
         ];
@@ -69,9 +69,9 @@ impl Database {
         Ok(database)
     }
 
-    /// Finds the demo's catalogue of so many cars, or makes it as an operator would; it is kept for the next run.
-    pub async fn catalogue(cars: usize) -> anyhow::Result<Self> {
-        let database = Self::find(format!("catalogue_{cars}")).await?;
+    /// Finds the demo's catalogue of so many vehicles, or makes it as an operator would; it is kept for the next run.
+    pub async fn catalogue(vehicles: usize) -> anyhow::Result<Self> {
+        let database = Self::find(format!("catalogue_{vehicles}")).await?;
         let schema: Vec<u8> = MIGRATOR
             .iter()
             .flat_map(|it| it.checksum.to_vec())
@@ -79,11 +79,11 @@ impl Database {
         if database.is_of(&schema).await {
             return Ok(database);
         }
-        eprintln!("importing {cars} cars; they are kept for the next run");
+        eprintln!("importing {vehicles} vehicles; they are kept for the next run");
         database.create().await?;
         let variables = [("DATABASE_URL", database.url())];
         succeeds(lmn(&["migrate"], &variables).status()?)?;
-        let number = cars.to_string();
+        let number = vehicles.to_string();
         let mut demo = lmn(
             &["catalog", "demo", "--seed", "1", "--vehicles", &number],
             &variables,
@@ -191,7 +191,7 @@ impl Database {
         )
         .fetch_one(&mut connection)
         .await?;
-        let last_car = FIRST_CAR + plan.cars - 1;
+        let last_vehicle = FIRST_VEHICLE + plan.vehicles - 1;
         run(
             &mut connection,
             format!(
@@ -202,7 +202,7 @@ impl Database {
                          where auction_result = 'upcoming' and inspection is not null);
                  insert into vehicles (id, auction_date, {columns})
                  select number::text, date_trunc('day', now()) + interval '30 days', {columns}
-                 from typical, generate_series({FIRST_CAR}, {last_car}) number"
+                 from typical, generate_series({FIRST_VEHICLE}, {last_vehicle}) number"
             ),
         )
         .await
@@ -232,9 +232,16 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Returns what to bid for any car: a little more than it is listed at.
+    /// Returns the bid for any vehicle: a little more than its listing price.
     pub async fn bid(&self) -> anyhow::Result<i32> {
         let query = sqlx::query_scalar("select listing_usd + 500 from typical");
+        Ok(query.fetch_one(&mut self.connect().await?).await?)
+    }
+
+    /// Returns the version of a vehicle's row. All vehicles that are ordered share it: one statement has inserted them.
+    pub async fn row_version(&self, vehicle: usize) -> anyhow::Result<String> {
+        let query = sqlx::query_scalar("select xmin::text from vehicles where id = $1");
+        let query = query.bind(vehicle.to_string());
         Ok(query.fetch_one(&mut self.connect().await?).await?)
     }
 
@@ -248,7 +255,7 @@ impl Database {
     /// Forgets all orders, and gives every run the same room before the next checkpoint.
     pub async fn reset(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
-        let orders = "orders, order_history, order_vehicles, idempotency_keys, audit_log";
+        let orders = "orders, order_steps, order_vehicles, idempotency_keys, audit_entries";
         run(
             &mut connection,
             format!("truncate {orders}, webhook_lanes, events, event_feeds, overdue_reminders"),
@@ -267,14 +274,13 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Counts the orders that are there whole: with their first step, car, audit row and stored reply.
+    /// Counts the orders that are whole: with their request, vehicle and stored reply.
     pub async fn count_orders(&self) -> anyhow::Result<i64> {
         let query = sqlx::query_scalar(
             "select count(*) from orders
-             join order_history on order_history.order_id = orders.id and n = 1
              join order_vehicles on order_vehicles.order_id = orders.id
              join idempotency_keys on idempotency_keys.order_id = orders.id and reply_body is not null
-             where (select count(*) from audit_log where action = 'order.placed') = (select count(*) from orders)",
+             where request_id is not null",
         );
         Ok(query.fetch_one(&mut self.connect().await?).await?)
     }

@@ -1,4 +1,6 @@
-//! What the benchmark knows of orders: how they are asked for, and every value that the server sends along.
+//! Orders as the benchmark knows them: the requests for them, and every value that the server sends to PostgreSQL.
+
+use std::path::Path;
 
 use anyhow::Context;
 use chrono::DateTime;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::{
     database::Database,
     http::{Answer, Client, Expected},
-    plan::{FIRST_CAR, PARTNERS, Plan, SCATTER, SCATTER_ROOM, api_key, car, key},
+    plan::{FIRST_VEHICLE, PARTNERS, Plan, SCATTER, SCATTER_ROOM, api_key, key, vehicle},
     script::{self, Known, Script},
     server::Server,
     wire::{Ear, Heard},
@@ -26,7 +28,7 @@ pub const REPLAYED: Expected = Expected {
     status: "200",
     header: "\r\nidempotency-status: replayed\r\n",
 };
-/// An order or its car.
+/// An order or its vehicle.
 pub const READ: Expected = Expected {
     status: "200",
     header: "\r\netag: ",
@@ -36,8 +38,12 @@ pub const READ: Expected = Expected {
 const NEXT_ROUND: &str = "\\set round :round + 1\n";
 /// The id of the order of a number, in scripts: like real ones, each is greater than those before.
 const SQL_ID: &str = "lpad(:number::text, 32, '0')::uuid";
+/// The time by which an order is decided, in scripts: the database refuses one that is a second old.
+const SQL_TIME: &str = "lmn_now(0)";
+/// The first member of the standing of an order's bid, which is computed when it is read, and the member after it.
+const STANDING: [&str; 2] = [",\"is_highest_bid\":", ",\"amounts\":"];
 
-/// What pgbench runs.
+/// The scripts for pgbench.
 pub struct Scripts {
     /// Places an order.
     pub place: Script,
@@ -51,7 +57,7 @@ pub struct Scripts {
 pub fn post(client: usize, number: usize, bid: i32, bytes: &mut Vec<u8>) {
     let body = format!(
         r#"{{"vehicle_id":"{}","max_bid_amount_usd":{bid}}}"#,
-        car(number)
+        vehicle(number)
     );
     let (api_key, key, length) = (api_key(client), key(number), body.len());
     let head = format!(
@@ -72,11 +78,7 @@ pub fn get(client: usize, path: &str, bytes: &mut Vec<u8>) {
 }
 
 /// Places, replays and reads one order, listens to what that sends to PostgreSQL, and makes scripts of it.
-pub async fn listen(
-    database: &Database,
-    plan: &Plan,
-    scratch: &std::path::Path,
-) -> anyhow::Result<Scripts> {
+pub async fn listen(database: &Database, plan: &Plan, scratch: &Path) -> anyhow::Result<Scripts> {
     let folder = tempfile::tempdir()?;
     let ear = Ear::listen(folder.path(), database.socket_folder())?;
     let url = format!(
@@ -84,33 +86,27 @@ pub async fn listen(
         database.name(),
         folder.path().display()
     );
-    let scratch = scratch.to_owned();
-    // On a thread of its own: this one passes on what the server says to PostgreSQL before it is ready.
-    let starting = spawn_blocking(move || {
-        let one_connection = [("LMN_DATABASE__CONNECTIONS_MAX", "1")];
-        Server::serve(&url, &one_connection, &scratch)
-    });
-    let server = starting.await??;
-    let mut asking = Asking {
-        client: Client::connect(server.address).await?,
-        bid: plan.bid,
-    };
-    // The first of each also looks up the key and prepares the statements.
+    // The first request of each kind also looks up the API key and prepares the statements.
+    let mut asking = Asking::start(&url, plan, scratch).await?;
     let first = order_id(asking.place(1, PLACED).await?.body)?;
+    ear.take().await?;
+    let answer = asking.place(2, PLACED).await?;
+    let (body, request_id) = (answer.body.to_vec(), answer.header("x-request-id")?);
+    let placed = ear.take().await?;
+    let id = order_id(&body)?;
+    let snapshot = asking.read(&format!("{id}/vehicle")).await?.body.to_vec();
+    asking.stop().await?;
+
+    // As in the runs, orders are replayed by a server that has not placed them, and so has not cached their vehicles.
+    let mut asking = Asking::start(&url, plan, scratch).await?;
     asking.place(1, REPLAYED).await?;
     asking.read(&first).await?;
     ear.take().await?;
-
-    let placed = asking.place(2, PLACED).await?;
-    let (body, request_id) = (placed.body.to_vec(), placed.header("x-request-id")?);
-    let placed = ear.take().await?;
     asking.place(2, REPLAYED).await?;
     let replayed = ear.take().await?;
-    let id = order_id(&body)?;
     asking.read(&id).await?;
     let read = ear.take().await?;
-    let snapshot = asking.read(&format!("{id}/vehicle")).await?.body.to_vec();
-    spawn_blocking(|| server.stop()).await??;
+    asking.stop().await?;
     let all = [("place", &placed), ("replay", &replayed), ("read", &read)];
     for (what, heard) in all {
         eprintln!("  {what}: {} statements", heard.statements.len());
@@ -122,10 +118,10 @@ pub async fn listen(
     let mut of_place = known_of_order(2, &id, &body, &placed)?;
     of_place.constant("request_id", &request_id);
     of_place.constant("snapshot", &String::from_utf8(snapshot)?);
+    of_place.constant("row_version", &database.row_version(vehicle(2)).await?);
     let mut of_others = Known::default();
-    of_others.constant("fingerprint", &fingerprint(&replayed)?);
     of_others.varying(&key(2), ":key");
-    of_others.varying(&car(2), ":car");
+    of_others.varying(&vehicle(2), ":vehicle");
     of_others.varying(&uuid(&id)?, ":placed");
     let partner = database.partner(0).await?;
     of_place.varying(&partner, ":partner");
@@ -138,13 +134,30 @@ pub async fn listen(
     })
 }
 
-/// A client of partner 0.
+/// A client of partner 0, and the server that it has to itself.
 struct Asking {
+    server: Server,
     client: Client,
     bid: i32,
 }
 
 impl Asking {
+    /// Starts the server with one connection, on a thread of its own: this one passes on what the server says to
+    /// PostgreSQL before it is ready.
+    async fn start(database_url: &str, plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
+        let (url, scratch) = (database_url.to_owned(), scratch.to_owned());
+        let starting = spawn_blocking(move || {
+            let one_connection = [("LMN_DATABASE__CONNECTIONS_MAX", "1")];
+            Server::serve(&url, &one_connection, &scratch)
+        });
+        let server = starting.await??;
+        Ok(Self {
+            client: Client::connect(server.address).await?,
+            server,
+            bid: plan.bid,
+        })
+    }
+
     async fn place(&mut self, number: usize, expected: Expected) -> anyhow::Result<Answer<'_>> {
         let mut bytes = Vec::new();
         post(0, number, self.bid, &mut bytes);
@@ -156,9 +169,14 @@ impl Asking {
         get(0, path, &mut bytes);
         self.client.ask(&bytes, READ).await
     }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        let server = self.server;
+        spawn_blocking(|| server.stop()).await?
+    }
 }
 
-/// Returns what is done before an order is placed: who places it, and which number it has.
+/// Returns the commands before an order is placed: they set its partner and its number.
 fn before_placing() -> String {
     let partner = once(&format!(
         "select id as partner from partners where name = 'partner ' || (:client_id % {PARTNERS})"
@@ -166,7 +184,7 @@ fn before_placing() -> String {
     format!(
         "{partner}\\set number :round * :clients + :client_id\n\
          \\set scattered (:number * {SCATTER}) % {SCATTER_ROOM}\n\
-         \\set car {FIRST_CAR} + :number\n"
+         \\set vehicle {FIRST_VEHICLE} + :number\n"
     )
 }
 
@@ -180,17 +198,17 @@ fn sql_key(number: &str, scattered: &str) -> String {
     format!("(lpad({scattered}::text, 12, '0') || '40008' || lpad({number}::text, 15, '0'))::uuid")
 }
 
-/// Returns the SQL that finds an order by its number: whose it is, which it is, and of what.
+/// Returns the SQL that finds an order by its number, with its partner, vehicle and key.
 fn sql_of_order(number: &str) -> String {
     let scattered = format!("({number}::bigint * {SCATTER} % {SCATTER_ROOM})");
     let key = sql_key(number, &scattered);
     format!(
-        "select orders.partner_id as partner, orders.id as placed, vehicle_id as car, key
+        "select orders.partner_id as partner, orders.id as placed, vehicle_id as vehicle, key
          from idempotency_keys join orders on orders.id = order_id where key = {key}"
     )
 }
 
-/// Finds the id of the order that a client has to itself.
+/// Finds the id of a client's own order.
 pub async fn id_of_clients_order(database: &Database, client: usize) -> anyhow::Result<String> {
     let mut connection = database.connect().await?;
     let query = sqlx::AssertSqlSafe(sql_of_order(&format!("{client}")));
@@ -203,27 +221,38 @@ pub async fn id_of_clients_order(database: &Database, client: usize) -> anyhow::
 fn known_of_order(number: usize, id: &str, body: &[u8], placed: &Heard) -> anyhow::Result<Known> {
     let order: Value = serde_json::from_slice(body)?;
     let mut known = Known::default();
-    for name in ["vin", "license_plate", "status"] {
+    for name in ["vin", "license_plate"] {
         if let Some(text) = order[name].as_str() {
             known.constant(name, text);
         }
     }
-    for name in ["auction_date", "order_cutoff_at", "created_at"] {
-        let text = order[name].as_str().context("an order without a time")?;
-        known.constant(name, &script::time(&DateTime::parse_from_rfc3339(text)?));
+    for name in ["auction_date", "order_cutoff_at"] {
+        known.constant(name, &time(&order, name)?);
     }
+    known.varying(&time(&order, "created_at")?, SQL_TIME);
     known.constant("max_bid", &order["max_bid_amount_usd"]);
-    known.constant("placed_by", "partner");
-    known.constant("offset_minutes", &540);
     known.constant("actor", &format!("key:{}", &api_key(0)[..12]));
-    known.constant("subject", id);
     known.constant("location", &format!("/v1/orders/{id}"));
+    known.constant("rendered", &without_standing(std::str::from_utf8(body)?)?);
     known.constant("reply", &script::bytes(body));
     known.constant("fingerprint", &fingerprint(placed)?);
     known.varying(&key(number), sql_key(":number", ":scattered"));
-    known.varying(&car(number), ":car");
+    known.varying(&vehicle(number), ":vehicle");
     known.varying(&uuid(id)?, SQL_ID);
     Ok(known)
+}
+
+/// Returns a time of an order as values of statements are.
+fn time(order: &Value, name: &str) -> anyhow::Result<String> {
+    let text = order[name].as_str().context("an order without a time")?;
+    Ok(script::time(&DateTime::parse_from_rfc3339(text)?))
+}
+
+/// Returns the text of an order as it is stored: without the standing of its bid.
+fn without_standing(order: &str) -> anyhow::Result<String> {
+    let [begins, ends] = STANDING.map(|member| order.find(member));
+    let (begins, ends) = begins.zip(ends).context("an order without a standing")?;
+    Ok([&order[..begins], &order[ends..]].concat())
 }
 
 /// Finds the fingerprint of a request among the values that bind its key: the one of 96 bytes.

@@ -1,13 +1,13 @@
-//! How much and how long, and which number is which car, key and partner.
+//! The length and size of runs, and the vehicle, key and partner of each number.
 
 use std::{env, ffi::OsStr, time::Duration};
 
 use uuid::Uuid;
 
-/// How many partners share the clients, so that no partner's lane is full: 8 of 32 clients each, where 16 fit.
+/// How many partners share the clients, so that no partner reaches its write limit: 8 of 32 clients each, of 16.
 pub const PARTNERS: usize = 4;
-/// What a car's number is counted from.
-pub const FIRST_CAR: usize = 1_000_000_000;
+/// The id of the vehicle that order 0 is for.
+pub const FIRST_VEHICLE: usize = 1_000_000_000;
 /// Scatters keys over their index, as random ones are.
 pub const SCATTER: u64 = 2_654_435_761;
 /// Room for the scattered part of a key: 12 digits.
@@ -22,13 +22,15 @@ pub struct Plan {
     pub warm_up: Duration,
     /// See `warm_up`.
     pub measured: Duration,
-    /// Cars of the catalogue; each is ordered once at most.
-    pub cars: usize,
+    /// Vehicles of the catalogue; each is ordered once at most.
+    pub vehicles: usize,
     /// Orders that are there when orders are replayed and read.
     pub orders: usize,
-    /// Cars of the demo's catalogue, for what browses it.
+    /// Vehicles of the demo's catalogue, for what browses it.
     pub catalogue: usize,
-    /// What is bid for any car: a little more than it is listed at. The catalogue tells.
+    /// Turns that settings take when they are compared.
+    pub turns: usize,
+    /// The bid for any vehicle: a little more than its listing price, which the catalogue has.
     pub bid: i32,
 }
 
@@ -43,7 +45,7 @@ impl Plan {
             Err(_) => 5,
         };
         anyhow::ensure!(seconds > 0, "LMN_BENCH_SECONDS is a whole number from 1");
-        let cars = match is_check {
+        let vehicles = match is_check {
             true => 20_000,
             false => 200_000.max(20_000 * usize::try_from(seconds)?),
         };
@@ -57,15 +59,16 @@ impl Plan {
             clients: [1, 8, 32],
             warm_up: Duration::from_secs(u64::from(!is_check)),
             measured: Duration::from_secs(seconds),
-            cars,
-            orders: cars / 20,
+            vehicles,
+            orders: vehicles / 20,
+            turns: if is_check { 1 } else { 6 },
             bid: 0,
         })
     }
 
-    /// Returns the round in which measuring begins; the warm-up has the cars of those before.
+    /// Returns the round in which measuring begins; the rounds before it are the warm-up's.
     pub fn first_round(&self, clients: usize) -> usize {
-        self.cars / 3 / clients
+        self.vehicles / 3 / clients
     }
 }
 
@@ -74,9 +77,9 @@ pub fn number(client: usize, clients: usize, round: usize) -> usize {
     round * clients + client
 }
 
-/// Returns the id of the car of an order.
-pub fn car(number: usize) -> usize {
-    FIRST_CAR + number
+/// Returns the id of the vehicle of an order.
+pub fn vehicle(number: usize) -> usize {
+    FIRST_VEHICLE + number
 }
 
 /// Returns the idempotency key of an order: a UUID v4 in form, which `orders::sql_key` makes as well.

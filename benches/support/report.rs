@@ -137,6 +137,11 @@ impl Browsed {
 }
 
 impl Run {
+    /// Returns the server's CPU for one request, in microseconds.
+    fn server_microseconds(&self) -> f64 {
+        self.costs.server.unwrap_or_default() * 1_000_000.0 / self.requests as f64
+    }
+
     /// Returns the columns of times, CPU and memory.
     fn costs(&self) -> String {
         let Self {
@@ -195,5 +200,49 @@ impl Table {
     /// Returns the table as Markdown.
     pub fn markdown(&self) -> &str {
         &self.0
+    }
+}
+
+/// The table of one request under several settings, a row a setting, each compared with the first.
+#[derive(Debug, Default)]
+pub struct Compared(Vec<(&'static str, Vec<Run>)>);
+
+impl Compared {
+    /// Adds a run under a setting.
+    pub fn add(&mut self, setting: &'static str, run: Run) {
+        match self.0.iter_mut().find(|(it, _)| *it == setting) {
+            Some((_, runs)) => runs.push(run),
+            None => self.0.push((setting, vec![run])),
+        }
+    }
+
+    /// Returns the table as Markdown.
+    pub fn markdown(&self) -> String {
+        let mut table = "\
+| setting | runs | requests/s | server CPU µs a request: mean | least | most | saves µs | % |
+|---|--:|--:|--:|--:|--:|--:|--:|
+"
+        .to_owned();
+        let mean = |runs: &[Run], of: fn(&Run) -> f64| {
+            runs.iter().map(of).sum::<f64>() / runs.len() as f64
+        };
+        let first = self.0.first();
+        let whole = first.map_or(0.0, |(_, runs)| mean(runs, Run::server_microseconds));
+        for (setting, runs) in &self.0 {
+            let cpu = mean(runs, Run::server_microseconds);
+            let all = || runs.iter().map(Run::server_microseconds);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "| {setting} | {} | {:.0} | {cpu:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+                runs.len(),
+                mean(runs, |it| it.rate),
+                all().fold(f64::INFINITY, f64::min),
+                all().fold(0.0, f64::max),
+                whole - cpu,
+                (whole - cpu) * 100.0 / whole,
+            );
+        }
+        table
     }
 }
