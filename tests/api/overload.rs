@@ -23,11 +23,7 @@ async fn two_writes_that_wait(service: &Service, partner: &Partner) -> JoinSet<R
     for id in ["glovis_1", "glovis_2"] {
         service.car(Car::lot(id)).await;
     }
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     for id in ["glovis_1", "glovis_2"] {
         let partner = partner.clone();
         writes.spawn(async move { partner.place_order(id, 12_000).await });

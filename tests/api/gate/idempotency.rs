@@ -227,11 +227,7 @@ async fn a_caller_that_hangs_up_leaves_the_key_free() {
     let key = key();
 
     // Somebody holds the car, so the order waits in the middle of its transaction.
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     let body = r#"{"vehicle_id":"glovis_1","max_bid_amount_usd":12000}"#;
     let mut socket = TcpStream::connect(service.url.trim_start_matches("http://"))
         .await

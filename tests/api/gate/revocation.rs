@@ -185,11 +185,7 @@ async fn a_remembered_key_is_not_looked_up_and_needs_no_connection() {
     );
     service.car(Car::lot("glovis_1")).await;
     acme.get(PATH).await.issues();
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     // The one connection of the replica is in the middle of a write now.
     let write = {
         let rival = rival.clone();
@@ -228,11 +224,7 @@ async fn many_who_must_be_looked_up_at_once_are_looked_up_together() {
     );
     service.car(Car::lot("glovis_1")).await;
     acme.get(PATH).await.issues();
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     let write = tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await });
     somebody_waits(service.db()).await;
     let before = service.metric("lmn_key_reads_total").await;

@@ -157,11 +157,7 @@ async fn order_that_waited_for_its_vehicle_sees_what_was_done_meanwhile() {
             Code::VehicleUnavailable,
         ),
     ] {
-        let mut holder = service.db().begin().await.unwrap();
-        sqlx::query("select from vehicles for update")
-            .execute(&mut *holder)
-            .await
-            .unwrap();
+        let mut holder = service.lock_vehicles().await;
         let late = {
             let rival = rival.clone();
             tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await })
@@ -195,11 +191,7 @@ async fn cutoff_that_passes_while_an_order_waits_refuses_it() {
         },
     )
     .await;
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     let late = {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await })
@@ -217,11 +209,7 @@ async fn hang_up_in_the_middle_of_placing_leaves_one_order_or_none_and_the_key_t
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.car(Car::lot("glovis_1")).await;
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicles().await;
     let key = key();
     let asked = {
         let (acme, key) = (acme.clone(), key.clone());

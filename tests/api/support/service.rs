@@ -178,6 +178,16 @@ impl Service {
         .await;
     }
 
+    /// Locks every vehicle, as a write in progress does, until the transaction ends.
+    pub async fn lock_vehicles(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut holder = self.db().begin().await.unwrap();
+        sqlx::query("select from vehicles for update")
+            .execute(&mut *holder)
+            .await
+            .unwrap();
+        holder
+    }
+
     /// Holds the partners' time still at an instant, to the millisecond.
     pub async fn time_is(&self, instant: &str) {
         let statement = format!(
