@@ -23,7 +23,7 @@ use super::{
 const ORDERS: &str = "bench";
 /// The database that begins with nothing.
 const EMPTY: &str = "empty";
-/// How many vehicles of the demo the typical one is chosen from.
+/// Vehicles of the demo that the typical one is chosen from.
 const DEMO_VEHICLES: &str = "500";
 
 /// A database; most have a catalogue and partners.

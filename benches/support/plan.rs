@@ -4,7 +4,7 @@ use std::{env, ffi::OsStr, time::Duration};
 
 use uuid::Uuid;
 
-/// How many partners share the clients, so that no partner reaches its write limit: 8 of 32 clients each, of 16.
+/// Partners that share the clients, so many that no partner reaches its write limit: 8 of 32 clients each, of 16.
 pub const PARTNERS: usize = 4;
 /// The id of the vehicle that order 0 is for.
 pub const FIRST_VEHICLE: usize = 1_000_000_000;

@@ -44,7 +44,7 @@ pub(super) struct Session {
     returned_at: Instant,
 }
 
-/// How long a session waits for its server.
+/// Time that a session waits for its server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Time to answer a ping, or to end what a holder left unfinished.
@@ -53,7 +53,7 @@ pub(super) struct Limits {
     pub(super) transaction: Duration,
 }
 
-/// What a session is in the middle of.
+/// A session's work in progress.
 #[derive(Debug, Default)]
 struct State {
     /// A statement was sent whose answer was not read to its end.

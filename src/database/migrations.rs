@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection, PgExecutor, migrate::Migrator};
 use super::hosts::Hosts;
 use crate::{environment::Environment, settings::Database};
 
-/// What no default of a role, a database or a server may decide while a migration runs.
+/// Settings that no default of a role, a database or a server may decide while a migration runs.
 const SESSION: [(&str, &str); 2] = [
     ("default_transaction_read_only", "off"),
     ("search_path", "public"),

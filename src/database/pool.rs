@@ -27,14 +27,14 @@ const IDLE_UNASKED: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 /// A connection that was opened longer ago is replaced.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// How often connections that were idle for too long are looked for.
+/// Time between two searches for connections that were idle for too long.
 const RETIRE_EVERY: Duration = Duration::from_secs(30);
 /// Time between two attempts to connect; it doubles with each.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// Time for one statement of a session that nobody else waits for.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What no default of a role, a database or a server may decide.
+/// Settings that no default of a role, a database or a server may decide.
 const SESSION: [(&str, &str); 7] = [
     ("application_name", "lmn"),
     ("default_transaction_isolation", "read committed"),
