@@ -27,6 +27,8 @@ mod operator;
 mod orders;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cli/snapshot.rs"]
+mod snapshot;
 #[path = "cli/webhooks.rs"]
 mod webhooks;
 
@@ -73,6 +75,16 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
         &["partner", "limits", "acme", "--policy", "both", "--default"],
         &["audit", "--since", "2026-04-20T13:00:00Z"],
         &["audit", "--limit", "0"],
+        &["catalog", "import", "-", "--withdraw-up-to", "20"],
+        &[
+            "catalog",
+            "import",
+            "-",
+            "--snapshot",
+            "sk",
+            "--withdraw-up-to",
+            "101",
+        ],
     ] {
         assert_eq!(run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
     }

@@ -1,30 +1,30 @@
-//! `lmn catalog import`: the cars of a file, and all that follows from them.
+//! `lmn catalog import`: takes over the vehicles of a file, and withdraws those that a snapshot leaves out.
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Write},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    import_summary::{Progress, Summary},
+    lines::Lines,
     listings::{self, End, Part, Rejects},
     operator::{Desk, Session},
-    print, say,
 };
 use crate::{
     audit::{self, store::Change},
-    database,
+    clock, database,
+    id::VehicleId,
     orders::progress::ProgressError,
     vehicles::{
         import::{
             batch::{Batch, Written},
-            snapshot,
+            snapshot::{self, Excess, WithdrawalLimit},
         },
         model::Source,
         store,
@@ -34,8 +34,8 @@ use crate::{
 
 /// How often a batch is tried that meets others: it waits for a lock for `database.lock_seconds` each time.
 const TRIES_MAX: u32 = 5;
-/// How often a person is shown how far it is.
-const PROGRESS: Duration = Duration::from_millis(200);
+/// The largest part of a source, in percent, that a snapshot withdraws unless it is allowed more.
+const WITHDRAWN_PERCENT: u8 = 10;
 /// Bytes of a file that are read at once.
 const READ_BYTES: usize = 256 * 1024;
 /// Characters of a file's name that the audit log keeps.
@@ -46,9 +46,17 @@ const NAME_CHARACTERS_MAX: usize = 256;
 pub(super) struct Import {
     /// The file; `-` is standard input.
     file: PathBuf,
-    /// Sources of which the file lists all cars: those that it leaves out are taken off the catalogue.
+    /// Sources of which the file lists all vehicles: those that it leaves out are withdrawn.
+    ///
+    /// A file that leaves out more than a tenth of a source was probably cut off: the import fails, and withdraws
+    /// nothing. A regular file is read twice, so that it is refused before anything is changed. Standard input and pipes
+    /// are written while they are read: the vehicles that they list have been taken over by then.
     #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = source)]
     snapshot: Vec<Source>,
+    /// The largest part of each source, in percent of its listed vehicles, that a snapshot may withdraw.
+    #[arg(long, value_name = "PERCENT", default_value_t = WITHDRAWN_PERCENT, requires = "snapshot",
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    withdraw_up_to: u8,
     /// Keep bad lines in this file: JSON, each with its number and all reasons.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
@@ -61,18 +69,6 @@ fn source(text: &str) -> Result<Source, String> {
     })
 }
 
-/// What became of the lines of a file.
-#[derive(Debug, Default, Serialize)]
-struct Summary {
-    read: u64,
-    inserted: u64,
-    updated: u64,
-    unchanged: u64,
-    held_back: u64,
-    withdrawn: u64,
-    rejected: u64,
-}
-
 impl Import {
     /// Imports the file.
     pub(super) fn run(mut self, desk: &Desk) -> anyhow::Result<()> {
@@ -80,27 +76,43 @@ impl Import {
         self.snapshot.sort_unstable();
         self.snapshot.dedup();
         let input = open(&self.file)?;
+        let is_checked_first = !self.snapshot.is_empty() && is_regular(&self.file);
+        let to_check = is_checked_first.then(|| open(&self.file)).transpose()?;
         let rejects = self.rejects.as_deref().map(Rejects::create).transpose()?;
         desk.work_alone(async |session| {
             let mut running = Running {
                 session,
                 sources: &self.snapshot,
+                percent: self.withdraw_up_to,
                 summary: Summary::default(),
                 progress: Progress::begin(),
             };
             let name = self.file.display().to_string();
             let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
+            running.prepare().await?;
+            if let Some(input) = to_check {
+                running.check(input).await?;
+            }
             running.import(&name, input, rejects).await
         })
     }
 }
 
 fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
-    if file.as_os_str() == "-" {
+    if is_stdin(file) {
         return Ok(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
     }
     let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     Ok(Box::new(BufReader::with_capacity(READ_BYTES, opened)))
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Says whether a file can be read twice.
+fn is_regular(file: &Path) -> bool {
+    !is_stdin(file) && file.is_file()
 }
 
 /// An import that is going on.
@@ -108,6 +120,8 @@ struct Running<'a> {
     session: &'a Session,
     /// The sources of a snapshot; none if it is not one.
     sources: &'a [Source],
+    /// The part of each that may be withdrawn.
+    percent: u8,
     summary: Summary,
     progress: Progress,
 }
@@ -119,7 +133,6 @@ impl Running<'_> {
         input: Box<dyn BufRead + Send>,
         rejects: Option<Rejects>,
     ) -> anyhow::Result<()> {
-        self.prepare().await?;
         let begun_at = self.record("catalog.import_started", name).await?;
         let mut parts = listings::read(input, rejects, begun_at);
         let end = loop {
@@ -132,9 +145,9 @@ impl Running<'_> {
             }
         };
         (self.summary.read, self.summary.rejected) = (end.read, end.rejected);
-        let doubt = self.doubt(&end);
+        let mut doubt = self.doubt(&end);
         if doubt.is_none() && !self.sources.is_empty() {
-            self.withdraw_unlisted(begun_at).await?;
+            doubt = self.withdraw_unlisted(begun_at).await?;
         }
         self.progress.clear();
         self.record("catalog.imported", name).await?;
@@ -145,13 +158,35 @@ impl Running<'_> {
     async fn prepare(&self) -> anyhow::Result<()> {
         let mut tx = self.session.begin().await?;
         store::make_tables(&mut tx).await?;
-        if !self.sources.is_empty() {
-            store::make_snapshot(&mut tx).await?;
-        }
         for source in self.sources {
             store::take_turn(&mut tx, *source).await?;
         }
+        if !self.sources.is_empty() {
+            store::make_snapshot(&mut tx, self.sources).await?;
+        }
         Ok(tx.commit().await?)
+    }
+
+    /// Reads the ids that a snapshot lists, and refuses it if it leaves out too many; nothing has been changed by then.
+    async fn check(&self, input: Box<dyn BufRead + Send>) -> anyhow::Result<()> {
+        let mut lines = Lines::of(input);
+        loop {
+            let ids = listings::read_ids(&mut lines)?;
+            if ids.is_empty() {
+                break;
+            }
+            let ids: Vec<_> = ids.iter().map(VehicleId::as_str).collect();
+            let mut tx = self.session.begin().await?;
+            store::note_listed(&mut tx, &ids).await?;
+            tx.commit().await?;
+        }
+        let mut tx = self.session.begin().await?;
+        let now = clock::store::real_now(&mut tx).await?;
+        tx.commit().await?;
+        match self.find_unlisted(now).await? {
+            Some(too_many) => bail!("{too_many}; nothing was changed"),
+            None => Ok(()),
+        }
     }
 
     /// Writes a batch in one transaction, and tries again when it meets others.
@@ -177,11 +212,31 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Takes off what the file has left out, batch by batch.
-    async fn withdraw_unlisted(&mut self, begun_at: DateTime<Utc>) -> anyhow::Result<()> {
+    /// Gathers the vehicles that the file leaves out, and says of which sources they are too many, if so.
+    async fn find_unlisted(&self, begun_at: DateTime<Utc>) -> anyhow::Result<Option<String>> {
+        let limit = WithdrawalLimit::percent(self.percent);
         let mut tx = self.session.begin().await?;
-        store::find_unlisted(&mut tx, self.sources, begun_at).await?;
+        let excess = snapshot::find_unlisted(&mut tx, self.sources, limit, begun_at).await?;
         tx.commit().await?;
+        let percent = self.percent;
+        Ok((!excess.is_empty()).then(|| {
+            let sources: Vec<_> = excess.iter().map(describe).collect();
+            format!(
+                "the file leaves out {}, and --withdraw-up-to allows {percent} percent of a source",
+                sources.join(" and ")
+            )
+        }))
+    }
+
+    /// Withdraws the vehicles that the file leaves out, batch by batch, or says why none of them.
+    async fn withdraw_unlisted(
+        &mut self,
+        begun_at: DateTime<Utc>,
+    ) -> anyhow::Result<Option<String>> {
+        let too_many = self.find_unlisted(begun_at).await?;
+        if too_many.is_some() {
+            return Ok(too_many);
+        }
         let mut after = String::new();
         loop {
             let next = self.retry(async || {
@@ -192,7 +247,7 @@ impl Running<'_> {
                 Ok(next)
             });
             let Some((withdrawn, last)) = next.await? else {
-                return Ok(());
+                return Ok(None);
             };
             self.summary.withdrawn += withdrawn;
             after = last.to_string();
@@ -218,8 +273,8 @@ impl Running<'_> {
 
     fn stopped(&self) -> String {
         format!(
-            "stopped after {} cars, which are in the catalogue; run it again",
-            self.summary.cars()
+            "stopped after {} vehicles, which are in the catalogue; run it again",
+            self.summary.vehicles()
         )
     }
 
@@ -255,75 +310,12 @@ impl Running<'_> {
     }
 }
 
-/// How far it is, for a person at a terminal.
-struct Progress {
-    is_wanted: bool,
-    begun: Instant,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    fn begin() -> Self {
-        Self {
-            is_wanted: io::stderr().is_terminal(),
-            begun: Instant::now(),
-            shown: None,
-        }
-    }
-
-    fn show(&mut self, lines: u64, summary: &Summary) {
-        let is_due = self.shown.is_none_or(|it| it.elapsed() >= PROGRESS);
-        if !self.is_wanted || !is_due {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let cars = summary.cars();
-        let rate = u128::from(cars) * 1_000 / self.begun.elapsed().as_millis().max(1);
-        // A terminal that is gone is no reason to stop.
-        let _ = write!(
-            io::stderr(),
-            "\x1b[2K{lines} lines, {cars} cars, {rate} a second\r"
-        );
-    }
-
-    /// Leaves the terminal to what is said next.
-    fn clear(&self) {
-        if self.is_wanted {
-            let _ = write!(io::stderr(), "\x1b[2K");
-        }
-    }
-}
-
-impl Summary {
-    /// Returns how many cars of the file are in the catalogue, or were kept off it.
-    fn cars(&self) -> u64 {
-        self.inserted + self.updated + self.unchanged + self.held_back
-    }
-
-    fn tell(&self, as_json: bool, doubt: Option<String>) -> anyhow::Result<()> {
-        let Self {
-            read,
-            inserted,
-            updated,
-            unchanged,
-            held_back,
-            withdrawn,
-            rejected,
-        } = self;
-        if as_json {
-            print(json!(self))?;
-        } else {
-            say(format_args!(
-                "{read} read: {inserted} inserted, {updated} updated, {unchanged} unchanged, \
-                 {held_back} held back, {rejected} rejected; {withdrawn} withdrawn"
-            ));
-        }
-        match doubt {
-            Some(doubt) => {
-                bail!("{doubt}, so no car was withdrawn; {rejected} of {read} lines were rejected")
-            }
-            None if *rejected > 0 => bail!("{rejected} of {read} lines were rejected"),
-            None => Ok(()),
-        }
-    }
+fn describe(excess: &Excess) -> String {
+    let Excess {
+        source,
+        unlisted,
+        listed_before,
+    } = excess;
+    let source = source.as_str();
+    format!("{unlisted} of the {listed_before} listed vehicles of {source}")
 }

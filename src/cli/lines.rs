@@ -4,6 +4,10 @@ use std::io::{self, BufRead, Read};
 
 /// The longest line, in bytes.
 pub(super) const LINE_BYTES_MAX: usize = 256 * 1024;
+/// What a file may begin with that is no part of its first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// The longest end of a line.
+const LINE_END: &[u8] = b"\r\n";
 
 /// Reads a file line by line.
 pub(super) struct Lines<R> {
@@ -36,22 +40,38 @@ impl<R: BufRead> Lines<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
         loop {
             self.line.clear();
-            // One more than fits, and the line's end.
-            let limit = u64::try_from(LINE_BYTES_MAX + 1).unwrap_or(u64::MAX);
+            // One more than fits, and what is taken off.
+            let bytes = BYTE_ORDER_MARK.len() + LINE_BYTES_MAX + 1 + LINE_END.len();
+            let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
             let mut limited = self.input.by_ref().take(limit);
             if limited.read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(None);
             }
             self.number += 1;
-            if self.line.last() == Some(&b'\n') {
-                self.line.pop();
-            } else if self.line.len() > LINE_BYTES_MAX {
-                self.input.skip_until(b'\n')?;
+            let has_ended = self.line.last() == Some(&b'\n');
+            self.strip();
+            if self.line.len() > LINE_BYTES_MAX {
+                if !has_ended {
+                    self.input.skip_until(b'\n')?;
+                }
+                self.line.truncate(LINE_BYTES_MAX + 1);
                 return Ok(Some((self.number, Line::TooLong(&self.line))));
             }
             if !self.line.trim_ascii().is_empty() {
                 return Ok(Some((self.number, Line::Text(&self.line))));
             }
+        }
+    }
+
+    /// Takes the line's end off, and the file's byte order mark.
+    fn strip(&mut self) {
+        for end in [b'\n', b'\r'] {
+            if self.line.last() == Some(&end) {
+                self.line.pop();
+            }
+        }
+        if self.number == 1 && self.line.starts_with(BYTE_ORDER_MARK) {
+            self.line.drain(..BYTE_ORDER_MARK.len());
         }
     }
 }
@@ -83,6 +103,29 @@ mod tests {
         assert_eq!(read(""), []);
         assert_eq!(read("a"), [line(1, "a")]);
         assert_eq!(read("a\n\n \r\nb\n"), [line(1, "a"), line(4, "b")]);
+    }
+
+    #[test]
+    fn byte_order_mark_and_line_ends_are_no_part_of_a_line() {
+        let line = |number, text: &str| (number, Some(text.to_owned()));
+        assert_eq!(
+            read("\u{feff}a\r\nb\r\n\r\nc"),
+            [line(1, "a"), line(2, "b"), line(4, "c")]
+        );
+        assert_eq!(read("\u{feff}\r\na\r"), [line(2, "a")]);
+        assert_eq!(read("\u{feff}"), []);
+        assert_eq!(read("a\n\u{feff}b"), [line(1, "a"), line(2, "\u{feff}b")]);
+        let fits = "x".repeat(LINE_BYTES_MAX);
+        let text = format!("\u{feff}{fits}\r\n{fits}\r\n{fits}y\r\n{fits}\r\r\n{fits}\r");
+        let fits = Some(fits);
+        let expected = [
+            (1, fits.clone()),
+            (2, fits.clone()),
+            (3, None),
+            (4, None),
+            (5, fits),
+        ];
+        assert_eq!(read(&text), expected);
     }
 
     #[test]

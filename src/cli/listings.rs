@@ -18,16 +18,20 @@ use super::{
     lines::{LINE_BYTES_MAX, Line, Lines},
     say,
 };
-use crate::vehicles::{
-    import::{
-        batch::{Batch, Car},
-        model::{BadLine, read_line, read_name},
+use crate::{
+    id::VehicleId,
+    vehicles::{
+        import::{
+            batch::{Batch, Car},
+            model::{BadLine, read_line, read_name},
+        },
+        store::{BATCH_CARS, Draft},
     },
-    store::Draft,
 };
 
 /// Batches that wait to be written.
 const BATCHES_WAITING: usize = 1;
+const CANNOT_READ: &str = "the file cannot be read";
 
 /// A part of a file, as far as it has been read.
 #[derive(Debug)]
@@ -80,6 +84,19 @@ fn cannot_write(file: &Path) -> String {
     format!("cannot write {}", file.display())
 }
 
+/// Reads the ids of the vehicles that the next lines of a file list, bad lines included; there are none at its end.
+pub(super) fn read_ids(lines: &mut Lines<impl BufRead>) -> anyhow::Result<Vec<VehicleId>> {
+    let mut ids = Vec::new();
+    while ids.len() < BATCH_CARS {
+        match lines.next().context(CANNOT_READ)? {
+            Some((_, Line::Text(text))) => ids.extend(read_name(text)),
+            Some((_, Line::TooLong(_))) => {}
+            None => break,
+        }
+    }
+    Ok(ids)
+}
+
 /// Reads a file; a result that it tells became known at `learned_at`.
 pub(super) fn read(
     input: Box<dyn BufRead + Send>,
@@ -113,7 +130,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, mut lines: Lines<Box<dyn BufRead + Send>>) -> anyhow::Result<()> {
-        while let Some((number, line)) = lines.next().context("the file cannot be read")? {
+        while let Some((number, line)) = lines.next().context(CANNOT_READ)? {
             self.end.read += 1;
             match line {
                 Line::Text(text) => match read_line(text, self.learned_at) {

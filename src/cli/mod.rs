@@ -12,6 +12,7 @@ mod dev_db;
 mod errors;
 mod healthcheck;
 mod import;
+mod import_summary;
 mod key;
 mod lines;
 mod listings;

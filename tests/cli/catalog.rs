@@ -111,6 +111,35 @@ async fn bad_lines_are_named_by_number_and_the_others_imported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_byte_order_mark_crlf_and_no_last_line_end_is_imported_whole() {
+    let desk = Desk::new().await;
+    let mut vehicles = cars(&demo("4"));
+    vehicles[1]["year"] = 0.into();
+    vehicles[3]["year"] = 0.into();
+    let text = lines(&vehicles).replace('\n', "\r\n");
+    let text = format!("\u{feff}{}", text.trim_end());
+    let folder = tempfile::tempdir().unwrap();
+    let rejects = folder.path().join("rejects");
+    let import = ["catalog", "import", "-", "--json", "--rejects"];
+    let output = desk.run_with(&[&import[..], &[rejects.to_str().unwrap()]].concat(), &text);
+    let mut expected = summary(4, 2, 0, 0);
+    expected["rejected"] = 2.into();
+    assert_eq!(documents(&output), [expected]);
+    let words = words(&output);
+    let starts: Vec<_> = words
+        .lines()
+        .map(|it| it.split(':').next().unwrap())
+        .collect();
+    assert_eq!(starts, ["line 2", "line 4", "lmn"], "{words}");
+    let rejects = std::fs::read_to_string(rejects).unwrap();
+    let rejected: Vec<_> = cars(&rejects).iter().map(|it| it["text"].clone()).collect();
+    assert_eq!(
+        rejected,
+        [&vehicles[1], &vehicles[3]].map(ToString::to_string)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_changed_is_dated_anew_and_a_moved_price_is_remembered() {
     let desk = Desk::new().await;
     let mut cars = cars(&demo("20"));

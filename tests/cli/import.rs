@@ -27,8 +27,18 @@ const DATE: &str = "2099-04-20T13:00:00+09:00";
 const LATER: &str = "2099-04-27T13:00:00+09:00";
 const TOO_SOON: &str = "2026-01-02T13:00:00+09:00";
 
+/// The import of a snapshot of a few vehicles, of which each is more than a tenth.
+const SNAPSHOT: [&str; 6] = [
+    "catalog",
+    "import",
+    "-",
+    "--json",
+    "--withdraw-up-to",
+    "100",
+];
+
 /// A lot, each with a VIN of its own.
-fn lot(id: &str) -> Value {
+pub fn lot(id: &str) -> Value {
     json!({
         "id": id, "source": "glovis", "make": "Hyundai", "model": "Grandeur", "year": 2021, "mileage_km": 40_000,
         "auction_date": DATE, "auction_result": "upcoming", "pricing": {"listing_usd": 10_000}, "vin": format!("VIN{id}"),
@@ -41,11 +51,11 @@ fn with(mut car: Value, member: &str, value: impl Into<Value>) -> Value {
     car
 }
 
-fn priced(car: Value, price: i64) -> Value {
+pub fn priced(car: Value, price: i64) -> Value {
     with(car, "pricing", json!({"listing_usd": price}))
 }
 
-fn dealers(id: &str) -> Value {
+pub fn dealers(id: &str) -> Value {
     let mut car = with(lot(id), "source", "dealer");
     let members = car.as_object_mut().unwrap();
     members.remove("auction_date");
@@ -124,11 +134,9 @@ impl Scene {
 }
 
 impl Desk {
+    /// Imports a snapshot that may withdraw everything.
     fn snapshot(&self, sources: &str, text: &str) -> Output {
-        self.run_with(
-            &["catalog", "import", "-", "--json", "--snapshot", sources],
-            text,
-        )
+        self.run_with(&[&SNAPSHOT[..], &["--snapshot", sources]].concat(), text)
     }
 
     /// Begins an import of what will be written to its input.
@@ -154,7 +162,7 @@ impl Desk {
 }
 
 /// Returns an import's summary; it succeeded.
-fn done(output: &Output) -> Value {
+pub fn done(output: &Output) -> Value {
     assert!(output.status.success(), "{}", words(output));
     documents(output).remove(0)
 }
@@ -465,7 +473,7 @@ async fn a_snapshot_of_which_anything_is_in_doubt_takes_nothing_off() {
         let output = scene.desk.snapshot("glovis", text);
         assert_eq!(output.status.code(), Some(1));
         assert!(words(&output).contains(doubt), "{}", words(&output));
-        assert!(words(&output).contains("no car was withdrawn"));
+        assert!(words(&output).contains("no vehicle was withdrawn"));
         assert_eq!(documents(&output)[0]["withdrawn"], 0);
         assert!(scene.is_listed("sk_2").await);
     }
@@ -477,7 +485,7 @@ async fn a_snapshot_of_which_anything_is_in_doubt_takes_nothing_off() {
 async fn a_snapshot_spares_what_came_or_changed_since_it_began_and_waits_for_another() {
     let desk = Desk::new().await;
     desk.import(&lines(&[lot("sk_1"), lot("sk_2"), lot("sk_3")]));
-    let mut command = desk.command(&["catalog", "import", "-", "--json", "--snapshot", "glovis"]);
+    let mut command = desk.command(&[&SNAPSHOT[..], &["--snapshot", "glovis"]].concat());
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

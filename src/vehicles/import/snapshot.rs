@@ -1,4 +1,4 @@
-//! A file that lists all cars of some sources: what it leaves out is taken off the catalogue.
+//! A file that lists all vehicles of some sources: those that it leaves out are withdrawn, unless they are too many.
 
 use chrono::{DateTime, Utc};
 
@@ -12,12 +12,62 @@ use crate::{
         progress::{self, ProgressError},
     },
     vehicles::{
-        model::WithdrawnBy,
+        model::{Source, WithdrawnBy},
         store::{self, BATCH_CARS},
     },
 };
 
-/// Takes the next cars off that the file has left out, and returns how many they are and the place of the last.
+/// The part of a source's listed vehicles that a snapshot may withdraw, in percent: a file that leaves out more was
+/// probably cut off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WithdrawalLimit(u8);
+
+/// A source of which a snapshot leaves out more vehicles than may be withdrawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Excess {
+    /// The source.
+    pub source: Source,
+    /// Its vehicles that the snapshot leaves out.
+    pub unlisted: u64,
+    /// Its vehicles that the catalogue listed before the import.
+    pub listed_before: u64,
+}
+
+impl WithdrawalLimit {
+    /// Makes a limit of so many percent.
+    pub(crate) fn percent(percent: u8) -> Self {
+        Self(percent)
+    }
+
+    /// Says whether so many vehicles of a source may be withdrawn.
+    fn allows(self, withdrawn: u64, listed_before: u64) -> bool {
+        let is_within =
+            u128::from(withdrawn) * 100 <= u128::from(listed_before) * u128::from(self.0);
+        // Another import may have added vehicles since they were counted.
+        is_within || self.0 >= 100
+    }
+}
+
+/// Gathers the vehicles that the file leaves out, and returns the sources of which they are too many.
+pub(crate) async fn find_unlisted(
+    tx: &mut Tx,
+    sources: &[Source],
+    limit: WithdrawalLimit,
+    begun_at: DateTime<Utc>,
+) -> Result<Vec<Excess>, sqlx::Error> {
+    let unlisted = store::find_unlisted(tx, sources, begun_at).await?;
+    let too_many = unlisted
+        .iter()
+        .filter(|it| !limit.allows(it.vehicles, it.listed_before));
+    let excess = too_many.map(|it| Excess {
+        source: it.source,
+        unlisted: it.vehicles,
+        listed_before: it.listed_before,
+    });
+    Ok(excess.collect())
+}
+
+/// Withdraws the next vehicles that the file has left out, and returns how many they are and the place of the last.
 ///
 /// A source stops listing a lot once its auction was held. The orders that bid on it wait for LMN to tell the result.
 pub(crate) async fn withdraw_next(
@@ -49,4 +99,35 @@ pub(crate) async fn withdraw_next(
         store::commit_on_disk(tx).await?;
     }
     Ok(Some((ids.len() as u64, last)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn withdrawals_up_to_the_limit_are_allowed() {
+        for (percent, withdrawn, listed_before, is_allowed) in [
+            (10, 0, 0, true),
+            (10, 0, 9, true),
+            (10, 1, 9, false),
+            (10, 1, 10, true),
+            (10, 2, 19, false),
+            (10, 2, 20, true),
+            (0, 0, 10, true),
+            (0, 1, u64::MAX, false),
+            (33, 1, 3, false),
+            (34, 1, 3, true),
+            (100, 3, 3, true),
+            (100, u64::MAX, u64::MAX, true),
+            (100, 1, 0, true),
+        ] {
+            let limit = WithdrawalLimit::percent(percent);
+            assert_eq!(
+                limit.allows(withdrawn, listed_before),
+                is_allowed,
+                "{withdrawn} of {listed_before}, {percent} %"
+            );
+        }
+    }
 }

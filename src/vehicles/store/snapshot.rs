@@ -1,7 +1,6 @@
-//! What a file that lists all cars of a source leaves out, in tables of the session that reads the file.
+//! The vehicles that a snapshot leaves out, in tables of the session that reads the file.
 
 use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
 
 use super::super::model::Source;
 use crate::{
@@ -10,17 +9,39 @@ use crate::{
     word::Word,
 };
 
-/// Makes the tables.
-pub(crate) async fn make_snapshot(tx: &mut Tx) -> Result<(), sqlx::Error> {
+/// A source, and how much of it a snapshot leaves out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unlisted {
+    /// The source.
+    pub source: Source,
+    /// Its vehicles that the snapshot leaves out.
+    pub vehicles: u64,
+    /// Its vehicles that the catalogue listed when the tables were made.
+    pub listed_before: u64,
+}
+
+/// Makes the tables, and counts the vehicles of sources that the catalogue lists now.
+pub(crate) async fn make_snapshot(tx: &mut Tx, sources: &[Source]) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         r#"
-        create temporary table listed_cars (id text collate "C" primary key);
-        create temporary table unlisted_cars (id text collate "C" primary key);
+        create temporary table listed_before (source text primary key, vehicles bigint not null);
+        create temporary table listed_vehicles (id text collate "C" primary key);
+        create temporary table unlisted_vehicles (id text collate "C" primary key);
         "#,
     )
     .execute(&mut **tx)
-    .await
-    .map(drop)
+    .await?;
+    wait_for_ever(tx).await?;
+    let count = "insert into listed_before
+                 select source, count(*) from vehicles
+                 where source = any($1) and withdrawn_at is null
+                 group by source";
+    sqlx::query(count)
+        .persistent(false)
+        .bind(words(sources))
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }
 
 /// Waits until no other session takes a snapshot of a source, and keeps all others waiting until the session ends.
@@ -35,49 +56,59 @@ pub(crate) async fn take_turn(tx: &mut Tx, source: Source) -> Result<(), sqlx::E
     .map(drop)
 }
 
-/// Remembers cars that the file lists.
+/// Remembers vehicles that the file lists.
 pub(crate) async fn note_listed(tx: &mut Tx, ids: &[&str]) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into listed_cars select unnest($1::text[]) on conflict do nothing")
+    sqlx::query("insert into listed_vehicles select unnest($1::text[]) on conflict do nothing")
         .bind(ids)
         .execute(&mut **tx)
         .await
         .map(drop)
 }
 
-/// Gathers the cars of sources that the file has left out, but for those that somebody changed since it was begun.
+/// Gathers the vehicles of sources that the file leaves out, but for those that somebody changed since it was begun,
+/// and counts them by source.
 pub(crate) async fn find_unlisted(
     tx: &mut Tx,
     sources: &[Source],
     begun_at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let sources: Vec<&str> = sources.iter().map(|it| it.as_str()).collect();
+) -> Result<Vec<Unlisted>, sqlx::Error> {
     // It reads the whole catalogue, and keeps nobody waiting.
     wait_for_ever(tx).await?;
-    sqlx::raw_sql("analyze listed_cars")
+    sqlx::raw_sql("analyze listed_vehicles; delete from unlisted_vehicles")
         .execute(&mut **tx)
         .await?;
-    let unlisted = AssertSqlSafe(
-        "insert into unlisted_cars
-         select id from vehicles
-         where source = any($1) and withdrawn_at is null and updated_at < $2
-           and not exists (select from listed_cars where listed_cars.id = vehicles.id)",
-    );
-    sqlx::query(unlisted)
+    let unlisted = "with unlisted as materialized (
+             select id, source from vehicles
+             where source = any($1) and withdrawn_at is null and updated_at < $2
+               and not exists (select from listed_vehicles where listed_vehicles.id = vehicles.id)
+         ), gathered as (
+             insert into unlisted_vehicles select id from unlisted
+         )
+         select (select count(*) from unlisted where unlisted.source = it.source),
+             coalesce((select vehicles from listed_before where listed_before.source = it.source), 0)
+         from unnest($1) with ordinality as it(source, n) order by n";
+    let counts: Vec<(i64, i64)> = sqlx::query_as(unlisted)
         .persistent(false)
-        .bind(sources)
+        .bind(words(sources))
         .bind(begun_at)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
+        .fetch_all(&mut **tx)
+        .await?;
+    let counts = sources.iter().zip(counts);
+    let counts = counts.map(|(source, (vehicles, listed_before))| Unlisted {
+        source: *source,
+        vehicles: vehicles.unsigned_abs(),
+        listed_before: listed_before.unsigned_abs(),
+    });
+    Ok(counts.collect())
 }
 
-/// Returns the next of these cars after a place, by their ids.
+/// Returns the next of these vehicles after a place, by their ids.
 pub(crate) async fn next_unlisted(
     conn: &mut Connection,
     after: &str,
     limit: i64,
 ) -> Result<Vec<VehicleId>, sqlx::Error> {
-    let next = "select id from unlisted_cars where id > $1 order by id limit $2";
+    let next = "select id from unlisted_vehicles where id > $1 order by id limit $2";
     let ids: Vec<String> = sqlx::query_scalar(next)
         .bind(after)
         .bind(limit)
@@ -85,6 +116,10 @@ pub(crate) async fn next_unlisted(
         .await?;
     let ids = ids.iter().map(|id| Ok(vehicle_id(id)?));
     ids.collect()
+}
+
+fn words(sources: &[Source]) -> Vec<&'static str> {
+    sources.iter().map(|it| it.as_str()).collect()
 }
 
 /// Lets the statements of a transaction take as long as they take.
