@@ -51,7 +51,7 @@ pub fn command(database_url: &str, bytes: usize) -> anyhow::Result<Command> {
 /// Serves until it is told to stop.
 pub async fn serve(bytes: usize) -> anyhow::Result<()> {
     let settings = Settings::load(None)?;
-    telemetry::start(&settings.log);
+    let _log = telemetry::start(&settings.log);
     let listen = settings.server.listen;
     let app = App::start(settings).await?;
     let body = Bytes::from(vec![b'7'; bytes]);

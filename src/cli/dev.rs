@@ -119,7 +119,8 @@ impl Dev {
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
         settings.server.listen.set_port(port);
-        telemetry::start(&settings.log);
+        // Until the end, so that all lines are written before the process exits.
+        let _log = telemetry::start(&settings.log);
         block_on(self.serve(settings))
     }
 

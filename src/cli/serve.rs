@@ -35,7 +35,8 @@ impl Serve {
     /// Serves until the process is told to stop.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
-        telemetry::start(&settings.log);
+        // Until the end, so that all lines are written before the process exits.
+        let _log = telemetry::start(&settings.log);
         block_on(async move {
             if self.migrate {
                 migrate(&settings).await?;

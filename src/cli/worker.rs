@@ -31,7 +31,8 @@ impl Worker {
     /// Works until the process is told to stop; any number of workers may do so at once.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
-        telemetry::start(&settings.log);
+        // Until the end, so that all lines are written before the process exits.
+        let _log = telemetry::start(&settings.log);
         block_on(async move {
             let app = App::start(settings)
                 .await

@@ -6,6 +6,7 @@ use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{
     EnvFilter,
     fmt::{
@@ -18,6 +19,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::log_writer;
 use crate::settings::{Log, LogFormat};
 
 /// Fields whose names begin with this are members of `span`, an object of their own.
@@ -29,17 +31,24 @@ thread_local! {
 }
 
 /// Starts the log. The second start in one process changes nothing.
-pub fn start(log: &Log) {
+///
+/// A thread of its own writes the lines; all of them are written once the guard is dropped, unless standard error takes
+/// more than a second for them.
+pub fn start(log: &Log) -> WorkerGuard {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_default();
+    let (writer, guard) = log_writer::start(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer.clone())
         .with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
-    // An error says that a subscriber is there already, as in tests.
-    let _ = match log.format {
+    let started = match log.format {
         LogFormat::Json => registry.with(lines.event_format(JsonLines)).try_init(),
         LogFormat::Pretty => registry.with(lines.compact()).try_init(),
     };
+    // An error says that a subscriber is there already, as in tests.
+    if started.is_ok() {
+        log_writer::count_dropped(&writer);
+    }
     std::panic::set_hook(Box::new(|panic| {
         let at = panic
             .location()
@@ -49,6 +58,7 @@ pub fn start(log: &Log) {
         tracing::error!(at, message, "panicked");
         PANIC.set(Some(format!("panicked at {at}: {message}")));
     }));
+    guard
 }
 
 /// Returns where and why the panic happened that was just caught on this thread.

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{limits, load::Load, requests::Requests, sweep::Remembered};
+use super::{limits, load::Load, log_writer, requests::Requests, sweep::Remembered};
 use crate::id::PartnerId;
 
 /// Requests being answered.
@@ -29,6 +29,8 @@ const THROTTLED_KEYS: &str = "lmn_throttled_keys_total";
 const FAILED_BY_TIME: &str = "lmn_orders_failed_by_time_total";
 /// Reminders of deliveries that are overdue.
 const REMINDED: &str = "lmn_overdue_reminders_total";
+/// Lines of the log that were dropped because too many waited to be written.
+const LOG_LINES_DROPPED: &str = "lmn_log_lines_dropped_total";
 /// Connections of each pool, by state.
 const CONNECTIONS: &str = "lmn_database_connections";
 /// How many there may be.
@@ -61,6 +63,7 @@ struct Inner {
     throttled_keys: Counter,
     failed_by_time: Counter,
     reminded: Counter,
+    log_lines_dropped: Counter,
     load: Load,
     remembered: Remembered,
 }
@@ -129,6 +132,8 @@ impl Metrics {
             failed_by_time: recorder
                 .register_counter(&Key::from_static_name(FAILED_BY_TIME), &HERE),
             reminded: recorder.register_counter(&Key::from_static_name(REMINDED), &HERE),
+            log_lines_dropped: recorder
+                .register_counter(&Key::from_static_name(LOG_LINES_DROPPED), &HERE),
             requests: Requests::default(),
             load: Load::new(&recorder),
             remembered: Remembered::new(&recorder),
@@ -198,6 +203,9 @@ impl Metrics {
 
     /// Returns everything in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
+        // The log is the process's and counts by itself.
+        let dropped = log_writer::dropped_lines();
+        self.0.log_lines_dropped.absolute(dropped);
         self.0.recorder.handle().render()
     }
 
@@ -288,6 +296,10 @@ fn describe(recorder: &PrometheusRecorder) {
             "Orders that failed because their auction passed.",
         ),
         (REMINDED, "Reminders of deliveries that are overdue."),
+        (
+            LOG_LINES_DROPPED,
+            "Lines of the log that were dropped because standard error did not take them in time.",
+        ),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
     }

@@ -16,6 +16,7 @@ pub(crate) mod export;
 pub(crate) mod limits;
 pub(crate) mod load;
 mod log;
+mod log_writer;
 pub(crate) mod metrics;
 mod requests;
 pub(crate) mod span;

@@ -1,13 +1,13 @@
 //! Several replicas on one database, as real processes: together they are one service, and any may die.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, process::Stdio};
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
-    process::Process,
+    process::{Process, lmn, words},
     support::{Car, Operator, Partner, Reply, Sink, eventually, key, secure, somebody_waits},
 };
 
@@ -197,4 +197,62 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
     assert_eq!(ready.unwrap().status(), 200);
     let stopped = tokio::task::spawn_blocking(|| worker.stop()).await.unwrap();
     assert!(stopped.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_that_nobody_reads_keeps_no_request_waiting_and_is_whole_at_the_end() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_LOG__FILTER", "info"),
+    ];
+    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let client = reqwest::Client::new();
+    let url = format!("{}/v1/errors", server.url());
+    const REQUESTS: usize = 600;
+    for _ in 0..REQUESTS {
+        let answer = client.get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap();
+    }
+    let output = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    assert!(output.status.success());
+    let log = words(&output);
+    assert!(log.len() > 2 * 64 * 1024, "more than a pipe holds");
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let messages: Vec<String> = lines
+        .map(|line: Value| line["message"].as_str().unwrap().to_owned())
+        .collect();
+    let served = messages.iter().filter(|it| *it == "request served");
+    assert_eq!(served.count(), REQUESTS);
+    assert!(messages.iter().any(|it| it == "stopping"), "{messages:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_is_whole_before_the_error_that_ends_a_server() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_LOG__FILTER", "info"),
+    ];
+    let mut command = lmn(&["serve", "--json"], &variables);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = command.spawn().unwrap();
+    // It fails to print its URL, at once after it has logged its address.
+    drop(server.stdout.take());
+    let output = server.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = words(&output);
+    let mut lines = words.lines().rev();
+    let error = lines.next().unwrap();
+    assert!(
+        error.starts_with("lmn: standard output is closed"),
+        "{words}"
+    );
+    let listening: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert_eq!(listening["message"], "listening");
 }
