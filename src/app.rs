@@ -15,6 +15,7 @@ use crate::{
         metrics::Metrics,
         sweep::Sweep,
     },
+    vehicles::search::Catalogue,
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
@@ -25,7 +26,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     settings: Settings,
     database: Database,
-    walks: Database,
+    catalogue: Catalogue,
     cursors: Cursors,
     heartbeat: Heartbeat,
     metrics: Metrics,
@@ -38,27 +39,36 @@ struct Inner {
 impl App {
     /// Connects to the database, refuses one that does not fit, and starts to listen to it.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
+        let apart = Database::connect_apart(&settings.database)?;
+        let app = Self::start_without_catalogue(settings).await?;
+        let following = app.0.catalogue.clone().follow(
+            apart,
+            app.0.heartbeat.clone(),
+            app.0.metrics.clone(),
+            app.0.stop.clone(),
+        );
+        app.tasks().spawn(following);
+        Ok(app)
+    }
+
+    /// Does the same for a worker, which shows no vehicles.
+    pub(crate) async fn start_without_catalogue(settings: Settings) -> Result<Self, SchemaError> {
         let database = Database::connect(&settings.database)?;
-        let connections_max = settings.catalogue.connections_max;
-        let walks = Database::connect_for_walks(&settings.database, connections_max)?;
         let deployment = {
             let mut connection = database.acquire().await?;
             database::deployment(&mut connection, settings.environment).await?
         };
-        Ok(Self::new(settings, (database, walks), &deployment))
+        Ok(Self::new(settings, database, &deployment))
     }
 
-    fn new(
-        settings: Settings,
-        (database, walks): (Database, Database),
-        deployment: &Deployment,
-    ) -> Self {
+    fn new(settings: Settings, database: Database, deployment: &Deployment) -> Self {
         let metrics = Metrics::new();
         let environment = settings.environment.as_str();
         let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
         let inner = Inner {
             cursors: Cursors::new(&deployment.cursor_key),
             heartbeat: Heartbeat::new(&settings, deployment.now),
+            catalogue: Catalogue::new(&settings),
             metrics,
             spans,
             draining: CancellationToken::new(),
@@ -66,7 +76,6 @@ impl App {
             stop: CancellationToken::new(),
             settings,
             database,
-            walks,
         };
         if let Some(exporter) = exporter {
             inner.tasks.spawn(exporter.run(inner.stop.clone()));
@@ -94,11 +103,6 @@ impl App {
         &self.0.database
     }
 
-    /// Returns the pool for walks of the catalogue, which take no connection from orders.
-    pub(crate) fn walks(&self) -> &Database {
-        &self.0.walks
-    }
-
     /// Waits for a connection to read with.
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Read, self.0.database.acquire()).await
@@ -107,11 +111,6 @@ impl App {
     /// Waits for a connection on which one statement is a whole write.
     pub(crate) async fn acquire_for_write(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Write, self.0.database.acquire()).await
-    }
-
-    /// Waits for a connection to walk the catalogue with.
-    pub(crate) async fn acquire_for_walk(&self) -> Result<Connection, sqlx::Error> {
-        self.timed(WaitFor::Walk, self.0.walks.acquire()).await
     }
 
     /// Begins the transaction of a write.
@@ -132,6 +131,17 @@ impl App {
     /// Returns what seals and opens cursors.
     pub(crate) fn cursors(&self) -> &Cursors {
         &self.0.cursors
+    }
+
+    /// Returns the catalogue as this replica knows it.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    /// Waits until the catalogue is loaded and holds every change committed so far.
+    pub async fn catch_up(&self) {
+        self.0.catalogue.loaded().await;
+        let _ = self.0.catalogue.index_since(Instant::now()).await;
     }
 
     /// Returns the heartbeat of the database.
@@ -188,6 +198,5 @@ impl App {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.database.close().await;
-        self.0.walks.close().await;
     }
 }

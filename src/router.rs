@@ -28,11 +28,10 @@ use crate::{
         rate_limit::RateLimit,
         request_context::{Contextual, RequestContextLayer},
     },
-    openapi,
-    orders::{self, offers::Offers},
+    openapi, orders,
     request::RequestContext,
     sandbox, vehicles,
-    vehicles::shelf::Shelf,
+    vehicles::cache::VehicleCache,
     webhooks,
 };
 
@@ -43,7 +42,7 @@ pub type Api = Contextual<LoadShedding<Router>>;
 fn gated(environment: Environment) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::default()
         .merge(vehicles::routes::router())
-        .merge(vehicles::facets::routes::router())
+        .merge(vehicles::facets::router())
         .merge(orders::routes::router())
         .merge(events::routes::router())
         .merge(webhooks::routes::router());
@@ -95,8 +94,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
             .layer(ConcurrencyLayer::new(app.clone()))
             .layer(option_layer(forced_error.map(AdmissionLayer)))
             .layer(IdempotencyLayer::new(app.clone(), orders::NAMED_MEMBERS))
-            .layer(Extension(Shelf::new(&app.settings().catalogue)))
-            .layer(Extension(Offers::new())),
+            .layer(Extension(VehicleCache::new(&app.settings().catalogue))),
     )
 }
 

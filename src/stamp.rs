@@ -84,6 +84,11 @@ impl Stamp {
         Self::kst(midnight.and_utc())
     }
 
+    /// Returns the calendar date in Korea.
+    pub fn day_in_korea(self) -> NaiveDate {
+        self.0.with_timezone(&korea()).date_naive()
+    }
+
     /// Returns midnight in Korea at the start of the day before this instant's Korean calendar date.
     pub fn midnight_of_the_day_before(self) -> Self {
         let here = self.0.with_timezone(&korea());

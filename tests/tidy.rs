@@ -75,12 +75,10 @@ fn rank(file: &str) -> u8 {
     let name = file.rsplit('/').next().unwrap_or(file);
     let folder = file.split('/').next().unwrap_or(file);
     match (folder, name) {
-        (
-            _,
-            "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs"
-            | "terms.rs",
-        ) => 0,
-        ("error", "entry.rs") | ("orders", "rendered.rs") => 0,
+        (_, "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs") => {
+            0
+        }
+        ("error", "entry.rs") | ("orders", "rendered.rs") | ("vehicles", "names.rs") => 0,
         ("error", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
         (
@@ -90,11 +88,11 @@ fn rank(file: &str) -> u8 {
         ) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         _ if file == "vehicles/import/change.rs" => 0,
-        ("settings" | "telemetry" | "app.rs" | "database" | "error" | "http", _) => 1,
-        (_, "store.rs" | "row.rs" | "filter.rs" | "sort.rs") => 2,
-        ("webhooks", "client.rs") | ("orders", "offers.rs") => 2,
-        _ if is_store(file) => 2,
-        ("request" | "idempotency", _) => 2,
+        ("settings" | "telemetry" | "database" | "error" | "http", _) => 1,
+        (_, "store.rs" | "row.rs" | "filter.rs" | "filters.rs" | "sort.rs") => 2,
+        ("webhooks", "client.rs") => 2,
+        _ if is_store(file) || file.starts_with("vehicles/search/") => 2,
+        ("request" | "idempotency" | "app.rs", _) => 2,
         ("middleware", _) => 3,
         (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
         | ("sandbox" | "openapi", _) => 4,
@@ -103,10 +101,7 @@ fn rank(file: &str) -> u8 {
             "changes.rs" | "progress.rs" | "auction.rs" | "effects.rs" | "operator.rs"
             | "sweeps.rs",
         ) => 4,
-        (
-            "vehicles",
-            "search.rs" | "shelf.rs" | "render.rs" | "counting.rs" | "batch.rs" | "snapshot.rs",
-        ) => 4,
+        ("vehicles", "cache.rs" | "facets.rs" | "render.rs" | "batch.rs" | "snapshot.rs") => 4,
         ("webhooks", "worker.rs" | "backlog.rs") if !is_store(file) => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
@@ -244,7 +239,13 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
         assert!(may_sql || !speaks_sql, "{file} speaks SQL");
         let may_http = matches!(
             name,
-            "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "app.rs" | "router.rs"
+            "routes.rs"
+                | "lists.rs"
+                | "status.rs"
+                | "answer.rs"
+                | "facets.rs"
+                | "app.rs"
+                | "router.rs"
         ) || [
             "http/",
             "request/",

@@ -303,8 +303,6 @@ impl Running<'_> {
             details: json!(self.summary),
         };
         audit::store::record(&mut tx, &change, now).await?;
-        // And with this row all batches before it.
-        store::commit_on_disk(&mut tx).await?;
         tx.commit().await?;
         Ok(now)
     }

@@ -10,10 +10,7 @@ use tokio::{
 };
 
 use super::{Source, block_on, from_here, migrate::migrate, print, worker};
-use crate::{
-    app::App, operator, router::router, server, settings::Settings, telemetry,
-    vehicles::facets::counting,
-};
+use crate::{app::App, operator, router::router, server, settings::Settings, telemetry};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +55,7 @@ pub(super) struct Reached {
     pub(super) operator_url: String,
 }
 
-/// Serves until the process is told to stop; `ready` is called once connections are accepted.
+/// Serves until the process is told to stop; `ready` is called once the replica is ready.
 pub(super) async fn serve(
     settings: Settings,
     is_worker: bool,
@@ -68,8 +65,6 @@ pub(super) async fn serve(
     let app = App::start(settings)
         .await
         .context("the database is not ready")?;
-    // Before anybody can ask: the first caller waits for nothing.
-    counting::prepare(&app).await;
     let (listener, address) = listen("server.listen", server).await?;
     let (operator_listener, operator_address) = listen("operator.listen", operator).await?;
     let mut signals = Signals::new()?;
@@ -79,11 +74,18 @@ pub(super) async fn serve(
         Some(_) => "https",
         None => "http",
     };
-    ready(&Reached {
+    let reached = Reached {
         url: format!("{scheme}://{}", from_here(address)),
         operator_url: format!("http://{}", from_here(operator_address)),
-    })?;
-    app.tasks().spawn(counting::run(app.clone()));
+    };
+    // Probes are answered while the catalogue is loaded.
+    let announced = async {
+        app.catalogue().loaded().await;
+        match ready(&reached) {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
     if is_worker {
         worker::begin(&app)?;
     }
@@ -114,6 +116,7 @@ pub(super) async fn serve(
     };
     tokio::select! {
         served = serving => served,
+        error = announced => Err(error),
         () = told_twice => bail!("told to stop twice: requests in progress were cut off"),
     }
 }

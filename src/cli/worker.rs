@@ -13,7 +13,7 @@ use crate::{
     operator,
     orders::sweeps,
     server, telemetry,
-    vehicles::{facets::counting, render},
+    vehicles::render,
     webhooks::{self, backlog},
 };
 
@@ -34,13 +34,12 @@ impl Worker {
         // Until the end, so that all lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(async move {
-            let app = App::start(settings)
+            let app = App::start_without_catalogue(settings)
                 .await
                 .context("the database is not ready")?;
             let (listener, address) =
                 listen("operator.listen", app.settings().operator.listen).await?;
             let mut signals = Signals::new()?;
-            app.tasks().spawn(counting::run(app.clone()));
             begin(&app)?;
             tracing::info!(operator_address = %address, "working");
             if self.json {

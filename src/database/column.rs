@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use sqlx::{Row, ValueRef, postgres::PgRow};
+
 use crate::{id::VehicleId, money::Usd, word::Word};
 
 /// A value that the schema should have refused.
@@ -27,6 +29,15 @@ impl From<InvalidColumn> for sqlx::Error {
     fn from(error: InvalidColumn) -> Self {
         Self::Decode(error.into())
     }
+}
+
+/// Reads the version of a row from its `xmin`: every update makes another.
+pub(crate) fn row_version(row: &PgRow, at: usize) -> Result<u32, sqlx::Error> {
+    let xmin = row.try_get_raw(at)?;
+    let bytes = xmin.as_bytes().map_err(sqlx::Error::Decode)?;
+    let bytes = bytes.try_into().map_err(|_| InvalidColumn::new("xmin"))?;
+    debug_assert!(!xmin.is_null());
+    Ok(u32::from_be_bytes(bytes))
 }
 
 /// Reads an amount.

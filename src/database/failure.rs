@@ -43,11 +43,6 @@ pub(crate) fn is_collision(error: &Error) -> bool {
     has_state(error, &["40001", "40P01", "55P03", "23505"])
 }
 
-/// Says whether the database has cut a statement off because it took too long.
-pub(crate) fn is_cut_off(error: &Error) -> bool {
-    has_state(error, &["57014"])
-}
-
 /// Says whether the database named one of these SQLSTATEs.
 fn has_state(error: &Error, states: &[&str]) -> bool {
     let state = error.as_database_error().and_then(|it| it.code());

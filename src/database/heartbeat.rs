@@ -5,9 +5,7 @@
 //! connection, so the connection asks for the time several times a second: while the last answer is younger than
 //! `gate.key_trust_milliseconds`, nothing was missed; otherwise no entry is trusted.
 //!
-//! Changes of the catalogue are announced on `lmn_catalogue` and counted by a version. Every reader of the catalogue
-//! reports the version it saw: a newer one starts a new generation too, so that no answer is older than one already
-//! given.
+//! Changes of the catalogue and events to be delivered are announced on the same connection, as hints.
 //!
 //! `/readyz` reports the state of the database from here, so that probes cost no query.
 
@@ -48,7 +46,8 @@ pub(crate) struct DatabaseHealth {
 pub(crate) struct Heartbeat {
     state: Arc<Mutex<State>>,
     key_trust: Duration,
-    catalogue_trust: Duration,
+    /// Notified when the catalogue has changed.
+    catalogue: Arc<Notify>,
     /// Notified when something is to be delivered.
     deliveries: Arc<Notify>,
     every: Duration,
@@ -57,8 +56,6 @@ pub(crate) struct Heartbeat {
 #[derive(Debug)]
 struct State {
     generation: u64,
-    /// The generation of cached parts of the catalogue, and the latest version that was seen of it.
-    catalogue: (u64, i64),
     clock: Clock,
     /// Whether the last answer came over the listening connection.
     listening: bool,
@@ -84,7 +81,6 @@ impl Heartbeat {
     pub(crate) fn new(settings: &Settings, now: DateTime<Utc>) -> Self {
         let state = State {
             generation: 0,
-            catalogue: (0, 0),
             clock: Clock::now(now),
             listening: false,
             pending: 0,
@@ -92,7 +88,7 @@ impl Heartbeat {
         Self {
             state: Arc::new(Mutex::new(state)),
             key_trust: settings.gate.key_trust,
-            catalogue_trust: settings.catalogue.trust,
+            catalogue: Arc::default(),
             every: settings.database.heartbeat,
             deliveries: Arc::default(),
         }
@@ -111,34 +107,6 @@ impl Heartbeat {
             let holds = state.listening && age < trust;
             holds.then(|| (state.generation, state.clock.time + age))
         })
-    }
-
-    /// Returns the catalogue's present generation. Take it before reading what is to be cached.
-    pub(crate) fn catalogue(&self) -> u64 {
-        self.with(|state| state.catalogue.0)
-    }
-
-    /// Says whether a part of the catalogue that was read in `generation` is still valid.
-    pub(crate) fn confirms_catalogue(&self, generation: u64) -> bool {
-        let trust = self.catalogue_trust;
-        self.with(|state| {
-            let age = state.clock.asked_at.elapsed();
-            state.listening && state.catalogue.0 == generation && age < trust
-        })
-    }
-
-    /// Takes note of the version of the catalogue in which something was read, before it is given to anybody.
-    pub(crate) fn saw_catalogue(&self, version: i64) {
-        self.with(|state| {
-            let (generation, seen) = &mut state.catalogue;
-            *generation += u64::from(version > *seen);
-            *seen = version.max(*seen);
-        });
-    }
-
-    /// Takes note of a change of the catalogue that this replica has committed itself.
-    pub(crate) fn changed_catalogue(&self) {
-        self.with(|state| state.catalogue.0 += 1);
     }
 
     /// Returns the database's time: its last answer, carried forward from when it was asked.
@@ -160,6 +128,11 @@ impl Heartbeat {
             clock.order_time + age * u32::from(is_real)
         })
         .trunc_subsecs(3)
+    }
+
+    /// Waits until a change of the catalogue is announced. It is a hint: announcements can be lost.
+    pub(crate) async fn catalogue_announced(&self) {
+        self.catalogue.notified().await;
     }
 
     /// Waits until a delivery is announced. It is a hint: announcements can be lost.
@@ -200,11 +173,7 @@ impl Heartbeat {
             Err(_) => return sqlx::Error::PoolTimedOut,
         };
         // Announcements from before this connection listened are unknown.
-        self.with(|state| {
-            state.generation += 1;
-            // A database that comes back after a crash may be at an earlier version.
-            state.catalogue = (state.catalogue.0 + 1, 0);
-        });
+        self.with(|state| state.generation += 1);
         loop {
             tokio::select! {
                 announced = listener.try_recv() => match announced {
@@ -233,7 +202,7 @@ impl Heartbeat {
     fn take(&self, announced: &PgNotification) {
         match announced.channel() {
             DELIVERIES => self.deliveries.notify_one(),
-            CATALOGUE => self.with(|state| state.catalogue.0 += 1),
+            CATALOGUE => self.catalogue.notify_one(),
             _ => self.with(|state| state.generation += 1),
         }
     }
@@ -253,7 +222,6 @@ impl Heartbeat {
             state.clock = clock;
             state.listening = true;
         });
-        self.saw_catalogue(beat.catalogue);
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
@@ -278,8 +246,6 @@ impl Clock {
 struct Beat {
     time: DateTime<Utc>,
     order_time: DateTime<Utc>,
-    /// The catalogue's version.
-    catalogue: i64,
 }
 
 /// The name of the connection, for the database's own statistics.
@@ -301,7 +267,7 @@ async fn connect(database: &Database, within: Duration) -> Result<PgListener, sq
 async fn ask(listener: &mut PgListener) -> Result<Beat, sqlx::Error> {
     sqlx::query_as!(
         Beat,
-        r#"select clock_timestamp() as "time!", lmn_now(0) as "order_time!", version as catalogue from catalogue"#
+        r#"select clock_timestamp() as "time!", lmn_now(0) as "order_time!""#
     )
     .fetch_one(listener)
     .await
@@ -315,7 +281,6 @@ mod tests {
     fn heartbeat() -> Heartbeat {
         let state = State {
             generation: 7,
-            catalogue: (3, 40),
             clock: Clock::now(DateTime::UNIX_EPOCH),
             listening: true,
             pending: 0,
@@ -323,7 +288,7 @@ mod tests {
         Heartbeat {
             state: Arc::new(Mutex::new(state)),
             key_trust: Duration::from_millis(900),
-            catalogue_trust: Duration::from_millis(900),
+            catalogue: Arc::default(),
             deliveries: Arc::default(),
             every: Duration::from_millis(250),
         }
@@ -352,29 +317,6 @@ mod tests {
         let heartbeat = heartbeat();
         heartbeat.with(|state| state.listening = false);
         assert_eq!(heartbeat.confirmed(), None);
-        assert!(!heartbeat.confirms_catalogue(3));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn catalogue_entry_is_valid_until_a_newer_version_was_seen() {
-        let heartbeat = heartbeat();
-        heartbeat.saw_catalogue(39);
-        heartbeat.saw_catalogue(40);
-        assert!(heartbeat.confirms_catalogue(3), "nothing newer was seen");
-        advance(Duration::from_millis(900)).await;
-        assert!(
-            !heartbeat.confirms_catalogue(3),
-            "it was not heard for too long"
-        );
-        heartbeat.with(|state| state.clock.asked_at = Instant::now());
-        heartbeat.saw_catalogue(41);
-        assert_eq!(heartbeat.catalogue(), 4);
-        assert!(heartbeat.confirms_catalogue(4) && !heartbeat.confirms_catalogue(3));
-        heartbeat.changed_catalogue();
-        assert!(
-            !heartbeat.confirms_catalogue(4),
-            "this replica has changed it"
-        );
     }
 
     #[tokio::test(start_paused = true)]

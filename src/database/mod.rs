@@ -13,7 +13,7 @@ mod pool;
 mod transaction;
 
 pub use connection::Connection;
-pub(crate) use failure::{is_collision, is_cut_off, is_passing, is_rolled_back, is_server_error};
+pub(crate) use failure::{is_collision, is_passing, is_rolled_back, is_server_error};
 pub(crate) use heartbeat::{DatabaseHealth, Heartbeat};
 pub use migrations::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
 pub(crate) use migrations::{any_deployment, migrate_with};

@@ -68,28 +68,22 @@ pub struct PoolStatus {
 impl Database {
     /// Makes the pool for requests; it connects when it is first used.
     pub fn connect(settings: &settings::Database) -> Result<Self, sqlx::Error> {
-        Self::build(settings, settings.connections_max, &[])
+        Self::build(settings, settings.connections_max)
     }
 
-    /// Makes a pool for walks of the catalogue, whose statements say in their text all that a plan depends on.
-    ///
-    /// They are planned but once: to plan a walk takes longer than to do it.
-    pub(crate) fn connect_for_walks(
-        settings: &settings::Database,
-        connections_max: u32,
-    ) -> Result<Self, sqlx::Error> {
-        let plans = [("plan_cache_mode", "force_generic_plan".to_owned())];
-        Self::build(settings, connections_max, &plans)
+    /// Makes a pool of one connection, for work in the background that requests must not keep waiting.
+    pub(crate) fn connect_apart(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+        Self::build(settings, 1)
     }
 
     /// Makes a pool of one connection that is kept, for one command that writes much in one session.
     ///
-    /// Its commits do not wait for the disk: what a crash of the server undoes is then done again. Statements are
-    /// planned anew each time, because the tables grow under them.
+    /// Statements are planned anew each time, because the tables grow under them.
     pub(crate) fn connect_alone(settings: &settings::Database) -> Result<Self, sqlx::Error> {
         let statement = milliseconds(ALONE_TIMEOUT);
         let own = [
-            ("synchronous_commit", "off".to_owned()),
+            // The rows of a batch are held once more for the triggers that log them.
+            ("work_mem", "64MB".to_owned()),
             ("plan_cache_mode", "force_custom_plan".to_owned()),
             // A busy disk is no reason to stop.
             ("statement_timeout", statement.clone()),
@@ -103,18 +97,14 @@ impl Database {
         Self::of(manager, settings, 1)
     }
 
-    fn build(
-        settings: &settings::Database,
-        connections_max: u32,
-        own: &[(&str, String)],
-    ) -> Result<Self, sqlx::Error> {
+    fn build(settings: &settings::Database, connections_max: u32) -> Result<Self, sqlx::Error> {
         let limits = Limits {
             settle: SETTLE_TIMEOUT,
             // The server gives up first, and says what became of the transaction.
             transaction: settings.statement + SETTLE_TIMEOUT,
         };
         // Requests look rows up by an index. A plan that was made while a table was small must not scan it for ever.
-        let own = [&[("enable_seqscan", "off".to_owned())], own].concat();
+        let own = [("enable_seqscan", "off".to_owned())];
         let manager = Manager::new(settings, &own, limits)?;
         Self::of(manager, settings, connections_max)
     }

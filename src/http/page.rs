@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -201,50 +201,57 @@ impl<T: Serialize> Page<T> {
     }
 }
 
-/// A page whose rows are JSON already, ready to be given any number of times.
-#[derive(Debug, Clone)]
+/// A page whose rows are JSON already.
+#[derive(Debug)]
 pub(crate) struct RenderedPage {
     body: Bytes,
     headers: HeaderMap,
 }
 
 impl RenderedPage {
-    /// Joins rows to a page of the question in `uri`, which goes on at a cursor.
-    pub(crate) fn of(rows: &[String], next_cursor: Option<&str>, uri: &Uri) -> Self {
-        Self::joined(rows.join(",").as_bytes(), next_cursor, uri)
+    /// Makes a page of rows, the page of the request for `uri`.
+    pub(crate) fn of(rows: &[Bytes], next_cursor: Option<&str>, uri: &Uri) -> Self {
+        let rows_bytes = rows.iter().map(|row| row.len() + 1).sum();
+        Self::write(rows_bytes, next_cursor, uri, |body| {
+            for (n, row) in rows.iter().enumerate() {
+                if n > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(row);
+            }
+        })
     }
 
     /// Makes a page of rows that are joined by commas already.
     pub(crate) fn joined(rows: &[u8], next_cursor: Option<&str>, uri: &Uri) -> Self {
+        Self::write(rows.len(), next_cursor, uri, |body| {
+            body.extend_from_slice(rows);
+        })
+    }
+
+    fn write(
+        rows_bytes: usize,
+        next_cursor: Option<&str>,
+        uri: &Uri,
+        rows: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
         // A cursor is base64, and so needs no escapes.
         let next = next_cursor.map_or("null".into(), |it| format!("\"{it}\""));
-        let body = [
-            b"{\"data\":[",
-            rows,
-            b"],\"next_cursor\":",
-            next.as_bytes(),
-            b"}",
-        ]
-        .concat();
+        let (begin, middle) = (b"{\"data\":[", b"],\"next_cursor\":");
+        let around = begin.len() + middle.len() + next.len() + 1;
+        let mut body = Vec::with_capacity(rows_bytes + around);
+        body.extend_from_slice(begin);
+        rows(&mut body);
+        body.extend_from_slice(middle);
+        body.extend_from_slice(next.as_bytes());
+        body.push(b'}');
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
         headers.extend(next_link(uri, next_cursor).map(|link| (header::LINK, link)));
         Self {
-            body: body.into_boxed_slice().into(),
+            body: body.into(),
             headers,
         }
-    }
-
-    /// Adds a header.
-    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
-    }
-
-    /// Returns how much memory it takes, as far as that grows.
-    pub(crate) fn bytes(&self) -> usize {
-        let headers = self.headers.values().map(HeaderValue::len);
-        self.body.len() + headers.sum::<usize>()
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Facts {
     pub(crate) silence: Duration,
     /// How many of this binary's migrations it lacked then.
     pub(crate) pending: usize,
+    /// Whether the catalogue is being loaded.
+    pub(crate) is_loading: bool,
 }
 
 /// One thing that is missing.
@@ -28,6 +30,8 @@ pub(crate) enum Missing {
         /// How many migrations it lacks.
         pending: usize,
     },
+    /// The catalogue is not loaded yet.
+    Catalogue,
 }
 
 impl Missing {
@@ -37,6 +41,7 @@ impl Missing {
             Self::Stopping => "stopping",
             Self::Database { .. } => "database",
             Self::Migrations { .. } => "migrations",
+            Self::Catalogue => "catalogue",
         }
     }
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Missing {
                     "the database lacks {pending} migrations; run `lmn migrate`"
                 )
             }
+            Self::Catalogue => write!(f, "the catalogue is being loaded"),
         }
     }
 }
@@ -65,11 +71,13 @@ pub(crate) fn missing(facts: &Facts, limit: Duration) -> Vec<Missing> {
         stopping,
         silence,
         pending,
+        is_loading,
     } = *facts;
     let stopping = stopping.then_some(Missing::Stopping);
     let database = (silence >= limit).then_some(Missing::Database { silence });
     let migrations = (pending > 0).then_some(Missing::Migrations { pending });
-    [stopping, database, migrations]
+    let catalogue = is_loading.then_some(Missing::Catalogue);
+    [stopping, database, migrations, catalogue]
         .into_iter()
         .flatten()
         .collect()
@@ -86,6 +94,7 @@ mod tests {
             stopping: false,
             silence: Duration::from_millis(1999),
             pending: 0,
+            is_loading: false,
         };
         let names = |facts: &Facts| -> Vec<_> {
             missing(facts, limit)
@@ -98,8 +107,10 @@ mod tests {
             stopping: true,
             silence: limit,
             pending: 3,
+            is_loading: true,
         };
-        assert_eq!(names(&all), ["stopping", "database", "migrations"]);
+        let every = ["stopping", "database", "migrations", "catalogue"];
+        assert_eq!(names(&all), every);
         for (facts, name) in [
             (
                 Facts {
@@ -121,6 +132,13 @@ mod tests {
                     ..ready
                 },
                 "migrations",
+            ),
+            (
+                Facts {
+                    is_loading: true,
+                    ..ready
+                },
+                "catalogue",
             ),
         ] {
             assert_eq!(names(&facts), [name]);

@@ -36,6 +36,7 @@ async fn show_readiness(State(app): State<App>) -> Response {
         stopping: app.is_draining(),
         silence,
         pending,
+        is_loading: app.catalogue().is_loading(),
     };
     let missing: Vec<Value> = missing(&facts, app.settings().operator.database_silence)
         .into_iter()
@@ -52,15 +53,13 @@ async fn show_readiness(State(app): State<App>) -> Response {
 
 /// Everything that is counted.
 async fn show_metrics(State(app): State<App>) -> Response {
-    for (name, database) in [("requests", app.database()), ("walks", app.walks())] {
-        let status = database.status();
-        app.metrics().set_pool(&Pool {
-            name,
-            used: status.used,
-            idle: status.idle,
-            max: status.max,
-        });
-    }
+    let status = app.database().status();
+    app.metrics().set_pool(&Pool {
+        name: "requests",
+        used: status.used,
+        idle: status.idle,
+        max: status.max,
+    });
     app.metrics().set_silence(app.heartbeat().health().silence);
     let text = HeaderValue::from_static(PROMETHEUS);
     ([(header::CONTENT_TYPE, text)], app.metrics().render()).into_response()

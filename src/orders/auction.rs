@@ -24,6 +24,7 @@ use crate::{
     vehicles::{
         self,
         model::{HeldCar, WithdrawnBy},
+        render::render,
     },
 };
 
@@ -91,6 +92,7 @@ pub(crate) async fn settle(
     match outcome {
         AuctionOutcome::Won { .. } | AuctionOutcome::Outbid => {
             vehicles::store::set_sold(tx, cars, now).await?;
+            render(tx, cars).await?;
         }
         AuctionOutcome::Cancelled | AuctionOutcome::Withdrawn => {
             vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
@@ -143,6 +145,7 @@ pub(crate) async fn restore(
         return Err(AuctionError::Bought);
     }
     vehicles::store::set_restored(tx, vehicle, now).await?;
+    render(tx, cars).await?;
     let mut held = Vec::new();
     if car.is_on_offer() {
         held = effects::relist(tx, cars).await?;
@@ -171,6 +174,7 @@ pub(crate) async fn reschedule(
     let mut held = effects::hold_open(tx, &cars).await?;
     move_auctions(&mut held, dates)?;
     vehicles::store::set_auction_dates(tx, dates, now).await?;
+    render(tx, &cars).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
@@ -195,6 +199,7 @@ pub(crate) async fn reprice(
     let mut held = effects::hold_open(tx, &cars).await?;
     tell_prices(&mut held, &moves.collect())?;
     vehicles::store::set_prices(tx, prices, now).await?;
+    render(tx, &cars).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }

@@ -13,7 +13,6 @@ pub(crate) mod effects;
 pub(crate) mod filter;
 mod lists;
 pub mod model;
-pub(crate) mod offers;
 pub mod operator;
 pub mod outcome;
 pub mod progress;

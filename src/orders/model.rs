@@ -8,7 +8,7 @@ use crate::{
     id::{OrderId, PartnerId, VehicleId},
     money::Usd,
     stamp::Stamp,
-    vehicles::model::{Auction, AuctionResult, Vehicle},
+    vehicles::model::{AuctionResult, AuctionState, Offer},
 };
 
 /// An order.
@@ -163,25 +163,25 @@ pub enum PlaceError {
 
 /// Decides whether an order can be placed: its bid if so, `None` for a buy-now car.
 pub fn place(
-    vehicle: &Vehicle,
+    offer: &Offer,
     max_bid: Option<i64>,
     market: &Market,
 ) -> Result<Option<Bid>, PlaceError> {
-    let listing = &vehicle.listing;
-    if vehicle.withdrawn_at.is_some() || (listing.is_buy_now() && market.is_sold) {
+    let auction = offer.auction.filter(|it| it.result != AuctionResult::NoBid);
+    if !offer.is_listed || (auction.is_none() && market.is_sold) {
         return Err(PlaceError::VehicleUnavailable);
     }
-    let bid = match (listing.upcoming_auction(), &listing.auction) {
-        (Some(auction), _) => Some(bid(auction, listing.listing_usd, max_bid, market)?),
-        (None, Some(auction)) if auction.result != AuctionResult::NoBid => {
+    let bid = match (auction, max_bid) {
+        (Some(auction), _) if auction.result == AuctionResult::Upcoming => {
+            Some(bid(&auction, offer.listing_usd, max_bid, market)?)
+        }
+        (Some(auction), _) => {
             return Err(PlaceError::PastCutoff {
-                cutoff_at: closed_at(auction),
+                cutoff_at: closed_at(&auction),
             });
         }
-        (None, _) => match max_bid {
-            Some(number) => return Err(PlaceError::BidOnBuyNow(number)),
-            None => None,
-        },
+        (None, Some(number)) => return Err(PlaceError::BidOnBuyNow(number)),
+        (None, None) => None,
     };
     match market.open_order {
         Some(order) => Err(PlaceError::Duplicate(order)),
@@ -190,7 +190,7 @@ pub fn place(
 }
 
 fn bid(
-    auction: &Auction,
+    auction: &AuctionState,
     listing_usd: Usd,
     max_bid: Option<i64>,
     market: &Market,
@@ -223,7 +223,7 @@ fn bid(
 }
 
 /// Returns when orders closed for an auction with a result: at its cutoff, or at the result if that came first.
-fn closed_at(auction: &Auction) -> Stamp {
+fn closed_at(auction: &AuctionState) -> Stamp {
     let cutoff = auction.order_cutoff_at();
     auction
         .result_at
@@ -232,12 +232,12 @@ fn closed_at(auction: &Auction) -> Stamp {
 
 impl Order {
     /// Makes the order that was just accepted.
-    pub fn placed(id: OrderId, vehicle: &Vehicle, bid: Option<Bid>, now: DateTime<Utc>) -> Self {
+    pub fn placed(id: OrderId, offer: &Offer, bid: Option<Bid>, now: DateTime<Utc>) -> Self {
         Self {
             id,
-            vehicle_id: vehicle.listing.id.clone(),
-            vin: vehicle.listing.details.vin.clone(),
-            license_plate: vehicle.listing.details.license_plate.clone(),
+            vehicle_id: offer.vehicle_id.clone(),
+            vin: offer.vin.clone(),
+            license_plate: offer.license_plate.clone(),
             state: State::FIRST,
             bid,
             purchase_price_usd: None,
@@ -254,51 +254,28 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vehicles::model::{Details, Listing, Source};
 
     fn stamp(text: &str) -> Stamp {
         Stamp::parse(text).unwrap()
     }
 
     /// A lot at 10,000 USD whose auction is on 20 April at 13:00 in Korea.
-    fn lot(result: AuctionResult, result_at: Option<&str>) -> Vehicle {
-        let auction = Auction {
-            lot_number: None,
+    fn lot(result: AuctionResult, result_at: Option<&str>) -> Offer {
+        offer(Some(AuctionState {
             date: stamp("2026-04-20T13:00:00+09:00").instant(),
-            count: Some(1),
             result,
             result_at: result_at.map(|at| stamp(at).instant()),
-            accident_grade: None,
-            exterior_grade: None,
-        };
-        vehicle(Source::Glovis, Some(auction))
+        }))
     }
 
-    fn vehicle(source: Source, auction: Option<Auction>) -> Vehicle {
-        let listing = Listing {
-            id: VehicleId::parse("glovis_20260420_1064_2345").unwrap(),
-            source,
-            make: "Hyundai".into(),
-            model: "Grandeur".into(),
-            trim: None,
-            year: 2021,
-            mileage_km: 40_000,
-            fuel: None,
-            transmission: None,
-            drivetrain: None,
-            engine_cc: None,
-            color: None,
-            options: Vec::new(),
-            auction,
+    fn offer(auction: Option<AuctionState>) -> Offer {
+        Offer {
+            vehicle_id: VehicleId::parse("glovis_20260420_1064_2345").unwrap(),
+            vin: None,
+            license_plate: None,
             listing_usd: Usd::new(10_000).unwrap(),
-            thumbnail_url: None,
-            listed_at: DateTime::UNIX_EPOCH,
-            details: Details::default(),
-        };
-        Vehicle {
-            listing,
-            updated_at: DateTime::UNIX_EPOCH,
-            withdrawn_at: None,
+            auction,
+            is_listed: true,
         }
     }
 
@@ -352,10 +329,7 @@ mod tests {
                 .is_some()
         );
         // A buy-now car is bought at its price.
-        for car in [
-            vehicle(Source::Dealer, None),
-            lot(AuctionResult::NoBid, Some(LATE)),
-        ] {
+        for car in [offer(None), lot(AuctionResult::NoBid, Some(LATE))] {
             assert_eq!(
                 place(&car, Some(10_000), &market(LATE)),
                 Err(PlaceError::BidOnBuyNow(10_000))
@@ -415,12 +389,12 @@ mod tests {
             ..market(LATE)
         };
         let mut car = lot(AuctionResult::Upcoming, None);
-        car.withdrawn_at = Some(DateTime::UNIX_EPOCH);
+        car.is_listed = false;
         assert_eq!(
             place(&car, None, &everything_wrong),
             Err(PlaceError::VehicleUnavailable)
         );
-        car.withdrawn_at = None;
+        car.is_listed = true;
         assert!(matches!(
             place(&car, None, &everything_wrong),
             Err(PlaceError::MissingMaxBid { .. })
@@ -437,7 +411,7 @@ mod tests {
             place(&car, Some(10_000), &in_time),
             Err(PlaceError::Duplicate(order))
         );
-        let dealers = vehicle(Source::Dealer, None);
+        let dealers = offer(None);
         let sold = Market {
             is_sold: true,
             ..in_time

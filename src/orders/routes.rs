@@ -1,6 +1,6 @@
 //! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`, and what an order keeps: its car and its history.
 
-use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use utoipa::{
     IntoParams, ToSchema,
@@ -13,12 +13,11 @@ use super::{
     answer::reply,
     lists,
     model::{Market, Order, PlaceError, place},
-    offers::Offers,
     progress,
     rendered::Rendered,
     state::{CancellationReason, Owner},
     status,
-    store::{self, Found, Placed},
+    store::{self, Placed},
     view::{OrderPreview, OrderView},
 };
 use crate::{
@@ -34,11 +33,11 @@ use crate::{
         user::UserId,
     },
     id::{OrderId, VehicleId},
-    idempotency::{AtOnce, Attempt, Binding, PendingWrite, Reply, Write},
+    idempotency::{Attempt, Binding, PendingWrite, Reply, Write},
     money::Usd,
     request::Caller,
     stamp::Stamp,
-    vehicles::view::VehicleView,
+    vehicles::{render::render, view::VehicleView},
 };
 
 /// Routes of this feature.
@@ -107,7 +106,6 @@ impl IntoParams for DryRun {
 ))]
 async fn create_order(
     State(app): State<App>,
-    Extension(offers): Extension<Offers>,
     caller: Caller,
     Input(DryRun(dry_run), body): Input<DryRun, CreateOrder>,
     UserId(user): UserId,
@@ -121,7 +119,7 @@ async fn create_order(
     };
     if let Some(vehicle) = wish.vehicle.as_ref().filter(|_| !dry_run) {
         let now = app.heartbeat().order_time() + caller.grant.clock_offset;
-        pending = match place_at_once(&app, &offers, &wish, vehicle, now, pending).await? {
+        pending = match place_at_once(&app, &wish, vehicle, now, pending).await? {
             Attempt::Answered(response) => return Ok(response),
             Attempt::Undecided(pending) => pending,
         };
@@ -134,20 +132,19 @@ async fn create_order(
     let unknown = || ApiError::no_vehicle(&body.vehicle_id);
     let vehicle_id = write.vehicle().cloned().ok_or_else(unknown)?;
     let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
-    let (vehicle, history, market) = found.ok_or_else(unknown)?;
-    let bid = place(&vehicle, wish.max_bid, &market)
+    let (offer, market) = found.ok_or_else(unknown)?;
+    let bid = place(&offer, wish.max_bid, &market)
         .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
-    let order = Order::placed(OrderId::new(market.now), &vehicle, bid, market.now);
+    let order = Order::placed(OrderId::new(market.now), &offer, bid, market.now);
     if dry_run {
         let reply = Reply::json(StatusCode::OK, &OrderView::trial(order))?;
         return Ok(write.discard(reply));
     }
-    let snapshot =
-        serde_json::to_string(&VehicleView::new(vehicle, history)).map_err(ApiError::internal)?;
     let (reply, location) = placed_reply(&order)?;
     let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
-    let placed = wish.placed(&order, &rendered, &snapshot, &location, &reply);
+    let placed = wish.placed(&order, &rendered, &location, &reply);
     let key = write.key();
+    render(write.tx(), [&vehicle_id]).await?;
     store::record(write.tx(), caller.partner(), key, &placed, &market).await?;
     write.commit_completed(reply).await
 }
@@ -166,7 +163,6 @@ impl<'a> Wish<'a> {
         &'a self,
         order: &'a Order,
         rendered: &'a Rendered,
-        snapshot: &'a str,
         location: &'a str,
         reply: &'a Reply,
     ) -> Placed<'a> {
@@ -175,7 +171,6 @@ impl<'a> Wish<'a> {
             author: self.author,
             user: self.user,
             rendered,
-            snapshot,
             location,
             reply: &reply.body,
         }
@@ -184,38 +179,29 @@ impl<'a> Wish<'a> {
 
 /// Places an order in one round trip, where nothing is in doubt.
 ///
-/// It is decided on what is cached, as if no other partner bid more; the statement verifies that. Whatever speaks against
-/// the order here or there is decided anew under the vehicle's lock, so every refusal is made there.
+/// It is decided on the catalogue in memory, as if no other partner bid more; the statement verifies that. Whatever
+/// speaks against the order here or there is decided anew under the vehicle's lock, so every refusal is made there.
 async fn place_at_once(
     app: &App,
-    offers: &Offers,
     wish: &Wish<'_>,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
     pending: PendingWrite,
 ) -> Result<Attempt, ApiError> {
-    let mut connection = app.acquire_for_write().await?;
-    let offer = match offers.get(vehicle) {
-        Some(offer) => offer,
-        None => match store::find_offer(&mut connection, pending.claim(), vehicle).await? {
-            Found::Offer(offer) => offers.insert(*offer)?,
-            Found::KeyUsed(stored) => return pending.answer_used(stored).map(Attempt::Answered),
-            Found::Nothing => return Ok(Attempt::Undecided(pending)),
-        },
-    };
-    let Ok(bid) = place(&offer.vehicle, wish.max_bid, &Market::without_rivals(now)) else {
+    let Some((row_version, offer)) = app.catalogue().offer(vehicle) else {
         return Ok(Attempt::Undecided(pending));
     };
-    let order = Order::placed(OrderId::new(now), &offer.vehicle, bid, now);
+    let Ok(bid) = place(&offer, wish.max_bid, &Market::without_rivals(now)) else {
+        return Ok(Attempt::Undecided(pending));
+    };
+    let order = Order::placed(OrderId::new(now), &offer, bid, now);
     let (reply, location) = placed_reply(&order)?;
     let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
-    let placed = wish.placed(&order, &rendered, &offer.snapshot, &location, &reply);
+    let placed = wish.placed(&order, &rendered, &location, &reply);
+    let mut connection = app.acquire_for_write().await?;
     let claim = pending.claim();
-    let outcome = store::place_at_once(&mut connection, claim, &offer.row_version, &placed).await;
+    let outcome = store::place_at_once(&mut connection, claim, row_version, &placed).await;
     drop(connection);
-    if matches!(outcome, Ok(AtOnce::Undecided)) {
-        offers.forget(vehicle);
-    }
     pending
         .conclude(outcome, reply, store::DECISION_AGE_MAX)
         .await

@@ -134,7 +134,7 @@ async fn hold_own(
 /// Answers with the car as it is now.
 async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
     let found = vehicles::store::find_any(write.tx(), &car.id).await?;
-    let (vehicle, history, _) = found.ok_or_else(|| ApiError::no_vehicle(&car.id))?;
+    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(&car.id))?;
     let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
     let answer = write
         .commit(Reply {
@@ -143,7 +143,7 @@ async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiE
         })
         .await;
     // Whether it is committed or not known to be: nothing older is shown from here on.
-    app.heartbeat().changed_catalogue();
+    app.catalogue().note_own_change();
     answer
 }
 

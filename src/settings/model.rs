@@ -177,25 +177,13 @@ pub struct Sweeps {
 /// How the catalogue is read.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// Connections for pages of the list.
-    pub connections_max: u32,
-    /// Bytes of answers that are kept.
-    pub kept_bytes: u64,
-    /// How long the database may be silent before kept answers are read again.
-    pub trust: Duration,
-    /// Cars that a first walk passes.
-    pub glance_cars: i64,
-    /// Cars that are gathered and put in order at most.
-    pub gather_cars: i64,
-    /// How long that may take.
-    pub gather: Duration,
-    /// Cars that a long walk passes.
-    pub walk_cars: i64,
-    /// How often the facets are counted.
-    pub facets: Duration,
-    /// How long that may take.
-    pub facets_statement: Duration,
-    /// How often cars are rendered that are not yet.
+    /// The greatest age of what is shown.
+    pub staleness: Duration,
+    /// Bytes of vehicles that are cached as JSON.
+    pub cache_bytes: u64,
+    /// How long the log of changes reaches back.
+    pub changes: Duration,
+    /// How often vehicles are rendered that are not yet, and the log is shortened.
     pub render: Duration,
     /// How many of them in one step.
     pub render_batch: i64,

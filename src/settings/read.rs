@@ -18,6 +18,9 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// Names who works on the command line: a variable of ours that is not a setting.
 pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
 
+/// The catalogue is never staler: partners are promised so.
+const STALENESS_MAX: Duration = Duration::from_secs(1);
+
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
@@ -181,48 +184,18 @@ impl Reader {
     }
 
     fn catalogue(&mut self) -> Option<Catalogue> {
-        let connections_max = self.positive("catalogue.connections_max");
-        let kept_mebibytes = self.positive("catalogue.kept_mebibytes");
-        let trust = self.milliseconds("catalogue.trust_milliseconds");
-        let glance_cars = self.positive("catalogue.glance_cars");
-        let gather_cars = self.positive("catalogue.gather_cars");
-        let gather = self.milliseconds("catalogue.gather_milliseconds");
-        let walk_cars = self.positive("catalogue.walk_cars");
-        let facets = self.seconds("catalogue.facets_seconds");
-        let facets_statement = self.seconds("catalogue.facets_statement_seconds");
+        let staleness = self.milliseconds("catalogue.staleness_milliseconds");
+        let cache_mebibytes: Option<u32> = self.get("catalogue.cache_mebibytes");
+        let changes = self.seconds("catalogue.changes_seconds");
         let render = self.seconds("catalogue.render_seconds");
         let render_batch = self.positive("catalogue.render_batch");
-        if trust.is_some_and(|it| it > Duration::from_secs(1)) {
-            self.complain("catalogue.trust_milliseconds", "must be at most 1000");
-        }
-        if facets.is_some_and(|it| it > Duration::from_secs(240)) {
-            self.complain("catalogue.facets_seconds", "must be at most 240");
-        } else if let (Some(every), Some(statement)) = (facets, facets_statement)
-            && every + statement * 2 > Duration::from_secs(300)
-        {
-            self.complain(
-                "catalogue.facets_statement_seconds",
-                "twice this and catalogue.facets_seconds must be at most 300",
-            );
-        }
-        if let (Some(glance), Some(walk)) = (glance_cars, walk_cars)
-            && glance > walk
-        {
-            self.complain(
-                "catalogue.glance_cars",
-                "must be at most catalogue.walk_cars",
-            );
+        if staleness.is_some_and(|it| it > STALENESS_MAX) {
+            self.complain("catalogue.staleness_milliseconds", "must be at most 1000");
         }
         Some(Catalogue {
-            connections_max: connections_max?,
-            kept_bytes: u64::from(kept_mebibytes?) * 1024 * 1024,
-            trust: trust?,
-            glance_cars: glance_cars?.into(),
-            gather_cars: gather_cars?.into(),
-            gather: gather?,
-            walk_cars: walk_cars?.into(),
-            facets: facets?,
-            facets_statement: facets_statement?,
+            staleness: staleness?,
+            cache_bytes: u64::from(cache_mebibytes?) * 1024 * 1024,
+            changes: changes?,
             render: render?,
             render_batch: render_batch?.into(),
         })
@@ -381,22 +354,6 @@ mod tests {
         let expected: [IpNet; 2] = ["127.0.0.0/8", "10.0.0.1/32"].map(|it| it.parse().unwrap());
         assert_eq!(settings.gate.trusted_proxies, expected);
         assert_eq!(settings.webhooks.guard.open_networks, expected);
-    }
-
-    #[test]
-    fn facets_are_never_older_than_five_minutes() {
-        let complaints = |every: &str, statement: &str| {
-            let every = ("LMN_CATALOGUE__FACETS_SECONDS", every);
-            let statement = ("LMN_CATALOGUE__FACETS_STATEMENT_SECONDS", statement);
-            read(&[URL, every, statement])
-                .err()
-                .map(|it| it.0.join("; "))
-        };
-        assert_eq!(complaints("240", "30"), None);
-        let too_often = "catalogue.facets_seconds: must be at most 240";
-        assert_eq!(complaints("241", "1").as_deref(), Some(too_often));
-        let too_long = "catalogue.facets_statement_seconds: twice this and catalogue.facets_seconds must be at most 300";
-        assert_eq!(complaints("240", "31").as_deref(), Some(too_long));
     }
 
     #[test]

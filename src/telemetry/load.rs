@@ -55,8 +55,6 @@ pub(crate) enum WaitFor {
     Read,
     /// To begin a transaction, with the beginning.
     Write,
-    /// To walk the catalogue.
-    Walk,
 }
 
 /// The handles of these metrics.
@@ -66,7 +64,7 @@ pub(super) struct Load {
     lane_waiting: Gauge,
     lane_wait: Histogram,
     lane_timeouts: Counter,
-    connection_wait: [Histogram; 3],
+    connection_wait: [Histogram; 2],
     partners: Mutex<HashMap<PartnerId, Outcomes>>,
     others: Outcomes,
 }
@@ -130,7 +128,7 @@ impl Load {
             lane_waiting: recorder.register_gauge(&Key::from_static_name(LANE_WAITING), &HERE),
             lane_wait: recorder.register_histogram(&Key::from_static_name(LANE_WAIT), &HERE),
             lane_timeouts: recorder.register_counter(&Key::from_static_name(LANE_TIMEOUTS), &HERE),
-            connection_wait: ["read", "write", "walk"].map(wait),
+            connection_wait: ["read", "write"].map(wait),
             partners: Mutex::default(),
             others: Outcomes::new(recorder, OTHER),
         }
@@ -193,11 +191,10 @@ impl Metrics {
 
     /// Takes how long a connection was waited for.
     pub(crate) fn record_connection_wait(&self, purpose: WaitFor, took: Duration) {
-        let [read, write, walk] = &self.load().connection_wait;
+        let [read, write] = &self.load().connection_wait;
         let histogram = match purpose {
             WaitFor::Read => read,
             WaitFor::Write => write,
-            WaitFor::Walk => walk,
         };
         histogram.record(took);
     }

@@ -19,8 +19,12 @@ const SWEEP_DURATION: &str = "lmn_sweep_duration_seconds";
 const SWEPT_AT: &str = "lmn_sweep_last_done_timestamp_seconds";
 /// Spans, by what became of them.
 const SPANS: &str = "lmn_trace_spans_total";
-/// Questions about the catalogue, by whether their answer was kept.
-const KEPT: &str = "lmn_catalogue_shelf_total";
+/// Vehicles that were shown, by whether they were cached.
+const CACHED: &str = "lmn_catalogue_cache_total";
+/// Vehicles that can be searched.
+const VEHICLES: &str = "lmn_catalogue_vehicles";
+/// Time until changed vehicles could be searched.
+const MERGE_DURATION: &str = "lmn_catalogue_merge_duration_seconds";
 /// Keys that were read from the database.
 const KEY_READS: &str = "lmn_key_reads_total";
 
@@ -31,8 +35,6 @@ pub(crate) enum Sweep {
     Auctions,
     /// Deliveries that are overdue.
     Reminders,
-    /// The values that a search form offers.
-    Facets,
     /// Cars that are not rendered.
     Rendering,
     /// When keys were last used.
@@ -46,7 +48,6 @@ impl Sweep {
         match self {
             Self::Auctions => "auctions",
             Self::Reminders => "reminders",
-            Self::Facets => "facets",
             Self::Rendering => "rendering",
             Self::KeyUses => "key_uses",
             Self::Backlog => "backlog",
@@ -54,19 +55,30 @@ impl Sweep {
     }
 }
 
-/// What is kept of the catalogue.
+/// A form of vehicles that is cached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// Pages of lists.
-    Pages,
-    /// Single cars.
-    Vehicles,
+    /// As lists show them.
+    Summaries,
+    /// As they are shown alone.
+    Details,
+}
+
+/// Whether a vehicle was cached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cached {
+    /// It was.
+    Hit,
+    /// It was read.
+    Miss,
 }
 
 /// The handles of what is counted often.
 pub(super) struct Remembered {
-    pages: [Counter; 2],
-    vehicles: [Counter; 2],
+    summaries: [Counter; 2],
+    details: [Counter; 2],
+    vehicles: Gauge,
+    merges: Histogram,
     key_reads: Counter,
 }
 
@@ -79,16 +91,18 @@ impl fmt::Debug for Remembered {
 impl Remembered {
     /// Registers what is always there.
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
-        let kept = |kind, result| {
+        let cached = |kind, result| {
             let labels = vec![
                 Label::from_static_parts("kind", kind),
                 Label::from_static_parts("result", result),
             ];
-            recorder.register_counter(&Key::from_parts(KEPT, labels), &HERE)
+            recorder.register_counter(&Key::from_parts(CACHED, labels), &HERE)
         };
         Self {
-            pages: ["hit", "miss"].map(|it| kept("page", it)),
-            vehicles: ["hit", "miss"].map(|it| kept("vehicle", it)),
+            summaries: ["hit", "miss"].map(|it| cached("summary", it)),
+            details: ["hit", "miss"].map(|it| cached("detail", it)),
+            vehicles: recorder.register_gauge(&Key::from_static_name(VEHICLES), &HERE),
+            merges: recorder.register_histogram(&Key::from_static_name(MERGE_DURATION), &HERE),
             key_reads: recorder.register_counter(&Key::from_static_name(KEY_READS), &HERE),
         }
     }
@@ -132,13 +146,28 @@ impl Metrics {
             .increment(spans as u64);
     }
 
-    /// Counts a question about the catalogue, by whether its answer was kept.
-    pub(crate) fn count_kept(&self, kind: Kind, is_hit: bool) {
+    /// Counts vehicles that were shown, by whether they were cached.
+    pub(crate) fn count_cached(&self, kind: Kind, cached: Cached, vehicles: usize) {
         let [hit, miss] = match kind {
-            Kind::Pages => &self.remembered().pages,
-            Kind::Vehicles => &self.remembered().vehicles,
+            Kind::Summaries => &self.remembered().summaries,
+            Kind::Details => &self.remembered().details,
         };
-        if is_hit { hit } else { miss }.increment(1);
+        let counter = match cached {
+            Cached::Hit => hit,
+            Cached::Miss => miss,
+        };
+        counter.increment(vehicles as u64);
+    }
+
+    /// Sets the number of vehicles that can be searched.
+    pub(crate) fn set_catalogue_vehicles(&self, vehicles: usize) {
+        let vehicles = u32::try_from(vehicles).unwrap_or(u32::MAX);
+        self.remembered().vehicles.set(vehicles);
+    }
+
+    /// Records how long it took to read changed vehicles and to make them searchable.
+    pub(crate) fn record_catalogue_merge(&self, took: Duration) {
+        self.remembered().merges.record(took);
     }
 
     /// Counts a key that was read, because nothing that was remembered could be trusted.
@@ -156,8 +185,8 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "Spans of requests that were exported, dropped because the queue was full, or not taken by the collector.",
         ),
         (
-            KEPT,
-            "Questions about the catalogue whose answer was kept (hit) or was read (miss).",
+            CACHED,
+            "Vehicles that were shown, in lists (summary) and alone (detail), from the cache (hit) or the database (miss).",
         ),
         (
             KEY_READS,
@@ -168,6 +197,10 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     }
     let words = "Seconds that a sweep took.";
     recorder.describe_histogram(SWEEP_DURATION.into(), None, words.into());
+    let words = "Vehicles that can be searched.";
+    recorder.describe_gauge(VEHICLES.into(), None, words.into());
+    let words = "Seconds in which changed vehicles were read and became searchable, or all of them were loaded.";
+    recorder.describe_histogram(MERGE_DURATION.into(), None, words.into());
     let words = "When a sweep was last done by this process, in seconds since 1970 by the database's clock.";
     recorder.describe_gauge(SWEPT_AT.into(), None, words.into());
 }

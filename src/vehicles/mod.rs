@@ -1,22 +1,22 @@
 //! Vehicles: the catalogue that partners browse.
 //!
-//! [`model`] says what a listing is and what is derived from it, [`terms`] what it is found by, [`filter`] and [`sort`]
-//! what can be asked for. [`search`] finds a page of it, [`store`] reads and writes the rows, [`routes`] speaks HTTP,
-//! [`shelf`] keeps answers, [`render`] what lists show, [`facets`] the values that there are. [`import`] reads the file of
-//! a source, and [`demo`] makes a catalogue that looks like the real thing.
+//! [`model`] says what a listing is and what is derived from it. [`filters`] are the filters of the list, each read to a
+//! condition of a [`filter`]; [`search`] answers them from memory. [`store`] reads and writes the rows, [`render`] makes
+//! the JSON that stands in them, [`cache`] holds it by version, [`routes`] and [`facets`] speak HTTP. [`import`] reads the
+//! file of a source, and [`demo`] makes a catalogue that looks like the real thing.
 
+pub(crate) mod cache;
 pub mod demo;
-pub mod facets;
-pub(crate) mod filter;
+pub(crate) mod facets;
+mod filter;
+mod filters;
 pub(crate) mod import;
 pub mod model;
-mod query;
+pub mod names;
 pub mod render;
 pub(crate) mod routes;
 pub(crate) mod row;
-mod search;
-pub(crate) mod shelf;
+pub(crate) mod search;
 mod sort;
 pub(crate) mod store;
-pub mod terms;
 pub(crate) mod view;

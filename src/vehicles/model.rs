@@ -223,6 +223,41 @@ pub struct Vehicle<D = Details> {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
+/// What an order of a vehicle depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub vehicle_id: VehicleId,
+    /// Its vehicle identification number.
+    pub vin: Option<String>,
+    /// Its Korean plate.
+    pub license_plate: Option<String>,
+    /// Its price: what a vehicle to buy costs, what a bid must reach.
+    pub listing_usd: Usd,
+    /// Its auction; `None` exactly for a dealer's vehicle.
+    pub auction: Option<AuctionState>,
+    /// Whether it is listed.
+    pub is_listed: bool,
+}
+
+/// How an auction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuctionState {
+    /// When it is held.
+    pub date: DateTime<Utc>,
+    /// Its state.
+    pub result: AuctionResult,
+    /// When the result became known.
+    pub result_at: Option<DateTime<Utc>>,
+}
+
+impl AuctionState {
+    /// Returns when orders close: midnight in Korea at the start of the day before the auction's.
+    pub fn order_cutoff_at(&self) -> Stamp {
+        Stamp::kst(self.date).midnight_of_the_day_before()
+    }
+}
+
 /// A car under its lock, as far as a change of it must know.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HeldCar {
@@ -269,9 +304,13 @@ fn is_on_offer(result: Option<AuctionResult>) -> bool {
 }
 
 impl Auction {
-    /// Returns when orders close: midnight in Korea at the start of the day before the auction's.
-    pub fn order_cutoff_at(&self) -> Stamp {
-        Stamp::kst(self.date).midnight_of_the_day_before()
+    /// Returns how it stands.
+    pub fn state(&self) -> AuctionState {
+        AuctionState {
+            date: self.date,
+            result: self.result,
+            result_at: self.result_at,
+        }
     }
 }
 
@@ -298,6 +337,6 @@ impl<D> Listing<D> {
     /// Returns when orders close; `None` for a buy-now car.
     pub fn order_cutoff_at(&self) -> Option<Stamp> {
         let auction = self.auction.as_ref().filter(|_| !self.is_buy_now());
-        auction.map(Auction::order_cutoff_at)
+        auction.map(|it| it.state().order_cutoff_at())
     }
 }

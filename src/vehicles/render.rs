@@ -1,31 +1,51 @@
-//! Renders the cars that are not: those that a change has left so, and those of a migration.
+//! Rendering: a vehicle as JSON stands in its row, written whenever the vehicle is.
 //!
-//! A list shows the JSON that stands with a car, and finds it by its terms. Whoever writes a listing makes both; any
-//! other change leaves the JSON out, and a reader makes it for himself each time until this has been here.
+//! An import renders what it writes, and so does every change of LMN's. Any other change leaves the vehicle unrendered:
+//! readers render it for themselves until the job has.
 
 use super::{
     store::{self, Rendered},
-    terms, view,
+    view::{VehicleView, summary_json},
 };
-use crate::{app::App, database::Database, telemetry::sweep::Sweep};
+use crate::{
+    app::App,
+    database::{Database, Tx},
+    id::VehicleId,
+    telemetry::sweep::Sweep,
+    vehicles::model::{PricePoint, Vehicle},
+};
 
-/// Why a step was not finished.
+/// The reason why vehicles were not rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The database said no.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A car cannot be shown.
+    /// A vehicle cannot be written as JSON.
     #[error("a vehicle cannot be rendered")]
     Json(#[from] serde_json::Error),
 }
 
-/// Renders until nothing is left to do, and again after every interval, until the replica stops.
+impl From<RenderError> for sqlx::Error {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Database(error) => error,
+            RenderError::Json(error) => Self::Encode(error.into()),
+        }
+    }
+}
+
+/// Renders what is not and shortens the change log, again after every interval, until the replica stops.
 pub async fn run(app: App) {
     let settings = &app.settings().catalogue;
     loop {
-        let rendering = render_all(app.database(), settings.render_batch);
-        if let Err(error) = app.note(Sweep::Rendering, rendering).await {
+        let work = async {
+            render_all(app.database(), settings.render_batch).await?;
+            let mut connection = app.acquire().await?;
+            store::forget_changes(&mut connection, settings.changes).await?;
+            Ok::<_, RenderError>(())
+        };
+        if let Err(error) = app.note(Sweep::Rendering, work).await {
             tracing::warn!(error = %error, "vehicles were not rendered; it is tried again");
         }
         tokio::select! {
@@ -35,28 +55,41 @@ pub async fn run(app: App) {
     }
 }
 
-/// Renders every car that is not, `batch` at a time.
+/// Renders every vehicle that is not, `batch` at a time.
 pub async fn render_all(database: &Database, batch: i64) -> Result<(), RenderError> {
-    while render_some(database, batch).await? > 0 {}
-    Ok(())
+    loop {
+        let mut tx = database.begin().await?;
+        let vehicles = store::lock_unrendered(&mut tx, batch).await?;
+        if vehicles.is_empty() {
+            return Ok(());
+        }
+        write(&mut tx, vehicles).await?;
+        tx.commit().await?;
+    }
 }
 
-/// Renders up to `batch` cars; those that somebody else holds are left to him.
-async fn render_some(database: &Database, batch: i64) -> Result<usize, RenderError> {
-    let mut tx = database.begin().await?;
-    let cars = store::hold_unrendered(&mut tx, batch).await?;
-    let rendered = cars.iter().map(|car| {
-        let listing = &car.listing;
-        Ok(Rendered {
-            id: listing.id.as_str(),
-            make_key: terms::fold(&listing.make),
-            model_key: terms::fold(&listing.model),
-            terms: terms::of(listing),
-            summary: view::summary_json(listing, car.updated_at)?,
-        })
-    });
-    let rendered = rendered.collect::<Result<Vec<_>, RenderError>>()?;
-    store::set_rendered(&mut tx, &rendered).await?;
-    tx.commit().await?;
-    Ok(cars.len())
+/// Renders locked vehicles that this transaction has changed.
+pub(crate) async fn render(
+    tx: &mut Tx,
+    ids: impl IntoIterator<Item = &VehicleId>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = ids.into_iter().map(VehicleId::as_str).collect();
+    let vehicles = store::find_unrendered(tx, &ids).await?;
+    Ok(write(tx, vehicles).await?)
+}
+
+async fn write(tx: &mut Tx, vehicles: Vec<(Vehicle, Vec<PricePoint>)>) -> Result<(), RenderError> {
+    let ids: Vec<_> = vehicles
+        .iter()
+        .map(|(it, _)| it.listing.id.clone())
+        .collect();
+    let mut rendered = Vec::with_capacity(ids.len());
+    for ((vehicle, prices), id) in vehicles.into_iter().zip(&ids) {
+        rendered.push(Rendered {
+            id: id.as_str(),
+            summary: summary_json(&vehicle.listing, vehicle.updated_at)?,
+            detail: serde_json::to_string(&VehicleView::new(vehicle, prices))?,
+        });
+    }
+    Ok(store::set_rendered(tx, &rendered).await?)
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/vehicles` and `GET /v1/vehicles/{id}`.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -8,24 +8,24 @@ use axum::{
     http::{HeaderName, HeaderValue, Uri},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    filter::Filter,
-    query::ListVehicles,
-    search,
-    shelf::Shelf,
-    sort::Place,
-    store::{self, Listed, Wanted},
-    view::{Pricing, VehicleSummary, VehicleView, summary_json},
+    cache::{CachedPage, VehicleCache},
+    filters::ListVehicles,
+    search::{Index, Place, Query as Search},
+    store,
+    view::{Pricing, VehicleSummary, VehicleView},
 };
 use crate::{
     app::App,
     error::ApiError,
     http::{
-        cursor::Walk,
+        cursor::{Cursors, Walk},
         etag::{Conditional, Tagged},
         extract::Query,
         page::{Page, RenderedPage},
@@ -36,8 +36,6 @@ use crate::{
     request::Caller,
 };
 
-/// Up to here, dropped dealers' cars are counted exactly.
-const FILTERED_OUT_EXACT_MAX: i64 = 10_000;
 const FILTERED_OUT: HeaderName = HeaderName::from_static("x-lmn-filtered-out");
 const SNAPSHOT: HeaderName = HeaderName::from_static("x-lmn-snapshot");
 
@@ -48,173 +46,180 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(get_vehicle))
 }
 
-/// What the document does not find by itself, because a car is generic in it.
+/// Schemas that the document does not find by itself, because a vehicle is generic in them.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Pricing)))]
 struct Shapes;
 
-/// Where a page ended, and what page 1 counted.
+/// The place where a page ended, and what page 1 counted.
 #[derive(Debug, Serialize, Deserialize)]
 struct Position {
     #[serde(rename = "a")]
     after: Place,
     #[serde(rename = "o")]
-    filtered_out: Option<i64>,
+    filtered_out: Option<u64>,
 }
 
-/// One page of cars.
+/// One page of vehicles.
 type VehicleList = Page<VehicleSummary>;
 
-/// Lists cars of the catalogue.
+/// Lists vehicles of the catalogue.
 ///
-/// Filters are joined by AND, the values of one filter by OR, but for `options_include`, of which a car has all.
-/// Dealers' cars are listed by `make` or `ids` only (contract, section 6). A page may be short, even empty, and still
-/// have a next one.
+/// Filters are joined by AND, the values of one filter by OR, but for `options_include`, of which a vehicle has all.
+/// Dealers' vehicles are listed by `make` or `ids` only. Every page but the last is full.
 #[utoipa::path(get, path = "/v1/vehicles", tag = "vehicles", params(ListVehicles), responses(
-    (status = 200, description = "A page of cars.", body = VehicleList, headers(("X-LMN-Filtered-Out"))),
+    (status = 200, description = "A page of vehicles.", body = VehicleList, headers(("X-LMN-Filtered-Out"))),
 ))]
 async fn list_vehicles(
     State(app): State<App>,
-    Extension(shelf): Extension<Shelf>,
-    _: Caller,
+    Extension(cache): Extension<VehicleCache>,
+    caller: Caller,
     uri: Uri,
     Query(query): Query<ListVehicles>,
 ) -> Result<Response, ApiError> {
-    let question = uri.query().unwrap_or_default();
-    if let Some(kept) = shelf.pages.get(&app, question) {
-        return Ok(kept.into_response());
+    let text = uri.query().unwrap_or_default();
+    let mut index = app.catalogue().index().await?;
+    let (page, rows) = loop {
+        let page = match cache.page(&index, text) {
+            Some(page) => page,
+            None => {
+                let now = app.heartbeat().time() + caller.grant.clock_offset;
+                let page = Arc::new(find_page(&index, &query, app.cursors(), now)?);
+                if !query.filter.depends_on_time() {
+                    cache.insert_page(text, &page);
+                }
+                page
+            }
+        };
+        match cache.summaries(&app, &index, &page.slots).await? {
+            Some(rows) => break (page, rows),
+            // A vehicle has changed since.
+            None => index = app.catalogue().index_since(Instant::now()).await?,
+        }
+    };
+    let mut response = RenderedPage::of(&rows, page.next.as_deref(), &uri).into_response();
+    if let Some(count) = page.filtered_out {
+        let dropped = HeaderValue::try_from(format!("dealer={count}"));
+        let dropped = dropped.map_err(ApiError::internal)?;
+        response.headers_mut().insert(FILTERED_OUT, dropped);
     }
-    let generation = app.heartbeat().catalogue();
-    let page = find_page(&app, &query, &uri).await?;
-    shelf
-        .pages
-        .put(&app, generation, question.to_owned(), &page);
-    Ok(page.into_response())
+    Ok(response)
 }
 
-async fn find_page(app: &App, query: &ListVehicles, uri: &Uri) -> Result<RenderedPage, ApiError> {
-    let ListVehicles { filter, page, .. } = query;
-    let (sort_name, sort) = query.sort;
+fn find_page(
+    index: &Index,
+    query: &ListVehicles,
+    cursors: &Cursors,
+    now: DateTime<Utc>,
+) -> Result<CachedPage, ApiError> {
+    let ListVehicles {
+        filter,
+        sort: (sort_name, sort),
+        page,
+    } = query;
     let walk = Walk {
         list: "vehicles",
         owner: None,
         sort: sort_name,
         filters: filter.canonical(),
     };
-    let position: Option<Position> = page.after(app.cursors(), &walk)?;
+    let position: Option<Position> = page.after(cursors, &walk)?;
+    let mut slots = index.page(&Search {
+        filter,
+        sort: *sort,
+        after: position.as_ref().map(|it| &it.after),
+        // One vehicle more than the page shows says that there is a next page.
+        limit: page.limit() + 1,
+        now,
+    });
     let filtered_out = match &position {
         Some(position) => position.filtered_out,
-        None => count_filtered_out(app, filter).await?,
+        None => (filter.drops_dealers() && filter.covers_dealers())
+            .then(|| index.count(&filter.dropped_dealers(), now)),
     };
-    let wanted = Wanted {
-        filter,
-        sort,
-        after: position.as_ref().map(|it| &it.after),
-        limit: page.rows(),
-    };
-    let mut found = search::search(app, wanted).await?;
-    // One car more than the page shows says that there is a next one.
-    let next = match found.cars.len() > page.limit() {
-        true => {
-            found.cars.truncate(page.limit());
-            found.cars.last().map(|it| it.place.clone())
-        }
-        false => found.seen_to,
-    };
-    let seal = |after| {
-        let position = Position {
-            after,
+    let mut next = None;
+    if slots.len() > page.limit() {
+        slots.truncate(page.limit());
+        let last = slots.last().map(|slot| Position {
+            after: index.place(*sort, *slot),
             filtered_out,
-        };
-        app.cursors().seal(&walk, position)
-    };
-    let next_cursor = next.map(seal).transpose()?;
-    let rows = render(app, found.cars).await?;
-    let page = RenderedPage::of(&rows, next_cursor.as_deref(), uri);
-    Ok(match filtered_out {
-        Some(count) => page.with(FILTERED_OUT, dealers_dropped(count)?),
-        None => page,
+        });
+        next = last.map(|it| cursors.seal(&walk, it)).transpose()?;
+    }
+    Ok(CachedPage {
+        generation: index.generation,
+        version: index.version,
+        slots,
+        next,
+        filtered_out,
     })
 }
 
-/// Counts the dealers' cars that only the filters drop which they cannot satisfy; nothing if there are no such filters.
-async fn count_filtered_out(app: &App, filter: &Filter) -> Result<Option<i64>, ApiError> {
-    if !filter.drops_dealers() || !filter.covers_dealers() {
-        return Ok(None);
-    }
-    let dropped = filter.dropped_dealers();
-    let count = search::count(app, &dropped, FILTERED_OUT_EXACT_MAX + 1).await?;
-    Ok(Some(count))
-}
-
-fn dealers_dropped(count: i64) -> Result<HeaderValue, ApiError> {
-    let text = match count {
-        0..=FILTERED_OUT_EXACT_MAX => format!("dealer={count}"),
-        _ => format!("dealer={FILTERED_OUT_EXACT_MAX}+"),
-    };
-    HeaderValue::from_str(&text).map_err(ApiError::internal)
-}
-
-/// Returns cars as they are shown; those that are not rendered yet are read and rendered now.
-async fn render(app: &App, cars: Vec<Listed>) -> Result<Vec<String>, ApiError> {
-    let is_bare = |car: &&Listed| car.summary.is_none();
-    let bare: Vec<_> = cars
-        .iter()
-        .filter(is_bare)
-        .map(|car| car.place.1.as_str())
-        .collect();
-    let mut rendered = HashMap::new();
-    if !bare.is_empty() {
-        let mut connection = app.acquire().await?;
-        for car in store::find_listed(&mut connection, &bare).await? {
-            let json = summary_json(&car.listing, car.updated_at).map_err(ApiError::internal)?;
-            rendered.insert(car.listing.id.to_string(), json);
-        }
-        // What was read apart from its page may be newer than the page, which is then not kept.
-        app.heartbeat()
-            .saw_catalogue(store::version(&mut connection).await?);
-    }
-    let whole = cars
-        .into_iter()
-        .filter_map(|car| car.summary.or_else(|| rendered.remove(&car.place.1)));
-    Ok(whole.collect())
-}
-
-/// Shows one car.
+/// Shows one vehicle.
 ///
-/// A car that was withdrawn is shown only to a partner that ordered it, as it was then.
+/// A vehicle that was withdrawn is shown only to a partner that ordered it, as it was then.
 #[utoipa::path(get, path = "/v1/vehicles/{id}", tag = "vehicles", params(Id::<VehicleId>, Conditional), responses(
-    (status = 200, description = "The car.", body = VehicleView, headers(("X-LMN-Snapshot"))),
+    (status = 200, description = "The vehicle.", body = VehicleView, headers(("X-LMN-Snapshot"))),
     (status = 404, description = "vehicle_not_found"),
 ))]
 async fn get_vehicle(
     State(app): State<App>,
-    Extension(shelf): Extension<Shelf>,
+    Extension(cache): Extension<VehicleCache>,
     caller: Caller,
     conditional: Conditional,
     _: Query<()>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    if let Some(kept) = shelf.vehicles.get(&app, id.as_str()) {
-        return Ok(conditional.answer_tagged(&kept));
+    let mut index = app.catalogue().index().await?;
+    loop {
+        let slot = index.slot(id.as_str());
+        let cached = slot.and_then(|slot| cache.detail(&app, &index, slot));
+        if let Some(detail) = cached {
+            return Ok(conditional.answer_tagged(&detail));
+        }
+        let found = read_detail(&app, &id).await?;
+        let known = slot.map(|slot| index.row_version(slot));
+        if found.as_ref().map(|(version, _)| *version) != known {
+            // It has changed since: nothing older may be shown after it.
+            index = app.catalogue().index_since(Instant::now()).await?;
+            continue;
+        }
+        let Some((row_version, detail)) = found else {
+            return show_snapshot(&app, &caller, &conditional, &id).await;
+        };
+        cache.insert_detail(&index, id.as_str(), row_version, detail.clone());
+        return Ok(conditional.answer_tagged(&detail));
     }
-    let generation = app.heartbeat().catalogue();
+}
+
+/// Reads a listed vehicle, and renders it if it is not rendered.
+async fn read_detail(app: &App, id: &VehicleId) -> Result<Option<(u32, Tagged)>, ApiError> {
     let mut connection = app.acquire().await?;
-    let found = store::find_any(&mut connection, &id).await?;
-    let listed = found.filter(|(vehicle, ..)| vehicle.withdrawn_at.is_none());
-    if let Some((vehicle, history, version)) = listed {
-        let answer = Tagged::render(&VehicleView::new(vehicle, history))?;
-        app.heartbeat().saw_catalogue(version);
-        shelf
-            .vehicles
-            .put(&app, generation, id.to_string(), &answer);
-        return Ok(conditional.answer_tagged(&answer));
+    let Some(found) = store::find_detail(&mut connection, id).await? else {
+        return Ok(None);
+    };
+    if let Some(json) = found.json {
+        return Ok(Some((found.row_version, Tagged::new(json.into()))));
     }
-    let version = store::version(&mut connection).await?;
-    app.heartbeat().saw_catalogue(version);
-    let snapshot =
-        orders::store::find_latest_snapshot(&mut connection, caller.partner(), &id).await?;
-    let snapshot = snapshot.ok_or_else(|| ApiError::no_vehicle(&id))?;
+    let vehicle = store::find_whole(&mut connection, id).await?;
+    vehicle
+        .map(|(vehicle, prices, row_version)| {
+            let view = VehicleView::new(vehicle, prices);
+            Ok((row_version, Tagged::render(&view)?))
+        })
+        .transpose()
+}
+
+/// Shows a vehicle that is not listed, as the partner ordered it.
+async fn show_snapshot(
+    app: &App,
+    caller: &Caller,
+    conditional: &Conditional,
+    id: &VehicleId,
+) -> Result<Response, ApiError> {
+    let mut connection = app.acquire().await?;
+    let snapshot = orders::store::find_latest_snapshot(&mut connection, caller.partner(), id);
+    let snapshot = snapshot.await?.ok_or_else(|| ApiError::no_vehicle(id))?;
     let mut response = conditional.answer_bytes(snapshot.into())?;
     response
         .headers_mut()

@@ -11,9 +11,6 @@ use super::model::{
 };
 use crate::{id::VehicleId, money::Usd, stamp::Stamp};
 
-/// Where a summary's last member begins.
-const UPDATED_AT: &str = "\"updated_at\":";
-
 /// One car in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VehicleSummary)]
@@ -105,9 +102,8 @@ pub(crate) struct VehicleView {
     pub description: Option<String>,
 }
 
-/// Renders a car as a list shows it: JSON, kept with the car.
-///
-/// Who changes its form makes the next migration set every `summary` to null; they are then rendered again.
+/// Renders a vehicle as a list shows it. Whoever changes the form of this or of [`VehicleView`] sets every `summary` and
+/// `detail` to null in a migration.
 pub(crate) fn summary_json<D: Clone>(
     listing: &Listing<D>,
     updated_at: DateTime<Utc>,
@@ -118,23 +114,89 @@ pub(crate) fn summary_json<D: Clone>(
     serde_json::to_string(&summary(listing.clone(), Stamp::kst(updated_at), pricing))
 }
 
-/// A car as a list shows it, but for when it last changed: that is known only when it is written.
+/// A new vehicle as JSON, but for the times that are known only when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SummaryDraft(String);
+pub(crate) struct Draft {
+    summary: Template,
+    detail: Template,
+}
 
-impl SummaryDraft {
-    /// Renders all of it that follows from the listing.
-    pub(crate) fn of<D: Clone>(listing: &Listing<D>) -> serde_json::Result<Self> {
-        let mut json = summary_json(listing, listing.listed_at)?;
-        // It is the last member; nothing after it can look like it.
-        let end = json.rfind(UPDATED_AT).unwrap_or(json.len());
-        json.truncate(end);
-        Ok(Self(json))
+impl Draft {
+    /// Renders all that follows from the listing.
+    pub(crate) fn of(listing: &Listing) -> serde_json::Result<Self> {
+        let listed_at = listing.listed_at;
+        let price = PricePoint {
+            listing_usd: listing.listing_usd,
+            recorded_at: Stamp::kst(listed_at),
+        };
+        let vehicle = Vehicle {
+            listing: listing.clone(),
+            updated_at: listed_at,
+            withdrawn_at: None,
+        };
+        let detail = serde_json::to_string(&VehicleView::new(vehicle, vec![price]))?;
+        Ok(Self {
+            summary: Template::of(&summary_of(&detail), &["updated_at"]),
+            detail: Template::of(&detail, &["recorded_at", "updated_at"]),
+        })
     }
 
-    /// Returns the whole, as [`summary_json`] does.
-    pub(crate) fn at(&self, updated_at: DateTime<Utc>) -> String {
-        format!("{}{UPDATED_AT}\"{}\"}}", self.0, Stamp::kst(updated_at))
+    /// Returns how many bytes of JSON there are.
+    pub(crate) fn bytes(&self) -> usize {
+        let parts = self.summary.0.iter().chain(&self.detail.0);
+        parts.map(String::len).sum()
+    }
+
+    /// Returns the vehicle as a list shows it.
+    pub(crate) fn summary(&self, updated_at: DateTime<Utc>) -> String {
+        self.summary.fill(&[updated_at])
+    }
+
+    /// Returns the vehicle as it is shown alone, at its first price.
+    pub(crate) fn detail(&self, priced_at: DateTime<Utc>, updated_at: DateTime<Utc>) -> String {
+        self.detail.fill(&[priced_at, updated_at])
+    }
+}
+
+/// Cuts a summary out of a vehicle as it is shown alone: it is the beginning without the history of prices.
+fn summary_of(detail: &str) -> String {
+    let (before, after) = detail.split_once(",\"history\":[").unwrap_or((detail, ""));
+    let (_, after) = after.split_once(']').unwrap_or_default();
+    let (after, _) = after.split_once(",\"vin\":").unwrap_or((after, ""));
+    format!("{before}{after}}}")
+}
+
+/// JSON with the times of some members left out: the parts around them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Template(Vec<String>);
+
+impl Template {
+    /// Cuts out the times of members, each the first of its name. No text in JSON looks like a member: its quotes are
+    /// escaped.
+    fn of(json: &str, members: &[&str]) -> Self {
+        let mut parts = Vec::with_capacity(members.len() + 1);
+        let mut rest = json;
+        for member in members {
+            let name = format!("\"{member}\":\"");
+            let start = rest.find(&name).map_or(rest.len(), |at| at + name.len());
+            let (before, from) = rest.split_at(start);
+            parts.push(before.to_owned());
+            rest = from.trim_start_matches(|it| it != '"');
+        }
+        parts.push(rest.to_owned());
+        Self(parts)
+    }
+
+    fn fill(&self, times: &[DateTime<Utc>]) -> String {
+        let mut json = String::new();
+        let mut times = times.iter();
+        for part in &self.0 {
+            json.push_str(part);
+            if let Some(time) = times.next() {
+                json.push_str(&Stamp::kst(*time).to_string());
+            }
+        }
+        json
     }
 }
 
@@ -202,14 +264,32 @@ mod tests {
     use crate::vehicles::demo;
 
     #[test]
-    fn a_draft_becomes_the_summary() {
+    fn draft_becomes_what_a_vehicle_is_rendered_as() {
         let today = NaiveDate::from_ymd_opt(2026, 4, 20).unwrap();
         for mut listing in demo::cars(5, 50, today) {
-            listing.color = Some(format!("{UPDATED_AT}\"{UPDATED_AT}"));
+            let odd = r#","history":["updated_at":"2026-04-20" "recorded_at":"],"vin":"#.to_owned();
+            listing.color = Some(odd.clone());
+            listing.make = odd;
             let updated_at = listing.listed_at + chrono::TimeDelta::milliseconds(1_001);
+            let priced_at = listing.listed_at - chrono::TimeDelta::seconds(1);
+            let draft = Draft::of(&listing).unwrap();
             assert_eq!(
-                SummaryDraft::of(&listing).unwrap().at(updated_at),
+                draft.summary(updated_at),
                 summary_json(&listing, updated_at).unwrap()
+            );
+            let price = PricePoint {
+                listing_usd: listing.listing_usd,
+                recorded_at: Stamp::kst(priced_at),
+            };
+            let vehicle = Vehicle {
+                listing,
+                updated_at,
+                withdrawn_at: None,
+            };
+            let view = VehicleView::new(vehicle, vec![price]);
+            assert_eq!(
+                draft.detail(priced_at, updated_at),
+                serde_json::to_string(&view).unwrap()
             );
         }
     }

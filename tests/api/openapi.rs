@@ -10,7 +10,6 @@ use lmn_partner_api::{
         state::FulfillmentDetail,
     },
     stamp::Stamp,
-    vehicles::facets::counting::refresh,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -250,7 +249,7 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
         assert_eq!(refused.status, 400);
         document.check("list_vehicles", &refused);
     }
-    check_facets(service, acme, document).await;
+    check_facets(acme, document).await;
     for id in ["glovis_0", "encar_1", "nobodys"] {
         document.check(
             "get_vehicle",
@@ -276,11 +275,7 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
     );
 }
 
-async fn check_facets(service: &Service, acme: &Partner, document: &Document) {
-    let uncounted = acme.get("/v1/vehicles/facets").await;
-    uncounted.refused(503, Code::ServiceUnavailable);
-    document.check("get_facets", &uncounted);
-    refresh(&service.app).await.unwrap();
+async fn check_facets(acme: &Partner, document: &Document) {
     let facets = acme.get("/v1/vehicles/facets").await;
     assert_eq!(facets.ok()["models"], json!({"Hyundai": ["Grandeur"]}));
     document.check("get_facets", &facets);
@@ -753,7 +748,6 @@ async fn the_examples_are_what_the_service_answers() {
             .unwrap_or_default()
     };
     set_the_scene(&service).await;
-    refresh(&service.app).await.unwrap();
     let placed = acme
         .post("/v1/orders", content("create_order", "/requestBody"))
         .await;
@@ -770,41 +764,41 @@ async fn the_examples_are_what_the_service_answers() {
     let event_id = events.ids().remove(0);
     let cars = acme.get("/v1/vehicles?source=glovis").await;
     let facets = acme.get("/v1/vehicles/facets").await;
+    let changed_at = facets.json()["as_of"].to_string();
+    let example_changed_at = content("get_facets", "/responses/200")["as_of"].to_string();
+    let ok = "/responses/200";
     for (operation, place, reply) in [
         ("create_order", "/responses/201", placed),
-        (
-            "get_clock",
-            "/responses/200",
-            acme.get("/v1/sandbox/clock").await,
-        ),
-        ("list_events", "/responses/200", events),
+        ("get_clock", ok, acme.get("/v1/sandbox/clock").await),
+        ("list_events", ok, events),
         (
             "get_event",
-            "/responses/200",
+            ok,
             acme.get(&format!("/v1/events/{event_id}")).await,
         ),
         ("put_webhook_endpoint", "/responses/201", put),
-        ("get_order", "/responses/200", order),
-        ("list_orders", "/responses/200", orders),
-        ("list_order_history", "/responses/200", order_history),
+        ("get_order", ok, order),
+        ("list_orders", ok, orders),
+        ("list_order_history", ok, order_history),
         (
             "get_order_vehicle",
-            "/responses/200",
+            ok,
             acme.get(&format!("/v1/orders/{id}/vehicle")).await,
         ),
         (
             "get_vehicle",
-            "/responses/200",
+            ok,
             acme.get("/v1/vehicles/glovis_20260420_1064_2345").await,
         ),
-        ("list_vehicles", "/responses/200", cars),
-        ("get_facets", "/responses/200", facets),
+        ("list_vehicles", ok, cars),
+        ("get_facets", ok, facets),
     ] {
         let text = reply
             .json()
             .to_string()
             .replace(&id, "01KNVD7K402JY0W9P0X3A6T4QB")
-            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB");
+            .replace(&event_id, "evt_01KNVD7K40E1M6R9W0X3A6T4QB")
+            .replace(&changed_at, &example_changed_at);
         let answered: Value = serde_json::from_str(&text).unwrap();
         if answered != content(operation, place) {
             wrong.push(format!("{operation} answers\n{answered:#}"));

@@ -34,11 +34,15 @@ const HANG_UP: Duration = Duration::from_millis(20);
 #[tokio::test]
 async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind() {
     let database = TestDatabase::new().await;
-    let begun = Arc::new(AtomicBool::new(false));
-    let first = begun.clone();
+    // The catalogue is loaded in a transaction, too, before it is armed.
+    let (is_armed, begun) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (armed, first) = (is_armed.clone(), begun.clone());
     let url = wire::string(&database, move |moment| {
-        let is_first = moment == Moment::Begin && !first.swap(true, Ordering::SeqCst);
-        match is_first {
+        let is_begin = moment == Moment::Begin && armed.load(Ordering::SeqCst);
+        match is_begin && !first.swap(true, Ordering::SeqCst) {
             true => Fault::HoldAnswer(Duration::from_millis(250)),
             false => Fault::None,
         }
@@ -53,6 +57,7 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
     let acme = service.partner("acme").await;
     service.car(Car::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
+    is_armed.store(true, Ordering::SeqCst);
     let asked = {
         let (acme, order) = (acme.clone(), order.clone());
         tokio::spawn(async move { acme.cancel(&order).await })

@@ -100,9 +100,9 @@ async fn no_order_is_lost_or_doubled_whatever_breaks_and_no_answer_lies() {
 async fn add_cars(db: &PgPool) {
     sqlx::query(
         "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
-                               listed_at, updated_at, priced_at, make_key, model_key, terms)
+                               listed_at, updated_at, priced_at)
          select 'glovis_' || n, 'glovis', 'Hyundai', 'Grandeur', 2021, 40000, 10000, date_trunc('day', now() + interval '10 days'),
-                'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now()), '', '', ''
+                'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now())
          from generate_series(1, $1) n",
     )
     .bind(CARS as i64)

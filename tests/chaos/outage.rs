@@ -97,7 +97,7 @@ fn is_served(scene: &Scene, reply: &Reply, took: Duration) -> bool {
     false
 }
 
-/// Orders one car after the other, each until it is ordered, and looks at the order. Returns the orders.
+/// Orders one car after the other, each until it is ordered, and looks at the order and the vehicle. Returns the orders.
 async fn order_on(scene: Arc<Scene>, acme: Partner) -> Vec<String> {
     let mut orders = Vec::new();
     while !scene.over.load(Ordering::SeqCst) {
@@ -113,6 +113,12 @@ async fn order_on(scene: Arc<Scene>, acme: Partner) -> Vec<String> {
         let began = Instant::now();
         let seen = acme.order(&order).await;
         is_served(&scene, &seen, began.elapsed());
+        let began = Instant::now();
+        let listed = acme.get(&format!("/v1/vehicles?ids={car}")).await;
+        if is_served(&scene, &listed, began.elapsed()) {
+            let vehicles = listed.json()["data"].as_array().unwrap().len();
+            assert_eq!(vehicles, 1, "a vehicle that is there is listed");
+        }
         orders.push(order);
     }
     orders
@@ -134,9 +140,9 @@ async fn probe(scene: Arc<Scene>, operator: String) -> usize {
 async fn add_cars(db: &PgPool) {
     sqlx::query(
         "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
-                               listed_at, updated_at, priced_at, make_key, model_key, terms, summary)
+                               listed_at, updated_at, priced_at, summary, detail)
          select 'glovis_' || n, 'glovis', 'Hyundai', 'Grandeur', 2021, 40000, 10000, date_trunc('day', now() + interval '10 days'),
-                'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now()), '', '', '', '{}'
+                'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now()), '{}', '{}'
          from generate_series(0, $1) n",
     )
     .bind(CARS as i64)
@@ -166,6 +172,12 @@ async fn a_database_that_dies_twice_under_load_costs_nothing_but_time() {
     let mut clients = JoinSet::new();
     for n in 0..PARTNERS {
         let acme = Partner::add(&db, server.url(), &format!("partner {n}")).await;
+        eventually("the vehicles are listed", async || {
+            let listed = acme.get("/v1/vehicles?ids=glovis_0").await;
+            // They are many, so it may be refused while they are merged.
+            (listed.status == 200 && listed.ids().len() == 1).then_some(())
+        })
+        .await;
         for _ in 0..CLIENTS {
             clients.spawn(order_on(scene.clone(), acme.clone()));
         }

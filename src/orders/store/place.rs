@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::super::{
@@ -12,139 +10,73 @@ use super::super::{
 };
 use crate::{
     audit::model::Author,
-    database::{Connection, Tx, column::usd},
+    database::{
+        Connection, Tx,
+        column::{InvalidColumn, optional_word, usd},
+    },
     id::{OrderId, PartnerId, VehicleId},
     idempotency::{AtOnce, Claim, StoredReply},
-    vehicles::{
-        model::{PricePoint, Vehicle},
-        row::{VehicleRow, vehicle_columns},
-    },
+    vehicles::model::{AuctionState, Offer},
 };
 
 /// How old a decision may be that `place_order` still records.
 pub(crate) const DECISION_AGE_MAX: Duration = Duration::from_secs(1);
-
-/// A vehicle and its market as one row.
-#[derive(Debug, FromRow)]
-struct LookRow {
-    #[sqlx(flatten)]
-    vehicle: VehicleRow,
-    now: DateTime<Utc>,
-    open_order: Option<Uuid>,
-    highest_bid: Option<i32>,
-    is_sold: bool,
-}
-
-/// A vehicle as it stands in the catalogue, for an order that is decided without a lock.
-#[derive(Debug)]
-pub(crate) struct Offer {
-    /// The vehicle.
-    pub vehicle: Vehicle,
-    /// Its prices, the present one last.
-    pub prices: Vec<PricePoint>,
-    /// The version of its row: every change makes another.
-    pub row_version: String,
-}
-
-/// What there is to know before an order is decided without a lock.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// The key did something before.
-    KeyUsed(StoredReply),
-    /// The key is free, and the vehicle is offered.
-    Offer(Box<Offer>),
-    /// The key is free, and the vehicle is not offered.
-    Nothing,
-}
-
-/// Finds what a key did, and if it did nothing, the vehicle that its order is for. Nothing is locked.
-pub(crate) async fn find_offer(
-    conn: &mut Connection,
-    claim: &Claim,
-    vehicle: &VehicleId,
-) -> Result<Found, sqlx::Error> {
-    let row: PgRow = sqlx::query(concat!(
-        "select used.*, offer.*
-         from (values ($1::uuid, $2::uuid)) as claim (partner_id, key)
-         left join lateral (
-             select fingerprint, reply_location, reply_body, orders.vehicle_id as ordered_vehicle
-             from idempotency_keys left join orders on orders.id = order_id
-             where idempotency_keys.partner_id = claim.partner_id and idempotency_keys.key = claim.key
-         ) as used on true
-         left join lateral (
-             select ",
-        vehicle_columns!(),
-        ", vehicles.xmin::text as row_version
-             from vehicles
-             where id = $3 and withdrawn_at is null and used.fingerprint is null
-         ) as offer on true"
-    ))
-    .bind(claim.partner.uuid())
-    .bind(claim.key)
-    .bind(vehicle.as_str())
-    .fetch_one(conn)
-    .await?;
-    if let Some(fingerprint) = row.try_get("fingerprint")? {
-        let vehicle: Option<&str> = row.try_get("ordered_vehicle")?;
-        let body: Vec<u8> = row.try_get("reply_body")?;
-        return Ok(Found::KeyUsed(StoredReply {
-            fingerprint,
-            vehicle_id: vehicle.and_then(VehicleId::parse),
-            location: row.try_get("reply_location")?,
-            body: body.into(),
-        }));
-    }
-    let Some(row_version) = row.try_get("row_version")? else {
-        return Ok(Found::Nothing);
-    };
-    let (vehicle, prices) = VehicleRow::from_row(&row)?.into_model_with_prices()?;
-    Ok(Found::Offer(Box::new(Offer {
-        vehicle,
-        prices,
-        row_version,
-    })))
-}
 
 /// Looks at a locked vehicle and what else must be known to order it; it holds until the commit.
 pub(crate) async fn look(
     tx: &mut Tx,
     partner: PartnerId,
     vehicle: &VehicleId,
-) -> Result<Option<(Vehicle, Vec<PricePoint>, Market)>, sqlx::Error> {
-    let row: Option<LookRow> = sqlx::query_as(concat!(
-        "select ",
-        vehicle_columns!(),
-        ", lmn_now(clock_offset_seconds) as now,
-           (select id from orders
-            where partner_id = partners.id and vehicle_id = vehicles.id
-              and status in ('proceed', 'acquiring', 'secured', 'shipping')) as open_order,
-           (select max_bid_usd from orders
-            where vehicle_id = vehicles.id and status in ('proceed', 'acquiring') and max_bid_usd is not null
-            order by max_bid_usd desc limit 1) as highest_bid,
-           exists (select from orders
-                   where vehicle_id = vehicles.id and status in ('secured', 'shipping', 'delivered')) as is_sold
-         from partners cross join vehicles
-         where partners.id = $1 and vehicles.id = $2"
-    ))
-    .bind(partner.uuid())
-    .bind(vehicle.as_str())
+) -> Result<Option<(Offer, Market)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select vin, license_plate, listing_usd, auction_date, auction_result, auction_result_at,
+               withdrawn_at is null as "is_listed!",
+               lmn_now(clock_offset_seconds) as "now!",
+               (select id from orders
+                where partner_id = partners.id and vehicle_id = vehicles.id
+                  and status in ('proceed', 'acquiring', 'secured', 'shipping')) as open_order,
+               (select max_bid_usd from orders
+                where vehicle_id = vehicles.id and status in ('proceed', 'acquiring') and max_bid_usd is not null
+                order by max_bid_usd desc limit 1) as "highest_bid: i32",
+               exists (select from orders
+                       where vehicle_id = vehicles.id and status in ('secured', 'shipping', 'delivered')) as "is_sold!"
+        from partners cross join vehicles
+        where partners.id = $1 and vehicles.id = $2
+        "#,
+        partner.uuid(),
+        vehicle.as_str(),
+    )
     .fetch_optional(&mut **tx)
     .await?;
-    row.map(|row| {
-        let market = Market {
-            now: row.now,
-            open_order: row.open_order.map(OrderId::from),
-            highest_bid: row
-                .highest_bid
-                .map(usd)
-                .transpose()
-                .map_err(|error| error.in_row("vehicles", vehicle))?,
-            is_sold: row.is_sold,
-        };
-        let (vehicle, history) = row.vehicle.into_model_with_prices()?;
-        Ok((vehicle, history, market))
-    })
-    .transpose()
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let invalid = |error: InvalidColumn| error.in_row("vehicles", vehicle);
+    let result = optional_word(row.auction_result.as_deref()).map_err(invalid)?;
+    let auction = row
+        .auction_date
+        .zip(result)
+        .map(|(date, result)| AuctionState {
+            date,
+            result,
+            result_at: row.auction_result_at,
+        });
+    let offer = Offer {
+        vehicle_id: vehicle.clone(),
+        vin: row.vin,
+        license_plate: row.license_plate,
+        listing_usd: usd(row.listing_usd).map_err(invalid)?,
+        auction,
+        is_listed: row.is_listed,
+    };
+    let market = Market {
+        now: row.now,
+        open_order: row.open_order.map(OrderId::from),
+        highest_bid: row.highest_bid.map(usd).transpose().map_err(invalid)?,
+        is_sold: row.is_sold,
+    };
+    Ok(Some((offer, market)))
 }
 
 /// An order that is placed, and what is kept with it.
@@ -158,8 +90,6 @@ pub(crate) struct Placed<'a> {
     pub user: Option<&'a str>,
     /// The order as it is kept for reading.
     pub rendered: &'a Rendered,
-    /// The vehicle as it is shown now.
-    pub snapshot: &'a str,
     /// The reply's `Location`.
     pub location: &'a str,
     /// The reply's body.
@@ -172,21 +102,21 @@ pub(crate) struct Placed<'a> {
 pub(crate) async fn place_at_once(
     conn: &mut Connection,
     claim: &Claim,
-    row_version: &str,
+    row_version: u32,
     placed: &Placed<'_>,
 ) -> Result<AtOnce, sqlx::Error> {
     let order = placed.order;
     let row = sqlx::query!(
         r#"
         select outcome as "outcome!", first_fingerprint, first_vehicle, first_location, first_reply
-        from place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        from place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         "#,
         claim.partner.uuid(),
         claim.key,
         claim.fingerprint.as_bytes(),
         order.id.uuid(),
         order.vehicle_id.as_str(),
-        row_version,
+        row_version.to_string(),
         order.created_at,
         order.vin.as_deref(),
         order.license_plate.as_deref(),
@@ -197,7 +127,6 @@ pub(crate) async fn place_at_once(
         placed.author.actor,
         placed.author.request_id.to_string(),
         placed.rendered.as_str(),
-        placed.snapshot,
         placed.location,
         placed.reply,
     )
@@ -216,6 +145,8 @@ pub(crate) async fn place_at_once(
 }
 
 /// Records an order that was decided under the lock of its vehicle, and the reply under its bound key.
+///
+/// The vehicle must be rendered: its JSON is kept with the order.
 pub(crate) async fn record(
     tx: &mut Tx,
     partner: PartnerId,
@@ -234,13 +165,13 @@ pub(crate) async fn record(
             insert into orders (id, partner_id, vehicle_id, vin, license_plate, status, max_bid_usd, auction_date,
                                 order_cutoff_at, external_user_id, placed_by, request_id, placed_at, rendered,
                                 is_contested, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, 'proceed', $6::integer, $7, $8, $9::text, $10, $11, lmn_now(0), $18,
+            values ($1, $2, $3, $4, $5, 'proceed', $6::integer, $7, $8, $9::text, $10, $11, lmn_now(0), $17,
                     $6::integer is not null and $12, $13, $13)
         ), snapshot as (
-            insert into order_vehicles (order_id, vehicle) values ($1, $14)
+            insert into order_vehicles (order_id, vehicle) select $1, detail from vehicles where id = $3
         )
-        update idempotency_keys set order_id = $1, reply_location = $16, reply_body = $17
-        where partner_id = $2 and key = $15
+        update idempotency_keys set order_id = $1, reply_location = $15, reply_body = $16
+        where partner_id = $2 and key = $14
         "#,
         order.id.uuid(),
         partner.uuid(),
@@ -255,7 +186,6 @@ pub(crate) async fn record(
         placed.author.request_id.to_string(),
         market.highest_bid.is_some(),
         order.created_at,
-        placed.snapshot,
         key,
         placed.location,
         placed.reply,

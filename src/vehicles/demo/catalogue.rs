@@ -419,7 +419,7 @@ mod tests {
             let far = korean(today, 2 * 24 * 60);
             let open = lots.iter().filter(|car| {
                 car.upcoming_auction()
-                    .is_some_and(|auction| auction.order_cutoff_at().instant() > far)
+                    .is_some_and(|auction| auction.state().order_cutoff_at().instant() > far)
             });
             assert!(open.count() * 100 >= lots.len() * 40, "{today}");
             let near = lots.iter().filter(|car| {

@@ -20,6 +20,7 @@ use crate::{
     },
     vehicles::{
         model::Listing,
+        render::render,
         store::{self, BATCH_CARS, Digest, Draft},
     },
 };
@@ -167,6 +168,7 @@ impl Changed {
             .collect::<serde_json::Result<_>>()
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
         store::change(tx, &drafts.iter().collect::<Vec<_>>(), now).await?;
+        render(tx, self.anew.iter().map(|(it, _)| &it.listing.id)).await?;
         let same: Vec<_> = self.same.iter().map(|(id, said)| (id, *said)).collect();
         Ok(store::set_digests(tx, &same).await?)
     }
@@ -205,7 +207,6 @@ impl Changed {
         }
         if held.iter().any(|it| it.is_touched()) {
             progress::record(tx, author, &held).await?;
-            store::commit_on_disk(tx).await?;
         }
         Ok(())
     }

@@ -174,7 +174,8 @@ fn text(value: &Value, characters_max: usize) -> Result<String, String> {
     if text.contains('\0') {
         return Err("has a NUL character".to_owned());
     }
-    if text.chars().nth(characters_max).is_some() {
+    // A character is at least a byte.
+    if text.len() > characters_max && text.chars().nth(characters_max).is_some() {
         return Err(format!("has more than {characters_max} characters"));
     }
     Ok(text.to_owned())

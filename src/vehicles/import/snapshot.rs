@@ -96,7 +96,6 @@ pub(crate) async fn withdraw_next(
     store::set_withdrawn(tx, &ids, WithdrawnBy::Source, now).await?;
     if !held.is_empty() {
         progress::record(tx, author, &held).await?;
-        store::commit_on_disk(tx).await?;
     }
     Ok(Some((ids.len() as u64, last)))
 }

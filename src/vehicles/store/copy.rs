@@ -5,11 +5,11 @@ use std::fmt::{Display, Write};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{model::Listing, terms, view::SummaryDraft};
+use super::super::{model::Listing, view::Draft as RenderedDraft};
 use crate::word::Word;
 
 /// The columns of a row, in its order. What a digest is made of ends with `listed_at`.
-pub(super) const COLUMNS: [&str; 37] = [
+pub(super) const COLUMNS: [&str; 35] = [
     "id",
     "source",
     "make",
@@ -40,13 +40,11 @@ pub(super) const COLUMNS: [&str; 37] = [
     "description",
     "listed_at",
     "auction_result_at",
-    "make_key",
-    "model_key",
-    "terms",
     "listing_digest",
     "priced_at",
     "updated_at",
     "summary",
+    "detail",
 ];
 
 /// Bytes of a digest: enough that no two lines about a car ever share one by chance.
@@ -76,7 +74,7 @@ impl Digest {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     row: String,
-    summary: SummaryDraft,
+    rendered: RenderedDraft,
     listed_at: DateTime<Utc>,
     /// What the listing said.
     pub digest: Digest,
@@ -91,10 +89,15 @@ impl Draft {
         row.push_derived(listing);
         Ok(Self {
             row: row.0,
-            summary: SummaryDraft::of(listing)?,
+            rendered: RenderedDraft::of(listing)?,
             listed_at: listing.listed_at,
             digest,
         })
+    }
+
+    /// Returns about how many bytes the row takes.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.row.len() + self.rendered.bytes() + 256
     }
 
     /// Writes the row as that of a car which changes at `now`.
@@ -108,7 +111,9 @@ impl Draft {
         }
         let _ = write!(rows, "\t{}", time(self.listed_at.min(now)));
         let _ = write!(rows, "\t{}\t", time(now));
-        escape(rows, &self.summary.at(now));
+        escape(rows, &self.rendered.summary(now));
+        rows.push('\t');
+        escape(rows, &self.rendered.detail(self.listed_at.min(now), now));
         rows.push('\n');
     }
 }
@@ -158,9 +163,6 @@ impl Row {
     fn push_derived(&mut self, listing: &Listing) {
         let auction = listing.auction.as_ref();
         self.plain(auction.and_then(|it| it.result_at).map(time));
-        self.text(Some(&terms::fold(&listing.make)));
-        self.text(Some(&terms::fold(&listing.model)));
-        self.terms(&terms::of(listing));
     }
 
     /// Writes a value of which no character needs to be escaped.
@@ -185,39 +187,35 @@ impl Row {
         let mut list = String::from("{");
         for (n, value) in values.iter().enumerate() {
             list.push_str(if n == 0 { "\"" } else { ",\"" });
-            push_guarded(&mut list, value, ['"', '\\'], |_| '\\');
+            push_guarded(&mut list, value);
             list.push('"');
         }
         list.push('}');
         self.text(Some(&list));
     }
-
-    /// Writes a vector of terms: quoted, each quote and backslash twice.
-    fn terms(&mut self, values: &[String]) {
-        let mut terms = String::new();
-        for value in values {
-            terms.push('\'');
-            push_guarded(&mut terms, value, ['\'', '\\'], |special| special);
-            terms.push_str("' ");
-        }
-        self.text(Some(terms.trim_end()));
-    }
 }
 
-/// Writes a text, and a guard before each special character.
-fn push_guarded(out: &mut String, text: &str, special: [char; 2], guard: fn(char) -> char) {
-    for character in text.chars() {
-        if special.contains(&character) {
-            out.push(guard(character));
-        }
-        out.push(character);
+/// Writes a text of an array, a backslash before each quote and backslash.
+fn push_guarded(out: &mut String, text: &str) {
+    let is_special = |byte: u8| matches!(byte, b'"' | b'\\');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        out.push('\\');
+        // The special character is one byte.
+        let (special, after) = from.split_at(1);
+        out.push_str(special);
+        rest = after;
     }
+    out.push_str(rest);
 }
 
 /// Writes a field's text: no tab and no end of a line stands for itself in it, nor does a backslash.
 fn escape(out: &mut String, text: &str) {
+    let is_special = |byte: u8| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r');
     let mut rest = text;
-    while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
+    while let Some(at) = rest.bytes().position(is_special) {
         let (plain, from) = rest.split_at(at);
         out.push_str(plain);
         let mut characters = from.chars();

@@ -119,7 +119,8 @@ async fn copy(
     if drafts.is_empty() {
         return Ok(());
     }
-    let mut rows = String::new();
+    let bytes = drafts.iter().map(|it| it.row_bytes()).sum();
+    let mut rows = String::with_capacity(bytes);
     for draft in drafts {
         draft.push(&mut rows, now);
     }
@@ -193,7 +194,7 @@ pub(crate) async fn change(
     // Not the id: setting it would lock out whoever refers to the car.
     let columns = COLUMNS
         .iter()
-        .filter(|it| !["id", "priced_at"].contains(it));
+        .filter(|it| !["id", "priced_at", "summary", "detail"].contains(it));
     let columns: Vec<_> = columns.map(|it| format!("{it} = given.{it}")).collect();
     run(
         tx,
@@ -242,11 +243,6 @@ pub(crate) async fn set_digests(
     .execute(&mut **tx)
     .await
     .map(drop)
-}
-
-/// Lets the transaction's commit be on disk before it is answered, where the session does not wait for that.
-pub(crate) async fn commit_on_disk(tx: &mut Tx) -> Result<(), sqlx::Error> {
-    run(tx, "set local synchronous_commit = on").await
 }
 
 /// Runs a statement on tables that the macros cannot know.

@@ -1,7 +1,7 @@
-//! Cars as they are read.
+//! Vehicles as they are read.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, Row};
 
 use super::super::{
     model::{PricePoint, Vehicle},
@@ -10,43 +10,71 @@ use super::super::{
 use crate::{
     database::{
         Connection,
-        column::{usd, vehicle_id},
+        column::{row_version, usd, vehicle_id},
     },
     id::{PartnerId, VehicleId},
     money::Usd,
 };
 
-/// Reads the catalogue's version.
-pub(crate) async fn version(conn: &mut Connection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("select version from catalogue")
-        .fetch_one(conn)
-        .await
+/// A vehicle as it is shown alone.
+#[derive(Debug)]
+pub(crate) struct Detail {
+    /// The version of its row.
+    pub row_version: u32,
+    /// It as JSON; `None` if it is not rendered.
+    pub json: Option<String>,
 }
 
-/// A car and its prices as one row, and the catalogue's version in which it was read.
-#[derive(Debug, FromRow)]
-struct FoundRow {
-    #[sqlx(flatten)]
-    car: VehicleRow,
-    version: i64,
+/// Finds a listed vehicle as it is shown alone.
+pub(crate) async fn find_detail(
+    conn: &mut Connection,
+    id: &VehicleId,
+) -> Result<Option<Detail>, sqlx::Error> {
+    // No macro knows the type of `xmin`.
+    let statement = "select xmin, detail from vehicles where id = $1 and withdrawn_at is null";
+    let row = sqlx::query(statement).bind(id.as_str());
+    let row = row.fetch_optional(conn).await?;
+    row.map(|row| {
+        Ok(Detail {
+            row_version: row_version(&row, 0)?,
+            json: row.try_get(1)?,
+        })
+    })
+    .transpose()
 }
 
-/// Finds a car and its prices, also when it is withdrawn, and says in which version of the catalogue.
+/// Finds a vehicle and its prices, also when it is withdrawn.
 pub(crate) async fn find_any(
     conn: &mut Connection,
     id: &VehicleId,
-) -> Result<Option<(Vehicle, Vec<PricePoint>, i64)>, sqlx::Error> {
-    let row: Option<FoundRow> = sqlx::query_as(concat!(
+) -> Result<Option<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let row: Option<VehicleRow> = sqlx::query_as(concat!(
         "select ",
         vehicle_columns!(),
-        ", (select version from catalogue) as version from vehicles where id = $1"
+        " from vehicles where id = $1"
     ))
     .bind(id.as_str())
     .fetch_optional(conn)
     .await?;
-    row.map(|FoundRow { car, version }| {
-        let (vehicle, history) = car.into_model_with_prices()?;
-        Ok((vehicle, history, version))
+    row.map(VehicleRow::into_model_with_prices).transpose()
+}
+
+/// Finds a listed vehicle and its prices, with the version of its row.
+pub(crate) async fn find_whole(
+    conn: &mut Connection,
+    id: &VehicleId,
+) -> Result<Option<(Vehicle, Vec<PricePoint>, u32)>, sqlx::Error> {
+    let row = sqlx::query(concat!(
+        "select vehicles.xmin, ",
+        vehicle_columns!(),
+        " from vehicles where id = $1 and withdrawn_at is null"
+    ))
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let (vehicle, prices) = VehicleRow::from_row(&row)?.into_model_with_prices()?;
+        Ok((vehicle, prices, row_version(&row, 0)?))
     })
     .transpose()
 }
@@ -60,9 +88,9 @@ pub(crate) async fn find_untouched_lot(
     let row = sqlx::query!(
         r#"
         select id, listing_usd from vehicles
-        where withdrawn_at is null and auction_result = 'upcoming' and auction_order > $2
+        where withdrawn_at is null and auction_result = 'upcoming' and auction_date > $2
           and not exists (select from orders where orders.vehicle_id = vehicles.id and orders.partner_id = $1)
-        order by auction_order, id
+        order by auction_date, id
         limit 1
         "#,
         partner.uuid(),

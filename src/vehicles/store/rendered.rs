@@ -1,71 +1,123 @@
-//! What is made of a car for lists, and cars without it.
+//! Vehicles as JSON: read by id, and written when they are rendered.
 
 use serde::Serialize;
-use sqlx::types::Json;
+use sqlx::{FromRow, Row, types::Json};
 
 use super::super::{
-    model::Vehicle,
-    row::{VehicleRow, summary_columns},
+    model::{PricePoint, Vehicle},
+    row::{VehicleRow, summary_columns, vehicle_columns},
 };
-use crate::database::{Connection, Tx};
+use crate::database::{Connection, Tx, column::row_version};
 
-/// What is made of a car when it is rendered.
+/// A vehicle as it is rendered.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rendered<'a> {
-    /// Which car.
+    /// Its id.
     pub id: &'a str,
-    /// Its brand as it is compared.
-    pub make_key: String,
-    /// Its model as it is compared.
-    pub model_key: String,
-    /// What it is found by.
-    pub terms: Vec<String>,
     /// It as a list shows it.
     pub summary: String,
+    /// It as it is shown alone.
+    pub detail: String,
 }
 
-/// Locks up to `limit` cars that are not rendered, but for those that are locked already, and reads them.
-pub(crate) async fn hold_unrendered(
-    tx: &mut Tx,
-    limit: i64,
-) -> Result<Vec<Vehicle<()>>, sqlx::Error> {
-    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
-        "select ",
-        summary_columns!(),
-        " from vehicles where summary is null order by id limit $1 for no key update skip locked"
-    ))
-    .bind(limit)
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(|row| row.into_model(|_| ())).collect()
+/// A vehicle of a list.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// Its id.
+    pub id: String,
+    /// The version of its row.
+    pub row_version: u32,
+    /// It as JSON; `None` if it is not rendered.
+    pub json: Option<String>,
 }
 
-/// Reads cars that are listed, without their details; those that have gone meanwhile are left out.
+/// Reads listed vehicles as lists show them, in any order; those that are not listed are left out.
+pub(crate) async fn find_summaries(
+    conn: &mut Connection,
+    ids: &[&str],
+) -> Result<Vec<Summary>, sqlx::Error> {
+    // No macro knows the type of `xmin`.
+    let statement =
+        "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
+    let rows = sqlx::query(statement).bind(ids).fetch_all(conn).await?;
+    let summaries = rows.iter().map(|row| {
+        Ok(Summary {
+            id: row.try_get(0)?,
+            row_version: row_version(row, 1)?,
+            json: row.try_get(2)?,
+        })
+    });
+    summaries.collect()
+}
+
+/// Reads listed vehicles without their details, each with the version of its row.
 pub(crate) async fn find_listed(
     conn: &mut Connection,
     ids: &[&str],
-) -> Result<Vec<Vehicle<()>>, sqlx::Error> {
-    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
-        "select ",
+) -> Result<Vec<(Vehicle<()>, u32)>, sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "select vehicles.xmin, ",
         summary_columns!(),
         " from vehicles where id = any($1) and withdrawn_at is null"
     ))
     .bind(ids)
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(|row| row.into_model(|_| ())).collect()
+    let listed = rows.iter().map(|row| {
+        let vehicle = VehicleRow::from_row(row)?.into_model(|_| ())?;
+        Ok((vehicle, row_version(row, 0)?))
+    });
+    listed.collect()
 }
 
-/// Writes what was made of locked cars.
+/// Locks up to `limit` vehicles that are not rendered, but for those that are locked already, and reads them.
+pub(crate) async fn lock_unrendered(
+    tx: &mut Tx,
+    limit: i64,
+) -> Result<Vec<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        vehicle_columns!(),
+        " from vehicles where detail is null order by id limit $1 for no key update skip locked"
+    ))
+    .bind(limit)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(VehicleRow::into_model_with_prices)
+        .collect()
+}
+
+/// Reads those of locked vehicles that are not rendered.
+pub(crate) async fn find_unrendered(
+    tx: &mut Tx,
+    ids: &[&str],
+) -> Result<Vec<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        vehicle_columns!(),
+        " from vehicles where id = any($1) and detail is null"
+    ))
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(VehicleRow::into_model_with_prices)
+        .collect()
+}
+
+/// Writes locked vehicles as they are rendered.
 pub(crate) async fn set_rendered(
     tx: &mut Tx,
     rendered: &[Rendered<'_>],
 ) -> Result<(), sqlx::Error> {
+    if rendered.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"
-        update vehicles
-        set make_key = it.make_key, model_key = it.model_key, terms = array_to_tsvector(it.terms), summary = it.summary
-        from jsonb_to_recordset($1) as it(id text, make_key text, model_key text, terms text[], summary text)
+        update vehicles set summary = it.summary, detail = it.detail
+        from jsonb_to_recordset($1) as it(id text, summary text, detail text)
         where vehicles.id = it.id
         "#,
         Json(rendered) as _,

@@ -14,11 +14,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::forms::{FORMS, same_in_all_forms};
-use crate::support::{Ask, Car, Document, Partner, Reply, Service, key};
+use crate::support::{Ask, Car, Document, Partner, Reply, Service, eventually, key};
 
 /// The faults that are made, because what they lead to does not happen by a request alone.
 const SNAPSHOT_IS_GONE: &str = "delete from order_vehicles";
 const TABLE_IS_GONE: &str = "alter table order_history rename to lost_history";
+const CATALOGUE_IS_GONE: &str = "alter table catalogue rename to lost_catalogue";
+
+/// A list that is refused while the catalogue cannot be confirmed.
+const LIST: &str = "/v1/vehicles?source=glovis";
 
 /// Everything that is needed to go wrong.
 struct Scene {
@@ -39,6 +43,7 @@ impl Scene {
     async fn set() -> Self {
         let settings = [
             ("SERVER__BODY_SECONDS", "1"),
+            ("DATABASE__ACQUIRE_SECONDS", "1"),
             ("DATABASE__LOCK_SECONDS", "1"),
             ("DATABASE__STATEMENT_SECONDS", "2"),
             ("SERVER__DEADLINE_SECONDS", "3"),
@@ -149,8 +154,19 @@ impl Scene {
             Code::RateLimited => self.hasty.ask(Method::GET, "/v1/orders"),
             // The fault: TABLE_IS_GONE.
             Code::InternalError => of_order("/history"),
-            // Nothing has counted yet: no worker runs beside this service.
-            Code::ServiceUnavailable => self.get("/v1/vehicles/facets"),
+            // The fault: CATALOGUE_IS_GONE.
+            Code::ServiceUnavailable => self.get(LIST),
+        }
+    }
+
+    /// Makes the fault of a code that needs one of its own.
+    async fn break_for(&self, code: Code) {
+        if code == Code::ServiceUnavailable {
+            self.service.sql_elsewhere(CATALOGUE_IS_GONE).await;
+            eventually("what was read before is too old", async || {
+                (self.acme.get(LIST).await.status == 503).then_some(())
+            })
+            .await;
         }
     }
 
@@ -186,6 +202,7 @@ async fn every_code_is_reached_naturally_and_by_force() {
     scene.service.sql(TABLE_IS_GONE).await;
     let (mut happened, mut forced) = (BTreeSet::new(), BTreeSet::new());
     for code in Code::ALL {
+        scene.break_for(code).await;
         for status in code.entry().statuses {
             let place = (code.as_str(), *status);
             let replies = scene.ask(|| scene.recipe(code, *status)).await;

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use lmn_partner_api::{error::catalogue::Code, vehicles::facets::counting::refresh};
+use lmn_partner_api::error::catalogue::Code;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -102,7 +102,6 @@ async fn no_request_however_strange_is_a_fault_of_ours_or_done_in_silence() {
     ];
     let service = Service::with(&settings).await;
     let scene = Arc::new(Scene::set(&service).await);
-    refresh(&service.app).await.unwrap();
     let next = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..AT_ONCE)
         .map(|_| tokio::spawn(send_all(seed, scene.clone(), next.clone())))

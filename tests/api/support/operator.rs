@@ -89,6 +89,10 @@ impl Operator {
         operator::withdraw(&self.database, &self.author, &vehicle(car)).await
     }
 
+    pub async fn restore(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
+        operator::restore(&self.database, &self.author, &vehicle(car)).await
+    }
+
     pub async fn relist(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
         operator::relist(&self.database, &self.author, &vehicle(car)).await
     }

@@ -147,11 +147,18 @@ impl Service {
     /// Adds a car to the catalogue.
     pub async fn car(&self, car: Car) -> Car {
         car.insert(&self.database).await;
+        self.app.catch_up().await;
         car
     }
 
-    /// Runs a statement that arranges the scene.
+    /// Runs a statement that arranges the scene, and waits until this replica shows what it did.
     pub async fn sql(&self, statement: &str) {
+        self.sql_elsewhere(statement).await;
+        self.app.catch_up().await;
+    }
+
+    /// Runs a statement as another process would: this replica finds out by itself.
+    pub async fn sql_elsewhere(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
             .execute(self.db())
             .await

@@ -65,12 +65,11 @@ impl Car {
         let date = self.auction_date.as_deref().unwrap_or("null::timestamptz");
         let statement = format!(
             "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
-                                   auction_result_at, vin, license_plate, listed_at, updated_at, priced_at,
-                                   make_key, model_key, terms)
+                                   auction_result_at, vin, license_plate, listed_at, updated_at, priced_at)
              values ($1, $2, $3, $4, $5, $6, $7, date_trunc('milliseconds', {date}), $8,
                      case when $8 <> 'upcoming' then date_trunc('milliseconds', {date}) end,
                      'KMHF341DBMA000001', '12가3456', '2026-01-02T03:04:05+09:00', '2026-01-02T03:04:05+09:00',
-                     '2026-01-02T03:04:05+09:00', '', '', '')"
+                     '2026-01-02T03:04:05+09:00')"
         );
         let inserted = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(&self.id)

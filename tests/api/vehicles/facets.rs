@@ -1,35 +1,17 @@
-//! The values that there are.
+//! The values that vehicles of the catalogue have.
 
-use lmn_partner_api::{
-    error::catalogue::Code,
-    router::router,
-    vehicles::{facets::counting::refresh, render::render_all},
-};
+use lmn_partner_api::router::router;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
-    process::Process,
-    support::{Car, Partner, Service, eventually, somebody_waits},
+    support::{Car, Partner, Service},
 };
 
 const FACETS: &str = "/v1/vehicles/facets";
 
-/// Makes the last count one of long ago.
-async fn age_by_an_hour(service: &Service) {
-    service
-        .sql("update facets set as_of = as_of - interval '1 hour'")
-        .await;
-}
-
-/// Counts as if the last time were long ago.
-async fn count(service: &Service) {
-    age_by_an_hour(service).await;
-    refresh(&service.app).await.unwrap();
-}
-
-/// Cars of three sources; `sk_2` is withdrawn.
+/// Adds vehicles of three sources; `sk_2` is withdrawn.
 async fn furnish(service: &Service) {
     for (id, source, make, model, fuel, transmission, color) in [
         (
@@ -51,17 +33,17 @@ async fn furnish(service: &Service) {
         ("aj_1", "aj", "BMW", "X5", "null", "'auto'", "'Black'"),
         ("aj_2", "aj", "Kia", "K5", "'diesel'", "'auto'", "'black'"),
     ] {
-        let car = match source {
+        let vehicle = match source {
             "dealer" => Car::dealers(id),
             _ => Car::lot(id),
         };
-        let car = Car {
+        let vehicle = Car {
             source,
             make,
             model,
-            ..car
+            ..vehicle
         };
-        service.car(car).await;
+        service.car(vehicle).await;
         let update = format!(
             "update vehicles set fuel = {fuel}, transmission = {transmission}, color = {color} where id = '{id}'"
         );
@@ -70,7 +52,6 @@ async fn furnish(service: &Service) {
     service
         .sql("update vehicles set withdrawn_at = now() where id = 'sk_2'")
         .await;
-    render_all(&service.database.product, 100).await.unwrap();
 }
 
 impl Partner {
@@ -81,14 +62,19 @@ impl Partner {
         assert!(as_of.as_str().unwrap().ends_with("+09:00"));
         facets
     }
+
+    /// Reads when the catalogue last changed.
+    async fn as_of(&self) -> String {
+        let facets = self.get(FACETS).await.ok();
+        facets["as_of"].as_str().unwrap().to_owned()
+    }
 }
 
 #[tokio::test]
-async fn facets_are_the_distinct_values_of_listed_cars_in_order() {
+async fn facets_are_the_distinct_values_of_listed_vehicles_in_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     furnish(&service).await;
-    refresh(&service.app).await.unwrap();
     let all = json!({
         "makes": ["BMW", "Kia", "기아"],
         "models": {"BMW": ["X5"], "Kia": ["K3", "K5"], "기아": ["모닝"]},
@@ -119,25 +105,59 @@ async fn facets_are_the_distinct_values_of_listed_cars_in_order() {
 }
 
 #[tokio::test]
-async fn what_a_facet_says_finds_cars() {
+async fn facets_of_an_empty_catalogue_are_empty() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let none = json!({
+        "makes": [], "models": {}, "fuels": [], "transmissions": [], "sources": [], "colors": [],
+    });
+    assert_eq!(acme.facets("").await, none);
+    service.car(Car::lot("sk_1")).await;
+    service.sql("delete from vehicles").await;
+    assert_eq!(acme.facets("").await, none);
+}
+
+#[tokio::test]
+async fn every_value_of_the_facets_finds_vehicles() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     furnish(&service).await;
-    refresh(&service.app).await.unwrap();
-    let facets = acme.facets("").await;
-    for (make, models) in facets["models"].as_object().unwrap() {
-        for model in models.as_array().unwrap() {
-            let path = format!("/v1/vehicles?make={make}&model={}", model.as_str().unwrap());
-            assert!(!acme.get(&path).await.ids().is_empty(), "{path}");
+    let all = acme.facets("").await;
+    let texts = |values: &Value| -> Vec<String> {
+        let values = values.as_array().unwrap().iter();
+        values.map(|it| it.as_str().unwrap().to_owned()).collect()
+    };
+    let makes = texts(&all["makes"]);
+    let any_make = ("make", makes.join(","));
+    let mut queries = Vec::new();
+    for make in makes {
+        for model in texts(&all["models"][&make]) {
+            queries.push([("make", make.clone()), ("model", model)]);
         }
+    }
+    for (facet, filter) in [
+        ("fuels", "fuel"),
+        ("transmissions", "transmission"),
+        ("sources", "source"),
+        ("colors", "color"),
+    ] {
+        let values = texts(&all[facet]).into_iter();
+        queries.extend(values.map(|it| [any_make.clone(), (filter, it)]));
+    }
+    assert_eq!(queries.len(), 15);
+    for query in queries {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&query)
+            .finish();
+        let found = acme.get(&format!("/v1/vehicles?{query}")).await.ids();
+        assert!(!found.is_empty(), "{query}");
     }
 }
 
 #[tokio::test]
-async fn a_source_that_does_not_exist_is_refused() {
+async fn source_that_does_not_exist_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    refresh(&service.app).await.unwrap();
     let issue = |kind: &str| ("source".to_owned(), kind.to_owned());
     for (query, issues) in [
         ("source=encar,SK,sk", vec![issue("INVALID_VALUE"); 2]),
@@ -152,154 +172,84 @@ async fn a_source_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn every_replica_gives_the_same_and_one_of_them_counts() {
-    let database = TestDatabase::new().await;
-    let url = database.url();
-    let service = Service::on(database, &[], router).await;
+async fn facets_are_the_same_on_every_replica() {
+    let service = Service::start().await;
+    let url = service.database.url();
     let other = Service::at(TestDatabase::new().await, &url, &[], router).await;
     let acme = service.partner("acme").await;
+    let there = acme.at(&other.url);
     furnish(&service).await;
-    refresh(&service.app).await.unwrap();
-    let first = acme.get(FACETS).await;
-    assert_eq!(acme.at(&other.url).get(FACETS).await.body, first.body);
-    // The other one comes by soon after, and finds nothing to do even if there is something new.
-    service.car(Car::lot("glovis_1")).await;
-    refresh(&other.app).await.unwrap();
-    assert_eq!(acme.get(FACETS).await.body, first.body);
-    age_by_an_hour(&service).await;
-    refresh(&other.app).await.unwrap();
-    let second = acme.get(FACETS).await;
-    assert_eq!(
-        second.ok()["makes"],
-        json!(["BMW", "Hyundai", "Kia", "기아"])
-    );
-    let known = acme
-        .ask(Method::GET, FACETS)
-        .header("if-none-match", second.header("etag"))
-        .send()
-        .await;
-    assert_eq!((known.status, known.body.len()), (304, 0));
-}
-
-#[tokio::test]
-async fn while_no_car_changes_only_their_time_moves_on() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    furnish(&service).await;
-    refresh(&service.app).await.unwrap();
-    // Something that a count would not find.
-    service
-        .sql("update facets set found = jsonb_set(found, '{colors}', '[\"sepia\"]') where source = 'kcar'")
-        .await;
-    count(&service).await;
-    let as_of = acme.get(FACETS).await.ok()["as_of"].clone();
-    assert_eq!(
-        acme.facets("?source=kcar").await["colors"],
-        json!(["sepia"])
-    );
-    service
-        .sql("update vehicles set withdrawn_at = now() where source = 'aj'")
-        .await;
-    count(&service).await;
-    let counted = acme.get(FACETS).await.ok();
-    assert_eq!(counted["colors"], json!(["black", "흰색"]));
-    assert_eq!(counted["sources"], json!(["dealer", "sk"]));
-    assert!(counted["as_of"].as_str() > as_of.as_str());
-}
-
-#[tokio::test]
-async fn facets_that_are_older_than_five_minutes_are_not_given() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    acme.get(FACETS)
-        .await
-        .refused(503, Code::ServiceUnavailable);
-    refresh(&service.app).await.unwrap();
-    service
-        .sql("update facets set as_of = as_of - interval '290 seconds'")
-        .await;
-    acme.get(FACETS).await.ok();
-    service
-        .sql("update facets set as_of = as_of - interval '11 seconds'")
-        .await;
-    let stale = acme.get(FACETS).await;
-    stale.refused(503, Code::ServiceUnavailable);
-    assert_eq!(stale.header("retry-after"), "2");
-}
-
-#[tokio::test]
-async fn readers_do_not_wait_for_who_counts() {
-    let service = Service::start().await;
-    let acme = service.partner("acme").await;
-    refresh(&service.app).await.unwrap();
-    let mut counting = service.db().begin().await.unwrap();
-    for statement in [
-        "lock table facets in share row exclusive mode",
-        "update facets set as_of = as_of + interval '1 second'",
-    ] {
-        sqlx::query(statement)
-            .execute(&mut *counting)
-            .await
-            .unwrap();
-    }
-    acme.get(FACETS).await.ok();
-    counting.rollback().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_first_caller_after_a_long_stop_gets_fresh_facets() {
-    let database = TestDatabase::new().await;
-    Car::lot("glovis_1").insert(&database).await;
-    let acme = Partner::add(&database.pool, "", "acme").await;
-    // Whoever counts is kept waiting, and so is who would call.
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("lock table facets in share row exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
-    let url = database.url();
-    let starting = tokio::task::spawn_blocking(move || {
-        let variables = [
-            ("DATABASE_URL", url.as_str()),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-            ("LMN_CATALOGUE__FACETS_SECONDS", "1"),
-        ];
-        Process::start(&["serve", "--no-worker", "--json"], &variables)
-    });
-    somebody_waits(&database.pool).await;
-    assert!(!starting.is_finished(), "it is ready before it has counted");
-    holder.rollback().await.unwrap();
-    let replica = starting.await.unwrap();
-    let acme = acme.at(replica.url());
-    let first = acme.get(FACETS).await.ok();
-    assert_eq!(first["models"], json!({"Hyundai": ["Grandeur"]}));
-    // And it goes on counting, also without a worker.
-    let kia = Car {
-        make: "Kia",
-        ..Car::dealers("encar_1")
+    other.app.catch_up().await;
+    let known = async |acme: &Partner, etag: &str| {
+        let ask = acme.ask(Method::GET, FACETS).header("if-none-match", etag);
+        ask.send().await
     };
-    kia.insert(&database).await;
-    eventually("the new brand is there", async || {
-        let facets = acme.get(FACETS).await.ok();
-        (facets["makes"] == json!(["Hyundai", "Kia"])).then_some(())
-    })
-    .await;
+    let first = acme.get(FACETS).await;
+    first.ok();
+    assert_eq!(there.get(FACETS).await.body, first.body);
+    let same = known(&there, first.header("etag")).await;
+    assert_eq!((same.status, same.body.len()), (304, 0));
+
+    service.car(Car::lot("glovis_1")).await;
+    other.app.catch_up().await;
+    let second = known(&there, first.header("etag")).await;
+    let makes = &second.ok()["makes"];
+    assert_eq!(*makes, json!(["BMW", "Hyundai", "Kia", "기아"]));
+    assert_eq!(acme.get(FACETS).await.body, second.body);
+    let same = known(&acme, second.header("etag")).await;
+    assert_eq!((same.status, same.body.len()), (304, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_counts_too() {
+#[tokio::test]
+async fn as_of_moves_when_a_vehicle_changes_and_not_otherwise() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     furnish(&service).await;
-    let url = service.database.url();
-    let _worker = Process::start(&["worker", "--json"], &[("DATABASE_URL", &url)]);
-    eventually("the facets are counted", async || {
-        let facets = acme.get(FACETS).await;
-        (facets.status == 200).then_some(())
-    })
-    .await;
-    assert_eq!(
-        acme.facets("?source=aj").await["makes"],
-        json!(["BMW", "Kia"])
-    );
+    let first = acme.get(FACETS).await;
+    // An order, a partner and another look change no vehicle.
+    acme.place_order("sk_1", 12_000).await.created();
+    service.partner("other").await;
+    service.app.catch_up().await;
+    assert_eq!(acme.get(FACETS).await.body, first.body);
+    let mut as_of = acme.as_of().await;
+    for change in [
+        "update vehicles set color = 'sepia' where id = 'aj_1'",
+        "update vehicles set withdrawn_at = now() where id = 'aj_1'",
+        "update vehicles set withdrawn_at = null where id = 'aj_1'",
+        "delete from vehicles where id = 'aj_2'",
+    ] {
+        service.sql(change).await;
+        let now = acme.as_of().await;
+        assert!(now > as_of, "{change}: {now} after {as_of}");
+        as_of = now;
+    }
+    service.sql("delete from vehicles where id = 'aj_2'").await;
+    assert_eq!(acme.as_of().await, as_of, "there was nothing to delete");
+}
+
+#[tokio::test]
+async fn vehicle_whose_make_changes_moves_from_one_facet_to_the_other() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for id in ["sk_1", "sk_2"] {
+        service.car(Car::lot(id)).await;
+    }
+    let found = async |query: &str| acme.get(&format!("/v1/vehicles?{query}")).await.ids();
+    let rename = "update vehicles set make = 'Genesis', model = 'G80' where id =";
+    service.sql(&format!("{rename} 'sk_1'")).await;
+    let facets = acme.facets("").await;
+    let models = json!({"Genesis": ["G80"], "Hyundai": ["Grandeur"]});
+    assert_eq!(facets["makes"], json!(["Genesis", "Hyundai"]));
+    assert_eq!(facets["models"], models);
+    assert_eq!(found("make=hyundai").await, ["sk_2"]);
+    assert_eq!(found("make=genesis&model=g80").await, ["sk_1"]);
+    assert_eq!(found("make=genesis,hyundai&model=grandeur").await, ["sk_2"]);
+
+    service.sql(&format!("{rename} 'sk_2'")).await;
+    let facets = acme.facets("").await;
+    assert_eq!(facets["makes"], json!(["Genesis"]));
+    assert_eq!(facets["models"], json!({"Genesis": ["G80"]}));
+    assert_eq!(found("make=hyundai").await, [""; 0]);
+    assert_eq!(found("make=genesis").await, ["sk_1", "sk_2"]);
+    assert_eq!(found("source=glovis&keyword=grandeur").await, [""; 0]);
 }

@@ -86,6 +86,9 @@ const BAD: &[Bad] = &[
     ("auction_date_to", "+10000-01-01", FORMAT),
     ("auction_date_to", "20260420", FORMAT),
     ("auction_date_to", "2026-04-20T13:00:00+09:00", FORMAT),
+    ("orderable", "false", VALUE),
+    ("orderable", "TRUE", VALUE),
+    ("orderable", "", VALUE),
     ("sort", "price", VALUE),
     ("sort", "", VALUE),
     ("limit", "0", RANGE),
@@ -325,5 +328,5 @@ async fn the_document_tells_exactly_what_is_refused() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 23, "a new filter is counted here");
+    assert_eq!(seen, 24, "a new filter is counted here");
 }

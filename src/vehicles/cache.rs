@@ -1,0 +1,196 @@
+//! [`VehicleCache`]: vehicles as JSON, by id and version of their row, and pages, by query and version of the catalogue.
+//!
+//! A vehicle is used while its version is the one that the index names: a change of one vehicle makes one entry useless.
+//! A page is only the slots of its vehicles: where the catalogue has changed, it is searched again, in microseconds.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use super::{
+    search::Index,
+    store::{self, Summary},
+    view::summary_json,
+};
+use crate::{
+    app::App,
+    error::ApiError,
+    http::etag::Tagged,
+    settings,
+    telemetry::sweep::{Cached, Kind},
+};
+
+/// The share of single vehicles, in per cent; vehicles of lists have the rest.
+const DETAILS_PERCENT: u64 = 25;
+/// Bytes of all pages.
+const PAGES_BYTES: u64 = 2 * 1024 * 1024;
+/// A longer query is not one that is asked often.
+const QUERY_BYTES_MAX: usize = 1_024;
+/// Bytes that an entry takes beside its JSON.
+const ENTRY_BYTES: usize = 256;
+
+/// Vehicles of lists and single vehicles. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct VehicleCache {
+    summaries: Option<Versions<Bytes>>,
+    details: Option<Versions<Tagged>>,
+    pages: Cache<String, Arc<CachedPage>>,
+}
+
+/// A page as it was found in one version of the catalogue.
+#[derive(Debug)]
+pub(super) struct CachedPage {
+    pub(super) generation: u64,
+    pub(super) version: i64,
+    pub(super) slots: Vec<u32>,
+    /// The cursor of the next page.
+    pub(super) next: Option<String>,
+    /// How many dealers' vehicles the filter drops, if it does.
+    pub(super) filtered_out: Option<u64>,
+}
+
+/// Values by vehicle, each with the generation of the index and the version of the row that it was made of.
+type Versions<V> = Cache<String, (u64, u32, V)>;
+
+impl VehicleCache {
+    /// Begins without entries; of no size, it caches no JSON.
+    pub(crate) fn new(settings: &settings::Catalogue) -> Self {
+        let details = settings.cache_bytes / 100 * DETAILS_PERCENT;
+        let weigh = |query: &String, page: &Arc<CachedPage>| {
+            let bytes = query.len() + page.slots.len() * size_of::<u32>() + ENTRY_BYTES;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        let pages = Cache::builder().max_capacity(PAGES_BYTES).weigher(weigh);
+        Self {
+            summaries: versions(settings.cache_bytes - details, Bytes::len),
+            details: versions(details, Tagged::bytes),
+            pages: pages.build(),
+        }
+    }
+
+    /// Returns the page of a query, if it was found in this version of the catalogue.
+    pub(super) fn page(&self, index: &Index, query: &str) -> Option<Arc<CachedPage>> {
+        let page = self.pages.get(query)?;
+        let found_in = (page.generation, page.version);
+        (found_in == (index.generation, index.version)).then_some(page)
+    }
+
+    /// Caches the page of a query.
+    pub(super) fn insert_page(&self, query: &str, page: &Arc<CachedPage>) {
+        if query.len() <= QUERY_BYTES_MAX {
+            self.pages.insert(query.to_owned(), page.clone());
+        }
+    }
+
+    /// Returns vehicles as lists show them; `None` if one of them is newer in the database than in the index.
+    pub(super) async fn summaries(
+        &self,
+        app: &App,
+        index: &Index,
+        slots: &[u32],
+    ) -> Result<Option<Vec<Bytes>>, ApiError> {
+        let mut found = Vec::with_capacity(slots.len());
+        let mut missing = Vec::new();
+        for (place, slot) in slots.iter().enumerate() {
+            let cached = cached(self.summaries.as_ref(), index, *slot);
+            if cached.is_none() {
+                missing.push((place, *slot));
+            }
+            found.push(cached.unwrap_or_default());
+        }
+        let hits = found.len() - missing.len();
+        app.metrics()
+            .count_cached(Kind::Summaries, Cached::Hit, hits);
+        if missing.is_empty() {
+            return Ok(Some(found));
+        }
+        app.metrics()
+            .count_cached(Kind::Summaries, Cached::Miss, missing.len());
+        let ids: Vec<_> = missing.iter().map(|(_, slot)| index.id(*slot)).collect();
+        let mut read = read_summaries(app, &ids).await?;
+        for (place, slot) in missing {
+            let (id, version) = (index.id(slot), index.row_version(slot));
+            let Some((_, summary)) = read.remove(id).filter(|it| it.0 == version) else {
+                return Ok(None);
+            };
+            if let Some(cache) = &self.summaries {
+                cache.insert(id.to_owned(), (index.generation, version, summary.clone()));
+            }
+            if let Some(it) = found.get_mut(place) {
+                *it = summary;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Returns a vehicle as it is shown alone, if it is cached.
+    pub(super) fn detail(&self, app: &App, index: &Index, slot: u32) -> Option<Tagged> {
+        let found = cached(self.details.as_ref(), index, slot);
+        let result = if found.is_some() {
+            Cached::Hit
+        } else {
+            Cached::Miss
+        };
+        app.metrics().count_cached(Kind::Details, result, 1);
+        found
+    }
+
+    /// Caches a vehicle as it is shown alone.
+    pub(super) fn insert_detail(&self, index: &Index, id: &str, row_version: u32, detail: Tagged) {
+        if let Some(cache) = &self.details {
+            cache.insert(id.to_owned(), (index.generation, row_version, detail));
+        }
+    }
+}
+
+fn versions<V: Clone + Send + Sync + 'static>(
+    max: u64,
+    bytes: fn(&V) -> usize,
+) -> Option<Versions<V>> {
+    let weigh = move |id: &String, (_, _, value): &(u64, u32, V)| {
+        u32::try_from(id.len() + bytes(value) + ENTRY_BYTES).unwrap_or(u32::MAX)
+    };
+    let cache = || Cache::builder().max_capacity(max).weigher(weigh).build();
+    (max > 0).then(cache)
+}
+
+fn cached<V: Clone + Send + Sync + 'static>(
+    cache: Option<&Versions<V>>,
+    index: &Index,
+    slot: u32,
+) -> Option<V> {
+    let (generation, version, value) = cache?.get(index.id(slot))?;
+    let made_of = (generation, version);
+    (made_of == (index.generation, index.row_version(slot))).then_some(value)
+}
+
+/// Reads vehicles as lists show them, and renders those that are not rendered.
+async fn read_summaries(
+    app: &App,
+    ids: &[&str],
+) -> Result<HashMap<String, (u32, Bytes)>, ApiError> {
+    let mut connection = app.acquire().await?;
+    let mut found = HashMap::with_capacity(ids.len());
+    let mut unrendered = Vec::new();
+    for summary in store::find_summaries(&mut connection, ids).await? {
+        let Summary {
+            id,
+            row_version,
+            json,
+        } = summary;
+        match json {
+            Some(json) => drop(found.insert(id, (row_version, json.into()))),
+            None => unrendered.push(id),
+        }
+    }
+    if !unrendered.is_empty() {
+        let ids: Vec<_> = unrendered.iter().map(String::as_str).collect();
+        for (vehicle, row_version) in store::find_listed(&mut connection, &ids).await? {
+            let json = summary_json(&vehicle.listing, vehicle.updated_at);
+            let json = json.map_err(ApiError::internal)?.into();
+            found.insert(vehicle.listing.id.to_string(), (row_version, json));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,120 @@
+//! `GET /v1/vehicles/facets`: the values that vehicles of the catalogue have, for a search form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{extract::State, response::Response};
+use roaring::RoaringBitmap;
+use serde::Serialize;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    model::{Fuel, Source, Transmission},
+    search::{Index, Kind},
+};
+use crate::{
+    app::App,
+    error::ApiError,
+    http::{
+        describe::csv,
+        etag::Conditional,
+        extract::{FromQuery, Params, Query},
+    },
+    request::Caller,
+    stamp::Stamp,
+    word::Word,
+};
+
+/// Routes of this feature.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(get_facets))
+}
+
+/// What `GET /v1/vehicles/facets` takes.
+#[derive(Debug)]
+struct GetFacets {
+    source: Vec<Source>,
+}
+
+impl FromQuery for GetFacets {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        let source = params.csv("source", Source::ALL.len());
+        Some(Self { source })
+    }
+}
+
+impl IntoParams for GetFacets {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let what = "The values of these sources together; without it, of all.";
+        vec![csv::<Source>("source", Source::ALL.len(), what)]
+    }
+}
+
+/// The values that listed vehicles have, each list sorted.
+#[derive(Debug, Serialize, ToSchema)]
+struct Facets<'a> {
+    /// Makes.
+    makes: BTreeSet<&'a str>,
+    /// The models of each make.
+    models: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    #[schema(value_type = Vec<Fuel>)]
+    fuels: BTreeSet<&'a str>,
+    #[schema(value_type = Vec<Transmission>)]
+    transmissions: BTreeSet<&'a str>,
+    /// Sources that list vehicles.
+    #[schema(value_type = Vec<Source>)]
+    sources: BTreeSet<&'a str>,
+    /// Colors of bodies.
+    colors: BTreeSet<&'a str>,
+    /// When the catalogue last changed.
+    as_of: Stamp,
+}
+
+impl<'a> Facets<'a> {
+    /// Takes the values of all vehicles of some sources; of all vehicles if none is named.
+    fn of(index: &'a Index, sources: &[Source]) -> Self {
+        let names: BTreeSet<_> = sources.iter().map(|it| it.as_str()).collect();
+        let is_asked = |source: &str| names.is_empty() || names.contains(source);
+        let sources = index.shown(Kind::Source).filter(|(it, _)| is_asked(it));
+        let sources: BTreeMap<_, _> = sources.collect();
+        let all = RoaringBitmap::new();
+        let scope = sources.values().fold(all, |all, slots| all | *slots);
+        let is_in = |slots: &RoaringBitmap| !slots.is_disjoint(&scope);
+        let shown = |kind| {
+            let values = index.shown(kind).filter(|(_, slots)| is_in(slots));
+            values.map(|(value, _)| value).collect()
+        };
+        let mut models = BTreeMap::<_, BTreeSet<_>>::new();
+        for it in index.models().filter(|it| is_in(it.slots)) {
+            models.entry(it.make).or_default().insert(it.model);
+        }
+        Self {
+            makes: models.keys().copied().collect(),
+            fuels: shown(Kind::Fuel),
+            transmissions: shown(Kind::Transmission),
+            colors: shown(Kind::Color),
+            sources: sources.into_keys().collect(),
+            as_of: Stamp::kst(index.changed_at),
+            models,
+        }
+    }
+}
+
+/// Shows which values the vehicles of the catalogue have.
+///
+/// For the choices of a search form. They are of the same moment as the lists.
+#[utoipa::path(get, path = "/v1/vehicles/facets", tag = "vehicles", params(GetFacets, Conditional), responses(
+    (status = 200, description = "The values.", body = Facets),
+))]
+async fn get_facets(
+    State(app): State<App>,
+    _: Caller,
+    conditional: Conditional,
+    Query(query): Query<GetFacets>,
+) -> Result<Response, ApiError> {
+    let index = app.catalogue().index().await?;
+    conditional.answer(&Facets::of(&index, &query.source))
+}

@@ -1,0 +1,51 @@
+//! Names as they are compared: without regard to case, width or composition, in every script.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Bytes of a folded name that are compared.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Returns a name as it is compared: without regard to case, width or the way in which its letters are composed.
+pub fn fold(name: &str) -> String {
+    let mut folded = composed(name.trim());
+    folded.truncate(folded.floor_char_boundary(NAME_BYTES_MAX));
+    folded
+}
+
+/// Composes letters in one way, in lower case. Most names are of letters of which there is one way only.
+fn composed(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.nfkc().collect::<String>().to_lowercase(),
+    }
+}
+
+/// Returns the words of a text as they are compared: runs of letters and digits, of any script.
+pub fn words(text: &str) -> Vec<String> {
+    let folded = composed(text);
+    let runs = folded.split(|it: char| !it.is_alphanumeric());
+    runs.filter(|run| !run.is_empty()).map(fold).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_without_case_width_or_composition() {
+        assert_eq!(fold(" Citroën "), fold("CITROE\u{308}N"));
+        assert_eq!(fold("ＫＩＡ"), "kia");
+        // The same syllables, whole and taken apart.
+        assert_eq!(fold("기아"), fold("\u{1100}\u{1175}\u{110b}\u{1161}"));
+        assert_eq!(fold(&"가".repeat(200)).len(), 255);
+    }
+
+    #[test]
+    fn words_are_runs_of_letters_and_digits() {
+        assert_eq!(
+            words("E-Class  (W213) 3시리즈"),
+            ["e", "class", "w213", "3시리즈"]
+        );
+        assert_eq!(words(" -!- "), [""; 0]);
+    }
+}

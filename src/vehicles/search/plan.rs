@@ -1,0 +1,270 @@
+//! [`Plan`]: a filter as it is asked of one index.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use roaring::RoaringBitmap;
+
+use super::{
+    column::{Column, Number},
+    index::Index,
+    terms::Kind,
+};
+use crate::{
+    stamp::Stamp,
+    vehicles::{
+        filter::{Condition, Field, Filter},
+        sort::Sort,
+    },
+};
+
+/// Slots in a word of a [`Plan::pass`].
+const WORD: usize = u64::BITS as usize;
+
+/// A filter as it is asked of one index.
+#[derive(Default)]
+pub(super) struct Plan<'a> {
+    /// The slots that have all terms; `None` if no term is asked for.
+    pub(super) matched: Option<Cow<'a, RoaringBitmap>>,
+    /// Ranges of numbers. No slot that was given up is within one.
+    pub(super) ranges: Vec<InRange<'a>>,
+    /// The slots within the narrowest range, in the order of its numbers.
+    pub(super) narrowest: Option<&'a [u32]>,
+    /// The range of the sort's own numbers.
+    pub(super) bounds: Option<(i64, i64)>,
+    /// The time from which auctions are open to orders, and the upcoming ones.
+    open: Option<(i64, &'a [i64], Cow<'a, RoaringBitmap>)>,
+}
+
+/// A range that the numbers of a column are checked for.
+pub(super) enum InRange<'a> {
+    Small(&'a [u32], u32, u32),
+    Large(&'a [i64], i64, i64),
+}
+
+impl<'a> Plan<'a> {
+    /// Asks a filter; `sort` is the one of the page.
+    pub(super) fn new(
+        index: &'a Index,
+        filter: &'a Filter,
+        sort: Option<Sort>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let mut sets = Vec::new();
+        let mut plan = Self::default();
+        for condition in filter.conditions() {
+            let terms = &index.terms;
+            match condition {
+                Condition::Ids(ids) => {
+                    let slots = ids.iter().filter_map(|id| index.slot(id));
+                    sets.push(Cow::Owned(slots.collect()));
+                }
+                Condition::Beginnings(words) => {
+                    let words = words.iter();
+                    sets.extend(words.map(|it| union(terms.beginning_with(Kind::Word, it))));
+                }
+                Condition::AnyOf(kind, values) => {
+                    let values = values.iter();
+                    sets.push(union(values.flat_map(|it| terms.of(*kind, it))));
+                }
+                Condition::AllOf(kind, values) => {
+                    sets.extend(values.iter().map(|it| union(terms.of(*kind, it))));
+                }
+                Condition::Within(field, min, max) => {
+                    plan.limit_number(index, *field, sort, (*min, *max));
+                }
+                Condition::Days(from, to) => plan.limit_days(index, sort, (*from, *to)),
+                Condition::Orderable => sets.push(plan.limit_to_orderable(index, now)),
+            }
+        }
+        plan.matched = intersection(sets);
+        plan
+    }
+
+    fn limit_number(
+        &mut self,
+        index: &'a Index,
+        field: Field,
+        sort: Option<Sort>,
+        (min, max): (Option<i64>, Option<i64>),
+    ) {
+        let (column, is_sort) = match field {
+            Field::Year => (&index.year, sort == Some(Sort::YearDesc)),
+            Field::Mileage => (&index.mileage, sort == Some(Sort::MileageAsc)),
+            Field::Price => (
+                &index.price,
+                matches!(sort, Some(Sort::PriceAsc | Sort::PriceDesc)),
+            ),
+            Field::AuctionCount => (&index.count, false),
+        };
+        // A vehicle without a number has the greatest.
+        let max = max.unwrap_or(i64::MAX).min(u32::MAX.whole() - 1);
+        let min = min.unwrap_or(0);
+        let within = InRange::Small(column.values(), u32::nearest(min), u32::nearest(max));
+        self.limit(column, within, (min, max), is_sort);
+    }
+
+    fn limit_days(
+        &mut self,
+        index: &'a Index,
+        sort: Option<Sort>,
+        (from, to): (Option<NaiveDate>, Option<NaiveDate>),
+    ) {
+        let begins = |day: NaiveDate| Stamp::midnight_in_korea(day).instant().timestamp_millis();
+        let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
+        let min = from.map_or(i64::MIN, begins);
+        // A vehicle without an auction has the greatest time.
+        let max = to.map_or(i64::MAX - 1, |day| begins(next(day)) - 1);
+        let within = InRange::Large(index.auction.values(), min, max);
+        let is_sort = sort == Some(Sort::AuctionDateAsc);
+        self.limit(&index.auction, within, (min, max), is_sort);
+    }
+
+    fn limit<N: Number>(
+        &mut self,
+        column: &'a Column<N>,
+        within: InRange<'a>,
+        (min, max): (i64, i64),
+        is_sort: bool,
+    ) {
+        let start = column.first(N::nearest(min));
+        let end = column.first(N::nearest(max.saturating_add(1)));
+        let slots = column
+            .slots()
+            .get(start..end.max(start))
+            .unwrap_or_default();
+        if self.narrowest.is_none_or(|it| slots.len() < it.len()) {
+            self.narrowest = Some(slots);
+        }
+        self.ranges.push(within);
+        if is_sort {
+            self.bounds = Some((min, max));
+        }
+    }
+
+    /// Demands a vehicle that can be ordered: returns those on offer, and checks upcoming ones for their time.
+    fn limit_to_orderable(
+        &mut self,
+        index: &'a Index,
+        now: DateTime<Utc>,
+    ) -> Cow<'a, RoaringBitmap> {
+        let with = |kind, value| index.terms.of(kind, value);
+        let upcoming = || with(Kind::AuctionStatus, "upcoming");
+        // Orders close at the midnight before the auction's day begins: two midnights in Korea from now.
+        let today = Stamp::kst(now).day_in_korea();
+        let day = today.checked_add_days(Days::new(2)).unwrap_or(today);
+        let from = Stamp::midnight_in_korea(day).instant().timestamp_millis();
+        self.open = Some((from, index.auction.values(), union(upcoming())));
+        let to_buy = with(Kind::AuctionStatus, "no_bid").chain(with(Kind::Source, "dealer"));
+        union(upcoming().chain(to_buy))
+    }
+
+    /// Says whether a slot satisfies the filter.
+    pub(super) fn holds(&self, slot: u32) -> bool {
+        self.ranges.iter().all(|it| it.holds(slot)) && self.holds_beside_ranges(slot)
+    }
+
+    /// Says whether a slot that has all terms satisfies the filter.
+    pub(super) fn holds_beside_terms(&self, slot: u32) -> bool {
+        self.ranges.iter().all(|it| it.holds(slot)) && self.is_open(slot)
+    }
+
+    /// Says whether a slot satisfies all of the filter but its ranges.
+    pub(super) fn holds_beside_ranges(&self, slot: u32) -> bool {
+        let matched = self.matched.as_ref();
+        matched.is_none_or(|it| it.contains(slot)) && self.is_open(slot)
+    }
+
+    fn is_open(&self, slot: u32) -> bool {
+        self.open.as_ref().is_none_or(|(from, times, upcoming)| {
+            let time = times.get(slot as usize);
+            time.is_some_and(|it| it >= from) || !upcoming.contains(slot)
+        })
+    }
+
+    /// Counts the slots that satisfy the filter.
+    pub(super) fn count(&self, slots: impl Iterator<Item = u32>) -> u64 {
+        slots.filter(|slot| self.holds(*slot)).count() as u64
+    }
+
+    /// Checks every slot for all ranges in one pass over the columns: a bit a slot.
+    pub(super) fn pass(&self) -> Vec<u64> {
+        let mut words = Vec::new();
+        for range in &self.ranges {
+            match range {
+                InRange::Small(values, min, max) => pass(&mut words, values, *min, *max),
+                InRange::Large(values, min, max) => pass(&mut words, values, *min, *max),
+            }
+        }
+        words
+    }
+
+    /// Says whether all that is asked for are terms.
+    pub(super) fn is_of_terms_only(&self) -> bool {
+        self.ranges.is_empty() && self.open.is_none()
+    }
+}
+
+impl InRange<'_> {
+    fn holds(&self, slot: u32) -> bool {
+        let at = slot as usize;
+        match self {
+            Self::Small(values, min, max) => {
+                values.get(at).is_some_and(|it| min <= it && it <= max)
+            }
+            Self::Large(values, min, max) => {
+                values.get(at).is_some_and(|it| min <= it && it <= max)
+            }
+        }
+    }
+}
+
+/// Clears the bits of values outside a range; without any words yet, it makes them.
+fn pass<N: Number>(words: &mut Vec<u64>, values: &[N], min: N, max: N) {
+    words.resize(values.len().div_ceil(WORD), u64::MAX);
+    for (word, values) in words.iter_mut().zip(values.chunks(WORD)) {
+        let bits = values.iter().rev().fold(0, |bits, value| {
+            bits << 1 | u64::from((min <= *value) & (*value <= max))
+        });
+        *word &= bits;
+    }
+}
+
+/// Returns the slots of set bits.
+pub(super) fn set_bits(words: &[u64]) -> impl Iterator<Item = u32> {
+    let starts = (0_u32..).step_by(WORD);
+    words.iter().zip(starts).flat_map(|(word, start)| {
+        let mut rest = *word;
+        std::iter::from_fn(move || {
+            let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+            rest &= rest - 1;
+            Some(start + bit)
+        })
+    })
+}
+
+/// Says whether the bit of a slot is set.
+pub(super) fn is_set(words: &[u64], slot: u32) -> bool {
+    let slot = slot as usize;
+    let word = words.get(slot / WORD);
+    word.is_some_and(|it| it >> (slot % WORD) & 1 == 1)
+}
+
+/// Joins sets; a single one is not copied.
+fn union<'a>(sets: impl Iterator<Item = &'a RoaringBitmap>) -> Cow<'a, RoaringBitmap> {
+    let mut all = Cow::Owned(RoaringBitmap::new());
+    for (n, set) in sets.enumerate() {
+        match n {
+            0 => all = Cow::Borrowed(set),
+            _ => *all.to_mut() |= set,
+        }
+    }
+    all
+}
+
+/// Intersects sets, the smallest first.
+fn intersection(mut sets: Vec<Cow<'_, RoaringBitmap>>) -> Option<Cow<'_, RoaringBitmap>> {
+    sets.sort_by_cached_key(|it| it.len());
+    sets.into_iter()
+        .reduce(|one, other| Cow::Owned(&*one & &*other))
+}

@@ -1,0 +1,278 @@
+//! Queries: pages and counts of the vehicles that match a filter.
+//!
+//! Where many vehicles match, a page is filled by scanning the slots in the order of the sort. A scan that finds less
+//! than was to be expected gives up. Then, and where few match, the page is gathered: every candidate is looked at once
+//! and the first ones are kept. Candidates are the slots that have all terms, those within the narrowest range, or, if
+//! both are many, those that pass all ranges in one pass over the columns, whichever costs least.
+
+use std::{collections::BinaryHeap, ops::Range};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    column::{Column, Number, at},
+    index::Index,
+    plan::{Plan, is_set, set_bits},
+};
+use crate::vehicles::{filter::Filter, sort::Sort};
+
+/// A place in a sorted list: the sort's value, nothing for vehicles that have none, and the id.
+pub(crate) type Place = (Option<i64>, String);
+
+/// A scan is made where it should look at this many times fewer slots than there are candidates, and gives up after
+/// looking at this many times as many as it should.
+const SCAN_PATIENCE: usize = 4;
+/// Slots that any scan looks at before it gives up.
+const SCAN_MIN: usize = 2_048;
+/// The cost of looking at slots out of their order, which are far apart in memory, beside slots in order.
+const RANDOM_COST: u64 = 6;
+/// Slots of one column that are checked in a pass for the cost of looking at one.
+const PASS_SLOTS: u64 = 4;
+
+/// Vehicles that are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<'a> {
+    /// Which of them.
+    pub(crate) filter: &'a Filter,
+    /// In which order.
+    pub(crate) sort: Sort,
+    /// Behind which place.
+    pub(crate) after: Option<&'a Place>,
+    /// How many at most.
+    pub(crate) limit: usize,
+    /// The caller's time, by which auctions are open to orders.
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// The candidates that cost least to look at.
+enum Candidates<'a> {
+    Terms,
+    Narrowest(&'a [u32]),
+    Passed,
+    All,
+}
+
+impl Index {
+    /// Finds a page: slots in order.
+    pub(crate) fn page(&self, query: &Query<'_>) -> Vec<u32> {
+        match query.sort {
+            Sort::AuctionDateAsc => self.page_by(&self.auction, query),
+            Sort::PriceAsc | Sort::PriceDesc => self.page_by(&self.price, query),
+            Sort::YearDesc => self.page_by(&self.year, query),
+            Sort::MileageAsc => self.page_by(&self.mileage, query),
+        }
+    }
+
+    /// Returns the place of a slot in a sort.
+    pub(crate) fn place(&self, sort: Sort, slot: u32) -> Place {
+        let value = match sort {
+            Sort::AuctionDateAsc => Some(self.auction.get(slot)).filter(|it| *it != i64::MAX),
+            Sort::PriceAsc | Sort::PriceDesc => Some(self.price.get(slot).whole()),
+            Sort::YearDesc => Some(self.year.get(slot).whole()),
+            Sort::MileageAsc => Some(self.mileage.get(slot).whole()),
+        };
+        (value, self.id(slot).to_owned())
+    }
+
+    /// Counts the vehicles that match.
+    pub(crate) fn count(&self, filter: &Filter, now: DateTime<Utc>) -> u64 {
+        let plan = Plan::new(self, filter, None, now);
+        match (self.candidates(&plan), &plan.matched) {
+            (Candidates::Terms, Some(matched)) if plan.is_of_terms_only() => matched.len(),
+            (Candidates::Terms, Some(matched)) => plan.count(matched.iter()),
+            (Candidates::Narrowest(slots), _) => plan.count(slots.iter().copied()),
+            (Candidates::Passed, _) => plan.count(set_bits(&plan.pass())),
+            (Candidates::Terms, None) | (Candidates::All, _) => plan.count(self.listed.iter()),
+        }
+    }
+
+    fn page_by<N: Number>(&self, column: &Column<N>, query: &Query<'_>) -> Vec<u32> {
+        let plan = Plan::new(self, query.filter, Some(query.sort), query.now);
+        let stretch = self.stretch(column, query, plan.bounds);
+        let slots = column.slots().get(stretch).unwrap_or_default();
+        let terms = plan.matched.as_ref().map(|it| it.len());
+        let range = plan.narrowest.map(|it| it.len() as u64);
+        let few = terms.into_iter().chain(range).min().unwrap_or(u64::MAX);
+        let few = usize::try_from(few).unwrap_or(usize::MAX);
+        let expected = (slots.len() / few.max(1) + 1).saturating_mul(query.limit);
+        if few > expected.saturating_mul(SCAN_PATIENCE) {
+            let budget = expected.saturating_mul(SCAN_PATIENCE).max(SCAN_MIN);
+            let found = scan(slots, query, budget, |slot| plan.holds(slot));
+            if let Some(page) = found {
+                return page;
+            }
+        }
+        let Some(order) = self.order(column, slots, query) else {
+            return Vec::new();
+        };
+        match (self.candidates(&plan), &plan.matched) {
+            (Candidates::Terms, Some(matched)) => {
+                order.gather(matched.iter(), |slot| plan.holds_beside_terms(slot))
+            }
+            (Candidates::Narrowest(range), _) => {
+                order.gather(range.iter().copied(), |slot| plan.holds(slot))
+            }
+            (Candidates::Passed, _) => {
+                let passed = plan.pass();
+                let count: u64 = passed.iter().map(|it| u64::from(it.count_ones())).sum();
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                let holds = |slot| is_set(&passed, slot) && plan.holds_beside_ranges(slot);
+                let expected = (slots.len() / count.max(1) + 1).saturating_mul(query.limit);
+                if count > expected {
+                    let budget = count.max(SCAN_MIN);
+                    if let Some(page) = scan(slots, query, budget, holds) {
+                        return page;
+                    }
+                }
+                order.gather(set_bits(&passed), |slot| plan.holds_beside_ranges(slot))
+            }
+            (Candidates::Terms, None) | (Candidates::All, _) => {
+                order.gather(slots.iter().copied(), |slot| plan.holds(slot))
+            }
+        }
+    }
+
+    /// Returns the order of a sort from the first of the slots that the page can have; `None` if there are none.
+    fn order<'a, N: Number>(
+        &'a self,
+        column: &'a Column<N>,
+        slots: &[u32],
+        query: &Query<'_>,
+    ) -> Option<Order<'a, N>> {
+        let is_descending = query.sort.is_descending();
+        let first = if is_descending {
+            slots.last()
+        } else {
+            slots.first()
+        };
+        let mut order = Order {
+            column,
+            ranks: &self.ranks,
+            sign: if is_descending { -1 } else { 1 },
+            first: (0, 0, 0),
+            limit: query.limit,
+        };
+        order.first = order.key(*first?);
+        Some(order)
+    }
+
+    /// Chooses the candidates that cost least to look at.
+    fn candidates<'a>(&self, plan: &Plan<'a>) -> Candidates<'a> {
+        let terms = plan.matched.as_ref().map_or(u64::MAX, |it| it.len());
+        let Some(range) = plan.narrowest else {
+            return match plan.matched {
+                Some(_) => Candidates::Terms,
+                None => Candidates::All,
+            };
+        };
+        let in_range = (range.len() as u64).saturating_mul(RANDOM_COST);
+        let columns = plan.ranges.len() as u64;
+        let pass = u64::from(self.ids.len()) * columns / PASS_SLOTS + range.len() as u64;
+        match terms.min(in_range).min(pass) {
+            least if least == terms => Candidates::Terms,
+            least if least == in_range => Candidates::Narrowest(range),
+            _ => Candidates::Passed,
+        }
+    }
+
+    /// Returns where in the order of a sort the page can be.
+    fn stretch<N: Number>(
+        &self,
+        column: &Column<N>,
+        query: &Query<'_>,
+        bounds: Option<(i64, i64)>,
+    ) -> Range<usize> {
+        let (mut start, mut end) = (0, column.slots().len());
+        if let Some((min, max)) = bounds {
+            start = column.first(N::nearest(min));
+            end = column.first(N::nearest(max.saturating_add(1)));
+        }
+        if let Some((value, id)) = query.after {
+            let number = N::nearest(value.unwrap_or(i64::MAX));
+            let place = column.place(number, self.rank(id), &self.ranks);
+            let is_there = column
+                .slots()
+                .get(place)
+                .is_some_and(|slot| column.get(*slot) == number && self.id(*slot) == id);
+            match query.sort.is_descending() {
+                false => start = start.max(place + usize::from(is_there)),
+                true => end = end.min(place),
+            }
+        }
+        start..end.max(start)
+    }
+}
+
+/// Fills a page from slots in the order of the sort; `None` if that takes more than `budget` slots.
+fn scan(
+    slots: &[u32],
+    query: &Query<'_>,
+    budget: usize,
+    holds: impl Fn(u32) -> bool,
+) -> Option<Vec<u32>> {
+    let mut page = Vec::with_capacity(query.limit);
+    let mut take = |slot: &u32| {
+        if holds(*slot) {
+            page.push(*slot);
+        }
+        page.len() == query.limit
+    };
+    let is_full = match query.sort.is_descending() {
+        false => slots.iter().take(budget).any(&mut take),
+        true => slots.iter().rev().take(budget).any(&mut take),
+    };
+    (is_full || slots.len() <= budget).then_some(page)
+}
+
+/// The place of a slot in the order of a sort: number and rank, negative where great ones come first, and the slot.
+type Key = (i64, i64, u32);
+
+/// The order of a sort from a place on.
+struct Order<'a, N> {
+    column: &'a Column<N>,
+    ranks: &'a [u32],
+    sign: i64,
+    first: Key,
+    limit: usize,
+}
+
+impl<N: Number> Order<'_, N> {
+    fn number(&self, slot: u32) -> i64 {
+        self.sign * self.column.get(slot).whole()
+    }
+
+    fn key(&self, slot: u32) -> Key {
+        let rank = i64::from(at(self.ranks, slot));
+        (self.number(slot), self.sign * rank, slot)
+    }
+
+    /// Returns the first of the candidates that hold.
+    fn gather(
+        &self,
+        candidates: impl Iterator<Item = u32>,
+        holds: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        let mut page: BinaryHeap<Key> = BinaryHeap::with_capacity(self.limit + 1);
+        // The number of most candidates tells that they are not on the page.
+        let (least, mut greatest) = (self.first.0, i64::MAX);
+        for slot in candidates {
+            let number = self.number(slot);
+            if number < least || number > greatest {
+                continue;
+            }
+            let key = self.key(slot);
+            let is_late = page.len() == self.limit && page.peek().is_some_and(|last| key > *last);
+            if key < self.first || is_late || !holds(slot) {
+                continue;
+            }
+            page.push(key);
+            if page.len() > self.limit {
+                page.pop();
+            }
+            if page.len() == self.limit {
+                greatest = page.peek().map_or(i64::MAX, |last| last.0);
+            }
+        }
+        page.into_sorted_vec().into_iter().map(|it| it.2).collect()
+    }
+}

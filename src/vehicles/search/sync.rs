@@ -1,0 +1,274 @@
+//! [`Catalogue`]: the index of this replica, and how it follows the database.
+//!
+//! Every commit that changes vehicles raises the catalogue's version and logs their ids. A replica reads the vehicles
+//! that changed since its version and merges them, when a change is announced and several times within
+//! `catalogue.staleness_milliseconds` anyway: announcements can be lost. Where the log does not reach back, or the
+//! database may have lost what was read before, everything is loaded again. An index is used while it was confirmed
+//! within the staleness; otherwise readers wait for the next confirmation.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::store::{self, Changes, Moment},
+    Builder, Index,
+};
+use crate::{
+    database::{Database, Heartbeat},
+    error::ApiError,
+    id::VehicleId,
+    settings::Settings,
+    telemetry::metrics::Metrics,
+    vehicles::model::Offer,
+};
+
+/// The database is asked for changes this many times within the staleness.
+const POLLS: u32 = 4;
+/// After a merge the next one waits this many times as long as it took: changes that come fast are merged together.
+const REST: u32 = 2;
+/// Time for loading the whole catalogue.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The catalogue as this replica knows it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalogue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    view: watch::Sender<View>,
+    /// When this replica last committed a change itself.
+    changed: Mutex<Option<Instant>>,
+    is_followed: AtomicBool,
+    /// The number of times that the catalogue was loaded.
+    loads: AtomicU64,
+    /// Notified when somebody waits for a confirmation.
+    wake: Notify,
+    staleness: Duration,
+    /// How long readers wait for a confirmation.
+    patience: Duration,
+}
+
+/// An index, and the latest time at which the database was known to have nothing newer.
+#[derive(Debug, Clone, Default)]
+struct View {
+    index: Option<Arc<Index>>,
+    confirmed_at: Option<Instant>,
+}
+
+/// An index with the timeline of the server that it was read from.
+type Synced = (Arc<Index>, String);
+
+impl Catalogue {
+    /// Begins without an index.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self(Arc::new(Inner {
+            view: watch::Sender::default(),
+            changed: Mutex::default(),
+            is_followed: AtomicBool::new(false),
+            loads: AtomicU64::new(0),
+            wake: Notify::new(),
+            staleness: settings.catalogue.staleness,
+            patience: settings.database.acquire,
+        }))
+    }
+
+    /// Returns the index if it is as fresh as it must be, and waits for one otherwise.
+    ///
+    /// It is at most `catalogue.staleness_milliseconds` old, and not older than any change of this replica's own.
+    pub(crate) async fn index(&self) -> Result<Arc<Index>, ApiError> {
+        let now = Instant::now();
+        let oldest = now.checked_sub(self.0.staleness).unwrap_or(now);
+        let changed = *self.changed_at();
+        self.index_since(changed.map_or(oldest, |it| it.max(oldest)))
+            .await
+    }
+
+    /// Returns an index that holds every change committed before `since`.
+    pub(crate) async fn index_since(&self, since: Instant) -> Result<Arc<Index>, ApiError> {
+        if let Some(index) = self.0.view.borrow().confirmed_since(since) {
+            return Ok(index);
+        }
+        let mut view = self.0.view.subscribe();
+        self.0.wake.notify_one();
+        let confirmed = view.wait_for(|it| it.confirmed_at >= Some(since));
+        let confirmed = timeout(self.0.patience, confirmed).await;
+        let index = confirmed.ok().and_then(|it| it.ok()?.index.clone());
+        index.ok_or_else(|| ApiError::Unavailable {
+            source: "the catalogue was not confirmed in time".into(),
+        })
+    }
+
+    /// Returns what an order of a vehicle depends on, and the version of its row; it may be out of date.
+    pub(crate) fn offer(&self, vehicle: &VehicleId) -> Option<(u32, Offer)> {
+        self.0.view.borrow().index.as_ref()?.offer(vehicle)
+    }
+
+    /// Takes note that this replica has changed vehicles: from here on no older index is used.
+    pub(crate) fn note_own_change(&self) {
+        *self.changed_at() = Some(Instant::now());
+        self.0.wake.notify_one();
+    }
+
+    /// Says whether the catalogue is followed and was not loaded yet.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.0.is_followed.load(Ordering::Relaxed) && self.0.view.borrow().index.is_none()
+    }
+
+    /// Waits until the catalogue is loaded.
+    pub(crate) async fn loaded(&self) {
+        let mut view = self.0.view.subscribe();
+        // The sender lives as long as this handle.
+        let _ = view.wait_for(|it| it.index.is_some()).await;
+    }
+
+    /// Follows the database until `stop`, on a pool of its own that is closed then.
+    pub(crate) fn follow(
+        self,
+        database: Database,
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> {
+        self.0.is_followed.store(true, Ordering::Relaxed);
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.catch_up_for_ever(&database, &heartbeat, &metrics) => {}
+            }
+            database.close().await;
+        }
+    }
+
+    async fn catch_up_for_ever(
+        &self,
+        database: &Database,
+        heartbeat: &Heartbeat,
+        metrics: &Metrics,
+    ) {
+        let mut synced: Option<Synced> = None;
+        let poll = self.0.staleness / POLLS;
+        loop {
+            let began = Instant::now();
+            let version = synced.as_ref().map(|(index, _)| index.version);
+            match self.catch_up(database, &mut synced).await {
+                Ok(()) => self.measure(metrics, version, began),
+                Err(error) => {
+                    tracing::warn!(error = %error, "the catalogue was not confirmed; it is tried again");
+                }
+            }
+            sleep((began.elapsed() * REST).min(poll)).await;
+            tokio::select! {
+                () = self.0.wake.notified() => {}
+                () = heartbeat.catalogue_announced() => {}
+                () = sleep(poll) => {}
+            }
+        }
+    }
+
+    /// Brings the index up to the database, and confirms it.
+    async fn catch_up(
+        &self,
+        database: &Database,
+        synced: &mut Option<Synced>,
+    ) -> Result<(), sqlx::Error> {
+        let (index, timeline) = match synced.take() {
+            Some(synced) if !synced.0.is_worn() => synced,
+            worn => {
+                *synced = worn;
+                let generation = self.0.loads.fetch_add(1, Ordering::Relaxed);
+                load(database, generation).await?
+            }
+        };
+        let asked_at = Instant::now();
+        let changes = async {
+            let mut connection = database.acquire().await?;
+            store::changes_since(&mut connection, index.version).await
+        };
+        let changes = match changes.await {
+            Ok(changes) => changes,
+            Err(error) => {
+                *synced = Some((index, timeline));
+                return Err(error);
+            }
+        };
+        let Changes {
+            moment,
+            is_complete,
+            vehicles,
+        } = changes;
+        if !is_complete || moment.timeline != timeline {
+            // It is loaded at once: the view stays as it is, and is not confirmed.
+            self.0.wake.notify_one();
+            return Ok(());
+        }
+        let index = match moment.version == index.version {
+            true => index,
+            false => {
+                let Moment {
+                    version,
+                    changed_at,
+                    ..
+                } = moment;
+                let merging = tokio::task::spawn_blocking(move || {
+                    Arc::new(index.merge(version, changed_at, vehicles))
+                });
+                merging.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+            }
+        };
+        *synced = Some((index.clone(), timeline));
+        self.0.view.send_replace(View {
+            index: Some(index),
+            confirmed_at: Some(asked_at),
+        });
+        Ok(())
+    }
+
+    fn measure(&self, metrics: &Metrics, version: Option<i64>, began: Instant) {
+        let view = self.0.view.borrow();
+        if let Some(index) = &view.index {
+            metrics.set_catalogue_vehicles(index.len());
+            if version != Some(index.version) {
+                metrics.record_catalogue_merge(began.elapsed());
+            }
+        }
+    }
+
+    fn changed_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        let changed = &self.0.changed;
+        changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
+    fn confirmed_since(&self, since: Instant) -> Option<Arc<Index>> {
+        let is_confirmed = self.confirmed_at >= Some(since);
+        self.index.clone().filter(|_| is_confirmed)
+    }
+}
+
+/// Loads the whole catalogue; what changes meanwhile is merged afterwards.
+async fn load(database: &Database, generation: u64) -> Result<Synced, sqlx::Error> {
+    let mut tx = database.begin().await?;
+    let mut builder = Builder::default();
+    let moment = store::load(&mut tx, LOAD_TIMEOUT, |entry| builder.add(entry)).await?;
+    tx.commit().await?;
+    let building = tokio::task::spawn_blocking(move || {
+        let mut index = builder.build(moment.version);
+        index.generation = generation;
+        index.changed_at = moment.changed_at;
+        Arc::new(index)
+    });
+    let index = building.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+    Ok((index, moment.timeline))
+}

@@ -1,0 +1,164 @@
+//! What can be searched of vehicles: all of them, and those that changed since a version of the catalogue.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
+
+use super::super::search::{Change, Entry};
+use crate::database::{Connection, Tx, column::row_version};
+
+/// The columns of an [`Entry`], by position.
+macro_rules! entry_columns {
+    () => {
+        "vehicles.id, vehicles.xmin, source, make, model, trim, year, mileage_km, listing_usd, fuel,
+         transmission, color, options, accident_grade, exterior_grade, auction_date, auction_count, auction_result,
+         vin, license_plate"
+    };
+}
+
+/// The server that a catalogue was read from, as long as it loses no commit: its timeline.
+const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
+
+/// The catalogue's state when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Its version.
+    pub(crate) version: i64,
+    /// When that was made.
+    pub(crate) changed_at: DateTime<Utc>,
+    /// The server's timeline: another one may lack what this one has shown.
+    pub(crate) timeline: String,
+}
+
+/// What happened to the catalogue since a version.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Its state now.
+    pub(crate) moment: Moment,
+    /// Whether the log reaches back to the version.
+    pub(crate) is_complete: bool,
+    /// The vehicles that changed, as they are now.
+    pub(crate) vehicles: Vec<Change>,
+}
+
+/// Reads every listed vehicle, in any order; changes that are committed meanwhile may be in it or not.
+pub(crate) async fn load(
+    tx: &mut Tx,
+    within: Duration,
+    mut add: impl FnMut(&Entry),
+) -> Result<Moment, sqlx::Error> {
+    // It reads the whole table, and no request waits for it.
+    sqlx::query!(
+        r#"
+        select set_config('enable_seqscan', 'on', true) as scan, set_config('statement_timeout', $1, true) as timeout
+        "#,
+        format!("{}ms", within.as_millis()),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let state = format!("select version, changed_at, {TIMELINE} from catalogue");
+    let row = sqlx::query(AssertSqlSafe(state))
+        .fetch_one(&mut **tx)
+        .await?;
+    let moment = moment(&row)?;
+    let all = concat!(
+        "select ",
+        entry_columns!(),
+        " from vehicles where withdrawn_at is null"
+    );
+    let mut rows = sqlx::query(all).fetch(&mut **tx);
+    while let Some(row) = rows.try_next().await? {
+        add(&entry(&row, 0)?);
+    }
+    Ok(moment)
+}
+
+/// Reads the vehicles that changed since a version, and the catalogue's state, as of one moment.
+pub(crate) async fn changes_since(
+    conn: &mut Connection,
+    version: i64,
+) -> Result<Changes, sqlx::Error> {
+    let statement = format!(
+        "select version, changed_at, {TIMELINE},
+                version = $1 or exists (select from catalogue_changes where version = $1 + 1),
+                changed.id, vehicles.id is not null, {}
+         from catalogue
+         left join (select distinct unnest(vehicle_ids) as id from catalogue_changes where version > $1)
+             as changed on true
+         left join vehicles on vehicles.id = changed.id and withdrawn_at is null",
+        entry_columns!()
+    );
+    let rows = sqlx::query(AssertSqlSafe(statement))
+        .bind(version)
+        .fetch_all(conn)
+        .await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (moment, is_complete) = (moment(first)?, first.try_get(3)?);
+    let changed = |row: &PgRow| -> Result<Option<Change>, sqlx::Error> {
+        let Some(id) = row.try_get(4)? else {
+            return Ok(None);
+        };
+        let is_listed: bool = row.try_get(5)?;
+        let entry = is_listed.then(|| entry(row, 6)).transpose()?;
+        Ok(Some(Change { id, entry }))
+    };
+    let vehicles = rows.iter().filter_map(|row| changed(row).transpose());
+    Ok(Changes {
+        vehicles: vehicles.collect::<Result<_, _>>()?,
+        moment,
+        is_complete,
+    })
+}
+
+/// Deletes what the log holds from before a time.
+pub(crate) async fn forget_changes(
+    conn: &mut Connection,
+    kept: Duration,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query!(
+        r#"
+        delete from catalogue_changes
+        where changed_at < clock_timestamp() - $1 * interval '1 second' and version < (select version from catalogue)
+        "#,
+        kept.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+fn moment(row: &PgRow) -> Result<Moment, sqlx::Error> {
+    Ok(Moment {
+        version: row.try_get(0)?,
+        changed_at: row.try_get(1)?,
+        timeline: row.try_get(2)?,
+    })
+}
+
+/// Reads the columns of [`entry_columns`] from a position on.
+fn entry(row: &PgRow, at: usize) -> Result<Entry, sqlx::Error> {
+    Ok(Entry {
+        id: row.try_get(at)?,
+        row_version: row_version(row, at + 1)?,
+        source: row.try_get(at + 2)?,
+        make: row.try_get(at + 3)?,
+        model: row.try_get(at + 4)?,
+        trim: row.try_get(at + 5)?,
+        year: row.try_get(at + 6)?,
+        mileage_km: row.try_get(at + 7)?,
+        listing_usd: row.try_get(at + 8)?,
+        fuel: row.try_get(at + 9)?,
+        transmission: row.try_get(at + 10)?,
+        color: row.try_get(at + 11)?,
+        options: row.try_get(at + 12)?,
+        accident_grade: row.try_get(at + 13)?,
+        exterior_grade: row.try_get(at + 14)?,
+        auction_date: row.try_get(at + 15)?,
+        auction_count: row.try_get(at + 16)?,
+        auction_result: row.try_get(at + 17)?,
+        vin: row.try_get(at + 18)?,
+        license_plate: row.try_get(at + 19)?,
+    })
+}

@@ -1,0 +1,132 @@
+//! Vehicles are cached by version: a page is put together from them, whoever asks for it in whatever words.
+
+use crate::support::{Car, Service, eventually};
+
+const PAGE: &str = "/v1/vehicles?source=glovis&limit=20";
+
+/// Reads how many vehicles of lists were cached, and how many were not.
+async fn hits_and_misses(service: &Service) -> (f64, f64) {
+    let count = async |result: &str| {
+        let labels = format!("{{kind=\"summary\",result=\"{result}\"}}");
+        service
+            .metric(&format!("lmn_catalogue_cache_total{labels}"))
+            .await
+    };
+    (count("hit").await, count("miss").await)
+}
+
+/// Adds twenty vehicles of two makes.
+async fn furnish(service: &Service) {
+    for n in 10..30 {
+        let vehicle = Car {
+            make: ["Hyundai", "Kia"][n % 2],
+            listing_usd: 5_000 + i32::try_from(n).unwrap(),
+            ..Car::lot(&format!("glovis_{n}"))
+        };
+        service.car(vehicle).await;
+    }
+}
+
+#[tokio::test]
+async fn changed_vehicle_makes_one_cache_miss() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let first = acme.get(PAGE).await;
+    assert_eq!(first.ids().len(), 20);
+    assert_eq!(hits_and_misses(&service).await, (0.0, 20.0));
+    assert_eq!(acme.get(PAGE).await.body, first.body);
+    assert_eq!(hits_and_misses(&service).await, (20.0, 20.0));
+    for change in [
+        "update vehicles set listing_usd = 7000 where id = 'glovis_17'",
+        "update vehicles set color = 'red', updated_at = now() where id = 'glovis_10'",
+    ] {
+        let (hits, misses) = hits_and_misses(&service).await;
+        service.sql(change).await;
+        acme.get(PAGE).await.ok();
+        let now = hits_and_misses(&service).await;
+        assert_eq!(now, (hits + 19.0, misses + 1.0), "{change}");
+    }
+    let page = acme.get(PAGE).await.ok();
+    assert_eq!(page["data"][7]["pricing"]["listing_usd"], 7_000);
+    assert_eq!(page["data"][0]["color"], "red");
+}
+
+#[tokio::test]
+async fn vehicle_that_is_cached_is_cached_for_every_question() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let other = service.partner("other").await;
+    furnish(&service).await;
+    let all: Vec<_> = acme.get(PAGE).await.ids();
+    let (_, misses) = hits_and_misses(&service).await;
+    for query in [
+        "source=glovis",
+        "limit=19&source=glovis,%20glovis",
+        "make=KIA,hyundai",
+        "make=Hyundai,Kia&source=glovis,dealer&year_min=1999",
+        "ids=glovis_10,glovis_29,glovis_11",
+        "source=glovis&keyword=grand&sort=price_desc",
+    ] {
+        let found = other.get(&format!("/v1/vehicles?{query}")).await.ids();
+        assert!(found.len() >= 3 && found.iter().all(|it| all.contains(it)));
+    }
+    assert_eq!(hits_and_misses(&service).await.1, misses);
+}
+
+#[tokio::test]
+async fn replica_without_a_cache_shows_the_same() {
+    let service = Service::with(&[("CATALOGUE__CACHE_MEBIBYTES", "0")]).await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let first = acme.get(PAGE).await;
+    assert_eq!(first.ids().len(), 20);
+    assert_eq!(acme.get(PAGE).await.body, first.body);
+    let vehicle = acme.get("/v1/vehicles/glovis_10").await;
+    let again = acme.get("/v1/vehicles/glovis_10").await;
+    assert_eq!((again.ok(), &again.body), (vehicle.ok(), &vehicle.body));
+    assert_eq!(vehicle.header("etag"), again.header("etag"));
+    service
+        .sql("update vehicles set listing_usd = 7000 where id = 'glovis_10'")
+        .await;
+    let page = acme.get(PAGE).await.ok();
+    assert_eq!(page["data"][0]["pricing"]["listing_usd"], 7_000);
+    let vehicle = acme.get("/v1/vehicles/glovis_10").await.ok();
+    assert_eq!(vehicle["pricing"]["listing_usd"], 7_000);
+}
+
+#[tokio::test]
+async fn page_is_the_same_after_the_catalogue_was_loaded_again() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("glovis_1")).await;
+    let columns = "make, model, year, mileage_km, listing_usd, auction_date, auction_result, listed_at, updated_at, priced_at";
+    let copy = |id: &str, source: &str, count: u32| {
+        format!(
+            "insert into vehicles (id, source, {columns}) select '{id}_' || n, '{source}', {columns}
+             from vehicles, generate_series(1, {count}) as n where id = 'glovis_1'"
+        )
+    };
+    // So many vehicles go that the replica reads the others again, at the same version.
+    service.sql(&copy("sk", "sk", 12_000)).await;
+    service.sql(&copy("aj", "aj", 3)).await;
+    let expected = ["aj_1", "aj_2", "aj_3", "glovis_1"];
+    let page = async || {
+        let page = acme.get("/v1/vehicles?source=aj,glovis,sk&limit=10").await;
+        page.ids()
+    };
+    assert_eq!(page().await.len(), 10);
+    service
+        .sql_elsewhere("delete from vehicles where source = 'sk'")
+        .await;
+    eventually("they are gone", async || {
+        (page().await == expected).then_some(())
+    })
+    .await;
+    for _ in 0..3 {
+        service.app.catch_up().await;
+        assert_eq!(page().await, expected);
+    }
+    let facets = acme.get("/v1/vehicles/facets").await.ok();
+    assert_eq!(facets["sources"], serde_json::json!(["aj", "glovis"]));
+}

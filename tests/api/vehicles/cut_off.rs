@@ -1,0 +1,193 @@
+//! A replica that is cut off from its database: it refuses what it cannot confirm, and catches up afterwards.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use lmn_partner_api::{error::catalogue::Code, router::router};
+
+use super::walk;
+use crate::{
+    database::TestDatabase,
+    support::{Car, Partner, Reply, Service, eventually},
+    wire::{self, Fault},
+};
+
+const PAGE: &str = "/v1/vehicles?source=glovis";
+const VEHICLE: &str = "/v1/vehicles/l1";
+const FACETS: &str = "/v1/vehicles/facets";
+/// Readers are refused after this time.
+const SHORT_PATIENCE: (&str, &str) = ("DATABASE__ACQUIRE_SECONDS", "1");
+
+/// A thousand commits, each of which changes a vehicle; every vehicle is changed at last.
+const THOUSAND_CHANGES: &str = "do $$ begin
+        for n in 1..1000 loop
+            update vehicles set listing_usd = 10000 + n where id = 'l' || n % 50;
+            commit;
+        end loop;
+    end $$";
+
+/// A change that the log does not know: it is found only by who reads all vehicles.
+const UNLOGGED_CHANGE: &str = "alter table vehicles disable trigger vehicles_updated;
+    update vehicles set listing_usd = 99000 where id = 'unlogged';
+    alter table vehicles enable trigger vehicles_updated";
+
+/// A replica on a wire that can be cut.
+struct Scene {
+    service: Service,
+    acme: Partner,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Scene {
+    /// Starts with fifty vehicles, and one that is called `unlogged`.
+    async fn set() -> Self {
+        let database = TestDatabase::new().await;
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let plan = is_cut.clone();
+        let url = wire::string(&database, move |_| match plan.load(Ordering::SeqCst) {
+            true => Fault::CutBefore,
+            false => Fault::None,
+        })
+        .await;
+        let service = Service::at(database, &url, &[SHORT_PATIENCE], router).await;
+        let acme = service.partner("acme").await;
+        for n in 0..50 {
+            Car::lot(&format!("l{n}")).insert(&service.database).await;
+        }
+        service.car(Car::lot("unlogged")).await;
+        Self {
+            service,
+            acme,
+            is_cut,
+        }
+    }
+
+    /// Cuts the wire; a list that is asked for later than the staleness allows is refused.
+    async fn cut(&self) {
+        self.acme.get(PAGE).await.ok();
+        self.is_cut.store(true, Ordering::SeqCst);
+        let cut_at = Instant::now();
+        let staleness = self.service.app.settings().catalogue.staleness;
+        eventually("lists are refused", async || {
+            let age = cut_at.elapsed();
+            let reply = self.acme.get(PAGE).await;
+            if reply.status == 200 {
+                assert!(age < staleness, "a list that is {age:?} old");
+                return None;
+            }
+            assert_unavailable(&reply);
+            Some(())
+        })
+        .await;
+    }
+
+    /// Mends the wire, and waits until the replica lists vehicles; the first list is what the database holds.
+    async fn mend(&self) {
+        self.is_cut.store(false, Ordering::SeqCst);
+        let listed = eventually("vehicles are listed", async || {
+            let reply = self.acme.get("/v1/vehicles?source=glovis&limit=200").await;
+            (reply.status == 200).then_some(reply)
+        })
+        .await;
+        let body = listed.json();
+        let rows = body["data"].as_array().unwrap().iter();
+        let shown: Vec<_> = rows
+            .filter(|it| it["id"] != "unlogged")
+            .map(|it| it["pricing"]["listing_usd"].as_i64().unwrap())
+            .collect();
+        let statement = "select listing_usd::bigint from vehicles where id <> 'unlogged' order by auction_date, id collate \"C\"";
+        let stored: Vec<i64> = sqlx::query_scalar(statement)
+            .fetch_all(self.service.db())
+            .await
+            .unwrap();
+        assert_eq!(shown, stored);
+        assert!(stored.iter().all(|it| *it > 10_950));
+    }
+}
+
+fn assert_unavailable(reply: &Reply) {
+    let details = reply.refused(503, Code::ServiceUnavailable);
+    let retry_after = reply.header("retry-after");
+    assert_eq!(details["retry_after"].to_string(), retry_after);
+}
+
+/// Finds the vehicle that the log does not know of by its new price.
+const DEAR: &str = "source=glovis&price_min_usd=90000";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_that_was_cut_off_catches_up_from_the_log() {
+    let scene = Scene::set().await;
+    scene.cut().await;
+    scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
+    scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
+    assert_unavailable(&scene.acme.get(PAGE).await);
+    scene.is_cut.store(false, Ordering::SeqCst);
+    eventually("vehicles are listed", async || {
+        let reply = scene.acme.get("/v1/vehicles?ids=l7").await;
+        let price = &reply.json()["data"][0]["pricing"]["listing_usd"];
+        (*price == 10_957).then_some(())
+    })
+    .await;
+    let cheap = "source=glovis&price_min_usd=10951";
+    assert_eq!(walk(&scene.acme, cheap).await.len(), 50);
+    // It has not read all vehicles again.
+    assert_eq!(walk(&scene.acme, DEAR).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_that_was_cut_off_for_longer_than_the_log_loads_everything_again() {
+    let scene = Scene::set().await;
+    scene.cut().await;
+    scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
+    scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
+    let forget =
+        "delete from catalogue_changes where version < (select version - 10 from catalogue)";
+    scene.service.sql_elsewhere(forget).await;
+    assert_unavailable(&scene.acme.get(PAGE).await);
+    scene.mend().await;
+    assert_eq!(walk(&scene.acme, DEAR).await, ["unlogged"]);
+    // From here on it follows the log again, also where that is empty.
+    scene
+        .service
+        .sql_elsewhere("delete from catalogue_changes")
+        .await;
+    scene
+        .service
+        .sql("update vehicles set listing_usd = 95000 where id = 'l1'")
+        .await;
+    assert_eq!(walk(&scene.acme, DEAR).await, ["l1", "unlogged"]);
+}
+
+#[tokio::test]
+async fn replica_that_cannot_confirm_its_catalogue_refuses_vehicles_and_serves_the_rest() {
+    let service = Service::with(&[SHORT_PATIENCE]).await;
+    let acme = service.partner("acme").await;
+    service.car(Car::lot("l1")).await;
+    let order = acme.place_order("l1", 12_000).await.id();
+    let mut holder = service.db().begin().await.unwrap();
+    sqlx::query("lock table catalogue in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    for path in [PAGE, FACETS, VEHICLE] {
+        eventually("it is refused", async || {
+            let reply = acme.get(path).await;
+            (reply.status != 200).then(|| assert_unavailable(&reply))
+        })
+        .await;
+    }
+    acme.order(&order).await.ok();
+    acme.cancel(&order).await.ok();
+    holder.rollback().await.unwrap();
+    for path in [PAGE, FACETS, VEHICLE] {
+        eventually("it is answered", async || {
+            (acme.get(path).await.status == 200).then_some(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,86 @@
+//! A replica that starts: it is not ready until it has loaded the catalogue.
+
+use lmn_partner_api::{error::catalogue::Code, router::router};
+use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+
+use crate::{
+    database::TestDatabase,
+    process::Process,
+    support::{Car, Partner, Service, eventually, somebody_waits},
+};
+
+/// Keeps everybody from reading vehicles until the transaction ends.
+async fn shut(database: &TestDatabase) -> Transaction<'static, Postgres> {
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("lock table vehicles in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    holder
+}
+
+async fn readiness(operator: &str) -> (u16, Value) {
+    let reply = reqwest::get(format!("{operator}/readyz")).await.unwrap();
+    let status = reply.status().as_u16();
+    (
+        status,
+        serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn replica_is_not_ready_until_the_catalogue_is_loaded() {
+    let database = TestDatabase::new().await;
+    Car::lot("glovis_1").insert(&database).await;
+    let holder = shut(&database).await;
+    let settings = [("DATABASE__ACQUIRE_SECONDS", "1")];
+    let service = Service::on(database, &settings, router).await;
+    let operator = service.operator_url().await;
+    let acme = service.partner("acme").await;
+    somebody_waits(service.db()).await;
+    let (status, body) = readiness(&operator).await;
+    let missing: Vec<_> = body["missing"].as_array().unwrap().iter().collect();
+    assert_eq!((status, missing.len()), (503, 1), "{body}");
+    assert_eq!(missing[0]["what"], "catalogue");
+    for path in ["?source=glovis", "/facets", "/glovis_1"] {
+        acme.get(&format!("/v1/vehicles{path}"))
+            .await
+            .refused(503, Code::ServiceUnavailable);
+    }
+    acme.get("/v1/orders").await.ok();
+    holder.rollback().await.unwrap();
+    eventually("it is ready", async || {
+        (readiness(&operator).await.0 == 200).then_some(())
+    })
+    .await;
+    let list = acme.get("/v1/vehicles?source=glovis").await;
+    assert_eq!(list.ids(), ["glovis_1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_says_that_it_is_ready_once_the_catalogue_is_loaded() {
+    let database = TestDatabase::new().await;
+    Car::lot("glovis_1").insert(&database).await;
+    let acme = Partner::add(&database.pool, "", "acme").await;
+    let holder = shut(&database).await;
+    let url = database.url();
+    let starting = tokio::task::spawn_blocking(move || {
+        let variables = [
+            ("DATABASE_URL", url.as_str()),
+            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ];
+        Process::start(&["serve", "--no-worker", "--json"], &variables)
+    });
+    somebody_waits(&database.pool).await;
+    assert!(!starting.is_finished(), "it is ready before it has loaded");
+    holder.rollback().await.unwrap();
+    let replica = starting.await.unwrap();
+    assert_eq!(readiness(replica.operator_url()).await.0, 200);
+    // The first caller waits for nothing.
+    let acme = acme.at(replica.url());
+    let facets = acme.get("/v1/vehicles/facets").await.ok();
+    assert_eq!(facets["models"], json!({"Hyundai": ["Grandeur"]}));
+    let list = acme.get("/v1/vehicles?source=glovis").await;
+    assert_eq!(list.ids(), ["glovis_1"]);
+}

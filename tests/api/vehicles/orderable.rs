@@ -1,0 +1,125 @@
+//! `orderable=true`: the vehicles of which an order would be taken now.
+
+use chrono::{NaiveTime, Utc};
+use lmn_partner_api::error::catalogue::Code;
+
+use super::{
+    model::{at, now},
+    walk,
+};
+use crate::support::{Car, Partner, Service, eventually};
+
+/// Every make there is, so that dealers' vehicles are in scope.
+const ORDERABLE: &str = "make=hyundai&orderable=true";
+const DAY: i64 = 24 * 60 * 60;
+
+/// Returns a time in SQL: of a day in Korea, counted from the first day of the model.
+fn sql(days: u64, time: &str) -> String {
+    let time: NaiveTime = time.parse().unwrap();
+    format!("timestamptz '{}'", at(days, time).to_rfc3339())
+}
+
+/// Adds vehicles about every cutoff, and of every auction result.
+async fn furnish(service: &Service) {
+    for vehicle in [
+        Car::dealers("dealers"),
+        Car::no_bid("no_bid"),
+        Car::lot("over").on("now() - interval '1 hour'"),
+        Car::lot("day_0").on(&sql(0, "23:00:00")),
+        Car::lot("day_1").on(&sql(1, "23:59:59.999")),
+        Car::lot("day_2_first").on(&sql(2, "00:00:00")),
+        Car::lot("day_2_last").on(&sql(2, "23:59:59.999")),
+        Car::lot("day_3").on(&sql(3, "00:00:00")),
+    ] {
+        service.car(vehicle).await;
+    }
+    for result in ["sold", "negotiation_sold", "negotiation_requested"] {
+        let vehicle = Car {
+            auction_result: Some(result),
+            ..Car::lot(result).on(&sql(3, "10:00:00"))
+        };
+        service.car(vehicle).await;
+    }
+    for (id, vehicle) in [
+        ("gone_d", Car::dealers("gone_d")),
+        ("gone_l", Car::lot("gone_l")),
+    ] {
+        service.car(vehicle).await;
+        service
+            .sql(&format!(
+                "update vehicles set withdrawn_at = now() where id = '{id}'"
+            ))
+            .await;
+    }
+}
+
+/// Waits until a list has these vehicles: a partner's time is cached with its key, and moves on a moment later.
+async fn finds(acme: &Partner, query: &str, expected: &[&str]) {
+    eventually("the vehicles are found", async || {
+        let mut found = walk(acme, query).await;
+        found.sort();
+        (found == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orderable_vehicles_are_those_that_can_be_ordered() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let ahead = (now() - Utc::now().fixed_offset()).num_seconds();
+    acme.wait(ahead).await;
+    // Today, tomorrow and the day after.
+    for lots in [
+        vec!["day_2_first", "day_2_last", "day_3"],
+        vec!["day_3"],
+        vec![],
+    ] {
+        let mut expected = [lots, vec!["dealers", "no_bid"]].concat();
+        expected.sort_unstable();
+        finds(&acme, ORDERABLE, &expected).await;
+        for id in ["day_0", "day_1", "day_2_first", "day_2_last", "day_3"] {
+            let order = acme.place_order(id, 12_000).await;
+            match expected.contains(&id) {
+                true => {
+                    let order = order.created();
+                    acme.cancel(order["id"].as_str().unwrap()).await.ok();
+                }
+                false => drop(order.refused(409, Code::PastOrderCutoff)),
+            }
+        }
+        acme.wait(DAY).await;
+    }
+}
+
+#[tokio::test]
+async fn orderable_is_judged_by_the_time_of_each_partner() {
+    let service = Service::start().await;
+    let (acme, other) = (
+        service.partner("acme").await,
+        service.partner("other").await,
+    );
+    furnish(&service).await;
+    let ahead = (now() - Utc::now().fixed_offset()).num_seconds();
+    acme.wait(ahead + 10 * DAY).await;
+    let query = "source=glovis&auction_status=upcoming&orderable=true";
+    finds(&acme, query, &[]).await;
+    let upcoming = ["day_0", "day_1", "day_2_first", "day_2_last", "day_3"];
+    finds(&other, query, &upcoming).await;
+}
+
+#[tokio::test]
+async fn orderable_drops_no_dealers_and_counts_those_that_another_filter_drops() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    furnish(&service).await;
+    let reply = acme.get(&format!("/v1/vehicles?{ORDERABLE}")).await;
+    assert!(reply.ids().contains(&"dealers".to_owned()));
+    assert!(!reply.headers.contains_key("x-lmn-filtered-out"));
+    let reply = acme
+        .get(&format!("/v1/vehicles?{ORDERABLE}&auction_status=no_bid"))
+        .await;
+    assert_eq!(reply.ids(), ["no_bid"]);
+    assert_eq!(reply.header("x-lmn-filtered-out"), "dealer=1");
+}
