@@ -1,7 +1,7 @@
-//! Browsing over HTTP: pages and cars, beside PostgreSQL with the very same statements and a fixed answer of the same size.
+//! The catalogue in memory: start and memory, the cost of every kind of query, throughput, and changes.
 //!
-//! `cargo bench --bench catalogue` prints a table to standard output and what it is doing to standard error. What the
-//! figures mean, and the last ones taken: `docs/performance.md`.
+//! `cargo bench --bench catalogue` prints a table for each to standard output and what it is doing, with the cost of
+//! every query, to standard error. What the figures mean, and the last ones taken: `docs/performance.md`.
 
 #![allow(
     missing_docs,
@@ -18,31 +18,23 @@
 
 mod support;
 
-use std::{path::Path, thread::available_parallelism};
+use std::{fmt::Write, path::Path, thread::available_parallelism};
 
-use anyhow::Context;
 use support::{
-    browse,
     database::Database,
-    fixed,
-    http::{self, Client},
-    pgbench,
+    fixed, merges,
     plan::Plan,
-    report::{Browsed, Run},
-    script::Script,
+    process::Memory,
+    queries::Values,
+    report::{Run, Throughput},
+    searches,
     server::Server,
-    wire::Ear,
+    throughput::{CLIENTS, Runs, Workload},
 };
-use tokio::{runtime, task::spawn_blocking};
+use tokio::runtime;
 
-/// How many clients ask at once.
-const CLIENTS: usize = 16;
-/// The page that partners open with.
-const PAGE: &str = "?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming";
-/// The smaller catalogue, beside which the other is measured.
+/// The smaller catalogue, beside which the other is measured, as a share of it.
 const SMALL_SHARE: usize = 10;
-/// Nothing that was read is given again.
-const NOTHING_KEPT: (&str, &str) = ("LMN_CATALOGUE__TRUST_MILLISECONDS", "1");
 
 fn main() -> anyhow::Result<()> {
     if let Some(bytes) = fixed::wanted() {
@@ -58,150 +50,211 @@ fn main() -> anyhow::Result<()> {
 async fn measure() -> anyhow::Result<()> {
     let plan = Plan::read()?;
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let mut table = Browsed::default();
+    let mut starts = Starts::default();
     let small = Bench::new(plan.catalogue / SMALL_SHARE, &plan, scratch.path()).await?;
-    let small_page = small.page(&mut table, "page 1", PAGE).await?;
+    let (small_page, small_runs) = small.page(&mut starts).await?;
     let large = Bench::new(plan.catalogue, &plan, scratch.path()).await?;
-    let page = large.page(&mut table, "page 1", PAGE).await?;
-    let deep = large.deep_page().await?;
-    let deep_page = large.page(&mut table, "a deep page", &deep).await?;
-    large.car(&mut table).await?;
+    let whole = large.whole(&mut starts).await?;
+    let mut table = Throughput::default();
+    small_page.add(&mut table, &small_runs, None);
+    for (workload, runs) in &whole.throughput {
+        let fixed = workload
+            .drive_fixed(&small.database, &plan, scratch.path())
+            .await?;
+        workload.add(&mut table, runs, Some(&fixed));
+    }
     println!(
-        "{} cores, PostgreSQL {}; {CLIENTS} clients, {} s a run after {} s of warm-up.\n\n{}",
+        "{} cores, PostgreSQL {}, {} vehicles.\n\n# Start and memory\n\n{}",
         available_parallelism()?,
         large.database.version,
+        large.vehicles,
+        starts.markdown()
+    );
+    println!(
+        "# Queries\n\n{} requests each over one connection, 50 vehicles a page, nothing cached.\n\n{}",
+        plan.requests, whole.queries
+    );
+    println!(
+        "# Throughput\n\n{CLIENTS} clients, {} s a run after {} s of warm-up.\n\n{}",
         plan.measured.as_secs(),
         plan.warm_up.as_secs(),
-        table.markdown(),
+        table.markdown()
     );
-    println!("A deep page beside page 1: {:.2}.", deep_page / page);
-    println!(
-        "{} cars beside {}: {:.2}.",
-        large.cars,
-        small.cars,
-        page / small_page
-    );
+    let ([page, deep, ..], small) = (&whole.throughput[..], &small_runs) else {
+        anyhow::bail!("a page was not measured");
+    };
+    for (by, of) in [
+        ("cache", (|it| it.cached.rate) as fn(&Runs) -> f64),
+        ("database", |it| it.read.rate),
+    ] {
+        println!(
+            "- {by}: deep page ÷ page 1: {:.2}; page 1 of {} vehicles ÷ of {}: {:.2}",
+            of(&deep.1) / of(&page.1),
+            plan.catalogue,
+            plan.catalogue / SMALL_SHARE,
+            of(&page.1) / of(small),
+        );
+    }
+    println!("\n# Changes\n\n{}", whole.merges);
     Ok(())
+}
+
+/// Whether vehicles are cached.
+#[derive(Debug, Clone, Copy)]
+enum Cache {
+    Default,
+    Off,
+}
+
+impl Cache {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Off => "off",
+        }
+    }
+
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Default => &[],
+            Self::Off => &[("LMN_CATALOGUE__CACHE_MEBIBYTES", "0")],
+        }
+    }
 }
 
 /// One catalogue, and what it is measured with.
 struct Bench<'a> {
     database: Database,
-    cars: usize,
+    vehicles: usize,
     plan: &'a Plan,
     scratch: &'a Path,
 }
 
+/// What is measured of a whole catalogue.
+struct Whole {
+    queries: String,
+    throughput: Vec<(Workload, Runs)>,
+    merges: String,
+}
+
 impl<'a> Bench<'a> {
-    async fn new(cars: usize, plan: &'a Plan, scratch: &'a Path) -> anyhow::Result<Self> {
-        let database = Database::catalogue(cars).await?;
+    async fn new(vehicles: usize, plan: &'a Plan, scratch: &'a Path) -> anyhow::Result<Self> {
+        let database = Database::catalogue(vehicles).await?;
         Ok(Self {
             database,
-            cars,
+            vehicles,
             plan,
             scratch,
         })
     }
 
-    /// Measures a page kept, read, as PostgreSQL alone gives it, and as a fixed answer; returns how fast it was read.
-    async fn page(&self, table: &mut Browsed, what: &str, below: &str) -> anyhow::Result<f64> {
-        let what = format!("{what} of {} cars", self.cars);
-        let (script, bytes) = self.listen(below).await?;
-        let kept = self.http(below, &[]).await?;
-        let read = self.http(below, &[NOTHING_KEPT]).await?;
-        let pgbench = self.pgbench(&script)?;
-        let fixed = self.fixed(bytes).await?;
-        table.add(&what, &kept, &read, &pgbench, &fixed);
-        Ok(read.rate)
+    /// Measures page 1 alone.
+    async fn page(&self, starts: &mut Starts) -> anyhow::Result<(Workload, Runs)> {
+        let started = self.start(Cache::Off).await?;
+        let page = Workload::page(&started.server, self.vehicles).await?;
+        let read = self.drive(&page, &started).await?;
+        starts.stop(started)?;
+        let started = self.start(Cache::Default).await?;
+        let cached = self.drive(&page, &started).await?;
+        starts.stop(started)?;
+        Ok((page, Runs { cached, read }))
     }
 
-    /// Does the same with one car.
-    async fn car(&self, table: &mut Browsed) -> anyhow::Result<()> {
-        let server = self.serve(&[])?;
-        let page = browse::read(&mut Client::connect(server.address).await?, PAGE).await?;
-        server.stop()?;
-        let id = page["data"][7]["id"].as_str().context("no eighth car")?;
-        self.page(table, "one car", &format!("/{id}"))
-            .await
-            .map(drop)
-    }
-
-    /// Walks a quarter of the way through the list, and returns the question for the page there.
-    async fn deep_page(&self) -> anyhow::Result<String> {
-        let server = self.serve(&[])?;
-        let mut client = Client::connect(server.address).await?;
-        let cursor = browse::walk(&mut client, &PAGE[1..], self.cars / 8).await?;
-        server.stop()?;
-        Ok(format!("{PAGE}{cursor}"))
-    }
-
-    /// Asks once, and listens to what that sends to PostgreSQL; returns it as a script, and the answer's size.
-    async fn listen(&self, below: &str) -> anyhow::Result<(Script, usize)> {
-        eprintln!("listening to what {below} sends to PostgreSQL");
-        let folder = tempfile::tempdir()?;
-        let ear = Ear::listen(folder.path(), self.database.socket_folder())?;
-        let url = format!(
-            "postgres://postgres@localhost/{}?sslmode=disable&host={}",
-            self.database.name(),
-            folder.path().display()
-        );
-        let scratch = self.scratch.to_owned();
-        let starting = spawn_blocking(move || {
-            let settings = [("LMN_DATABASE__CONNECTIONS_MAX", "1"), NOTHING_KEPT];
-            Server::serve_only(&url, &settings, &scratch)
-        });
-        let server = starting.await??;
-        let mut client = Client::connect(server.address).await?;
-        let mut request = Vec::new();
-        browse::get(0, below, &mut request);
-        client.ask(&request, browse::READ).await?;
-        ear.take().await?;
-        let bytes = client.ask(&request, browse::READ).await?.body.len();
-        let heard = ear.take().await?;
-        spawn_blocking(|| server.stop()).await??;
-        Ok((Script::repeat(&heard.statements)?, bytes))
-    }
-
-    fn serve(&self, settings: &[(&str, &str)]) -> anyhow::Result<Server> {
-        Server::serve_only(&self.database.url(), settings, self.scratch)
-    }
-
-    async fn http(&self, below: &str, settings: &[(&str, &str)]) -> anyhow::Result<Run> {
-        eprintln!("{} cars, {below}: HTTP {settings:?}", self.cars);
-        self.drive(self.serve(settings)?, below).await
-    }
-
-    async fn fixed(&self, bytes: usize) -> anyhow::Result<Run> {
-        eprintln!("a fixed answer of {bytes} bytes: HTTP");
-        let command = fixed::command(&self.database.url(), bytes)?;
-        self.drive(Server::run(command, self.scratch)?, "").await
-    }
-
-    async fn drive(&self, server: Server, below: &str) -> anyhow::Result<Run> {
-        let mut requests = Vec::new();
-        for client in 0..CLIENTS {
-            let mut request = Vec::new();
-            browse::get(client, below, &mut request);
-            requests.push(request);
+    /// Measures everything.
+    async fn whole(&self, starts: &mut Starts) -> anyhow::Result<Whole> {
+        let values = Values::read(&self.database).await?;
+        let started = self.start(Cache::Off).await?;
+        let server = &started.server;
+        let queries = searches::measure(&self.database, server, self.plan, &values).await?;
+        let workloads = Workload::all(&self.database, server, self.vehicles).await?;
+        let mut read = Vec::new();
+        for workload in &workloads {
+            read.push(self.drive(workload, &started).await?);
         }
-        let write = move |client: usize, _: usize, bytes: &mut Vec<u8>| {
-            bytes.extend_from_slice(&requests[client]);
-        };
-        let postmaster = self.database.postmaster;
-        let run = http::drive(
-            &server,
-            postmaster,
-            (CLIENTS, self.plan),
-            browse::READ,
-            write,
-        )
-        .await?;
-        server.stop()?;
-        Ok(run)
+        starts.stop(started)?;
+
+        let started = self.start(Cache::Default).await?;
+        searches::ask_all(&started.server, &values).await?;
+        let mut throughput = Vec::new();
+        for (workload, read) in workloads.into_iter().zip(read) {
+            let cached = self.drive(&workload, &started).await?;
+            throughput.push((workload, Runs { cached, read }));
+        }
+        let merges = merges::measure(&self.database, &started.server, self.plan.merges).await?;
+        starts.stop(started)?;
+        Ok(Whole {
+            queries: queries.markdown(),
+            throughput,
+            merges,
+        })
     }
 
-    fn pgbench(&self, script: &Script) -> anyhow::Result<Run> {
-        eprintln!("the same: pgbench");
-        pgbench::drive(&self.database, self.scratch, (CLIENTS, self.plan), script)
+    async fn drive(&self, workload: &Workload, started: &Started) -> anyhow::Result<Run> {
+        workload
+            .drive(&self.database, &started.server, self.plan)
+            .await
+    }
+
+    /// Starts a server, and waits until it is ready.
+    async fn start(&self, cache: Cache) -> anyhow::Result<Started> {
+        let (vehicles, name) = (self.vehicles, cache.name());
+        eprintln!("starting with {vehicles} vehicles, cache {name}");
+        let server = Server::serve_only(&self.database.url(), cache.settings(), self.scratch)?;
+        let seconds = server.ready().await?.as_secs_f64();
+        Ok(Started {
+            loaded: Memory::of(server.pid())?,
+            server,
+            seconds,
+            vehicles,
+            cache,
+        })
+    }
+}
+
+/// A server that is ready.
+struct Started {
+    server: Server,
+    seconds: f64,
+    loaded: Memory,
+    vehicles: usize,
+    cache: Cache,
+}
+
+/// The table of servers, a row each.
+#[derive(Debug, Default)]
+struct Starts(String);
+
+impl Starts {
+    /// Reads the memory of a server that has done its work, and stops it.
+    fn stop(&mut self, started: Started) -> anyhow::Result<()> {
+        let Started {
+            server,
+            seconds,
+            loaded,
+            vehicles,
+            cache,
+        } = started;
+        let after = Memory::of(server.pid())?;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.0,
+            "| {vehicles} | {} | {seconds:.2} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            cache.name(),
+            loaded.now,
+            loaded.peak,
+            after.now,
+            after.peak,
+        );
+        server.stop()
+    }
+
+    fn markdown(&self) -> String {
+        format!(
+            "\
+| vehicles | cache | s from the start of the process until ready | MiB after loading: resident | at most | MiB after all requests: resident | at most |
+|--:|---|--:|--:|--:|--:|--:|
+{}",
+            self.0
+        )
     }
 }

@@ -1,6 +1,7 @@
-//! The import of a catalogue, beside a plain `copy` of the rows that it writes into an equal table.
+//! The import of a catalogue while partners browse and order, beside a plain `copy` of the rows that it writes into an
+//! equal table.
 //!
-//! `cargo bench --bench import` prints a table to standard output and what it is doing to standard error. What the
+//! `cargo bench --bench import` prints two tables to standard output and what it is doing to standard error. What the
 //! figures mean, and the last ones taken: `docs/performance.md`.
 
 #![allow(
@@ -21,250 +22,279 @@ mod support;
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
-    io::{BufRead, BufReader, BufWriter, Read, Write},
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
+    fmt::Write,
+    fs,
+    path::Path,
+    process::{self, Stdio},
+    sync::Arc,
     thread::available_parallelism,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use sqlx::PgConnection;
 use support::{
     database::{Database, run},
+    equal::Equal,
+    files::{CHANGED_OF, Files},
+    load::{KINDS, Load, Taken, Targets},
     process::Cpu,
+    report::Latencies,
+    server::{Server, lmn},
 };
+use tokio::time::sleep;
 
-/// Of how many cars one has another price in the third import.
-const CHANGED_OF: usize = 10;
-/// How long after a run its CPU is read.
+/// Time after a run until its CPU is read.
 const SETTLING: Duration = Duration::from_millis(500);
-/// Bytes that are sent to the database at once.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let bench = Bench::make().await?;
-    let mut rows = String::new();
+    let bench = Bench::make()?;
+    let mut totals = Totals::default();
+    let mut version = String::new();
     for round in 1..=bench.rounds {
-        for row in bench.round(round).await? {
-            rows.push_str(&row);
-        }
+        version = bench.round(round, &mut totals).await?;
     }
     println!(
-        "{} cores, PostgreSQL {}; {} cars of the demo, {} bytes a line.\n\n\
-         | round | what | s | cars/s | ÷ plain copy | CPU s per 1,000 cars: lmn | PostgreSQL |\n\
-         |--:|---|--:|--:|--:|--:|--:|\n{rows}",
+        "{} cores, PostgreSQL {version}; {} new vehicles of the demo beside {}, {} bytes a line.\n\n{}",
         available_parallelism()?,
-        bench.database.version,
-        bench.cars,
-        fs::metadata(&bench.file)?.len() / bench.cars as u64,
+        bench.files.vehicles,
+        bench.files.base_vehicles,
+        fs::metadata(&bench.files.new)?.len() / bench.files.vehicles as u64,
+        totals.markdown(),
     );
-    bench.database.remove().await
+    Ok(())
 }
 
 /// What everything is done with.
 struct Bench {
-    database: Database,
     scratch: tempfile::TempDir,
-    /// The cars, and the same with other prices here and there.
-    file: PathBuf,
-    changed: PathBuf,
-    cars: usize,
+    files: Files,
     rounds: usize,
-}
-
-/// What a run took.
-#[derive(Clone, Copy)]
-struct Took {
-    seconds: f64,
-    lmn: f64,
-    postgres: f64,
+    /// Time for which requests are sent while nothing is imported.
+    quiet: Duration,
 }
 
 impl Bench {
-    async fn make() -> anyhow::Result<Self> {
+    fn make() -> anyhow::Result<Self> {
         let is_check = !env::args_os().any(|it| it == OsStr::new("--bench"));
         let number = |name: &str, usual: usize, check: usize| match env::var(name) {
             Ok(text) => text.parse().with_context(|| format!("{name} is a number")),
             Err(_) if is_check => Ok(check),
             Err(_) => Ok(usual),
         };
-        let cars = number("LMN_BENCH_CARS", 200_000, 3_000)?;
+        let vehicles = number("LMN_BENCH_VEHICLES", 200_000, 3_000)?;
         let rounds = number("LMN_BENCH_ROUNDS", 3, 1)?;
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let database = Database::empty().await?;
-        let bench = Self {
-            database,
-            file: scratch.path().join("cars"),
-            changed: scratch.path().join("changed"),
+        eprintln!("making files of {vehicles} new vehicles");
+        Ok(Self {
+            files: Files::make(scratch.path(), vehicles)?,
             scratch,
-            cars,
             rounds,
+            quiet: Duration::from_secs(if is_check { 1 } else { 30 }),
+        })
+    }
+
+    /// Imports the new vehicles three times, and copies the rows that the first import wrote; returns the version of
+    /// PostgreSQL.
+    async fn round(&self, round: usize, totals: &mut Totals) -> anyhow::Result<String> {
+        let database = Database::empty().await?;
+        let version = database.version.clone();
+        let url = database.url();
+        let migrated = lmn(&["migrate"], &[("DATABASE_URL", &url)]).status()?;
+        ensure!(migrated.success(), "the migration ended with {migrated}");
+        let (base, base_vehicles) = (&self.files.base, self.files.base_vehicles);
+        import(&url, base, "inserted", base_vehicles).await?;
+        database.add_partners().await?;
+        let equal = Equal::make(&database).await?;
+        let server = Server::serve(&url, &[], self.scratch.path())?;
+        let round = Round {
+            targets: Targets::read(&database).await?,
+            server,
+            equal,
+            database,
+            round,
+            vehicles: self.files.vehicles,
         };
-        eprintln!("making a file of {cars} cars");
-        let out = File::create(&bench.file)?;
-        let mut made = bench.lmn(&["catalog", "demo", "--vehicles", &cars.to_string()]);
-        ensure!(made.stdout(out).status()?.success(), "it makes cars");
-        change_prices(&bench.file, &bench.changed)?;
-        ensure!(bench.lmn(&["migrate"]).status()?.success(), "it migrates");
-        Ok(bench)
-    }
-
-    /// Imports the file three times, then copies the rows that the first import wrote.
-    async fn round(&self, round: usize) -> anyhow::Result<Vec<String>> {
-        let mut connection = self.database.connect().await?;
-        run(&mut connection, "truncate vehicles cascade".into()).await?;
-        let new = self.import(&self.file, "inserted", self.cars).await?;
-        let rows = self.scratch.path().join("rows");
-        let columns = self.copy_out(&mut connection, &rows).await?;
-        let same = self.import(&self.file, "unchanged", self.cars).await?;
-        let moved = self.cars.div_ceil(CHANGED_OF);
-        let changed = self.import(&self.changed, "updated", moved).await?;
-        let copy = self.copy_in(&mut connection, &columns, &rows).await?;
-        fs::remove_file(rows)?;
-        let runs = [
-            ("import, all new", new),
-            ("import again, nothing changed", same),
-            ("import again, a tenth with other prices", changed),
-            ("plain copy of the same rows", copy),
-        ];
-        let runs = runs.map(|(what, took)| self.row(round, what, took, copy));
-        runs.iter().for_each(|row| eprint!("{row}"));
-        Ok(runs.to_vec())
-    }
-
-    /// Returns the binary, on the database of the benchmark.
-    fn lmn(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
-        let inherited = env::vars_os().filter(|(name, _)| {
-            let name = name.to_string_lossy();
-            name.starts_with("LMN_") || name.starts_with("DATABASE_URL")
-        });
-        for (name, _) in inherited {
-            command.env_remove(name);
-        }
-        command.args(arguments).stdin(Stdio::null());
-        command.env("DATABASE_URL", self.database.url());
-        command
-    }
-
-    async fn import(&self, file: &Path, counted: &str, expected: usize) -> anyhow::Result<Took> {
-        let file = file.to_string_lossy();
-        let mut import = self.lmn(&["catalog", "import", &file, "--json"]);
-        import.stderr(Stdio::inherit());
-        let (output, took) = self.measure(async || Ok(import.output()?)).await?;
-        ensure!(
-            output.status.success(),
-            "the import ended with {}",
-            output.status
-        );
-        let summary: Value = serde_json::from_slice(&output.stdout)?;
-        ensure!(summary[counted] == expected, "it says {summary}");
-        Ok(took)
-    }
-
-    /// Writes the rows to a file, in the order in which they were written, and returns their columns.
-    async fn copy_out(&self, connection: &mut PgConnection, rows: &Path) -> anyhow::Result<String> {
-        let columns: String = sqlx::query_scalar(
-            "select string_agg(column_name, ', ' order by ordinal_position) from information_schema.columns
-             where table_name = 'vehicles' and is_generated = 'NEVER'",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-        let psql = Command::new(self.database.programs.join("psql"))
-            .args([&self.database.url(), "-c"])
-            .arg(format!("copy (select {columns} from vehicles) to stdout"))
-            .stdout(File::create(rows)?)
-            .status()?;
-        ensure!(psql.success(), "the rows are copied out");
-        Ok(columns)
-    }
-
-    /// Copies the rows into an equal table, in one statement.
-    async fn copy_in(
-        &self,
-        connection: &mut PgConnection,
-        columns: &str,
-        rows: &Path,
-    ) -> anyhow::Result<Took> {
-        let equal = "drop table if exists equal; create table equal (like vehicles including all);
-            create trigger equal_inserted after insert on equal
-                for each statement execute function note_catalogue_change()";
-        run(connection, equal.into()).await?;
-        let mut rows = File::open(rows)?;
-        let (copied, took) = self
-            .measure(async || {
-                let statement = format!("copy equal ({columns}) from stdin");
-                let mut copy = connection.copy_in_raw(&statement).await?;
-                let mut chunk = vec![0; CHUNK_BYTES];
-                loop {
-                    let length = rows.read(&mut chunk)?;
-                    if length == 0 {
-                        break Ok(copy.finish().await?);
-                    }
-                    copy.send(&chunk[..length]).await?;
-                }
-            })
-            .await?;
-        ensure!(copied == self.cars as u64, "{copied} rows were copied");
-        run(connection, "drop table equal".into()).await?;
-        Ok(took)
-    }
-
-    /// Measures one thing from a quiet state.
-    async fn measure<T>(
-        &self,
-        work: impl AsyncFnOnce() -> anyhow::Result<T>,
-    ) -> anyhow::Result<(T, Took)> {
-        run(&mut self.database.connect().await?, "checkpoint".into()).await?;
-        let costs = || {
-            let own = Cpu::of(process::id())?;
-            let postgres = Cpu::of_family(self.database.postmaster)?;
-            anyhow::Ok((own.with_ended, postgres))
-        };
-        let (before, began) = (costs()?, Instant::now());
-        let done = work().await?;
-        let seconds = began.elapsed().as_secs_f64();
-        // By then the process that served it has ended, and its time is its parent's.
-        tokio::time::sleep(SETTLING).await;
-        let after = costs()?;
-        let took = Took {
-            seconds,
-            lmn: after.0 - before.0,
-            postgres: after.1 - before.1,
-        };
-        Ok((done, took))
-    }
-
-    fn row(&self, round: usize, what: &str, took: Took, copy: Took) -> String {
-        let cars = self.cars as f64;
-        let per_thousand = |seconds: f64| seconds * 1_000.0 / cars;
-        format!(
-            "| {round} | {what} | {:.1} | {:.0} | {:.2} | {:.3} | {:.3} |\n",
-            took.seconds,
-            cars / took.seconds,
-            copy.seconds / took.seconds,
-            per_thousand(took.lmn),
-            per_thousand(took.postgres),
-        )
+        round.measure(self, &url, totals).await?;
+        round.server.stop()?;
+        round.database.remove().await?;
+        Ok(version)
     }
 }
 
-/// Copies a file of cars; one in some has another price.
-fn change_prices(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(File::create(to)?);
-    for (n, line) in BufReader::new(File::open(from)?).lines().enumerate() {
-        let mut line = line?;
-        if n % CHANGED_OF == 0 {
-            let mut car: Value = serde_json::from_str(&line)?;
-            let price = car["pricing"]["listing_usd"].as_i64().unwrap();
-            car["pricing"]["listing_usd"] = (price + 1).into();
-            line = car.to_string();
+/// One round, in a database of its own.
+struct Round {
+    database: Database,
+    server: Server,
+    equal: Equal,
+    targets: Arc<Targets>,
+    round: usize,
+    vehicles: usize,
+}
+
+/// Time and CPU of a run, and the requests that were sent meanwhile.
+struct Took {
+    seconds: f64,
+    client: f64,
+    server: f64,
+    postgres: f64,
+    taken: Taken,
+}
+
+impl Round {
+    async fn measure(&self, bench: &Bench, url: &str, totals: &mut Totals) -> anyhow::Result<()> {
+        let (new, changed) = (&bench.files.new, &bench.files.changed);
+        let rows = bench.scratch.path().join("rows");
+        // The first requests connect and prepare.
+        self.take(wait(bench.quiet / 10)).await?;
+        let quiet = self.take(wait(bench.quiet)).await?;
+        let all = self.vehicles;
+        let imported = self.take(import(url, new, "inserted", all)).await?;
+        self.equal.copy_out(&self.database, &rows)?;
+        let copying = self.equal.copy_in(&self.database, &rows, all);
+        let copied = self.take(copying).await?;
+        fs::remove_file(&rows)?;
+        let same = self.take(import(url, new, "unchanged", all)).await?;
+        let moved = all.div_ceil(CHANGED_OF);
+        let again = self.take(import(url, changed, "updated", moved)).await?;
+        for (what, took) in [
+            ("import, all new", &imported),
+            ("plain copy of the same rows", &copied),
+            ("import again, nothing changed", &same),
+            ("import again, a tenth with other prices", &again),
+        ] {
+            totals.add(self, what, took, copied.seconds);
         }
-        writeln!(out, "{line}")?;
+        totals.ratios.push(copied.seconds / imported.seconds);
+        totals.quiet.add(&quiet.taken);
+        totals.importing.add(&imported.taken);
+        totals.copying.add(&copied.taken);
+        Ok(())
     }
-    Ok(out.flush()?)
+
+    /// Does something from a quiet state, while requests are sent.
+    async fn take(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Took> {
+        let mut connection = self.database.connect().await?;
+        // What the last run left to autovacuum is not this one's.
+        for statement in ["vacuum (analyze)", "checkpoint"] {
+            run(&mut connection, statement.into()).await?;
+        }
+        let costs = || {
+            let own = Cpu::of(process::id())?;
+            let server = Cpu::of(self.server.pid())?;
+            let postgres = Cpu::of_family(self.database.postmaster)?;
+            anyhow::Ok((own.with_ended - own.own, server.own, postgres))
+        };
+        let load = Load::start(self.server.address, &self.targets).await?;
+        let (before, began) = (costs()?, Instant::now());
+        work.await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let taken = load.stop().await?;
+        // By then the process that served it has ended, and its time is its parent's.
+        sleep(SETTLING).await;
+        let after = costs()?;
+        Ok(Took {
+            seconds,
+            client: after.0 - before.0,
+            server: after.1 - before.1,
+            postgres: after.2 - before.2,
+            taken,
+        })
+    }
+}
+
+/// Does nothing for a while.
+async fn wait(duration: Duration) -> anyhow::Result<()> {
+    sleep(duration).await;
+    Ok(())
+}
+
+/// Imports a file, of which so many vehicles must be counted so.
+async fn import(url: &str, file: &Path, counted: &str, expected: usize) -> anyhow::Result<()> {
+    let file = file.to_string_lossy();
+    let mut import = lmn(
+        &["catalog", "import", &file, "--json"],
+        &[("DATABASE_URL", url)],
+    );
+    import.stdin(Stdio::null());
+    let output = tokio::process::Command::from(import).output().await?;
+    ensure!(
+        output.status.success(),
+        "the import ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let summary: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(summary[counted] == expected, "the import says {summary}");
+    Ok(())
+}
+
+/// The tables of all rounds.
+#[derive(Default)]
+struct Totals {
+    rows: String,
+    /// Rates of the import of new vehicles, each divided by that of the copy.
+    ratios: Vec<f64>,
+    quiet: Taken,
+    importing: Taken,
+    copying: Taken,
+}
+
+impl Totals {
+    fn add(&mut self, round: &Round, what: &str, took: &Took, copy_seconds: f64) {
+        let vehicles = round.vehicles as f64;
+        let per_thousand = |seconds: f64| seconds * 1_000.0 / vehicles;
+        let row = format!(
+            "| {} | {what} | {:.1} | {:.0} | {:.2} | {:.3} | {:.3} | {:.3} |\n",
+            round.round,
+            took.seconds,
+            vehicles / took.seconds,
+            copy_seconds / took.seconds,
+            per_thousand(took.client),
+            per_thousand(took.server),
+            per_thousand(took.postgres),
+        );
+        eprint!("{row}");
+        self.rows.push_str(&row);
+    }
+
+    fn markdown(&self) -> String {
+        let mut ratios = self.ratios.clone();
+        ratios.sort_by(f64::total_cmp);
+        let mut tables = format!(
+            "\
+| round | what | s | vehicles/s | ÷ plain copy | CPU s per 1,000 vehicles: client | server | PostgreSQL |
+|--:|---|--:|--:|--:|--:|--:|--:|
+{}
+Import of new vehicles ÷ plain copy, median of {} rounds: {:.2}.
+
+| request | while | requests | p50 ms | p99 ms | at most ms | p50 ÷ quiet | p99 ÷ quiet | at most ÷ quiet |
+|---|---|--:|--:|--:|--:|--:|--:|--:|
+",
+            self.rows,
+            ratios.len(),
+            ratios.get(ratios.len() / 2).copied().unwrap_or_default(),
+        );
+        for kind in KINDS {
+            let (_, quiet) = self.quiet.of(kind);
+            for (what, taken) in [
+                ("quiet", &self.quiet),
+                ("importing", &self.importing),
+                ("copying", &self.copying),
+            ] {
+                let (requests, Latencies { p50, p99, max }) = taken.of(kind);
+                // Writing to a string cannot fail.
+                let _ = writeln!(
+                    tables,
+                    "| {} | {what} | {requests} | {p50:.2} | {p99:.2} | {max:.2} | {:.2} | {:.2} | {:.2} |",
+                    kind.name(),
+                    p50 / quiet.p50,
+                    p99 / quiet.p99,
+                    max / quiet.max,
+                );
+            }
+        }
+        tables
+    }
 }

@@ -23,6 +23,8 @@ use super::{
 const ORDERS: &str = "bench";
 /// The database that begins with nothing.
 const EMPTY: &str = "empty";
+/// Age at which a catalogue is made anew: most of its ten days of auctions are to come until then.
+const DAYS_MAX: u32 = 4;
 /// Vehicles of the demo that the typical one is chosen from.
 const DEMO_VEHICLES: &str = "500";
 
@@ -96,27 +98,35 @@ impl Database {
             .status();
         succeeds(demo.wait()?)?;
         succeeds(importing?)?;
-        database.add_partners().await?;
         let mut connection = database.connect().await?;
-        run(
-            &mut connection,
-            "create table made_of (schema bytea)".to_owned(),
-        )
-        .await?;
-        sqlx::query("insert into made_of values ($1)")
+        // As a worker leaves the log some minutes later.
+        run(&mut connection, "truncate catalogue_changes".to_owned()).await?;
+        database.add_partners().await?;
+        let made_of = "create table made_of (schema bytea, is_whole boolean, made_at timestamptz)";
+        run(&mut connection, made_of.to_owned()).await?;
+        sqlx::query("insert into made_of values ($1, true, now())")
             .bind(&schema)
             .execute(&mut connection)
             .await?;
         Ok(database)
     }
 
-    /// Says whether it is there, whole, and of this schema.
+    /// Says whether it is there, as it was made, of this schema, and has enough auctions to come.
     async fn is_of(&self, schema: &[u8]) -> bool {
         let Ok(mut connection) = self.connect().await else {
             return false;
         };
-        let made_of = sqlx::query_scalar("select schema from made_of").fetch_one(&mut connection);
+        let made_of = format!(
+            "select schema from made_of where is_whole and made_at > now() - interval '{DAYS_MAX} days'"
+        );
+        let made_of = sqlx::query_scalar(AssertSqlSafe(made_of)).fetch_one(&mut connection);
         made_of.await.is_ok_and(|it: Vec<u8>| it == schema)
+    }
+
+    /// Notes whether the catalogue is as it was made; one that is not is made anew for the next run.
+    pub async fn set_whole(&self, is_whole: bool) -> anyhow::Result<()> {
+        let statement = format!("update made_of set is_whole = {is_whole}");
+        run(&mut self.connect().await?, statement).await
     }
 
     async fn find(name: String) -> anyhow::Result<Self> {
@@ -172,11 +182,6 @@ impl Database {
         &self.name
     }
 
-    /// Returns what its server logs to.
-    pub fn log(&self) -> PathBuf {
-        self.cluster.dir().join("log")
-    }
-
     /// Connects to it.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.url()).await?)
@@ -209,7 +214,7 @@ impl Database {
     }
 
     /// Adds the partners, each with a key that the benchmarks know, and lets the planner look at everything.
-    async fn add_partners(&self) -> anyhow::Result<()> {
+    pub async fn add_partners(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         for partner in 0..PARTNERS {
             let api_key = api_key(partner);

@@ -28,6 +28,10 @@ pub struct Plan {
     pub orders: usize,
     /// Vehicles of the demo's catalogue, for what browses it.
     pub catalogue: usize,
+    /// Times that each query of the catalogue is asked.
+    pub requests: usize,
+    /// Times that vehicles are changed to see when a server shows it.
+    pub merges: usize,
     /// Turns that settings take when they are compared.
     pub turns: usize,
     /// The bid for any vehicle: a little more than its listing price, which the catalogue has.
@@ -35,30 +39,32 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5), and browses a catalogue of
-    /// `LMN_BENCH_CARS` (200,000); run as a test it is a short check.
+    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5), browses a catalogue of
+    /// `LMN_BENCH_VEHICLES` (200,000) and asks each query `LMN_BENCH_REQUESTS` times (200); run as a test it is a short
+    /// check.
     pub fn read() -> anyhow::Result<Self> {
         let is_check = !env::args_os().any(|it| it == OsStr::new("--bench"));
-        let seconds = match env::var("LMN_BENCH_SECONDS") {
-            Ok(text) => text.parse()?,
-            Err(_) if is_check => 1,
-            Err(_) => 5,
+        let number = |name: &str, usual: usize, check: usize| -> anyhow::Result<usize> {
+            let number = match env::var(name) {
+                Ok(text) => text.parse().unwrap_or(0),
+                Err(_) if is_check => check,
+                Err(_) => usual,
+            };
+            anyhow::ensure!(number > 0, "{name} is a whole number from 1");
+            Ok(number)
         };
-        anyhow::ensure!(seconds > 0, "LMN_BENCH_SECONDS is a whole number from 1");
+        let seconds = number("LMN_BENCH_SECONDS", 5, 1)?;
         let vehicles = match is_check {
             true => 20_000,
-            false => 200_000.max(20_000 * usize::try_from(seconds)?),
-        };
-        let catalogue = match env::var("LMN_BENCH_CARS") {
-            Ok(text) => text.parse()?,
-            Err(_) if is_check => 2_000,
-            Err(_) => 200_000,
+            false => 200_000.max(20_000 * seconds),
         };
         Ok(Self {
-            catalogue,
+            catalogue: number("LMN_BENCH_VEHICLES", 200_000, 2_000)?,
+            requests: number("LMN_BENCH_REQUESTS", 200, 3)?,
+            merges: if is_check { 2 } else { 20 },
             clients: [1, 8, 32],
             warm_up: Duration::from_secs(u64::from(!is_check)),
-            measured: Duration::from_secs(seconds),
+            measured: Duration::from_secs(seconds as u64),
             vehicles,
             orders: vehicles / 20,
             turns: if is_check { 1 } else { 6 },

@@ -1,6 +1,6 @@
-//! What processes cost: CPU time and memory, as `/proc` tells.
+//! CPU time and memory of processes, as `/proc` tells.
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::Context;
 
@@ -42,24 +42,75 @@ impl Cpu {
     /// Returns the seconds of a process and of all its children, also of those that have ended.
     pub fn of_family(pid: u32) -> anyhow::Result<f64> {
         let mut seconds = Self::of(pid)?.with_ended;
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(child) = name.to_str().and_then(|it| it.parse().ok()) else {
-                continue;
-            };
-            // A process may end while this looks; its seconds are its parent's then.
-            if let Ok(cpu) = Self::of(child)
-                && cpu.parent == pid
-            {
-                seconds += cpu.own;
-            }
-        }
+        // A process may end while this looks; its seconds are its parent's then.
+        seconds += children(pid)?.iter().map(|(_, cpu)| cpu.own).sum::<f64>();
         Ok(seconds)
     }
 }
 
+/// Returns the children of a process that are alive.
+fn children(pid: u32) -> anyhow::Result<Vec<(u32, Cpu)>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(child) = name.to_str().and_then(|it| it.parse().ok()) else {
+            continue;
+        };
+        if let Ok(cpu) = Cpu::of(child)
+            && cpu.parent == pid
+        {
+            children.push((child, cpu));
+        }
+    }
+    Ok(children)
+}
+
+/// CPU time of every thread of some processes, in nanoseconds.
+///
+/// `/proc/PID/stat` counts the same time in ticks of 10 ms: as much as many requests take together.
+#[derive(Debug, Clone, Default)]
+pub struct Threads(HashMap<u32, u64>);
+
+impl Threads {
+    /// Reads those of a process.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let path = format!("/proc/{pid}/task");
+        let mut threads = HashMap::new();
+        for entry in fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
+            let entry = entry?;
+            // A thread may end while this looks.
+            let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else {
+                continue;
+            };
+            let thread = entry.file_name().to_string_lossy().parse()?;
+            let nanoseconds = text.split_whitespace().next().unwrap_or_default();
+            threads.insert(thread, nanoseconds.parse()?);
+        }
+        anyhow::ensure!(!threads.is_empty(), "{path} tells no CPU time");
+        Ok(Self(threads))
+    }
+
+    /// Reads those of a process and of all its children.
+    pub fn of_family(pid: u32) -> anyhow::Result<Self> {
+        let mut all = Self::of(pid)?;
+        for (child, _) in children(pid)? {
+            all.0.extend(Self::of(child).unwrap_or_default().0);
+        }
+        Ok(all)
+    }
+
+    /// Returns the seconds spent since; those of threads that have ended meanwhile are not known.
+    pub fn seconds_since(&self, before: &Self) -> f64 {
+        let spent = self.0.iter().map(|(thread, now)| {
+            let then = before.0.get(thread).copied().unwrap_or_default();
+            now.saturating_sub(then)
+        });
+        spent.sum::<u64>() as f64 / 1e9
+    }
+}
+
 /// Memory of a process, in MiB.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
     /// Resident now.
     pub now: f64,

@@ -23,11 +23,15 @@ pub struct Run {
     pub memory: Option<Memory>,
 }
 
-/// How long half and all but a hundredth of the requests took at most, in milliseconds.
+/// Time that half, all but a hundredth and all of the requests took at most, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Latencies {
-    p50: f64,
-    p99: f64,
+    /// The median.
+    pub p50: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 impl Latencies {
@@ -42,6 +46,7 @@ impl Latencies {
         Self {
             p50: at(0.50),
             p99: at(0.99),
+            max: at(1.0),
         }
     }
 }
@@ -93,34 +98,25 @@ impl Meter {
     }
 }
 
-/// The table of what was browsed, a row a run.
+/// The table of throughput, a row a run.
 #[derive(Debug)]
-pub struct Browsed(String);
+pub struct Throughput(String);
 
-impl Default for Browsed {
+impl Default for Throughput {
     fn default() -> Self {
         let head = "\
-| what | by | requests/s | of what is possible | p50 ms | p99 ms | CPU s per 1,000: server | PostgreSQL | load generator | server MiB, at most |
+| what | by | requests/s | ÷ fixed response | p50 ms | p99 ms | CPU s per 1,000: server | PostgreSQL | load generator | server MiB, at most |
 |---|---|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
         Self(head.to_owned())
     }
 }
 
-impl Browsed {
-    /// Adds an answer that was kept, the same one read each time, the statements alone, and a fixed answer.
-    ///
-    /// A kept answer could be as fast as the fixed one; one that is read costs what the two others cost together.
-    pub fn add(&mut self, what: &str, kept: &Run, read: &Run, pgbench: &Run, fixed: &Run) {
-        let together = 1.0 / (1.0 / pgbench.rate + 1.0 / fixed.rate);
-        self.row(what, "kept", kept, Some(kept.rate / fixed.rate));
-        self.row(what, "read", read, Some(read.rate / together));
-        self.row(what, "pgbench", pgbench, None);
-        self.row(what, "fixed answer", fixed, None);
-    }
-
-    fn row(&mut self, what: &str, by: &str, run: &Run, ratio: Option<f64>) {
-        let ratio = ratio.map_or_else(|| "–".to_owned(), |it| format!("{it:.2}"));
+impl Throughput {
+    /// Adds a run; the fixed response has the same size.
+    pub fn add(&mut self, what: &str, by: &str, run: &Run, fixed: Option<&Run>) {
+        let ratio = fixed.map(|it| format!("{:.2}", run.rate / it.rate));
+        let ratio = ratio.unwrap_or_else(|| "–".to_owned());
         // Writing to a string cannot fail.
         let _ = writeln!(
             self.0,
@@ -145,7 +141,7 @@ impl Run {
     /// Returns the columns of times, CPU and memory.
     fn costs(&self) -> String {
         let Self {
-            latencies: Latencies { p50, p99 },
+            latencies: Latencies { p50, p99, .. },
             costs,
             ..
         } = self;

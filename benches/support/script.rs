@@ -19,7 +19,6 @@ mod types {
     pub(super) const TEXT: u32 = 25;
     pub(super) const TIMESTAMPTZ: u32 = 1184;
     pub(super) const UUID: u32 = 2950;
-    pub(super) const TEXTS: u32 = 1009;
 }
 
 /// A variable that nobody sets: pgbench sends null for it.
@@ -77,17 +76,6 @@ impl Script {
         }
         script.text.push_str(after);
         Ok(script)
-    }
-
-    /// Repeats statements with the values that they were sent with.
-    pub fn repeat(statements: &[Sent]) -> anyhow::Result<Self> {
-        let mut known = Known::default();
-        for (n, (kind, value)) in statements.iter().flat_map(|it| &it.values).enumerate() {
-            if let Some(value) = value {
-                known.constant(format!("v{n}"), &plain(*kind, value)?);
-            }
-        }
-        Self::new("", statements, &known, "")
     }
 
     fn add(&mut self, sent: &Sent, known: &Known) -> anyhow::Result<()> {
@@ -163,26 +151,7 @@ fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
             time(&(epoch + since_2000))
         }
         types::BYTEA => bytes(value),
-        types::TEXTS => texts(value).context("an array that is cut off")??,
         other => bail!("the benchmark cannot read a value of type {other}"),
-    })
-}
-
-/// Prints an array of texts: after five words that tell its shape, each with its length before it.
-fn texts(value: &[u8]) -> Option<anyhow::Result<String>> {
-    let mut rest = value.get(20..)?;
-    let mut texts = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk() {
-        let (text, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        texts.push(String::from_utf8_lossy(text));
-        rest = after;
-    }
-    let are_plain = texts
-        .iter()
-        .all(|it| !it.is_empty() && it.chars().all(|it| it.is_alphanumeric() || it == '_'));
-    Some(match are_plain {
-        true => Ok(format!("{{{}}}", texts.join(","))),
-        false => Err(anyhow::anyhow!("an array of other than words: {texts:?}")),
     })
 }
 

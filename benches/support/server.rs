@@ -7,17 +7,34 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::sleep;
 
-/// A running server; told to stop if it is dropped.
+use super::http::{Client, Expected};
+
+/// The response of a server that is ready.
+const READY: Expected = Expected {
+    status: "200",
+    header: "\r\ncontent-type: application/json\r\n",
+};
+/// Time within which a server that prints its address becomes ready.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is asked whether it is.
+const READY_STEP: Duration = Duration::from_millis(2);
+
+/// A running server; stopped if it is dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    started: Instant,
+    /// The address for partners.
     pub address: SocketAddr,
+    /// The address for its operator, if it has one.
+    operator: Option<SocketAddr>,
 }
 
 impl Server {
@@ -27,11 +44,7 @@ impl Server {
         settings: &[(&str, &str)],
         scratch: &Path,
     ) -> anyhow::Result<Self> {
-        let mut variables = vec![
-            ("DATABASE_URL", database_url),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ];
-        variables.extend_from_slice(settings);
+        let variables = variables(database_url, settings);
         Self::start(&["serve", "--json"], &variables, scratch)
     }
 
@@ -41,11 +54,7 @@ impl Server {
         settings: &[(&str, &str)],
         scratch: &Path,
     ) -> anyhow::Result<Self> {
-        let mut variables = vec![
-            ("DATABASE_URL", database_url),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ];
-        variables.extend_from_slice(settings);
+        let variables = variables(database_url, settings);
         Self::start(&["serve", "--no-worker", "--json"], &variables, scratch)
     }
 
@@ -58,9 +67,10 @@ impl Server {
         Self::run(lmn(arguments, variables), scratch)
     }
 
-    /// Starts a command that prints where it listens, as the binary does.
+    /// Starts a command that prints its addresses, as the binary does.
     pub fn run(mut command: Command, scratch: &Path) -> anyhow::Result<Self> {
         let log = scratch.join("server.log");
+        let started = Instant::now();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -73,14 +83,41 @@ impl Server {
             let words = std::fs::read_to_string(&log).unwrap_or_default();
             format!("the server is not ready; it said `{line}` and {words}")
         })?;
-        let address = ready["url"]
-            .as_str()
-            .and_then(|url| url.strip_prefix("http://")?.parse().ok())
-            .with_context(|| format!("the server did not say its address: {line}"))?;
-        Ok(Self { child, address })
+        let address = |member: &str| {
+            ready[member]
+                .as_str()?
+                .strip_prefix("http://")?
+                .parse()
+                .ok()
+        };
+        Ok(Self {
+            child,
+            started,
+            address: address("url")
+                .with_context(|| format!("the server did not print its address: {line}"))?,
+            operator: address("operator_url"),
+        })
     }
 
-    /// Returns its number.
+    /// Waits until `GET /readyz` is answered with 200, and returns the time since the process was started.
+    pub async fn ready(&self) -> anyhow::Result<Duration> {
+        let operator = self
+            .operator
+            .context("the server has no operator's listener")?;
+        let printed = Instant::now();
+        loop {
+            let mut client = Client::connect(operator).await?;
+            let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            let answer = client.ask(request, READY).await.map(drop);
+            match answer {
+                Ok(()) => return Ok(self.started.elapsed()),
+                Err(error) if printed.elapsed() > READY_LIMIT => return Err(error),
+                Err(_) => sleep(READY_STEP).await,
+            }
+        }
+    }
+
+    /// Returns the id of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -92,6 +129,20 @@ impl Server {
         anyhow::ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }
+}
+
+/// Returns settings with the database and free ports.
+fn variables<'a>(
+    database_url: &'a str,
+    settings: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    let mut variables = vec![
+        ("DATABASE_URL", database_url),
+        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
+        ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
+    ];
+    variables.extend_from_slice(settings);
+    variables
 }
 
 /// Makes a command of the real binary, with these settings alone.

@@ -55,8 +55,8 @@ struct Line {
     heard: Heard,
     /// What a misunderstood message was.
     misheard: Option<String>,
-    /// Listens for announcements and asks for the time: no request's.
-    is_heartbeat: bool,
+    /// Carries the heartbeat or the catalogue's changes, and nothing of a request.
+    is_background: bool,
     has_statement: bool,
     /// Answers that are due.
     waiting: usize,
@@ -93,7 +93,7 @@ impl Ear {
             .context("the server does not come to rest")?;
         self.with(|lines| {
             let mut all = Heard::default();
-            for line in lines.iter_mut().filter(|line| !line.is_heartbeat) {
+            for line in lines.iter_mut().filter(|line| !line.is_background) {
                 if let Some(misheard) = line.misheard.take() {
                     bail!("the benchmark does not understand what the server sent: {misheard}");
                 }
@@ -180,7 +180,7 @@ fn message_length(bytes: &[u8], is_startup: bool) -> Option<usize> {
 
 impl Line {
     fn rests(&self) -> bool {
-        self.is_heartbeat || (self.waiting == 0 && !self.in_transaction)
+        self.is_background || (self.waiting == 0 && !self.in_transaction)
     }
 
     fn hear_server(&mut self, tag: u8, body: &[u8]) {
@@ -194,13 +194,14 @@ impl Line {
         let mut fields = Fields(body);
         let understood = match tag {
             b'Q' => fields.text().map(|sql| {
-                self.is_heartbeat |= sql.starts_with("LISTEN");
+                self.is_background |= sql.starts_with("LISTEN");
                 self.say(Sent {
                     sql,
                     values: Vec::new(),
                 });
             }),
             b'P' => fields.parse().map(|(name, sql, types)| {
+                self.is_background |= sql.contains("from catalogue");
                 self.prepared.insert(name, (sql, types));
             }),
             b'B' => fields.bind().and_then(|(name, values)| {
