@@ -141,7 +141,7 @@ impl PendingWrite {
     }
 
     /// Answers from what the key did before.
-    pub(crate) fn answer_used(self, stored: StoredReply) -> Result<Response, ApiError> {
+    fn answer_used(self, stored: StoredReply) -> Result<Response, ApiError> {
         answer(self.claim.compare(stored)?, &self.context)
     }
 

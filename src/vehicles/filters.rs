@@ -126,12 +126,9 @@ const fn lots(
     form: Form,
     params: &'static [(&'static str, &'static str)],
 ) -> Entry {
-    Entry {
-        name,
-        params,
-        form,
-        drops_dealers: true,
-    }
+    let mut entry = any(name, form, params);
+    entry.drops_dealers = true;
+    entry
 }
 
 const fn words<W: Word + PartialSchema>(kind: Kind) -> Form {
