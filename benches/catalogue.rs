@@ -130,7 +130,7 @@ struct Bench<'a> {
     scratch: &'a Path,
 }
 
-/// What is measured of a whole catalogue.
+/// The measurements of a whole catalogue.
 struct Whole {
     queries: String,
     throughput: Vec<(Workload, Runs)>,

@@ -176,7 +176,7 @@ impl Round {
     /// Does something from a quiet state, while requests are sent.
     async fn take(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Took> {
         let mut connection = self.database.connect().await?;
-        // What the last run left to autovacuum is not this one's.
+        // So that autovacuum does not work for the last run during this one.
         for statement in ["vacuum (analyze)", "checkpoint"] {
             run(&mut connection, statement.into()).await?;
         }

@@ -29,7 +29,7 @@ const CONNECTIONS: u32 = 4;
 const PAGE: &str = "?make=hyundai&sort=price_asc";
 /// Vehicles that are read in turn.
 const VEHICLES: i64 = 5_000;
-/// What a bid is above the listing price, in US dollars.
+/// The difference between a bid and the listing price, in US dollars.
 const BID_ABOVE: i32 = 500;
 
 /// A kind of request.

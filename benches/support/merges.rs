@@ -22,7 +22,7 @@ use super::{
 const SIZES: [usize; 3] = [1, 100, 1_000];
 /// The first price; each change has the next one, which no other vehicle has.
 const FIRST_PRICE: usize = 9_000_000;
-/// How often the server is asked whether it shows a change.
+/// Time between two questions to the server whether it shows a change.
 const POLL: Duration = Duration::from_millis(1);
 /// Time within which it has to.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -22,7 +22,7 @@ const VALUES_MAX: usize = 100;
 /// A query of `GET /v1/vehicles`.
 #[derive(Debug)]
 pub struct Query {
-    /// What is asked.
+    /// The query string.
     pub name: &'static str,
     /// The query string, with values in braces.
     text: &'static str,

@@ -24,7 +24,7 @@ const READY: Expected = Expected {
 };
 /// Time within which a server that prints its address becomes ready.
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is asked whether it is.
+/// Time between two questions to a server whether it is ready.
 const READY_STEP: Duration = Duration::from_millis(2);
 
 /// A running server; stopped if it is dropped.
