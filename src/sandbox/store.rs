@@ -60,19 +60,20 @@ pub(super) async fn advance_clock(
 
 /// Takes a partner's clock back to real time, and returns how many seconds that was.
 pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        with before as materialized (
-            select id, clock_offset_seconds from partners where id = $1 for no key update
-        )
-        update partners set clock_offset_seconds = 0
-        from before where partners.id = before.id
-        returning before.clock_offset_seconds
-        "#,
+    // Two statements: one that locked a newer version of the row than it then updates could deadlock with another.
+    let seconds = sqlx::query_scalar!(
+        "select clock_offset_seconds from partners where id = $1 for no key update",
         partner.uuid(),
     )
     .fetch_one(&mut **tx)
-    .await
+    .await?;
+    sqlx::query!(
+        "update partners set clock_offset_seconds = 0 where id = $1",
+        partner.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(seconds)
 }
 
 /// The open orders on a car, as one partner may know of them.
