@@ -50,6 +50,10 @@ pub(super) struct CachedPage {
     pub(super) filtered_out: Option<u64>,
 }
 
+/// The slot of a vehicle that has changed since the index was made.
+#[derive(Debug)]
+pub(super) struct Changed(pub(super) u32);
+
 /// Values by vehicle, each with the generation of the index and the version of the row that it was made of.
 type Versions<V> = Cache<String, (u64, u32, V)>;
 
@@ -83,13 +87,13 @@ impl VehicleCache {
         }
     }
 
-    /// Returns vehicles as lists show them; `None` if one of them is newer in the database than in the index.
+    /// Returns vehicles as lists show them, unless one of them is newer in the database than in the index.
     pub(super) async fn summaries(
         &self,
         app: &App,
         index: &Index,
         slots: &[u32],
-    ) -> Result<Option<Vec<Bytes>>, ApiError> {
+    ) -> Result<Result<Vec<Bytes>, Changed>, ApiError> {
         let mut found = Vec::with_capacity(slots.len());
         let mut missing = Vec::new();
         for (place, slot) in slots.iter().enumerate() {
@@ -103,7 +107,7 @@ impl VehicleCache {
         app.metrics()
             .count_cached(Kind::Summaries, Cached::Hit, hits);
         if missing.is_empty() {
-            return Ok(Some(found));
+            return Ok(Ok(found));
         }
         app.metrics()
             .count_cached(Kind::Summaries, Cached::Miss, missing.len());
@@ -112,7 +116,7 @@ impl VehicleCache {
         for (place, slot) in missing {
             let (id, version) = (index.id(slot), index.row_version(slot));
             let Some((_, summary)) = read.remove(id).filter(|it| it.0 == version) else {
-                return Ok(None);
+                return Ok(Err(Changed(slot)));
             };
             if let Some(cache) = &self.summaries {
                 cache.insert(id.to_owned(), (index.generation, version, summary.clone()));
@@ -121,7 +125,7 @@ impl VehicleCache {
                 *it = summary;
             }
         }
-        Ok(Some(found))
+        Ok(Ok(found))
     }
 
     /// Returns a vehicle as it is shown alone, if it is cached.

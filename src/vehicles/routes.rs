@@ -10,12 +10,11 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    cache::{CachedPage, VehicleCache},
+    cache::{CachedPage, Changed, VehicleCache},
     filters::ListVehicles,
     search::{Index, Place, Query as Search},
     store,
@@ -83,7 +82,7 @@ async fn list_vehicles(
         let page = match cache.page(&index, text) {
             Some(page) => page,
             None => {
-                let now = app.heartbeat().time() + caller.grant.clock_offset;
+                let now = app.heartbeat().order_time() + caller.grant.clock_offset;
                 let page = Arc::new(find_page(&index, &query, app.cursors(), now)?);
                 if !query.filter.depends_on_time() {
                     cache.insert_page(text, &page);
@@ -92,9 +91,10 @@ async fn list_vehicles(
             }
         };
         match cache.summaries(&app, &index, &page.slots).await? {
-            Some(rows) => break (page, rows),
-            // A vehicle has changed since.
-            None => index = app.catalogue().index_since(Instant::now()).await?,
+            Ok(rows) => break (page, rows),
+            Err(Changed(slot)) => {
+                index = app.catalogue().index_after(&index, index.id(slot)).await?;
+            }
         }
     };
     let mut response = RenderedPage::of(&rows, page.next.as_deref(), &uri).into_response();
@@ -181,7 +181,7 @@ async fn get_vehicle(
         let known = slot.map(|slot| index.row_version(slot));
         if found.as_ref().map(|(version, _)| *version) != known {
             // It has changed since: nothing older may be shown after it.
-            index = app.catalogue().index_since(Instant::now()).await?;
+            index = app.catalogue().index_after(&index, id.as_str()).await?;
             continue;
         }
         let Some((row_version, detail)) = found else {

@@ -50,6 +50,8 @@ struct Inner {
     /// When this replica last committed a change itself.
     changed: Mutex<Option<Instant>>,
     is_followed: AtomicBool,
+    /// Whether a change was found that the change log does not tell of.
+    is_doubted: AtomicBool,
     /// The number of times that the catalogue was loaded.
     loads: AtomicU64,
     /// Notified when somebody waits for a confirmation.
@@ -76,6 +78,7 @@ impl Catalogue {
             view: watch::Sender::default(),
             changed: Mutex::default(),
             is_followed: AtomicBool::new(false),
+            is_doubted: AtomicBool::new(false),
             loads: AtomicU64::new(0),
             wake: Notify::new(),
             staleness: settings.catalogue.staleness,
@@ -107,6 +110,23 @@ impl Catalogue {
         index.ok_or_else(|| ApiError::Unavailable {
             source: "the catalogue was not confirmed in time".into(),
         })
+    }
+
+    /// Returns a later index than `index`, of which the database has been found to disagree about a vehicle.
+    ///
+    /// If the later one knows the vehicle no better, its change was not logged: everything is loaded again.
+    pub(crate) async fn index_after(
+        &self,
+        index: &Index,
+        id: &str,
+    ) -> Result<Arc<Index>, ApiError> {
+        let version = |it: &Index| (it.generation, it.slot(id).map(|slot| it.row_version(slot)));
+        let later = self.index_since(Instant::now()).await?;
+        if version(&later) != version(index) {
+            return Ok(later);
+        }
+        self.0.is_doubted.store(true, Ordering::Relaxed);
+        self.index_since(Instant::now()).await
     }
 
     /// Returns what an order of a vehicle depends on, and the version of its row; it may be out of date.
@@ -182,8 +202,9 @@ impl Catalogue {
         database: &Database,
         synced: &mut Option<Synced>,
     ) -> Result<(), sqlx::Error> {
+        let is_doubted = self.0.is_doubted.swap(false, Ordering::Relaxed);
         let (index, timeline) = match synced.take() {
-            Some(synced) if !synced.0.is_worn() => synced,
+            Some(synced) if !synced.0.is_worn() && !is_doubted => synced,
             worn => {
                 *synced = worn;
                 let generation = self.0.loads.fetch_add(1, Ordering::Relaxed);

@@ -84,3 +84,37 @@ async fn process_says_that_it_is_ready_once_the_catalogue_is_loaded() {
     let list = acme.get("/v1/vehicles?source=glovis").await;
     assert_eq!(list.ids(), ["glovis_1"]);
 }
+
+#[tokio::test]
+async fn change_that_was_not_logged_is_found_by_who_reads_the_vehicle() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    for n in 1..=3 {
+        service.car(Car::lot(&format!("glovis_{n}"))).await;
+    }
+    service.app.catch_up().await;
+    for (price, id, path) in [
+        (11_000, "glovis_1", "/v1/vehicles/glovis_1"),
+        (
+            12_000,
+            "glovis_2",
+            "/v1/vehicles?source=glovis&sort=price_desc",
+        ),
+    ] {
+        service
+            .sql_elsewhere(&format!(
+                "set session_replication_role = replica;
+                 update vehicles set listing_usd = {price}, summary = null, detail = null where id = '{id}';
+                 reset session_replication_role",
+            ))
+            .await;
+        let shown = acme.get(path).await.ok();
+        let vehicle = if path.contains('?') {
+            &shown["data"][0]
+        } else {
+            &shown
+        };
+        assert_eq!(vehicle["id"], id);
+        assert_eq!(vehicle["pricing"]["listing_usd"], price);
+    }
+}
