@@ -266,7 +266,7 @@ fn add_parameter(request: &mut Request, chance: &mut StdRng) {
 fn add_header(request: &mut Request, chance: &mut StdRng) {
     let mut header = (pick(&NAMES, chance), piece(&CONTENTS, chance));
     if chance.random_ratio(1, 10) {
-        flip(&mut header.0, chance);
+        flip_on_line(&mut header.0, chance);
     }
     let at = chance.random_range(0..=request.headers.len());
     request.headers.insert(at, header);
@@ -305,7 +305,7 @@ fn change_header(request: &mut Request, chance: &mut StdRng) {
     }
     match chance.random_range(0..3) {
         0 => request.headers[at].1 = piece(&CONTENTS, chance),
-        1 => flip(&mut request.headers[at].1, chance),
+        1 => flip_on_line(&mut request.headers[at].1, chance),
         _ => request.headers[at].1.make_ascii_uppercase(),
     }
 }
@@ -363,6 +363,12 @@ fn flip(bytes: &mut Vec<u8>, chance: &mut StdRng) {
     } else {
         bytes.insert(at, chance.random());
     }
+}
+
+/// Flips a bit, or puts a byte in, but ends no line: what comes after the end of a head is another request.
+fn flip_on_line(bytes: &mut Vec<u8>, chance: &mut StdRng) {
+    flip(bytes, chance);
+    bytes.retain(|it| !matches!(it, b'\r' | b'\n'));
 }
 
 fn parts(target: &[u8]) -> (Vec<u8>, Vec<u8>) {

@@ -90,8 +90,9 @@ async fn vehicle_that_does_not_change_is_seen_exactly_once_while_others_do() {
     stop.store(true, Ordering::SeqCst);
     let changes = disturbing.await.expect("vehicles can be changed");
     eprintln!("{changes} changes");
+    // Half of the walks and more go over several pages.
     assert!(
-        changes > 100 && asked.pages > 2 * WALKS,
+        changes > 100 && asked.pages > WALKS + WALKS / 2,
         "{changes} {asked:?}"
     );
 }
