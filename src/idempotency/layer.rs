@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     model::{self, Fingerprint},
+    recent::RecentKeys,
     turn::WriteTurns,
     write::{Binding, Claim, Handover, PendingWrite},
 };
@@ -34,6 +35,7 @@ use crate::{
 pub(crate) struct IdempotencyLayer {
     app: App,
     turns: WriteTurns,
+    recent: RecentKeys,
     /// Members of a body that a mismatch names by themselves.
     named_members: [&'static str; 2],
 }
@@ -43,6 +45,7 @@ impl IdempotencyLayer {
     pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
         Self {
             turns: WriteTurns::new(app.clone()),
+            recent: RecentKeys::new(),
             app,
             named_members,
         }
@@ -108,26 +111,38 @@ impl IdempotencyLayer {
             false => None,
         };
         let members = Arc::new(read_body(&self.app, &context, &mut request).await?);
-        let handover = key.map(|key| {
-            let (method, uri) = (request.method(), request.uri());
-            let fingerprint = Fingerprint::of(method, uri, &members, self.named_members);
-            let claim = Claim {
-                partner,
-                key,
-                fingerprint,
-            };
-            Handover::new(PendingWrite::new(self.app.clone(), claim, context.clone()))
+        let claim = key.map(|key| Claim {
+            partner,
+            key,
+            fingerprint: {
+                let (method, uri) = (request.method(), request.uri());
+                Fingerprint::of(method, uri, &members, self.named_members)
+            },
         });
+        if let Some(claim) = claim.as_ref().filter(|it| self.recent.contains(it))
+            && let Some(stored) = self.app.reads().replies.read((partner, claim.key)).await?
+        {
+            return claim.answer(stored, &context);
+        }
+        let pending = |claim| PendingWrite::new(self.app.clone(), claim, context.clone());
+        let handover = claim.clone().map(|claim| Handover::new(pending(claim)));
         request.extensions_mut().insert(ParsedBody(members));
         if let Some(handover) = &handover {
             request.extensions_mut().insert(handover.clone());
         }
         let _turn = self.turns.take(partner).await?;
         let Ok(response) = inner.call(request).await;
-        match handover {
-            Some(handover) => conclude(response, &handover, &context).await,
-            None => Ok(response),
+        let Some((handover, claim)) = handover.zip(claim) else {
+            return Ok(response);
+        };
+        let response = conclude(response, &handover, &context).await;
+        if matches!(
+            context.idempotency(),
+            IdempotencyStatus::Bound | IdempotencyStatus::Replayed
+        ) {
+            self.recent.insert(&claim);
         }
+        response
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod layer;
 pub(crate) mod model;
+mod recent;
 mod reply;
 mod store;
 mod turn;
@@ -17,5 +18,5 @@ mod write;
 
 pub(crate) use layer::{IdempotencyLayer, carries_key};
 pub(crate) use reply::Reply;
-pub(crate) use store::StoredReply;
+pub(crate) use store::{ReadReplies, StoredReply};
 pub(crate) use write::{AtOnce, Attempt, Binding, Claim, PendingWrite, Write};

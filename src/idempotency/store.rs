@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::write::Claim;
 use crate::{
-    database::{Connection, Tx},
+    database::{BatchRead, Connection, Tx, in_order},
     id::{OrderId, PartnerId, VehicleId},
 };
 
@@ -63,31 +63,56 @@ pub(super) async fn bind(
     .await
 }
 
+/// Reads what keys did, each of one partner.
+#[derive(Debug)]
+pub(crate) struct ReadReplies;
+
+impl BatchRead for ReadReplies {
+    type Key = (PartnerId, Uuid);
+    type Value = Option<StoredReply>;
+
+    async fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> Result<Vec<Self::Value>, sqlx::Error> {
+        let (partners, ids): (Vec<Uuid>, Vec<Uuid>) = keys
+            .iter()
+            .map(|(partner, key)| (partner.uuid(), *key))
+            .unzip();
+        let rows = sqlx::query!(
+            r#"
+            select n as "n!", fingerprint as "fingerprint: Vec<u8>", reply_location, reply_body as "body!",
+                   orders.vehicle_id as "vehicle_id?"
+            from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(partner_id, key, n)
+            join idempotency_keys as bound on bound.partner_id = asked.partner_id and bound.key = asked.key
+            left join orders on orders.id = bound.order_id
+            "#,
+            &partners,
+            &ids,
+        )
+        .fetch_all(connection)
+        .await?;
+        let replies = rows.into_iter().map(|row| {
+            let reply = StoredReply {
+                fingerprint: row.fingerprint,
+                vehicle_id: row.vehicle_id.as_deref().and_then(VehicleId::parse),
+                location: row.reply_location,
+                body: row.body.into(),
+            };
+            Ok((row.n, reply))
+        });
+        in_order(replies, keys.len())
+    }
+}
+
 /// Finds what a key did.
 pub(super) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
     key: Uuid,
 ) -> Result<Option<StoredReply>, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"
-        select fingerprint as "fingerprint: Vec<u8>", reply_location, reply_body as "body!",
-               orders.vehicle_id as "vehicle_id?"
-        from idempotency_keys
-        left join orders on orders.id = idempotency_keys.order_id
-        where idempotency_keys.partner_id = $1 and key = $2
-        "#,
-        partner.uuid(),
-        key,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| StoredReply {
-        fingerprint: row.fingerprint,
-        vehicle_id: row.vehicle_id.as_deref().and_then(VehicleId::parse),
-        location: row.reply_location,
-        body: row.body.into(),
-    }))
+    let found = ReadReplies::read(conn, &[(partner, key)]).await?.pop();
+    Ok(found.flatten())
 }
 
 /// Completes the key's row with what it did.

@@ -37,6 +37,24 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Answers from what the key did before.
+    pub(super) fn answer(
+        &self,
+        stored: StoredReply,
+        context: &RequestContext,
+    ) -> Result<Response, ApiError> {
+        match self.compare(stored)? {
+            Comparison::Replay(reply) => {
+                context.set_idempotency(IdempotencyStatus::Replayed);
+                Ok(reply.into_response())
+            }
+            Comparison::Conflict(refusal) => {
+                context.set_idempotency(IdempotencyStatus::Conflict);
+                Err(refusal)
+            }
+        }
+    }
+
     /// Compares a request with the one that its key served.
     fn compare(&self, stored: StoredReply) -> Result<Comparison, ApiError> {
         let first = Fingerprint::stored(&stored.fingerprint)
@@ -126,7 +144,7 @@ impl PendingWrite {
         let bound = store::bind(&mut tx, &claim, vehicle).await?;
         if !bound.is_new {
             let stored = find_bound(&mut tx, &claim).await?;
-            return answer(claim.compare(stored)?, &context).map(Binding::Answered);
+            return claim.answer(stored, &context).map(Binding::Answered);
         }
         // Until the commit, whatever happens leaves the key unbound.
         context.set_idempotency(IdempotencyStatus::Unbound);
@@ -138,11 +156,6 @@ impl PendingWrite {
             vehicle,
             context,
         }))
-    }
-
-    /// Answers from what the key did before.
-    fn answer_used(self, stored: StoredReply) -> Result<Response, ApiError> {
-        answer(self.claim.compare(stored)?, &self.context)
     }
 
     /// Answers after a statement that does the whole write at once.
@@ -161,7 +174,7 @@ impl PendingWrite {
                 context.set_idempotency(IdempotencyStatus::Bound);
                 Ok(Attempt::Answered(reply.into_response()))
             }
-            Ok(AtOnce::KeyUsed(stored)) => self.answer_used(stored).map(Attempt::Answered),
+            Ok(AtOnce::KeyUsed(stored)) => claim.answer(stored, context).map(Attempt::Answered),
             Ok(AtOnce::Undecided) => Ok(Attempt::Undecided(self)),
             // It may have waited for another request with this key, whose outcome is unknown here.
             Err(error) if database::is_rolled_back(&error) => Err(error.into()),
@@ -271,7 +284,7 @@ async fn resolve_unknown_commit(
         context.set_idempotency(IdempotencyStatus::Bound);
         return Ok(reply.into_response());
     }
-    answer(claim.compare(stored)?, context)
+    claim.answer(stored, context)
 }
 
 /// Finds what a key did by binding it on a new connection, which waits for whoever holds it to end; a plain look could
@@ -288,20 +301,6 @@ async fn find_outcome(app: &App, claim: &Claim) -> Result<Option<StoredReply>, A
 async fn find_bound(tx: &mut Tx, claim: &Claim) -> Result<StoredReply, ApiError> {
     let stored = store::find(tx, claim.partner, claim.key).await?;
     stored.ok_or_else(|| ApiError::internal("a key was bound and is not there"))
-}
-
-/// Answers from what the key did before.
-fn answer(comparison: Comparison, context: &RequestContext) -> Result<Response, ApiError> {
-    match comparison {
-        Comparison::Replay(reply) => {
-            context.set_idempotency(IdempotencyStatus::Replayed);
-            Ok(reply.into_response())
-        }
-        Comparison::Conflict(refusal) => {
-            context.set_idempotency(IdempotencyStatus::Conflict);
-            Err(refusal)
-        }
-    }
 }
 
 /// Where the layer leaves the [`PendingWrite`] for the handler to take.
