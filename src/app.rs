@@ -6,16 +6,21 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    database::{self, Connection, Database, Deployment, Heartbeat, SchemaError, Tx},
+    database::{self, Batcher, Connection, Database, Deployment, Heartbeat, SchemaError, Tx},
     http::cursor::Cursors,
-    settings::Settings,
+    idempotency::ReadReplies,
+    orders::store::ReadOrders,
+    settings::{self, Settings},
     telemetry::{
         export::{Spans, exporter},
         load::WaitFor,
         metrics::Metrics,
         sweep::Sweep,
     },
-    vehicles::search::Catalogue,
+    vehicles::{
+        search::Catalogue,
+        store::{ReadDetails, ReadSummaries},
+    },
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
@@ -27,6 +32,7 @@ struct Inner {
     settings: Settings,
     database: Database,
     catalogue: Catalogue,
+    reads: Reads,
     cursors: Cursors,
     heartbeat: Heartbeat,
     metrics: Metrics,
@@ -34,6 +40,26 @@ struct Inner {
     draining: CancellationToken,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// Reads by a key, of which many requests share a statement.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    pub(crate) orders: Batcher<ReadOrders>,
+    pub(crate) details: Batcher<ReadDetails>,
+    pub(crate) summaries: Batcher<ReadSummaries>,
+    pub(crate) replies: Batcher<ReadReplies>,
+}
+
+impl Reads {
+    fn new(database: &Database, metrics: &Metrics, settings: &settings::Database) -> Self {
+        Self {
+            orders: Batcher::new(database.clone(), metrics.clone(), settings),
+            details: Batcher::new(database.clone(), metrics.clone(), settings),
+            summaries: Batcher::new(database.clone(), metrics.clone(), settings),
+            replies: Batcher::new(database.clone(), metrics.clone(), settings),
+        }
+    }
 }
 
 impl App {
@@ -69,6 +95,7 @@ impl App {
             cursors: Cursors::new(&deployment.cursor_key),
             heartbeat: Heartbeat::new(&settings, deployment.now),
             catalogue: Catalogue::new(&settings),
+            reads: Reads::new(&database, &metrics, &settings.database),
             metrics,
             spans,
             draining: CancellationToken::new(),
@@ -126,6 +153,11 @@ impl App {
             .metrics
             .record_connection_wait(purpose, began.elapsed());
         got
+    }
+
+    /// Returns the reads of which many requests share a statement.
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.0.reads
     }
 
     /// Returns what seals and opens cursors.

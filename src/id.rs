@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ macro_rules! ulid_id {
             pub fn parse(text: &str) -> Option<Self> {
                 let text = text.strip_prefix(Self::PREFIX)?;
                 let ulid = Ulid::from_string(text).ok()?;
-                (ulid.to_string() == text).then_some(Self(ulid))
+                let mut canonical = [0; ulid::ULID_LEN];
+                (ulid.array_to_str(&mut canonical) == text).then_some(Self(ulid))
             }
 
             /// Returns the value of the database's column.
@@ -61,6 +62,13 @@ macro_rules! ulid_id {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{}{}", Self::PREFIX, self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| de::Error::custom(NotAnId))
             }
         }
 

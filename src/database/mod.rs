@@ -2,6 +2,7 @@
 //!
 //! [`embedded`] is the private PostgreSQL of a first run and of the tests.
 
+mod batch;
 pub(crate) mod column;
 mod connection;
 pub mod embedded;
@@ -12,6 +13,7 @@ mod migrations;
 mod pool;
 mod transaction;
 
+pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
 pub(crate) use failure::{is_collision, is_passing, is_rolled_back, is_server_error};
 pub(crate) use heartbeat::{DatabaseHealth, Heartbeat};

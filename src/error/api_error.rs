@@ -315,6 +315,18 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+/// A failure of a statement that several requests share.
+impl From<Arc<sqlx::Error>> for ApiError {
+    #[track_caller]
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        if crate::database::is_passing(&error) {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
 fn count(issues: &Issues) -> String {
     match issues.all().len() {
         1 => "one issue that must be corrected; it is".to_owned(),

@@ -277,8 +277,7 @@ async fn get_order(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.acquire().await?;
-    let order = store::find(&mut connection, caller.partner(), id).await?;
+    let order = app.reads().orders.read((caller.partner(), id)).await?;
     let order = order.ok_or_else(|| ApiError::no_order(id))?;
     conditional.answer_bytes(order.into_bytes())
 }

@@ -89,6 +89,10 @@ pub struct Database {
     pub url: SecretString,
     /// Connections of the pool.
     pub connections_max: u32,
+    /// Statements on their way at once that read for several requests, of each kind.
+    pub batch_statements: usize,
+    /// Rows that one of them reads before another is sent.
+    pub batch_rows: usize,
     /// Time to get a connection.
     pub acquire: Duration,
     /// Time to get a lock.

@@ -115,6 +115,8 @@ impl Reader {
     fn database(&mut self, variables: &[(String, String)]) -> Option<Database> {
         let url = self.database_url(variables);
         let connections_max = self.positive("database.connections_max");
+        let batch_statements = self.positive("database.batch_statements_max");
+        let batch_rows = self.positive("database.batch_rows_max");
         let acquire = self.seconds("database.acquire_seconds");
         let lock = self.seconds("database.lock_seconds");
         let statement = self.seconds("database.statement_seconds");
@@ -122,6 +124,8 @@ impl Reader {
         Some(Database {
             url: url?,
             connections_max: connections_max?,
+            batch_statements: usize::try_from(batch_statements?).ok()?,
+            batch_rows: usize::try_from(batch_rows?).ok()?,
             acquire: acquire?,
             lock: lock?,
             statement: statement?,

@@ -111,15 +111,15 @@ impl VehicleCache {
         }
         app.metrics()
             .count_cached(Kind::Summaries, Cached::Miss, missing.len());
-        let ids: Vec<_> = missing.iter().map(|(_, slot)| index.id(*slot)).collect();
-        let mut read = read_summaries(app, &ids).await?;
-        for (place, slot) in missing {
-            let (id, version) = (index.id(slot), index.row_version(slot));
-            let Some((_, summary)) = read.remove(id).filter(|it| it.0 == version) else {
+        let read = read_summaries(app, index, &missing).await?;
+        for ((place, slot), summary) in missing.into_iter().zip(read) {
+            let version = index.row_version(slot);
+            let Some((_, summary)) = summary.filter(|it| it.0 == version) else {
                 return Ok(Err(Changed(slot)));
             };
             if let Some(cache) = &self.summaries {
-                cache.insert(id.to_owned(), (index.generation, version, summary.clone()));
+                let id = index.id(slot).to_owned();
+                cache.insert(id, (index.generation, version, summary.clone()));
             }
             if let Some(it) = found.get_mut(place) {
                 *it = summary;
@@ -169,32 +169,31 @@ fn cached<V: Clone + Send + Sync + 'static>(
     (made_of == (index.generation, index.row_version(slot))).then_some(value)
 }
 
-/// Reads vehicles as lists show them, and renders those that are not rendered.
+/// Reads vehicles as lists show them, each with the version of its row, and renders those that are not rendered.
 async fn read_summaries(
     app: &App,
-    ids: &[&str],
-) -> Result<HashMap<String, (u32, Bytes)>, ApiError> {
-    let mut connection = app.acquire().await?;
-    let mut found = HashMap::with_capacity(ids.len());
-    let mut unrendered = Vec::new();
-    for summary in store::find_summaries(&mut connection, ids).await? {
-        let Summary {
-            id,
-            row_version,
-            json,
-        } = summary;
-        match json {
-            Some(json) => drop(found.insert(id, (row_version, json.into()))),
-            None => unrendered.push(id),
-        }
-    }
+    index: &Index,
+    missing: &[(usize, u32)],
+) -> Result<Vec<Option<(u32, Bytes)>>, ApiError> {
+    let ids = missing.iter().map(|(_, slot)| index.id(*slot).to_owned());
+    let ids: Vec<String> = ids.collect();
+    let read = app.reads().summaries.read(ids.clone()).await?;
+    let is_unrendered = |it: &Option<Summary>| it.as_ref().is_some_and(|it| it.json.is_none());
+    let unrendered = ids.iter().zip(&read).filter(|(_, it)| is_unrendered(it));
+    let unrendered: Vec<_> = unrendered.map(|(id, _)| id.as_str()).collect();
+    let mut rendered = HashMap::new();
     if !unrendered.is_empty() {
-        let ids: Vec<_> = unrendered.iter().map(String::as_str).collect();
-        for (vehicle, row_version) in store::find_listed(&mut connection, &ids).await? {
+        let mut connection = app.acquire().await?;
+        for (vehicle, row_version) in store::find_listed(&mut connection, &unrendered).await? {
             let json = summary_json(&vehicle.listing, vehicle.updated_at);
-            let json = json.map_err(ApiError::internal)?.into();
-            found.insert(vehicle.listing.id.to_string(), (row_version, json));
+            let json = Bytes::from(json.map_err(ApiError::internal)?);
+            rendered.insert(vehicle.listing.id.to_string(), (row_version, json));
         }
     }
-    Ok(found)
+    let summaries = ids.iter().zip(read).map(|(id, summary)| {
+        let summary = summary?;
+        let json = summary.json.map(|json| (summary.row_version, json));
+        json.or_else(|| rendered.remove(id))
+    });
+    Ok(summaries.collect())
 }

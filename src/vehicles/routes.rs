@@ -194,13 +194,13 @@ async fn get_vehicle(
 
 /// Reads a listed vehicle, and renders it if it is not rendered.
 async fn read_detail(app: &App, id: &VehicleId) -> Result<Option<(u32, Tagged)>, ApiError> {
-    let mut connection = app.acquire().await?;
-    let Some(found) = store::find_detail(&mut connection, id).await? else {
+    let Some(found) = app.reads().details.read(id.clone()).await? else {
         return Ok(None);
     };
     if let Some(json) = found.json {
         return Ok(Some((found.row_version, Tagged::new(json.into()))));
     }
+    let mut connection = app.acquire().await?;
     let vehicle = store::find_whole(&mut connection, id).await?;
     vehicle
         .map(|(vehicle, prices, row_version)| {

@@ -39,6 +39,7 @@ mod overload;
 mod partner;
 mod pool;
 mod processes;
+mod reads;
 mod sandbox;
 mod secrets;
 mod sockets;

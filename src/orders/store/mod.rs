@@ -8,7 +8,9 @@ mod step;
 mod sweep;
 
 pub(crate) use place::{DECISION_AGE_MAX, Placed, look, place_at_once, record};
-pub(crate) use read::{Place, find, find_latest_snapshot, find_snapshot, list, list_history};
+pub(crate) use read::{
+    Place, ReadOrders, find, find_latest_snapshot, find_snapshot, list, list_history,
+};
 pub(crate) use step::{
     find_bought, find_former, hold, lock, lock_alone, lock_open, lock_relisting, record_steps,
 };

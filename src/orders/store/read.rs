@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use sqlx::QueryBuilder;
+use uuid::Uuid;
 
 use super::super::{
     filter::{Filter, Sort},
@@ -10,9 +11,51 @@ use super::super::{
     row::{HistoryRow, TextRow},
 };
 use crate::{
-    database::Connection,
+    database::{BatchRead, Connection, in_order},
     id::{OrderId, PartnerId, VehicleId},
 };
+
+/// Reads orders, each of one partner.
+#[derive(Debug)]
+pub(crate) struct ReadOrders;
+
+impl BatchRead for ReadOrders {
+    type Key = (PartnerId, OrderId);
+    type Value = Option<OrderText>;
+
+    async fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> Result<Vec<Self::Value>, sqlx::Error> {
+        let (partners, ids): (Vec<Uuid>, Vec<Uuid>) = keys
+            .iter()
+            .map(|(partner, id)| (partner.uuid(), id.uuid()))
+            .unzip();
+        let rows = sqlx::query!(
+            r#"
+            select n as "n!", rendered as "rendered!", is_highest_bid,
+                   current_max_bid_usd as "current_max_bid_usd: i32", orders.id as "id!"
+            from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(partner_id, id, n)
+            join orders_with_standing as orders on orders.id = asked.id and orders.partner_id = asked.partner_id
+            "#,
+            &partners,
+            &ids,
+        )
+        .fetch_all(connection)
+        .await?;
+        let orders = rows.into_iter().map(|row| {
+            let order = TextRow {
+                rendered: row.rendered,
+                is_highest_bid: row.is_highest_bid,
+                current_max_bid_usd: row.current_max_bid_usd,
+                place: None,
+                id: row.id,
+            };
+            Ok((row.n, order.into_text()?))
+        });
+        in_order(orders, keys.len())
+    }
+}
 
 /// Finds an order.
 pub(crate) async fn find(
@@ -20,20 +63,8 @@ pub(crate) async fn find(
     partner: PartnerId,
     id: OrderId,
 ) -> Result<Option<OrderText>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        TextRow,
-        r#"
-        select rendered as "rendered!", is_highest_bid, current_max_bid_usd as "current_max_bid_usd: i32",
-               null::timestamptz as place, id as "id!"
-        from orders_with_standing
-        where partner_id = $1 and id = $2
-        "#,
-        partner.uuid(),
-        id.uuid(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    row.map(TextRow::into_text).transpose()
+    let found = ReadOrders::read(conn, &[(partner, id)]).await?.pop();
+    Ok(found.flatten())
 }
 
 /// Finds the car as it was when an order was placed, byte for byte; the outer `None` is an order that is not there.
@@ -113,7 +144,7 @@ pub(crate) async fn list_history(
 }
 
 /// A place in a walk of orders: the sort's time in milliseconds (nothing is last) and the id.
-pub(crate) type Place = (Option<i64>, String);
+pub(crate) type Place = (Option<i64>, OrderId);
 
 /// Lists up to `limit` orders after a place, each with its own.
 ///
@@ -139,19 +170,18 @@ pub(crate) async fn list(
         let time = time.and_then(DateTime::from_timestamp_millis);
         query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
         query.push_bind(time).push(", timestamptz 'infinity'), ");
-        query
-            .push_bind(OrderId::parse(id).map(OrderId::uuid))
-            .push(")");
+        query.push_bind(id.uuid()).push(")");
     }
+    // The limit is part of the text: a plan for any limit would be made for a large one, so the statement would be
+    // planned anew each time.
     query.push(format_args!(
-        " order by {column} {direction}, id {direction} limit "
+        " order by {column} {direction}, id {direction} limit {limit}"
     ));
-    query.push_bind(limit);
     let rows: Vec<TextRow> = query.build_query_as().fetch_all(conn).await?;
     let texts = rows.into_iter().map(|row| {
         let place = (
             row.place.map(|it| it.timestamp_millis()),
-            OrderId::from(row.id).to_string(),
+            OrderId::from(row.id),
         );
         Ok((row.into_text()?, place))
     });

@@ -18,9 +18,9 @@ pub(crate) use listing::{
     BATCH_CARS, change, hold_known, insert, insert_new, lock_listing, look, make_tables,
     set_digests,
 };
-pub(crate) use read::{find_any, find_detail, find_untouched_lot, find_whole};
+pub(crate) use read::{ReadDetails, find_any, find_untouched_lot, find_whole};
 pub(crate) use rendered::{
-    Rendered, Summary, find_listed, find_summaries, find_unrendered, lock_unrendered, set_rendered,
+    ReadSummaries, Rendered, Summary, find_listed, find_unrendered, lock_unrendered, set_rendered,
 };
 pub(crate) use searchable::{Changes, Moment, changes_since, forget_changes, load};
 pub(crate) use snapshot::{find_unlisted, make_snapshot, next_unlisted, note_listed, take_turn};

@@ -9,8 +9,9 @@ use super::super::{
 };
 use crate::{
     database::{
-        Connection,
+        BatchRead, Connection,
         column::{row_version, usd, vehicle_id},
+        in_order,
     },
     id::{PartnerId, VehicleId},
     money::Usd,
@@ -25,22 +26,36 @@ pub(crate) struct Detail {
     pub json: Option<String>,
 }
 
-/// Finds a listed vehicle as it is shown alone.
-pub(crate) async fn find_detail(
-    conn: &mut Connection,
-    id: &VehicleId,
-) -> Result<Option<Detail>, sqlx::Error> {
-    // No macro knows the type of `xmin`.
-    let statement = "select xmin, detail from vehicles where id = $1 and withdrawn_at is null";
-    let row = sqlx::query(statement).bind(id.as_str());
-    let row = row.fetch_optional(conn).await?;
-    row.map(|row| {
-        Ok(Detail {
-            row_version: row_version(&row, 0)?,
-            json: row.try_get(1)?,
-        })
-    })
-    .transpose()
+/// Reads listed vehicles as they are shown alone.
+#[derive(Debug)]
+pub(crate) struct ReadDetails;
+
+impl BatchRead for ReadDetails {
+    type Key = VehicleId;
+    type Value = Option<Detail>;
+
+    async fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> Result<Vec<Self::Value>, sqlx::Error> {
+        let ids: Vec<&str> = keys.iter().map(VehicleId::as_str).collect();
+        // No macro knows the type of `xmin`.
+        let statement = "select n, vehicles.xmin, detail
+             from unnest($1) with ordinality as asked(id, n)
+             join vehicles on vehicles.id = asked.id and withdrawn_at is null";
+        let rows = sqlx::query(statement)
+            .bind(&ids)
+            .fetch_all(connection)
+            .await?;
+        let details = rows.iter().map(|row| {
+            let detail = Detail {
+                row_version: row_version(row, 1)?,
+                json: row.try_get(2)?,
+            };
+            Ok((row.try_get(0)?, detail))
+        });
+        in_order(details, keys.len())
+    }
 }
 
 /// Finds a vehicle and its prices, also when it is withdrawn.

@@ -1,5 +1,8 @@
 //! Vehicles as JSON: read by id, and written when they are rendered.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use serde::Serialize;
 use sqlx::{FromRow, Row, types::Json};
 
@@ -7,7 +10,7 @@ use super::super::{
     model::{PricePoint, Vehicle},
     row::{VehicleRow, summary_columns, vehicle_columns},
 };
-use crate::database::{Connection, Tx, column::row_version};
+use crate::database::{BatchRead, Connection, Tx, column::row_version};
 
 /// A vehicle as it is rendered.
 #[derive(Debug, Serialize)]
@@ -21,33 +24,54 @@ pub(crate) struct Rendered<'a> {
 }
 
 /// A vehicle of a list.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Summary {
-    /// Its id.
-    pub id: String,
     /// The version of its row.
     pub row_version: u32,
     /// It as JSON; `None` if it is not rendered.
-    pub json: Option<String>,
+    pub json: Option<Bytes>,
 }
 
-/// Reads listed vehicles as lists show them, in any order; those that are not listed are left out.
-pub(crate) async fn find_summaries(
-    conn: &mut Connection,
-    ids: &[&str],
-) -> Result<Vec<Summary>, sqlx::Error> {
-    // No macro knows the type of `xmin`.
-    let statement =
-        "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
-    let rows = sqlx::query(statement).bind(ids).fetch_all(conn).await?;
-    let summaries = rows.iter().map(|row| {
-        Ok(Summary {
-            id: row.try_get(0)?,
-            row_version: row_version(row, 1)?,
-            json: row.try_get(2)?,
-        })
-    });
-    summaries.collect()
+/// Reads the listed vehicles of pages as lists show them, in the order of their ids; those that are not listed are
+/// missing.
+#[derive(Debug)]
+pub(crate) struct ReadSummaries;
+
+impl BatchRead for ReadSummaries {
+    type Key = Vec<String>;
+    type Value = Vec<Option<Summary>>;
+
+    fn rows(ids: &Self::Key) -> usize {
+        ids.len()
+    }
+
+    async fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> Result<Vec<Self::Value>, sqlx::Error> {
+        let ids: Vec<&str> = keys.iter().flatten().map(String::as_str).collect();
+        // No macro knows the type of `xmin`.
+        let statement =
+            "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
+        let rows = sqlx::query(statement)
+            .bind(&ids)
+            .fetch_all(connection)
+            .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let json: Option<&str> = row.try_get(2)?;
+            let summary = Summary {
+                row_version: row_version(row, 1)?,
+                json: json.map(|it| Bytes::copy_from_slice(it.as_bytes())),
+            };
+            found.insert(row.try_get::<&str, _>(0)?, summary);
+        }
+        let page = |ids: &Vec<String>| {
+            let summaries = ids.iter().map(|id| found.get(id.as_str()).cloned());
+            summaries.collect()
+        };
+        Ok(keys.iter().map(page).collect())
+    }
 }
 
 /// Reads listed vehicles without their details, each with the version of its row.

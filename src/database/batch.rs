@@ -1,0 +1,216 @@
+//! [`Batcher`]: one statement for the reads of many requests.
+//!
+//! To read one row by its key costs a server and a database more in messages than in work. A read that finds no statement
+//! on its way is sent at once and alone. While one is on its way further reads wait, and the next statement reads for all
+//! of them; when they would fill a statement, another one is sent beside it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+
+use super::{Connection, Database};
+use crate::{
+    settings,
+    telemetry::{load::WaitFor, metrics::Metrics},
+};
+
+/// A read of one value by its key, which a statement can make for many keys.
+pub(crate) trait BatchRead: 'static {
+    /// What is read by.
+    type Key: Send + Sync + fmt::Debug + 'static;
+    /// What is read.
+    type Value: Send + 'static;
+
+    /// Returns how many rows are read for a key, at most.
+    fn rows(_key: &Self::Key) -> usize {
+        1
+    }
+
+    /// Reads one value for each key, in the order of the keys.
+    fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> impl Future<Output = Result<Vec<Self::Value>, sqlx::Error>> + Send;
+}
+
+/// Puts values, each with the number of its key from 1, in the order of the keys.
+pub(crate) fn in_order<V>(
+    values: impl Iterator<Item = Result<(i64, V), sqlx::Error>>,
+    keys: usize,
+) -> Result<Vec<Option<V>>, sqlx::Error> {
+    let mut ordered = Vec::new();
+    ordered.resize_with(keys, || None);
+    for value in values {
+        let (number, value) = value?;
+        let place = usize::try_from(number - 1).ok();
+        if let Some(it) = place.and_then(|it| ordered.get_mut(it)) {
+            *it = Some(value);
+        }
+    }
+    Ok(ordered)
+}
+
+/// Sends reads of one kind. Cheap to clone.
+pub(crate) struct Batcher<R: BatchRead>(Arc<Inner<R>>);
+
+struct Inner<R: BatchRead> {
+    database: Database,
+    metrics: Metrics,
+    statements_max: usize,
+    rows_max: usize,
+    queue: Mutex<Queue<R>>,
+}
+
+struct Queue<R: BatchRead> {
+    /// Statements on their way. Without one, no read waits.
+    statements: usize,
+    /// Rows of the reads that wait.
+    rows: usize,
+    waiting: VecDeque<Waiting<R>>,
+}
+
+struct Waiting<R: BatchRead> {
+    key: R::Key,
+    answer: Answer<R>,
+}
+
+type Answer<R> = oneshot::Sender<Result<<R as BatchRead>::Value, Arc<sqlx::Error>>>;
+type Answered<R> = oneshot::Receiver<Result<<R as BatchRead>::Value, Arc<sqlx::Error>>>;
+
+impl<R: BatchRead> Batcher<R> {
+    /// Begins without reads.
+    pub(crate) fn new(database: Database, metrics: Metrics, settings: &settings::Database) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            metrics,
+            statements_max: settings.batch_statements,
+            rows_max: settings.batch_rows,
+            queue: Mutex::new(Queue {
+                statements: 0,
+                rows: 0,
+                waiting: VecDeque::new(),
+            }),
+        }))
+    }
+
+    /// Reads a value, as it is after every commit that was acknowledged before.
+    pub(crate) async fn read(&self, key: R::Key) -> Result<R::Value, Arc<sqlx::Error>> {
+        match self.enqueue(key) {
+            Ok(answered) => answered
+                .await
+                .unwrap_or_else(|_| Err(Arc::new(sqlx::Error::WorkerCrashed))),
+            Err(key) => {
+                let _statement = Statement(self.clone());
+                let value = self.execute(&[key]).await?.pop();
+                value.ok_or_else(|| Arc::new(sqlx::Error::RowNotFound))
+            }
+        }
+    }
+
+    /// Lets a key wait for the next statement; gives it back with the right to send one if none is on its way.
+    fn enqueue(&self, key: R::Key) -> Result<Answered<R>, R::Key> {
+        let mut queue = self.queue();
+        if queue.statements == 0 {
+            queue.statements = 1;
+            return Err(key);
+        }
+        let (answer, answered) = oneshot::channel();
+        queue.rows += R::rows(&key);
+        queue.waiting.push_back(Waiting { key, answer });
+        if queue.rows >= self.0.rows_max && queue.statements < self.0.statements_max {
+            self.begin_statement(&mut queue);
+        }
+        Ok(answered)
+    }
+
+    /// Serves those who wait in a task of its own; without a runtime there is nobody left to answer.
+    fn begin_statement(&self, queue: &mut Queue<R>) {
+        if let Ok(runtime) = Handle::try_current() {
+            queue.statements += 1;
+            runtime.spawn(self.clone().serve());
+        }
+    }
+
+    /// Reads for all who wait, until nobody does.
+    async fn serve(self) {
+        let _statement = Statement(self.clone());
+        loop {
+            let (keys, answers) = self.take_batch();
+            if keys.is_empty() {
+                return;
+            }
+            match self.execute(&keys).await {
+                // A caller that has hung up takes no answer.
+                Ok(values) => {
+                    for (answer, value) in answers.into_iter().zip(values) {
+                        let _ = answer.send(Ok(value));
+                    }
+                }
+                Err(error) => {
+                    for answer in answers {
+                        let _ = answer.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the reads of the next statement from the queue, but for those whose callers have hung up.
+    fn take_batch(&self) -> (Vec<R::Key>, Vec<Answer<R>>) {
+        let mut queue = self.queue();
+        let (mut keys, mut answers) = (Vec::new(), Vec::new());
+        let mut rows = 0;
+        while rows < self.0.rows_max
+            && let Some(Waiting { key, answer }) = queue.waiting.pop_front()
+        {
+            queue.rows -= R::rows(&key);
+            if !answer.is_closed() {
+                rows += R::rows(&key);
+                keys.push(key);
+                answers.push(answer);
+            }
+        }
+        (keys, answers)
+    }
+
+    async fn execute(&self, keys: &[R::Key]) -> Result<Vec<R::Value>, Arc<sqlx::Error>> {
+        let began = Instant::now();
+        let connection = self.0.database.acquire().await;
+        let metrics = &self.0.metrics;
+        metrics.record_connection_wait(WaitFor::Read, began.elapsed());
+        Ok(R::read(&mut connection?, keys).await?)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<R>> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: BatchRead> Clone for Batcher<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: BatchRead> fmt::Debug for Batcher<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batcher").finish_non_exhaustive()
+    }
+}
+
+/// The right to have a statement on its way. Whoever waits inherits it, also when its holder hung up or panicked.
+struct Statement<R: BatchRead>(Batcher<R>);
+
+impl<R: BatchRead> Drop for Statement<R> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.statements -= 1;
+        if !queue.waiting.is_empty() {
+            self.0.begin_statement(&mut queue);
+        }
+    }
+}

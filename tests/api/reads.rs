@@ -1,0 +1,121 @@
+//! Reads by a key that share a statement: each request gets its own row, whatever becomes of the others.
+
+use lmn_partner_api::error::catalogue::Code;
+use sqlx::{Postgres, Transaction};
+use tokio::task::JoinHandle;
+
+use crate::support::{Car, Partner, Reply, Service, eventually};
+
+/// Reads that wait beside the one whose statement is on its way.
+const READERS: usize = 12;
+
+/// A service whose orders nobody can read until the transaction ends.
+struct Shut {
+    service: Service,
+    partners: [Partner; 2],
+    /// An order of each partner.
+    orders: [String; 2],
+    holder: Transaction<'static, Postgres>,
+}
+
+impl Shut {
+    async fn start() -> Self {
+        let service = Service::start().await;
+        let partners = [
+            service.partner("acme").await,
+            service.partner("rival").await,
+        ];
+        service.car(Car::lot("glovis_1")).await;
+        let orders = [
+            partners[0].place_order("glovis_1", 12_000).await.id(),
+            partners[1].place_order("glovis_1", 13_000).await.id(),
+        ];
+        let mut holder = service.db().begin().await.unwrap();
+        sqlx::query("lock table orders in access exclusive mode")
+            .execute(&mut *holder)
+            .await
+            .unwrap();
+        Self {
+            service,
+            partners,
+            orders,
+            holder,
+        }
+    }
+
+    /// Reads an order in a task of its own.
+    fn read(&self, partner: usize, order: usize) -> JoinHandle<Reply> {
+        let (partner, order) = (self.partners[partner].clone(), self.orders[order].clone());
+        tokio::spawn(async move { partner.order(&order).await })
+    }
+
+    /// Waits until so many requests are in progress, and returns how many statements wait for the table.
+    async fn statements(&self, requests: usize) -> i64 {
+        eventually("all requests are in progress", async || {
+            let in_progress = self.service.metric("lmn_http_requests_in_flight").await;
+            (in_progress == requests as f64).then_some(())
+        })
+        .await;
+        let waiting = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+        self.service.count(waiting).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_arrive_during_a_statement_share_the_next_one() {
+    let shut = Shut::start().await;
+    let reads: Vec<_> = (0..READERS)
+        .map(|n| (n, shut.read(n % 2, n / 2 % 2)))
+        .collect();
+    assert_eq!(shut.statements(READERS).await, 1);
+    let orders = shut.orders.clone();
+    shut.holder.rollback().await.unwrap();
+    for (n, read) in reads {
+        let (partner, order) = (n % 2, n / 2 % 2);
+        let reply = read.await.unwrap();
+        if partner == order {
+            assert_eq!(reply.ok()["id"], orders[order].as_str());
+        } else {
+            // It is another partner's.
+            reply.refused(404, Code::OrderNotFound);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_are_answered_after_the_caller_whose_statement_was_on_its_way_has_hung_up() {
+    let shut = Shut::start().await;
+    let first = shut.read(0, 0);
+    shut.statements(1).await;
+    let others: Vec<_> = (1..READERS).map(|_| shut.read(1, 1)).collect();
+    shut.statements(READERS).await;
+    first.abort();
+    let orders = shut.orders.clone();
+    eventually("it has hung up", async || first.is_finished().then_some(())).await;
+    shut.holder.rollback().await.unwrap();
+    for read in others {
+        assert_eq!(read.await.unwrap().ok()["id"], orders[1].as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_of_a_statement_that_fails_are_refused_and_later_ones_answered() {
+    let shut = Shut::start().await;
+    let reads: Vec<_> = (0..READERS).map(|_| shut.read(0, 0)).collect();
+    shut.statements(READERS).await;
+    let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                  where datname = current_database() and wait_event_type = 'Lock'";
+    // One statement after the other waits for the table, is ended, and fails its readers alone.
+    eventually("every read is refused", async || {
+        shut.service.count(killed).await;
+        reads.iter().all(JoinHandle::is_finished).then_some(())
+    })
+    .await;
+    for read in reads {
+        read.await.unwrap().refused(503, Code::ServiceUnavailable);
+    }
+    let (acme, order) = (shut.partners[0].clone(), shut.orders[0].clone());
+    shut.holder.rollback().await.unwrap();
+    assert_eq!(acme.order(&order).await.ok()["id"], order.as_str());
+}
