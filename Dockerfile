@@ -1,16 +1,16 @@
-# The image of the partner API: the binary `lmn` on Debian, as a user without rights, on a root that may be read-only.
+# The image of the partner API: the binary `lmn` on Debian, as an unprivileged user. The root may be read-only.
 #
 #   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t lmn-partner-api .
 #
-# The version is that of rust-toolchain.toml, which stays outside: rustup would fetch what only development needs.
+# The version of rust-toolchain.toml. That file is not copied: rustup would download components for development.
 ARG RUST_VERSION=1.95.0
 ARG DEBIAN=trixie
 
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
 WORKDIR /build
-# Queries are checked against .sqlx: no database is there.
+# Queries are checked against .sqlx, because the build has no database.
 ENV SQLX_OFFLINE=true
-# Dependencies in a layer of their own, built for an empty program; it is made anew when they change, not the source.
+# Dependencies are built in a separate layer, for an empty program, so that it is rebuilt only when they change.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
     && touch src/lib.rs \
@@ -22,18 +22,18 @@ COPY config config
 COPY docs docs
 COPY migrations migrations
 COPY src src
-# The files may be older than the empty program's build, and cargo goes by their times.
+# cargo compares modification times, and the files may be older than the build of the empty program.
 RUN touch src/lib.rs src/main.rs \
     && cargo build --locked --release --bin lmn
 
 FROM debian:${DEBIAN}-slim
-# No certificates: the roots for TLS, to PostgreSQL and to webhooks, are in the binary. No package beyond the base's libc and libgcc.
+# No packages beyond libc and libgcc. The TLS root certificates for PostgreSQL and for webhooks are in the binary.
 COPY --from=build /build/target/release/lmn /usr/local/bin/lmn
-# For `lmn dev`, which keeps its key here; a new volume takes over the owner.
+# For `lmn dev`, which stores its key here. A new volume gets the same owner.
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/lmn
 WORKDIR /var/lib/lmn
 USER 65532:65532
-# Partners' requests come from outside the container; the operator's stay in it, unless this is set otherwise.
+# The partners' listener is reachable from outside the container, the operator's only from inside by default.
 ENV LMN_SERVER__LISTEN=0.0.0.0:8080 \
     LMN_OPERATOR__LISTEN=127.0.0.1:9090
 EXPOSE 8080
@@ -43,7 +43,7 @@ ENTRYPOINT ["lmn"]
 CMD ["serve"]
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="LMN partner API" \
-      org.opencontainers.image.description="The API through which LMN's partners browse Korean used cars and order them" \
+      org.opencontainers.image.description="The API through which LMN's partners browse Korean used vehicles and order them" \
       org.opencontainers.image.vendor="LMN" \
       org.opencontainers.image.licenses="LicenseRef-LMN-Proprietary" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,7 +1,7 @@
-//! The catalogue in memory: start and memory, the cost of every kind of query, throughput, and changes.
+//! Benchmarks of the catalogue in memory: start and memory, the cost of every kind of query, throughput, and changes.
 //!
-//! `cargo bench --bench catalogue` prints a table for each to standard output and what it is doing, with the cost of
-//! every query, to standard error. What the figures mean, and the last ones taken: `docs/performance.md`.
+//! `cargo bench --bench catalogue` prints a table for each to standard output, and its progress and the cost of every
+//! query to standard error. `docs/performance.md` explains the figures and has the latest ones.
 
 #![allow(
     missing_docs,
@@ -33,12 +33,12 @@ use support::{
 };
 use tokio::runtime;
 
-/// The smaller catalogue, beside which the other is measured, as a share of it.
+/// Size of the large catalogue divided by that of the small one.
 const SMALL_SHARE: usize = 10;
 
 fn main() -> anyhow::Result<()> {
     if let Some(bytes) = fixed::wanted() {
-        // With as many threads as the binary has.
+        // A multi-threaded runtime, as in the binary.
         return runtime::Runtime::new()?.block_on(fixed::serve(bytes));
     }
     let runtime = runtime::Builder::new_current_thread()
@@ -122,7 +122,7 @@ impl Cache {
     }
 }
 
-/// One catalogue, and what it is measured with.
+/// A catalogue of one size, and the parameters of its measurements.
 struct Bench<'a> {
     database: Database,
     vehicles: usize,
@@ -225,7 +225,7 @@ struct Started {
 struct Starts(String);
 
 impl Starts {
-    /// Reads the memory of a server that has done its work, and stops it.
+    /// Reads the memory of a server after its last request, and stops it.
     fn stop(&mut self, started: Started) -> anyhow::Result<()> {
         let Started {
             server,

@@ -1,8 +1,8 @@
-//! The import of a catalogue while partners browse and order, beside a plain `copy` of the rows that it writes into an
-//! equal table.
+//! Benchmarks of the import of a catalogue while partners browse and order, compared with a plain `copy` of the rows
+//! that it writes into an identical table.
 //!
-//! `cargo bench --bench import` prints two tables to standard output and what it is doing to standard error. What the
-//! figures mean, and the last ones taken: `docs/performance.md`.
+//! `cargo bench --bench import` prints two tables to standard output and its progress to standard error.
+//! `docs/performance.md` explains the figures and has the latest ones.
 
 #![allow(
     dead_code,
@@ -37,14 +37,14 @@ use support::{
     database::{Database, run},
     equal::Equal,
     files::{CHANGED_OF, Files},
-    load::{KINDS, Load, Taken, Targets},
+    load::{KINDS, Load, Sent, Targets},
     process::Cpu,
     report::Latencies,
     server::{Server, lmn},
 };
 use tokio::time::sleep;
 
-/// Time after a run until its CPU is read.
+/// Time between the end of a run and the reading of its CPU time.
 const SETTLING: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
@@ -66,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What everything is done with.
+/// The files and parameters of all rounds.
 struct Bench {
     scratch: tempfile::TempDir,
     files: Files,
@@ -133,50 +133,57 @@ struct Round {
     vehicles: usize,
 }
 
-/// Time and CPU of a run, and the requests that were sent meanwhile.
-struct Took {
+/// Time and CPU seconds of a run, and the latencies of the requests sent meanwhile.
+struct Measured {
     seconds: f64,
     client: f64,
     server: f64,
     postgres: f64,
-    taken: Taken,
+    sent: Sent,
 }
 
 impl Round {
     async fn measure(&self, bench: &Bench, url: &str, totals: &mut Totals) -> anyhow::Result<()> {
         let (new, changed) = (&bench.files.new, &bench.files.changed);
         let rows = bench.scratch.path().join("rows");
-        // The first requests connect and prepare.
-        self.take(wait(bench.quiet / 10)).await?;
-        let quiet = self.take(wait(bench.quiet)).await?;
+        // The first requests, which connect and prepare statements, are not measured.
+        self.measure_work(wait(bench.quiet / 10)).await?;
+        let quiet = self.measure_work(wait(bench.quiet)).await?;
         let all = self.vehicles;
-        let imported = self.take(import(url, new, "inserted", all)).await?;
+        let imported = self.measure_work(import(url, new, "inserted", all)).await?;
         self.equal.copy_out(&self.database, &rows)?;
         let copying = self.equal.copy_in(&self.database, &rows, all);
-        let copied = self.take(copying).await?;
+        let copied = self.measure_work(copying).await?;
         fs::remove_file(&rows)?;
-        let same = self.take(import(url, new, "unchanged", all)).await?;
-        let moved = all.div_ceil(CHANGED_OF);
-        let again = self.take(import(url, changed, "updated", moved)).await?;
-        for (what, took) in [
+        let same = self
+            .measure_work(import(url, new, "unchanged", all))
+            .await?;
+        let repriced = all.div_ceil(CHANGED_OF);
+        let again = self
+            .measure_work(import(url, changed, "updated", repriced))
+            .await?;
+        for (what, run) in [
             ("import, all new", &imported),
             ("plain copy of the same rows", &copied),
             ("import again, nothing changed", &same),
             ("import again, a tenth with other prices", &again),
         ] {
-            totals.add(self, what, took, copied.seconds);
+            totals.add(self, what, run, copied.seconds);
         }
         totals.ratios.push(copied.seconds / imported.seconds);
-        totals.quiet.add(&quiet.taken);
-        totals.importing.add(&imported.taken);
-        totals.copying.add(&copied.taken);
+        totals.quiet.add(&quiet.sent);
+        totals.importing.add(&imported.sent);
+        totals.copying.add(&copied.sent);
         Ok(())
     }
 
-    /// Does something from a quiet state, while requests are sent.
-    async fn take(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Took> {
+    /// Runs work from an idle state while requests are sent, and measures it.
+    async fn measure_work(
+        &self,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Measured> {
         let mut connection = self.database.connect().await?;
-        // So that autovacuum does not work for the last run during this one.
+        // So that autovacuum does not process the rows of the last run during this one.
         for statement in ["vacuum (analyze)", "checkpoint"] {
             run(&mut connection, statement.into()).await?;
         }
@@ -190,27 +197,27 @@ impl Round {
         let (before, began) = (costs()?, Instant::now());
         work.await?;
         let seconds = began.elapsed().as_secs_f64();
-        let taken = load.stop().await?;
-        // By then the process that served it has ended, and its time is its parent's.
+        let sent = load.stop().await?;
+        // By then the backend that served the run has ended, and its CPU time is included in that of its parent.
         sleep(SETTLING).await;
         let after = costs()?;
-        Ok(Took {
+        Ok(Measured {
             seconds,
             client: after.0 - before.0,
             server: after.1 - before.1,
             postgres: after.2 - before.2,
-            taken,
+            sent,
         })
     }
 }
 
-/// Does nothing for a while.
+/// Waits for a duration.
 async fn wait(duration: Duration) -> anyhow::Result<()> {
     sleep(duration).await;
     Ok(())
 }
 
-/// Imports a file, of which so many vehicles must be counted so.
+/// Imports a file; the summary must have `expected` vehicles under the member `counted`.
 async fn import(url: &str, file: &Path, counted: &str, expected: usize) -> anyhow::Result<()> {
     let file = file.to_string_lossy();
     let mut import = lmn(
@@ -226,7 +233,10 @@ async fn import(url: &str, file: &Path, counted: &str, expected: usize) -> anyho
         String::from_utf8_lossy(&output.stderr)
     );
     let summary: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(summary[counted] == expected, "the import says {summary}");
+    ensure!(
+        summary[counted] == expected,
+        "the summary of the import is {summary}"
+    );
     Ok(())
 }
 
@@ -236,24 +246,24 @@ struct Totals {
     rows: String,
     /// Rates of the import of new vehicles, each divided by that of the copy.
     ratios: Vec<f64>,
-    quiet: Taken,
-    importing: Taken,
-    copying: Taken,
+    quiet: Sent,
+    importing: Sent,
+    copying: Sent,
 }
 
 impl Totals {
-    fn add(&mut self, round: &Round, what: &str, took: &Took, copy_seconds: f64) {
+    fn add(&mut self, round: &Round, what: &str, run: &Measured, copy_seconds: f64) {
         let vehicles = round.vehicles as f64;
         let per_thousand = |seconds: f64| seconds * 1_000.0 / vehicles;
         let row = format!(
             "| {} | {what} | {:.1} | {:.0} | {:.2} | {:.3} | {:.3} | {:.3} |\n",
             round.round,
-            took.seconds,
-            vehicles / took.seconds,
-            copy_seconds / took.seconds,
-            per_thousand(took.client),
-            per_thousand(took.server),
-            per_thousand(took.postgres),
+            run.seconds,
+            vehicles / run.seconds,
+            copy_seconds / run.seconds,
+            per_thousand(run.client),
+            per_thousand(run.server),
+            per_thousand(run.postgres),
         );
         eprint!("{row}");
         self.rows.push_str(&row);
@@ -278,12 +288,12 @@ Import of new vehicles ÷ plain copy, median of {} rounds: {:.2}.
         );
         for kind in KINDS {
             let (_, quiet) = self.quiet.of(kind);
-            for (what, taken) in [
+            for (what, sent) in [
                 ("quiet", &self.quiet),
                 ("importing", &self.importing),
                 ("copying", &self.copying),
             ] {
-                let (requests, Latencies { p50, p99, max }) = taken.of(kind);
+                let (requests, Latencies { p50, p99, max }) = sent.of(kind);
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     tables,

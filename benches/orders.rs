@@ -1,8 +1,8 @@
-//! Placing, replaying and reading orders over HTTP, beside pgbench with the very same statements; reading them with and
-//! without the log; and what metrics cost.
+//! Benchmarks of placing, replaying and reading orders over HTTP, compared with pgbench running the same statements; of
+//! reading them with and without the log; and of the cost of metrics.
 //!
-//! `cargo bench --bench orders` prints a table to standard output and what it is doing to standard error. What the
-//! figures mean, and the last ones taken: `docs/performance.md`.
+//! `cargo bench --bench orders` prints a table to standard output and its progress to standard error.
+//! `docs/performance.md` explains the figures and has the latest ones.
 
 #![allow(
     missing_docs,
@@ -35,11 +35,11 @@ use support::{
 };
 use tokio::task::JoinSet;
 
-/// Clients that place the orders which are then replayed and read: so many that the commits share their fsyncs.
+/// Clients that place the orders to be replayed and read; enough of them that commits share their fsyncs.
 const PREPARING: usize = 16;
-/// Clients that read while settings are compared.
+/// Number of clients that read while settings are compared.
 const COMPARING: usize = 8;
-/// Requests that are recorded in metrics to learn what one costs.
+/// Number of requests recorded in metrics to measure the cost of one.
 const RECORDED: u32 = 25_000;
 /// Settings under which a read is compared, the defaults first.
 const LOGGING: [(&str, &[(&str, &str)]); 2] =
@@ -52,8 +52,8 @@ async fn main() -> anyhow::Result<()> {
     eprintln!("making a catalogue of {} vehicles", plan.vehicles);
     let database = Database::make(&plan, scratch.path()).await?;
     plan.bid = database.bid().await?;
-    eprintln!("listening to what each request sends to PostgreSQL");
-    let scripts = orders::listen(&database, &plan, scratch.path()).await?;
+    eprintln!("recording the statements that each request sends to PostgreSQL");
+    let scripts = orders::record(&database, &plan, scratch.path()).await?;
     let bench = Bench {
         database,
         plan,
@@ -120,7 +120,7 @@ impl Bench<'_> {
         Server::serve(&self.database.url(), settings, self.scratch)
     }
 
-    /// Places orders, by HTTP and by pgbench, each from an empty order book.
+    /// Places orders by HTTP and by pgbench, each starting without orders.
     async fn place(&self, clients: usize) -> anyhow::Result<(Run, Run)> {
         eprintln!("placing orders, {clients} at once: HTTP");
         self.database.reset().await?;
@@ -138,7 +138,7 @@ impl Bench<'_> {
         Ok((http, pgbench))
     }
 
-    /// Replays orders, each client its own.
+    /// Replays orders, each client one of its own.
     async fn replay(&self, clients: usize) -> anyhow::Result<(Run, Run)> {
         eprintln!("replaying orders, {clients} at once");
         let bid = self.plan.bid;
@@ -147,14 +147,14 @@ impl Bench<'_> {
         Ok((http, self.pgbench(clients, &self.scripts.replay)?))
     }
 
-    /// Reads orders, each client its own.
+    /// Reads orders, each client one of its own.
     async fn read(&self, clients: usize) -> anyhow::Result<(Run, Run)> {
         eprintln!("reading orders, {clients} at once");
         let http = self.read_by_http(&[], clients).await?;
         Ok((http, self.pgbench(clients, &self.scripts.read)?))
     }
 
-    /// Reads orders with and without the log, in turns, so that a change of the machine's pace falls on all alike.
+    /// Reads orders with and without the log, in turns, so that changes of the machine's speed affect both alike.
     async fn compare_logging(&self) -> anyhow::Result<Compared> {
         let mut compared = Compared::default();
         for turn in 1..=self.plan.turns {
@@ -200,7 +200,7 @@ impl Bench<'_> {
         pgbench::drive(&self.database, self.scratch, (clients, &self.plan), script)
     }
 
-    /// Checks that every order that was reported is there, whole, and no other.
+    /// Checks that exactly the reported orders are stored, all of them complete.
     async fn check_count(&self, what: &str, run: &Run) -> anyhow::Result<()> {
         let (orders, reported) = (self.database.count_orders().await?, run.all);
         eprintln!("  {:.0}/s; {reported} {what}, {orders} orders", run.rate);
@@ -211,12 +211,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Places the orders that are replayed and read: client 0 has order 0, and so on.
+    /// Places the orders to be replayed and read: order 0 for client 0, and so on.
     async fn prepare_orders(&self) -> anyhow::Result<()> {
         const {
             assert!(
                 PREPARING.is_multiple_of(PARTNERS),
-                "a number tells its partner"
+                "the number of an order determines its partner"
             )
         };
         self.database.reset().await?;

@@ -1,4 +1,4 @@
-//! [`App`]: what every request can reach. Built once, cheap to clone.
+//! [`App`]: the shared state of a replica. It is built once and cheap to clone.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// Reads by a key, of which many requests share a statement.
+/// The reads by key, whose requests share statements.
 #[derive(Debug)]
 pub(crate) struct Reads {
     pub(crate) orders: Batcher<ReadOrders>,
@@ -63,21 +63,21 @@ impl Reads {
 }
 
 impl App {
-    /// Connects to the database, refuses one that does not fit, and starts to listen to it.
+    /// Connects to the database, checks its schema and environment, and starts the heartbeat and the catalogue.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
-        let apart = Database::connect_apart(&settings.database)?;
+        let dedicated_database = Database::connect_apart(&settings.database)?;
         let app = Self::start_without_catalogue(settings).await?;
-        let following = app.0.catalogue.clone().follow(
-            apart,
+        let follow_task = app.0.catalogue.clone().follow(
+            dedicated_database,
             app.0.heartbeat.clone(),
             app.0.metrics.clone(),
             app.0.stop.clone(),
         );
-        app.tasks().spawn(following);
+        app.tasks().spawn(follow_task);
         Ok(app)
     }
 
-    /// Does the same for a worker, which shows no vehicles.
+    /// Does the same without the catalogue, for a worker, which serves no vehicles.
     pub(crate) async fn start_without_catalogue(settings: Settings) -> Result<Self, SchemaError> {
         let database = Database::connect(&settings.database)?;
         let deployment = {
@@ -125,52 +125,52 @@ impl App {
         &self.0.settings
     }
 
-    /// Returns the pool; requests read with [`App::acquire`] and write with [`App::begin`].
+    /// Returns the connection pool; requests read with [`App::acquire`] and write with [`App::begin`].
     pub fn database(&self) -> &Database {
         &self.0.database
     }
 
-    /// Waits for a connection to read with.
+    /// Acquires a connection for reads.
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Read, self.0.database.acquire()).await
     }
 
-    /// Waits for a connection on which one statement is a whole write.
+    /// Acquires a connection for a write that is a single statement.
     pub(crate) async fn acquire_for_write(&self) -> Result<Connection, sqlx::Error> {
         self.timed(WaitFor::Write, self.0.database.acquire()).await
     }
 
-    /// Begins the transaction of a write.
+    /// Begins a transaction for a write.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         self.timed(WaitFor::Write, self.0.database.begin()).await
     }
 
-    /// Waits, and takes note of how long it took, also when nothing came of it.
+    /// Awaits a connection and records the time that it took, also if it failed.
     async fn timed<T>(&self, purpose: WaitFor, wait: impl Future<Output = T>) -> T {
         let began = Instant::now();
-        let got = wait.await;
+        let result = wait.await;
         self.0
             .metrics
             .record_connection_wait(purpose, began.elapsed());
-        got
+        result
     }
 
-    /// Returns the reads of which many requests share a statement.
+    /// Returns the reads by key, whose requests share statements.
     pub(crate) fn reads(&self) -> &Reads {
         &self.0.reads
     }
 
-    /// Returns what seals and opens cursors.
+    /// Returns the value that creates and verifies cursors.
     pub(crate) fn cursors(&self) -> &Cursors {
         &self.0.cursors
     }
 
-    /// Returns the catalogue as this replica knows it.
+    /// Returns this replica's copy of the catalogue.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.0.catalogue
     }
 
-    /// Waits until the catalogue is loaded and holds every change committed so far.
+    /// Waits until the catalogue is loaded and contains every change committed so far.
     pub async fn catch_up(&self) {
         self.0.catalogue.loaded().await;
         let _ = self.0.catalogue.index_since(Instant::now()).await;
@@ -186,12 +186,12 @@ impl App {
         &self.0.metrics
     }
 
-    /// Returns where spans are left, if anybody takes them.
+    /// Returns the queue of spans, if an exporter is configured.
     pub(crate) fn spans(&self) -> Option<&Spans> {
         self.0.spans.as_ref()
     }
 
-    /// Sweeps, and takes note of how it went.
+    /// Runs a sweep and records its duration and success.
     pub(crate) async fn note<T, E>(
         &self,
         sweep: Sweep,
@@ -204,12 +204,12 @@ impl App {
         done
     }
 
-    /// Says that no new request is wanted: from here on this replica is not ready.
+    /// Starts draining: from now on this replica reports that it is not ready.
     pub(crate) fn drain(&self) {
         self.0.draining.cancel();
     }
 
-    /// Tells whether it was said.
+    /// Returns whether this replica is draining.
     pub(crate) fn is_draining(&self) -> bool {
         self.0.draining.is_cancelled()
     }

@@ -1,8 +1,8 @@
-//! The kind of a deployment: real orders, or the same rules where nothing is bought (contract, section 2).
+//! The environment of a deployment: production, or a sandbox with the same rules where nothing is bought.
 
 use serde::Deserialize;
 
-/// The kind of a deployment.
+/// The environment of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
@@ -21,14 +21,14 @@ impl Environment {
         }
     }
 
-    /// Reads the name.
+    /// Parses the name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Production, Self::Sandbox]
             .into_iter()
             .find(|it| it.as_str() == name)
     }
 
-    /// Returns what every API key of this environment begins with.
+    /// Returns the prefix of every API key of this environment.
     pub fn key_prefix(self) -> &'static str {
         match self {
             Self::Production => "lmn_prd_",

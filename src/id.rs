@@ -1,7 +1,8 @@
-//! Identifiers, each a type of its own, so that one can never be passed for another.
+//! Identifiers, each with a type of its own, so that one cannot be passed in place of another.
 //!
-//! Orders, events, partners and keys are named by ULIDs: sortable by the time they were made, and kept as `uuid` columns.
-//! A vehicle keeps the name its source gave it. This is one of the two places of randomness; the other makes keys.
+//! Orders, events, partners and keys have ULIDs, which sort by creation time and are stored in `uuid` columns. A
+//! vehicle keeps the identifier of its source. Randomness is used here and in the creation of API keys, and nowhere
+//! else.
 
 use std::{fmt, str::FromStr};
 
@@ -10,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use ulid::Ulid;
 use uuid::Uuid;
 
-/// A text is not an identifier of the kind.
+/// The error for text that is not a valid identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is not an id")]
 pub struct NotAnId;
 
-/// Declares an identifier that is a ULID outside, perhaps behind a prefix, and a `uuid` inside.
+/// Declares an identifier that is a ULID, with an optional prefix, and a `uuid` in the database.
 macro_rules! ulid_id {
     ($(#[$doc:meta])* $name:ident $($prefix:literal)?) => {
         $(#[$doc])*
@@ -25,13 +26,13 @@ macro_rules! ulid_id {
         impl $name {
             const PREFIX: &str = concat!("", $($prefix)?);
 
-            /// Makes a new identifier, dated `now`.
+            /// Creates an identifier with the time `now`.
             pub fn new(now: DateTime<Utc>) -> Self {
                 let milliseconds = u64::try_from(now.timestamp_millis()).unwrap_or_default();
                 Self(Ulid::from_parts(milliseconds, rand::random()))
             }
 
-            /// Reads the text; anything but the one canonical spelling is nobody's id.
+            /// Parses the canonical spelling; `None` for any other text.
             pub fn parse(text: &str) -> Option<Self> {
                 let text = text.strip_prefix(Self::PREFIX)?;
                 let ulid = Ulid::from_string(text).ok()?;
@@ -85,35 +86,35 @@ macro_rules! ulid_id {
 }
 
 ulid_id! {
-    /// Names an order: 26 characters.
+    /// The identifier of an order: 26 characters.
     OrderId
 }
 ulid_id! {
-    /// Names an event: `evt_` and 26 characters.
+    /// The identifier of an event: `evt_` and 26 characters.
     EventId "evt_"
 }
 ulid_id! {
-    /// Names a partner.
+    /// The identifier of a partner.
     PartnerId
 }
 ulid_id! {
-    /// Names an API key, for us; partners know it by its prefix.
+    /// The internal identifier of an API key; partners identify a key by its prefix.
     KeyId
 }
 
-/// Names a vehicle: the source's own text, 1 to 64 of `A-Za-z0-9_-`, opaque.
+/// The identifier of a vehicle: opaque text from its source, 1 to 64 characters of `A-Za-z0-9_-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct VehicleId(String);
 
 impl VehicleId {
-    /// Reads an id; text that cannot be one is `None`, and so names no vehicle.
+    /// Parses an identifier; `None` for text that cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         let fits = (1..=64).contains(&text.len()) && text != "facets" && text.bytes().all(known);
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Returns the id as it is written everywhere.
+    /// Returns the text of the identifier.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -133,12 +134,12 @@ impl fmt::Display for VehicleId {
     }
 }
 
-/// Names a request: `req_` and 24 hexadecimal digits, ours whatever the caller sent.
+/// The identifier of a request: `req_` and 24 hexadecimal digits, never taken from the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId([u8; 12]);
 
 impl RequestId {
-    /// Makes a new one.
+    /// Returns a random identifier.
     pub fn random() -> Self {
         Self(rand::random())
     }
@@ -160,19 +161,19 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Names a trace that we begin: 32 hexadecimal digits, not all of them zero.
+/// The identifier of a trace that begins here: 32 hexadecimal digits, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// Makes a new one.
+    /// Returns a random identifier.
     pub fn random() -> Self {
         Self(rand::random::<u128>().max(1))
     }
 
-    /// Returns a number that is as random as it is, to decide by.
+    /// Returns a random number derived from the identifier, for the sampling decision.
     pub fn chance(self) -> u32 {
-        // The last digits are the random ones, whoever makes it.
+        // The last digits of a trace id are its random part.
         u32::try_from(self.0 & u128::from(u32::MAX)).unwrap_or_default()
     }
 }
@@ -183,12 +184,12 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// Names our step of a trace: 16 hexadecimal digits, not all of them zero.
+/// The identifier of this service's span in a trace: 16 hexadecimal digits, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanId(u64);
 
 impl SpanId {
-    /// Makes a new one.
+    /// Returns a random identifier.
     pub fn random() -> Self {
         Self(rand::random::<u64>().max(1))
     }
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_id_has_one_spelling() {
+    fn order_id_has_one_spelling() {
         let id = OrderId::new(DateTime::UNIX_EPOCH);
         let text = id.to_string();
         assert_eq!(text.len(), 26);
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vehicle_id_is_the_sources_own_text() {
+    fn vehicle_id_keeps_the_text_of_its_source() {
         for id in ["glovis_20260420_1064_2345", "encar_38219442", "a", "-"] {
             assert_eq!(VehicleId::parse(id).unwrap().as_str(), id);
         }
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_24_hexadecimal_digits() {
+    fn request_id_has_24_hexadecimal_digits() {
         let text = RequestId::random().to_string();
         let digits = text.strip_prefix("req_").unwrap();
         assert_eq!(digits.len(), 24);

@@ -1,51 +1,51 @@
-//! JSON read strictly: a key that stands twice in its object is noted, where `serde_json` would silently keep the last.
+//! Strict JSON: reports duplicate keys in an object, of which `serde_json` would silently keep the last.
 
 use std::fmt::{self, Write};
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Doubled keys that are named in one answer.
-pub(crate) const DOUBLES_MAX: usize = 50;
-/// Characters of a path that are repeated in an answer.
+/// The most duplicate keys that are reported.
+pub(crate) const DUPLICATES_MAX: usize = 50;
+/// The longest path that is reported, in characters.
 pub(crate) const PATH_CHARACTERS_MAX: usize = 128;
 
-/// Reads one JSON value, and the paths of the keys that stand twice in it.
+/// Parses one JSON value; also returns the paths of its duplicate keys.
 pub(crate) fn read(bytes: &[u8]) -> Result<(Value, Vec<String>), serde_json::Error> {
-    let mut doubles = Doubles::default();
+    let mut duplicates = Duplicates::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Unique(&mut doubles).deserialize(&mut deserializer)?;
+    let value = Unique(&mut duplicates).deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok((value, doubles.found))
+    Ok((value, duplicates.found))
 }
 
-/// Keys that stand twice, which `serde_json` would silently overwrite.
+/// Collects duplicate keys during parsing.
 #[derive(Default)]
-struct Doubles {
-    /// Where the reader is; told as text only where a key is doubled.
-    place: Vec<Step>,
-    /// The paths, no more and no longer than an answer should hold.
+struct Duplicates {
+    /// The current path of the parser; it is formatted only for a duplicate key.
+    segments: Vec<Segment>,
+    /// The paths of duplicate keys, bounded in number and length.
     found: Vec<String>,
 }
 
-/// One step down into a value.
-enum Step {
+/// One segment of a path.
+enum Segment {
     Member(String),
     Item(usize),
 }
 
-impl Doubles {
-    fn note(&mut self) {
-        if self.found.len() == DOUBLES_MAX {
+impl Duplicates {
+    fn record(&mut self) {
+        if self.found.len() == DUPLICATES_MAX {
             return;
         }
         let mut path = String::new();
-        for step in &self.place {
+        for step in &self.segments {
             // Writing to a string cannot fail.
             let _ = match step {
-                Step::Item(n) => write!(path, "[{n}]"),
-                Step::Member(key) if path.is_empty() => write!(path, "{key}"),
-                Step::Member(key) => write!(path, ".{key}"),
+                Segment::Item(n) => write!(path, "[{n}]"),
+                Segment::Member(key) if path.is_empty() => write!(path, "{key}"),
+                Segment::Member(key) => write!(path, ".{key}"),
             };
             if path.len() > PATH_CHARACTERS_MAX {
                 path = path.chars().take(PATH_CHARACTERS_MAX).collect();
@@ -56,8 +56,8 @@ impl Doubles {
     }
 }
 
-/// Reads a JSON value and notes every key that stands twice.
-struct Unique<'a>(&'a mut Doubles);
+/// Parses a JSON value and records every duplicate key.
+struct Unique<'a>(&'a mut Duplicates);
 
 impl<'de> DeserializeSeed<'de> for Unique<'_> {
     type Value = Value;
@@ -101,9 +101,9 @@ impl<'de> Visitor<'de> for Unique<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         loop {
-            self.0.place.push(Step::Item(items.len()));
+            self.0.segments.push(Segment::Item(items.len()));
             let item = seq.next_element_seed(Unique(self.0))?;
-            self.0.place.pop();
+            self.0.segments.pop();
             match item {
                 Some(item) => items.push(item),
                 None => return Ok(items.into()),
@@ -114,12 +114,12 @@ impl<'de> Visitor<'de> for Unique<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            self.0.place.push(Step::Member(key.clone()));
+            self.0.segments.push(Segment::Member(key.clone()));
             if members.contains_key(&key) {
-                self.0.note();
+                self.0.record();
             }
             members.insert(key, map.next_value_seed(Unique(self.0))?);
-            self.0.place.pop();
+            self.0.segments.pop();
         }
         Ok(members.into())
     }

@@ -1,20 +1,22 @@
-//! The API through which LMN's partners abroad browse Korean used cars and order them.
+//! The API with which LMN's partners abroad browse Korean used vehicles and order them.
 //!
 //! # The path of a request
 //!
-//! [`server`] accepts a connection and hands each request to [`router`], where every route and every layer stands on
-//! one screen. The [`middleware`] gives the request an id and a deadline, and finds out who is asking, from where and how
-//! often; `idempotency` finds out whether it was asked before; a handler in `vehicles/routes.rs` or `orders/routes.rs` reads
-//! its input, looks things up, lets a pure model decide, records the outcome and commits. Whatever fails becomes an
-//! [`error::ApiError`], rendered, logged and counted at one place. The [`operator`] has a listener of its own.
+//! [`server`] accepts a connection and passes each request to [`router`], which lists every route and every layer.
+//! The [`middleware`] gives the request an id and a deadline, authenticates it and applies the IP allowlist and the
+//! rate limits; `idempotency` looks for the stored reply of an earlier request with the same key. A handler in
+//! `vehicles/routes.rs` or `orders/routes.rs` parses its input, reads the database, lets a pure model decide, records
+//! the outcome and commits. Every failure is an [`error::ApiError`], which is rendered, logged and counted in one
+//! place. The [`operator`] has its own listener.
 //!
-//! # Where things are
+//! # Structure
 //!
-//! Every folder is a noun of the product. Inside it `model.rs` decides and does no I/O, `store.rs` is the only place
-//! with SQL, `routes.rs` or `layer.rs` speak HTTP. Start with [`orders::state`], the table of an order's life, and
-//! [`orders::model`], the rules of placing one; then read `idempotency`, which makes every write happen once.
+//! Every folder is a noun of the product or a part of any HTTP service. Inside it `model.rs` decides without I/O,
+//! `store.rs` is the only place with SQL, and `routes.rs` or `layer.rs` handle HTTP. Start with [`orders::state`],
+//! the state machine of an order, and [`orders::model`], the rules for placing one; then read `idempotency`, which
+//! makes every write happen once.
 
-// In reading order.
+// The modules, in reading order.
 pub mod environment;
 pub mod id;
 pub(crate) mod json;

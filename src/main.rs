@@ -1,4 +1,4 @@
-//! The binary `lmn`: parses the command line, runs it, and exits.
+//! The `lmn` binary: parses the command line, runs the command, and exits with its code.
 
 use std::process::ExitCode;
 

@@ -1,28 +1,28 @@
-//! Money: whole US dollars, 1 to 10,000,000. No cents, no floats, no other currency.
+//! Money: whole US dollars, 1 to 10,000,000. There are no cents, no floats and no other currency.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest fee of an auction house, in whole US dollars; the smallest is zero, so it is no [`Usd`].
+/// The largest fee of an auction house, in whole US dollars; a fee can be zero, so it is not a [`Usd`].
 pub const FEE_MAX: i64 = 10_000_000;
 
-/// An amount of whole US dollars.
+/// An amount of whole US dollars, at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Usd(i32);
 
 impl Usd {
-    /// The largest amount there is.
+    /// The largest amount.
     pub const MAX: Self = Self(10_000_000);
 
-    /// Takes a number of dollars, if it is an amount at all.
+    /// Creates an amount; `None` if the number is out of range.
     pub fn new(dollars: i64) -> Option<Self> {
         let fits = (1..=i64::from(Self::MAX.0)).contains(&dollars);
         i32::try_from(dollars).ok().filter(|_| fits).map(Self)
     }
 
-    /// Returns the number of dollars, as the database keeps it.
+    /// Returns the number of dollars, as stored in the database.
     pub fn dollars(self) -> i32 {
         self.0
     }

@@ -1,8 +1,8 @@
-//! Networks as addresses are compared with them: an IPv4-mapped one is the IPv4 network that it is.
+//! IP networks in canonical form, so that addresses can be compared with them.
 
 use ipnet::IpNet;
 
-/// Tells a network of IPv4-mapped IPv6 addresses as the IPv4 network that it is.
+/// Converts a network of IPv4-mapped IPv6 addresses to its IPv4 network; returns any other network unchanged.
 pub(crate) fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else {
         return network;
@@ -20,12 +20,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapped_network_is_its_ipv4_network_and_no_other_is_changed() {
+    fn mapped_network_becomes_its_ipv4_network_and_others_stay() {
         for (given, expected) in [
             ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
             ("::ffff:192.0.2.7/128", "192.0.2.7/32"),
             ("::ffff:0:0/96", "0.0.0.0/0"),
-            // Wider than the mapped addresses.
+            // Wider than the range of mapped addresses.
             ("::ffff:0:0/95", "::ffff:0:0/95"),
             ("::/0", "::/0"),
             ("2001:db8::/32", "2001:db8::/32"),

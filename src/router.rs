@@ -1,4 +1,4 @@
-//! Every route and every layer, in the order in which a request meets them.
+//! All routes and layers, in the order in which a request meets them.
 
 use axum::{
     Extension, Router,
@@ -35,10 +35,10 @@ use crate::{
     webhooks,
 };
 
-/// The API: the routes behind the layers that every request meets.
+/// The API: the routes inside the layers that every request passes.
 pub type Api = Contextual<LoadShedding<Router>>;
 
-/// The routes that need a key.
+/// Returns the routes that need an API key.
 fn gated(environment: Environment) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::default()
         .merge(vehicles::routes::router())
@@ -52,12 +52,12 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
     }
 }
 
-/// The routes that need none.
+/// Returns the routes that need no API key.
 fn open() -> OpenApiRouter<App> {
     openapi::routes::router().merge(error::routes::router())
 }
 
-/// Makes the OpenAPI document of these routes; `public_url` is where partners reach them.
+/// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
 pub fn document(environment: Environment, public_url: &str) -> Value {
     let gated = gated(environment).into_openapi();
     openapi::document(&gated, &open().into_openapi(), environment, public_url)
@@ -75,9 +75,9 @@ pub fn router(app: App) -> Api {
     shell(gate(routes, &app).merge(open), app)
 }
 
-/// Puts the gate before routes: what every request with a key passes.
+/// Adds the layers that every request with an API key passes.
 ///
-/// A route's own handler is inside it; its answer to a wrong method is not, so 405 comes before 401.
+/// They wrap each route's handlers, but not its response to an unsupported method, so 405 takes precedence over 401.
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     let environment = app.settings().environment;
     let forced_error =
@@ -98,7 +98,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     )
 }
 
-/// Puts the layers of every request around routes, also of one that no route answers.
+/// Adds the layers that every request passes, including a request that matches no route.
 pub fn shell(routes: Router<App>, app: App) -> Api {
     let routes = routes
         .method_not_allowed_fallback(refuse_method)
@@ -112,7 +112,7 @@ async fn refuse_method(context: RequestContext, request: Request) -> ApiError {
     ApiError::MethodNotAllowed
 }
 
-/// Notes the route that answers, where no gate does.
+/// Stores the matched route of a request to an open route, which passes no authentication.
 async fn note_route(context: RequestContext, request: Request, next: Next) -> Response {
     context.note_route(request.extensions());
     next.run(request).await

@@ -1,7 +1,7 @@
-//! A time together with the offset of the place where it happened.
+//! A time with the offset of the place where it happened.
 //!
-//! An auction in Korea prints as `+09:00`, a delivery in Lagos as `+01:00`, and the offset is kept for ever. No time
-//! ever prints as `Z`, and a time without an offset is refused (contract, section 1).
+//! An auction in Korea prints as `+09:00`, a delivery in Lagos as `+01:00`, and the offset is stored. No time ever
+//! prints as `Z`, and a time without an offset is refused.
 
 use std::{fmt, str::FromStr};
 
@@ -10,56 +10,56 @@ use chrono::{
 };
 use serde::{Serialize, Serializer};
 
-/// An instant, in milliseconds, and the offset in which it is told.
+/// An instant with a precision of milliseconds, and an offset from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(DateTime<FixedOffset>);
 
-/// Why a text is not a [`Stamp`].
+/// The reason why a text is not a [`Stamp`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StampError {
-    /// The instant is clear, the place is not: `Z`, or `-00:00`.
+    /// The instant is known, but not the offset of the place: `Z`, or `-00:00`.
     #[error("a time needs the offset of its place, such as +09:00 or +00:00; Z is not an offset")]
     NoOffset,
-    /// Too early or too late to be told in every place.
+    /// Too early or too late for a four-digit year with every offset.
     #[error("a time lies between the years 1 and 9999")]
     OutOfRange,
-    /// Not an RFC 3339 time at all.
+    /// Not an RFC 3339 time.
     #[error("a time is written like 2026-04-20T13:00:00+09:00")]
     Malformed,
 }
 
-/// 0001-01-02T00:00:00 and 9999-12-30T23:59:59 in Greenwich, in unix seconds.
+/// The range of times: 0001-01-02T00:00:00 to 9999-12-30T23:59:59 UTC, in unix seconds.
 const FIRST_SECOND: i64 = -62_135_510_400;
 const LAST_SECOND: i64 = 253_402_214_399;
 
-/// Returns Korea's offset, which the contract fixes for every year, whatever the law was then.
+/// Returns the offset of Korea, +09:00 in every year, even in years with another legal time.
 fn korea() -> FixedOffset {
     FixedOffset::east_opt(9 * 60 * 60).unwrap_or(Utc.fix())
 }
 
 impl Stamp {
-    /// Tells an instant in Korean time.
+    /// Creates a time in Korea from an instant.
     pub fn kst(instant: DateTime<Utc>) -> Self {
         Self(instant.with_timezone(&korea())).cut()
     }
 
-    /// Tells an instant in the time of a place `minutes` east of Greenwich.
+    /// Creates a time from an instant and an offset of `minutes` offset_parts of UTC.
     pub fn at_offset(instant: DateTime<Utc>, minutes: i16) -> Option<Self> {
         let offset = FixedOffset::east_opt(i32::from(minutes) * 60)?;
         Some(Self(instant.with_timezone(&offset)).cut())
     }
 
-    /// Reads RFC 3339 with an offset.
+    /// Parses RFC 3339 with an offset.
     pub fn parse(text: &str) -> Result<Self, StampError> {
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| StampError::Malformed)?;
         if text.ends_with(['Z', 'z']) || text.ends_with("-00:00") {
             return Err(StampError::NoOffset);
         }
-        // chrono tells a leap second as a nanosecond count beyond one second; the database knows none.
+        // chrono represents a leap second as a nanosecond above one second; PostgreSQL has no leap seconds.
         if time.nanosecond() >= 1_000_000_000 {
             return Err(StampError::Malformed);
         }
-        // A day from the ends, so that it has a year of four digits in every place.
+        // One day from both ends, so that the year has four digits with every offset.
         let seconds = time.timestamp();
         if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
             return Err(StampError::OutOfRange);
@@ -72,12 +72,12 @@ impl Stamp {
         self.0.to_utc()
     }
 
-    /// Returns the offset, in minutes east of Greenwich.
+    /// Returns the offset, in minutes offset_parts of UTC.
     pub fn offset_minutes(self) -> i16 {
         i16::try_from(self.0.offset().local_minus_utc() / 60).unwrap_or_default()
     }
 
-    /// Returns the beginning of a day in Korea.
+    /// Returns the start of a day in Korea.
     pub fn midnight_in_korea(day: NaiveDate) -> Self {
         let midnight =
             day.and_time(NaiveTime::MIN) - TimeDelta::seconds(korea().local_minus_utc().into());
@@ -114,10 +114,10 @@ impl FromStr for Stamp {
     }
 }
 
-/// Characters of the longest time.
+/// The length of the longest time, in characters.
 const CHARACTERS_MAX: usize = "2026-04-20T13:00:00.000+09:00".len();
 
-/// The text of a [`Stamp`], on the stack: an order has up to six, and a page of orders hundreds.
+/// The text of a [`Stamp`], on the stack: an order has up to six times, and a page of orders has hundreds.
 struct Text {
     bytes: [u8; CHARACTERS_MAX],
     length: usize,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offset_is_kept() {
+    fn offset_is_kept() {
         for text in [
             "2026-04-20T13:00:00+09:00",
             "2026-04-20T05:00:00.250+01:00",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_is_cut_to_milliseconds() {
+    fn fraction_is_truncated_to_milliseconds() {
         assert_eq!(
             stamp("2026-01-01T00:00:00.123987+09:00").to_string(),
             "2026-01-01T00:00:00.123+09:00"
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_an_offset_is_refused() {
+    fn time_without_an_offset_is_refused() {
         for text in [
             "2026-04-20T13:00:00Z",
             "2026-04-20T13:00:00z",
@@ -243,12 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn the_cutoff_is_midnight_in_korea_the_day_before() {
+    fn cutoff_is_midnight_in_korea_on_the_day_before() {
         for (auction, cutoff) in [
             ("2026-04-20T13:00:00+09:00", "2026-04-19T00:00:00+09:00"),
             ("2026-04-20T00:00:00+09:00", "2026-04-19T00:00:00+09:00"),
             ("2026-04-20T23:59:59.999+09:00", "2026-04-19T00:00:00+09:00"),
-            // The Korean date counts, wherever the time was told.
+            // The date in Korea counts, whatever the offset of the time.
             ("2026-04-19T16:00:00+00:00", "2026-04-19T00:00:00+09:00"),
             ("2026-01-01T10:00:00+09:00", "2025-12-31T00:00:00+09:00"),
             ("2028-03-01T10:00:00+09:00", "2028-02-29T00:00:00+09:00"),
@@ -272,7 +272,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_time_prints_as_rfc_3339_has_it(
+        fn time_prints_as_rfc_3339(
             milliseconds in FIRST_SECOND * 1000..LAST_SECOND * 1000,
             minutes in -1439_i16..=1439,
         ) {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_a_year_of_four_digits_in_every_place() {
+    fn year_has_four_digits_with_every_offset() {
         for text in ["0001-01-02T00:00:00+00:00", "9999-12-30T23:59:59.999+00:00"] {
             let korean = Stamp::kst(stamp(text).instant()).to_string();
             assert_eq!(korean.len(), text.len(), "{korean}");
@@ -306,7 +306,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_printed_is_read_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
+        fn printed_time_parses_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
             let instant = DateTime::from_timestamp_millis(millis).unwrap();
             let stamp = Stamp::at_offset(instant, minutes).unwrap();
             proptest::prop_assert_eq!(Stamp::parse(&stamp.to_string()), Ok(stamp));
@@ -314,7 +314,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_almost_a_time_is_read_as_the_calendar_has_it(
+        fn near_valid_time_is_accepted_only_as_the_calendar_allows(
             date in (0_u32..10_000, 0_u32..14, 0_u32..33),
             time in (0_u32..26, 0_u32..62, 0_u32..62),
             fraction in "(\\.[0-9]{1,9})?",
@@ -330,40 +330,40 @@ mod tests {
                 2 => 28 + u32::from(leap),
                 _ => 0,
             };
-            let dated = (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
-            let east = place.split_once(':').map(|(hours, minutes)| {
+            let is_date = (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
+            let offset_parts = place.split_once(':').map(|(hours, minutes)| {
                 let sign = if place.starts_with('-') { -1 } else { 1 };
                 (hours[1..].parse::<i32>().unwrap(), minutes.parse::<i32>().unwrap(), sign)
             });
-            let placed = east.filter(|(hours, minutes, _)| *hours < 24 && *minutes < 60);
+            let valid_offset = offset_parts.filter(|(hours, minutes, _)| *hours < 24 && *minutes < 60);
             match Stamp::parse(&text) {
                 Ok(stamp) => {
-                    let (hours, minutes, sign) = placed.unwrap();
-                    proptest::prop_assert!(dated && place != "-00:00", "{text}");
+                    let (hours, minutes, sign) = valid_offset.unwrap();
+                    proptest::prop_assert!(is_date && place != "-00:00", "{text}");
                     proptest::prop_assert_eq!(i32::from(stamp.offset_minutes()), sign * (hours * 60 + minutes));
-                    let told = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-                    proptest::prop_assert!(stamp.to_string().starts_with(&told), "{text}");
+                    let expected_text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+                    proptest::prop_assert!(stamp.to_string().starts_with(&expected_text), "{text}");
                 }
                 Err(StampError::NoOffset) => {
                     proptest::prop_assert!(matches!(place.as_str(), "Z" | "z" | "-00:00"), "{text}");
                 }
                 Err(StampError::OutOfRange) => {
-                    proptest::prop_assert!(dated && (year <= 1 || year == 9_999), "{text}");
+                    proptest::prop_assert!(is_date && (year <= 1 || year == 9_999), "{text}");
                 }
                 Err(StampError::Malformed) => {
-                    let right = dated && (placed.is_some() || matches!(place.as_str(), "Z" | "z"));
-                    proptest::prop_assert!(!right, "{text}");
+                    let is_valid = is_date && (valid_offset.is_some() || matches!(place.as_str(), "Z" | "z"));
+                    proptest::prop_assert!(!is_valid, "{text}");
                 }
             }
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC*") {
+        fn parsing_never_panics(text in "\\PC*") {
             let _ = Stamp::parse(&text);
         }
 
         #[test]
-        fn the_cutoff_is_one_to_two_days_before(millis in 0_i64..4_000_000_000_000) {
+        fn cutoff_is_one_to_two_days_before(millis in 0_i64..4_000_000_000_000) {
             let auction = Stamp::kst(DateTime::from_timestamp_millis(millis).unwrap());
             let before = auction.instant() - auction.midnight_of_the_day_before().instant();
             proptest::prop_assert!(before >= TimeDelta::hours(24) && before < TimeDelta::hours(48));

@@ -1,16 +1,16 @@
-//! Words: enumerations that are written as one lower-case word, on the wire and in the database alike.
+//! Enumerations whose values are lower-case words, the same in JSON and in the database.
 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-/// An enumeration of words.
+/// An enumeration whose values are lower-case words.
 pub trait Word: Copy + PartialEq + 'static {
-    /// All values, in the contract's order.
+    /// All values, in the order of their declaration.
     const ALL: &'static [Self];
 
-    /// Returns the word.
+    /// Returns the word of the value.
     fn as_str(self) -> &'static str;
 
-    /// Reads the word.
+    /// Returns the value with this word.
     fn parse(word: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -19,8 +19,8 @@ pub trait Word: Copy + PartialEq + 'static {
     }
 }
 
-/// Describes an enumeration in the OpenAPI document; `meanings` are those of [`Word::ALL`], in its order.
-pub(crate) fn schema<W: Word>(what: &str, meanings: &[&str]) -> RefOr<Schema> {
+/// Returns the OpenAPI schema of an enumeration; `meanings` are those of [`Word::ALL`], in its order.
+pub(crate) fn schema<W: Word>(description: &str, meanings: &[&str]) -> RefOr<Schema> {
     let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
     let lines = words.iter().zip(meanings);
     let list: String = lines
@@ -28,12 +28,12 @@ pub(crate) fn schema<W: Word>(what: &str, meanings: &[&str]) -> RefOr<Schema> {
         .collect();
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some(format!("{}\n{list}", what.trim())))
+        .description(Some(format!("{}\n{list}", description.trim())))
         .enum_values(Some(words))
         .into()
 }
 
-/// Declares an enumeration of words.
+/// Declares an enumeration that implements [`Word`], `Serialize` and `ToSchema`.
 macro_rules! words {
     ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $meaning:literal])* $variant:ident = $word:literal,)* }) => {
         $(#[doc = $doc])*

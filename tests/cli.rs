@@ -1,4 +1,5 @@
-//! The binary: help, settings, migrations, `lmn dev` from nothing and after a kill; the operator's commands are in `cli/`.
+//! The binary: help, settings, migrations, `lmn dev` on an empty folder and after a kill. The tests of the operator's
+//! commands are in `cli/`.
 
 #![allow(
     dead_code,
@@ -39,7 +40,7 @@ use process::{Process, lmn, run, words};
 use serde_json::{Value, json};
 
 #[test]
-fn usage_is_told_and_wrong_usage_ends_with_2() {
+fn usage_is_printed_and_invalid_usage_exits_with_2() {
     let help = run(&["--help"], &[]);
     assert!(help.status.success());
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
@@ -63,7 +64,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
-    assert!(!text.contains("dev-db"), "what is hidden stays hidden");
+    assert!(!text.contains("dev-db"), "hidden commands are not listed");
     for wrong in [
         ["--nonsense"].as_slice(),
         &["nonsense"],
@@ -91,7 +92,7 @@ fn usage_is_told_and_wrong_usage_ends_with_2() {
 }
 
 #[test]
-fn the_error_catalogue_is_printed_for_people_and_for_programs() {
+fn error_catalogue_is_printed_as_text_markdown_and_json() {
     let text = |arguments: &[&str]| {
         let output = run(arguments, &[]);
         assert!(output.status.success(), "{}", words(&output));
@@ -111,7 +112,7 @@ fn the_error_catalogue_is_printed_for_people_and_for_programs() {
 }
 
 #[test]
-fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
+fn invalid_settings_prevent_the_start_with_all_errors_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lmn.toml");
     std::fs::write(
@@ -148,7 +149,7 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
             "{key} is missing in {words}"
         );
     }
-    // What relates settings to each other is checked once each is right alone.
+    // Relations between settings are checked once each setting is valid by itself.
     let variables = [
         ("LMN_DATABASE__LOCK_SECONDS", "8"),
         ("LMN_DATABASE__STATEMENT_SECONDS", "10"),
@@ -164,7 +165,7 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
         "operator.listen",
         "operator.database_silence_milliseconds",
     ] {
-        // 8 < 10 holds, so only the others are wrong.
+        // 8 < 10 holds, so `database.lock_seconds` is valid.
         assert_eq!(
             words.contains(&format!("\n  {key}: ")),
             key != "database.lock_seconds",
@@ -174,7 +175,7 @@ fn wrong_settings_stop_the_start_with_all_complaints_at_once() {
 }
 
 #[test]
-fn the_document_is_printed_without_a_database() {
+fn openapi_document_is_printed_without_a_database() {
     let variables = [("LMN_PUBLIC_URL", "https://api.example.com/")];
     let printed = run(&["openapi"], &variables);
     let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
@@ -228,9 +229,9 @@ async fn serve_refuses_a_database_that_does_not_fit() {
     );
 
     let migrated = production(&["migrate", "--json"]);
-    let said: Value =
+    let printed: Value =
         serde_json::from_slice(&migrated.stdout).unwrap_or_else(|_| panic!("{}", words(&migrated)));
-    assert_eq!(said["environment"], "production");
+    assert_eq!(printed["environment"], "production");
     assert!(
         production(&["migrate"]).status.success(),
         "migrating again changes nothing"
@@ -241,7 +242,7 @@ async fn serve_refuses_a_database_that_does_not_fit() {
     );
 }
 
-/// Runs `lmn dev` in a folder, with no setting of ours.
+/// Runs `lmn dev` in a folder, without the settings of the tests.
 fn dev(folder: &Path) -> Process {
     let folder = folder.to_str().unwrap();
     let arguments = ["dev", "--json", "--port", "0", "--data-dir", folder];
@@ -268,7 +269,7 @@ async fn call(sandbox: &Process, method: reqwest::Method, path: &str, body: Valu
     )
 }
 
-/// Expects the values of the demo catalogue, at once.
+/// Checks that the facets have the values of the demo catalogue.
 async fn check_facets(sandbox: &Process) {
     let path = "/v1/vehicles/facets";
     let (status, facets) = call(sandbox, reqwest::Method::GET, path, Value::Null).await;
@@ -278,17 +279,18 @@ async fn check_facets(sandbox: &Process) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
+async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
     let folder = tempfile::Builder::new()
         .prefix("lmn-dev")
         .tempdir_in("/tmp")
         .unwrap();
-    // A sandbox leaves the operator's port to others. Who holds it, and whether we may, does not matter.
+    // The sandbox must not need the default port of the operator's listener, so the port is occupied here, if it is
+    // not already.
     let _taken = std::net::TcpListener::bind("127.0.0.1:9090");
     let first = dev(folder.path());
-    let said: Vec<_> = first.ready.as_object().unwrap().keys().collect();
+    let members: Vec<_> = first.ready.as_object().unwrap().keys().collect();
     assert_eq!(
-        said,
+        members,
         ["api_key", "database_url", "docs_url", "partner_id", "url"]
     );
     assert_eq!(
@@ -323,7 +325,7 @@ async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
             ),
         }
     }
-    let placed = placed.expect("there is always a lot that can be ordered");
+    let placed = placed.expect("some lot can be ordered");
     let ready = first.ready.clone();
     tokio::task::spawn_blocking(|| first.kill()).await.unwrap();
 
@@ -331,7 +333,7 @@ async fn dev_goes_from_nothing_to_an_order_and_keeps_it_through_a_kill() {
     for kept in ["api_key", "partner_id", "database_url"] {
         assert_eq!(second.ready[kept], ready[kept], "{kept}");
     }
-    // Without DATABASE_URL an operator works on the sandbox of the folder.
+    // Without DATABASE_URL, commands use the sandbox of the folder.
     let folder = folder.path().to_str().unwrap();
     let partners = run(&["partner", "list", "--json", "--data-dir", folder], &[]);
     let partner: Value = serde_json::from_slice(&partners.stdout).unwrap();

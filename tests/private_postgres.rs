@@ -1,6 +1,7 @@
-//! The private PostgreSQL with real processes: who starts it, who it runs as, and that it ends however its users do.
+//! The private PostgreSQL with real processes: how it is started, the account it runs as, and that it stops however the
+//! processes that use it end.
 //!
-//! Run as root, the tests also play a normal user; run as a normal user, those about root have nothing to show and pass.
+//! Run as root, the tests also run programs as a normal user. Run as a normal user, the tests of root check nothing.
 
 #![allow(
     clippy::panic,
@@ -31,157 +32,157 @@ use tokio::runtime::Builder;
 
 /// The program under test.
 const LMN: &str = env!("CARGO_BIN_EXE_lmn");
-/// The normal user that root plays: the account `nobody`, nearly everywhere.
+/// The normal user as which root runs programs: the account `nobody` on nearly every system.
 const NORMAL_USER: u32 = 65534;
 
 #[test]
-fn a_second_user_shares_the_server_and_a_later_one_finds_the_data() {
-    let place = Place::new();
-    let first = place.ensure(Purpose::Tests);
-    run(&place, "create table kept as select 7 as seven");
-    assert_eq!(ask(&place, "select current_setting('fsync')"), "off");
-    let second = place.ensure(Purpose::Tests);
-    let server = place.server();
+fn second_user_shares_the_server_and_a_later_one_finds_the_data() {
+    let folder = Folder::new();
+    let first = folder.ensure(Purpose::Tests);
+    run(&folder, "create table kept as select 7 as seven");
+    assert_eq!(ask(&folder, "select current_setting('fsync')"), "off");
+    let second = folder.ensure(Purpose::Tests);
+    let server = folder.server();
     drop(first);
-    assert_eq!(ask(&place, "select seven from kept"), "7");
-    assert_eq!(place.server(), server);
+    assert_eq!(ask(&folder, "select seven from kept"), "7");
+    assert_eq!(folder.server(), server);
     drop(second);
-    place.stop();
-    let _later = place.ensure(Purpose::Tests);
-    assert_ne!(place.server(), server);
-    assert_eq!(ask(&place, "select seven from kept"), "7");
+    folder.stop();
+    let _later = folder.ensure(Purpose::Tests);
+    assert_ne!(folder.server(), server);
+    assert_eq!(ask(&folder, "select seven from kept"), "7");
 }
 
 #[test]
-fn the_server_of_a_killed_user_stops_by_itself_and_keeps_the_data() {
-    // This one is in use all the time, so it must outlast the other.
-    let used = Place::new();
+fn server_of_a_killed_user_stops_by_itself_and_keeps_the_data() {
+    // This server is in use all the time, so it must keep running when the other one stops.
+    let used = Folder::new();
     let _using = used.ensure(Purpose::Data);
-    let place = Place::new();
-    let mut user = place.user();
+    let folder = Folder::new();
+    let mut user = folder.user();
     user.wait_until_served();
-    run(&place, "create table kept as select 7 as seven");
+    run(&folder, "create table kept as select 7 as seven");
     user.process.kill().unwrap();
-    place.wait_for_the_end();
+    folder.wait_for_the_end();
     assert_eq!(ask(&used, "select 1"), "1");
-    let _later = place.ensure(Purpose::Data);
-    assert_eq!(ask(&place, "select seven from kept"), "7");
-    assert_eq!(ask(&place, "select current_setting('fsync')"), "on");
+    let _later = folder.ensure(Purpose::Data);
+    assert_eq!(ask(&folder, "select seven from kept"), "7");
+    assert_eq!(ask(&folder, "select current_setting('fsync')"), "on");
 }
 
 #[test]
-fn the_server_of_a_killed_keeper_is_adopted_and_still_stops() {
-    let place = Place::new();
-    let first = place.ensure(Purpose::Data);
-    let server = place.server();
-    kill_process(place.keeper(), Signal::KILL).unwrap();
-    assert!(eventually(|| place.has_no_keeper()));
-    let second = place.ensure(Purpose::Data);
-    assert_eq!(place.server(), server);
-    assert!(!place.has_no_keeper());
+fn server_of_a_killed_keeper_is_adopted_and_still_stops() {
+    let folder = Folder::new();
+    let first = folder.ensure(Purpose::Data);
+    let server = folder.server();
+    kill_process(folder.keeper(), Signal::KILL).unwrap();
+    assert!(eventually(|| folder.has_no_keeper()));
+    let second = folder.ensure(Purpose::Data);
+    assert_eq!(folder.server(), server);
+    assert!(!folder.has_no_keeper());
     drop((first, second));
-    place.wait_for_the_end();
+    folder.wait_for_the_end();
 }
 
 #[test]
-fn a_killed_server_is_started_anew_once_its_last_process_has_ended() {
-    let place = Place::new();
-    let _using = place.ensure(Purpose::Tests);
-    // Takes longer than a start, and looks neither left nor right before it has the answer.
+fn killed_server_is_started_anew_once_its_last_process_has_ended() {
+    let folder = Folder::new();
+    let _using = folder.ensure(Purpose::Tests);
+    // A query that takes longer than a start, and whose backend does not notice the end of the server meanwhile.
     let busy = "select count(*) from generate_series(1, 4000000)";
     let others = "select count(*) from pg_stat_activity where query ~ '^select count.*series'";
     thread::scope(|scope| {
-        scope.spawn(|| with_connection(&place, async |other| drop(other.execute(busy).await)));
-        assert!(eventually(|| ask(&place, others) == "1"));
-        let server = place.server();
+        scope.spawn(|| with_connection(&folder, async |other| drop(other.execute(busy).await)));
+        assert!(eventually(|| ask(&folder, others) == "1"));
+        let server = folder.server();
         kill_process(server, Signal::KILL).unwrap();
         assert!(eventually(|| test_kill_process(server).is_err()));
-        let _later = place.ensure(Purpose::Tests);
-        assert_eq!(ask(&place, "select 1"), "1");
+        let _later = folder.ensure(Purpose::Tests);
+        assert_eq!(ask(&folder, "select 1"), "1");
     });
 }
 
 #[test]
-fn many_that_come_at_once_make_one_cluster() {
-    let place = Place::new();
-    let mut users: Vec<User> = (0..5).map(|_| place.user()).collect();
+fn simultaneous_users_make_one_cluster() {
+    let folder = Folder::new();
+    let mut users: Vec<User> = (0..5).map(|_| folder.user()).collect();
     let mut servers: Vec<Pid> = users
         .iter_mut()
         .map(|user| {
             user.wait_until_served();
-            place.server()
+            folder.server()
         })
         .collect();
     servers.dedup();
     assert_eq!(servers.len(), 1, "{servers:?}");
-    assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
+    assert_eq!(folder.unfinished(), Vec::<PathBuf>::new());
 }
 
 #[test]
-fn a_start_that_is_killed_midway_leaves_nothing_half_made() {
-    let place = Place::new();
-    let mut user = place.user();
-    assert!(eventually(|| !place.unfinished().is_empty()));
+fn start_that_is_killed_midway_leaves_no_unfinished_cluster() {
+    let folder = Folder::new();
+    let mut user = folder.user();
+    assert!(eventually(|| !folder.unfinished().is_empty()));
     user.process.kill().unwrap();
-    let _later = place.ensure(Purpose::Tests);
-    assert_eq!(ask(&place, "select 1"), "1");
-    assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
+    let _later = folder.ensure(Purpose::Tests);
+    assert_eq!(ask(&folder, "select 1"), "1");
+    assert_eq!(folder.unfinished(), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn pid_files_left_by_a_crash_do_not_block_a_start() {
-    let place = Place::new();
-    let cluster = place.ensure(Purpose::Tests);
-    let files = ["data/postmaster.pid", ".s.PGSQL.5432.lock"].map(|name| place.dir.join(name));
+    let folder = Folder::new();
+    let cluster = folder.ensure(Purpose::Tests);
+    let files = ["data/postmaster.pid", ".s.PGSQL.5432.lock"].map(|name| folder.dir.join(name));
     let contents = files
         .each_ref()
         .map(|file| fs::read_to_string(file).unwrap());
     drop(cluster);
-    place.stop();
-    // As after a power cut the files are there, and their number now belongs to another process of the server's account.
-    let owner = place.data().metadata().unwrap();
-    let mut bystander = Command::new("sleep");
-    bystander.arg("600");
+    folder.stop();
+    // As after a power cut, the files exist, and their process id now belongs to another process of the same account.
+    let owner = folder.data().metadata().unwrap();
+    let mut other = Command::new("sleep");
+    other.arg("600");
     if geteuid().is_root() {
-        bystander.uid(owner.uid()).gid(owner.gid());
+        other.uid(owner.uid()).gid(owner.gid());
     }
-    let mut bystander = bystander.spawn().unwrap();
+    let mut other = other.spawn().unwrap();
     for (file, content) in files.iter().zip(contents) {
         let (_, rest) = content.split_once('\n').unwrap();
-        fs::write(file, format!("{}\n{rest}", bystander.id())).unwrap();
+        fs::write(file, format!("{}\n{rest}", other.id())).unwrap();
         chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
         fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
     }
-    let started = place.try_ensure(Purpose::Tests);
-    let spared = bystander.try_wait().unwrap().is_none();
-    bystander.kill().unwrap();
-    bystander.wait().unwrap();
+    let started = folder.try_ensure(Purpose::Tests);
+    let is_alive = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
     started.unwrap();
-    assert!(spared, "the bystander was taken for the server");
+    assert!(is_alive, "the other process was taken for the server");
 }
 
 #[test]
-fn what_stands_in_the_way_of_a_start_is_said_at_once() {
-    let place = Place::new();
-    drop(place.ensure(Purpose::Tests));
-    place.stop();
+fn reason_of_a_failed_start_is_reported_at_once() {
+    let folder = Folder::new();
+    drop(folder.ensure(Purpose::Tests));
+    folder.stop();
     let began = Instant::now();
 
-    let settings = place.data().join("postgresql.conf");
+    let settings = folder.data().join("postgresql.conf");
     let mut settings = File::options().append(true).open(settings).unwrap();
     settings.write_all(b"no_such_setting = 1\n").unwrap();
-    let refusal = place.try_ensure(Purpose::Tests).unwrap_err();
+    let error = folder.try_ensure(Purpose::Tests).unwrap_err();
     assert!(
-        matches!(refusal, EmbeddedError::EndedAtStart { .. }),
-        "{refusal}"
+        matches!(error, EmbeddedError::EndedAtStart { .. }),
+        "{error}"
     );
-    assert!(refusal.to_string().contains("contains errors"), "{refusal}");
+    assert!(error.to_string().contains("contains errors"), "{error}");
 
-    fs::write(place.data().join("PG_VERSION"), "7\n").unwrap();
-    let refusal = place.try_ensure(Purpose::Tests).unwrap_err();
+    fs::write(folder.data().join("PG_VERSION"), "7\n").unwrap();
+    let error = folder.try_ensure(Purpose::Tests).unwrap_err();
     assert!(
-        refusal.to_string().contains("made by PostgreSQL 7"),
-        "{refusal}"
+        error.to_string().contains("made by PostgreSQL 7"),
+        "{error}"
     );
     assert!(
         began.elapsed() < Duration::from_secs(20),
@@ -191,96 +192,93 @@ fn what_stands_in_the_way_of_a_start_is_said_at_once() {
 }
 
 #[test]
-fn a_path_too_long_for_a_socket_is_refused() {
-    let place = Place::new();
-    let refusal = ensure(&place.dir.join("long".repeat(20)), Purpose::Tests).unwrap_err();
+fn path_too_long_for_a_socket_is_refused() {
+    let folder = Folder::new();
+    let error = ensure(&folder.dir.join("long".repeat(20)), Purpose::Tests).unwrap_err();
     assert!(
-        matches!(refusal, EmbeddedError::PathTooLong { .. }),
-        "{refusal}"
+        matches!(error, EmbeddedError::PathTooLong { .. }),
+        "{error}"
     );
 }
 
 #[test]
-fn a_folder_with_something_else_in_it_is_left_alone() {
-    let place = Place::of_normal_user();
-    fs::create_dir(&place.dir).unwrap();
-    fs::set_permissions(&place.dir, Permissions::from_mode(0o755)).unwrap();
-    fs::write(place.dir.join("diary"), "").unwrap();
-    chown(&place.dir, place.played, place.played).unwrap();
-    let said = said(&place.shell("true").output().unwrap());
-    assert!(said.contains("is not an empty folder"), "{said}");
-    assert_eq!(place.dir.metadata().unwrap().mode() & 0o777, 0o755);
-    assert_eq!(fs::read_dir(&place.dir).unwrap().count(), 1);
+fn folder_with_other_files_is_left_alone() {
+    let folder = Folder::of_normal_user();
+    fs::create_dir(&folder.dir).unwrap();
+    fs::set_permissions(&folder.dir, Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.dir.join("diary"), "").unwrap();
+    chown(&folder.dir, folder.normal_user, folder.normal_user).unwrap();
+    let errors = stderr_of(&folder.shell("true").output().unwrap());
+    assert!(errors.contains("is not an empty folder"), "{errors}");
+    assert_eq!(folder.dir.metadata().unwrap().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_dir(&folder.dir).unwrap().count(), 1);
 }
 
 #[test]
-fn a_link_that_was_planted_is_not_followed() {
-    let place = Place::new();
-    let target = place.temp.path().join("target");
+fn planted_symbolic_link_is_not_followed() {
+    let folder = Folder::new();
+    let target = folder.temp.path().join("target");
     fs::create_dir(&target).unwrap();
-    symlink(&target, &place.dir).unwrap();
-    let refusal = place.try_ensure(Purpose::Tests).unwrap_err();
-    assert!(
-        matches!(refusal, EmbeddedError::NotOurs { .. }),
-        "{refusal}"
-    );
+    symlink(&target, &folder.dir).unwrap();
+    let error = folder.try_ensure(Purpose::Tests).unwrap_err();
+    assert!(matches!(error, EmbeddedError::NotOurs { .. }), "{error}");
     assert_eq!(target.metadata().unwrap().uid(), geteuid().as_raw());
 }
 
 #[test]
-fn without_any_server_the_ways_out_are_said() {
-    let place = Place::of_normal_user();
-    let output = place
+fn missing_server_programs_are_reported_with_the_remedies() {
+    let folder = Folder::of_normal_user();
+    let output = folder
         .shell("true")
         .env("PATH", "/nonexistent")
-        .env("HOME", place.temp.path())
+        .env("HOME", folder.temp.path())
         .env("LMN_NO_SYSTEM_POSTGRES", "1")
         .env_remove("PG_BIN_DIR")
         .env_remove("XDG_CACHE_HOME")
         .output()
         .unwrap();
-    let said = said(&output);
-    for way in [
+    let errors = stderr_of(&output);
+    for remedy in [
         "apt-get install postgresql",
         "PG_BIN_DIR",
         "DATABASE_URL",
         "docker compose up",
     ] {
-        assert!(said.contains(way), "{said}");
+        assert!(errors.contains(remedy), "{errors}");
     }
     assert!(!output.status.success());
 }
 
 #[test]
-fn a_normal_user_s_server_runs_as_that_user_and_stops_likewise() {
-    let place = Place::of_normal_user();
-    let mut user = place.user();
+fn server_of_a_normal_user_runs_as_that_user_and_stops_with_it() {
+    let folder = Folder::of_normal_user();
+    let mut user = folder.user();
     user.wait_until_served();
-    run(&place, "create table kept as select 7 as seven");
-    let owner = place.data().metadata().unwrap().uid();
-    assert_eq!(owner, place.played.unwrap_or(geteuid().as_raw()));
-    assert_eq!(place.dir.metadata().unwrap().mode() & 0o777, 0o700);
+    run(&folder, "create table kept as select 7 as seven");
+    let owner = folder.data().metadata().unwrap().uid();
+    assert_eq!(owner, folder.normal_user.unwrap_or(geteuid().as_raw()));
+    assert_eq!(folder.dir.metadata().unwrap().mode() & 0o777, 0o700);
     user.process.kill().unwrap();
-    place.wait_for_the_end();
-    let mut later = place.user();
+    folder.wait_for_the_end();
+    let mut later = folder.user();
     later.wait_until_served();
-    assert_eq!(ask(&place, "select seven from kept"), "7");
+    assert_eq!(ask(&folder, "select seven from kept"), "7");
 }
 
 #[test]
-fn root_hands_the_server_to_another_account() {
+fn server_of_root_runs_as_another_account() {
     if !geteuid().is_root() {
         return;
     }
-    let place = Place::new();
-    let cluster = place.ensure(Purpose::Tests);
-    assert_eq!(cluster.dir(), place.dir);
-    assert_ne!(place.data().metadata().unwrap().uid(), 0);
-    assert_eq!(place.dir.metadata().unwrap().mode() & 0o777, 0o700);
+    let folder = Folder::new();
+    let cluster = folder.ensure(Purpose::Tests);
+    assert_eq!(cluster.dir(), folder.dir);
+    assert_ne!(folder.data().metadata().unwrap().uid(), 0);
+    assert_eq!(folder.dir.metadata().unwrap().mode() & 0o777, 0o700);
 }
 
 #[test]
-fn root_s_cluster_goes_where_the_account_can_reach_it() {
+fn cluster_of_root_is_made_where_the_other_account_can_reach_it() {
     if !geteuid().is_root() {
         return;
     }
@@ -290,78 +288,78 @@ fn root_s_cluster_goes_where_the_account_can_reach_it() {
     let notice = |line: &str| notices.borrow_mut().push_str(line);
     let wanted = closed.path().join("pg");
     let cluster = Cluster::ensure(&wanted, Purpose::Tests, &keeper(), &notice).unwrap();
-    let mut place = Place::new();
-    place.dir = cluster.dir().to_owned();
+    let mut folder = Folder::new();
+    folder.dir = cluster.dir().to_owned();
     assert!(cluster.dir().starts_with("/var/lib"), "{cluster:?}");
     assert!(
         notices.borrow().contains(cluster.dir().to_str().unwrap()),
         "{notices:?}"
     );
-    assert_eq!(ask(&place, "select 1"), "1");
+    assert_eq!(ask(&folder, "select 1"), "1");
 }
 
-/// Where a test's cluster lies; its end is the end of the server and of all files.
-struct Place {
+/// The folder of a test's cluster; dropping it stops the server and removes all files.
+struct Folder {
     dir: PathBuf,
     program: PathBuf,
-    /// The normal user that root plays here.
-    played: Option<u32>,
+    /// The normal user as which root runs programs here.
+    normal_user: Option<u32>,
     temp: TempDir,
 }
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        // Open for the account of root's server.
+        // Accessible to the account of root's server.
         fs::set_permissions(temp.path(), Permissions::from_mode(0o755)).unwrap();
         let dir = temp.path().join("pg");
         Self {
             dir,
             program: LMN.into(),
-            played: None,
+            normal_user: None,
             temp,
         }
     }
 
-    /// A place of a normal user, with the program where that user can reach it.
+    /// Makes the folder of a normal user, with the program where that user can reach it.
     fn of_normal_user() -> Self {
-        let mut place = Self::new();
+        let mut folder = Self::new();
         if geteuid().is_root() {
-            let program = place.temp.path().join("lmn");
+            let program = folder.temp.path().join("lmn");
             fs::hard_link(LMN, &program)
                 .or_else(|_| fs::copy(LMN, &program).map(drop))
                 .unwrap();
-            chown(place.temp.path(), Some(NORMAL_USER), Some(NORMAL_USER)).unwrap();
-            place.program = program;
-            place.played = Some(NORMAL_USER);
+            chown(folder.temp.path(), Some(NORMAL_USER), Some(NORMAL_USER)).unwrap();
+            folder.program = program;
+            folder.normal_user = Some(NORMAL_USER);
         }
-        place
+        folder
     }
 
     fn ensure(&self, purpose: Purpose) -> Cluster {
         self.try_ensure(purpose)
-            .unwrap_or_else(|refusal| panic!("{refusal}"))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn try_ensure(&self, purpose: Purpose) -> Result<Cluster, EmbeddedError> {
         ensure(&self.dir, purpose)
     }
 
-    /// A process that uses the cluster to run a shell.
+    /// Returns a command that uses the cluster while it runs a shell script.
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(["dev-db", "with", "--dir"])
             .arg(&self.dir)
             .args(["--", "/bin/sh", "-c", script]);
-        if let Some(user) = self.played {
+        if let Some(user) = self.normal_user {
             command.uid(user).gid(user);
         }
         command.current_dir("/");
         command
     }
 
-    /// Starts a process that uses the cluster until it is dropped.
+    /// Starts a process that uses the cluster until the returned value is dropped.
     fn user(&self) -> User {
         let mut command = self.shell("echo served; cat");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -386,7 +384,7 @@ impl Place {
         File::open(self.dir.join("keeper.lock")).is_ok_and(|lock| lock.try_lock_shared().is_ok())
     }
 
-    /// What is still being made.
+    /// Returns the data folders that are still being made.
     fn unfinished(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         entries
@@ -395,7 +393,7 @@ impl Place {
             .collect()
     }
 
-    /// Ends the server at once; the keeper would wait for a while whether somebody comes.
+    /// Stops the server at once; the keeper would first wait for further users.
     fn stop(&self) {
         let server = self.server();
         kill_process(self.keeper(), Signal::KILL).unwrap();
@@ -409,11 +407,11 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    /// Removes the folder under a server that still runs, which is one way to end it.
+impl Drop for Folder {
+    /// Removes the folder of a server that still runs, which is one way to stop it.
     fn drop(&mut self) {
         let server = number_in(&self.data().join("postmaster.pid"));
-        // The lock rather than the number, which a keeper started here keeps until this process ends.
+        // The lock and not the process id, which a keeper started by this process keeps until this process ends.
         let keeper = File::open(self.dir.join("keeper.lock"));
         let removed = eventually(|| fs::remove_dir_all(&self.dir).is_ok() || !self.dir.exists());
         let ended = eventually(|| {
@@ -423,7 +421,7 @@ impl Drop for Place {
                     .map_or(true, |keeper| keeper.try_lock_shared().is_ok())
         });
         if !thread::panicking() {
-            assert!(removed && ended, "{} was left behind", self.dir.display());
+            assert!(removed && ended, "{} is left behind", self.dir.display());
         }
     }
 }
@@ -469,7 +467,7 @@ fn number_in(file: &Path) -> Option<Pid> {
     )
 }
 
-/// Waits for a condition, within a limit that only a failure reaches.
+/// Waits up to 30 s for a condition; returns whether it holds.
 fn eventually(condition: impl Fn() -> bool) -> bool {
     let began = Instant::now();
     while !condition() {
@@ -481,17 +479,17 @@ fn eventually(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Runs statements on the place's cluster.
-fn run(place: &Place, statements: &str) {
-    with_connection(place, async |connection| {
+/// Runs statements on a cluster.
+fn run(folder: &Folder, statements: &str) {
+    with_connection(folder, async |connection| {
         connection.execute(AssertSqlSafe(statements)).await.unwrap();
     });
 }
 
-/// Returns the one value of a query, as text.
-fn ask(place: &Place, query: &str) -> String {
+/// Returns the single value of a query as text.
+fn ask(folder: &Folder, query: &str) -> String {
     let query = format!("select answer::text from ({query}) as query(answer)");
-    with_connection(place, async |connection| {
+    with_connection(folder, async |connection| {
         sqlx::query_scalar(AssertSqlSafe(query))
             .fetch_one(connection)
             .await
@@ -499,10 +497,10 @@ fn ask(place: &Place, query: &str) -> String {
     })
 }
 
-fn with_connection<T>(place: &Place, work: impl AsyncFnOnce(&mut PgConnection) -> T) -> T {
+fn with_connection<T>(folder: &Folder, work: impl AsyncFnOnce(&mut PgConnection) -> T) -> T {
     let url = format!(
         "postgres://postgres@localhost/postgres?host={}",
-        place.dir.display()
+        folder.dir.display()
     );
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -511,6 +509,6 @@ fn with_connection<T>(place: &Place, work: impl AsyncFnOnce(&mut PgConnection) -
     })
 }
 
-fn said(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

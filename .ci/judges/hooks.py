@@ -2,7 +2,7 @@
 
 A new request has a fresh Idempotency-Key (one that was used for something else is 422, rightly), and a whole number is
 written without a fraction (JSON Schema takes 82246.0 for an integer; the contract, section 1, does not). And it orders
-cars that there are, at prices that they cost.
+vehicles that there are, at prices that they cost.
 """
 
 import json

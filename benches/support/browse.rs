@@ -1,4 +1,4 @@
-//! What the benchmarks know of the catalogue: what partners ask of it, and how a walk goes on.
+//! Requests to the catalogue: pages, vehicles, and the pages of a list up to a depth.
 
 use anyhow::Context;
 use serde_json::Value;
@@ -8,13 +8,13 @@ use super::{
     plan::api_key,
 };
 
-/// A page, or a vehicle.
+/// The response with a page or a vehicle.
 pub const READ: Expected = Expected {
     status: "200",
     header: "\r\ncontent-type: application/json\r\n",
 };
 
-/// Writes the request for what is below `/v1/vehicles`.
+/// Writes the request for a path or query below `/v1/vehicles`.
 pub fn get(client: usize, below: &str, bytes: &mut Vec<u8>) {
     let api_key = api_key(client);
     let head = format!(
@@ -32,13 +32,14 @@ pub async fn read(client: &mut Client, below: &str) -> anyhow::Result<Value> {
     )?)
 }
 
-/// Walks a list past so many vehicles, in the largest steps there are, and returns the cursor there.
-pub async fn walk(client: &mut Client, question: &str, vehicles: usize) -> anyhow::Result<String> {
+/// Reads the pages of a list, each as large as possible, up to a number of vehicles; returns the query parameter of
+/// the cursor there.
+pub async fn skip(client: &mut Client, query: &str, vehicles: usize) -> anyhow::Result<String> {
     let mut cursor = String::new();
     let mut passed = 0;
     while passed < vehicles {
         let limit = (vehicles - passed).min(200);
-        let page = read(client, &format!("?{question}&limit={limit}{cursor}")).await?;
+        let page = read(client, &format!("?{query}&limit={limit}{cursor}")).await?;
         passed += page["data"].as_array().context("no page")?.len();
         let next = page["next_cursor"]
             .as_str()

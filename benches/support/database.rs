@@ -1,4 +1,4 @@
-//! The private PostgreSQL of the benchmarks, with real fsync: a catalogue, partners, and the state each run starts from.
+//! The private PostgreSQL of the benchmarks, with fsync on: a catalogue, partners, and the initial state of each run.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,40 +19,40 @@ use super::{
     server::{Server, lmn},
 };
 
-/// The database of the orders; what an earlier run left in it is dropped.
+/// The database of the orders; the one of an earlier run is dropped.
 const ORDERS: &str = "bench";
-/// The database that begins with nothing.
+/// The database that is empty at first.
 const EMPTY: &str = "empty";
-/// Age at which a catalogue is made anew: most of its ten days of auctions are to come until then.
+/// Age in days at which a catalogue is made anew; until then most of its ten days of auctions are still to come.
 const DAYS_MAX: u32 = 4;
-/// Vehicles of the demo that the typical one is chosen from.
+/// Number of demo vehicles from which the typical one is chosen.
 const DEMO_VEHICLES: &str = "500";
 
-/// A database; most have a catalogue and partners.
+/// A database, with a catalogue and partners unless it is empty.
 pub struct Database {
     cluster: Cluster,
     name: String,
-    /// The folder of its programs.
+    /// The folder of PostgreSQL's programs.
     pub programs: PathBuf,
-    /// The process of which all others of the server are children.
+    /// The process id of the postmaster, the parent of all processes of the server.
     pub postmaster: u32,
-    /// What it is.
+    /// The version of PostgreSQL.
     pub version: String,
 }
 
 impl Database {
-    /// Makes one with nothing in it, not even tables.
+    /// Makes an empty database, without tables.
     pub async fn empty() -> anyhow::Result<Self> {
         let database = Self::find(EMPTY.to_owned()).await?;
         database.create().await?;
         Ok(database)
     }
 
-    /// Makes one for orders, with one typical lot of the demo catalogue as often as the plan says.
+    /// Makes a database for orders, with as many copies of a typical lot of the demo catalogue as the plan requires.
     pub async fn make(plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
         let database = Self::find(ORDERS.to_owned()).await?;
         database.create().await?;
-        // It migrates, and brings the demo's vehicles.
+        // `lmn dev` migrates the database and adds the demo's vehicles.
         let url = database.url();
         let data_dir = scratch.join("dev");
         let data_dir = data_dir.to_string_lossy();
@@ -71,7 +71,8 @@ impl Database {
         Ok(database)
     }
 
-    /// Finds the demo's catalogue of so many vehicles, or makes it as an operator would; it is kept for the next run.
+    /// Finds the demo catalogue with a number of vehicles, or makes it with the operator's commands; it is kept for the
+    /// next run.
     pub async fn catalogue(vehicles: usize) -> anyhow::Result<Self> {
         let database = Self::find(format!("catalogue_{vehicles}")).await?;
         let schema: Vec<u8> = MIGRATOR
@@ -84,7 +85,7 @@ impl Database {
         eprintln!("importing {vehicles} vehicles; they are kept for the next run");
         database.create().await?;
         let variables = [("DATABASE_URL", database.url())];
-        succeeds(lmn(&["migrate"], &variables).status()?)?;
+        check(lmn(&["migrate"], &variables).status()?)?;
         let number = vehicles.to_string();
         let mut demo = lmn(
             &["catalog", "demo", "--seed", "1", "--vehicles", &number],
@@ -96,10 +97,10 @@ impl Database {
         let importing = lmn(&["catalog", "import", "-"], &variables)
             .stdin(input)
             .status();
-        succeeds(demo.wait()?)?;
-        succeeds(importing?)?;
+        check(demo.wait()?)?;
+        check(importing?)?;
         let mut connection = database.connect().await?;
-        // As a worker leaves the log some minutes later.
+        // The state of the log some minutes later, after a worker has trimmed it.
         run(&mut connection, "truncate catalogue_changes".to_owned()).await?;
         database.add_partners().await?;
         let made_of = "create table made_of (schema bytea, is_whole boolean, made_at timestamptz)";
@@ -111,7 +112,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Says whether it is there, as it was made, of this schema, and has enough auctions to come.
+    /// Returns whether the database exists, unchanged, with this schema, and with enough auctions to come.
     async fn is_of(&self, schema: &[u8]) -> bool {
         let Ok(mut connection) = self.connect().await else {
             return false;
@@ -123,7 +124,7 @@ impl Database {
         made_of.await.is_ok_and(|it: Vec<u8>| it == schema)
     }
 
-    /// Notes whether the catalogue is as it was made; one that is not is made anew for the next run.
+    /// Records whether the catalogue is unchanged; a changed one is made anew for the next run.
     pub async fn set_whole(&self, is_whole: bool) -> anyhow::Result<()> {
         let statement = format!("update made_of set is_whole = {is_whole}");
         run(&mut self.connect().await?, statement).await
@@ -155,7 +156,7 @@ impl Database {
         })
     }
 
-    /// Makes it anew, with nothing in it.
+    /// Creates the database anew, empty.
     async fn create(&self) -> anyhow::Result<()> {
         let mut admin = PgConnection::connect(&self.cluster.url("postgres")).await?;
         let name = &self.name;
@@ -167,29 +168,29 @@ impl Database {
         run(&mut admin, format!("create database {name}")).await
     }
 
-    /// Returns its URL.
+    /// Returns the URL of the database.
     pub fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 
-    /// Returns the folder of its socket.
+    /// Returns the folder of the server's socket.
     pub fn socket_folder(&self) -> &Path {
         self.cluster.dir()
     }
 
-    /// Returns its name.
+    /// Returns the name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Connects to it.
+    /// Connects to the database.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.url()).await?)
     }
 
     async fn fill(&self, plan: &Plan) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
-        // All in one auction, a month from now.
+        // All vehicles are in one auction, a month from now.
         let columns: String = sqlx::query_scalar(
             "select string_agg(column_name, ', ') from information_schema.columns
              where table_name = 'vehicles' and is_generated = 'NEVER' and column_name not in ('id', 'auction_date')",
@@ -213,7 +214,7 @@ impl Database {
         .await
     }
 
-    /// Adds the partners, each with a key that the benchmarks know, and lets the planner look at everything.
+    /// Adds the partners, each with the key of [`api_key`], and analyzes all tables.
     pub async fn add_partners(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         for partner in 0..PARTNERS {
@@ -243,7 +244,7 @@ impl Database {
         Ok(query.fetch_one(&mut self.connect().await?).await?)
     }
 
-    /// Returns the version of a vehicle's row. All vehicles that are ordered share it: one statement has inserted them.
+    /// Returns the version of a vehicle's row. All ordered vehicles share it, because one statement has inserted them.
     pub async fn row_version(&self, vehicle: usize) -> anyhow::Result<String> {
         let query = sqlx::query_scalar("select xmin::text from vehicles where id = $1");
         let query = query.bind(vehicle.to_string());
@@ -257,7 +258,7 @@ impl Database {
         Ok(query.fetch_one(&mut self.connect().await?).await?)
     }
 
-    /// Forgets all orders, and gives every run the same room before the next checkpoint.
+    /// Deletes all orders, and makes a checkpoint so that every run has the same distance to the next one.
     pub async fn reset(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         let orders = "orders, order_steps, order_vehicles, idempotency_keys, audit_entries";
@@ -271,7 +272,7 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Leaves the orders as they are, with what the planner should know of them.
+    /// Keeps the orders, analyzes all tables, and makes a checkpoint.
     pub async fn settle(&self) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         run(&mut connection, "vacuum (analyze)".to_owned()).await?;
@@ -279,7 +280,7 @@ impl Database {
         Ok(connection.close().await?)
     }
 
-    /// Counts the orders that are whole: with their request, vehicle and stored reply.
+    /// Counts the complete orders: those with their request id, vehicle and stored reply.
     pub async fn count_orders(&self) -> anyhow::Result<i64> {
         let query = sqlx::query_scalar(
             "select count(*) from orders
@@ -290,7 +291,7 @@ impl Database {
         Ok(query.fetch_one(&mut self.connect().await?).await?)
     }
 
-    /// Drops it.
+    /// Drops the database.
     pub async fn remove(self) -> anyhow::Result<()> {
         let mut admin = PgConnection::connect(&self.cluster.url("postgres")).await?;
         run(
@@ -301,7 +302,7 @@ impl Database {
     }
 }
 
-fn succeeds(status: ExitStatus) -> anyhow::Result<()> {
+fn check(status: ExitStatus) -> anyhow::Result<()> {
     anyhow::ensure!(status.success(), "a command ended with {status}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A table that is equal to that of the vehicles but for its triggers, and plain copies of rows into it.
+//! A table like `vehicles` but without triggers, and plain copies of rows into it.
 
 use std::{fs::File, path::Path, process::Command};
 
@@ -6,14 +6,14 @@ use anyhow::ensure;
 
 use super::database::{Database, run};
 
-/// The table, and the columns that are copied: all.
+/// The table; `columns` are all of its columns that are not generated.
 #[derive(Debug)]
 pub struct Equal {
     columns: String,
 }
 
 impl Equal {
-    /// Makes it, with the vehicles that there are.
+    /// Makes the table, with the existing vehicles.
     pub async fn make(database: &Database) -> anyhow::Result<Self> {
         let mut connection = database.connect().await?;
         let columns: String = sqlx::query_scalar(
@@ -31,7 +31,7 @@ impl Equal {
         Ok(Self { columns })
     }
 
-    /// Writes the rows of all vehicles that are not in it to a file, in the order in which they were written.
+    /// Writes the rows of all vehicles missing in the table to a file, in their physical order.
     pub fn copy_out(&self, database: &Database, rows: &Path) -> anyhow::Result<()> {
         let columns = &self.columns;
         let copy = format!(
@@ -47,7 +47,7 @@ impl Equal {
         Ok(())
     }
 
-    /// Copies the rows of so many vehicles into it, in one statement.
+    /// Copies rows from a file into the table in one statement, which must copy `vehicles` rows.
     pub async fn copy_in(
         &self,
         database: &Database,

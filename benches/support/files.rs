@@ -1,4 +1,4 @@
-//! Files of the demo's vehicles, as `lmn catalog import` reads them.
+//! Files of the demo catalogue's vehicles for `lmn catalog import`.
 
 use std::{
     fs::File,
@@ -12,17 +12,17 @@ use serde_json::Value;
 
 use super::server::lmn;
 
-/// Of how many vehicles one is imported before the others.
+/// One of this many vehicles belongs to the base, which is imported first.
 const BASE_OF: usize = 11;
-/// Of how many new vehicles one has another price in the file of changes.
+/// One of this many new vehicles has another price in the file of changes.
 pub const CHANGED_OF: usize = 10;
 
 /// Files of vehicles.
 #[derive(Debug)]
 pub struct Files {
-    /// A tenth as many vehicles, and none of the new ones.
+    /// The base: a tenth as many vehicles as the new ones, and other ones.
     pub base: PathBuf,
-    /// The number of vehicles in it.
+    /// The number of vehicles of the base.
     pub base_vehicles: usize,
     /// The new vehicles.
     pub new: PathBuf,
@@ -69,7 +69,7 @@ impl Files {
         for mut file in [base, new, changed] {
             file.flush()?;
         }
-        ensure!(demo.wait()?.success(), "the demo is made");
+        ensure!(demo.wait()?.success(), "`lmn catalog demo` failed");
         Ok(files)
     }
 }

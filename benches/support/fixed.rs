@@ -1,5 +1,5 @@
-//! The same server with nothing to do: behind the same accept loop, shell and gate a handler that gives the same bytes
-//! each time. What it reaches is what HTTP allows.
+//! A server with a fixed response: a handler behind the product's accept loop, shell and gate that returns the same
+//! bytes each time. Its throughput is the limit that HTTP sets.
 
 use std::{env, process::Command};
 
@@ -20,15 +20,15 @@ use tokio::{
 
 use super::server::lmn;
 
-/// The variable that says how many bytes the answer has, to the benchmark itself when it is this server.
+/// The environment variable with the size of the response, which makes this program run as that server.
 const BYTES: &str = "BENCH_FIXED_BYTES";
 
-/// Returns how many bytes are to be given, if this process is to be that server.
+/// Returns the size of the response, if this process is to run as that server.
 pub fn wanted() -> Option<usize> {
     env::var(BYTES).ok()?.parse().ok()
 }
 
-/// Makes the command of it: this very program.
+/// Returns the command that starts the server: this program with the variable set.
 pub fn command(database_url: &str, bytes: usize) -> anyhow::Result<Command> {
     let like = lmn(
         &[],
@@ -48,13 +48,13 @@ pub fn command(database_url: &str, bytes: usize) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Serves until it is told to stop.
+/// Serves until SIGTERM.
 pub async fn serve(bytes: usize) -> anyhow::Result<()> {
     let settings = Settings::load(None)?;
     let _log = telemetry::start(&settings.log);
     let listen = settings.server.listen;
     let app = App::start(settings).await?;
-    // It follows the catalogue as the real one does, and has loaded it before it is measured.
+    // The server follows the catalogue as the real one does, and loads it before it is measured.
     app.catch_up().await;
     let body = Bytes::from(vec![b'7'; bytes]);
     let answer = move || async move { ([(header::CONTENT_TYPE, "application/json")], body) };

@@ -1,5 +1,5 @@
-//! Drives the server over HTTP/1.1: each client a connection that is kept, with the next request as soon as the last is
-//! answered. Every answer is looked at, so a run of errors cannot look fast.
+//! The load generator over HTTP/1.1: each client keeps one connection and sends the next request as soon as it has the
+//! response to the last one. Every response is checked, so that errors cannot make a run look fast.
 
 use std::{
     net::SocketAddr,
@@ -21,22 +21,22 @@ use super::{
     server::Server,
 };
 
-/// What every answer of a run must be.
+/// The properties that every response of a run must have.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected {
-    /// Its status.
+    /// The status.
     pub status: &'static str,
-    /// A header that it carries.
+    /// A header.
     pub header: &'static str,
 }
 
-/// A kept connection.
+/// A client with a persistent connection.
 pub struct Client {
     stream: TcpStream,
     answer: Vec<u8>,
 }
 
-/// What was answered.
+/// A response.
 pub struct Answer<'a> {
     /// Status and headers.
     pub head: &'a [u8],
@@ -45,7 +45,7 @@ pub struct Answer<'a> {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a server.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -55,7 +55,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and reads its answer, which must be as expected.
+    /// Sends a request and reads its response, which must be as expected.
     pub async fn ask(&mut self, request: &[u8], expected: Expected) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.answer.clear();
@@ -71,7 +71,7 @@ impl Client {
         let status = head.get(9..12) == Some(expected.status.as_bytes());
         if !status || !contains(head, expected.header.as_bytes()) {
             let words = String::from_utf8_lossy(&self.answer);
-            bail!("{expected:?}, but the answer is {words}");
+            bail!("expected {expected:?}, but the response is {words}");
         }
         Ok(Answer { head, body })
     }
@@ -88,13 +88,13 @@ impl Answer<'_> {
     }
 }
 
-/// Returns where head and body end, once the answer is whole.
+/// Returns the ends of head and body, once the response is complete.
 fn ends(answer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     const LENGTH: &[u8] = b"\r\ncontent-length: ";
     let Some(head) = find(answer, b"\r\n\r\n") else {
         return Ok(None);
     };
-    let length = find(&answer[..head], LENGTH).context("an answer without a length")?;
+    let length = find(&answer[..head], LENGTH).context("a response without a length")?;
     let digits = answer[length + LENGTH.len()..]
         .iter()
         .take_while(|it| it.is_ascii_digit());
@@ -111,20 +111,20 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     find(text, part).is_some()
 }
 
-/// When a run is measured.
+/// The measured time of a run.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     begins: Instant,
     ends: Instant,
 }
 
-/// What one client did.
+/// The results of one client.
 struct Done {
     latencies: Vec<Duration>,
     requests: usize,
 }
 
-/// Drives a server; `request` writes what a client asks in a round.
+/// Loads a server with requests; `request` writes the request of a client in a round.
 pub async fn drive(
     server: &Server,
     postmaster: u32,

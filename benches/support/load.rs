@@ -1,4 +1,4 @@
-//! A few requests a second beside other work: pages, vehicles and orders at fixed times, however long they take.
+//! A few requests per second beside other work: pages, vehicles and orders, sent at fixed times however long they take.
 
 use std::{
     net::SocketAddr,
@@ -21,13 +21,13 @@ use super::{
     report::Latencies,
 };
 
-/// Requests of each kind in a second.
+/// Requests of each kind per second.
 const RATE: u32 = 10;
-/// Connections of each kind, which take turns: one that waits for its response delays no other.
+/// Connections of each kind, which take turns, so that a late response does not delay the next request.
 const CONNECTIONS: u32 = 4;
-/// The page that is read: one make by price.
+/// The query of the page that is read: one make by price.
 const PAGE: &str = "?make=hyundai&sort=price_asc";
-/// Vehicles that are read in turn.
+/// Number of vehicles that are read in turn.
 const VEHICLES: i64 = 5_000;
 /// The difference between a bid and the listing price, in US dollars.
 const BID_ABOVE: i32 = 500;
@@ -39,15 +39,15 @@ pub enum Kind {
     Page,
     /// A vehicle.
     Vehicle,
-    /// An order of a lot that this partner has not ordered.
+    /// An order for a lot that the partner has not ordered yet.
     Order,
 }
 
-/// All kinds.
+/// All kinds of requests.
 pub const KINDS: [Kind; 3] = [Kind::Page, Kind::Vehicle, Kind::Order];
 
 impl Kind {
-    /// Returns its name.
+    /// Returns the name of the kind.
     pub fn name(self) -> &'static str {
         match self {
             Self::Page => "a page",
@@ -65,18 +65,18 @@ pub struct Targets {
     ordered: AtomicUsize,
 }
 
-/// Time that requests took, by kind in the order of [`KINDS`].
+/// Latencies of requests, by kind in the order of [`KINDS`].
 #[derive(Debug, Clone, Default)]
-pub struct Taken([Vec<Duration>; KINDS.len()]);
+pub struct Sent([Vec<Duration>; KINDS.len()]);
 
-/// Requests that are being sent.
+/// The running senders of requests.
 pub struct Load {
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<(Kind, Vec<Duration>)>>,
 }
 
 impl Targets {
-    /// Chooses from the vehicles that are there.
+    /// Chooses from the existing vehicles.
     pub async fn read(database: &Database) -> anyhow::Result<Arc<Self>> {
         let mut connection = database.connect().await?;
         let vehicles = "select '/' || id from vehicles order by md5(id) limit $1";
@@ -90,13 +90,13 @@ impl Targets {
         }))
     }
 
-    /// Writes the next request of a kind, and returns what its response must be.
+    /// Writes the next request of a kind; returns the properties that its response must have.
     fn write(&self, kind: Kind, n: usize, bytes: &mut Vec<u8>) -> anyhow::Result<Expected> {
         match kind {
             Kind::Page => browse::get(n, PAGE, bytes),
             Kind::Vehicle => {
                 let vehicle = self.vehicles.get(n % self.vehicles.len().max(1));
-                browse::get(n, vehicle.context("no vehicle is there")?, bytes);
+                browse::get(n, vehicle.context("the catalogue has no vehicles")?, bytes);
             }
             Kind::Order => {
                 let number = self.ordered.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Targets {
                     number % self.lots.len().max(1),
                 );
                 let (lot, price) = self.lots.get(place).context("no lot can be ordered")?;
-                // Another partner orders it in the next pass.
+                // In the next pass, another partner orders the lot.
                 orders::post_for(place + pass, number, lot, price + BID_ABOVE, bytes);
                 return Ok(PLACED);
             }
@@ -137,20 +137,20 @@ impl Load {
         Ok(Self { stop, running })
     }
 
-    /// Stops, and returns the time that requests took.
-    pub async fn stop(mut self) -> anyhow::Result<Taken> {
+    /// Stops sending; returns the latencies.
+    pub async fn stop(mut self) -> anyhow::Result<Sent> {
         self.stop.cancel();
-        let mut taken = Taken::default();
+        let mut all = Sent::default();
         while let Some(sent) = self.running.join_next().await {
             let (kind, latencies) = sent??;
-            taken.0[kind as usize].extend(latencies);
+            all.0[kind as usize].extend(latencies);
         }
-        Ok(taken)
+        Ok(all)
     }
 }
 
-impl Taken {
-    /// Adds what others took.
+impl Sent {
+    /// Adds other latencies.
     pub fn add(&mut self, other: &Self) {
         for (all, more) in self.0.iter_mut().zip(&other.0) {
             all.extend(more);
@@ -159,18 +159,18 @@ impl Taken {
 
     /// Returns the number of requests of a kind, and their latencies.
     pub fn of(&self, kind: Kind) -> (usize, Latencies) {
-        let taken = &self.0[kind as usize];
-        (taken.len(), Latencies::of(taken.clone()))
+        let latencies = &self.0[kind as usize];
+        (latencies.len(), Latencies::of(latencies.clone()))
     }
 }
 
-/// One connection with its own times.
+/// One connection, which sends requests at times of its own.
 struct Sender {
     client: Client,
     targets: Arc<Targets>,
     kind: Kind,
     place: usize,
-    /// When the next request is to be sent.
+    /// The time of the next request.
     due: Instant,
     step: Duration,
 }
@@ -185,7 +185,8 @@ impl Sender {
                 () = stop.cancelled() => break,
                 () = sleep_until(self.due.into()) => {}
             }
-            // A timer wakes up to a millisecond late; a request that had to wait for the one before was due.
+            // A timer wakes up to a millisecond late, so its request counts from now. A request that had to wait for
+            // the one before counts from the time at which it was due.
             let began = if is_late { self.due } else { Instant::now() };
             bytes.clear();
             let expected = self.targets.write(self.kind, n, &mut bytes)?;

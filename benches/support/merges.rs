@@ -1,4 +1,4 @@
-//! Changes of vehicles: the time from their commit until a server shows them, and the server's CPU.
+//! Changes of vehicles: the time from their commit until a server shows them, and the server's CPU time.
 
 use std::{
     fmt::Write,
@@ -18,28 +18,28 @@ use super::{
     server::Server,
 };
 
-/// Vehicles that one statement changes.
+/// Numbers of vehicles that one statement changes.
 const SIZES: [usize; 3] = [1, 100, 1_000];
-/// The first price; each change has the next one, which no other vehicle has.
+/// The price before that of the first change; each change uses the next higher one, which no other vehicle has.
 const FIRST_PRICE: usize = 9_000_000;
-/// Time between two questions to the server whether it shows a change.
+/// Pause between two requests that check whether a change is shown.
 const POLL: Duration = Duration::from_millis(1);
-/// Time within which it has to.
+/// Time within which a change must be shown.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Time after a change in which what it caused comes to its end.
+/// Time after a change until its effects have ended.
 const SETTLING: Duration = Duration::from_millis(300);
-/// Time in which the CPU of a server is measured that has nothing to do.
+/// Time for which the CPU of an idle server is measured.
 const IDLE: Duration = Duration::from_secs(2);
 /// Requests by which the CPU of a poll is measured.
 const POLLS: usize = 500;
 
-/// Changes of so many vehicles.
+/// Measurements of changes of one size.
 #[derive(Debug)]
 struct Merged {
     vehicles: usize,
     shown: Latencies,
     written: Latencies,
-    /// CPU of the server for one, in milliseconds.
+    /// CPU time of the server for one change, in milliseconds.
     server: f64,
 }
 
@@ -48,16 +48,16 @@ struct Merging<'a> {
     connection: PgConnection,
     server: &'a Server,
     client: Client,
-    /// A vehicle that is part of every change.
+    /// Id of a vehicle that is part of every change.
     id: String,
     price: usize,
-    /// CPU seconds of one poll.
+    /// CPU seconds of the server for one poll.
     poll: f64,
-    /// CPU seconds in a second without work.
+    /// CPU seconds of the server per idle second.
     idle: f64,
 }
 
-/// Changes vehicles of a catalogue, puts them back, and returns the table as Markdown.
+/// Changes vehicles of a catalogue and restores them; returns the table as Markdown.
 pub async fn measure(
     database: &Database,
     server: &Server,
@@ -90,7 +90,7 @@ pub async fn measure(
 }
 
 impl<'a> Merging<'a> {
-    /// Keeps what will be changed, and measures what is not a change's.
+    /// Saves the vehicles that will be changed, and measures the CPU time of polls and of the idle server.
     async fn begin(database: &Database, server: &'a Server) -> anyhow::Result<Self> {
         let mut connection = database.connect().await?;
         let most = SIZES.into_iter().max().unwrap_or_default();
@@ -171,7 +171,7 @@ impl<'a> Merging<'a> {
         Ok(())
     }
 
-    /// Asks for the vehicle at the price that it has last been given.
+    /// Returns whether the server shows the vehicle at its current price.
     async fn is_shown(&mut self) -> anyhow::Result<bool> {
         let (id, price) = (&self.id, self.price);
         let below = format!("?ids={id}&price_min_usd={price}&price_max_usd={price}&limit=1");
@@ -181,7 +181,7 @@ impl<'a> Merging<'a> {
         Ok(!body.starts_with(br#"{"data":[]"#))
     }
 
-    /// Gives the vehicles what they had before.
+    /// Restores the vehicles.
     async fn put_back(mut self) -> anyhow::Result<()> {
         let former = "update vehicles set listing_usd = former.listing_usd, summary = former.summary,
                  detail = former.detail

@@ -1,12 +1,12 @@
-//! What the benchmarks share: a database with a catalogue, the real server, two ways to drive it, and what they cost.
+//! Support of the benchmarks: a database with a catalogue, the real server, two load generators, and measurements.
 //!
-//! In reading order: [`plan`] says how much and how long, [`database`] makes the state that every run starts from,
-//! [`server`] is the server's process, [`http`] drives it, [`load`] sends it a few requests beside other work. [`wire`]
-//! listens to what it sends to PostgreSQL, [`script`] makes that a script, [`pgbench`] drives PostgreSQL by it.
-//! [`process`] tells what processes cost, [`report`] prints. [`fixed`] is a server with nothing to do. [`orders`] knows
-//! what is particular to orders, [`browse`] to the catalogue: [`queries`] are asked by [`searches`], [`merges`] changes
-//! vehicles, [`throughput`] reads pages and vehicles as fast as possible, [`files`] are imported and their rows copied
-//! into an [`equal`] table.
+//! In reading order: [`plan`] has the sizes and durations, [`database`] makes the state that every run starts from,
+//! [`server`] runs the server as a process, [`http`] loads it, [`load`] sends it a few requests beside other work.
+//! [`wire`] records the statements that it sends to PostgreSQL, [`script`] makes a script of them, [`pgbench`] runs the
+//! script. [`process`] reads CPU time and memory of processes, [`report`] prints tables. [`fixed`] is a server with a
+//! fixed response. [`orders`] has the requests and statements of orders, [`browse`] the requests of the catalogue:
+//! [`searches`] measures the [`queries`], [`merges`] changes vehicles, [`throughput`] reads pages and vehicles as fast
+//! as possible. [`files`] makes the files to import, and [`equal`] the table into which their rows are copied.
 
 pub mod browse;
 pub mod database;

@@ -1,4 +1,4 @@
-//! Orders as the benchmark knows them: the requests for them, and every value that the server sends to PostgreSQL.
+//! Requests for orders, and the scripts for pgbench made from the statements that they send to PostgreSQL.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::{
     plan::{FIRST_VEHICLE, PARTNERS, Plan, SCATTER, SCATTER_ROOM, api_key, key, vehicle},
     script::{self, Known, Script},
     server::Server,
-    wire::{Ear, Heard},
+    wire::{Recorded, Recorder},
 };
 
 /// A new order.
@@ -23,7 +23,7 @@ pub const PLACED: Expected = Expected {
     status: "201",
     header: "\r\nidempotency-status: bound\r\n",
 };
-/// An order that was there, under the same key.
+/// An existing order, replayed under the same key.
 pub const REPLAYED: Expected = Expected {
     status: "200",
     header: "\r\nidempotency-status: replayed\r\n",
@@ -36,18 +36,18 @@ pub const READ: Expected = Expected {
 
 /// Ends every script.
 const NEXT_ROUND: &str = "\\set round :round + 1\n";
-/// The id of the order of a number, in scripts: like real ones, each is greater than those before.
+/// The id of the order with a number, in scripts: ids increase, like real ones.
 const SQL_ID: &str = "lpad(:number::text, 32, '0')::uuid";
-/// The time by which an order is decided, in scripts: the database refuses one that is a second old.
+/// The time at which an order is decided, in scripts: the database refuses a time that is a second old.
 const SQL_TIME: &str = "lmn_now(0)";
-/// The first member of the standing of an order's bid, which is computed when it is read, and the member after it.
+/// The first member of the standing of an order's bid, which is computed on every read, and the member after it.
 const STANDING: [&str; 2] = [",\"is_highest_bid\":", ",\"amounts\":"];
 
 /// The scripts for pgbench.
 pub struct Scripts {
     /// Places an order.
     pub place: Script,
-    /// Repeats that.
+    /// Replays an order.
     pub replay: Script,
     /// Reads an order.
     pub read: Script,
@@ -70,7 +70,7 @@ pub fn post_for(client: usize, number: usize, vehicle: &str, bid: i32, bytes: &m
     bytes.extend_from_slice(body.as_bytes());
 }
 
-/// Writes the request that reads an order, or what is below it.
+/// Writes the request that reads an order or a path below it.
 pub fn get(client: usize, path: &str, bytes: &mut Vec<u8>) {
     let api_key = api_key(client);
     let head = format!(
@@ -79,42 +79,43 @@ pub fn get(client: usize, path: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(head.as_bytes());
 }
 
-/// Places, replays and reads one order, listens to what that sends to PostgreSQL, and makes scripts of it.
-pub async fn listen(database: &Database, plan: &Plan, scratch: &Path) -> anyhow::Result<Scripts> {
+/// Places, replays and reads one order, records the statements that the server sends to PostgreSQL, and makes scripts
+/// of them.
+pub async fn record(database: &Database, plan: &Plan, scratch: &Path) -> anyhow::Result<Scripts> {
     let folder = tempfile::tempdir()?;
-    let ear = Ear::listen(folder.path(), database.socket_folder())?;
+    let recorder = Recorder::listen(folder.path(), database.socket_folder())?;
     let url = format!(
         "postgres://postgres@localhost/{}?sslmode=disable&host={}",
         database.name(),
         folder.path().display()
     );
     // The first request of each kind also looks up the API key and prepares the statements.
-    let mut asking = Asking::start(&url, plan, scratch).await?;
-    let first = order_id(asking.place(1, PLACED).await?.body)?;
-    ear.take().await?;
-    let answer = asking.place(2, PLACED).await?;
+    let mut session = Session::start(&url, plan, scratch).await?;
+    let first = order_id(session.place(1, PLACED).await?.body)?;
+    recorder.take().await?;
+    let answer = session.place(2, PLACED).await?;
     let (body, request_id) = (answer.body.to_vec(), answer.header("x-request-id")?);
-    let placed = ear.take().await?;
+    let placed = recorder.take().await?;
     let id = order_id(&body)?;
-    asking.stop().await?;
+    session.stop().await?;
 
-    // As in the runs, orders are replayed by a server that has not placed them.
-    let mut asking = Asking::start(&url, plan, scratch).await?;
-    asking.place(1, REPLAYED).await?;
-    asking.read(&first).await?;
-    ear.take().await?;
-    asking.place(2, REPLAYED).await?;
-    let replayed = ear.take().await?;
-    asking.read(&id).await?;
-    let read = ear.take().await?;
-    asking.stop().await?;
+    // As in the measured runs, orders are replayed by a server that has not placed them.
+    let mut session = Session::start(&url, plan, scratch).await?;
+    session.place(1, REPLAYED).await?;
+    session.read(&first).await?;
+    recorder.take().await?;
+    session.place(2, REPLAYED).await?;
+    let replayed = recorder.take().await?;
+    session.read(&id).await?;
+    let read = recorder.take().await?;
+    session.stop().await?;
     let all = [("place", &placed), ("replay", &replayed), ("read", &read)];
-    for (what, heard) in all {
-        eprintln!("  {what}: {} statements", heard.statements.len());
+    for (what, recorded) in all {
+        eprintln!("  {what}: {} statements", recorded.statements.len());
     }
-    // Some come after the answer, so they cannot be told apart by request.
-    let pings: usize = all.iter().map(|(_, heard)| heard.pings).sum();
-    eprintln!("  and {pings} empty round trips of the pool, which pgbench is spared");
+    // Some of these come after the response, so they cannot be attributed to a request.
+    let pings: usize = all.iter().map(|(_, recorded)| recorded.pings).sum();
+    eprintln!("  and {pings} empty round trips of the pool, which the scripts leave out");
 
     let mut of_place = known_of_order(2, &id, &body, &placed)?;
     of_place.constant("request_id", &request_id);
@@ -126,24 +127,24 @@ pub async fn listen(database: &Database, plan: &Plan, scratch: &Path) -> anyhow:
     let partner = database.partner(0).await?;
     of_place.varying(&partner, ":partner");
     of_others.varying(&partner, ":partner");
-    let look = once(&sql_of_order(":client_id"));
+    let lookup = once(&sql_of_order(":client_id"));
     Ok(Scripts {
         place: Script::new(&before_placing(), &placed.statements, &of_place, NEXT_ROUND)?,
-        replay: Script::new(&look, &replayed.statements, &of_others, NEXT_ROUND)?,
-        read: Script::new(&look, &read.statements, &of_others, NEXT_ROUND)?,
+        replay: Script::new(&lookup, &replayed.statements, &of_others, NEXT_ROUND)?,
+        read: Script::new(&lookup, &read.statements, &of_others, NEXT_ROUND)?,
     })
 }
 
-/// A client of partner 0, and the server that it has to itself.
-struct Asking {
+/// A client of partner 0, with a server of its own.
+struct Session {
     server: Server,
     client: Client,
     bid: i32,
 }
 
-impl Asking {
-    /// Starts the server with one connection, on a thread of its own: this one passes on what the server says to
-    /// PostgreSQL before it is ready.
+impl Session {
+    /// Starts the server with one database connection, on another thread, because this thread forwards what the server
+    /// sends to PostgreSQL before it is ready.
     async fn start(database_url: &str, plan: &Plan, scratch: &Path) -> anyhow::Result<Self> {
         let (url, scratch) = (database_url.to_owned(), scratch.to_owned());
         let starting = spawn_blocking(move || {
@@ -176,7 +177,7 @@ impl Asking {
     }
 }
 
-/// Returns the commands before an order is placed: they set its partner and its number.
+/// Returns the script's commands before an order is placed, which set its partner and its number.
 fn before_placing() -> String {
     let partner = once(&format!(
         "select id as partner from partners where name = 'partner ' || (:client_id % {PARTNERS})"
@@ -188,7 +189,7 @@ fn before_placing() -> String {
     )
 }
 
-/// Returns a query whose row becomes variables in a client's first round.
+/// Returns commands that run a query in a client's first round and store its row in variables.
 fn once(query: &str) -> String {
     format!("\\if :round = :first_round\n{query} \\gset\n\\endif\n")
 }
@@ -208,7 +209,7 @@ fn sql_of_order(number: &str) -> String {
     )
 }
 
-/// Finds the id of a client's own order.
+/// Returns the id of a client's order.
 pub async fn id_of_clients_order(database: &Database, client: usize) -> anyhow::Result<String> {
     let mut connection = database.connect().await?;
     let query = sqlx::AssertSqlSafe(sql_of_order(&format!("{client}")));
@@ -217,8 +218,13 @@ pub async fn id_of_clients_order(database: &Database, client: usize) -> anyhow::
     Ok(ulid::Ulid::from(id).to_string())
 }
 
-/// Knows the values of a new order by its answer.
-fn known_of_order(number: usize, id: &str, body: &[u8], placed: &Heard) -> anyhow::Result<Known> {
+/// Returns the known values of a new order, from its response.
+fn known_of_order(
+    number: usize,
+    id: &str,
+    body: &[u8],
+    placed: &Recorded,
+) -> anyhow::Result<Known> {
     let order: Value = serde_json::from_slice(body)?;
     let mut known = Known::default();
     for name in ["vin", "license_plate"] {
@@ -242,35 +248,35 @@ fn known_of_order(number: usize, id: &str, body: &[u8], placed: &Heard) -> anyho
     Ok(known)
 }
 
-/// Returns a time of an order as values of statements are.
+/// Returns a time of an order in the form of statement values.
 fn time(order: &Value, name: &str) -> anyhow::Result<String> {
     let text = order[name].as_str().context("an order without a time")?;
     Ok(script::time(&DateTime::parse_from_rfc3339(text)?))
 }
 
-/// Returns the text of an order as it is stored: without the standing of its bid.
+/// Returns the text of an order as it is stored, without the standing of its bid.
 fn without_standing(order: &str) -> anyhow::Result<String> {
     let [begins, ends] = STANDING.map(|member| order.find(member));
     let (begins, ends) = begins.zip(ends).context("an order without a standing")?;
     Ok([&order[..begins], &order[ends..]].concat())
 }
 
-/// Finds the fingerprint of a request among the values that bind its key: the one of 96 bytes.
-fn fingerprint(heard: &Heard) -> anyhow::Result<String> {
-    let values = heard.statements.iter().flat_map(|it| &it.values);
+/// Finds the fingerprint of a request among the statement values: the one of 96 bytes.
+fn fingerprint(recorded: &Recorded) -> anyhow::Result<String> {
+    let values = recorded.statements.iter().flat_map(|it| &it.values);
     let found = values.filter_map(|(_, value)| value.as_deref());
     let mut fingerprints = found.filter(|value| value.len() == 96);
     let first = fingerprints.next().context("no fingerprint was sent")?;
     Ok(script::bytes(first))
 }
 
-/// Returns the id in an answer.
+/// Returns the id in a response.
 fn order_id(body: &[u8]) -> anyhow::Result<String> {
     let order: Value = serde_json::from_slice(body)?;
     Ok(order["id"].as_str().context("no id")?.to_owned())
 }
 
-/// Returns an order's id as the database keeps it.
+/// Returns an order's id as the database stores it.
 fn uuid(id: &str) -> anyhow::Result<Uuid> {
     Ok(ulid::Ulid::from_string(id)?.into())
 }

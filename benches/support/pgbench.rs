@@ -1,4 +1,4 @@
-//! pgbench, beside PostgreSQL's other programs: the same statements over the same socket, with nothing around them.
+//! Runs pgbench: the same statements over the same socket, without a server in between.
 
 use std::{fs, path::Path, process::Command, thread::available_parallelism, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     script::Script,
 };
 
-/// Runs a script unmeasured, then measured.
+/// Runs a script, first for warm-up, then measured.
 pub fn drive(
     database: &Database,
     scratch: &Path,
@@ -29,17 +29,17 @@ pub fn drive(
     };
     let mut all = 0;
     if !plan.warm_up.is_zero() {
-        all += transactions(&run.go(plan.warm_up, 0)?)?;
+        all += transactions(&run.run(plan.warm_up, 0)?)?;
     }
     let meter = Meter::new(database.postmaster, None);
     let before = meter.read()?;
-    let words = run.go(plan.measured, plan.first_round(clients))?;
+    let words = run.run(plan.measured, plan.first_round(clients))?;
     let costs = meter.read()?.since(before);
     let latencies = take_latencies(&folder)?;
     let requests = transactions(&words)?;
     anyhow::ensure!(
         requests == latencies.len(),
-        "pgbench logged otherwise: {words}"
+        "the log of pgbench has another number of transactions: {words}"
     );
     Ok(Run {
         clients,
@@ -52,7 +52,7 @@ pub fn drive(
     })
 }
 
-/// How pgbench is run.
+/// The parameters of pgbench.
 struct Pgbench<'a> {
     database: &'a Database,
     folder: &'a Path,
@@ -61,7 +61,7 @@ struct Pgbench<'a> {
 }
 
 impl Pgbench<'_> {
-    fn go(&self, time: Duration, first_round: usize) -> anyhow::Result<String> {
+    fn run(&self, time: Duration, first_round: usize) -> anyhow::Result<String> {
         for entry in fs::read_dir(self.folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|it| it != "sql") {
@@ -91,7 +91,7 @@ impl Pgbench<'_> {
             .output()
             .with_context(|| {
                 format!(
-                    "running {}, which is to lie beside initdb",
+                    "running {}, which must be installed beside initdb",
                     program.display()
                 )
             })?;
@@ -110,15 +110,15 @@ fn transactions(words: &str) -> anyhow::Result<usize> {
     Ok(after(words, "number of transactions actually processed: ")?.parse()?)
 }
 
-/// Returns the word that follows a mark.
-fn after<'a>(words: &'a str, mark: &str) -> anyhow::Result<&'a str> {
+/// Returns the word that follows a label.
+fn after<'a>(words: &'a str, label: &str) -> anyhow::Result<&'a str> {
     let (_, rest) = words
-        .split_once(mark)
-        .with_context(|| format!("pgbench did not say `{mark}`: {words}"))?;
+        .split_once(label)
+        .with_context(|| format!("pgbench did not print `{label}`: {words}"))?;
     Ok(rest.split_whitespace().next().unwrap_or_default())
 }
 
-/// Reads how long each transaction took from the logs, one line each: client, number, microseconds, …
+/// Reads the time of each transaction from the logs, which have a line each: client, number, microseconds, …
 fn take_latencies(folder: &Path) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     for entry in fs::read_dir(folder)? {

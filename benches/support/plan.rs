@@ -1,47 +1,47 @@
-//! The length and size of runs, and the vehicle, key and partner of each number.
+//! The durations and sizes of runs, and the vehicle, key and partner of each order number.
 
 use std::{env, ffi::OsStr, time::Duration};
 
 use uuid::Uuid;
 
-/// Partners that share the clients, so many that no partner reaches its write limit: 8 of 32 clients each, of 16.
+/// Partners that share the clients, enough of them that each has at most 8 of 32 clients, below its limit of 16 writes.
 pub const PARTNERS: usize = 4;
-/// The id of the vehicle that order 0 is for.
+/// The id of the vehicle of order 0.
 pub const FIRST_VEHICLE: usize = 1_000_000_000;
-/// Scatters keys over their index, as random ones are.
+/// Factor that scatters keys over their index, like random keys.
 pub const SCATTER: u64 = 2_654_435_761;
-/// Room for the scattered part of a key: 12 digits.
+/// Modulus of the scattered part of a key, which has 12 digits.
 pub const SCATTER_ROOM: u64 = 1_000_000_000_000;
 
-/// How much and how long.
+/// Sizes and durations of runs.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// How many clients at once, one run after the other.
+    /// Numbers of concurrent clients, one for each run.
     pub clients: [usize; 3],
-    /// How long each run goes unmeasured, then measured.
+    /// Duration of the unmeasured first part of each run.
     pub warm_up: Duration,
-    /// See `warm_up`.
+    /// Duration of the measured part of each run.
     pub measured: Duration,
-    /// Vehicles of the catalogue; each is ordered once at most.
+    /// Number of vehicles for orders; each is ordered at most once.
     pub vehicles: usize,
-    /// Orders that are there when orders are replayed and read.
+    /// Number of orders that exist while orders are replayed and read.
     pub orders: usize,
-    /// Vehicles of the demo's catalogue, for what browses it.
+    /// Number of vehicles of the demo catalogue, for the benchmarks that browse it.
     pub catalogue: usize,
-    /// Times that each query of the catalogue is asked.
+    /// Number of measured requests of each catalogue query.
     pub requests: usize,
-    /// Times that vehicles are changed to see when a server shows it.
+    /// Number of changes of vehicles, for each number of vehicles.
     pub merges: usize,
-    /// Turns that settings take when they are compared.
+    /// Number of runs of each setting when settings are compared.
     pub turns: usize,
-    /// The bid for any vehicle: a little more than its listing price, which the catalogue has.
+    /// The bid for any vehicle, in US dollars: a little more than the listing price.
     pub bid: i32,
 }
 
 impl Plan {
-    /// Reads the plan: `cargo bench` measures for `LMN_BENCH_SECONDS` each (5), browses a catalogue of
-    /// `LMN_BENCH_VEHICLES` (200,000) and asks each query `LMN_BENCH_REQUESTS` times (200); run as a test it is a short
-    /// check.
+    /// Reads the plan. `cargo bench` measures each run for `LMN_BENCH_SECONDS` (default 5), browses a catalogue of
+    /// `LMN_BENCH_VEHICLES` (200,000) and sends each query `LMN_BENCH_REQUESTS` times (200). Run as a test, the plan is
+    /// a short check.
     pub fn read() -> anyhow::Result<Self> {
         let is_check = !env::args_os().any(|it| it == OsStr::new("--bench"));
         let number = |name: &str, usual: usize, check: usize| -> anyhow::Result<usize> {
@@ -72,13 +72,13 @@ impl Plan {
         })
     }
 
-    /// Returns the round in which measuring begins; the rounds before it are the warm-up's.
+    /// Returns the first measured round; the rounds before it belong to the warm-up.
     pub fn first_round(&self, clients: usize) -> usize {
         self.vehicles / 3 / clients
     }
 }
 
-/// Returns the number of the order that a client places in a round; none is placed twice.
+/// Returns the number of the order that a client places in a round, unique in a run.
 pub fn number(client: usize, clients: usize, round: usize) -> usize {
     round * clients + client
 }
@@ -88,7 +88,7 @@ pub fn vehicle(number: usize) -> usize {
     FIRST_VEHICLE + number
 }
 
-/// Returns the idempotency key of an order: a UUID v4 in form, which `orders::sql_key` makes as well.
+/// Returns the idempotency key of an order: a UUID in the form of version 4, which `orders::sql_key` makes as well.
 pub fn key(number: usize) -> Uuid {
     let scattered = number as u64 * SCATTER % SCATTER_ROOM;
     let text = format!("{scattered:012}40008{number:015}");

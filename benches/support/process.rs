@@ -1,28 +1,28 @@
-//! CPU time and memory of processes, as `/proc` tells.
+//! CPU time and memory of processes, read from `/proc`.
 
 use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::Context;
 
-/// Ticks in a second of CPU time, as the kernel counts them for `/proc`.
+/// Ticks per second of CPU time in `/proc`.
 const TICKS: f64 = 100.0;
 
 /// CPU seconds of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct Cpu {
     parent: u32,
-    /// Its own.
+    /// Its own CPU seconds.
     pub own: f64,
-    /// Its own and those of children that have ended and were waited for.
+    /// Its own CPU seconds and those of children that have ended and were waited for.
     pub with_ended: f64,
 }
 
 impl Cpu {
-    /// Reads it.
+    /// Reads the CPU time of a process.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        // The second field is the name, in parentheses, and may hold anything.
+        // The second field is the name, in parentheses, and may contain any character.
         let (_, rest) = stat
             .rsplit_once(')')
             .with_context(|| format!("{path} is `{stat}`"))?;
@@ -39,16 +39,16 @@ impl Cpu {
         })
     }
 
-    /// Returns the seconds of a process and of all its children, also of those that have ended.
+    /// Returns the CPU seconds of a process and of all its children, including those that have ended.
     pub fn of_family(pid: u32) -> anyhow::Result<f64> {
         let mut seconds = Self::of(pid)?.with_ended;
-        // A process may end while this looks; its seconds are its parent's then.
+        // A child may end meanwhile; its seconds then belong to its parent.
         seconds += children(pid)?.iter().map(|(_, cpu)| cpu.own).sum::<f64>();
         Ok(seconds)
     }
 }
 
-/// Returns the children of a process that are alive.
+/// Returns the running children of a process.
 fn children(pid: u32) -> anyhow::Result<Vec<(u32, Cpu)>> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -65,20 +65,20 @@ fn children(pid: u32) -> anyhow::Result<Vec<(u32, Cpu)>> {
     Ok(children)
 }
 
-/// CPU time of every thread of some processes, in nanoseconds.
+/// CPU time of every thread of one or more processes, in nanoseconds.
 ///
-/// `/proc/PID/stat` counts the same time in ticks of 10 ms: as much as many requests take together.
+/// `/proc/PID/stat` counts the same time in ticks of 10 ms, which is as much as many requests take together.
 #[derive(Debug, Clone, Default)]
 pub struct Threads(HashMap<u32, u64>);
 
 impl Threads {
-    /// Reads those of a process.
+    /// Reads the threads of a process.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let path = format!("/proc/{pid}/task");
         let mut threads = HashMap::new();
         for entry in fs::read_dir(&path).with_context(|| format!("reading {path}"))? {
             let entry = entry?;
-            // A thread may end while this looks.
+            // A thread may end while the folder is read.
             let Ok(text) = fs::read_to_string(entry.path().join("schedstat")) else {
                 continue;
             };
@@ -86,11 +86,11 @@ impl Threads {
             let nanoseconds = text.split_whitespace().next().unwrap_or_default();
             threads.insert(thread, nanoseconds.parse()?);
         }
-        anyhow::ensure!(!threads.is_empty(), "{path} tells no CPU time");
+        anyhow::ensure!(!threads.is_empty(), "{path} has no CPU time");
         Ok(Self(threads))
     }
 
-    /// Reads those of a process and of all its children.
+    /// Reads the threads of a process and of all its children.
     pub fn of_family(pid: u32) -> anyhow::Result<Self> {
         let mut all = Self::of(pid)?;
         for (child, _) in children(pid)? {
@@ -99,7 +99,7 @@ impl Threads {
         Ok(all)
     }
 
-    /// Returns the seconds spent since; those of threads that have ended meanwhile are not known.
+    /// Returns the CPU seconds spent since an earlier reading, without those of threads that have ended meanwhile.
     pub fn seconds_since(&self, before: &Self) -> f64 {
         let spent = self.0.iter().map(|(thread, now)| {
             let then = before.0.get(thread).copied().unwrap_or_default();
@@ -112,14 +112,14 @@ impl Threads {
 /// Memory of a process, in MiB.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
-    /// Resident now.
+    /// Resident memory now.
     pub now: f64,
-    /// Resident at most.
+    /// Largest resident memory so far.
     pub peak: f64,
 }
 
 impl Memory {
-    /// Reads it.
+    /// Reads the memory of a process.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(Path::new(&path))?;

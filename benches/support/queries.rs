@@ -1,32 +1,32 @@
-//! Forty queries of the catalogue: every filter and sort, alone and in combinations that are as hard as is allowed.
+//! Forty queries of the catalogue: every filter and sort, alone and in the most expensive combinations allowed.
 //!
-//! Values in braces come from the catalogue that is searched: see [`Values`].
+//! Values in braces are replaced: see [`Query::of`] and [`Values`].
 
 use anyhow::ensure;
 
 use super::database::Database;
 
-/// All makes of the demo.
+/// All makes of the demo catalogue.
 const MAKES: &str = "hyundai,kia,genesis,ssangyong,kg+mobility,chevrolet,renault+samsung,renault+korea,bmw,\
                      mercedes-benz,audi,volvo";
 /// All auction houses, without dealers.
 const HOUSES: &str = "source=glovis,sk,aj,lotte,kcar";
-/// All colors of the demo.
+/// All colors of the demo catalogue.
 const COLORS: &str =
     "white,pearl+white,black,gray,dark+gray,silver,blue,navy,red,brown,green,beige";
-/// Equipment that most vehicles of the demo have.
+/// Equipment of most vehicles of the demo catalogue.
 const OPTIONS: &str = "abs,bluetooth,alloy_wheels,parking_sensors";
-/// Values of one filter at most; the same one may come again.
+/// Largest number of values of one filter, which may repeat.
 const VALUES_MAX: usize = 100;
 
 /// A query of `GET /v1/vehicles`.
 #[derive(Debug)]
 pub struct Query {
-    /// The query string.
+    /// The name in tables.
     pub name: &'static str,
     /// The query string, with values in braces.
     text: &'static str,
-    /// The number of vehicles before the page; less in a small catalogue.
+    /// The number of vehicles before the page; fewer in a small catalogue.
     pub depth: usize,
 }
 
@@ -121,30 +121,30 @@ impl Query {
     }
 }
 
-/// Repeats values until a filter takes no more.
+/// Repeats values up to [`VALUES_MAX`].
 fn repeated(values: &str) -> String {
     let values = values.split(',').cycle().take(VALUES_MAX);
     values.collect::<Vec<_>>().join(",")
 }
 
-/// Values of a catalogue that queries name.
+/// Values of a catalogue that occur in queries.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Values {
-    /// Ids from everywhere.
+    /// Ids of random vehicles.
     ids: Vec<String>,
     /// The median year, price and mileage.
     half_year: i32,
     half_price: i32,
     half_mileage: i32,
-    /// A mileage below that of all vehicles of the older half.
+    /// A mileage lower than that of every vehicle of the older half.
     no_mileage: i32,
-    /// The first day of auctions to come in Korea, and the one by which half of them are over.
+    /// The first day of the auctions to come, in Korea, and their median day.
     first_day: String,
     middle_day: String,
 }
 
 impl Values {
-    /// Reads them.
+    /// Reads the values of a catalogue.
     pub async fn read(database: &Database) -> anyhow::Result<Self> {
         let mut connection = database.connect().await?;
         let values: Self = sqlx::query_as(
@@ -166,7 +166,10 @@ impl Values {
         )
         .fetch_one(&mut connection)
         .await?;
-        ensure!(values.no_mileage > 0, "an old vehicle was never driven");
+        ensure!(
+            values.no_mileage > 0,
+            "a vehicle of the older half has no mileage"
+        );
         Ok(values)
     }
 }

@@ -1,29 +1,29 @@
-//! What a run cost, and how it is printed.
+//! Measurements of runs, and their tables.
 
 use std::{fmt::Write, process, time::Duration};
 
 use super::process::{Cpu, Memory};
 
-/// One run.
+/// The measurements of one run.
 #[derive(Debug)]
 pub struct Run {
-    /// How many clients.
+    /// Number of clients.
     pub clients: usize,
-    /// Requests or transactions a second.
+    /// Requests or transactions per second.
     pub rate: f64,
-    /// Those that were measured.
+    /// Number of measured requests or transactions.
     pub requests: usize,
-    /// Those, and the ones before and after.
+    /// Number of all requests or transactions, including those before and after the measured ones.
     pub all: usize,
-    /// How long each took.
+    /// Latencies of the measured requests or transactions.
     pub latencies: Latencies,
-    /// CPU while it was measured.
+    /// CPU time while the run was measured.
     pub costs: Costs,
-    /// The server's memory at the end.
+    /// Memory of the server at the end.
     pub memory: Option<Memory>,
 }
 
-/// Time that half, all but a hundredth and all of the requests took at most, in milliseconds.
+/// Percentiles of latencies, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Latencies {
     /// The median.
@@ -35,7 +35,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Takes them.
+    /// Computes the percentiles.
     pub fn of(mut all: Vec<Duration>) -> Self {
         all.sort_unstable();
         let at = |share: f64| {
@@ -51,7 +51,7 @@ impl Latencies {
     }
 }
 
-/// CPU seconds.
+/// CPU seconds of the processes of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Costs {
     server: Option<f64>,
@@ -60,7 +60,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Returns what was spent since.
+    /// Returns the CPU seconds since an earlier reading.
     pub fn since(self, before: Self) -> Self {
         Self {
             server: self.server.zip(before.server).map(|(now, then)| now - then),
@@ -70,7 +70,7 @@ impl Costs {
     }
 }
 
-/// Reads what the processes of a run have cost so far.
+/// Reads the CPU time of the processes of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Meter {
     postmaster: u32,
@@ -78,12 +78,12 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Without a server the load comes from a child, with one from this process.
+    /// Makes a meter. With a server, this process generates the load; without one, a child does.
     pub fn new(postmaster: u32, server: Option<u32>) -> Self {
         Self { postmaster, server }
     }
 
-    /// Reads it.
+    /// Reads the CPU seconds so far.
     pub fn read(self) -> anyhow::Result<Costs> {
         let own = Cpu::of(process::id())?;
         let server = self.server.map(Cpu::of).transpose()?;
@@ -98,7 +98,7 @@ impl Meter {
     }
 }
 
-/// The table of throughput, a row a run.
+/// The table of throughput, with a row for each run.
 #[derive(Debug)]
 pub struct Throughput(String);
 
@@ -113,7 +113,7 @@ impl Default for Throughput {
 }
 
 impl Throughput {
-    /// Adds a run; the fixed response has the same size.
+    /// Adds a run, compared with that of a fixed response of the same size.
     pub fn add(&mut self, what: &str, by: &str, run: &Run, fixed: Option<&Run>) {
         let ratio = fixed.map(|it| format!("{:.2}", run.rate / it.rate));
         let ratio = ratio.unwrap_or_else(|| "–".to_owned());
@@ -133,12 +133,12 @@ impl Throughput {
 }
 
 impl Run {
-    /// Returns the server's CPU for one request, in microseconds.
+    /// Returns the CPU time of the server for one request, in microseconds.
     fn server_microseconds(&self) -> f64 {
         self.costs.server.unwrap_or_default() * 1_000_000.0 / self.requests as f64
     }
 
-    /// Returns the columns of times, CPU and memory.
+    /// Returns the columns of latencies, CPU time and memory.
     fn costs(&self) -> String {
         let Self {
             latencies: Latencies { p50, p99, .. },
@@ -160,7 +160,7 @@ impl Run {
     }
 }
 
-/// The table, a row a run.
+/// The table of HTTP and pgbench, with a row for each run.
 #[derive(Debug)]
 pub struct Table(String);
 
@@ -199,7 +199,7 @@ impl Table {
     }
 }
 
-/// The table of one request under several settings, a row a setting, each compared with the first.
+/// The table of one request under several settings, with a row for each setting, compared with the first one.
 #[derive(Debug, Default)]
 pub struct Compared(Vec<(&'static str, Vec<Run>)>);
 

@@ -1,6 +1,6 @@
-//! Makes a script for pgbench of what the server sent: the same statements, word for word, with `:names` for `$n`.
+//! Makes a script for pgbench of the statements that the server has sent, verbatim, with `:names` for `$n`.
 //!
-//! Every value must be one that the benchmark knows, so that a change of the server that sends something new stops it.
+//! Every value must be a known one, so that the benchmark fails when a change of the server adds a new value.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::wire::Sent;
 
-/// Types by their number in `pg_type`.
+/// OIDs of types in `pg_type`.
 mod types {
     pub(super) const BYTEA: u32 = 17;
     pub(super) const INT8: u32 = 20;
@@ -21,46 +21,47 @@ mod types {
     pub(super) const UUID: u32 = 2950;
 }
 
-/// A variable that nobody sets: pgbench sends null for it.
+/// A variable that is never set, for which pgbench sends null.
 const ABSENT: &str = ":absent";
 
-/// What the benchmark knows: values as PostgreSQL would print them, and what stands for them.
+/// Known values, as PostgreSQL would print them, each with its replacement in the script.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<String, Stand>);
+pub struct Known(HashMap<String, Replacement>);
 
-/// What stands for a value.
+/// The replacement of a value.
 #[derive(Debug, Clone)]
-enum Stand {
-    /// Differs from one transaction to the next: a variable that the script sets, or what is made of one.
+enum Replacement {
+    /// For a value that differs between transactions: a variable that the script sets, or an expression with one.
     Varying(String),
-    /// The same every time: a variable of this name.
+    /// For a value that is the same every time: the name of a variable.
     Constant(String),
 }
 
 impl Known {
-    /// Knows a value that differs: `sql` stands for it.
+    /// Adds a value that differs between transactions, to be replaced by `sql`.
     pub fn varying(&mut self, value: &(impl ToString + ?Sized), sql: impl Into<String>) {
-        self.0.insert(value.to_string(), Stand::Varying(sql.into()));
+        self.0
+            .insert(value.to_string(), Replacement::Varying(sql.into()));
     }
 
-    /// Knows a value that is sent as it is every time.
+    /// Adds a value that is the same in every transaction.
     pub fn constant(&mut self, name: impl Into<String>, value: &(impl ToString + ?Sized)) {
         self.0
-            .insert(value.to_string(), Stand::Constant(name.into()));
+            .insert(value.to_string(), Replacement::Constant(name.into()));
     }
 }
 
 /// A script.
 #[derive(Debug, Default)]
 pub struct Script {
-    /// Its text.
+    /// The text of the script.
     pub text: String,
-    /// Variables that are set for all clients.
+    /// Variables that are set for all clients, with their values.
     pub variables: Vec<(String, String)>,
 }
 
 impl Script {
-    /// Puts the statements between what is done before and after them.
+    /// Makes a script of statements, with commands before and after them.
     pub fn new(
         before: &str,
         statements: &[Sent],
@@ -82,16 +83,16 @@ impl Script {
         if let Some(name) = names(&sent.sql, ':').next() {
             bail!("pgbench would take `:{name}` for a variable of its own");
         }
-        let mut stands = Vec::new();
+        let mut replacements = Vec::new();
         for (n, (kind, value)) in (1..).zip(&sent.values) {
             let Some(value) = value else {
-                stands.push(ABSENT.to_owned());
+                replacements.push(ABSENT.to_owned());
                 continue;
             };
             let value = plain(*kind, value).with_context(|| format!("reading ${n}"))?;
-            stands.push(match known.0.get(&value) {
-                Some(Stand::Varying(sql)) => sql.clone(),
-                Some(Stand::Constant(name)) => {
+            replacements.push(match known.0.get(&value) {
+                Some(Replacement::Varying(sql)) => sql.clone(),
+                Some(Replacement::Constant(name)) => {
                     let variable = (name.clone(), value);
                     if !self.variables.contains(&variable) {
                         self.variables.push(variable);
@@ -99,7 +100,7 @@ impl Script {
                     format!(":{name}")
                 }
                 None => {
-                    bail!("the benchmark does not know what ${n} is: `{value}`, of type {kind}")
+                    bail!("${n} is not a known value: `{value}`, of type {kind}")
                 }
             });
         }
@@ -110,8 +111,11 @@ impl Script {
             let (n, after) = after[1..].split_at(digits.unwrap_or(after.len() - 1));
             let n: usize = n.parse().context("a dollar without a number")?;
             self.text.push_str(before);
-            self.text
-                .push_str(stands.get(n - 1).context("a number without a value")?);
+            self.text.push_str(
+                replacements
+                    .get(n - 1)
+                    .context("a number without a value")?,
+            );
             rest = after;
         }
         self.text.push_str(rest);
@@ -120,11 +124,11 @@ impl Script {
     }
 }
 
-/// Returns what follows a mark and could be a name; `::` is a cast and none.
-fn names(sql: &str, mark: char) -> impl Iterator<Item = String> {
-    let parts: Vec<&str> = sql.split(mark).collect();
+/// Returns the names that follow a character; `::` is a cast and not followed by a name.
+fn names(sql: &str, prefix: char) -> impl Iterator<Item = String> {
+    let parts: Vec<&str> = sql.split(prefix).collect();
     let followed = parts.windows(2).filter_map(|pair| match pair {
-        // Between two marks there is nothing.
+        // The part before the second colon of `::` is empty.
         [before, after] if !before.is_empty() => {
             let name: String = after
                 .chars()
@@ -137,7 +141,7 @@ fn names(sql: &str, mark: char) -> impl Iterator<Item = String> {
     followed.collect::<Vec<_>>().into_iter()
 }
 
-/// Returns a value of the binary format as PostgreSQL would print it.
+/// Converts a value from the binary format to the text that PostgreSQL would print.
 fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
     Ok(match kind {
         types::TEXT => String::from_utf8(value.to_vec())?,
@@ -155,13 +159,13 @@ fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
     })
 }
 
-/// Prints a time as values of statements are.
+/// Formats a time in the form of statement values.
 pub fn time<Z: chrono::TimeZone>(time: &DateTime<Z>) -> String {
     time.to_utc()
         .to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
-/// Prints bytes as values of statements are.
+/// Formats bytes in the form of statement values.
 pub fn bytes(bytes: &[u8]) -> String {
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     std::iter::once("\\x".to_owned()).chain(digits).collect()

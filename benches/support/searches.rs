@@ -1,4 +1,4 @@
-//! The cost of each query of [`QUERIES`], asked again and again over one connection.
+//! The cost of each query of [`QUERIES`], measured by repeated requests over one connection.
 
 use std::{fmt::Write, time::Instant};
 
@@ -16,25 +16,25 @@ use super::{
     server::Server,
 };
 
-/// Requests that are not measured, before those that are.
+/// Number of requests before those that are measured.
 const WARM_UP: usize = 3;
-/// Depth of a deep page at most, as a share of the catalogue.
+/// Size of the catalogue divided by the largest depth of a page.
 const DEPTH_SHARE: usize = 20;
-/// Queries in the table; all are on standard error.
+/// Number of queries in the table; all of them are printed to standard error.
 const WORST: usize = 10;
 
 /// The cost of one request for a query.
 #[derive(Debug)]
 struct Cost {
     name: &'static str,
-    /// Vehicles on the page.
+    /// Number of vehicles on the page.
     rows: usize,
     page: Spent,
-    /// The same query with one vehicle a page: little more than the search.
+    /// The same query with one vehicle per page, which costs little more than the search.
     single: Spent,
 }
 
-/// CPU of one request in microseconds, and latencies.
+/// CPU time of one request in microseconds, and latencies.
 #[derive(Debug, Clone, Copy)]
 struct Spent {
     server: f64,
@@ -46,22 +46,22 @@ struct Spent {
 #[derive(Debug)]
 pub struct Costs(Vec<Cost>);
 
-/// A client that asks, and the processes that work for it.
-struct Asking {
+/// A client, and the processes whose CPU time is measured.
+struct Session {
     client: Client,
     server: u32,
     postmaster: u32,
     requests: usize,
 }
 
-/// Asks every query as often as is planned.
+/// Measures every query.
 pub async fn measure(
     database: &Database,
     server: &Server,
     plan: &Plan,
     values: &Values,
 ) -> anyhow::Result<Costs> {
-    let mut asking = Asking {
+    let mut session = Session {
         client: Client::connect(server.address).await?,
         server: server.pid(),
         postmaster: database.postmaster,
@@ -70,8 +70,8 @@ pub async fn measure(
     let mut costs = Vec::new();
     for query in &QUERIES {
         let depth = query.depth.min(plan.catalogue / DEPTH_SHARE);
-        let cost = asking.measure(query, values, depth).await;
-        let cost = cost.with_context(|| format!("asking for `{}`", query.name))?;
+        let cost = session.measure(query, values, depth).await;
+        let cost = cost.with_context(|| format!("measuring `{}`", query.name))?;
         eprint!("{}", cost.row());
         costs.push(cost);
     }
@@ -79,7 +79,7 @@ pub async fn measure(
     Ok(Costs(costs))
 }
 
-/// Asks every query once, with full pages, so that a cache fills.
+/// Sends every query once, with full pages, to fill the cache.
 pub async fn ask_all(server: &Server, values: &Values) -> anyhow::Result<()> {
     let mut client = Client::connect(server.address).await?;
     for query in &QUERIES {
@@ -88,17 +88,17 @@ pub async fn ask_all(server: &Server, values: &Values) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Asking {
+impl Session {
     async fn measure(
         &mut self,
         query: &Query,
         values: &Values,
         depth: usize,
     ) -> anyhow::Result<Cost> {
-        let question = query.of(values);
-        let cursor = browse::walk(&mut self.client, &question, depth).await?;
-        let (rows, page) = self.ask(&format!("?{question}&limit=50{cursor}")).await?;
-        let (_, single) = self.ask(&format!("?{question}&limit=1{cursor}")).await?;
+        let text = query.of(values);
+        let cursor = browse::skip(&mut self.client, &text, depth).await?;
+        let (rows, page) = self.ask(&format!("?{text}&limit=50{cursor}")).await?;
+        let (_, single) = self.ask(&format!("?{text}&limit=1{cursor}")).await?;
         Ok(Cost {
             name: query.name,
             rows,
@@ -107,7 +107,7 @@ impl Asking {
         })
     }
 
-    /// Asks for a page, and returns its rows and what it took.
+    /// Requests a page; returns its number of rows and the cost of one request.
     async fn ask(&mut self, below: &str) -> anyhow::Result<(usize, Spent)> {
         let mut bytes = Vec::new();
         browse::get(0, below, &mut bytes);
@@ -159,7 +159,7 @@ impl Cost {
 }
 
 impl Costs {
-    /// Returns the worst as Markdown.
+    /// Returns the most expensive queries as Markdown.
     pub fn markdown(&self) -> String {
         let mut table = "\
 | query | vehicles on the page | CPU µs a request: server | server, one vehicle a page | PostgreSQL | p50 ms | p99 ms |

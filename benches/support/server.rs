@@ -1,4 +1,4 @@
-//! The real binary as a process of its own, its log going to a file.
+//! The real binary as a process of its own, with its log in a file.
 
 use std::{
     ffi::OsStr,
@@ -24,21 +24,21 @@ const READY: Expected = Expected {
 };
 /// Time within which a server that prints its address becomes ready.
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// Time between two questions to a server whether it is ready.
+/// Pause between two requests that check whether a server is ready.
 const READY_STEP: Duration = Duration::from_millis(2);
 
-/// A running server; stopped if it is dropped.
+/// A running server, killed on drop.
 pub struct Server {
     child: Child,
     started: Instant,
-    /// The address for partners.
+    /// The address of the listener for partners.
     pub address: SocketAddr,
-    /// The address for its operator, if it has one.
+    /// The address of the operator's listener, if there is one.
     operator: Option<SocketAddr>,
 }
 
 impl Server {
-    /// Starts `lmn serve` with its settings at their defaults, on a database.
+    /// Starts `lmn serve` on a database, with default settings but for the given ones.
     pub fn serve(
         database_url: &str,
         settings: &[(&str, &str)],
@@ -48,7 +48,7 @@ impl Server {
         Self::start(&["serve", "--json"], &variables, scratch)
     }
 
-    /// Starts `lmn serve --no-worker`, so that nothing is done but what is asked for.
+    /// Starts `lmn serve --no-worker`, so that the server does no work but that of the requests.
     pub fn serve_only(
         database_url: &str,
         settings: &[(&str, &str)],
@@ -81,7 +81,7 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line)?;
         let ready: Value = serde_json::from_str(&line).with_context(|| {
             let words = std::fs::read_to_string(&log).unwrap_or_default();
-            format!("the server is not ready; it said `{line}` and {words}")
+            format!("the server is not ready; it printed `{line}` and logged {words}")
         })?;
         let address = |member: &str| {
             ready[member]
@@ -99,7 +99,7 @@ impl Server {
         })
     }
 
-    /// Waits until `GET /readyz` is answered with 200, and returns the time since the process was started.
+    /// Waits until `GET /readyz` answers 200; returns the time since the process was started.
     pub async fn ready(&self) -> anyhow::Result<Duration> {
         let operator = self
             .operator
@@ -117,12 +117,12 @@ impl Server {
         }
     }
 
-    /// Returns the id of its process.
+    /// Returns the process id of the server.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Stops it as an operator would.
+    /// Stops the server with SIGTERM.
     pub fn stop(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let status = self.child.wait()?;
@@ -131,7 +131,7 @@ impl Server {
     }
 }
 
-/// Returns settings with the database and free ports.
+/// Returns environment variables for the database, free ports and the given settings.
 fn variables<'a>(
     database_url: &'a str,
     settings: &[(&'a str, &'a str)],
@@ -145,7 +145,7 @@ fn variables<'a>(
     variables
 }
 
-/// Makes a command of the real binary, with these settings alone.
+/// Returns a command of the real binary, with the given settings alone.
 pub fn lmn(arguments: &[&str], variables: &[(&str, impl AsRef<OsStr>)]) -> Command {
     let inherited = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
@@ -164,7 +164,7 @@ pub fn lmn(arguments: &[&str], variables: &[(&str, impl AsRef<OsStr>)]) -> Comma
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already unless something went wrong.
+        // The process has ended already unless the benchmark failed.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = self.child.kill();
             let _ = self.child.wait();

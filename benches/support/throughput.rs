@@ -1,4 +1,4 @@
-//! Pages and vehicles as fast as sixteen clients can read them, beside a fixed response of the same size.
+//! Throughput of pages and vehicles read by sixteen clients, compared with a fixed response of the same size.
 
 use std::{path::Path, sync::Arc};
 
@@ -14,28 +14,28 @@ use super::{
     server::Server,
 };
 
-/// Clients that read at once.
+/// Number of concurrent clients.
 pub const CLIENTS: usize = 16;
-/// The first page of one make by price.
+/// The query of the page: one make by price.
 const PAGE: &str = "make=hyundai&sort=price_asc";
-/// Vehicles before the deep page; fewer in a small catalogue.
+/// Number of vehicles before the deep page; fewer in a small catalogue.
 const DEPTH: usize = 5_000;
-/// Depth of the deep page at most, as a share of the catalogue.
+/// Size of the catalogue divided by the largest depth of the deep page.
 const DEPTH_SHARE: usize = 20;
-/// Vehicles that are read one by one.
+/// Number of vehicles that are read in turn.
 const VEHICLES: i64 = 20_000;
 
-/// What is read, again and again.
+/// A set of resources that is read repeatedly.
 #[derive(Debug, Clone)]
 pub struct Workload {
     what: String,
-    /// The parts of the URLs below `/v1/vehicles`, taken in turn.
+    /// The parts of the URLs below `/v1/vehicles`, read in turn.
     below: Arc<Vec<String>>,
-    /// Size of the first response's body.
+    /// Size of the first response's body in bytes.
     bytes: usize,
 }
 
-/// Runs of one workload.
+/// The runs of one workload.
 #[derive(Debug)]
 pub struct Runs {
     /// With vehicles cached.
@@ -45,7 +45,7 @@ pub struct Runs {
 }
 
 impl Workload {
-    /// Returns the first page.
+    /// Returns the workload of the first page.
     pub async fn page(server: &Server, vehicles: usize) -> anyhow::Result<Self> {
         Self::new(
             server,
@@ -55,7 +55,7 @@ impl Workload {
         .await
     }
 
-    /// Returns all that a catalogue is asked for.
+    /// Returns all workloads of a catalogue.
     pub async fn all(
         database: &Database,
         server: &Server,
@@ -63,7 +63,7 @@ impl Workload {
     ) -> anyhow::Result<Vec<Self>> {
         let depth = DEPTH.min(vehicles / DEPTH_SHARE);
         let mut client = Client::connect(server.address).await?;
-        let cursor = browse::walk(&mut client, PAGE, depth).await?;
+        let cursor = browse::skip(&mut client, PAGE, depth).await?;
         let ids =
             "select '/' || id from vehicles where withdrawn_at is null order by md5(id) limit $1";
         let ids = sqlx::query_scalar(ids).bind(VEHICLES);
@@ -94,7 +94,7 @@ impl Workload {
         })
     }
 
-    /// Reads it from a server.
+    /// Reads the workload from a server.
     pub async fn drive(
         &self,
         database: &Database,
@@ -126,7 +126,7 @@ impl Workload {
         Ok(run)
     }
 
-    /// Adds its runs to the table.
+    /// Adds the runs of the workload to the table.
     pub fn add(&self, table: &mut Throughput, runs: &Runs, fixed: Option<&Run>) {
         table.add(&self.what, "cache", &runs.cached, fixed);
         table.add(&self.what, "database", &runs.read, fixed);

@@ -1,7 +1,7 @@
-//! A wire with an ear on it: stands before PostgreSQL and remembers what the server sends.
+//! A proxy in front of PostgreSQL that records the statements that the server sends.
 //!
-//! It understands as much of the frontend protocol as is needed to tell which statement was sent with which values, and
-//! no encryption:
+//! It parses only the messages of the frontend protocol that carry statements and their values, and supports no
+//! encryption:
 //! <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
 use std::{
@@ -18,100 +18,100 @@ use tokio::{
     sync::Notify,
 };
 
-/// What a socket is called in its folder.
+/// File name of PostgreSQL's socket.
 const SOCKET: &str = ".s.PGSQL.5432";
-/// How long the server may take to come to rest.
-const REST_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait until the server is idle.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A statement as it was sent.
+/// A statement as sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// Its text, with `$n`.
+    /// The text, with `$n`.
     pub sql: String,
-    /// Its values: their types and bytes in the binary format, `None` for null.
+    /// The values: their types and their bytes in the binary format, `None` for null.
     pub values: Vec<(u32, Option<Vec<u8>>)>,
 }
 
-/// What was sent between two moments.
+/// The statements sent between two calls of [`Recorder::take`].
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct Recorded {
     /// The statements.
     pub statements: Vec<Sent>,
-    /// Round trips without a statement: questions whether the connection is alive.
+    /// Number of round trips without a statement, which check whether a connection is alive.
     pub pings: usize,
 }
 
-/// The ear.
+/// The proxy.
 #[derive(Debug, Clone, Default)]
-pub struct Ear {
-    lines: Arc<Mutex<Vec<Line>>>,
+pub struct Recorder {
+    connections: Arc<Mutex<Vec<Connection>>>,
     changed: Arc<Notify>,
 }
 
-/// What was heard on one connection.
+/// The state of one connection.
 #[derive(Debug, Default)]
-struct Line {
+struct Connection {
     prepared: HashMap<String, (String, Vec<u32>)>,
-    heard: Heard,
-    /// What a misunderstood message was.
-    misheard: Option<String>,
-    /// Carries the heartbeat or the catalogue's changes, and nothing of a request.
+    recorded: Recorded,
+    /// A description of a message that was not understood.
+    unknown: Option<String>,
+    /// Whether the connection carries the heartbeat or the catalogue's changes, and no statements of requests.
     is_background: bool,
     has_statement: bool,
-    /// Answers that are due.
-    waiting: usize,
+    /// Number of responses not received yet.
+    pending: usize,
     in_transaction: bool,
 }
 
-impl Ear {
-    /// Listens in `folder` and passes everything on to the socket in another.
+impl Recorder {
+    /// Listens in `folder` and forwards everything to the socket in the folder `server`.
     pub fn listen(folder: &Path, server: &Path) -> anyhow::Result<Self> {
-        let ear = Self::default();
+        let recorder = Self::default();
         let listener = UnixListener::bind(folder.join(SOCKET))?;
-        let (server, heard) = (server.join(SOCKET), ear.clone());
+        let (server, proxy) = (server.join(SOCKET), recorder.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(heard.clone().pass_on(client, server.clone()));
+                tokio::spawn(proxy.clone().forward(client, server.clone()));
             }
         });
-        Ok(ear)
+        Ok(recorder)
     }
 
-    /// Waits until the server waits for nothing, and returns what it sent since the last time.
-    pub async fn take(&self) -> anyhow::Result<Heard> {
-        let rested = async {
+    /// Waits until the server waits for no response; returns the statements sent since the last call.
+    pub async fn take(&self) -> anyhow::Result<Recorded> {
+        let idle = async {
             loop {
                 let changed = self.changed.notified();
-                if self.with(|lines| lines.iter().all(Line::rests)) {
+                if self.with(|connections| connections.iter().all(Connection::is_idle)) {
                     return;
                 }
                 changed.await;
             }
         };
-        tokio::time::timeout(REST_LIMIT, rested)
+        tokio::time::timeout(IDLE_LIMIT, idle)
             .await
-            .context("the server does not come to rest")?;
-        self.with(|lines| {
-            let mut all = Heard::default();
-            for line in lines.iter_mut().filter(|line| !line.is_background) {
-                if let Some(misheard) = line.misheard.take() {
-                    bail!("the benchmark does not understand what the server sent: {misheard}");
+            .context("the server does not become idle")?;
+        self.with(|connections| {
+            let mut all = Recorded::default();
+            for connection in connections.iter_mut().filter(|it| !it.is_background) {
+                if let Some(unknown) = connection.unknown.take() {
+                    bail!("the benchmark does not understand what the server sent: {unknown}");
                 }
-                let heard = std::mem::take(&mut line.heard);
-                all.statements.extend(heard.statements);
-                all.pings += heard.pings;
+                let recorded = std::mem::take(&mut connection.recorded);
+                all.statements.extend(recorded.statements);
+                all.pings += recorded.pings;
             }
             Ok(all)
         })
     }
 
-    async fn pass_on(self, client: UnixStream, server: PathBuf) {
+    async fn forward(self, client: UnixStream, server: PathBuf) {
         let Ok(server) = UnixStream::connect(server).await else {
             return;
         };
-        let number = self.with(|lines| {
-            lines.push(Line::default());
-            lines.len() - 1
+        let number = self.with(|connections| {
+            connections.push(Connection::default());
+            connections.len() - 1
         });
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
@@ -119,8 +119,8 @@ impl Ear {
             from_client,
             to_server,
             true,
-            move |line, tag, body| {
-                line.hear_client(tag, body);
+            move |connection, tag, body| {
+                connection.record_client(tag, body);
             },
             number,
         );
@@ -128,49 +128,56 @@ impl Ear {
             from_server,
             to_client,
             false,
-            |line, tag, body| {
-                line.hear_server(tag, body);
+            |connection, tag, body| {
+                connection.record_server(tag, body);
             },
             number,
         );
         tokio::join!(asking, answering);
     }
 
-    /// Copies messages one by one, each heard before it is passed on.
+    /// Copies messages one by one, recording each before it is forwarded.
     async fn copy(
         self,
         mut from: impl AsyncReadExt + Unpin,
         mut to: impl AsyncWriteExt + Unpin,
         mut is_startup: bool,
-        hear: impl Fn(&mut Line, u8, &[u8]),
+        record: impl Fn(&mut Connection, u8, &[u8]),
         number: usize,
     ) {
         let mut bytes = Vec::new();
         while let Ok(1..) = from.read_buf(&mut bytes).await {
-            let mut passed = 0;
-            while let Some(length) = message_length(&bytes[passed..], is_startup) {
-                let message = &bytes[passed..passed + length];
+            let mut forwarded = 0;
+            while let Some(length) = message_length(&bytes[forwarded..], is_startup) {
+                let message = &bytes[forwarded..forwarded + length];
                 if !is_startup {
-                    self.with(|lines| hear(&mut lines[number], message[0], &message[5..]));
+                    self.with(|connections| {
+                        record(&mut connections[number], message[0], &message[5..])
+                    });
                 }
                 is_startup = false;
-                passed += length;
+                forwarded += length;
             }
-            if to.write_all(&bytes[..passed]).await.is_err() {
+            if to.write_all(&bytes[..forwarded]).await.is_err() {
                 break;
             }
-            bytes.drain(..passed);
+            bytes.drain(..forwarded);
             self.changed.notify_waiters();
         }
         let _ = to.shutdown().await;
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Vec<Line>) -> T) -> T {
-        look(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut Vec<Connection>) -> T) -> T {
+        access(
+            &mut self
+                .connections
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
-/// Returns how long the first message is, once it is there whole; only the very first has no tag.
+/// Returns the length of the first message once it is complete; only the startup message has no tag.
 fn message_length(bytes: &[u8], is_startup: bool) -> Option<usize> {
     let tag = usize::from(!is_startup);
     let length = bytes.get(tag..tag + 4)?;
@@ -178,24 +185,24 @@ fn message_length(bytes: &[u8], is_startup: bool) -> Option<usize> {
     (bytes.len() >= length).then_some(length)
 }
 
-impl Line {
-    fn rests(&self) -> bool {
-        self.is_background || (self.waiting == 0 && !self.in_transaction)
+impl Connection {
+    fn is_idle(&self) -> bool {
+        self.is_background || (self.pending == 0 && !self.in_transaction)
     }
 
-    fn hear_server(&mut self, tag: u8, body: &[u8]) {
+    fn record_server(&mut self, tag: u8, body: &[u8]) {
         if tag == b'Z' {
-            self.waiting = self.waiting.saturating_sub(1);
+            self.pending = self.pending.saturating_sub(1);
             self.in_transaction = body != b"I";
         }
     }
 
-    fn hear_client(&mut self, tag: u8, body: &[u8]) {
+    fn record_client(&mut self, tag: u8, body: &[u8]) {
         let mut fields = Fields(body);
         let understood = match tag {
             b'Q' => fields.text().map(|sql| {
                 self.is_background |= sql.starts_with("LISTEN");
-                self.say(Sent {
+                self.add(Sent {
                     sql,
                     values: Vec::new(),
                 });
@@ -211,23 +218,23 @@ impl Line {
                     sql: sql.clone(),
                     values,
                 };
-                self.say(sent);
+                self.add(sent);
                 Some(())
             }),
             b'S' => {
-                self.heard.pings += usize::from(!self.has_statement);
+                self.recorded.pings += usize::from(!self.has_statement);
                 Some(())
             }
-            // Describe, Execute, Close and Flush go with a Bind; Terminate and the password end and begin a line.
+            // Describe, Execute, Close and Flush belong to a Bind; the password begins a connection, Terminate ends it.
             b'D' | b'E' | b'C' | b'H' | b'X' | b'p' => Some(()),
             _ => None,
         };
         if matches!(tag, b'Q' | b'S') {
-            self.waiting += 1;
+            self.pending += 1;
             self.has_statement = false;
         }
         if understood.is_none() {
-            self.misheard = Some(format!(
+            self.unknown = Some(format!(
                 "a message `{}` of {} bytes",
                 char::from(tag),
                 body.len()
@@ -235,8 +242,8 @@ impl Line {
         }
     }
 
-    fn say(&mut self, sent: Sent) {
-        self.heard.statements.push(sent);
+    fn add(&mut self, sent: Sent) {
+        self.recorded.statements.push(sent);
         self.has_statement = true;
     }
 }

@@ -1,4 +1,4 @@
-//! A client that loses nothing and does nothing twice.
+//! A client that loses no order and places none twice.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,35 +11,35 @@ use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 
 use crate::{
-    journal::Intention,
-    retry::{Failure, Patience, Refusal},
+    journal::PlannedOrder,
+    retry::{Failure, Refusal, RetryPolicy},
 };
 
-/// How often a secret is asked for anew whose showing was lost.
-const SECRETS_MAX: usize = 5;
+/// Largest number of rotations to get a secret whose response was lost.
+const ROTATIONS_MAX: usize = 5;
 
-/// LMN, as a partner calls it.
+/// A client of LMN's API.
 pub(crate) struct Client {
     http: reqwest::Client,
     api: String,
     key: String,
-    patience: Patience,
+    policy: RetryPolicy,
 }
 
 impl Client {
-    /// Makes one that goes where it is told and nowhere else: LMN never redirects, and the key is for nobody else.
-    pub(crate) fn new(api: &str, key: &str, patience: Patience) -> reqwest::Result<Self> {
+    /// Makes a client that follows no redirects: LMN never redirects, and the API key must not reach another server.
+    pub(crate) fn new(api: &str, key: &str, policy: RetryPolicy) -> reqwest::Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder()
                 .redirect(Policy::none())
                 .build()?,
             api: api.trim_end_matches('/').to_owned(),
             key: key.trim().to_owned(),
-            patience,
+            policy,
         })
     }
 
-    /// Asks until there is an answer that will not change, or no time is left. Every attempt has the same key.
+    /// Sends a request until its response is final or no time is left. Every attempt has the same key.
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -49,16 +49,16 @@ impl Client {
     ) -> Result<Value, Failure> {
         let begun = Instant::now();
         for nth in 1.. {
-            // An attempt has what is left of all the time, at most.
-            let left = self.patience.total.saturating_sub(begun.elapsed());
-            let timeout = self.patience.attempt.min(left);
+            // An attempt takes at most what is left of the total time.
+            let left = self.policy.total.saturating_sub(begun.elapsed());
+            let timeout = self.policy.attempt.min(left);
             let request = self.request(&method, path, body, key).timeout(timeout);
             let failure = match attempt(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let pause = self
-                .patience
+                .policy
                 .pause(&failure, nth, begun.elapsed(), rand::random());
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -89,48 +89,49 @@ impl Client {
         request
     }
 
-    /// Returns the cars that fit a query, page by page, each once.
-    pub(crate) fn cars<'a>(&'a self, query: &'a str) -> Cars<'a> {
-        Cars {
+    /// Returns the vehicles that match a query, page by page, each once.
+    pub(crate) fn vehicles<'a>(&'a self, query: &'a str) -> Vehicles<'a> {
+        Vehicles {
             client: self,
             query,
             page: VecDeque::new(),
             cursor: None,
             is_last: false,
-            given: HashSet::new(),
+            seen: HashSet::new(),
         }
     }
 
-    /// Places an order. If no answer came in all that time, what the key did is looked up.
-    pub(crate) async fn place(&self, wish: &Intention) -> Result<Value, Failure> {
+    /// Places an order. If no final response came in time, looks up the order by its idempotency key.
+    pub(crate) async fn place(&self, planned: &PlannedOrder) -> Result<Value, Failure> {
         let body = json!({
-            "vehicle_id": wish.vehicle_id,
-            "max_bid_amount_usd": wish.max_bid_amount_usd,
+            "vehicle_id": planned.vehicle_id,
+            "max_bid_amount_usd": planned.max_bid_amount_usd,
         });
-        let key = Some(wish.key.as_str());
-        let told = self.ask(Method::POST, "/v1/orders", Some(&body), key).await;
-        let failure = match told.and_then(|it| order_of(wish, it)) {
+        let key = Some(planned.key.as_str());
+        let placed = self.ask(Method::POST, "/v1/orders", Some(&body), key).await;
+        let failure = match placed.and_then(|it| order_of(planned, it)) {
             Ok(order) => return Ok(order),
-            Err(failure) if !failure.may_pass() => return Err(failure),
+            Err(failure) if !failure.is_retryable() => return Err(failure),
             Err(failure) => failure,
         };
-        println!("unclear   {}: {failure}; looking it up", wish.vehicle_id);
-        let path = format!("/v1/orders?idempotency_key={}", wish.key);
+        println!("unclear   {}: {failure}; looking it up", planned.vehicle_id);
+        let path = format!("/v1/orders?idempotency_key={}", planned.key);
         let found = self.ask(Method::GET, &path, None, None).await?;
-        // None yet is not never: the request may still be on its way. Its key stays in the journal and is sent again.
+        // An order that is not found may still be placed by a request on its way, so the key stays in the journal and
+        // is sent again later.
         let order = found["data"].get(0).cloned();
-        order.map_or(Err(failure), |it| order_of(wish, it))
+        order.map_or(Err(failure), |it| order_of(planned, it))
     }
 
-    /// Makes `url` the endpoint that events are sent to, and returns the secret that signs them.
+    /// Makes `url` the webhook endpoint; returns the secret that signs its events.
     ///
-    /// A real partner keeps the secret; this one lets another take its place at every start. It is shown once: where
-    /// that answer was lost, the replay hides it, and only a new one helps.
-    pub(crate) async fn introduce(&self, url: &str) -> Result<String, Failure> {
+    /// A real partner stores the secret; this example rotates it at every start. The secret is shown once: if that
+    /// response was lost, the replay hides the secret, and only another rotation shows one.
+    pub(crate) async fn register_endpoint(&self, url: &str) -> Result<String, Failure> {
         let path = "/v1/webhook_endpoint";
         let body = json!({"url": url});
         let mut endpoint = self.ask(Method::PUT, path, Some(&body), None).await?;
-        for _ in 0..SECRETS_MAX {
+        for _ in 0..ROTATIONS_MAX {
             if let Some(secret) = endpoint["secret"].as_str() {
                 return Ok(secret.to_owned());
             }
@@ -139,11 +140,11 @@ impl Client {
                 .ask(Method::POST, &path, Some(&json!({})), Some(&key))
                 .await?;
         }
-        Err(Failure::Lost("no secret was ever shown".to_owned()))
+        Err(Failure::Lost("no response showed a secret".to_owned()))
     }
 }
 
-/// Asks once.
+/// Sends one attempt of a request.
 async fn attempt(request: RequestBuilder) -> Result<Value, Failure> {
     let lost = |error: reqwest::Error| Failure::Lost(error.to_string());
     let answer = request.send().await.map_err(lost)?;
@@ -154,14 +155,14 @@ async fn attempt(request: RequestBuilder) -> Result<Value, Failure> {
         let body = body.unwrap_or_default();
         return Err(Failure::Refused(refusal(status.as_u16(), &headers, &body)));
     }
-    // Whoever stands between may give an answer of its own, or send us elsewhere.
+    // A proxy in between may send a response or a redirect of its own.
     match body {
         Some(body) if status.is_success() && is_lmns(&headers) => Ok(body),
         _ => Err(Failure::Lost(format!("a {status} that is not LMN's"))),
     }
 }
 
-/// Says whether an answer names its request as LMN does.
+/// Returns whether a response has a request id in LMN's form.
 fn is_lmns(headers: &HeaderMap) -> bool {
     let id = headers.get("x-request-id").and_then(|it| it.to_str().ok());
     let digits = id.and_then(|it| it.strip_prefix("req_"));
@@ -170,49 +171,49 @@ fn is_lmns(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Takes an answer for the order that was meant only if it is that.
-fn order_of(wish: &Intention, answer: Value) -> Result<Value, Failure> {
-    let is_it = answer["id"].is_string() && answer["vehicle_id"] == wish.vehicle_id.as_str();
+/// Returns a response if it is the planned order.
+fn order_of(planned: &PlannedOrder, answer: Value) -> Result<Value, Failure> {
+    let is_it = answer["id"].is_string() && answer["vehicle_id"] == planned.vehicle_id.as_str();
     is_it
         .then_some(answer)
-        .ok_or_else(|| Failure::Lost("an answer that is not this order".to_owned()))
+        .ok_or_else(|| Failure::Lost("a response that is not this order".to_owned()))
 }
 
-/// Cars, one after the other.
-pub(crate) struct Cars<'a> {
+/// The vehicles of a list, read one after the other.
+pub(crate) struct Vehicles<'a> {
     client: &'a Client,
     query: &'a str,
     page: VecDeque<Value>,
     cursor: Option<String>,
     is_last: bool,
-    given: HashSet<String>,
+    seen: HashSet<String>,
 }
 
-impl Cars<'_> {
-    /// Returns the next one; nothing behind the last.
+impl Vehicles<'_> {
+    /// Returns the next vehicle, or `None` after the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
         loop {
-            while let Some(car) = self.page.pop_front() {
-                if self.given.insert(car["id"].to_string()) {
-                    return Ok(Some(car));
+            while let Some(vehicle) = self.page.pop_front() {
+                if self.seen.insert(vehicle["id"].to_string()) {
+                    return Ok(Some(vehicle));
                 }
             }
             if self.is_last {
                 return Ok(None);
             }
-            self.turn().await?;
+            self.read_page().await?;
         }
     }
 
-    /// Reads the next page. It may be short, even empty: only a cursor that is null says that it is the last.
-    async fn turn(&mut self) -> Result<(), Failure> {
+    /// Reads the next page, which may be short or empty: only a null cursor marks the last one.
+    async fn read_page(&mut self) -> Result<(), Failure> {
         let mut path = format!("/v1/vehicles?{}", self.query);
         if let Some(cursor) = &self.cursor {
             path.push_str("&cursor=");
             path.extend(byte_serialize(cursor.as_bytes()));
         }
         let list = match self.client.ask(Method::GET, &path, None, None).await {
-            // The class `restart_pagination`: from the first page, and what was given is not given again.
+            // The class `restart_pagination`: starts at the first page again, without returning a vehicle twice.
             Err(failure) if failure.is("invalid_cursor") && self.cursor.is_some() => {
                 self.cursor = None;
                 return Ok(());
@@ -226,7 +227,7 @@ impl Cars<'_> {
     }
 }
 
-/// Reads an error; an answer that is not LMN's has no code.
+/// Reads an error; a response that is not LMN's has no code.
 fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> Refusal {
     let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
     let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
-//! The journal: what the partner wants, written down before it is asked for.
+//! The journal of planned orders, each written before it is sent.
 //!
-//! An order that was meant once has one Idempotency-Key for ever, also over a crash of this program: what the journal
-//! holds and does not know the end of is sent again under its key. A real partner keeps this in its database.
+//! A planned order keeps its Idempotency-Key, even over a crash of this program: an order without an outcome in the
+//! journal is sent again with its key. A real partner keeps this in its database.
 
 use std::{
     fs, io,
@@ -11,45 +11,45 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An order that is meant.
+/// A planned order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Intention {
+pub(crate) struct PlannedOrder {
     pub(crate) vehicle_id: String,
     pub(crate) max_bid_amount_usd: i64,
-    /// The key of every attempt.
+    /// The Idempotency-Key of every attempt.
     pub(crate) key: String,
-    /// What came of it, once it is known: the order's id, or the code of the refusal.
+    /// The outcome, once it is known: the id of the order, or the code of the error.
     pub(crate) outcome: Option<String>,
 }
 
-/// All intentions.
+/// The file with all planned orders.
 pub(crate) struct Journal {
     path: PathBuf,
-    pub(crate) intentions: Vec<Intention>,
+    pub(crate) orders: Vec<PlannedOrder>,
 }
 
 impl Journal {
-    /// Opens a file, which may not be there yet.
+    /// Opens a journal, whose file may not exist yet.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let intentions = match fs::read(path) {
+        let orders = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
         Ok(Self {
             path: path.to_owned(),
-            intentions,
+            orders,
         })
     }
 
-    /// Says whether a car is among them.
+    /// Returns whether an order for a vehicle is planned.
     pub(crate) fn has(&self, vehicle_id: &str) -> bool {
-        self.intentions.iter().any(|it| it.vehicle_id == vehicle_id)
+        self.orders.iter().any(|it| it.vehicle_id == vehicle_id)
     }
 
-    /// Writes down an order before anything is sent.
-    pub(crate) fn mean(&mut self, vehicle_id: &str, max_bid_amount_usd: i64) -> io::Result<()> {
-        self.intentions.push(Intention {
+    /// Adds an order, before anything is sent.
+    pub(crate) fn plan(&mut self, vehicle_id: &str, max_bid_amount_usd: i64) -> io::Result<()> {
+        self.orders.push(PlannedOrder {
             vehicle_id: vehicle_id.to_owned(),
             max_bid_amount_usd,
             key: Uuid::new_v4().to_string(),
@@ -58,19 +58,19 @@ impl Journal {
         self.save()
     }
 
-    /// Writes down what came of the order with a key.
-    pub(crate) fn settle(&mut self, key: &str, outcome: &str) -> io::Result<()> {
-        let mut intentions = self.intentions.iter_mut();
-        if let Some(intention) = intentions.find(|it| it.key == key) {
-            intention.outcome = Some(outcome.to_owned());
+    /// Records the outcome of the order with a key.
+    pub(crate) fn record(&mut self, key: &str, outcome: &str) -> io::Result<()> {
+        let mut orders = self.orders.iter_mut();
+        if let Some(order) = orders.find(|it| it.key == key) {
+            order.outcome = Some(outcome.to_owned());
         }
         self.save()
     }
 
-    /// Writes the whole file, or leaves the old one.
+    /// Replaces the file atomically.
     fn save(&self) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
-        fs::write(&beside, serde_json::to_vec_pretty(&self.intentions)?)?;
-        fs::rename(beside, &self.path)
+        let new = self.path.with_extension("new");
+        fs::write(&new, serde_json::to_vec_pretty(&self.orders)?)?;
+        fs::rename(new, &self.path)
     }
 }

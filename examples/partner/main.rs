@@ -1,17 +1,17 @@
-//! A small, complete integration to copy: it browses, orders the cheapest lots, and takes the events of its orders.
+//! A small, complete integration to copy: it browses, orders the cheapest lots, and receives the events of its orders.
 //!
 //! ```sh
 //! cargo run                       # in one terminal: the sandbox
 //! cargo run --example partner     # in another one
 //! ```
 //!
-//! Arguments, all optional: the API's URL, the file of the key, the file of the journal, how many orders there shall be.
-//! Stop it whenever you like, and start it again: what was not finished is finished, and nothing is ordered twice.
+//! Arguments, all optional: the API's URL, the file of the API key, the file of the journal, and the number of orders.
+//! It can be stopped at any time and started again: it finishes what was not finished, and orders nothing twice.
 //!
-//! [`client`] asks until it has an answer, [`retry`] says when to ask again, [`journal`] keeps what is meant. The receiver
-//! is that of `examples/receiver`.
+//! [`client`] sends requests until they have a final response, [`retry`] is the retry policy, [`journal`] stores the
+//! planned orders. The receiver is that of `examples/receiver`.
 
-#![allow(clippy::print_stdout, reason = "a person watches it")]
+#![allow(clippy::print_stdout, reason = "the output is for a person")]
 #![allow(
     clippy::indexing_slicing,
     reason = "a JSON value without a member is null there"
@@ -29,12 +29,12 @@ use std::{env, error::Error, fs, path::Path, time::Duration};
 
 use client::Client;
 use journal::Journal;
-use retry::Patience;
+use retry::RetryPolicy;
 use tokio::net::TcpListener;
 
-/// Which cars are of interest.
+/// The query of the vehicles to order.
 const QUERY: &str = "source=glovis&auction_status=upcoming&sort=price_asc&limit=2";
-/// How much above the listing price a bid may go, in dollars.
+/// Difference between the bid and the listing price, in US dollars.
 const MARGIN_USD: i64 = 500;
 
 #[tokio::main]
@@ -45,67 +45,74 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = fs::read_to_string(argument(".lmn/api_key"))?;
     let journal = argument("partner-journal.json");
     let orders: usize = argument("3").parse()?;
-    let client = Client::new(&api, &key, patience())?;
+    let client = Client::new(&api, &key, policy())?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/lmn", listener.local_addr()?);
-    let secret = client.introduce(&url).await?;
+    let secret = client.register_endpoint(&url).await?;
     println!("Events of {api} are sent to {url}.");
     let receiving = async {
         axum::serve(listener, receive::routes(secret)).await?;
         Ok::<_, Box<dyn Error>>(())
     };
-    tokio::try_join!(receiving, shop(&client, Path::new(&journal), orders))?;
+    tokio::try_join!(
+        receiving,
+        place_orders(&client, Path::new(&journal), orders)
+    )?;
     Ok(())
 }
 
-/// Means as many orders as there shall be, and places those whose end is not known.
-async fn shop(client: &Client, journal: &Path, orders: usize) -> Result<(), Box<dyn Error>> {
+/// Plans orders up to a number, and places those without an outcome.
+async fn place_orders(
+    client: &Client,
+    journal: &Path,
+    orders: usize,
+) -> Result<(), Box<dyn Error>> {
     let mut journal = Journal::open(journal)?;
-    let mut cars = client.cars(QUERY);
-    while journal.intentions.len() < orders
-        && let Some(car) = cars.next().await?
+    let mut vehicles = client.vehicles(QUERY);
+    while journal.orders.len() < orders
+        && let Some(vehicle) = vehicles.next().await?
     {
-        let (id, price) = (&car["id"], &car["pricing"]["listing_usd"]);
+        let (id, price) = (&vehicle["id"], &vehicle["pricing"]["listing_usd"]);
         if let (Some(id), Some(price)) = (id.as_str(), price.as_i64())
             && !journal.has(id)
         {
-            journal.mean(id, price + MARGIN_USD)?;
+            journal.plan(id, price + MARGIN_USD)?;
         }
     }
-    for wish in journal.intentions.clone() {
-        if wish.outcome.is_some() {
+    for planned in journal.orders.clone() {
+        if planned.outcome.is_some() {
             continue;
         }
-        let car = &wish.vehicle_id;
-        match client.place(&wish).await {
+        let vehicle = &planned.vehicle_id;
+        match client.place(&planned).await {
             Ok(order) => {
                 let id = order["id"].as_str().unwrap_or_default();
-                journal.settle(&wish.key, id)?;
-                println!("placed    {car} order {id}");
+                journal.record(&planned.key, id)?;
+                println!("placed    {vehicle} order {id}");
             }
-            Err(failure) if failure.may_pass() => {
-                println!("open      {car}: {failure}; start this again to go on");
+            Err(failure) if failure.is_retryable() => {
+                println!("open      {vehicle}: {failure}; start this again to go on");
             }
-            // Nothing was said of the order: stop, and go on with a good key.
-            Err(failure) if failure.is_of_credentials() => return Err(failure.into()),
+            // The error is not about the order: stop, to go on with a valid key later.
+            Err(failure) if failure.is_credentials_error() => return Err(failure.into()),
             Err(failure) => {
-                journal.settle(&wish.key, failure.code())?;
-                println!("refused   {car}: {failure}");
+                journal.record(&planned.key, failure.code())?;
+                println!("refused   {vehicle}: {failure}");
             }
         }
     }
-    println!("done      {}", journal.intentions.len());
+    println!("done      {}", journal.orders.len());
     Ok(())
 }
 
-/// Returns how long to go on; the environment can say otherwise, in milliseconds.
-fn patience() -> Patience {
+/// Returns the retry policy; environment variables override its times, in milliseconds.
+fn policy() -> RetryPolicy {
     let time = |name: &str, default: u64| {
-        let told = env::var(name).ok().and_then(|it| it.parse().ok());
-        Duration::from_millis(told.unwrap_or(default))
+        let value = env::var(name).ok().and_then(|it| it.parse().ok());
+        Duration::from_millis(value.unwrap_or(default))
     };
-    Patience {
+    RetryPolicy {
         attempt: time("PARTNER_ATTEMPT_MS", 15_000),
         total: time("PARTNER_TOTAL_MS", 120_000),
         first_pause: time("PARTNER_FIRST_PAUSE_MS", 500),

@@ -1,60 +1,62 @@
-//! When to ask again: what LMN says of it comes first, then full jitter, and an end to it all.
+//! The retry policy: `Retry-After` takes precedence, then exponential backoff with full jitter, and the total time is
+//! bounded.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// How many attempts `internal_error` is worth in all: one, and three more.
+/// Number of retries after `internal_error`.
 const INTERNAL_ERRORS_MAX: u32 = 3;
 
-/// Why there is no answer that is a success.
+/// The reason why a request has not succeeded.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// An error: LMN's, or that of something in between, which has no code.
+    /// An error response, of LMN or of a proxy in between; the latter has no code.
     Refused(Refusal),
-    /// No whole answer. Whether it was done is not known, only that the same key makes it safe to ask again.
+    /// No complete response. The request may have been executed; with the same key it is safe to send it again.
     Lost(String),
 }
 
-/// An error that was answered.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    /// What to branch on; empty if the answer is not LMN's.
+    /// The error code, on which to branch; empty if the response is not LMN's.
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) details: Value,
-    /// What `LMN-Should-Retry` says.
+    /// The header `LMN-Should-Retry`.
     pub(crate) should_retry: Option<bool>,
-    /// What `Retry-After` says.
+    /// The header `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// How long to go on.
+/// The times of a retry policy.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
-    /// One attempt.
+pub(crate) struct RetryPolicy {
+    /// Timeout of one attempt.
     pub(crate) attempt: Duration,
-    /// All of them, pauses included.
+    /// Timeout of all attempts together, including pauses.
     pub(crate) total: Duration,
-    /// The bound of the first pause; it doubles from there.
+    /// Upper bound of the first pause; it doubles with every further pause.
     pub(crate) first_pause: Duration,
-    /// The bound that it does not pass.
+    /// Largest upper bound of a pause.
     pub(crate) longest_pause: Duration,
 }
 
 impl Failure {
-    /// Says whether the same request, under the same key, can end otherwise.
+    /// Returns whether the same request with the same key can succeed later.
     ///
-    /// LMN says it on every error. An error without that word is not LMN's, and so says nothing of the request.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Every error of LMN carries this in `LMN-Should-Retry`. An error without that header is not LMN's, and does not
+    /// show that the request has failed for good.
+    pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Lost(_) => true,
             Self::Refused(it) => it.should_retry.unwrap_or(true),
         }
     }
 
-    /// Returns the code; none if the answer is not LMN's.
+    /// Returns the error code, which is empty if the response is not LMN's.
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Lost(_) => "",
@@ -62,41 +64,42 @@ impl Failure {
         }
     }
 
-    /// Says whether it is an error of the catalogue with this code.
+    /// Returns whether the failure is an error with this code.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code() == code
     }
 
-    /// Says whether the API key or the address is refused, and so whatever is asked with it: the class
+    /// Returns whether the API key or the client's address is refused, which every request would be: the class
     /// `fix_credentials`.
-    pub(crate) fn is_of_credentials(&self) -> bool {
+    pub(crate) fn is_credentials_error(&self) -> bool {
         let codes = ["missing_api_key", "invalid_api_key", "ip_not_allowed"];
         codes.iter().any(|it| self.is(it))
     }
 }
 
-impl Patience {
-    /// Returns how long to wait after the `nth` failure, if another attempt is worth it; `chance` is from 0 to 1.
+impl RetryPolicy {
+    /// Returns the pause after the `nth` failure, or `None` if there must be no further attempt. `random` is from 0 to
+    /// 1.
     pub(crate) fn pause(
         &self,
         failure: &Failure,
         nth: u32,
         spent: Duration,
-        chance: f64,
+        random: f64,
     ) -> Option<Duration> {
-        let is_hopeless = failure.is("internal_error") && nth > INTERNAL_ERRORS_MAX;
-        if !failure.may_pass() || is_hopeless {
+        let is_exhausted = failure.is("internal_error") && nth > INTERNAL_ERRORS_MAX;
+        if !failure.is_retryable() || is_exhausted {
             return None;
         }
-        let told = match failure {
+        let retry_after = match failure {
             Failure::Refused(it) => it.retry_after,
             Failure::Lost(_) => None,
         };
         let doubled = self.first_pause * 2_u32.saturating_pow(nth.saturating_sub(1).min(16));
-        let pause = match told {
-            // Not all who were told the same time come back in the same moment.
-            Some(told) => told + self.first_pause.mul_f64(chance),
-            None => doubled.min(self.longest_pause).mul_f64(chance),
+        let pause = match retry_after {
+            // Adds jitter, so that clients with the same `Retry-After` do not return at the same moment.
+            Some(retry_after) => retry_after + self.first_pause.mul_f64(random),
+            None => doubled.min(self.longest_pause).mul_f64(random),
         };
         (spent + pause < self.total).then_some(pause)
     }

@@ -1,4 +1,4 @@
-"""A client of LMN that loses nothing and does nothing twice. Python 3.9 and its standard library."""
+"""A client of LMN that loses no order and places none twice. Python 3.9 and its standard library."""
 
 import contextlib
 import http.client
@@ -12,28 +12,28 @@ import time
 import urllib.parse
 import uuid
 
-# How many attempts `internal_error` is worth: one, and three more.
+# Number of retries after `internal_error`.
 INTERNAL_ERRORS_MAX = 3
-# How often a secret is asked for anew whose showing was lost.
-SECRETS_MAX = 5
-# What an error says when the API key or the address is refused, and so whatever is asked: the class `fix_credentials`.
+# Largest number of rotations to get a secret whose response was lost.
+ROTATIONS_MAX = 5
+# Codes of the class `fix_credentials`: the API key or the address is refused, whatever the request.
 CREDENTIALS = ("missing_api_key", "invalid_api_key", "ip_not_allowed")
 
 
 class Failure(Exception):
-    """There is no answer that is a success. `may_pass`: the same request, under the same key, can end otherwise."""
+    """A request that has not succeeded. `is_retryable`: the same request with the same key can succeed later."""
 
-    may_pass = True
+    is_retryable = True
     code = ""
     retry_after = None
 
 
 class Lost(Failure):
-    """No whole answer. Whether it was done is not known, only that the same key makes it safe to ask again."""
+    """No complete response. The request may have been executed; with the same key it is safe to send it again."""
 
 
 class Refused(Failure):
-    """An error: LMN's, or that of something in between, which has no code and says nothing of the request."""
+    """An error response, of LMN or of a proxy in between; the latter has no code and does not concern the request."""
 
     def __init__(self, status, headers, body):
         try:
@@ -42,15 +42,15 @@ class Refused(Failure):
         except (ValueError, TypeError, KeyError, AttributeError):
             self.code, self.message, self.details = "", "not LMN's", {}
         self.status = status
-        # LMN says on every error whether a retry can help; an error that is cut short says nothing.
-        self.may_pass = not self.code or headers.get("LMN-Should-Retry", "true") == "true"
+        # Every error of LMN carries this header; an error response that is cut short may lack it.
+        self.is_retryable = not self.code or headers.get("LMN-Should-Retry", "true") == "true"
         seconds = headers.get("Retry-After", "")
         self.retry_after = int(seconds) if seconds.isdecimal() else None
         super().__init__(f"{status} {self.code}: {self.message} {self.details}")
 
 
-class Patience:
-    """How long to go on, in seconds; the environment can say otherwise, in milliseconds."""
+class RetryPolicy:
+    """The retry policy, with times in seconds; environment variables override them, in milliseconds."""
 
     def __init__(self):
         self.attempt = int(os.environ.get("PARTNER_ATTEMPT_MS", 15_000)) / 1000
@@ -59,11 +59,11 @@ class Patience:
         self.longest_pause = 20.0
 
     def pause(self, failure, nth, spent):
-        """Returns how long to wait after the nth failure; None if another attempt is not worth it."""
-        if not failure.may_pass or (failure.code == "internal_error" and nth > INTERNAL_ERRORS_MAX):
+        """Returns the pause after the nth failure, or None if there must be no further attempt."""
+        if not failure.is_retryable or (failure.code == "internal_error" and nth > INTERNAL_ERRORS_MAX):
             return None
         if failure.retry_after is not None:
-            # Not all who were told the same time come back in the same moment.
+            # Adds jitter, so that clients with the same Retry-After do not return at the same moment.
             pause = failure.retry_after + self.first_pause * random.random()
         else:
             pause = min(self.longest_pause, self.first_pause * 2 ** min(nth - 1, 16)) * random.random()
@@ -71,62 +71,62 @@ class Patience:
 
 
 def exchange(method, url, data, headers, seconds):
-    """Sends a request and returns status, headers and body, all of it within some seconds.
+    """Sends a request and returns status, headers and body, all within a number of seconds.
 
-    The timeout of a socket is that of a single operation, which an answer that comes byte by byte never reaches. So the
-    connection is cut when the time is over.
+    The timeout of a socket applies to each operation, and a response that arrives byte by byte never reaches it. So a
+    timer shuts the connection down when the time is over.
     """
-    url, over = urllib.parse.urlsplit(url), time.monotonic() + seconds
+    url, end = urllib.parse.urlsplit(url), time.monotonic() + seconds
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.netloc, timeout=max(seconds, 0.001))
     with contextlib.closing(connection):
         connection.connect()
-        cut = threading.Timer(over - time.monotonic(), shut, [connection.sock])
-        cut.start()
+        timer = threading.Timer(end - time.monotonic(), shut, [connection.sock])
+        timer.start()
         try:
             connection.request(method, url._replace(scheme="", netloc="").geturl(), data, headers)
             with connection.getresponse() as answer:
                 return answer.status, answer.headers, answer.read()
         finally:
-            cut.cancel()
+            timer.cancel()
 
 
 def shut(connected):
-    """Ends a connection, if it has not ended by itself."""
+    """Shuts a connection down, if it is still open."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def order_of(vehicle_id, answer):
-    """Takes an answer for the order that was meant only if it is that."""
+    """Returns a response if it is the planned order."""
     if not isinstance(answer.get("id"), str) or answer.get("vehicle_id") != vehicle_id:
         raise Lost("no answer: it is not this order")
     return answer
 
 
 class Client:
-    """LMN, as a partner calls it."""
+    """A client of LMN's API."""
 
-    def __init__(self, api, key, patience=None):
-        self.api, self.key, self.patience = api.rstrip("/"), key.strip(), patience or Patience()
+    def __init__(self, api, key, policy=None):
+        self.api, self.key, self.policy = api.rstrip("/"), key.strip(), policy or RetryPolicy()
 
     def ask(self, method, path, body=None, key=None):
-        """Asks until there is an answer that will not change, or no time is left. Every attempt has the same key."""
+        """Sends a request until its response is final or no time is left. Every attempt has the same key."""
         begun, nth = time.monotonic(), 0
         while True:
             try:
-                # An attempt has what is left of all the time, at most.
-                left = self.patience.total - (time.monotonic() - begun)
-                return self._attempt(method, path, body, key, min(self.patience.attempt, left))
+                # An attempt takes at most what is left of the total time.
+                left = self.policy.total - (time.monotonic() - begun)
+                return self._attempt(method, path, body, key, min(self.policy.attempt, left))
             except Failure as failure:
                 nth += 1
-                pause = self.patience.pause(failure, nth, time.monotonic() - begun)
+                pause = self.policy.pause(failure, nth, time.monotonic() - begun)
                 if pause is None:
                     raise
             time.sleep(pause)
 
     def _attempt(self, method, path, body, key, seconds):
-        """Asks once, goes where it is told and nowhere else: LMN never redirects, and the key is for nobody else."""
+        """Sends one attempt, without following redirects: LMN never redirects, and the key must not reach others."""
         headers = {"x-api-key": self.key}
         if key is not None:
             headers["Idempotency-Key"] = key
@@ -140,7 +140,7 @@ class Client:
             raise Lost(f"no answer: {error!r}") from error
         if status >= 400:
             raise Refused(status, headers, text)
-        # Whoever stands between may give an answer of its own, or send us elsewhere; LMN's names its request.
+        # A proxy in between may send a response or a redirect of its own; LMN's responses have a request id.
         is_lmns = re.fullmatch("req_[0-9a-f]{24}", headers.get("X-Request-Id", ""))
         try:
             answer = json.loads(text)
@@ -150,53 +150,53 @@ class Client:
             raise Lost(f"no answer: a {status} that is not LMN's")
         return answer
 
-    def cars(self, query):
-        """Yields the cars that fit a query, page by page, each once."""
-        cursor, given = None, set()
+    def vehicles(self, query):
+        """Yields the vehicles that match a query, page by page, each once."""
+        cursor, seen = None, set()
         while True:
             more = "" if cursor is None else "&cursor=" + urllib.parse.quote(cursor, safe="")
             try:
                 page = self.ask("GET", f"/v1/vehicles?{query}{more}")
             except Refused as refused:
-                # The class `restart_pagination`: from the first page, and what was given is not given again.
+                # The class `restart_pagination`: starts at the first page again, without yielding a vehicle twice.
                 if refused.code != "invalid_cursor" or cursor is None:
                     raise
                 cursor = None
                 continue
-            for car in page["data"]:
-                if car["id"] not in given:
-                    given.add(car["id"])
-                    yield car
-            # A page may be short, even empty: only a cursor that is null says that it is the last.
+            for vehicle in page["data"]:
+                if vehicle["id"] not in seen:
+                    seen.add(vehicle["id"])
+                    yield vehicle
+            # A page may be short or empty: only a null cursor marks the last one.
             cursor = page["next_cursor"]
             if cursor is None:
                 return
 
     def place(self, vehicle_id, max_bid_amount_usd, key):
-        """Places an order. If no answer came in all that time, what the key did is looked up."""
+        """Places an order. If no final response came in time, looks up the order by its idempotency key."""
         body = {"vehicle_id": vehicle_id, "max_bid_amount_usd": max_bid_amount_usd}
         try:
             return order_of(vehicle_id, self.ask("POST", "/v1/orders", body, key))
         except Failure as failure:
-            if not failure.may_pass:
+            if not failure.is_retryable:
                 raise
             print(f"unclear   {vehicle_id}: {failure}; looking it up", flush=True)
             found = self.ask("GET", f"/v1/orders?idempotency_key={key}")["data"]
             if found:
                 return order_of(vehicle_id, found[0])
-            # None yet is not never: the request may still be on its way. Send it again later, under the same key.
+            # The order may still be placed by a request on its way. Send it again later, with the same key.
             raise
 
-    def introduce(self, url):
-        """Makes `url` the endpoint that events are sent to, and returns the secret that signs them.
+    def register_endpoint(self, url):
+        """Makes `url` the webhook endpoint; returns the secret that signs its events.
 
-        A real partner keeps the secret; this one lets another take its place at every start. It is shown once: where
-        that answer was lost, the replay hides it, and only a new one helps.
+        A real partner stores the secret; this example rotates it at every start. The secret is shown once: if that
+        response was lost, the replay hides the secret, and only another rotation shows one.
         """
         path = "/v1/webhook_endpoint"
         endpoint = self.ask("PUT", path, {"url": url})
-        for _ in range(SECRETS_MAX):
+        for _ in range(ROTATIONS_MAX):
             if endpoint["secret"] is not None:
                 return endpoint["secret"]
             endpoint = self.ask("POST", f"{path}/rotate_secret", {}, str(uuid.uuid4()))
-        raise Lost("no secret was ever shown")
+        raise Lost("no response showed a secret")

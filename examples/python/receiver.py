@@ -1,4 +1,4 @@
-"""Receiving events: verify, answer at once, take every event once, and mind the sequence of each order."""
+"""A receiver of events: it verifies deliveries, answers at once, takes every event once, and checks their sequence."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ def is_from_lmn(secret: str, signature: str, body: bytes, now: float) -> bool:
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Takes deliveries at /lmn. A real one keeps what it has taken in its database."""
+    """Takes deliveries at /lmn. A real receiver stores the events that it has taken in its database."""
 
     daemon_threads = True
 
@@ -34,7 +34,7 @@ class Receiver(http.server.ThreadingHTTPServer):
         return "http://{}:{}/lmn".format(*self.server_address)
 
     def take(self, event):
-        """Takes an event; what takes longer than a moment belongs behind the answer, not before it."""
+        """Takes an event. Long processing belongs after the response, not before it."""
         with self.lock:
             if event["id"] in self.events:
                 print("again    ", event["id"], flush=True)
@@ -49,15 +49,15 @@ class Receiver(http.server.ThreadingHTTPServer):
         if sequence == last + 1:
             place = "in order"
         elif sequence <= last:
-            place = "late: older than what is known"
+            place = "late: older than the last one"
         else:
-            place = "earlier ones came before this receiver began"
-        told = f"order {order['id']} #{sequence} ({place}): {order['status']}"
-        print(f"verified  {event['id']}  {event['type']}  {told}", flush=True)
+            place = "earlier ones preceded this receiver"
+        text = f"order {order['id']} #{sequence} ({place}): {order['status']}"
+        print(f"verified  {event['id']}  {event['type']}  {text}", flush=True)
 
 
 class Delivery(http.server.BaseHTTPRequestHandler):
-    """One POST."""
+    """The handler of one delivery."""
 
     timeout = 10
 
@@ -69,7 +69,7 @@ class Delivery(http.server.BaseHTTPRequestHandler):
         signature = self.headers.get("X-LMN-Signature", "")
         secret = self.server.secret
         if secret is None:
-            # A delivery is repeated; this one comes before the secret is known.
+            # This delivery comes before the secret is known; it will be sent again.
             return self.answer(503)
         if not is_from_lmn(secret, signature, body, time.time()):
             print("refused: not from LMN", flush=True)
@@ -83,4 +83,4 @@ class Delivery(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """What matters is printed."""
+        """Suppresses the log of requests."""

@@ -1,14 +1,14 @@
-//! A receiver to try: it makes itself the webhook endpoint of the sandbox of `lmn dev`, and says what arrives.
+//! An example receiver: it makes itself the webhook endpoint of the sandbox of `lmn dev`, and prints what arrives.
 //!
 //! ```sh
 //! cargo run                        # in one terminal: the sandbox
 //! cargo run --example receiver     # in another one
 //! ```
 //!
-//! Arguments, all optional: the API's URL, the file of the key, the port to listen on. What it does is what a receiver
-//! should do: verify, answer at once, take every event once, and mind the sequence of each order.
+//! Arguments, all optional: the API's URL, the file of the API key, and the port to listen on. Like every receiver
+//! should, it verifies deliveries, answers at once, takes every event once, and checks the sequence of each order.
 
-#![allow(clippy::print_stdout, reason = "a person watches it")]
+#![allow(clippy::print_stdout, reason = "the output is for a person")]
 #![allow(
     clippy::indexing_slicing,
     reason = "a JSON value without a member is null there"
@@ -34,14 +34,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = arguments.next().unwrap_or_else(|| "9999".into());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     let url = format!("http://{}/lmn", listener.local_addr()?);
-    let secret = introduce(&api, fs::read_to_string(key_file)?.trim(), &url).await?;
+    let secret = register_endpoint(&api, fs::read_to_string(key_file)?.trim(), &url).await?;
     println!("Events of {api} are sent to {url}.");
     axum::serve(listener, receive::routes(secret)).await?;
     Ok(())
 }
 
-/// Makes `url` the partner's endpoint, and returns its secret: a new one, if the first was shown to somebody else.
-async fn introduce(api: &str, key: &str, url: &str) -> Result<String, Box<dyn Error>> {
+/// Makes `url` the partner's endpoint; returns its secret, a new one if the endpoint existed before.
+async fn register_endpoint(api: &str, key: &str, url: &str) -> Result<String, Box<dyn Error>> {
     let ask = async |method: Method, path: &str, body: Value| -> Result<Value, Box<dyn Error>> {
         let request = Client::new().request(method, format!("{api}{path}"));
         let request = request

@@ -1,4 +1,4 @@
-//! Receiving: every event once, and the sequence of each order.
+//! The receiver: it takes every event once and checks the sequence of each order.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,20 +17,20 @@ use serde_json::Value;
 
 use super::verify::is_from_lmn;
 
-/// What the receiver knows.
+/// The state of the receiver.
 struct Receiver {
     secret: String,
     seen: Mutex<Seen>,
 }
 
-/// What it has taken. A real one keeps this in its database, in the transaction of what it does with an event.
+/// The events taken so far. A real receiver stores them in its database, in the transaction that processes the event.
 #[derive(Default)]
 struct Seen {
     events: HashSet<String>,
     last_sequence: HashMap<String, i64>,
 }
 
-/// Returns the route to which deliveries are sent, `/lmn`; `secret` is what signs them.
+/// Returns the route `/lmn` for deliveries, which `secret` signs.
 pub(crate) fn routes(secret: String) -> Router {
     let receiver = Receiver {
         secret,
@@ -40,7 +40,7 @@ pub(crate) fn routes(secret: String) -> Router {
     routes.with_state(Arc::new(receiver))
 }
 
-/// Takes a delivery. What takes longer than a moment belongs behind the answer, not before it.
+/// Takes a delivery. Long processing belongs after the response, not before it.
 async fn receive(
     State(receiver): State<Arc<Receiver>>,
     headers: HeaderMap,
@@ -73,8 +73,8 @@ async fn receive(
     let last = seen.last_sequence.entry(order.clone()).or_default();
     let place = match sequence.cmp(&(*last + 1)) {
         std::cmp::Ordering::Equal => "in order",
-        std::cmp::Ordering::Less => "late: older than what is known",
-        std::cmp::Ordering::Greater => "earlier ones came before this receiver began",
+        std::cmp::Ordering::Less => "late: older than the last one",
+        std::cmp::Ordering::Greater => "earlier ones preceded this receiver",
     };
     *last = sequence.max(*last);
     println!("verified  {id}  {kind}  order {order} #{sequence} ({place}): {status}");
@@ -83,7 +83,7 @@ async fn receive(
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "a receiver has no clock but its machine's"
+    reason = "a receiver has only the clock of its machine"
 )]
 fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);

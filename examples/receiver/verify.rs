@@ -1,4 +1,4 @@
-//! Verifying a delivery, as a receiver does.
+//! The verification of deliveries by a receiver.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -6,7 +6,7 @@ use sha2::Sha256;
 /// How old a delivery may be, in seconds.
 const AGE_MAX: u64 = 300;
 
-/// Says whether a delivery is LMN's: `signature` is its `X-LMN-Signature`, `now` the time in unix seconds.
+/// Returns whether a delivery is LMN's: `signature` is its `X-LMN-Signature`, `now` the Unix time in seconds.
 pub(crate) fn is_from_lmn(secret: &str, signature: &str, body: &[u8], now: i64) -> bool {
     let mut parts = signature.split(',').filter_map(|part| part.split_once('='));
     let Some(("t", time)) = parts.next() else {

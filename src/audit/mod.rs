@@ -1,4 +1,4 @@
-//! The audit log: who changed what, when, and under which request.
+//! The audit log: every change, with its author, time and request.
 
 pub mod model;
 pub(crate) mod store;

@@ -1,24 +1,24 @@
-//! Who changes things, and what is remembered of a change.
+//! Authors of changes, and the entries of the audit log.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::RequestId;
 
-/// The longest name of an account that is written down.
+/// Maximum characters of a recorded account name.
 const ACCOUNT_CHARACTERS_MAX: usize = 64;
 
-/// Who makes a change, and under which request: what every audit row tells.
+/// The author of a change, and the request. Every audit row contains both.
 #[derive(Debug, Clone)]
 pub struct Author {
-    /// `key:<prefix>` for a partner's key, `operator:<account>` for LMN's people, `automatic` for time itself.
+    /// `key:<prefix>` for a partner's key, `operator:<account>` for LMN's staff, `automatic` for scheduled jobs.
     pub actor: String,
-    /// The request; all that one run of a command changes is one.
+    /// The request. All changes of one run of a command have the same.
     pub request_id: RequestId,
 }
 
 impl Author {
-    /// Begins a request of somebody of LMN.
+    /// Returns the author for an account of LMN's staff. Control characters are removed from the name.
     pub fn operator(account: &str, request_id: RequestId) -> Self {
         let account: String = account
             .chars()
@@ -32,21 +32,21 @@ impl Author {
     }
 }
 
-/// One row of the audit log.
+/// A row of the audit log.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// When.
+    /// When the change was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// Who.
+    /// The actor, as in [`Author`].
     pub actor: String,
-    /// What was done.
+    /// The action, as `noun.verb`.
     pub action: String,
-    /// To what.
+    /// The id or name of what was changed.
     pub subject: String,
-    /// The name of the partner whose things were changed.
+    /// The name of the partner that the change concerns.
     pub partner: Option<String>,
     /// The request.
     pub request_id: Option<String>,
-    /// What else there is to know.
+    /// Further details.
     pub details: Value,
 }

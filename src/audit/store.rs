@@ -1,4 +1,4 @@
-//! Audit rows in the database, written in the transaction of the change they tell of.
+//! SQL of the audit log. A row is written in the transaction of its change.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,22 +9,22 @@ use crate::{
     id::PartnerId,
 };
 
-/// One change.
+/// A change to record.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
-    /// Who, and under which request.
+    /// The author, with the request.
     pub author: &'a Author,
-    /// Whose things were changed, if it is about one partner.
+    /// The partner that the change concerns, if it is one.
     pub partner: Option<PartnerId>,
-    /// What was done, as `noun.verb`.
+    /// The action, as `noun.verb`.
     pub action: &'a str,
-    /// To what.
+    /// The id or name of what was changed.
     pub subject: &'a str,
-    /// What else there is to know.
+    /// Further details.
     pub details: Value,
 }
 
-/// Records a change.
+/// Writes the audit row of a change.
 pub(crate) async fn record(
     tx: &mut Tx,
     change: &Change<'_>,
@@ -48,7 +48,7 @@ pub(crate) async fn record(
     .map(drop)
 }
 
-/// Lists the last `limit` changes of one partner's things or of all, and since when; the last one first.
+/// Lists the last `limit` changes, newest first: those that concern one partner, or all, and since a time if given.
 pub(crate) async fn list_latest(
     conn: &mut Connection,
     partner: Option<PartnerId>,

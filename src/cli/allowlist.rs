@@ -23,11 +23,11 @@ pub(super) struct Allowlist {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Let a partner call from an address or a network.
+    /// Add an address or a network to a partner's allowlist.
     Add(Entry),
-    /// Stop a partner from calling from an address or a network.
+    /// Remove an address or a network from a partner's allowlist.
     Remove(Entry),
-    /// List where a partner may call from.
+    /// List the networks that a partner may call from.
     List {
         /// The partner's id or name.
         partner: String,
@@ -43,7 +43,7 @@ struct Entry {
 }
 
 impl Allowlist {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| match &what {
@@ -84,8 +84,8 @@ impl Entry {
         ));
         if left == 0 {
             say(match session.environment {
-                Environment::Production => "Its list is empty: it may call from nowhere.",
-                Environment::Sandbox => "Its list is empty: it may call from everywhere.",
+                Environment::Production => "Its allowlist is empty: all its requests are refused.",
+                Environment::Sandbox => "Its allowlist is empty: it may call from any address.",
             });
         }
         Ok(())

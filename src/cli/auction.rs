@@ -1,4 +1,4 @@
-//! `lmn auction`: how auctions end, and when they are held.
+//! `lmn auction`: records auction results and reschedules auctions.
 
 use clap::Subcommand;
 
@@ -29,16 +29,16 @@ pub(super) struct Auction {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Settle an auction for every order that bids on the car.
+    /// Record the result of an auction and settle every order that bids on the vehicle.
     Result {
-        /// The car's id.
+        /// The vehicle's id.
         vehicle: VehicleId,
         #[command(subcommand)]
         end: End,
     },
-    /// Hold an auction at another time; orders that this leaves no time for are cancelled.
+    /// Move an auction to another time. Orders whose new cutoff has already passed are cancelled.
     Reschedule {
-        /// The car's id.
+        /// The vehicle's id.
         vehicle: VehicleId,
         /// The time, such as 2026-04-20T13:00:00+09:00.
         date: Stamp,
@@ -47,20 +47,20 @@ enum What {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum End {
-    /// LMN bought the car, for the partner with the highest bid.
+    /// LMN bought the vehicle, for the partner with the highest bid.
     Won {
-        /// What LMN paid, in US dollars: at most that bid.
+        /// The price that LMN paid, in US dollars, at most that bid.
         #[arg(long, value_name = "USD", value_parser = usd)]
         price: Usd,
-        /// What the auction house charged, in US dollars.
+        /// The fee of the auction house, in US dollars.
         #[arg(long, value_name = "USD", value_parser = fee)]
         fee: i32,
     },
-    /// Somebody outside bid more.
+    /// A bidder outside LMN bid more.
     Outbid,
     /// The auction was called off.
     Cancelled,
-    /// The seller took the car back.
+    /// The seller took the vehicle back.
     Withdrawn,
 }
 
@@ -76,14 +76,14 @@ impl From<End> for AuctionOutcome {
 }
 
 impl Auction {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| {
             let Session {
                 database, author, ..
             } = session;
-            let concerned = match &what {
+            let affected = match &what {
                 What::Result { vehicle, end } => {
                     operator::settle(database, author, vehicle, (*end).into()).await?
                 }
@@ -91,17 +91,17 @@ impl Auction {
                     operator::reschedule(database, author, vehicle, date.instant()).await?
                 }
             };
-            tell(session, &concerned)
+            tell(session, &affected)
         })
     }
 }
 
-/// Prints the orders that an act concerned, one a line.
-pub(super) fn tell(session: &Session, concerned: &[Concerned]) -> anyhow::Result<()> {
-    if concerned.is_empty() {
-        say("No order is concerned.");
+/// Prints the orders that a change affected, one per line.
+pub(super) fn tell(session: &Session, affected: &[Concerned]) -> anyhow::Result<()> {
+    if affected.is_empty() {
+        say("No order is affected.");
     }
-    concerned.iter().try_for_each(|it| match session.json {
+    affected.iter().try_for_each(|it| match session.json {
         true => print(serde_json::to_string(it)?),
         false => {
             let status = it.status.as_str();

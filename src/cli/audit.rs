@@ -1,4 +1,4 @@
-//! `lmn audit`: who changed what, when, and under which request.
+//! `lmn audit`: lists the changes in the audit log.
 
 use serde_json::json;
 
@@ -14,19 +14,19 @@ use crate::{
 pub(super) struct Audit {
     #[command(flatten)]
     desk: Desk,
-    /// Only what changed for this partner: its id or name.
+    /// List only the changes of the partner with this id or name.
     #[arg(long)]
     partner: Option<String>,
-    /// Only what changed since a time such as 2026-04-20T13:00:00+09:00, or so long ago, such as 24h.
+    /// List only changes since this time, such as 2026-04-20T13:00:00+09:00, or within this duration, such as 24h.
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
-    /// At most so many changes, the last ones.
+    /// The maximum number of changes; the latest ones are listed.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
 }
 
 impl Audit {
-    /// Prints the last changes, the oldest of them first.
+    /// Runs the command. It prints the latest changes, the oldest of them first.
     pub(super) fn run(self) -> anyhow::Result<()> {
         self.desk.work(async |session| {
             let mut tx = session.begin().await?;
@@ -41,7 +41,7 @@ impl Audit {
             if i64::try_from(entries.len())? > limit {
                 entries.pop();
                 say(format_args!(
-                    "There are older changes; --limit shows more than {limit}."
+                    "There are older changes; use --limit to list more than {limit}."
                 ));
             }
             let mut oldest_first = entries.iter().rev();

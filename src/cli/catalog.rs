@@ -1,4 +1,4 @@
-//! `lmn catalog`: the cars, from a file or made up.
+//! `lmn catalog`: imports and changes vehicles, and prints demo catalogues.
 
 use std::io::{self, BufWriter, Write};
 
@@ -36,45 +36,45 @@ pub(super) struct Catalog {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Add and change cars as a file of them says: NDJSON of `Vehicle`, one car a line.
+    /// Import vehicles from a file: NDJSON of `Vehicle`, one vehicle per line.
     Import(Import),
-    /// List a car at another price, and tell those who wait for it.
+    /// Change the listing price of a vehicle; partners with orders in `proceed` for it get an event.
     Price {
-        /// The car's id.
+        /// The vehicle's id.
         vehicle: VehicleId,
         /// The price, in whole US dollars.
         #[arg(value_parser = usd)]
         price: Usd,
     },
-    /// Take a car off the catalogue, and its orders off the car.
+    /// Withdraw a vehicle from the catalogue and end its open orders.
     Withdraw {
-        /// The car's id.
+        /// The vehicle's id.
         vehicle: VehicleId,
     },
-    /// Put a car back that was taken off the catalogue; until then no file of its source does, but for a later auction.
+    /// Restore a withdrawn vehicle. Until then, an import restores it only if it lists the vehicle for a later auction.
     Restore {
-        /// The car's id.
+        /// The vehicle's id.
         vehicle: VehicleId,
     },
-    /// Print a demo catalogue as `import` reads it. Needs no database.
+    /// Print a demo catalogue in the format that `import` reads. Needs no database.
     Demo(Demo),
 }
 
 #[derive(Debug, clap::Args)]
 struct Demo {
-    /// How many cars.
+    /// The number of vehicles.
     #[arg(long, value_name = "N")]
     vehicles: usize,
-    /// The same seed and day make the same cars.
+    /// The seed of the generator. The same seed and date give the same vehicles.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// The day in Korea on which the catalogue looks like this; without it, today.
+    /// The date of the catalogue, in Korean time; by default today.
     #[arg(long, value_name = "DATE")]
     today: Option<NaiveDate>,
 }
 
 impl Catalog {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         match what {
@@ -115,7 +115,7 @@ impl Demo {
     fn print(&self) -> anyhow::Result<()> {
         let today = self.today.unwrap_or_else(today);
         let mut out = BufWriter::new(io::stdout().lock());
-        for listing in demo::cars(self.seed, self.vehicles, today) {
+        for listing in demo::vehicles(self.seed, self.vehicles, today) {
             let listed_at = listing.listed_at;
             let price = PricePoint {
                 listing_usd: listing.listing_usd,
@@ -135,7 +135,7 @@ impl Demo {
     }
 }
 
-/// Says how a failed write ends the command; a reader that has seen enough is none of our business.
+/// Returns the result of the command if a write failed. A closed pipe is a success, because the reader has read enough.
 fn ended(written: io::Result<()>) -> Option<anyhow::Result<()>> {
     match written {
         Ok(()) => None,

@@ -1,4 +1,4 @@
-//! `lmn config`: are the settings right?
+//! `lmn config`: checks the settings.
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -7,10 +7,10 @@ use serde_json::json;
 use super::{Source, print, say};
 use crate::settings::Settings;
 
-/// What can be done with the settings.
+/// The commands of `lmn config`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Say everything that is wrong with the settings, at once.
+    /// Check the settings and report all errors at once.
     Check {
         #[command(flatten)]
         source: Source,
@@ -21,14 +21,14 @@ pub(super) enum Config {
 }
 
 impl Config {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self::Check { source, json } = self;
         let checked = Settings::load(source.config.as_deref());
         if json {
-            let complaints = checked.as_ref().err().map(|it| it.0.as_slice());
-            let complaints = complaints.unwrap_or_default();
-            print(json!({"valid": complaints.is_empty(), "complaints": complaints}))?;
+            let errors = checked.as_ref().err().map(|it| it.0.as_slice());
+            let errors = errors.unwrap_or_default();
+            print(json!({"valid": errors.is_empty(), "complaints": errors}))?;
         }
         match checked {
             Ok(_) if json => Ok(()),
@@ -44,7 +44,7 @@ impl Config {
                 Ok(())
             }
             Err(_) if json => bail!("the settings are wrong"),
-            Err(complaints) => Err(complaints.into()),
+            Err(errors) => Err(errors.into()),
         }
     }
 }

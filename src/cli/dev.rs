@@ -1,4 +1,4 @@
-//! `lmn dev`: from nothing to a first order in one command.
+//! `lmn dev`: runs a sandbox that is ready for a first order, without any set-up.
 
 use std::{
     fs,
@@ -32,13 +32,13 @@ use crate::{
     telemetry, vehicles,
 };
 
-/// The partner that `lmn dev` makes.
+/// The name of the demo partner.
 const PARTNER: &str = "demo";
-/// Its limit: 60,000 requests a minute, 1,000 at once.
+/// The partner's rate limit: 60,000 requests per 60 seconds, with a burst of 1,000.
 const LIMIT: (u32, u32, u32) = (60_000, 60, 1_000);
-/// The seed of its catalogue.
+/// The seed of the demo catalogue.
 const SEED: u64 = 1;
-/// Who made them, in the audit log.
+/// The account that appears in the audit log.
 const ACCOUNT: &str = "lmn-dev";
 
 /// The arguments of `lmn dev`.
@@ -47,10 +47,10 @@ pub(super) struct Dev {
     /// The port to listen on; 0 takes any free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Where the private PostgreSQL and the key are kept.
+    /// The folder of the private PostgreSQL server and the API key.
     #[arg(long, default_value = ".lmn")]
     data_dir: PathBuf,
-    /// How many cars the demo catalogue has.
+    /// The number of vehicles in the demo catalogue.
     #[arg(long, default_value_t = 500)]
     vehicles: usize,
     /// Print one line of JSON once the server is ready.
@@ -69,7 +69,7 @@ impl Default for Dev {
     }
 }
 
-/// What a newcomer needs.
+/// The data for the welcome message.
 struct Welcome {
     partner: PartnerId,
     api_key: String,
@@ -78,29 +78,29 @@ struct Welcome {
 }
 
 impl Dev {
-    /// Runs the sandbox until the process is told to stop.
+    /// Runs the sandbox until the process receives a stop signal.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut variables = settings::environment();
         let is_set = |variables: &[(String, String)], name: &str| {
             variables.iter().any(|(key, _)| key == name)
         };
         fs::create_dir_all(&self.data_dir)
-            .with_context(|| format!("cannot make {}", self.data_dir.display()))?;
-        // Held until the end: the private server lives as long as somebody uses it.
+            .with_context(|| format!("cannot create {}", self.data_dir.display()))?;
+        // Held until the end, because the private server stops when it has no users.
         let mut _cluster = None;
         if !is_set(&variables, "DATABASE_URL") && !is_set(&variables, "DATABASE_URL_FILE") {
             let dir = self.data_dir.join("pg");
             let cluster =
-                Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|words| say(words))?;
+                Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
             block_on(create_database(&cluster.url("postgres")))?;
             variables.push(("DATABASE_URL".into(), cluster.url("lmn")));
             _cluster = Some(cluster);
         }
-        // Several sandboxes may run at once, so none of them takes the operator's port unless it is told to.
+        // Several sandboxes may run at once, so the operator's port is a free one unless it is set.
         for (name, value) in [
             ("LMN_LOG__FORMAT", "pretty"),
             ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
-            // Receivers to try run beside it.
+            // Webhook receivers for trying out run on the same machine.
             ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8,::1"),
         ] {
             if !is_set(&variables, name) {
@@ -111,7 +111,7 @@ impl Dev {
             0 => free_port().context("no port is free")?,
             port => port,
         };
-        // What leads back here, such as the type of a problem, leads to this port.
+        // URLs in responses, such as the `type` of a problem, point to this port.
         if !is_set(&variables, "LMN_PUBLIC_URL") {
             let url = format!("http://localhost:{port}");
             variables.push(("LMN_PUBLIC_URL".into(), url));
@@ -119,7 +119,7 @@ impl Dev {
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
         settings.server.listen.set_port(port);
-        // Until the end, so that all lines are written before the process exits.
+        // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(self.serve(settings))
     }
@@ -128,9 +128,9 @@ impl Dev {
         migrate(&settings).await?;
         let database = Database::connect(&settings.database)?;
         let welcome = self
-            .furnish(&database)
+            .fill(&database)
             .await
-            .context("furnishing the sandbox")?;
+            .context("filling the sandbox with demo data")?;
         database.close().await;
         let database_url = settings.database.url.expose_secret().to_owned();
         serve(settings, true, |at| match self.json {
@@ -141,13 +141,13 @@ impl Dev {
                 "partner_id": welcome.partner,
                 "database_url": database_url,
             })),
-            false => print(welcome.words(&at.url)),
+            false => print(welcome.message(&at.url)),
         })
         .await
     }
 
-    /// Fills an empty sandbox, and tops up an old one.
-    async fn furnish(&self, database: &Database) -> anyhow::Result<Welcome> {
+    /// Adds the demo vehicles, the partner and the key that the sandbox lacks.
+    async fn fill(&self, database: &Database) -> anyhow::Result<Welcome> {
         let mut tx = database.begin().await?;
         let now = clock::store::real_now(&mut tx).await?;
         let today = now.with_timezone(&Seoul).date_naive();
@@ -173,7 +173,7 @@ impl Dev {
     }
 }
 
-/// Finds a port that is free now: it has to be known before anybody listens on it.
+/// Returns a port that is free now. It must be known before the server listens on it.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -181,7 +181,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 impl Welcome {
-    fn words(&self, url: &str) -> String {
+    fn message(&self, url: &str) -> String {
         let Self {
             api_key,
             vehicle_id,
@@ -197,7 +197,7 @@ impl Welcome {
              API key  {api_key}\n  \
              Docs     {url}/docs\n\
              \n\
-             Place a first order (run it twice: the second answer is a replay of the first):\n\
+             Place a first order (run it twice: the second response is a replay of the first):\n\
              \n  \
              curl -i {url}/v1/orders \\\n    \
              -H 'x-api-key: {api_key}' \\\n    \
@@ -205,18 +205,18 @@ impl Welcome {
              -H 'Content-Type: application/json' \\\n    \
              -d '{order}'\n\
              \n\
-             Browse the lots whose auctions come next:\n\
+             Browse lots with upcoming auctions:\n\
              \n  \
              curl '{url}/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&limit=3' -H 'x-api-key: {api_key}'\n"
         )
     }
 }
 
-/// Makes the database of the private server if it is not there yet.
+/// Creates the database of the private server if it does not exist yet.
 async fn create_database(url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url)
         .await
-        .context("the private PostgreSQL does not answer")?;
+        .context("cannot connect to the private PostgreSQL server")?;
     let created = sqlx::raw_sql(AssertSqlSafe("create database lmn"))
         .execute(&mut connection)
         .await;
@@ -244,33 +244,33 @@ async fn demo_partner(tx: &mut Tx, author: &Author) -> anyhow::Result<PartnerId>
     Ok(partner.id)
 }
 
-/// Returns the key of the file if it still opens the sandbox, else a new one that is kept there.
+/// Returns the key in the file if it is still valid. Otherwise issues a new one and writes it to the file.
 async fn demo_key(
     tx: &mut Tx,
     author: &Author,
     partner: PartnerId,
     file: &Path,
 ) -> anyhow::Result<String> {
-    if let Ok(kept) = fs::read_to_string(file) {
-        let kept = kept.trim();
-        if let Ok(digest) = read_key(kept, Environment::Sandbox) {
+    if let Ok(stored) = fs::read_to_string(file) {
+        let stored = stored.trim();
+        if let Ok(digest) = read_key(stored, Environment::Sandbox) {
             let found = partners::store::find_any_grant(tx, &digest).await?;
             if found
                 .is_some_and(|(grant, now)| grant.partner == partner && grant.check(now).is_ok())
             {
-                return Ok(kept.to_owned());
+                return Ok(stored.to_owned());
             }
         }
     }
     let issued = changes::issue_key(tx, author, partner, Environment::Sandbox, None).await?;
     let text = issued.key.secret().expose_secret().to_owned();
-    keep_secret(file, &text)
-        .with_context(|| format!("cannot keep the key in {}", file.display()))?;
+    write_secret(file, &text)
+        .with_context(|| format!("cannot write the key to {}", file.display()))?;
     Ok(text)
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
-fn keep_secret(file: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file that only its owner can read, atomically.
+fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
     let new = file.with_extension("new");
     let mut out = fs::File::options()
         .write(true)

@@ -1,4 +1,4 @@
-//! `lmn dev-db`: the private PostgreSQL behind `lmn dev` and the tests.
+//! `lmn dev-db`: runs or uses the private PostgreSQL server of `lmn dev` and the tests.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,25 +18,25 @@ use crate::{
     environment::Environment,
 };
 
-/// What can be done with it.
+/// The commands of `lmn dev-db`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DevDb {
-    /// Own the server of a folder until nobody uses it any more. Started by those who use it.
+    /// Run the server of a folder until it has no users. Started by its users.
     Keep {
-        /// The folder.
+        /// The folder of the server.
         dir: PathBuf,
-        /// What it is for.
+        /// The purpose of the server.
         kind: Kind,
     },
     /// Run a program with DATABASE_URL set to a database of the private server.
     With {
-        /// The server's folder.
+        /// The folder of the server.
         #[arg(long, default_value = ".lmn/pg")]
         dir: PathBuf,
-        /// The database.
+        /// The name of the database.
         #[arg(long, default_value = "postgres")]
         database: String,
-        /// Bring the database up to date first, with the migrations in this folder.
+        /// Apply the migrations in this folder first.
         #[arg(long, value_name = "FOLDER")]
         migrations: Option<PathBuf>,
         /// The program and its arguments.
@@ -45,17 +45,17 @@ pub(super) enum DevDb {
     },
 }
 
-/// What a private server is for.
+/// The purpose of a private server.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Kind {
-    /// Data that are kept.
+    /// Data that must not be lost.
     Data,
     /// Tests, whose data may be lost.
     Tests,
 }
 
 impl DevDb {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Keep { dir, kind } => {
@@ -72,7 +72,7 @@ impl DevDb {
                 command,
             } => {
                 let cluster =
-                    Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|words| say(words))?;
+                    Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
                 if let Some(folder) = migrations {
                     block_on(migrate(&cluster.url(&database), &folder)).context("migrating")?;
                 }
@@ -102,7 +102,7 @@ async fn migrate(url: &str, folder: &Path) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Returns the keeper of a private server: this program again.
+/// Returns the command that keeps a private server running, which is `dev-db keep` of this program.
 pub(crate) fn this_program() -> anyhow::Result<Keeper> {
     Ok(Keeper::this_program(["dev-db", "keep"])?)
 }

@@ -1,4 +1,4 @@
-//! `lmn errors`: prints the catalogue that `GET /v1/errors` serves, without a database.
+//! `lmn errors`: prints the error catalogue that `GET /v1/errors` serves. Needs no database.
 
 use super::print;
 use crate::{
@@ -9,16 +9,16 @@ use crate::{
 /// The arguments of `lmn errors`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Errors {
-    /// Print the page that is `docs/errors.md`.
+    /// Print the page `docs/errors.md`.
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Print JSON, as `GET /v1/errors` answers.
+    /// Print the JSON that `GET /v1/errors` returns.
     #[arg(long)]
     json: bool,
 }
 
 impl Errors {
-    /// Prints the catalogue.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.markdown {
             return print(markdown::page().trim_end());

@@ -284,7 +284,7 @@ impl Running<'_> {
             return None;
         }
         match end.nameless {
-            Some(line) => Some(format!("line {line} does not say which car it lists")),
+            Some(line) => Some(format!("line {line} does not say which vehicle it lists")),
             None if end.read == 0 => Some("the file lists nothing at all".to_owned()),
             None => None,
         }

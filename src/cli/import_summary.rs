@@ -1,4 +1,4 @@
-//! The progress of an import, for a person at a terminal, and its summary.
+//! The progress line of an import, shown on a terminal, and the summary at its end.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -11,35 +11,35 @@ use serde_json::json;
 
 use super::{print, say};
 
-/// Time between two lines of progress.
+/// The interval between updates of the progress line.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// The lines of a file, and the vehicles, by their outcome.
+/// The numbers of lines and vehicles of an import by their result.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Summary {
     /// Lines that are not blank.
     pub(super) read: u64,
     /// Vehicles that were not in the catalogue.
     pub(super) inserted: u64,
-    /// Vehicles that changed, or were listed again.
+    /// Vehicles that changed or were listed again.
     pub(super) updated: u64,
-    /// Vehicles that are as they were.
+    /// Vehicles that did not change.
     pub(super) unchanged: u64,
-    /// Vehicles that are not brought back.
+    /// Vehicles that stay withdrawn although the file lists them.
     pub(super) held_back: u64,
-    /// Vehicles that the file leaves out.
+    /// Vehicles that were withdrawn because the file does not list them.
     pub(super) withdrawn: u64,
-    /// Bad lines.
+    /// Lines that are not valid.
     pub(super) rejected: u64,
 }
 
 impl Summary {
-    /// Returns the number of vehicles of the file that are in the catalogue, or were held back.
+    /// Returns the number of vehicles of the file that are in the catalogue or were held back.
     pub(super) fn vehicles(&self) -> u64 {
         self.inserted + self.updated + self.unchanged + self.held_back
     }
 
-    /// Prints it, and fails where lines were rejected or a `doubt` has kept vehicles from being withdrawn.
+    /// Prints the summary. Fails if lines were rejected, or if a `doubt` prevented vehicles from being withdrawn.
     pub(super) fn tell(&self, as_json: bool, doubt: Option<String>) -> anyhow::Result<()> {
         let Self {
             read,
@@ -70,7 +70,7 @@ impl Summary {
     }
 }
 
-/// The progress, which is shown where standard error is a terminal.
+/// The progress line, which is shown if standard error is a terminal.
 pub(super) struct Progress {
     is_wanted: bool,
     begun: Instant,
@@ -78,7 +78,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Begins to measure.
+    /// Starts the clock for the rate.
     pub(super) fn begin() -> Self {
         Self {
             is_wanted: io::stderr().is_terminal(),
@@ -87,7 +87,7 @@ impl Progress {
         }
     }
 
-    /// Shows it if it is time to.
+    /// Updates the progress line if the interval has passed.
     pub(super) fn show(&mut self, lines: u64, summary: &Summary) {
         let is_due = self.shown.is_none_or(|it| it.elapsed() >= PROGRESS);
         if !self.is_wanted || !is_due {
@@ -96,14 +96,14 @@ impl Progress {
         self.shown = Some(Instant::now());
         let vehicles = summary.vehicles();
         let rate = u128::from(vehicles) * 1_000 / self.begun.elapsed().as_millis().max(1);
-        // A terminal that is gone is no reason to stop.
+        // The import continues if the terminal is closed.
         let _ = write!(
             io::stderr(),
-            "\x1b[2K{lines} lines, {vehicles} vehicles, {rate} a second\r"
+            "\x1b[2K{lines} lines, {vehicles} vehicles, {rate} per second\r"
         );
     }
 
-    /// Clears the line of progress.
+    /// Clears the progress line.
     pub(super) fn clear(&self) {
         if self.is_wanted {
             let _ = write!(io::stderr(), "\x1b[2K");

@@ -1,4 +1,4 @@
-//! `lmn key`: the keys of a partner, from issue to end.
+//! `lmn key`: issues, rotates, revokes and lists the API keys of a partner.
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -31,26 +31,26 @@ pub(super) struct KeyCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Issue a key, and print it; it is never shown again.
+    /// Issue a key and print it. It is never shown again.
     Issue {
         /// The partner's id or name.
         partner: String,
-        /// When it ends, such as 30d; without this, never.
+        /// The time after which the key expires, such as 30d; by default it does not expire.
         #[arg(long, value_name = "SPAN")]
         expires_in: Option<Span>,
     },
-    /// Issue a key in another one's place, and print it; both work during the overlap.
+    /// Issue a key that replaces another one and print it. Both work during the overlap.
     Rotate {
         /// The old key's first 12 characters.
         prefix: String,
-        /// How long the old key still works.
+        /// The time during which the old key still works.
         #[arg(long, value_name = "SPAN", default_value = "24h")]
         overlap: Span,
-        /// When the new key ends; without this, never.
+        /// The time after which the new key expires; by default it does not expire.
         #[arg(long, value_name = "SPAN")]
         expires_in: Option<Span>,
     },
-    /// Take a key back: within a second it is refused everywhere.
+    /// Revoke a key. Every server refuses it within a second.
     Revoke {
         /// The key's first 12 characters.
         prefix: String,
@@ -63,7 +63,7 @@ enum What {
 }
 
 impl KeyCommand {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| match &what {
@@ -106,28 +106,28 @@ async fn rotate(
     hand_over(session, &issued, Some(&old))
 }
 
-/// Prints a new key, this once.
+/// Prints a new key, the only time that it is shown.
 fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
     let secret = issued.key.secret().expose_secret();
-    let ends = |at: Option<DateTime<Utc>>| at.map(Stamp::kst);
+    let stamp = |at: Option<DateTime<Utc>>| at.map(Stamp::kst);
     if session.json {
         let rotated =
-            old.map(|old| json!({"prefix": old.prefix, "expires_at": ends(old.expires_at)}));
+            old.map(|old| json!({"prefix": old.prefix, "expires_at": stamp(old.expires_at)}));
         return print(json!({
             "api_key": secret,
             "prefix": issued.key.prefix(),
             "partner_id": issued.partner,
-            "expires_at": ends(issued.expires_at),
+            "expires_at": stamp(issued.expires_at),
             "rotated": rotated,
         }));
     }
-    say("This is the key. It is shown this once and stored nowhere:");
+    say("This is the key. It is shown only once and stored nowhere:");
     print(secret)?;
-    if let Some(end) = ends(issued.expires_at) {
-        say(format_args!("It ends at {end}."));
+    if let Some(end) = stamp(issued.expires_at) {
+        say(format_args!("It expires at {end}."));
     }
-    if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, ends(it.expires_at)?))) {
-        say(format_args!("{old} still works until {end}."));
+    if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, stamp(it.expires_at)?))) {
+        say(format_args!("The key {old} works until {end}."));
     }
     Ok(())
 }
@@ -140,7 +140,7 @@ async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
     if session.json {
         return print(key_json(&key, now));
     }
-    say(format_args!("{prefix} is revoked."));
+    say(format_args!("The key {prefix} is revoked."));
     Ok(())
 }
 
@@ -156,7 +156,7 @@ async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
         let (state, created_at) = (key.state(now), Stamp::kst(key.created_at));
         let end = match (key.revoked_at, key.expires_at) {
             (Some(at), _) => format!("  revoked {}", Stamp::kst(at)),
-            (None, Some(at)) => format!("  ends {}", Stamp::kst(at)),
+            (None, Some(at)) => format!("  expires {}", Stamp::kst(at)),
             (None, None) => String::new(),
         };
         let used = match key.last_used_at {
@@ -170,7 +170,7 @@ async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
     })
 }
 
-/// Tells a key, but for its secret.
+/// Returns a key as JSON, without its secret.
 pub(super) fn key_json(key: &Key, now: DateTime<Utc>) -> Value {
     json!({
         "prefix": key.prefix,

@@ -22,10 +22,10 @@ use crate::{
     id::VehicleId,
     vehicles::{
         import::{
-            batch::{Batch, Car},
+            batch::{Batch, Vehicle},
             model::{BadLine, read_line, read_name},
         },
-        store::{BATCH_CARS, Draft},
+        store::{BATCH_VEHICLES, Draft},
     },
 };
 
@@ -36,7 +36,7 @@ const CANNOT_READ: &str = "the file cannot be read";
 /// A part of a file, as far as it has been read.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// Cars, and how many lines have been read.
+    /// Vehicles, and how many lines have been read.
     Batch(Batch, u64),
     /// There is no more.
     End(End),
@@ -49,7 +49,7 @@ pub(super) struct End {
     pub(super) read: u64,
     /// Those that were not right.
     pub(super) rejected: u64,
-    /// The first of those of which nobody knows which car it is about.
+    /// The first of those of which nobody knows which vehicle it is about.
     pub(super) nameless: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ fn cannot_write(file: &Path) -> String {
 /// Reads the ids of the vehicles that the next lines of a file list, bad lines included; there are none at its end.
 pub(super) fn read_ids(lines: &mut Lines<impl BufRead>) -> anyhow::Result<Vec<VehicleId>> {
     let mut ids = Vec::new();
-    while ids.len() < BATCH_CARS {
+    while ids.len() < BATCH_VEHICLES {
         match lines.next().context(CANNOT_READ)? {
             Some((_, Line::Text(text))) => ids.extend(read_name(text)),
             Some((_, Line::TooLong(_))) => {}
@@ -139,7 +139,7 @@ impl Reader {
                         if !self.batch.has_room(&listing.id, text.len()) && !self.send_batch() {
                             return Ok(());
                         }
-                        self.batch.add(Car { listing, draft }, text.len());
+                        self.batch.add(Vehicle { listing, draft }, text.len());
                     }
                     Err(bad) => self.reject(number, &bad, text)?,
                 },

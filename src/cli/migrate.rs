@@ -20,7 +20,7 @@ pub(super) struct Migrate {
 }
 
 impl Migrate {
-    /// Migrates.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
         let environment = settings.environment;
@@ -37,7 +37,7 @@ impl Migrate {
     }
 }
 
-/// Brings the schema up to date, and what is made of the rows.
+/// Brings the schema up to date, and renders the vehicles that lack their JSON.
 pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     database::migrate_at(&settings.database, settings.environment)
         .await

@@ -1,6 +1,7 @@
-//! The command line: one binary, one file a command.
+//! The command line of the binary `lmn`, with one file per command.
 //!
-//! Output is data on standard output and words on standard error. Exit 0: done; 1: refused or failed; 2: wrong usage.
+//! Data goes to standard output, messages go to standard error. The exit code is 0 for success, 1 for a refusal or a
+//! failure, and 2 for wrong usage.
 
 mod allowlist;
 mod auction;
@@ -40,9 +41,9 @@ use clap::{Parser, Subcommand};
 
 use crate::settings::Settings;
 
-/// The partner API of LMN: browse Korean used cars, order them, follow them home.
+/// The LMN partner API: browse, order and track used vehicles from Korea.
 ///
-/// Without a command it is `lmn dev`.
+/// Without a command, `lmn` runs `lmn dev`.
 #[derive(Debug, Parser)]
 #[command(name = "lmn", version)]
 pub struct Lmn {
@@ -52,50 +53,50 @@ pub struct Lmn {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a sandbox on a PostgreSQL of its own, with a demo catalogue, a partner and its key.
+    /// Run a sandbox on a private PostgreSQL server, with a demo catalogue, a partner and an API key.
     Dev(dev::Dev),
-    /// Run the API on the database of the settings.
+    /// Run the API on the configured database.
     Serve(serve::Serve),
-    /// Bring the database of the settings up to date; a new one becomes one of the setting `environment`.
+    /// Bring the schema of the configured database up to date; a new database gets the configured environment.
     Migrate(migrate::Migrate),
     /// Check the settings.
     #[command(subcommand)]
     Config(config::Config),
-    /// Add and show partners, and set their limits.
+    /// Add and show partners, and set their rate limits and contacts.
     Partner(partner::PartnerCommand),
     /// Issue, rotate, revoke and list API keys.
     Key(key::KeyCommand),
-    /// Say from which networks a partner may call.
+    /// Manage the networks that a partner may call from.
     Allowlist(allowlist::Allowlist),
-    /// Import a catalogue, or print a made-up one.
+    /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
-    /// Show any partner's order, and take it on.
+    /// Show an order of any partner, and change its status or shipment.
     Order(order::OrderCommand),
-    /// Settle and move auctions.
+    /// Record auction results and reschedule auctions.
     Auction(auction::Auction),
-    /// Report what should be looked after.
+    /// List orders that need attention.
     Report(report::Report),
     /// Show a partner's webhook endpoint and deliveries, and send events again.
     Webhook(webhook::Webhook),
-    /// Deliver events and do what time does to orders, apart from the servers.
+    /// Run the webhook deliveries and the background jobs, apart from the servers.
     Worker(worker::Worker),
-    /// Show who changed what, when, and under which request.
+    /// List the changes in the audit log, with their authors, times and request ids.
     Audit(audit::Audit),
-    /// Ask the server of these settings whether it is ready.
+    /// Check whether the server of these settings is ready.
     Healthcheck(healthcheck::Healthcheck),
     /// Print the OpenAPI document.
     Openapi(openapi::Openapi),
     /// Print the error catalogue.
     Errors(errors::Errors),
-    /// Run or use the private PostgreSQL.
+    /// Run or use the private PostgreSQL server.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
 }
 
-/// Where the settings come from.
+/// The option for the settings file.
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// A TOML file that is laid over the defaults.
+    /// A TOML file whose settings override the defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -107,7 +108,7 @@ impl Source {
 }
 
 impl Lmn {
-    /// Runs the command and says how it ended.
+    /// Runs the command and returns its exit code.
     pub fn run(self) -> ExitCode {
         let done = match self
             .command
@@ -142,14 +143,14 @@ impl Lmn {
     }
 }
 
-/// Runs a command's asynchronous part.
+/// Runs the asynchronous part of a command on a new runtime.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Runtime::new()
         .context("the runtime cannot start")?
         .block_on(command)
 }
 
-/// Returns where a server that listens on `address` is reached from its own machine.
+/// Returns the address at which a server that listens on `address` is reached from the same machine.
 fn from_here(address: SocketAddr) -> SocketAddr {
     let ip = match (address.ip(), address.ip().is_unspecified()) {
         (ip, false) => ip,
@@ -159,13 +160,13 @@ fn from_here(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Says something to the person at the terminal.
-fn say(words: impl std::fmt::Display) {
-    // Nobody is left to be told that standard error is gone.
-    let _ = writeln!(io::stderr(), "{words}");
+/// Prints a message to standard error.
+fn say(message: impl std::fmt::Display) {
+    // There is no other way to report that standard error is closed.
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// Prints data for a program.
+/// Prints data to standard output.
 fn print(data: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{data}").context("standard output is closed")
 }

@@ -1,4 +1,4 @@
-//! `lmn openapi`: prints the document that `GET /v1/openapi.json` serves, without a database.
+//! `lmn openapi`: prints the document that `GET /v1/openapi.json` serves. Needs no database.
 
 use super::{Source, print};
 use crate::{router::document, settings::Settings};
@@ -8,13 +8,13 @@ use crate::{router::document, settings::Settings};
 pub(super) struct Openapi {
     #[command(flatten)]
     source: Source,
-    /// Print JSON, as it always does.
+    /// Print JSON, which is the only format.
     #[arg(long)]
     json: bool,
 }
 
 impl Openapi {
-    /// Prints the document.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
         print(document(settings.environment, &settings.public_url))

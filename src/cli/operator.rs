@@ -1,4 +1,4 @@
-//! What the operator's commands share: where they work, as whom, and how they print.
+//! The common parts of the operator's commands: the database, the author of changes and the output format.
 
 use std::path::PathBuf;
 
@@ -17,33 +17,33 @@ use crate::{
     settings::{self, OPERATOR_VARIABLE, Settings},
 };
 
-/// Where a command of the operator works, and how it prints.
+/// The common arguments of the operator's commands.
 #[derive(Debug, clap::Args)]
 pub(super) struct Desk {
     #[command(flatten)]
     source: Source,
-    /// Where `lmn dev` keeps the private database that is used when DATABASE_URL is not set.
+    /// The folder of `lmn dev`, whose private database is used if DATABASE_URL is not set.
     #[arg(long, global = true, default_value = ".lmn", value_name = "FOLDER")]
     data_dir: PathBuf,
-    /// Print JSON: one document, or one a line for a list.
+    /// Print JSON: one document, or for lists one document per line.
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
 
-/// One run of a command: a database, and somebody who works on it under one request id.
+/// The context of one run of a command.
 pub(super) struct Session {
     /// The database.
     pub(super) database: Database,
-    /// Which deployment it is; the database says so.
+    /// The environment of the deployment, as stored in the database.
     pub(super) environment: Environment,
-    /// Who works.
+    /// The author of the changes, with one request id for the whole run.
     pub(super) author: Author,
     /// Whether to print JSON.
     pub(super) json: bool,
 }
 
 impl Desk {
-    /// Does the work of a command on the database.
+    /// Runs `work` on the database.
     pub(super) fn work(
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
@@ -51,7 +51,7 @@ impl Desk {
         self.work_through(Database::connect, work)
     }
 
-    /// Does the same in one session of the database from beginning to end.
+    /// Runs `work` in a single database session.
     pub(super) fn work_alone(
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
@@ -64,7 +64,7 @@ impl Desk {
         connect: fn(&settings::Database) -> Result<Database, sqlx::Error>,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        // The private server runs as long as the cluster is held.
+        // The private server keeps running while the cluster is held.
         let (settings, _cluster) = self.settings()?;
         block_on(async {
             let database = connect(&settings.database)?;
@@ -86,14 +86,14 @@ impl Desk {
         })
     }
 
-    /// Reads the settings; where they name no database, the private one of `lmn dev` is started.
+    /// Reads the settings. If they name no database, starts the private one of `lmn dev`.
     fn settings(&self) -> anyhow::Result<(Settings, Option<Cluster>)> {
         let file = self.source.config.as_deref();
         let mut variables = settings::environment();
         match Settings::read(file, &variables) {
             Ok(settings) => return Ok((settings, None)),
-            Err(complaints) if complaints.lack_only_the_database() => {}
-            Err(complaints) => return Err(complaints.into()),
+            Err(errors) if errors.lack_only_the_database() => {}
+            Err(errors) => return Err(errors.into()),
         }
         let folder = self.data_dir.display();
         variables.push(("DATABASE_URL".into(), "postgres://".into()));
@@ -101,12 +101,13 @@ impl Desk {
         if settings.environment != Environment::Sandbox {
             bail!("DATABASE_URL is not set, and the private database of `lmn dev` is a sandbox");
         }
-        // `lmn dev` keeps its key here, wherever its server lies.
+        // `lmn dev` always stores its key here, while the private server may use another folder.
         if !self.data_dir.join("api_key").exists() {
             bail!("DATABASE_URL is not set, and there is no sandbox of `lmn dev` in {folder}");
         }
         let dir = self.data_dir.join("pg");
-        let cluster = Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|words| say(words))?;
+        let cluster =
+            Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
         settings.database.url = cluster.url("lmn").into();
         Ok((settings, Some(cluster)))
     }
@@ -121,7 +122,7 @@ impl Session {
             .context("the database cannot be reached")
     }
 
-    /// Finds the partner that a command was given.
+    /// Returns the partner with the id or name that was given to a command.
     pub(super) async fn partner(
         &self,
         conn: &mut Connection,
@@ -132,11 +133,11 @@ impl Session {
     }
 }
 
-/// Returns who is at the terminal, as far as the environment knows.
+/// Returns the account of the operator from the environment, or else the user id of the process.
 fn account() -> String {
-    let said = [OPERATOR_VARIABLE, "USER", "LOGNAME"]
+    let name = [OPERATOR_VARIABLE, "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|account| !account.trim().is_empty());
-    said.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    name.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
 }

@@ -1,4 +1,4 @@
-//! `lmn order`: any partner's order, as the operator sees it and takes it on.
+//! `lmn order`: shows an order of any partner, and changes its status or shipment.
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -16,7 +16,7 @@ use crate::{
     word::Word,
 };
 
-/// Steps of one order that are shown.
+/// The maximum number of history entries shown for an order.
 const HISTORY_MAX: i64 = 10_000;
 
 /// The arguments of `lmn order`.
@@ -30,27 +30,27 @@ pub(super) struct OrderCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show an order: whose it is, how it stands, and its steps.
+    /// Show an order with its partner, state and history.
     Show {
         /// The order's id.
         id: OrderId,
     },
-    /// Take an order on: to `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
+    /// Move an order to `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
     Advance {
         /// The order's id.
         id: OrderId,
         #[command(flatten)]
         to: To,
     },
-    /// Say where a shipping order is: `export_processing` or `awaiting_pickup`.
+    /// Set the fulfillment detail of a shipping order: `export_processing` or `awaiting_pickup`.
     Fulfillment {
         /// The order's id.
         id: OrderId,
-        /// Where it is.
+        /// The fulfillment detail.
         #[arg(value_parser = word::<FulfillmentDetail>)]
         detail: FulfillmentDetail,
     },
-    /// Say how a shipping order travels; an empty text clears a field.
+    /// Change the shipment of a shipping order. An empty text clears a field.
     Shipment {
         /// The order's id.
         id: OrderId,
@@ -59,7 +59,7 @@ enum What {
     },
 }
 
-/// An order as only the operator sees it.
+/// An order with its partner and history, as it is printed.
 #[derive(Serialize)]
 struct Sheet {
     #[serde(flatten)]
@@ -71,7 +71,7 @@ struct Sheet {
 }
 
 impl OrderCommand {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         let (id, step) = match what {
@@ -89,7 +89,7 @@ impl OrderCommand {
     }
 }
 
-/// Prints an order as it is.
+/// Prints an order.
 async fn show(session: &Session, id: OrderId) -> anyhow::Result<()> {
     let unknown = || format!("there is no order `{id}`");
     let mut tx = session.begin().await?;

@@ -1,4 +1,4 @@
-//! `lmn partner`: who may call, and how often.
+//! `lmn partner`: adds and shows partners, and sets their rate limits and contacts.
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -32,46 +32,46 @@ pub(super) struct PartnerCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Add a partner, and print its id.
+    /// Add a partner and print its id.
     Add {
-        /// Its name, which no other partner may have.
+        /// The partner's name, which must be unique.
         name: String,
     },
     /// List all partners, the oldest first.
     List,
-    /// Show a partner with its limits, networks and keys.
+    /// Show a partner with its rate limits, networks and keys.
     Show {
-        /// Its id or name.
+        /// The partner's id or name.
         partner: String,
     },
-    /// Give a partner a limit of its own, or the deployment's again.
+    /// Set a partner's own rate limit, or restore the deployment's limit.
     Limits(Limits),
-    /// Say whom to remind of overdue deliveries there.
+    /// Set or clear a partner's contact for reminders of overdue deliveries.
     Contact {
-        /// Its id or name.
+        /// The partner's id or name.
         partner: String,
-        /// An address; without one, nobody.
+        /// The address of the contact; leave it out to clear the contact.
         contact: Option<String>,
     },
 }
 
 #[derive(Debug, clap::Args)]
 struct Limits {
-    /// Its id or name.
+    /// The partner's id or name.
     partner: String,
-    /// Which requests: `read` is GET and HEAD, `write` is POST, PUT and DELETE.
+    /// The kind of requests: `read` is GET and HEAD, `write` is POST, PUT and DELETE.
     #[arg(long)]
     policy: PolicyName,
-    /// So many requests in every window.
+    /// The number of requests per window.
     #[arg(long, value_name = "N", required_unless_present = "default")]
     limit: Option<u32>,
-    /// The window, in seconds.
+    /// The length of the window, in seconds.
     #[arg(long, value_name = "SECONDS", required_unless_present = "default")]
     window: Option<u32>,
-    /// So many requests at once.
+    /// The number of requests that may be made at once.
     #[arg(long, value_name = "N", required_unless_present = "default")]
     burst: Option<u32>,
-    /// The deployment's limit again.
+    /// Restore the deployment's limit.
     #[arg(long, conflicts_with_all = ["limit", "window", "burst"])]
     default: bool,
 }
@@ -83,7 +83,7 @@ enum PolicyName {
 }
 
 impl PartnerCommand {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| match &what {
@@ -110,11 +110,8 @@ async fn set_contact(
     match session.json {
         true => print(json!({"id": partner.id, "contact": contact})),
         false => {
-            let contact = contact.unwrap_or("nobody");
-            say(format_args!(
-                "`{}` is reminded through {contact}.",
-                partner.name
-            ));
+            let contact = contact.unwrap_or("none");
+            say(format_args!("Contact of `{}`: {contact}", partner.name));
             Ok(())
         }
     }
@@ -128,7 +125,7 @@ async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
         return print(partner_json(&partner));
     }
     say(format_args!(
-        "`{name}` is added; next, `lmn key issue {}`.",
+        "Added `{name}`. Next, run `lmn key issue {}`.",
         partner.id
     ));
     print(partner.id)
@@ -199,7 +196,7 @@ impl Limits {
             (Some(limit), Some(window), Some(burst)) => {
                 let policy = Policy::new(limit, window, burst);
                 Some(policy.context(
-                    "limit, window and burst are 1 to 1000000, and the burst must come back within a day",
+                    "limit, window and burst must be 1 to 1000000, and the burst must refill within a day",
                 )?)
             }
             _ => None,
@@ -227,7 +224,7 @@ impl Limits {
 fn limit_words(policy: Option<Policy>) -> String {
     policy.map_or("the deployment's limit".to_owned(), |it| {
         let (limit, window, burst) = (it.limit(), it.window_seconds(), it.burst());
-        format!("{limit} requests in {window} s, {burst} at once")
+        format!("{limit} requests per {window} s, with a burst of {burst}")
     })
 }
 

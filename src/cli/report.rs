@@ -1,11 +1,11 @@
-//! `lmn report`: what the operator should look after.
+//! `lmn report`: lists orders that need the operator's attention.
 
 use clap::Subcommand;
 
 use super::{operator::Desk, print};
 use crate::orders::{store, sweeps::OVERDUE};
 
-/// Orders of one report at most.
+/// The maximum number of orders in a report.
 const ORDERS_MAX: i64 = 100_000;
 
 /// The arguments of `lmn report`.
@@ -19,16 +19,16 @@ pub(super) struct Report {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the orders that have been shipping for 90 days and more, the longest first.
+    /// List the orders that have been shipping for 90 days or more, the longest first.
     Overdue {
-        /// Only this partner's: its id or name.
+        /// List only the orders of the partner with this id or name.
         #[arg(long)]
         partner: Option<String>,
     },
 }
 
 impl Report {
-    /// Prints it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         let What::Overdue { partner } = what;

@@ -1,4 +1,4 @@
-//! `lmn serve`: runs the API on the database of the settings.
+//! `lmn serve`: runs the API on the configured database.
 
 use std::{io, net::SocketAddr};
 
@@ -17,22 +17,22 @@ use crate::{app::App, operator, router::router, server, settings::Settings, tele
 pub(super) struct Serve {
     #[command(flatten)]
     source: Source,
-    /// Bring the database up to date first.
+    /// Bring the schema of the database up to date first.
     #[arg(long)]
     migrate: bool,
-    /// Leave deliveries and sweeps to `lmn worker`.
+    /// Leave the webhook deliveries and the background jobs to `lmn worker`.
     #[arg(long)]
     no_worker: bool,
-    /// Print one line of JSON once the server is ready: its URL and the operator's.
+    /// Print one line of JSON once the server is ready, with the URLs of the API and of the operator's listener.
     #[arg(long)]
     json: bool,
 }
 
 impl Serve {
-    /// Serves until the process is told to stop.
+    /// Runs the server until the process receives a stop signal.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
-        // Until the end, so that all lines are written before the process exits.
+        // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(async move {
             if self.migrate {
@@ -47,15 +47,15 @@ impl Serve {
     }
 }
 
-/// Where a server is reached from its own machine.
+/// The URLs of a server on its own machine.
 pub(super) struct Reached {
-    /// By partners.
+    /// The URL of the API.
     pub(super) url: String,
-    /// By its operator.
+    /// The URL of the operator's listener.
     pub(super) operator_url: String,
 }
 
-/// Serves until the process is told to stop; `ready` is called once the replica is ready.
+/// Runs a server until the process receives a stop signal. Calls `ready` once the catalogue is loaded.
 pub(super) async fn serve(
     settings: Settings,
     is_worker: bool,
@@ -78,7 +78,7 @@ pub(super) async fn serve(
         url: format!("{scheme}://{}", from_here(address)),
         operator_url: format!("http://{}", from_here(operator_address)),
     };
-    // Probes are answered while the catalogue is loaded.
+    // Probes are answered while the catalogue is loading.
     let announced = async {
         app.catalogue().loaded().await;
         match ready(&reached) {
@@ -90,7 +90,7 @@ pub(super) async fn serve(
         worker::begin(&app)?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
-    // The operator's listener outlives the partners', so that it can tell of the draining.
+    // The operator's listener closes after that of the partners, so that probes can report the draining.
     let (drained, is_drained) = oneshot::channel::<()>();
     let partners = async {
         let stopped = async { stopped.await.unwrap_or_default() };
@@ -108,7 +108,7 @@ pub(super) async fn serve(
         app.stop().await;
         served
     };
-    let told_twice = async {
+    let stopped_twice = async {
         signals.next().await;
         tracing::info!("stopping");
         drop(stop);
@@ -117,11 +117,11 @@ pub(super) async fn serve(
     tokio::select! {
         served = serving => served,
         error = announced => Err(error),
-        () = told_twice => bail!("told to stop twice: requests in progress were cut off"),
+        () = stopped_twice => bail!("a second stop signal has aborted the requests in progress"),
     }
 }
 
-/// Listens on the address of a setting, and returns the one it became.
+/// Listens on the address of a setting, and returns the listener with its actual address.
 pub(super) async fn listen(
     setting: &str,
     address: SocketAddr,
@@ -135,14 +135,14 @@ pub(super) async fn listen(
     Ok((listener, address))
 }
 
-/// The ways in which a process is told to stop.
+/// The signals that stop a process: SIGINT and SIGTERM.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// Begins to listen to them.
+    /// Registers handlers for the signals.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -150,7 +150,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

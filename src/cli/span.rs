@@ -1,4 +1,4 @@
-//! Spans of time as an operator writes them (`30d`, `24h`, `90m`, `45s`), and the beginnings they lead back to.
+//! Durations on the command line (`30d`, `24h`, `90m`, `45s`), and start times given as a time or a duration.
 
 use std::{fmt, str::FromStr};
 
@@ -6,20 +6,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::stamp::Stamp;
 
-/// The longest span: ten years.
+/// The maximum duration, in days: ten years.
 const DAYS_MAX: i64 = 3_653;
 
-/// A span of time: a whole number of days, hours, minutes or seconds, from a second to ten years.
+/// A duration: a whole number of days, hours, minutes or seconds, from a second to ten years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(TimeDelta);
 
-/// Why a text is not a [`Span`].
+/// The error of a text that is not a [`Span`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a span of time is written like 30d, 24h, 90m or 45s, and is at most {DAYS_MAX} days long")]
+#[error("a duration is written like 30d, 24h, 90m or 45s, and is at most {DAYS_MAX} days")]
 pub(super) struct NotASpan;
 
 impl Span {
-    /// Returns how long it is.
+    /// Returns the duration.
     pub(super) fn length(self) -> TimeDelta {
         self.0
     }
@@ -30,46 +30,42 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, NotASpan> {
         let units = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
-        let read = |(unit, seconds): (char, i64)| {
+        let parse = |(unit, seconds): (char, i64)| {
             let number = text.strip_suffix(unit)?;
-            let plain = number.bytes().all(|byte| byte.is_ascii_digit());
-            let number: i64 = number.parse().ok().filter(|_| plain)?;
+            let is_digits = number.bytes().all(|byte| byte.is_ascii_digit());
+            let number: i64 = number.parse().ok().filter(|_| is_digits)?;
             number.checked_mul(seconds)
         };
-        let seconds = units.into_iter().find_map(read).ok_or(NotASpan)?;
+        let seconds = units.into_iter().find_map(parse).ok_or(NotASpan)?;
         let fits = (1..=DAYS_MAX * 86_400).contains(&seconds);
         let length = TimeDelta::try_seconds(seconds).filter(|_| fits);
         length.map(Self).ok_or(NotASpan)
     }
 }
 
-/// Since when: a time, or a span back from now.
+/// A start time: a time, or a duration before now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
     /// A time.
     Time(Stamp),
-    /// So long ago.
+    /// A duration before now.
     Ago(Span),
 }
 
-/// Why a text is not a [`Since`].
+/// The error of a text that is not a [`Since`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NotABeginning(String);
 
 impl fmt::Display for NotABeginning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}; or a span of time back from now, such as 24h",
-            self.0
-        )
+        write!(f, "{}; or a duration before now, such as 24h", self.0)
     }
 }
 
 impl std::error::Error for NotABeginning {}
 
 impl Since {
-    /// Returns the instant.
+    /// Returns the time, given the current time.
     pub(super) fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::Time(time) => time.instant(),
@@ -95,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_a_number_and_a_unit() {
+    fn duration_is_a_number_and_a_unit() {
         for (text, seconds) in [
             ("30d", 30 * 86_400),
             ("24h", 86_400),
@@ -129,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_is_a_time_or_a_span_back() {
+    fn start_time_is_a_time_or_a_duration_before_now() {
         let now = DateTime::from_timestamp_millis(1_776_654_000_000).unwrap();
         let instant = |text: &str| text.parse::<Since>().map(|it| it.instant(now));
         assert_eq!(instant("24h"), Ok(now - TimeDelta::hours(24)));
@@ -142,7 +138,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,24}|[0-9]{0,24}[dhms]") {
+        fn parsing_any_text_does_not_panic(text in "\\PC{0,24}|[0-9]{0,24}[dhms]") {
             let _ = text.parse::<Span>();
             let _ = text.parse::<Since>();
         }

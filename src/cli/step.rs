@@ -1,4 +1,4 @@
-//! Steps of an order as an operator writes them.
+//! The command-line arguments that describe a step of an order.
 
 use anyhow::{Context, bail};
 
@@ -12,41 +12,41 @@ use crate::{
     word::Word,
 };
 
-/// Reads a word; if it is none, says which there are.
+/// Parses a value of an enumeration. The error lists the valid values.
 pub(super) fn word<W: Word>(text: &str) -> Result<W, String> {
     let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
-    W::parse(text).ok_or_else(|| format!("it is one of {}", words.join(", ")))
+    W::parse(text).ok_or_else(|| format!("expected one of {}", words.join(", ")))
 }
 
-/// Reads an amount of whole US dollars.
+/// Parses an amount of whole US dollars.
 pub(super) fn usd(text: &str) -> Result<Usd, String> {
     let number = text.parse().ok().and_then(Usd::new);
-    number.ok_or_else(|| "an amount is 1 to 10000000 whole US dollars".to_owned())
+    number.ok_or_else(|| "an amount must be 1 to 10000000 whole US dollars".to_owned())
 }
 
-/// Reads a fee of whole US dollars.
+/// Parses a fee of whole US dollars.
 pub(super) fn fee(text: &str) -> Result<i32, String> {
     let number = text.parse().ok().filter(|it| (0..=FEE_MAX).contains(it));
     let number = number.and_then(|it| i32::try_from(it).ok());
-    number.ok_or_else(|| format!("a fee is 0 to {FEE_MAX} whole US dollars"))
+    number.ok_or_else(|| format!("a fee must be 0 to {FEE_MAX} whole US dollars"))
 }
 
-/// Where an order is taken, with what goes along.
+/// The new status of an order, with the details that it requires.
 #[derive(Debug, clap::Args)]
 pub(super) struct To {
-    /// The status.
+    /// The new status.
     #[arg(value_parser = word::<OrderStatus>)]
     status: OrderStatus,
-    /// What LMN paid, in US dollars: with `secured`.
+    /// The price that LMN paid, in US dollars; required for `secured`.
     #[arg(long, value_name = "USD", value_parser = usd)]
     purchase_price: Option<Usd>,
-    /// What the auction house charged, in US dollars: with `secured`.
+    /// The fee of the auction house, in US dollars; required for `secured`.
     #[arg(long, value_name = "USD", value_parser = fee)]
     auction_fee: Option<i32>,
-    /// Why it failed: with `failed`.
+    /// The reason of the failure; required for `failed`.
     #[arg(long, value_name = "REASON", value_parser = word::<FailureReason>)]
     failure_reason: Option<FailureReason>,
-    /// Why it was cancelled: with `cancelled`.
+    /// The reason of the cancellation; required for `cancelled`.
     #[arg(long, value_name = "REASON", value_parser = word::<CancellationReason>)]
     cancellation_reason: Option<CancellationReason>,
 }
@@ -72,38 +72,38 @@ impl To {
                 Advance::Cancel(reason.context("`cancelled` needs --cancellation-reason")?)
             }
             OrderStatus::Proceed | OrderStatus::Delivered => {
-                bail!("LMN does not take an order to `{}`", self.status.as_str())
+                bail!("LMN cannot move an order to `{}`", self.status.as_str())
             }
         })
     }
 }
 
-/// What becomes known of a shipment.
+/// The changes of a shipment.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct Travel {
-    /// The ship.
+    /// The name of the ship.
     #[arg(long)]
     vessel_name: Option<String>,
-    /// The bill of lading.
+    /// The number of the bill of lading.
     #[arg(long)]
     bl_number: Option<String>,
-    /// Where it is loaded.
+    /// The port where the vehicle is loaded.
     #[arg(long)]
     port_of_loading: Option<String>,
-    /// Where it is unloaded.
+    /// The port where the vehicle is unloaded.
     #[arg(long)]
     port_of_discharge: Option<String>,
-    /// When it leaves, such as 2026-09-01T08:00:00+09:00.
+    /// The estimated time of departure, such as 2026-09-01T08:00:00+09:00.
     #[arg(long, value_name = "TIME")]
     etd: Option<String>,
-    /// When it arrives, in the time of that place.
+    /// The estimated time of arrival, with the UTC offset of that place.
     #[arg(long, value_name = "TIME")]
     eta: Option<String>,
 }
 
 impl Travel {
-    /// Returns the change; an empty text clears.
+    /// Returns the change. An empty text clears a field.
     pub(super) fn change(self) -> anyhow::Result<ShipmentChange> {
         let text = |given: Option<String>| given.map(|it| Some(it).filter(|it| !it.is_empty()));
         let time = |given: Option<String>| match given {

@@ -1,4 +1,4 @@
-//! `lmn webhook`: a partner's endpoint, what became of its events, and sending them again.
+//! `lmn webhook`: shows a partner's endpoint and deliveries, and sends events again.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -22,7 +22,7 @@ use crate::{
     word::Word,
 };
 
-/// Events that one transaction of a replay takes.
+/// The maximum number of events that one transaction of a replay queues.
 const BATCH: i64 = 500;
 
 /// The arguments of `lmn webhook`.
@@ -36,47 +36,47 @@ pub(super) struct Webhook {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show a partner's endpoint, how it does, and how much waits for it.
+    /// Show a partner's endpoint with its health and the number of pending events.
     Show {
         /// The partner's id or name.
         partner: String,
     },
-    /// List a partner's events and what became of them, the last one first.
+    /// List a partner's events and the state of their deliveries, the latest one first.
     Deliveries {
         /// The partner's id or name.
         partner: String,
-        /// Only those that are `pending`, `delivered`, `failed` or `delivery_skipped`.
+        /// List only events in this state: `pending`, `delivered`, `failed` or `delivery_skipped`.
         #[arg(long, value_parser = super::step::word::<DeliveryStatus>)]
         status: Option<DeliveryStatus>,
-        /// At most so many.
+        /// The maximum number of events.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// Send an event again, or all of a partner's events of a while that are not on their way.
+    /// Send an event again, or all events of a partner in a time range that are not pending.
     Replay(Replay),
 }
 
 #[derive(Debug, clap::Args)]
 struct Replay {
-    /// The event.
+    /// The event's id.
     #[arg(conflicts_with_all = ["partner", "since", "until", "dry_run"], required_unless_present = "partner")]
     event: Option<EventId>,
     /// The id or name of the partner whose events are sent again.
     #[arg(long, requires_all = ["since", "until"])]
     partner: Option<String>,
-    /// From a time such as 2026-04-20T13:00:00+09:00 on, or from so long ago, such as 24h.
+    /// The start of the range: a time, such as 2026-04-20T13:00:00+09:00, or a duration before now, such as 24h.
     #[arg(long, value_name = "TIME", requires = "partner")]
     since: Option<Since>,
-    /// Until a time, or until so long ago.
+    /// The end of the range: a time, or a duration before now.
     #[arg(long, value_name = "TIME", requires = "partner")]
     until: Option<Since>,
-    /// Only say how many that would be.
+    /// Only count the events; do not send them.
     #[arg(long, requires = "partner")]
     dry_run: bool,
 }
 
 impl Webhook {
-    /// Does it.
+    /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { desk, what } = self;
         desk.work(async |session| match &what {
@@ -105,7 +105,7 @@ async fn show(session: &Session, partner: &str) -> anyhow::Result<()> {
     let waiting = store::count_waiting(&mut tx, partner.id).await?;
     let mut sheet = serde_json::to_value(EndpointView::new(endpoint, None))?;
     if let Some(members) = sheet.as_object_mut() {
-        // It is shown to who made it only.
+        // The secret is shown only to the partner, when it is created.
         members.remove("secret");
         members.insert("partner_id".to_owned(), json!(partner.id));
         members.insert("failing_since".to_owned(), json!(failing_since));
@@ -164,7 +164,7 @@ async fn replay_one(session: &Session, event: EventId) -> anyhow::Result<()> {
     if session.json {
         return print(serde_json::to_string(&EventView::from(queued))?);
     }
-    say(format_args!("{event} is sent again."));
+    say(format_args!("Event {event} will be sent again."));
     Ok(())
 }
 
@@ -172,7 +172,7 @@ impl Replay {
     async fn run(&self, session: &Session) -> anyhow::Result<()> {
         let (Some(partner), Some(since), Some(until)) = (&self.partner, self.since, self.until)
         else {
-            bail!("a replay needs an event, or a partner and a while");
+            bail!("a replay needs an event, or a partner and a time range");
         };
         let mut tx = session.begin().await?;
         let partner = session.partner(&mut tx, partner).await?.id;
@@ -203,7 +203,7 @@ impl Replay {
         }
         match self.dry_run {
             true => say(format_args!("{events} events would be sent again.")),
-            false => say(format_args!("{events} events are sent again.")),
+            false => say(format_args!("{events} events will be sent again.")),
         }
         Ok(())
     }

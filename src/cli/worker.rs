@@ -1,4 +1,6 @@
-//! `lmn worker`: deliveries, and what time does to orders, apart from the servers. Its operator asks it as he asks them.
+//! `lmn worker`: runs the webhook deliveries and the background jobs, apart from the servers.
+//!
+//! It serves probes and metrics on the operator's listener, as a server does.
 
 use anyhow::Context;
 
@@ -22,16 +24,16 @@ use crate::{
 pub(super) struct Worker {
     #[command(flatten)]
     source: Source,
-    /// Print one line of JSON once the worker has begun: its operator's URL.
+    /// Print one line of JSON once the worker runs, with the URL of the operator's listener.
     #[arg(long)]
     json: bool,
 }
 
 impl Worker {
-    /// Works until the process is told to stop; any number of workers may do so at once.
+    /// Runs the worker until the process receives a stop signal. Any number of workers may run.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
-        // Until the end, so that all lines are written before the process exits.
+        // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(async move {
             let app = App::start_without_catalogue(settings)
@@ -41,7 +43,7 @@ impl Worker {
                 listen("operator.listen", app.settings().operator.listen).await?;
             let mut signals = Signals::new()?;
             begin(&app)?;
-            tracing::info!(operator_address = %address, "working");
+            tracing::info!(operator_address = %address, "worker started");
             if self.json {
                 let operator_url = format!("http://{}", from_here(address));
                 print(serde_json::json!({"working": true, "operator_url": operator_url}))?;
@@ -64,12 +66,12 @@ impl Worker {
     }
 }
 
-/// Begins what goes on without a request and may be left to `lmn worker`, until the replica stops.
+/// Starts the background jobs that a server may leave to `lmn worker`. They run until the replica stops.
 pub(super) fn begin(app: &App) -> anyhow::Result<()> {
-    let deliver = webhooks::worker::Worker::new(app.clone()).context("TLS cannot be used")?;
+    let worker = webhooks::worker::Worker::new(app.clone()).context("TLS cannot be used")?;
     app.tasks().spawn(sweeps::run(app.clone()));
     app.tasks().spawn(render::run(app.clone()));
-    app.tasks().spawn(deliver.run());
+    app.tasks().spawn(worker.run());
     app.tasks().spawn(backlog::run(app.clone()));
     Ok(())
 }

@@ -1,3 +1,3 @@
-//! The clock: one decides, the database's, and it is handed on as a value.
+//! The clock. All decisions use the time of the database, passed on as a value.
 
 pub(crate) mod store;

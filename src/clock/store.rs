@@ -1,10 +1,10 @@
-//! What time it is.
+//! Reads of the database's clock.
 
 use chrono::{DateTime, Utc};
 
 use crate::{database::Connection, id::PartnerId};
 
-/// Returns what time it is for a partner: real time, plus its own offset in the sandbox.
+/// Returns the current time of a partner: real time, plus the offset of its clock in the sandbox.
 pub(crate) async fn now(
     conn: &mut Connection,
     partner: PartnerId,
@@ -17,7 +17,7 @@ pub(crate) async fn now(
     .await
 }
 
-/// Returns what time it is for LMN itself.
+/// Returns the current real time.
 pub(crate) async fn real_now(conn: &mut Connection) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select lmn_now(0) as "now!""#)
         .fetch_one(conn)

@@ -1,8 +1,8 @@
 //! [`Batcher`]: one statement for the reads of many requests.
 //!
-//! To read one row by its key costs a server and a database more in messages than in work. A read that finds no statement
-//! on its way is sent at once and alone. While one is on its way further reads wait, and the next statement reads for all
-//! of them; when they would fill a statement, another one is sent beside it.
+//! Most of the cost of reading one row by its key is messages, not work. A read is sent at once and alone if no statement
+//! of its kind is in progress. Otherwise it waits, and the next statement reads for all that wait. When the waiting reads
+//! would fill a statement, another one is sent in parallel.
 
 use std::{
     collections::VecDeque,
@@ -18,14 +18,14 @@ use crate::{
     telemetry::{load::WaitFor, metrics::Metrics},
 };
 
-/// A read of one value by its key, which a statement can make for many keys.
+/// A kind of read by key that one statement can do for many keys.
 pub(crate) trait BatchRead: 'static {
-    /// What is read by.
+    /// The key.
     type Key: Send + Sync + fmt::Debug + 'static;
-    /// What is read.
+    /// The value.
     type Value: Send + 'static;
 
-    /// Returns how many rows are read for a key, at most.
+    /// Returns the maximum number of rows that a key reads.
     fn rows(_key: &Self::Key) -> usize {
         1
     }
@@ -37,7 +37,7 @@ pub(crate) trait BatchRead: 'static {
     ) -> impl Future<Output = Result<Vec<Self::Value>, sqlx::Error>> + Send;
 }
 
-/// Puts values, each with the number of its key from 1, in the order of the keys.
+/// Sorts values, each with the number of its key from 1, into the order of the keys.
 pub(crate) fn in_order<V>(
     values: impl Iterator<Item = Result<(i64, V), sqlx::Error>>,
     keys: usize,
@@ -54,7 +54,7 @@ pub(crate) fn in_order<V>(
     Ok(ordered)
 }
 
-/// Sends reads of one kind. Cheap to clone.
+/// Sends the reads of one kind. Cheap to clone.
 pub(crate) struct Batcher<R: BatchRead>(Arc<Inner<R>>);
 
 struct Inner<R: BatchRead> {
@@ -66,9 +66,9 @@ struct Inner<R: BatchRead> {
 }
 
 struct Queue<R: BatchRead> {
-    /// Statements on their way. Without one, no read waits.
+    /// Number of statements in progress. No read waits while it is 0.
     statements: usize,
-    /// Rows of the reads that wait.
+    /// Number of rows of the waiting reads.
     rows: usize,
     waiting: VecDeque<Waiting<R>>,
 }
@@ -82,7 +82,7 @@ type Answer<R> = oneshot::Sender<Result<<R as BatchRead>::Value, Arc<sqlx::Error
 type Answered<R> = oneshot::Receiver<Result<<R as BatchRead>::Value, Arc<sqlx::Error>>>;
 
 impl<R: BatchRead> Batcher<R> {
-    /// Begins without reads.
+    /// Creates a batcher without reads.
     pub(crate) fn new(database: Database, metrics: Metrics, settings: &settings::Database) -> Self {
         Self(Arc::new(Inner {
             database,
@@ -97,7 +97,7 @@ impl<R: BatchRead> Batcher<R> {
         }))
     }
 
-    /// Reads a value, as it is after every commit that was acknowledged before.
+    /// Reads a value. It includes every commit acknowledged before the call.
     pub(crate) async fn read(&self, key: R::Key) -> Result<R::Value, Arc<sqlx::Error>> {
         match self.enqueue(key) {
             Ok(answered) => answered
@@ -111,7 +111,7 @@ impl<R: BatchRead> Batcher<R> {
         }
     }
 
-    /// Lets a key wait for the next statement; gives it back with the right to send one if none is on its way.
+    /// Queues a key for the next statement. If none is in progress, returns the key, and the caller must send it.
     fn enqueue(&self, key: R::Key) -> Result<Answered<R>, R::Key> {
         let mut queue = self.queue();
         if queue.statements == 0 {
@@ -127,7 +127,7 @@ impl<R: BatchRead> Batcher<R> {
         Ok(answered)
     }
 
-    /// Serves those who wait in a task of its own; without a runtime there is nobody left to answer.
+    /// Starts a task that reads for the waiting callers. Without a runtime there are none left.
     fn begin_statement(&self, queue: &mut Queue<R>) {
         if let Ok(runtime) = Handle::try_current() {
             queue.statements += 1;
@@ -135,7 +135,7 @@ impl<R: BatchRead> Batcher<R> {
         }
     }
 
-    /// Reads for all who wait, until nobody does.
+    /// Reads for the waiting callers, until none waits.
     async fn serve(self) {
         let _statement = Statement(self.clone());
         loop {
@@ -144,7 +144,7 @@ impl<R: BatchRead> Batcher<R> {
                 return;
             }
             match self.execute(&keys).await {
-                // A caller that has hung up takes no answer.
+                // Sending fails if the caller has disconnected.
                 Ok(values) => {
                     for (answer, value) in answers.into_iter().zip(values) {
                         let _ = answer.send(Ok(value));
@@ -159,7 +159,7 @@ impl<R: BatchRead> Batcher<R> {
         }
     }
 
-    /// Takes the reads of the next statement from the queue, but for those whose callers have hung up.
+    /// Takes the reads of the next statement from the queue, and drops reads whose callers have disconnected.
     fn take_batch(&self) -> (Vec<R::Key>, Vec<Answer<R>>) {
         let mut queue = self.queue();
         let (mut keys, mut answers) = (Vec::new(), Vec::new());
@@ -202,7 +202,7 @@ impl<R: BatchRead> fmt::Debug for Batcher<R> {
     }
 }
 
-/// The right to have a statement on its way. Whoever waits inherits it, also when its holder hung up or panicked.
+/// A statement in progress. When it ends, also by a disconnect or a panic, the waiting reads are started.
 struct Statement<R: BatchRead>(Batcher<R>);
 
 impl<R: BatchRead> Drop for Statement<R> {

@@ -1,6 +1,7 @@
-//! Columns: from what a row holds to what the model knows.
+//! Conversions from the columns of a row to values of the model.
 //!
-//! The schema forbids every value that has no meaning, so meeting one is a bug; the error names the row.
+//! The schema forbids values that the model cannot represent, so finding one is a bug. The error names the value, and
+//! the row if it is known.
 
 use std::fmt;
 
@@ -8,18 +9,18 @@ use sqlx::{Row, ValueRef, postgres::PgRow};
 
 use crate::{id::VehicleId, money::Usd, word::Word};
 
-/// A value that the schema should have refused.
+/// A column value that the model cannot represent.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` has no meaning")]
+#[error("`{0}` is not a valid value")]
 pub(crate) struct InvalidColumn(String);
 
 impl InvalidColumn {
-    /// Names the value.
+    /// Makes the error for `value`.
     pub(crate) fn new(value: impl fmt::Display) -> Self {
         Self(value.to_string())
     }
 
-    /// Names the row that holds it.
+    /// Turns this into a decode error that names the row.
     pub(crate) fn in_row(self, table: &str, id: impl fmt::Display) -> sqlx::Error {
         sqlx::Error::Decode(format!("{table} {id}: {self}").into())
     }
@@ -31,7 +32,7 @@ impl From<InvalidColumn> for sqlx::Error {
     }
 }
 
-/// Reads the version of a row from its `xmin`: every update makes another.
+/// Returns the version of a row, from its `xmin` at column `at`. Every update changes it.
 pub(crate) fn row_version(row: &PgRow, at: usize) -> Result<u32, sqlx::Error> {
     let xmin = row.try_get_raw(at)?;
     let bytes = xmin.as_bytes().map_err(sqlx::Error::Decode)?;
@@ -40,22 +41,22 @@ pub(crate) fn row_version(row: &PgRow, at: usize) -> Result<u32, sqlx::Error> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// Reads an amount.
+/// Converts an amount in dollars.
 pub(crate) fn usd(dollars: i32) -> Result<Usd, InvalidColumn> {
     Usd::new(dollars.into()).ok_or_else(|| InvalidColumn::new(dollars))
 }
 
-/// Reads a word.
+/// Parses a value of a string enum.
 pub(crate) fn word<W: Word>(text: &str) -> Result<W, InvalidColumn> {
     W::parse(text).ok_or_else(|| InvalidColumn::new(text))
 }
 
-/// Reads a word that may be absent.
+/// Parses a value of a string enum that may be null.
 pub(crate) fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, InvalidColumn> {
     text.map(word).transpose()
 }
 
-/// Reads a vehicle's id.
+/// Parses a vehicle id.
 pub(crate) fn vehicle_id(text: &str) -> Result<VehicleId, InvalidColumn> {
     VehicleId::parse(text).ok_or_else(|| InvalidColumn::new(text))
 }

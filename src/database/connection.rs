@@ -1,4 +1,5 @@
-//! [`Connection`]: a session of the pool, which returns by itself and only in a state that the next holder can use.
+//! [`Connection`]: a pooled session that returns to the pool by itself, and only in a state that the next holder can
+//! use.
 
 use std::{
     pin::Pin,
@@ -22,32 +23,32 @@ use super::{
     pool::Manager,
 };
 
-/// A connection of the pool, on which statements are executed.
+/// A connection of the pool, which executes statements.
 ///
-/// Dropped at rest, it returns to the pool at once. Dropped in the middle of a statement or of a transaction, it
-/// returns as soon as the statement has ended and the transaction is rolled back, and its place in the pool is taken
-/// until then; if that takes too long, it is closed. Dropped after a failure of the session itself, it is closed.
+/// Dropped while at rest, it returns to the pool at once. Dropped in the middle of a statement or a transaction, it
+/// returns when the statement has ended and the transaction is rolled back, and keeps its place in the pool until
+/// then; if that takes too long, it is closed. Dropped after the session itself failed, it is closed.
 #[derive(Debug)]
 pub struct Connection {
-    /// Taken away only by `drop`.
+    /// Taken by `drop` only.
     session: Option<Object<Manager>>,
 }
 
-/// A session of the database, and what is known of it.
+/// A session of the database, with its state and its limits.
 #[derive(Debug)]
 pub(super) struct Session {
     connection: PgConnection,
     state: State,
     limits: Limits,
     opened_at: Instant,
-    /// When it last returned to the pool.
+    /// When the session last returned to the pool.
     returned_at: Instant,
 }
 
-/// Time that a session waits for its server.
+/// Timeouts of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Time to answer a ping, or to end what a holder left unfinished.
+    /// Time to answer a ping, or to end a statement and a transaction that the holder left unfinished.
     pub(super) settle: Duration,
     /// Time to begin or to commit a transaction.
     pub(super) transaction: Duration,
@@ -56,18 +57,18 @@ pub(super) struct Limits {
 /// A session's work in progress.
 #[derive(Debug, Default)]
 struct State {
-    /// A statement was sent whose answer was not read to its end.
+    /// A statement was sent and its response is not read to the end yet.
     is_in_flight: bool,
     /// A transaction may be open.
     is_in_transaction: bool,
-    /// The session has failed, or is in a mode that only its present holder knows.
+    /// The session has failed, or the holder may have changed its mode.
     is_broken: bool,
-    /// The server takes no writes any more.
+    /// The server is read-only.
     is_read_only: bool,
 }
 
 impl State {
-    /// Takes note of a result that ends a statement.
+    /// Records the result of a statement that has ended.
     fn end<T>(&mut self, result: &Result<T, sqlx::Error>) {
         self.is_in_flight = false;
         if let Err(error) = result {
@@ -76,7 +77,7 @@ impl State {
         }
     }
 
-    /// Takes note of the beginning of a statement, and of its end.
+    /// Runs a statement and records its beginning and its result.
     async fn watch<T>(
         &mut self,
         statement: BoxFuture<'_, Result<T, sqlx::Error>>,
@@ -89,7 +90,7 @@ impl State {
 }
 
 impl Session {
-    /// Takes a connection on which nothing was done yet.
+    /// Wraps a new connection.
     pub(super) fn new(connection: PgConnection, limits: Limits) -> Self {
         Self {
             connection,
@@ -100,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Says whether the session is in the middle of nothing.
+    /// Returns whether no statement and no transaction is in progress and the session has not failed.
     pub(super) fn is_at_rest(&self) -> bool {
         let state = &self.state;
         !(state.is_in_flight || state.is_in_transaction || state.is_broken)
@@ -116,18 +117,19 @@ impl Session {
         self.returned_at.elapsed()
     }
 
-    /// Asks the server whether it is alive.
+    /// Pings the server.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         let pinging = timeout(self.limits.settle, self.connection.ping());
         pinging.await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// Closes the session with a word to the server.
+    /// Closes the session and notifies the server.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
     }
 
-    /// Brings the session to rest within its limit: the statement ends, the transaction is rolled back.
+    /// Brings the session to rest within the time limit: waits for the statement to end and rolls the transaction
+    /// back.
     async fn settle(&mut self) -> Result<(), sqlx::Error> {
         let limit = self.limits.settle;
         let settling = timeout(limit, self.settle_in_time());
@@ -135,7 +137,7 @@ impl Session {
     }
 
     async fn settle_in_time(&mut self) -> Result<(), sqlx::Error> {
-        // A statement that fails now fails for nobody.
+        // Nothing waits for the result of this statement, so an ordinary error is ignored.
         while let Err(error) = self.connection.ping().await {
             if !is_server_error(&error) || is_read_only(&error) {
                 return Err(error);
@@ -150,30 +152,31 @@ impl Session {
 }
 
 impl Connection {
-    /// Wraps a session that the pool has handed out.
+    /// Wraps a session from the pool.
     pub(super) fn new(session: Object<Manager>) -> Self {
         Self {
             session: Some(session),
         }
     }
 
-    /// Lends the connection of the driver, for what an [`Executor`] cannot do, such as `copy`.
+    /// Returns the connection of the driver, for operations that an [`Executor`] does not have, such as `copy`.
     ///
-    /// It is closed rather than returned to the pool unless [`Connection::reclaim`] follows.
+    /// The session is closed instead of returned to the pool unless [`Connection::reclaim`] follows.
     pub(crate) fn lend(&mut self) -> &mut PgConnection {
         let (connection, state) = self.parts();
         state.is_broken = true;
         connection
     }
 
-    /// Takes back what was lent, with the result of what was done: the answer of the server was read to its end.
+    /// Ends [`Connection::lend`], with the result of the operation. The response of the server must be read to its
+    /// end.
     pub(crate) fn reclaim<T>(&mut self, result: &Result<T, sqlx::Error>) {
         let (_, state) = self.parts();
         state.is_broken = false;
         state.end(result);
     }
 
-    /// Executes a statement that begins or ends a transaction, within the limit for these.
+    /// Executes a statement that begins or ends a transaction, within the timeout of a transaction.
     pub(super) async fn control(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
         let limit = self.session().limits.transaction;
         self.session().state.is_in_transaction = true;
@@ -182,7 +185,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes note that the transaction has ended.
+    /// Records that the transaction has ended.
     pub(super) fn end_transaction(&mut self) {
         self.session().state.is_in_transaction = false;
     }
@@ -215,18 +218,19 @@ impl Drop for Connection {
     }
 }
 
-/// Takes a session out of the pool and closes it without a word: the server may not listen any more.
+/// Removes a session from the pool and closes it without a message to the server, which may not respond any more.
 fn close(session: Object<Manager>) {
     if session.state.is_read_only
         && let Some(pool) = Object::pool(&session)
     {
-        // The others were opened on the same server.
+        // The other sessions are on the same server.
         drop(pool.retain(|_, _| false));
     }
     drop(Object::take(session));
 }
 
-/// Brings a session to rest and returns it to the pool, in a task that closing the pool waits for.
+/// Brings a session to rest and returns it to the pool, in a task that [`Database::close`](super::Database::close)
+/// waits for.
 fn settle(mut session: Object<Manager>) {
     let (Some(pool), Ok(runtime)) = (Object::pool(&session), Handle::try_current()) else {
         return drop(Object::take(session));
@@ -235,7 +239,7 @@ fn settle(mut session: Object<Manager>) {
         match session.settle().await {
             Ok(()) => session.returned_at = Instant::now(),
             Err(error) => {
-                tracing::debug!(%error, "an abandoned session is closed");
+                tracing::debug!(%error, "closing a session that could not be brought to rest");
                 close(session);
             }
         }
@@ -311,7 +315,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
     }
 }
 
-/// The answer to a statement, row by row.
+/// The response to a statement, row by row.
 struct Answer<'e> {
     answer: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
     state: &'e mut State,

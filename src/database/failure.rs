@@ -1,16 +1,16 @@
-//! What a failed statement means: our bug, or something that passes.
+//! Classification of database errors: transient failures and bugs.
 
 use sqlx::{
     Error,
     postgres::{PgDatabaseError, PgSeverity},
 };
 
-/// The SQLSTATE of a write to a server that has become a standby.
+/// The SQLSTATE of a write on a server that has become a standby.
 const READ_ONLY: &str = "25006";
 
-/// Says whether `error` is a passing inability of the database, which waiting and retrying can heal.
+/// Returns whether `error` is a transient failure of the database, after which a retry can succeed.
 ///
-/// Anything that is not is a bug: a statement that does not fit the schema, a broken constraint, a missing row.
+/// Any other error is a bug: a statement that does not fit the schema, a violated constraint, a missing row.
 pub(crate) fn is_passing(error: &Error) -> bool {
     if let Error::Database(database) = error {
         return database.code().is_some_and(|code| is_passing_state(&code));
@@ -27,9 +27,9 @@ pub(crate) fn is_passing(error: &Error) -> bool {
     )
 }
 
-/// SQLSTATEs (PostgreSQL, appendix A) of situations that pass by themselves.
+/// Returns whether a SQLSTATE (PostgreSQL, appendix A) stands for a transient failure.
 fn is_passing_state(code: &str) -> bool {
-    // Connection trouble, serialization and deadlock, resources, operator intervention (also a statement timeout).
+    // Connection exceptions, rollbacks, insufficient resources, operator intervention (includes statement timeouts).
     const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const IDLE_IN_TRANSACTION: &str = "25P03";
@@ -37,38 +37,38 @@ fn is_passing_state(code: &str) -> bool {
         || [LOCK_NOT_AVAILABLE, IDLE_IN_TRANSACTION, READ_ONLY].contains(&code)
 }
 
-/// Says whether a transaction only met others, and can be tried again at once: a deadlock, a lock that was not to be
-/// had in time, or a row that somebody else added first.
+/// Returns whether a transaction failed only because of a concurrent one, so that it can be retried at once: a
+/// serialization failure, a deadlock, a lock timeout, or a row that another transaction inserted first.
 pub(crate) fn is_collision(error: &Error) -> bool {
     has_state(error, &["40001", "40P01", "55P03", "23505"])
 }
 
-/// Says whether the database named one of these SQLSTATEs.
+/// Returns whether the error has one of these SQLSTATEs.
 fn has_state(error: &Error, states: &[&str]) -> bool {
     let state = error.as_database_error().and_then(|it| it.code());
     state.is_some_and(|it| states.contains(&it.as_ref()))
 }
 
-/// Says whether the answer to a commit is the database's own word that it rolled back.
+/// Returns whether the error of a commit proves that the database rolled the transaction back.
 ///
-/// A fatal error, or one of the connection, may come from a pooler or a shutdown after the commit was done.
+/// A fatal error or a connection error proves nothing: a pooler or a shutdown may cause it after the commit.
 pub(crate) fn is_rolled_back(error: &Error) -> bool {
-    const ELSEWHERE: [&str; 3] = ["08", "57", "58"];
-    let elsewhere = |code: &str| ELSEWHERE.iter().any(|class| code.starts_with(class));
-    server_error(error).is_some_and(|error| !elsewhere(error.code()))
+    const UNCERTAIN: [&str; 3] = ["08", "57", "58"];
+    let is_uncertain = |code: &str| UNCERTAIN.iter().any(|class| code.starts_with(class));
+    server_error(error).is_some_and(|error| !is_uncertain(error.code()))
 }
 
-/// Says whether a statement failed and its session did not: the server reports an ordinary error.
+/// Returns whether only the statement failed and the session remains usable: the server reported an ordinary error.
 pub(crate) fn is_server_error(error: &Error) -> bool {
     server_error(error).is_some()
 }
 
-/// Says whether the server takes no writes.
+/// Returns whether the error means that the server is read-only.
 pub(super) fn is_read_only(error: &Error) -> bool {
     has_state(error, &[READ_ONLY])
 }
 
-/// Returns what the server reports, unless it ends the session.
+/// Returns the server's error, unless it is one that ends the session.
 fn server_error(error: &Error) -> Option<&PgDatabaseError> {
     let error = error.as_database_error()?;
     let error = error.try_downcast_ref::<PgDatabaseError>()?;

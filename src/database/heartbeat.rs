@@ -1,13 +1,13 @@
-//! [`Heartbeat`]: one connection that listens for changes of what a replica caches, and knows the database's time.
+//! [`Heartbeat`]: a connection that listens for notifications and reads the database's time.
 //!
-//! Replicas cache what an API key opens. Triggers announce every change on the channel `lmn_gate`; each announcement
-//! starts a new generation, and an entry of an older one is read again. Announcements can be lost with their
-//! connection, so the connection asks for the time several times a second: while the last answer is younger than
-//! `gate.key_trust_milliseconds`, nothing was missed; otherwise no entry is trusted.
+//! Replicas cache API keys and their partners. Triggers notify every change on the channel `lmn_gate`. Each
+//! notification starts a new generation, and cached entries of older generations are read again. Notifications can be
+//! lost with their connection, so the connection asks for the time several times a second: while the last response is
+//! younger than `gate.key_trust_milliseconds`, no notification was missed; otherwise no cached entry is trusted.
 //!
-//! Changes of the catalogue and events to be delivered are announced on the same connection, as hints.
+//! The same connection receives notifications of catalogue changes and of events to deliver, which are only hints.
 //!
-//! `/readyz` reports the state of the database from here, so that probes cost no query.
+//! `/readyz` reports the database's state from here, so that probes cost no query.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -25,23 +25,23 @@ use tokio_util::sync::CancellationToken;
 use super::{Database, migrations::pending};
 use crate::settings::Settings;
 
-/// The channel on which the triggers of the partners' tables announce a change.
+/// The channel on which triggers notify changes of partners and their keys.
 const GATE: &str = "lmn_gate";
-/// The channel on which a raised version of the catalogue is announced.
+/// The channel on which new versions of the catalogue are notified.
 const CATALOGUE: &str = "lmn_catalogue";
-/// The channel on which events to be delivered are announced.
+/// The channel on which events to deliver are notified.
 const DELIVERIES: &str = "lmn_webhooks";
 
-/// The state of the database as of its last answer.
+/// The state of the database as of its last response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DatabaseHealth {
-    /// Time since the question that the database last answered.
+    /// Time since the last query that the database responded to was sent.
     pub(crate) silence: Duration,
-    /// The number of this binary's migrations that it lacked then.
+    /// The number of this binary's migrations that were not applied at that time.
     pub(crate) pending: usize,
 }
 
-/// The heartbeat of the database. Cheap to clone.
+/// The heartbeat of the database. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Heartbeat {
     state: Arc<Mutex<State>>,
@@ -57,27 +57,27 @@ pub(crate) struct Heartbeat {
 struct State {
     generation: u64,
     clock: Clock,
-    /// Whether the last answer came over the listening connection.
+    /// Whether the last response came over the current listening connection.
     listening: bool,
-    /// The number of this binary's migrations that the database lacks.
+    /// The number of this binary's migrations that are not applied.
     pending: usize,
 }
 
-/// The last answer of the database to the question for its time.
+/// The last response of the database to the query for its time.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     asked_at: Instant,
     answered_at: Instant,
     time: DateTime<Utc>,
-    /// The time by which orders are decided. It is real time, unless somebody has set `lmn_now` otherwise.
+    /// The time that decides orders. It is real time, unless `lmn_now` was redefined.
     order_time: DateTime<Utc>,
 }
 
-/// The farthest that two readings of the real time in one statement lie apart.
+/// The largest difference between two readings of real time in one statement.
 const SAME_TIME: TimeDelta = TimeDelta::milliseconds(100);
 
 impl Heartbeat {
-    /// Makes the heartbeat of a migrated database from its time, which listens to nothing yet.
+    /// Returns the heartbeat of a migrated database whose time is `now`. It does not listen yet.
     pub(crate) fn new(settings: &Settings, now: DateTime<Utc>) -> Self {
         let state = State {
             generation: 0,
@@ -94,12 +94,13 @@ impl Heartbeat {
         }
     }
 
-    /// Returns the present generation. Take it before reading what is to be cached.
+    /// Returns the current generation. Read it before reading a row that is to be cached.
     pub(crate) fn generation(&self) -> u64 {
         self.with(|state| state.generation)
     }
 
-    /// Returns the generation whose entries are still valid, and the database's time.
+    /// Returns the generation whose cached entries are valid and the database's time, or `None` if no entry is
+    /// trusted.
     pub(crate) fn confirmed(&self) -> Option<(u64, DateTime<Utc>)> {
         let trust = self.key_trust;
         self.with(|state| {
@@ -109,17 +110,17 @@ impl Heartbeat {
         })
     }
 
-    /// Returns the database's time: its last answer, carried forward from when it was asked.
+    /// Returns the database's time: the last response, advanced by the time since the query was sent.
     ///
-    /// It is ahead of the database's clock by the time that the answer took, at most.
+    /// It is ahead of the database's clock by at most the duration of that query.
     pub(crate) fn time(&self) -> DateTime<Utc> {
         self.with(|state| state.clock.time + state.clock.asked_at.elapsed())
     }
 
-    /// Returns a time by which orders are decided and that the database's clock has reached, in whole milliseconds.
+    /// Returns a time for deciding orders that the database's clock has already reached, in whole milliseconds.
     ///
-    /// It is the last answer, carried forward from when it arrived. A time that is not the real one may stand still, and
-    /// is left as it was.
+    /// It is the last response, advanced by the time since it arrived. A time that differs from real time may stand
+    /// still, so it is not advanced.
     pub(crate) fn order_time(&self) -> DateTime<Utc> {
         self.with(|state| {
             let clock = &state.clock;
@@ -130,17 +131,17 @@ impl Heartbeat {
         .trunc_subsecs(3)
     }
 
-    /// Waits until a change of the catalogue is announced. It is a hint: announcements can be lost.
+    /// Waits until a change of the catalogue is notified. This is a hint: notifications can be lost.
     pub(crate) async fn catalogue_announced(&self) {
         self.catalogue.notified().await;
     }
 
-    /// Waits until a delivery is announced. It is a hint: announcements can be lost.
+    /// Waits until an event to deliver is notified. This is a hint: notifications can be lost.
     pub(crate) async fn announced(&self) {
         self.deliveries.notified().await;
     }
 
-    /// Returns the state of the database as of its last answer.
+    /// Returns the state of the database as of its last response.
     pub(crate) fn health(&self) -> DatabaseHealth {
         self.with(|state| DatabaseHealth {
             silence: state.clock.asked_at.elapsed(),
@@ -148,23 +149,23 @@ impl Heartbeat {
         })
     }
 
-    /// Listens until `stop`, and connects again whenever the connection is lost.
+    /// Listens until `stop` is cancelled, and reconnects whenever the connection is lost.
     pub(crate) async fn listen(self, database: Database, stop: CancellationToken) {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
-                lost = self.hear(&database, &mut ticks) => {
+                error = self.hear(&database, &mut ticks) => {
                     self.with(|state| state.listening = false);
-                    tracing::warn!(error = %lost, "the gate's listening connection was lost; keys are read on every request until it is back");
+                    tracing::warn!(%error, "the gate's listening connection was lost; keys are read on every request until it is back");
                     ticks.tick().await;
                 }
             }
         }
     }
 
-    /// Takes announcements and answers on one connection, until it is lost.
+    /// Receives notifications and responses on one connection until it is lost.
     async fn hear(&self, database: &Database, ticks: &mut tokio::time::Interval) -> sqlx::Error {
         let connecting = connect(database, self.key_trust);
         let mut listener = match timeout(self.key_trust, connecting).await {
@@ -172,12 +173,12 @@ impl Heartbeat {
             Ok(Err(error)) => return error,
             Err(_) => return sqlx::Error::PoolTimedOut,
         };
-        // Announcements from before this connection listened are unknown.
+        // Notifications from before this connection listened may have been missed.
         self.with(|state| state.generation += 1);
         loop {
             tokio::select! {
-                announced = listener.try_recv() => match announced {
-                    Ok(Some(announced)) => self.take(&announced),
+                received = listener.try_recv() => match received {
+                    Ok(Some(notification)) => self.take(&notification),
                     Ok(None) => return sqlx::Error::PoolClosed,
                     Err(error) => return error,
                 },
@@ -198,16 +199,16 @@ impl Heartbeat {
         }
     }
 
-    /// Takes an announcement.
-    fn take(&self, announced: &PgNotification) {
-        match announced.channel() {
+    /// Handles a notification.
+    fn take(&self, notification: &PgNotification) {
+        match notification.channel() {
             DELIVERIES => self.deliveries.notify_one(),
             CATALOGUE => self.catalogue.notify_one(),
             _ => self.with(|state| state.generation += 1),
         }
     }
 
-    /// Takes the answer; announcements that arrived on the way to it count first.
+    /// Records a response, after the notifications that arrived before it.
     fn record(&self, asked_at: Instant, beat: &Beat, listener: &mut PgListener) {
         let clock = Clock {
             asked_at,
@@ -215,8 +216,8 @@ impl Heartbeat {
             time: beat.time,
             order_time: beat.order_time,
         };
-        while let Some(announced) = listener.next_buffered() {
-            self.take(&announced);
+        while let Some(notification) = listener.next_buffered() {
+            self.take(&notification);
         }
         self.with(|state| {
             state.clock = clock;
@@ -230,7 +231,7 @@ impl Heartbeat {
 }
 
 impl Clock {
-    /// Takes a time that the database has just told.
+    /// Returns the clock for a time that the database has just returned.
     fn now(time: DateTime<Utc>) -> Self {
         Self {
             asked_at: Instant::now(),
@@ -241,29 +242,29 @@ impl Clock {
     }
 }
 
-/// The answer of the database, several times a second.
+/// The response of the database to one heartbeat.
 #[derive(Debug)]
 struct Beat {
     time: DateTime<Utc>,
     order_time: DateTime<Utc>,
 }
 
-/// The name of the connection, for the database's own statistics.
+/// The `application_name` of the connection.
 const NAME: &str = "lmn heartbeat";
 
-/// Opens a connection outside the pool, on the host that takes writes: requests cannot starve it.
+/// Opens a connection outside the pool, so that requests cannot starve it, on the host that accepts writes.
 async fn connect(database: &Database, within: Duration) -> Result<PgListener, sqlx::Error> {
     let host = database.writable_host(within).await?;
-    let apart = PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_lazy_with(host.application_name(NAME));
-    let mut listener = PgListener::connect_with(&apart).await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen_all([GATE, CATALOGUE, DELIVERIES]).await?;
     Ok(listener)
 }
 
-/// Asks the database for its beat. Announcements that were sent before arrive before the answer.
+/// Queries the database's time. Notifications that were sent earlier arrive before the response.
 async fn ask(listener: &mut PgListener) -> Result<Beat, sqlx::Error> {
     sqlx::query_as!(
         Beat,
@@ -295,17 +296,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn entry_is_valid_while_the_heartbeat_is_heard() {
+    async fn cached_entry_is_valid_while_the_database_responds() {
         let heartbeat = heartbeat();
         advance(Duration::from_millis(899)).await;
         let now = DateTime::UNIX_EPOCH + Duration::from_millis(899);
         assert_eq!(heartbeat.confirmed(), Some((7, now)));
         advance(Duration::from_millis(1)).await;
-        assert_eq!(
-            heartbeat.confirmed(),
-            None,
-            "the database was not heard for too long"
-        );
+        assert_eq!(heartbeat.confirmed(), None, "the last response is too old");
         assert_eq!(
             heartbeat.time(),
             DateTime::UNIX_EPOCH + Duration::from_millis(900)
@@ -313,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_entry_is_valid_while_nobody_listens() {
+    async fn cached_entry_is_invalid_while_no_connection_listens() {
         let heartbeat = heartbeat();
         heartbeat.with(|state| state.listening = false);
         assert_eq!(heartbeat.confirmed(), None);
@@ -335,6 +332,10 @@ mod tests {
         advance(Duration::from_micros(7_900)).await;
         assert_eq!(heartbeat.order_time(), after(7), "whole milliseconds");
         heartbeat.with(|state| state.clock.order_time = after(500));
-        assert_eq!(heartbeat.order_time(), after(500), "it may stand still");
+        assert_eq!(
+            heartbeat.order_time(),
+            after(500),
+            "a time that is not real is not advanced"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The servers that a database URL names, and the choice of the one that takes writes.
+//! The hosts of a database URL, and the choice of the one that accepts writes.
 
 use std::{
     fmt, io,
@@ -10,16 +10,16 @@ use std::{
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-/// The port of a host that names none, in a list of several.
+/// The port of a host without one, in a URL with several hosts.
 const PORT: &str = "5432";
-/// Asks whether a session takes writes.
+/// Queries whether the session accepts writes.
 const TAKES_WRITES: &str =
     "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean)";
-/// Asks the same, and makes the server notice within half a second that a client has gone (PostgreSQL 14).
-const TAKES_WRITES_AND_NOTICES: &str = "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean); \
+/// Same query, and makes the server detect within 500 ms that a client has disconnected (PostgreSQL 14 or later).
+const TAKES_WRITES_WITH_CHECK: &str = "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean); \
      set client_connection_check_interval = '500ms'";
 
-/// The servers of one database, of which one takes writes.
+/// The hosts of one database, one of which accepts writes.
 pub(super) struct Hosts {
     hosts: Vec<PgConnectOptions>,
     /// The index of the host to try first.
@@ -27,7 +27,7 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// Reads a URL, which may name several hosts: `postgres://user:password@one:5432,two:5433/name`.
+    /// Parses a URL, which may name several hosts: `postgres://user:password@one:5432,two:5433/name`.
     pub(super) fn parse(url: &str) -> Result<Self, sqlx::Error> {
         let hosts = split(url).into_iter().map(|url| parse_one(&url));
         Ok(Self {
@@ -36,7 +36,7 @@ impl Hosts {
         })
     }
 
-    /// Gives every session these settings, which win over those of its role, database and server.
+    /// Sets these settings for every session. They override those of the role, the database and the server.
     pub(super) fn with_settings(mut self, settings: &[(&str, String)]) -> Self {
         let hosts = self.hosts.into_iter();
         self.hosts = hosts
@@ -45,14 +45,14 @@ impl Hosts {
         self
     }
 
-    /// Opens a session on the first host that takes writes, beginning with the one that last did.
+    /// Opens a session on the first host that accepts writes, starting with the one that accepted them last.
     ///
-    /// Every host gets an equal part of `within`. If none takes writes, the error is that of the last one.
+    /// Every host gets an equal part of `within`. If none accepts writes, returns the error of the last host.
     pub(super) async fn connect(&self, within: Duration) -> Result<PgConnection, sqlx::Error> {
         self.find(within).await.map(|(connection, _)| connection)
     }
 
-    /// Returns the host that takes writes; a single host is not asked.
+    /// Returns the host that accepts writes. A single host is returned without a query.
     pub(super) async fn writable(&self, within: Duration) -> Result<PgConnectOptions, sqlx::Error> {
         if let [only] = self.hosts.as_slice() {
             return Ok(only.clone());
@@ -86,7 +86,7 @@ impl Hosts {
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::Error::from(io::ErrorKind::TimedOut).into(),
             }
-            // Noted at once: whoever waits may give up before the next host has answered.
+            // Stored at once: the caller may give up before the next host has responded.
             self.first.store((index + 1) % count, Ordering::Relaxed);
         }
         Err(last)
@@ -94,34 +94,38 @@ impl Hosts {
 }
 
 impl fmt::Debug for Hosts {
-    /// Names the hosts, without their passwords.
+    /// Lists the hosts, without passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.hosts.iter().map(PgConnectOptions::get_host);
         f.debug_list().entries(names).finish()
     }
 }
 
-/// Opens a session that takes writes.
+/// Opens a session and checks that it accepts writes.
 async fn open(host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect_with(host).await?;
-    let answer = match connection.fetch_one(TAKES_WRITES_AND_NOTICES).await {
-        // The platform of the server cannot notice it: a statement without a client ends at its timeout.
+    let answer = match connection.fetch_one(TAKES_WRITES_WITH_CHECK).await {
+        // The server's platform cannot detect it: a statement whose client has gone ends at its timeout.
         Err(sqlx::Error::Database(_)) => connection.fetch_one(TAKES_WRITES).await?,
         answer => answer?,
     };
     match answer.try_get(0)? {
         true => Ok(connection),
         false => {
-            let name = format!("{}:{} takes no writes", host.get_host(), host.get_port());
-            Err(io::Error::new(io::ErrorKind::ConnectionRefused, name).into())
+            let reason = format!(
+                "{}:{} does not accept writes",
+                host.get_host(),
+                host.get_port()
+            );
+            Err(io::Error::new(io::ErrorKind::ConnectionRefused, reason).into())
         }
     }
 }
 
-/// Reads the URL of one host.
+/// Parses the URL of one host.
 fn parse_one(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?;
-    // sqlx 0.9.0 resolves the brackets of an IPv6 address as part of a name.
+    // sqlx 0.9.0 resolves an IPv6 address with its brackets as a host name.
     let address = options.get_host().strip_prefix('[');
     let address = address.and_then(|it| it.strip_suffix(']'));
     Ok(match address.map(str::to_owned) {
@@ -130,7 +134,7 @@ fn parse_one(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     })
 }
 
-/// Splits a URL with several hosts into one URL a host; any other URL stays as it is.
+/// Splits a URL with several hosts into one URL per host. Any other URL is returned unchanged.
 fn split(url: &str) -> Vec<String> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -156,19 +160,19 @@ fn split(url: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn places(url: &str) -> Vec<(String, u16)> {
+    fn hosts_and_ports(url: &str) -> Vec<(String, u16)> {
         let hosts = Hosts::parse(url).unwrap().hosts.into_iter();
         hosts
             .map(|host| (host.get_host().to_owned(), host.get_port()))
             .collect()
     }
 
-    fn place(host: &str, port: u16) -> (String, u16) {
+    fn host_and_port(host: &str, port: u16) -> (String, u16) {
         (host.to_owned(), port)
     }
 
     #[test]
-    fn url_with_one_host_stays_as_it_is() {
+    fn url_with_one_host_is_unchanged() {
         for url in [
             "postgres://lmn:p,w@one:5433/lmn?sslmode=disable",
             "postgres:///lmn?host=/run/postgresql&port=5433",
@@ -179,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn url_with_several_hosts_is_split_into_one_a_host() {
+    fn url_with_several_hosts_is_split_into_one_url_per_host() {
         assert_eq!(
             split("postgres://lmn:p%40w@one:5433,two/lmn?sslmode=require"),
             [
@@ -195,25 +199,31 @@ mod tests {
 
     #[test]
     fn password_with_a_comma_does_not_split_a_host() {
-        assert_eq!(places("postgres://lmn:a,b@one:1/lmn"), [place("one", 1)]);
+        assert_eq!(
+            hosts_and_ports("postgres://lmn:a,b@one:1/lmn"),
+            [host_and_port("one", 1)]
+        );
     }
 
     #[test]
-    fn addresses_in_brackets_are_addresses() {
+    fn ipv6_addresses_in_brackets_are_parsed_as_addresses() {
         let url = "postgres://lmn@[::1]:5433,[2001:db8::2],10.0.0.3/lmn";
         assert_eq!(
-            places(url),
+            hosts_and_ports(url),
             [
-                place("::1", 5433),
-                place("2001:db8::2", 5432),
-                place("10.0.0.3", 5432)
+                host_and_port("::1", 5433),
+                host_and_port("2001:db8::2", 5432),
+                host_and_port("10.0.0.3", 5432)
             ]
         );
-        assert_eq!(places("postgres://[::1]:7/lmn"), [place("::1", 7)]);
+        assert_eq!(
+            hosts_and_ports("postgres://[::1]:7/lmn"),
+            [host_and_port("::1", 7)]
+        );
     }
 
     #[test]
-    fn host_without_a_name_is_refused() {
+    fn empty_host_name_is_refused() {
         assert!(Hosts::parse("postgres://one,,two/lmn").is_err());
         assert!(Hosts::parse("postgres://one,two:port/lmn").is_err());
     }

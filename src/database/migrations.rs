@@ -1,4 +1,4 @@
-//! The migrations, and the one row that says which deployment a database is.
+//! The migrations, and the row that identifies the deployment of a database.
 
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
@@ -7,48 +7,48 @@ use sqlx::{Connection, PgConnection, PgExecutor, migrate::Migrator};
 use super::hosts::Hosts;
 use crate::{environment::Environment, settings::Database};
 
-/// Settings that no default of a role, a database or a server may decide while a migration runs.
+/// Session settings for migrations, which override the defaults of the role, the database and the server.
 const SESSION: [(&str, &str); 2] = [
     ("default_transaction_read_only", "off"),
     ("search_path", "public"),
 ];
 
-/// Every migration, compiled in.
+/// All migrations, compiled in.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// What a database is.
+/// The identity of a database.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Its environment, fixed by the first migration.
+    /// The environment, fixed by the first migration.
     pub environment: Environment,
-    /// Authenticates pagination cursors; the same for all replicas.
+    /// The key that authenticates pagination cursors, the same for all replicas.
     pub cursor_key: Vec<u8>,
-    /// Its time when this was read.
+    /// The database's time when this was read.
     pub now: DateTime<Utc>,
 }
 
-/// Why a database cannot be used.
+/// Reasons why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// It has not seen all migrations of this binary.
+    /// Some migrations of this binary are not applied.
     #[error(
         "the database is not migrated ({pending} of {known} migrations are missing); run `lmn migrate`"
     )]
     Pending {
-        /// How many are missing.
+        /// The number of migrations that are not applied.
         pending: usize,
-        /// How many this binary has.
+        /// The number of migrations of this binary.
         known: usize,
     },
-    /// It belongs to the other environment.
-    #[error("the database is a {database} one, the setting `environment` says {settings}", database = .database.as_str(), settings = .settings.as_str())]
+    /// The database belongs to the other environment.
+    #[error("the database is a {database} one, but the setting `environment` is `{settings}`", database = .database.as_str(), settings = .settings.as_str())]
     Mismatch {
-        /// What the database remembers.
+        /// The environment of the database.
         database: Environment,
-        /// What the settings say.
+        /// The environment of the settings.
         settings: Environment,
     },
-    /// It cannot be asked.
+    /// The database could not be queried.
     #[error("the database cannot be read")]
     Database(#[from] sqlx::Error),
     /// A migration failed.
@@ -56,7 +56,7 @@ pub enum SchemaError {
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Brings the schema up to date; a new database becomes one of `environment`.
+/// Applies the pending migrations. A new database gets this `environment`.
 pub async fn migrate(
     connection: &mut PgConnection,
     environment: Environment,
@@ -65,7 +65,7 @@ pub async fn migrate(
     deployment(connection, environment).await.map(drop)
 }
 
-/// Applies migrations that may be others than this binary's own.
+/// Applies the migrations of `migrator`, which may differ from this binary's own.
 pub(crate) async fn migrate_with(
     migrator: &Migrator,
     connection: &mut PgConnection,
@@ -78,7 +78,8 @@ pub(crate) async fn migrate_with(
     Ok(migrator.run(connection).await?)
 }
 
-/// Brings the schema of the settings' database up to date, over a connection without the limits of the pool.
+/// Applies the pending migrations to the database of the settings, over a connection without the timeouts of the
+/// pool.
 pub async fn migrate_at(database: &Database, environment: Environment) -> Result<(), SchemaError> {
     let session = SESSION.map(|(name, value)| (name, value.to_owned()));
     let hosts = Hosts::parse(database.url.expose_secret())?.with_settings(&session);
@@ -87,7 +88,7 @@ pub async fn migrate_at(database: &Database, environment: Environment) -> Result
     Ok(connection.close().await?)
 }
 
-/// Reads what the database is, and refuses one that is not ready or not `environment`.
+/// Reads the deployment, and refuses a database that is not migrated or belongs to the other environment.
 pub async fn deployment<C>(
     connection: &mut C,
     environment: Environment,
@@ -105,7 +106,7 @@ where
     Ok(deployment)
 }
 
-/// Reads what the database is, of either environment, and refuses one that is not ready.
+/// Reads the deployment of either environment, and refuses a database that is not migrated.
 pub(crate) async fn any_deployment<C>(connection: &mut C) -> Result<Deployment, SchemaError>
 where
     for<'c> &'c mut C: PgExecutor<'c>,
@@ -116,7 +117,7 @@ where
             .fetch_one(connection)
             .await?;
     let environment = Environment::parse(&row.environment)
-        .ok_or_else(|| sqlx::Error::Decode("deployment.environment has no meaning".into()))?;
+        .ok_or_else(|| sqlx::Error::Decode("deployment.environment is not a valid value".into()))?;
     Ok(Deployment {
         environment,
         cursor_key: row.cursor_key,
@@ -124,7 +125,7 @@ where
     })
 }
 
-/// Refuses a database that lacks a migration.
+/// Returns an error if a migration is not applied.
 async fn refuse_pending(connection: impl PgExecutor<'_>) -> Result<(), SchemaError> {
     match pending(connection).await? {
         0 => Ok(()),
@@ -135,9 +136,9 @@ async fn refuse_pending(connection: impl PgExecutor<'_>) -> Result<(), SchemaErr
     }
 }
 
-/// Counts the migrations of this binary that a database lacks; newer ones than ours do not matter.
+/// Counts the migrations of this binary that are not applied. Newer migrations in the database are ignored.
 pub(crate) async fn pending(database: impl PgExecutor<'_>) -> Result<usize, sqlx::Error> {
-    // The table is sqlx's own and absent in an empty database, so this one is not checked at compile time.
+    // sqlx owns the table, and an empty database lacks it, so this query is not checked at compile time.
     let applied =
         match sqlx::query_scalar::<_, i64>("select version from _sqlx_migrations where success")
             .fetch_all(database)

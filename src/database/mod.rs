@@ -1,6 +1,6 @@
-//! The database: the pool and its limits, the transaction that writes take, and the meaning of failures.
+//! The database: connection pool, transactions, heartbeat, migrations, and the classification of errors.
 //!
-//! [`embedded`] is the private PostgreSQL of a first run and of the tests.
+//! [`embedded`] is the private PostgreSQL server of `lmn dev` and of the tests.
 
 mod batch;
 pub(crate) mod column;

@@ -1,4 +1,4 @@
-//! [`Database`]: the pool of connections, and what every session of it has in common.
+//! [`Database`]: the connection pool, and the settings that all of its sessions share.
 
 use std::{
     io,
@@ -19,22 +19,22 @@ use super::{
 };
 use crate::settings;
 
-/// Time for a connection to answer a ping, or to end what its holder left unfinished, before it is closed.
+/// Time for a connection to answer a ping, or to end an unfinished statement and transaction, before it is closed.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
-/// A connection that was idle for longer is pinged before it is used.
+/// Idle time after which a connection is pinged before it is used.
 const IDLE_UNASKED: Duration = Duration::from_secs(1);
-/// A connection that was idle for longer is closed.
+/// Idle time after which a connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
-/// A connection that was opened longer ago is replaced.
+/// Age after which a connection is replaced.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// Time between two searches for connections that were idle for too long.
+/// Time between two searches for idle connections to close.
 const RETIRE_EVERY: Duration = Duration::from_secs(30);
-/// Time between two attempts to connect; it doubles with each.
+/// Initial time between two attempts to connect. It doubles with each attempt.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// Time for one statement of a session that nobody else waits for.
+/// Timeout of a statement on a connection that no request waits for.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Settings that no default of a role, a database or a server may decide.
+/// Session settings that override the defaults of the role, the database and the server.
 const SESSION: [(&str, &str); 7] = [
     ("application_name", "lmn"),
     ("default_transaction_isolation", "read committed"),
@@ -42,50 +42,50 @@ const SESSION: [(&str, &str); 7] = [
     ("default_transaction_deferrable", "off"),
     ("timezone", "UTC"),
     ("search_path", "public"),
-    // The statements are short: compiling them would cost more than it saves.
+    // Statements are short: compiling them would cost more than it saves.
     ("jit", "off"),
 ];
 
-/// A pool of connections to the database. Cheap to clone.
+/// A pool of connections to the database. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool<Manager>,
-    /// Time to get a connection.
+    /// Time to acquire a connection.
     acquire: Duration,
 }
 
-/// How many connections a pool has.
+/// The numbers of connections of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
-    /// Held by somebody, or on their way back.
+    /// In use, or being brought to rest.
     pub used: u32,
-    /// Waiting to be used.
+    /// Idle.
     pub idle: u32,
-    /// The most there can be.
+    /// The maximum.
     pub max: u32,
 }
 
 impl Database {
-    /// Makes the pool for requests; it connects when it is first used.
+    /// Creates the pool for requests. It connects on first use.
     pub fn connect(settings: &settings::Database) -> Result<Self, sqlx::Error> {
         Self::build(settings, settings.connections_max)
     }
 
-    /// Makes a pool of one connection, for work in the background that requests must not keep waiting.
+    /// Creates a pool of one connection for background work, which requests cannot delay.
     pub(crate) fn connect_apart(settings: &settings::Database) -> Result<Self, sqlx::Error> {
         Self::build(settings, 1)
     }
 
-    /// Makes a pool of one connection that is kept, for one command that writes much in one session.
+    /// Creates a pool of one connection that is never replaced, for a command that writes much in one session.
     ///
-    /// Statements are planned anew each time, because the tables grow under them.
+    /// Statements are planned anew each time, because the tables grow meanwhile.
     pub(crate) fn connect_alone(settings: &settings::Database) -> Result<Self, sqlx::Error> {
         let statement = milliseconds(ALONE_TIMEOUT);
         let own = [
-            // The rows of a batch are held once more for the triggers that log them.
+            // Triggers that log changes hold the rows of a batch a second time.
             ("work_mem", "64MB".to_owned()),
             ("plan_cache_mode", "force_custom_plan".to_owned()),
-            // A busy disk is no reason to stop.
+            // A slow disk is no reason to abort.
             ("statement_timeout", statement.clone()),
             ("idle_in_transaction_session_timeout", statement),
         ];
@@ -100,10 +100,10 @@ impl Database {
     fn build(settings: &settings::Database, connections_max: u32) -> Result<Self, sqlx::Error> {
         let limits = Limits {
             settle: SETTLE_TIMEOUT,
-            // The server gives up first, and says what became of the transaction.
+            // The server times out first, so that it reports the outcome of the transaction.
             transaction: settings.statement + SETTLE_TIMEOUT,
         };
-        // Requests look rows up by an index. A plan that was made while a table was small must not scan it for ever.
+        // Requests find rows by index. A plan that was made while a table was small must not scan it later.
         let own = [("enable_seqscan", "off".to_owned())];
         let manager = Manager::new(settings, &own, limits)?;
         Self::of(manager, settings, connections_max)
@@ -126,11 +126,11 @@ impl Database {
         })
     }
 
-    /// Waits for a connection, no longer than `database.acquire_seconds`.
+    /// Acquires a connection, waiting at most `database.acquire_seconds`.
     pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         self.retire_idle();
-        let got = timeout(self.acquire, self.pool.get()).await;
-        let session = got.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let acquired = timeout(self.acquire, self.pool.get()).await;
+        let session = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?;
         session.map(Connection::new).map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
@@ -141,12 +141,12 @@ impl Database {
         })
     }
 
-    /// Waits for a connection and begins a transaction on it.
+    /// Acquires a connection and begins a transaction on it.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         Tx::begin(self.acquire().await?).await
     }
 
-    /// Returns how many connections there are.
+    /// Returns the current numbers of connections.
     pub fn status(&self) -> PoolStatus {
         let status = self.pool.status();
         let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
@@ -157,15 +157,15 @@ impl Database {
         }
     }
 
-    /// Closes idle connections, and waits for those that were abandoned in the middle of something.
+    /// Closes idle connections, and waits for those that are being brought to rest.
     ///
-    /// Connections in use are closed as they return.
+    /// Connections in use are closed when they return.
     pub async fn close(&self) {
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
         let closing = async {
             for session in idle {
-                // It is closed in any case; this is only a farewell.
+                // An error is ignored: the session ends in any case.
                 let _ = session.close().await;
             }
         };
@@ -175,7 +175,7 @@ impl Database {
         tasks.wait().await;
     }
 
-    /// Finds the server that takes writes, for a connection outside the pool.
+    /// Finds the host that accepts writes, for a connection outside the pool.
     pub(super) async fn writable_host(
         &self,
         within: Duration,
@@ -183,7 +183,8 @@ impl Database {
         self.pool.manager().hosts.writable(within).await
     }
 
-    /// Closes connections that were idle for too long: the last used are used first, the others only rest.
+    /// Closes connections that are old or were idle for too long. The pool reuses the most recently used first, so
+    /// the others stay idle.
     fn retire_idle(&self) {
         let manager = self.pool.manager();
         if manager.is_retirement_due() {
@@ -192,19 +193,19 @@ impl Database {
     }
 }
 
-/// Opens sessions, and decides which of them are used again.
+/// Opens sessions, and decides whether they are reused.
 #[derive(Debug)]
 pub(super) struct Manager {
     hosts: Hosts,
     limits: Limits,
-    /// Time to connect.
+    /// Time to open a session.
     connect: Duration,
-    /// The end of abandoned statements and transactions.
+    /// Tasks that bring abandoned sessions to rest.
     tasks: TaskTracker,
-    /// Whether sessions are replaced when they are old or idle.
+    /// Whether old and idle sessions are replaced.
     retires: bool,
     made_at: Instant,
-    /// When idle sessions were last looked for, in milliseconds since `made_at`.
+    /// When idle sessions were last searched for, in milliseconds since `made_at`.
     retired_at: AtomicU64,
 }
 
@@ -238,7 +239,7 @@ impl Manager {
         })
     }
 
-    /// Keeps sessions however old they are.
+    /// Keeps sessions regardless of their age.
     fn without_retirement(mut self) -> Self {
         self.retires = false;
         self
@@ -249,12 +250,12 @@ impl Manager {
         &self.tasks
     }
 
-    /// Says whether a session is too old, or was idle for too long.
+    /// Returns whether a session is too old, or was idle for too long.
     fn is_worn(&self, session: &Session) -> bool {
         self.retires && (session.age() > AGE_MAX || session.idle_for() > IDLE_MAX)
     }
 
-    /// Says whether idle sessions should be looked for, to one caller each time.
+    /// Returns whether a search for idle sessions is due. Only one caller gets `true` each time.
     fn is_retirement_due(&self) -> bool {
         let now = u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last = self.retired_at.load(Ordering::Relaxed);
@@ -271,7 +272,7 @@ impl managed::Manager for Manager {
     type Type = Session;
     type Error = sqlx::Error;
 
-    /// Opens a session; a server that is just starting or becoming the primary is tried again while there is time.
+    /// Opens a session. Retries while time remains if the server is starting or being promoted.
     async fn create(&self) -> Result<Session, sqlx::Error> {
         let began = Instant::now();
         let mut backoff = BACKOFF_MIN;
@@ -290,10 +291,10 @@ impl managed::Manager for Manager {
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<sqlx::Error> {
         if !session.is_at_rest() || self.is_worn(session) {
-            return Err(RecycleError::message("it is not used again"));
+            return Err(RecycleError::message("the session is not reused"));
         }
-        // A ping before every use would cost a busy pool a round trip; before the first use after a rest it costs
-        // nothing, and finds the connections that a restarted server has closed.
+        // A ping before every use would cost a busy pool a round trip. After an idle time its cost does not matter,
+        // and it finds connections that a restarted server has closed.
         if session.idle_for() > IDLE_UNASKED {
             session.ping().await?;
         }
@@ -301,7 +302,7 @@ impl managed::Manager for Manager {
     }
 }
 
-/// Says whether a server refuses a session now that it may open in a moment.
+/// Returns whether a server that refuses sessions now may accept them in a moment.
 fn is_starting(error: &sqlx::Error) -> bool {
     const TOO_MANY_CONNECTIONS: &str = "53300";
     const CANNOT_CONNECT_NOW: &str = "57P03";

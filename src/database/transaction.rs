@@ -1,16 +1,16 @@
-//! [`Tx`]: the transaction without which nothing is written.
+//! [`Tx`]: the transaction that every write requires.
 
 use std::ops::{Deref, DerefMut};
 
 use super::Connection;
 
-/// Begins a transaction, at a level that no default can change.
+/// Begins a transaction with an explicit isolation level, which no default can change.
 const BEGIN: &str = "begin isolation level read committed";
 const COMMIT: &str = "commit";
 
-/// A transaction. Store functions that write take it, so a write outside one does not compile.
+/// A transaction. Store functions that write take one, so a write outside of a transaction does not compile.
 ///
-/// Dropped without [`Tx::commit`], it rolls back. So does one whose caller went away while it began.
+/// It rolls back if it is dropped without [`Tx::commit`], or if the caller goes away while it begins.
 #[derive(Debug)]
 pub(crate) struct Tx(Connection);
 
@@ -21,7 +21,7 @@ impl Tx {
         Ok(Self(connection))
     }
 
-    /// Commits; an error that is not [`is_rolled_back`](super::is_rolled_back) leaves the outcome unknown.
+    /// Commits. After an error that is not [`is_rolled_back`](super::is_rolled_back), the outcome is unknown.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.0.control(COMMIT).await?;
         self.0.end_transaction();

@@ -1,4 +1,4 @@
-//! [`ApiError`]: every way in which a request can fail.
+//! [`ApiError`]: every error that a request can end with.
 
 use std::{error::Error, fmt, net::IpAddr, panic::Location, sync::Arc};
 
@@ -15,14 +15,14 @@ use crate::{
     stamp::Stamp,
 };
 
-/// When to try again after a 503, in seconds.
+/// The delay before a retry after a 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
-/// The cause of an opaque error: for the log, never for the partner.
+/// The cause of an opaque error; it is logged and never sent to the partner.
 type Source = Box<dyn Error + Send + Sync>;
 
-/// An answer that is not a success: one variant for every entry of the catalogue that is in use, each with what its
-/// sentence needs.
+/// An error response: one variant for every entry of the catalogue that is in use, each with the values that its
+/// message needs.
 #[derive(Debug, thiserror::Error)]
 #[expect(
     missing_docs,
@@ -112,29 +112,29 @@ pub enum ApiError {
         "The service cannot answer right now; retry with the same Idempotency-Key after the delay."
     )]
     Unavailable { source: Source },
-    /// An error that a sandbox partner has asked for: like the real one in all that is answered.
+    /// An error that a sandbox partner requested: its response is the same as that of the real error.
     #[error(transparent)]
     Forced(Box<Self>),
 }
 
-/// What a request named and nobody has, as it was sent, cut short; for who reads the answer, and never looked up.
+/// The text by which a request named something that does not exist, truncated; only for the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked(String);
 
 impl Asked {
-    /// Takes the text.
+    /// Truncates the text.
     pub fn new(text: impl fmt::Display) -> Self {
         Self(cut(&text.to_string()))
     }
 
-    /// Returns it.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl ApiError {
-    /// Wraps a bug: something that cannot happen did.
+    /// Wraps a bug: a condition that must not occur.
     #[track_caller]
     pub fn internal(source: impl Into<Source>) -> Self {
         Self::Internal {
@@ -143,34 +143,34 @@ impl ApiError {
         }
     }
 
-    /// Wraps a passing inability: waiting and trying again helps.
+    /// Wraps a temporary failure: retrying later helps.
     pub fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable {
             source: source.into(),
         }
     }
 
-    /// Says that there is no such vehicle.
+    /// Returns the error for a vehicle that does not exist.
     pub fn no_vehicle(id: impl fmt::Display) -> Self {
         Self::VehicleNotFound(Asked::new(id))
     }
 
-    /// Says that the partner has no such order.
+    /// Returns the error for an order that the partner does not have.
     pub fn no_order(id: impl fmt::Display) -> Self {
         Self::OrderNotFound(Asked::new(id))
     }
 
-    /// Says that the partner has no such event.
+    /// Returns the error for an event that the partner does not have.
     pub fn no_event(id: impl fmt::Display) -> Self {
         Self::EventNotFound(Asked::new(id))
     }
 
-    /// Says that there is no such route.
+    /// Returns the error for a route that does not exist.
     pub fn no_route(path: &str) -> Self {
         Self::NotFound(Asked::new(path))
     }
 
-    /// Notes what was to be done, if it is a state that refuses it.
+    /// Adds the requested action if the error is a refused change of an order's state.
     pub(crate) fn requesting(mut self, action: &'static str) -> Self {
         if let Self::NotThePartnersStep(refusal)
         | Self::OutOfSequence(refusal)
@@ -181,7 +181,7 @@ impl ApiError {
         self
     }
 
-    /// Returns the error itself, whether it happened or was asked for.
+    /// Returns the underlying error, without the [`ApiError::Forced`] wrapper.
     pub(super) fn plain(&self) -> &Self {
         if let Self::Forced(error) = self {
             return error.plain();
@@ -255,7 +255,7 @@ impl ApiError {
         }
     }
 
-    /// Returns when to try again, in seconds, where waiting helps.
+    /// Returns the delay before a retry, in seconds, if waiting helps.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         if let Self::Forced(error) = self {
             return error.retry_after_seconds();
@@ -267,7 +267,7 @@ impl ApiError {
     }
 }
 
-/// A response without a body: `middleware::request_context` renders it from the error in the extensions.
+/// Builds a response without a body; `middleware::request_context` renders it from the error in its extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
@@ -284,7 +284,7 @@ impl IntoResponse for ApiError {
         if let Self::Forced(error) = &self
             && matches!(**error, Self::MethodNotAllowed)
         {
-            // The router adds the methods of a real one.
+            // For a real 405 the router adds the methods.
             headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
         }
         response.extensions_mut().insert(Arc::new(self));

@@ -1,31 +1,31 @@
-//! The error catalogue: every code the API answers with, one row each.
+//! The error catalogue: one row for every error code of the API.
 //!
-//! It stands apart because it is pure: it knows neither axum nor JSON, only codes and sentences.
-//! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI
-//! document all read these rows, so they cannot differ. A row is the only place to edit.
+//! It is a module of its own because it is pure: it depends neither on axum nor on JSON. The error type, the three
+//! representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI document are all built from these rows, so they
+//! cannot differ.
 
 use super::entry::{Detail, Entry, LendFoundryCode, RetryClass};
 
-/// Turns the table below into `Code`, its list and its one match, so that a row is written once.
+/// Generates `Code`, `Code::ALL` and `Code::entry` from the table below, so that each row is written once.
 ///
-/// A head reads: variant, code, statuses with the name in LendFoundry's form, retry class. The
-/// meaning is also the variant's documentation. `details` lists members of `error.details`.
+/// The head of a row is: variant, code, statuses with the code in LendFoundry's representation, retry class. `meaning`
+/// is also the variant's documentation. `details` lists the members of `error.details`.
 macro_rules! catalogue {
     ($($variant:ident = $code:literal [$($status:literal $lendfoundry:ident),+] $retry:ident {
         title: $title:literal,
         meaning: $meaning:literal,
         when: $when:literal,
         what_to_do: $what_to_do:literal,
-        $(details: { $($detail:ident: $tells:literal,)+ },)?
+        $(details: { $($detail:ident: $detail_meaning:literal,)+ },)?
     })+) => {
-        /// Names an error of the API; clients branch on it and on nothing else.
+        /// An error code of the API. Clients branch on it and on nothing else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)+
         }
 
         impl Code {
-            /// Every code, in the order of the catalogue.
+            /// All codes, in the order of the catalogue.
             pub const ALL: [Code; 25] = [$(Code::$variant),+];
 
             /// Returns the code's row.
@@ -42,7 +42,7 @@ macro_rules! catalogue {
                         retry: RetryClass::$retry,
                         details: &[$($(Detail {
                             name: stringify!($detail),
-                            meaning: $tells,
+                            meaning: $detail_meaning,
                         }),+)?],
                     },)+
                 }
@@ -57,7 +57,7 @@ catalogue! {
         meaning: "Some part of the request does not have the form that the API requires.",
         when: "A field is missing or has a wrong type, value or format, a limit is out of range, \
             more than 100 `ids` are sent, or a parameter lacks the one it needs, such as `model` \
-            without `make` or `from` without `to`. A vehicle search that includes dealer cars \
+            without `make` or `from` without `to`. A vehicle search that includes dealer vehicles \
             needs `make` or `ids`. A webhook's URL that does not lead to public addresses only has \
             the reason `address_not_public`.",
         what_to_do: "Correct everything listed in `details.issues`, where `path` names the place; \
@@ -312,7 +312,7 @@ impl Code {
         self.entry().code
     }
 
-    /// Finds the code that has exactly this name.
+    /// Returns the code with exactly this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
@@ -325,8 +325,8 @@ mod tests {
     use super::*;
     use crate::word::Word;
 
-    /// The contract's table, copied by hand: code, statuses, retry class.
-    const CONTRACT: [(&str, &[u16], &str); 25] = [
+    /// The published codes, written out: code, statuses, retry class.
+    const EXPECTED: [(&str, &[u16], &str); 25] = [
         ("validation_error", &[400], "fix_request"),
         ("missing_idempotency_key", &[400], "fix_request"),
         ("invalid_cursor", &[400], "restart_pagination"),
@@ -360,16 +360,16 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_are_those_of_the_contract() {
+    fn rows_have_the_published_codes_statuses_and_retry_classes() {
         let rows = Code::ALL.map(|code| {
             let entry = code.entry();
             (entry.code, entry.statuses, entry.retry.as_str())
         });
-        assert_eq!(rows, CONTRACT);
+        assert_eq!(rows, EXPECTED);
     }
 
     #[test]
-    fn every_code_stands_in_the_list_once_under_a_name_of_its_own() {
+    fn codes_are_unique_and_in_catalogue_order() {
         for (position, code) in Code::ALL.into_iter().enumerate() {
             assert_eq!(code as usize, position, "{code:?} is out of order");
             assert!(is_snake_case(code.as_str()), "{code:?}");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn parsing_is_the_inverse_of_naming() {
+    fn code_name_parses_back_to_the_code() {
         for code in Code::ALL {
             assert_eq!(Code::parse(code.as_str()), Some(code));
         }
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_complete_and_reads_as_sentences() {
+    fn row_texts_are_complete_sentences() {
         for entry in Code::ALL.map(Code::entry) {
             let code = entry.code;
             for text in [entry.meaning, entry.when, entry.what_to_do] {
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_delay_or_a_backoff_is_worth_a_retry() {
+    fn retry_is_advised_only_for_after_delay_and_backoff() {
         for code in Code::ALL {
             let retry = code.entry().retry;
             let expected = ["after_delay", "backoff"].contains(&retry.as_str());

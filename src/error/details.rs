@@ -1,19 +1,19 @@
-//! Details: what an error tells beside its code and its sentence.
+//! The `details` of an error.
 
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
 
-/// Why a step of an order is refused: where the order is, and what can be done from there.
+/// The state of an order that refused an action, and the actions that it allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
     /// The order's status, if there is an order.
     pub current_status: Option<&'static str>,
-    /// Its sub-status, once it ships.
+    /// The order's fulfillment detail, once it ships.
     pub current_fulfillment_detail: Option<&'static str>,
-    /// What was to be done.
+    /// The action that was requested.
     pub requested_action: Option<&'static str>,
-    /// What the partner can do now.
+    /// The actions that the partner can take now.
     pub allowed_actions: Vec<&'static str>,
 }
 

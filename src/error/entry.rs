@@ -1,23 +1,23 @@
-//! The columns of the error catalogue: what a row holds, and the words that stand in it.
+//! The columns of the error catalogue, and the enumerations used in them.
 
 use crate::word::words;
 
 words! {
-    /// What a client does about an error before it sends anything again.
+    /// The action that a client takes after an error before it sends anything again.
     RetryClass {
-        /// Correct the request; the same request fails again.
+        /// Correct the request; the unchanged request fails again.
         FixRequest = "fix_request",
         /// Correct the API key or the network address.
         FixCredentials = "fix_credentials",
         /// Start again from the first page.
         RestartPagination = "restart_pagination",
-        /// Read the resource again and decide from its present state.
+        /// Read the resource again and decide from its current state.
         Refetch = "refetch",
-        /// Give up; no repetition helps.
+        /// Give up; repeating the request does not help.
         Never = "never",
-        /// Send the request under a fresh idempotency key.
+        /// Send the request with a new idempotency key.
         NewKey = "new_key",
-        /// Repeat the request once the delay in `Retry-After` is over.
+        /// Repeat the request after the delay in `Retry-After`.
         AfterDelay = "after_delay",
         /// Repeat the request a few times with growing pauses.
         Backoff = "backoff",
@@ -25,38 +25,38 @@ words! {
 }
 
 words! {
-    /// The `code` of an error in LendFoundry's form.
+    /// The `code` of an error in LendFoundry's representation.
     LendFoundryCode {
         /// The API key is missing or not accepted.
         Unauthorized = "UNAUTHORIZED",
-        /// The caller may not do this.
+        /// The caller is not allowed to do this.
         Forbidden = "FORBIDDEN",
-        /// The request cannot be read as it is.
+        /// The request is invalid.
         InvalidRequest = "INVALID_REQUEST",
         /// The request contradicts an earlier one.
         ValidationError = "VALIDATION_ERROR",
-        /// What the request names is not there.
+        /// The resource that the request names does not exist.
         ResourceNotFound = "RESOURCE_NOT_FOUND",
-        /// What the request would make is there already.
+        /// The resource that the request would create already exists.
         DuplicateResource = "DUPLICATE_RESOURCE",
-        /// The resource's state does not allow it.
+        /// The state of the resource does not allow it.
         WorkflowStateInvalid = "WORKFLOW_STATE_INVALID",
-        /// A rule of the business does not allow it.
+        /// A business rule does not allow it.
         BusinessRuleViolation = "BUSINESS_RULE_VIOLATION",
-        /// Requests come too fast.
+        /// Requests arrive too fast.
         RateLimitExceeded = "RATE_LIMIT_EXCEEDED",
         /// The service failed.
         InternalServerError = "INTERNAL_SERVER_ERROR",
-        /// The service cannot answer now.
+        /// The service is temporarily unavailable.
         ServiceUnavailable = "SERVICE_UNAVAILABLE",
     }
 }
 
 impl RetryClass {
-    /// Says whether the unchanged request is worth repeating (the `LMN-Should-Retry` header).
+    /// Returns whether repeating the unchanged request can help (the `LMN-Should-Retry` header).
     ///
-    /// A retry always uses the same `Idempotency-Key`. That is why `NewKey` is not one: a request
-    /// under a fresh key is a new request.
+    /// A retry always uses the same `Idempotency-Key`. `NewKey` is therefore not one: a request with a new key is a new
+    /// request.
     pub const fn should_retry(self) -> bool {
         match self {
             Self::AfterDelay | Self::Backoff => true,
@@ -70,22 +70,22 @@ impl RetryClass {
     }
 }
 
-/// Holds one row of the catalogue, as partners read it.
+/// One row of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// The value of `error.code`.
     pub code: &'static str,
     /// The HTTP statuses that carry the code.
     pub statuses: &'static [u16],
-    /// What the code is called in LendFoundry's form, status by status.
+    /// The code in LendFoundry's representation, one for each of `statuses`.
     pub lendfoundry: &'static [LendFoundryCode],
-    /// A name of two to five words, without a full stop.
+    /// A title of two to five words, without a full stop.
     pub title: &'static str,
-    /// One sentence that says what the code means.
+    /// The meaning of the code, in one sentence.
     pub meaning: &'static str,
-    /// The situations that lead to it.
+    /// The situations in which the error occurs.
     pub when: &'static str,
-    /// What the partner does about it.
+    /// The recommended action of the partner.
     pub what_to_do: &'static str,
     /// Whether and how to send the request again.
     pub retry: RetryClass,
@@ -96,19 +96,19 @@ pub struct Entry {
 /// One member of `error.details`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Detail {
-    /// Its name.
+    /// The name of the member.
     pub name: &'static str,
-    /// What it tells.
+    /// The meaning of the member.
     pub meaning: &'static str,
 }
 
 impl Entry {
-    /// Says whether `error.details` can have a member.
-    pub fn tells(&self, name: &str) -> bool {
+    /// Returns whether `error.details` can have a member of this name.
+    pub fn has_detail(&self, name: &str) -> bool {
         self.details.iter().any(|detail| detail.name == name)
     }
 
-    /// Returns what the code is called in LendFoundry's form under a status.
+    /// Returns the code in LendFoundry's representation for a status.
     pub fn lendfoundry_code(&self, status: u16) -> Option<LendFoundryCode> {
         let mut columns = self.statuses.iter().zip(self.lendfoundry);
         columns

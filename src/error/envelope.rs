@@ -1,11 +1,11 @@
-//! LMN's own form of an error (contract, section 5).
+//! The default representation of an error: LMN's envelope.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::render::ErrorContext;
 
-/// The envelope.
+/// The envelope of an error.
 #[derive(Serialize)]
 pub(super) struct Envelope {
     error: Members,
@@ -16,18 +16,18 @@ struct Members {
     code: &'static str,
     message: String,
     request_id: String,
-    /// There when there is something to say.
+    /// Absent if the error has no details.
     #[serde(skip_serializing_if = "Map::is_empty")]
     details: Map<String, Value>,
 }
 
 impl Envelope {
-    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
+    pub(super) fn of(context: &ErrorContext<'_>) -> Self {
         let error = Members {
-            code: told.error.code().as_str(),
-            message: told.error.to_string(),
-            request_id: told.request_id.to_string(),
-            details: told.details(),
+            code: context.error.code().as_str(),
+            message: context.error.to_string(),
+            request_id: context.request_id.to_string(),
+            details: context.details(),
         };
         Self { error }
     }

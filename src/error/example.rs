@@ -1,4 +1,4 @@
-//! Examples: every error once, with plausible details, for documents and for who asks for one in the sandbox.
+//! Example errors with plausible details, for the OpenAPI document and for `X-Sandbox-Force`.
 
 use chrono::TimeDelta;
 
@@ -10,11 +10,11 @@ use crate::{
     stamp::Stamp,
 };
 
-/// The order of the examples.
+/// The order id of the examples.
 const ORDER: &str = "01KNVD7K402JY0W9P0X3A6T4QB";
 
 impl ApiError {
-    /// Makes the error that has a code and a status, as if it happened `now`; `None` if the catalogue has no such row.
+    /// Creates the error with a code and a status as if it happened at `now`; `None` if the catalogue has no such row.
     pub(crate) fn example(code: Code, status: u16, now: Stamp) -> Option<Self> {
         let vehicle_id = || VehicleId::parse("glovis_20260420_1064_2345");
         let error = match code {
@@ -76,7 +76,7 @@ impl ApiError {
     }
 }
 
-/// Returns the last midnight in Korea: orders close at one.
+/// Returns the most recent midnight in Korea, the time of day at which orders close.
 fn last_midnight(now: Stamp) -> Stamp {
     Stamp::kst(now.instant() + TimeDelta::days(1)).midnight_of_the_day_before()
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_closed_at_the_last_midnight_in_korea() {
+    fn last_midnight_is_the_most_recent_one_in_korea() {
         for (now, midnight) in [
             ("2026-04-19T09:30:00+09:00", "2026-04-19T00:00:00+09:00"),
             ("2026-04-19T00:00:00+09:00", "2026-04-19T00:00:00+09:00"),
@@ -119,16 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn an_example_has_the_code_and_the_status_it_is_asked_for() {
+    fn example_has_the_requested_code_and_status() {
         let now = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         for code in Code::ALL {
             for status in [
                 200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
             ] {
                 let example = ApiError::example(code, status, now);
-                let told = example.map(|it| (it.code(), it.status().as_u16()));
+                let actual = example.map(|it| (it.code(), it.status().as_u16()));
                 let listed = code.entry().statuses.contains(&status);
-                assert_eq!(told, listed.then_some((code, status)));
+                assert_eq!(actual, listed.then_some((code, status)));
             }
         }
     }

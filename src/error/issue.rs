@@ -1,35 +1,35 @@
-//! Issues: what is wrong with a request's query, headers or body, all of it at once.
+//! Issues with a request's query, headers or body, all reported at once.
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// How much of a refused value is repeated in the answer, in characters.
+/// The number of characters of a refused value that the response repeats.
 const RECEIVED_CHARACTERS_MAX: usize = 64;
 
-/// The kind of an issue (contract, section 5).
+/// The kind of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum IssueKind {
-    /// Must be there, and is not.
+    /// A required value is absent.
     RequiredFieldMissing,
-    /// Another JSON type is expected.
+    /// The value has the wrong JSON type.
     InvalidType,
-    /// The right type, but not one of the values there are.
+    /// The value has the right type, but is not allowed.
     InvalidValue,
-    /// Text that does not have the expected form.
+    /// The text does not have the expected format.
     InvalidFormat,
-    /// A number, a length or a time beyond its bounds.
+    /// A number, length or time is out of bounds.
     OutOfRange,
-    /// More of it than is allowed.
+    /// There are more values than allowed.
     TooMany,
-    /// Needs another field or parameter beside it.
+    /// Another field or parameter is required with this one.
     Requires,
-    /// Stands there twice.
+    /// The value occurs twice.
     Duplicate,
 }
 
-/// Why a single value cannot be read; it becomes an [`Issue`] where its path is known.
+/// The reason why a value is invalid; with the path of the value it becomes an [`Issue`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     kind: IssueKind,
@@ -38,7 +38,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Describes what is wrong, in one sentence.
+    /// Creates a fault from its kind and a one-sentence message.
     pub fn new(kind: IssueKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -47,7 +47,7 @@ impl Fault {
         }
     }
 
-    /// Adds what would be right.
+    /// Adds the expected value or format.
     pub fn expected(self, expected: impl Into<String>) -> Self {
         Self {
             expected: Some(expected.into()),
@@ -55,7 +55,7 @@ impl Fault {
         }
     }
 
-    /// Places the fault at `path`; `received` is the text that was sent there.
+    /// Creates the issue of this fault at `path`; `received` is the text that was sent.
     pub fn at(self, path: impl Into<String>, received: Option<&str>) -> Issue {
         let received = received.map(cut);
         let Self {
@@ -72,9 +72,9 @@ impl Fault {
         }
     }
 
-    /// Places the fault at `path` of a JSON body.
+    /// Creates the issue of this fault at `path` of a JSON body.
     ///
-    /// What was received is the JSON type where the type is wrong, else the value.
+    /// `received` is the JSON type if the type is wrong, else the value.
     pub fn at_json(self, path: impl Into<String>, value: &Value) -> Issue {
         let received = match (self.kind, value) {
             (IssueKind::InvalidType, value) => json_type(value).to_owned(),
@@ -85,24 +85,24 @@ impl Fault {
     }
 }
 
-/// One thing that is wrong with a request, and where.
+/// An issue with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Issue {
-    /// The dotted path in the body, or the parameter's or header's name.
+    /// The dotted path in the body, or the name of the parameter or header.
     pub path: String,
-    /// What kind of issue it is.
+    /// The kind of the issue.
     pub issue: IssueKind,
-    /// One sentence for a person.
+    /// One sentence for human readers.
     pub message: String,
-    /// What would be right.
+    /// The expected value or format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
-    /// What was sent, cut short.
+    /// The value that was sent, truncated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<String>,
 }
 
-/// Everything that is wrong with a request.
+/// All issues with a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Issues {
     all: Vec<Issue>,
@@ -111,43 +111,43 @@ pub struct Issues {
 }
 
 impl Issues {
-    /// Adds one more.
+    /// Adds an issue.
     pub fn push(&mut self, issue: Issue) {
         self.all.push(issue);
     }
 
-    /// Adds one about something that is absent.
+    /// Adds an issue about a required value that is absent.
     pub fn missing(&mut self, path: &str) {
         let message = format!("`{path}` is required");
         self.push(Fault::new(IssueKind::RequiredFieldMissing, message).at(path, None));
     }
 
-    /// Names the field that `details.field` points at (the dealer rule).
+    /// Sets `details.field`, the field to look at first; a search that includes dealer vehicles sets it to `make`.
     pub fn point_at(&mut self, field: &'static str) {
         self.field = Some(field);
     }
 
-    /// Names the one reason that `details.reason` tells (an address that is not public).
+    /// Sets `details.reason`; a URL that does not lead to a public address sets it.
     pub fn give_reason(&mut self, reason: &'static str) {
         self.reason = Some(reason);
     }
 
-    /// Returns the reason that the answer tells.
+    /// Returns the value of `details.reason`.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
     }
 
-    /// Returns the issues in the order in which they were found.
+    /// Returns the issues, in the order in which they were found.
     pub fn all(&self) -> &[Issue] {
         &self.all
     }
 
-    /// Returns the field that the answer points at.
+    /// Returns the value of `details.field`.
     pub fn field(&self) -> Option<&'static str> {
         self.field
     }
 
-    /// Gives `value` if nothing was found, else everything that was.
+    /// Returns `value` if there are no issues, else the issues.
     pub fn or<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
             Some(value) if self.all.is_empty() => Ok(value),
@@ -166,7 +166,7 @@ impl From<Issue> for Issues {
     }
 }
 
-/// Cuts what was sent for who reads the answer.
+/// Truncates a value for the response.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(RECEIVED_CHARACTERS_MAX).collect()
 }

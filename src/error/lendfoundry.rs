@@ -1,7 +1,8 @@
-//! LendFoundry's form of an error: its envelope, its codes, and for each code the details that its documentation shows.
+//! LendFoundry's representation of an error: its envelope, its codes, and the details that its documentation shows for
+//! each code.
 //!
-//! A system that knows that documentation copes with us as it stands. All five members are always there, and times are
-//! UTC and end in `Z`, here alone.
+//! Clients built from that documentation work unchanged. All five members are always present, and times are in UTC and
+//! end in `Z`, in this representation only.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{id::VehicleId, middleware::rate_limit::model::Throttled, money::Usd, stamp::Stamp};
 
-/// The envelope.
+/// The envelope of an error.
 #[derive(Serialize)]
 pub(super) struct LendFoundryError {
     error: Members,
@@ -26,29 +27,29 @@ struct Members {
     details: Value,
     trace_id: String,
     timestamp: String,
-    /// What LMN calls it.
+    /// The value of `error.code` in LMN's own representation.
     lmn_code: &'static str,
 }
 
 impl LendFoundryError {
-    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
-        let (error, code) = (told.error.plain(), told.error.code());
+    pub(super) fn of(context: &ErrorContext<'_>) -> Self {
+        let (error, code) = (context.error.plain(), context.error.code());
         let known = code.entry().lendfoundry_code(error.status().as_u16());
         let error = Members {
-            // Every status that an error has stands in its row.
+            // The row of a code lists every status that it occurs with.
             code: known.unwrap_or(LendFoundryCode::InternalServerError),
             message: error.to_string(),
-            details: details(error, told),
-            trace_id: told.request_id.to_string(),
-            timestamp: utc(told.now),
+            details: details(error, context),
+            trace_id: context.request_id.to_string(),
+            timestamp: utc(context.now),
             lmn_code: code.as_str(),
         };
         Self { error }
     }
 }
 
-/// Returns the details in the shape that the code has there: objects where it tells of one thing, else an array.
-fn details(error: &ApiError, told: &ErrorContext<'_>) -> Value {
+/// Returns the details in the shape that LendFoundry documents for the code: an object or an array of objects.
+fn details(error: &ApiError, context: &ErrorContext<'_>) -> Value {
     match error {
         ApiError::Validation(issues) => issues.all().iter().map(issue).collect(),
         ApiError::MissingIdempotencyKey => one(
@@ -64,7 +65,7 @@ fn details(error: &ApiError, told: &ErrorContext<'_>) -> Value {
             received,
         } => bid(*listing_usd, *received),
         ApiError::MethodNotAllowed => {
-            let methods: Vec<&str> = told.methods().collect();
+            let methods: Vec<&str> = context.methods().collect();
             one("method", IssueKind::InvalidValue, &methods.join(" "))
         }
         ApiError::RequestTimeout => one(
@@ -79,18 +80,18 @@ fn details(error: &ApiError, told: &ErrorContext<'_>) -> Value {
         ApiError::UnsupportedMediaType => {
             one("Content-Type", IssueKind::InvalidValue, "application/json")
         }
-        ApiError::VehicleNotFound(asked) => lacking("vehicle", Some(asked.as_str())),
+        ApiError::VehicleNotFound(asked) => not_found("vehicle", Some(asked.as_str())),
         ApiError::VehicleUnavailable { vehicle_id } => {
-            lacking("vehicle", Some(vehicle_id.as_str()))
+            not_found("vehicle", Some(vehicle_id.as_str()))
         }
-        ApiError::OrderNotFound(asked) => lacking("order", Some(asked.as_str())),
-        ApiError::EventNotFound(asked) => lacking("event", Some(asked.as_str())),
-        // A partner has one at most, so it has no id.
-        ApiError::WebhookEndpointNotFound => lacking("webhook_endpoint", None),
+        ApiError::OrderNotFound(asked) => not_found("order", Some(asked.as_str())),
+        ApiError::EventNotFound(asked) => not_found("event", Some(asked.as_str())),
+        // A partner has at most one endpoint, so it has no id.
+        ApiError::WebhookEndpointNotFound => not_found("webhook_endpoint", None),
         ApiError::OrderVehicleSnapshotNotFound(asked) => {
-            lacking("order_vehicle_snapshot", Some(asked.as_str()))
+            not_found("order_vehicle_snapshot", Some(asked.as_str()))
         }
-        ApiError::NotFound(asked) => lacking("route", Some(asked.as_str())),
+        ApiError::NotFound(asked) => not_found("route", Some(asked.as_str())),
         ApiError::PastOrderCutoff { cutoff_at, now } => cutoff(*cutoff_at, *now),
         ApiError::DuplicateOrder { existing_order_id } => {
             json!({"resource_type": "order", "existing_id": existing_order_id})
@@ -112,12 +113,12 @@ fn details(error: &ApiError, told: &ErrorContext<'_>) -> Value {
 }
 
 fn issue(issue: &Issue) -> Value {
-    let mut told = json!(issue);
-    if let Some(members) = told.as_object_mut() {
+    let mut object = json!(issue);
+    if let Some(members) = object.as_object_mut() {
         let field = members.remove("path");
         members.extend(field.map(|field| ("field".to_owned(), field)));
     }
-    told
+    object
 }
 
 fn bid(listing: Usd, received: Option<i64>) -> Value {
@@ -139,7 +140,7 @@ fn cutoff(cutoff_at: Stamp, now: Stamp) -> Value {
     }])
 }
 
-/// Tells of every place in which a request differs from the one that used its key; of the key itself if of none.
+/// Lists every difference from the request that used the key first; without differences, the key itself.
 fn reused(original: Option<&VehicleId>, mismatch: &[&str]) -> Value {
     let issue = Code::IdempotencyKeyReused.as_str().to_uppercase();
     let of =
@@ -163,7 +164,7 @@ fn one(field: &str, kind: IssueKind, expected: &str) -> Value {
     json!([{"field": field, "issue": kind, "expected": expected}])
 }
 
-fn lacking(kind: &str, id: Option<&str>) -> Value {
+fn not_found(kind: &str, id: Option<&str>) -> Value {
     json!({"resource_type": kind, "resource_id": id})
 }
 
@@ -175,7 +176,7 @@ fn state(refusal: &Refusal) -> Value {
     })
 }
 
-/// Returns the first whole second that is not earlier.
+/// Rounds up to a whole second.
 fn second_up(instant: DateTime<Utc>) -> DateTime<Utc> {
     match instant.timestamp_subsec_nanos() {
         0 => instant,
@@ -183,7 +184,7 @@ fn second_up(instant: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// Tells an instant as LendFoundry does: in UTC, in whole seconds.
+/// Formats an instant in UTC, in whole seconds.
 fn utc(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -193,13 +194,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_come_back_is_never_early() {
-        for (instant, told) in [
+    fn reset_time_is_rounded_up_to_a_whole_second() {
+        for (instant, expected) in [
             ("2026-04-19T00:30:00Z", "2026-04-19T00:30:00Z"),
             ("2026-04-19T00:30:00.001Z", "2026-04-19T00:30:01Z"),
             ("2026-12-31T23:59:59.999Z", "2027-01-01T00:00:00Z"),
         ] {
-            assert_eq!(utc(second_up(instant.parse().unwrap())), told);
+            assert_eq!(utc(second_up(instant.parse().unwrap())), expected);
         }
     }
 }

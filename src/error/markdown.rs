@@ -1,14 +1,14 @@
-//! The catalogue as a page to read: `docs/errors.md`, and what `Accept: text/markdown` gets.
+//! The error catalogue in Markdown: `docs/errors.md`, and the response to `Accept: text/markdown`.
 
 use std::fmt::Write;
 
 use super::catalogue::Code;
 use crate::word::Word;
 
-/// What stands before the rows.
+/// The text before the rows.
 const INTRODUCTION: &str = include_str!("../../docs/errors-introduction.md");
 
-/// LendFoundry's codes that no answer of ours can carry, and why.
+/// LendFoundry's codes that this API never produces, with the reason.
 const NOT_PRODUCED: &[(&str, &str)] = &[
     ("TOKEN_EXPIRED", "a key that has expired is `UNAUTHORIZED`"),
     (
@@ -21,7 +21,7 @@ const NOT_PRODUCED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Writes the whole catalogue.
+/// Renders the whole catalogue.
 pub(crate) fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     page.push_str(
@@ -54,7 +54,7 @@ pub(crate) fn page() -> String {
     page
 }
 
-/// Writes one code.
+/// Renders the row of one code.
 pub(crate) fn entry(code: Code) -> String {
     let entry = code.entry();
     let (name, title, retry) = (entry.code, entry.title, entry.retry.as_str());
@@ -93,7 +93,7 @@ mod tests {
     use crate::error::entry::LendFoundryCode;
 
     #[test]
-    fn the_page_tells_of_every_code() {
+    fn page_contains_every_code() {
         let page = page();
         for code in Code::ALL {
             assert!(page.contains(&format!("\n#{}", entry(code))), "{code:?}");
@@ -107,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn docs_errors_is_this_page() {
-        let told = "write it anew: cargo run -- errors --markdown > docs/errors.md";
-        assert_eq!(include_str!("../../docs/errors.md"), page(), "{told}");
+    fn docs_errors_md_is_up_to_date() {
+        let hint = "regenerate it: cargo run -- errors --markdown > docs/errors.md";
+        assert_eq!(include_str!("../../docs/errors.md"), page(), "{hint}");
     }
 }

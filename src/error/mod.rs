@@ -1,13 +1,13 @@
-//! Errors: one catalogue, one type, one envelope.
+//! Errors: one catalogue, one type, three representations.
 //!
-//! [`catalogue`] holds a row for every code. [`ApiError`] has a variant for every way to fail, carrying what its
-//! sentence needs. A handler, layer or extractor returns it; as a response it is only a status and headers with the
-//! error itself left in the response's extensions. `middleware::request_context`, the one rescue point, renders it
-//! there with [`mod@render`], because it knows the request's id and the form that was asked for, and writes the one log
-//! line about it.
+//! [`catalogue`] holds a row for every code. [`ApiError`] has a variant for every error, with the values that its
+//! message needs. Handlers, layers and extractors return it. Converted to a response it is only a status and headers,
+//! with the error in the response's extensions. The outermost layer, `middleware::request_context`, renders it with
+//! [`mod@render`], because it has the request's id and the representation that the client accepts, and writes its log
+//! line.
 //!
-//! There are three forms: [`envelope`], [`problem`] and [`lendfoundry`]. The catalogue itself is read as JSON ([`view`])
-//! or as a page ([`markdown`]), through [`routes`] and `lmn errors`.
+//! The representations are [`envelope`], [`problem`] and [`lendfoundry`]. [`routes`] and `lmn errors` serve the
+//! catalogue itself as JSON ([`view`]) or Markdown ([`markdown`]).
 
 mod api_error;
 pub mod catalogue;

@@ -1,11 +1,11 @@
-//! Problem details: an error as RFC 9457 has it.
+//! The Problem Details representation of an error (RFC 9457).
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::render::ErrorContext;
 
-/// A problem. What it tells more stands beside the standard's members.
+/// A problem. The members of `error.details` are extension members beside the standard ones.
 #[derive(Serialize)]
 pub(super) struct Problem {
     #[serde(rename = "type")]
@@ -20,16 +20,16 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn of(told: &ErrorContext<'_>) -> Self {
-        let code = told.error.code();
+    pub(super) fn of(context: &ErrorContext<'_>) -> Self {
+        let code = context.error.code();
         Self {
-            kind: format!("{}/v1/errors/{}", told.public_url, code.as_str()),
+            kind: format!("{}/v1/errors/{}", context.public_url, code.as_str()),
             title: code.entry().title,
-            status: told.error.status().as_u16(),
-            detail: told.error.to_string(),
-            instance: told.request_id.to_string(),
+            status: context.error.status().as_u16(),
+            detail: context.error.to_string(),
+            instance: context.request_id.to_string(),
             code: code.as_str(),
-            details: told.details(),
+            details: context.details(),
         }
     }
 }

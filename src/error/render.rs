@@ -1,4 +1,4 @@
-//! Rendering: an [`ApiError`] as the bytes that a partner reads, in the form that it asks for.
+//! Rendering of an [`ApiError`] in the representation that the client accepts.
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -12,19 +12,19 @@ use crate::{
     id::RequestId,
 };
 
-/// A form in which errors can be had. Status and headers are the same in all.
+/// A representation of errors. Status and headers are the same in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Representation {
-    /// LMN's own: what everybody gets who does not ask for another.
+    /// LMN's envelope, the default.
     Envelope,
-    /// RFC 9457.
+    /// Problem Details (RFC 9457).
     Problem,
-    /// LendFoundry's, for partners whose systems know it.
+    /// LendFoundry's representation, for partners whose systems support it.
     LendFoundry,
 }
 
 impl Representation {
-    /// All of them; of those that are wanted alike the first one is given.
+    /// All representations; of several with the same quality, the first one is chosen.
     pub(crate) const ALL: [Self; 3] = [Self::Envelope, Self::Problem, Self::LendFoundry];
 
     /// Returns the media type.
@@ -36,7 +36,7 @@ impl Representation {
         }
     }
 
-    /// Chooses the one that a caller accepts.
+    /// Returns the representation that an `Accept` header asks for.
     pub(crate) fn accepted(accept: Option<&HeaderValue>) -> Self {
         let offers = Self::ALL.map(|it| Offer {
             media_type: it.media_type(),
@@ -47,16 +47,16 @@ impl Representation {
     }
 }
 
-/// An error with all that its answer tells.
+/// An error with everything that its representations contain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorContext<'a> {
     pub(crate) error: &'a ApiError,
     pub(crate) request_id: RequestId,
-    /// The methods of a 405, as `Allow` has them.
+    /// The value of `Allow` in a 405.
     pub(crate) allow: Option<&'a str>,
-    /// When it is told.
+    /// The time of the response.
     pub(crate) now: DateTime<Utc>,
-    /// Where partners reach this API.
+    /// The base URL of this API for partners.
     pub(crate) public_url: &'a str,
 }
 
@@ -71,7 +71,7 @@ impl<'a> ErrorContext<'a> {
         details
     }
 
-    /// Returns the methods of a 405.
+    /// Returns the methods in `Allow`.
     pub(super) fn methods(&self) -> impl Iterator<Item = &'a str> {
         self.allow
             .into_iter()
@@ -81,16 +81,16 @@ impl<'a> ErrorContext<'a> {
 }
 
 /// Renders an error.
-pub(crate) fn render(told: &ErrorContext<'_>, representation: Representation) -> Bytes {
+pub(crate) fn render(context: &ErrorContext<'_>, representation: Representation) -> Bytes {
     match representation {
-        Representation::Envelope => bytes(&Envelope::of(told)),
-        Representation::Problem => bytes(&Problem::of(told)),
-        Representation::LendFoundry => bytes(&LendFoundryError::of(told)),
+        Representation::Envelope => bytes(&Envelope::of(context)),
+        Representation::Problem => bytes(&Problem::of(context)),
+        Representation::LendFoundry => bytes(&LendFoundryError::of(context)),
     }
 }
 
 fn bytes(body: &impl Serialize) -> Bytes {
-    // Text and numbers always serialize.
+    // Strings and numbers always serialize.
     serde_json::to_vec(body).unwrap_or_default().into()
 }
 
@@ -101,30 +101,30 @@ mod tests {
     use super::*;
     use crate::{error::catalogue::Code, stamp::Stamp};
 
-    /// Every code under each of its statuses, as it looks in a form.
+    /// Returns every code under each of its statuses in a representation.
     fn all(representation: Representation) -> BTreeMap<String, Value> {
-        let happened = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
+        let happened_at = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         let now = "2026-04-19T00:30:00.250Z".parse().unwrap();
         let pairs = Code::ALL
             .into_iter()
             .flat_map(|code| code.entry().statuses.iter().map(move |it| (code, *it)));
         let rendered = pairs.map(|(code, status)| {
-            let error = ApiError::example(code, status, happened).unwrap();
-            let told = ErrorContext {
+            let error = ApiError::example(code, status, happened_at).unwrap();
+            let context = ErrorContext {
                 error: &error,
                 request_id: RequestId::from([0x5f; 12]),
                 allow: (status == 405).then_some("GET,HEAD"),
                 now,
                 public_url: "https://api.example.com",
             };
-            let body = serde_json::from_slice(&render(&told, representation)).unwrap();
+            let body = serde_json::from_slice(&render(&context, representation)).unwrap();
             (format!("{} {status}", code.as_str()), body)
         });
         rendered.collect()
     }
 
     #[test]
-    fn every_code_looks_in_every_form_as_it_did() {
+    fn every_code_renders_as_in_the_snapshots() {
         insta::with_settings!({
             snapshot_path => "../../tests/snapshots",
             prepend_module_to_snapshot => false,
@@ -136,30 +136,30 @@ mod tests {
     }
 
     #[test]
-    fn no_detail_is_called_like_a_member_of_a_problem() {
+    fn detail_names_differ_from_standard_problem_members() {
         let standard = ["type", "title", "status", "detail", "instance", "code"];
         for entry in Code::ALL.map(Code::entry) {
-            let clash = standard.iter().find(|name| entry.tells(name));
+            let clash = standard.iter().find(|name| entry.has_detail(name));
             assert_eq!(clash, None, "{}", entry.code);
         }
     }
 
     #[test]
-    fn an_error_that_was_asked_for_looks_like_the_real_one() {
+    fn forced_error_renders_like_the_real_one() {
         let now = DateTime::UNIX_EPOCH;
         for code in Code::ALL {
             for status in code.entry().statuses {
                 let error = || ApiError::example(code, *status, Stamp::kst(now)).unwrap();
                 let forced = ApiError::Forced(Box::new(error()));
                 let bytes = |error: &ApiError, representation| {
-                    let told = ErrorContext {
+                    let context = ErrorContext {
                         error,
                         request_id: RequestId::from([7; 12]),
                         allow: None,
                         now,
                         public_url: "",
                     };
-                    render(&told, representation)
+                    render(&context, representation)
                 };
                 for it in Representation::ALL {
                     assert_eq!(bytes(&forced, it), bytes(&error(), it), "{code:?}");
@@ -169,21 +169,24 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_never_asks_for_lendfoundrys_form() {
-        let asked = |accept: &str| {
+    fn wildcard_never_selects_the_lendfoundry_representation() {
+        let accepted = |accept: &str| {
             let accept = HeaderValue::from_str(accept).unwrap();
             Representation::accepted(Some(&accept))
         };
-        assert_eq!(asked("application/problem+json"), Representation::Problem);
+        assert_eq!(
+            accepted("application/problem+json"),
+            Representation::Problem
+        );
         let exact = "application/vnd.lendfoundry.error+json";
-        assert_eq!(asked(exact), Representation::LendFoundry);
+        assert_eq!(accepted(exact), Representation::LendFoundry);
         for other in [
             "application/vnd.lendfoundry.error",
             "application/vnd.lendfoundry.error+xml",
             "application/vnd.lendfoundry.*",
             "application/json;q=0, application/problem+json;q=0, */*",
         ] {
-            assert_eq!(asked(other), Representation::Envelope, "{other}");
+            assert_eq!(accepted(other), Representation::Envelope, "{other}");
         }
     }
 }

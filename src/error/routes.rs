@@ -1,4 +1,4 @@
-//! `GET /v1/errors` and `GET /v1/errors/{code}`: the catalogue, the same bytes for everybody, without a key.
+//! `GET /v1/errors` and `GET /v1/errors/{code}`: the error catalogue, which is public and the same for every caller.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What the catalogue can be had as; JSON unless Markdown is wanted more.
+/// The representations of the catalogue: JSON, unless Markdown has a higher quality.
 const OFFERS: [Offer; 2] = [
     Offer {
         media_type: "application/json",
@@ -44,7 +44,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(get_error))
 }
 
-/// Every page of the catalogue, made once.
+/// All pages of the catalogue, rendered once.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages(Arc<Inner>);
 
@@ -54,7 +54,7 @@ struct Inner {
     one: HashMap<Code, Page>,
 }
 
-/// A page in both forms.
+/// A page in both representations.
 #[derive(Debug)]
 struct Page {
     json: Tagged,
@@ -62,7 +62,7 @@ struct Page {
 }
 
 impl Pages {
-    /// Makes them.
+    /// Renders the pages.
     pub(crate) fn new() -> Self {
         let one = |code| {
             let page = Page::new(&ErrorView::from(code), markdown::entry(code));
@@ -77,7 +77,7 @@ impl Pages {
 
 impl Page {
     fn new(view: &impl Serialize, text: String) -> Self {
-        // Text and numbers always serialize.
+        // Strings and numbers always serialize.
         let json = serde_json::to_vec(view).unwrap_or_default();
         Self {
             json: Tagged::new(json.into()),
@@ -85,24 +85,24 @@ impl Page {
         }
     }
 
-    /// Answers in the form that is wanted.
+    /// Responds in the representation that the client accepts.
     fn answer(&self, headers: &HeaderMap, conditional: &Conditional) -> Response {
-        let form = match accept::choose(headers.get_all(header::ACCEPT), &OFFERS) {
+        let tagged = match accept::choose(headers.get_all(header::ACCEPT), &OFFERS) {
             0 => &self.json,
             _ => &self.markdown,
         };
-        let mut response = conditional.answer_tagged(form);
+        let mut response = conditional.answer_tagged(tagged);
         let vary = HeaderValue::from_static("Accept");
         response.headers_mut().insert(header::VARY, vary);
         response
     }
 }
 
-/// Lists every error there is.
+/// Lists all errors.
 ///
-/// It needs no key and counts against no limit. With `Accept: text/markdown` it is a page to read.
+/// No key is needed, and the request counts against no limit. `Accept: text/markdown` returns Markdown.
 #[utoipa::path(get, path = "/v1/errors", tag = "service", params(Conditional), responses(
-    (status = 200, description = "The error catalogue, always as one page.", headers(("Vary")), content(
+    (status = 200, description = "The error catalogue, always on one page.", headers(("Vary")), content(
         (ErrorList = "application/json"), (String = "text/markdown"),
     )),
 ))]
@@ -114,9 +114,9 @@ async fn list_errors(
     pages.all.answer(&headers, &conditional)
 }
 
-/// Shows one error; `type` of a problem (RFC 9457) leads here.
+/// Returns one error; the `type` of a problem (RFC 9457) links here.
 ///
-/// It needs no key and counts against no limit. With `Accept: text/markdown` it is a page to read.
+/// No key is needed, and the request counts against no limit. `Accept: text/markdown` returns Markdown.
 #[utoipa::path(get, path = "/v1/errors/{code}", tag = "service", params(Id::<Code>, Conditional), responses(
     (status = 200, description = "The error's row in the catalogue.", headers(("Vary")), content(
         (ErrorView = "application/json"), (String = "text/markdown"),

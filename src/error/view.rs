@@ -1,4 +1,4 @@
-//! The catalogue as partners read it: the same rows as JSON.
+//! The error catalogue as JSON.
 
 use serde::Serialize;
 use utoipa::{
@@ -17,23 +17,23 @@ use super::{
 pub(crate) struct ErrorView {
     /// The value of `error.code`.
     code: Code,
-    /// The HTTP statuses that carry it.
+    /// The HTTP statuses that carry the code.
     #[schema(value_type = Vec<u16>)]
     statuses: &'static [u16],
-    /// Its name in a few words.
+    /// A title of a few words.
     title: &'static str,
-    /// What it means.
+    /// The meaning of the code.
     meaning: &'static str,
-    /// The situations that lead to it.
+    /// The situations in which the error occurs.
     when: &'static str,
-    /// What you do about it.
+    /// The recommended action.
     what_to_do: &'static str,
     retry_class: RetryClass,
-    /// Whether the unchanged request, under the same Idempotency-Key, is worth repeating; equals `LMN-Should-Retry`.
+    /// Whether repeating the unchanged request, with the same Idempotency-Key, can help; equals `LMN-Should-Retry`.
     should_retry: bool,
-    /// What `error.details` can tell.
+    /// The members that `error.details` can have.
     details: Vec<DetailView>,
-    /// What it is called in LendFoundry's form: one code for each of `statuses`, in their order.
+    /// The code in LendFoundry's representation, one for each of `statuses`, in the same order.
     #[schema(value_type = Vec<LendFoundryCode>)]
     lendfoundry_codes: &'static [LendFoundryCode],
 }
@@ -42,17 +42,17 @@ pub(crate) struct ErrorView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ErrorDetail)]
 struct DetailView {
-    /// Its name.
+    /// The name of the member.
     name: &'static str,
-    /// What it tells.
+    /// The meaning of the member.
     meaning: &'static str,
 }
 
-/// The whole catalogue: one page, always.
+/// The whole catalogue, always on one page.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorList {
     data: Vec<ErrorView>,
-    /// Null: there is no other page.
+    /// Always null: there is no other page.
     next_cursor: Option<String>,
 }
 

@@ -1,23 +1,23 @@
-//! What can be asked of a partner's events, and the where-clause that asks it, always with binds.
+//! Filters of a partner's list of events, and their SQL. Values are always bound parameters.
 
 use sqlx::{Postgres, QueryBuilder};
 
 use super::model::{DeliveryStatus, EventType};
 use crate::{id::OrderId, word::Word};
 
-/// Which events: every part that is there must hold.
+/// The filters of a list of events. Every filter that is set must match.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// Of this order.
     pub order: Option<OrderId>,
     /// Of one of these types.
     pub types: Vec<EventType>,
-    /// With a delivery that is this far.
+    /// With one of these delivery statuses.
     pub delivery_status: Vec<DeliveryStatus>,
 }
 
 impl Filter {
-    /// Appends ` and …` for every part in use.
+    /// Appends ` and …` for every filter that is set.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(order) = self.order {
             query.push(" and order_id = ").push_bind(order.uuid());
@@ -34,7 +34,7 @@ impl Filter {
         }
     }
 
-    /// Returns the filter as a cursor is bound to it: the order within a list does not matter.
+    /// Returns the canonical form of the filters, to which a cursor is bound. The order of values does not change it.
     pub(crate) fn canonical(&self) -> String {
         let mut parts = [words(&self.types), words(&self.delivery_status)];
         parts.iter_mut().for_each(|part| part.sort_unstable());

@@ -1,7 +1,7 @@
-//! Events: what LMN's steps do to orders, told to partners in order and without a gap.
+//! Events: LMN's changes of orders, delivered to partners in order and without a gap.
 //!
-//! [`model`] says what can happen, [`view`] how it is written, [`store`] numbers and keeps it, [`routes`] shows it.
-//! Whatever changes an order writes its events in the same transaction (`orders/progress.rs`).
+//! [`model`] has the types of events, [`view`] their JSON, [`store`] the feed in the database, [`routes`] the handlers.
+//! Events are written in the transaction that changes the order (`orders/progress.rs`).
 
 pub(crate) mod filter;
 pub mod model;

@@ -1,4 +1,4 @@
-//! Events: what partners are told of (contract, section 8). Pure.
+//! Events and their types. Pure.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,64 +15,64 @@ use crate::{
 words! {
     /// The type of an event.
     EventType {
-        /// An order went on to another status.
+        /// The status of an order changed.
         StatusChanged = "order.status_changed",
-        /// A shipping order went on, or its shipment became known better.
+        /// The sub-status or the shipment details of a shipping order changed.
         FulfillmentUpdated = "order.fulfillment_updated",
-        /// The auction of an open order's car was moved.
+        /// The auction of an open order's vehicle was moved.
         AuctionRescheduled = "order.auction_rescheduled",
-        /// The car of an order on which LMN has not acted yet has another price.
+        /// The listing price of the vehicle of an order in `proceed` changed.
         PriceUpdated = "order.price_updated",
-        /// The car of a former order is listed again.
+        /// The vehicle of a former order is listed again.
         ReAuctioned = "order.re_auctioned",
-        /// The partner tests its endpoint.
+        /// A test of the endpoint, requested by the partner.
         WebhookTest = "webhook.test",
     }
 }
 
 words! {
-    /// How far the delivery of an event is.
+    /// The delivery status of an event.
     DeliveryStatus {
-        /// To be sent, or to be sent again.
+        /// Waiting to be sent, or to be sent again.
         Pending = "pending",
         /// Acknowledged by the partner's endpoint.
         Delivered = "delivered",
-        /// Given up; it can be sent again by hand.
+        /// Given up; it can be sent again on request.
         Failed = "failed",
-        /// Not to be sent: there is no endpoint, or it does not want this type.
+        /// Not sent: there is no endpoint, or it does not select this type.
         DeliverySkipped = "delivery_skipped",
     }
 }
 
-/// What happened to an order, with what is told of it beside the order itself.
+/// A change of an order, with the members of its event's `data` besides the order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[expect(
     missing_docs,
-    reason = "the fields are the members of `data` in the contract"
+    reason = "the fields are the members of an event's `data`"
 )]
 pub enum Happening {
-    /// It went on to another status.
+    /// Its status changed.
     StatusChanged { previous_status: OrderStatus },
-    /// It went on while shipping, or its shipment became known better.
+    /// Its sub-status or shipment details changed.
     FulfillmentUpdated {
         previous_fulfillment_detail: Option<FulfillmentDetail>,
     },
     /// Its auction was moved.
     AuctionRescheduled { previous_auction_date: Stamp },
-    /// Its car has another price.
+    /// The listing price of its vehicle changed.
     PriceUpdated {
         previous_listing_usd: Usd,
         listing_usd: Usd,
     },
-    /// Its car is listed again.
+    /// Its vehicle is listed again.
     ReAuctioned { new_vehicle_id: VehicleId },
-    /// Nothing: the partner tests its endpoint.
+    /// No change: the partner tests its endpoint.
     Tested {},
 }
 
 impl Happening {
-    /// Returns the type of its event.
+    /// Returns the type of the event.
     pub fn event_type(&self) -> EventType {
         match self {
             Self::StatusChanged { .. } => EventType::StatusChanged,
@@ -84,7 +84,7 @@ impl Happening {
         }
     }
 
-    /// Returns the listing under which the order's car came back.
+    /// Returns the new id of an order's vehicle that is listed again.
     pub fn new_vehicle_id(&self) -> Option<&VehicleId> {
         match self {
             Self::ReAuctioned { new_vehicle_id } => Some(new_vehicle_id),
@@ -97,18 +97,18 @@ impl Happening {
     }
 }
 
-/// An event that is about to be written.
+/// An event to write.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEvent {
-    /// Its name.
+    /// Its id.
     pub id: EventId,
-    /// Whom it concerns.
+    /// The partner that receives it.
     pub partner: PartnerId,
-    /// The order, and the event's number among the order's; a test has neither.
+    /// The order, and the event's number among the order's events. A test has neither.
     pub of_order: Option<(OrderId, i32)>,
     /// Its type.
     pub event_type: EventType,
-    /// The listing under which the order's car came back.
+    /// The new id of an order's vehicle that is listed again.
     pub new_vehicle_id: Option<VehicleId>,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
@@ -116,12 +116,12 @@ pub(crate) struct NewEvent {
     pub payload: String,
 }
 
-/// An event and what became of it.
+/// An event and the status of its delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    /// Its name.
+    /// Its id.
     pub id: EventId,
-    /// Its place among all of the partner's events.
+    /// Its position among all of the partner's events.
     pub position: i64,
     /// Its type.
     pub event_type: EventType,
@@ -131,15 +131,15 @@ pub(crate) struct Event {
     pub sequence: Option<i32>,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// How far its delivery is.
+    /// Its delivery status.
     pub delivery_status: DeliveryStatus,
-    /// How often it was sent.
+    /// Number of times it was sent.
     pub attempts: i32,
     /// When it was last sent.
     pub last_attempt_at: Option<DateTime<Utc>>,
-    /// What the endpoint last answered.
+    /// Status code of the endpoint's last response.
     pub last_response_code: Option<i32>,
-    /// When it is sent next.
+    /// When it is next sent.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// The event as it is sent.
     pub payload: Box<RawValue>,

@@ -1,4 +1,4 @@
-//! `GET /v1/events`, `GET /v1/events/{id}`, `GET /v1/orders/{id}/events`.
+//! Routes of events: `GET /v1/events`, `GET /v1/events/{id}`, `GET /v1/orders/{id}/events`.
 
 use axum::{extract::State, http::Uri, response::Response};
 use utoipa::{
@@ -32,20 +32,20 @@ use crate::{
     request::Caller,
 };
 
-/// Words in one filter.
+/// Maximum values of one filter.
 const VALUES_MAX: usize = 100;
-/// The name before all events: `after` it, a feed begins at its first one.
+/// An id before those of all events: `after` it, a feed begins at its first event.
 const BEFORE_ALL: &str = "evt_00000000000000000000000000";
 
-/// Routes of this feature.
+/// Returns the routes of events.
 pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Shapes::openapi())
+    OpenApiRouter::with_openapi(DataSchemas::openapi())
         .routes(routes!(list_events))
         .routes(routes!(get_event))
         .routes(routes!(list_order_events))
 }
 
-/// What the document does not find by itself: the members of an event's `data`, type by type.
+/// Schemas that the OpenAPI document does not find through the routes: the members of an event's `data`, type by type.
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     StatusChanged,
@@ -55,16 +55,16 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     ReAuctioned,
     WebhookTest
 )))]
-struct Shapes;
+struct DataSchemas;
 
 /// One page of events.
 type EventList = Page<EventView>;
 
-/// What `GET /v1/events` takes.
+/// The query parameters of `GET /v1/events`.
 #[derive(Debug)]
 struct ListEvents {
     filter: Filter,
-    /// Read the feed forth from here.
+    /// The id of the event after which the feed is read.
     after: Option<String>,
     page: PageQuery,
 }
@@ -84,20 +84,24 @@ impl FromQuery for ListEvents {
 }
 
 impl IntoParams for ListEvents {
-    fn into_params(of: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let after = "Read the feed forth, oldest first, from behind this event; from its beginning behind \
-                     `evt_00000000000000000000000000`. No event ever appears behind one that was returned.";
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let after = "Read the feed, oldest first, after this event; after `evt_00000000000000000000000000` it is read from \
+                     its beginning. No new event ever appears before one that was returned.";
         let mut all = vec![
-            describe::csv::<EventType>("type", VALUES_MAX, "Of one of these types."),
-            describe::csv::<DeliveryStatus>("delivery_status", VALUES_MAX, "Delivered so far."),
+            describe::csv::<EventType>("type", VALUES_MAX, "Events of one of these types."),
+            describe::csv::<DeliveryStatus>(
+                "delivery_status",
+                VALUES_MAX,
+                "Events with one of these delivery statuses.",
+            ),
             describe::query::<EventId>("after", after),
         ];
-        all.extend(PageQuery::into_params(of));
+        all.extend(PageQuery::into_params(parameter_in));
         all
     }
 }
 
-/// Lists your events, newest first; `after` one of them, oldest first.
+/// Lists your events, newest first; with `after`, oldest first.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(ListEvents), responses(
     (status = 200, description = "A page of events.", body = EventList),
     (status = 404, description = "event_not_found"),
@@ -114,7 +118,7 @@ async fn list_events(
         page,
     } = query;
     let walk = walk(caller.partner(), &filter, after.as_deref());
-    // A cursor is judged before anything is looked up.
+    // An invalid cursor is refused before anything is read.
     let last = page.after(app.cursors(), &walk)?;
     let direction = match after {
         Some(_) => Direction::Forth,
@@ -138,7 +142,7 @@ async fn list_events(
     answer(&app, &uri, &walk, &page, events.await?)
 }
 
-/// Answers with a page of events.
+/// Returns a page of events.
 fn answer(
     app: &App,
     uri: &Uri,
@@ -150,7 +154,7 @@ fn answer(
     Ok(page.answer(uri))
 }
 
-/// Returns the walk of a list of events; one that goes forth is another one than one that goes back.
+/// Returns the list that a cursor is bound to. The feed (with `after`) is another list than the newest events.
 fn walk(partner: PartnerId, filter: &Filter, after: Option<&str>) -> Walk {
     Walk {
         list: "events",
@@ -187,7 +191,7 @@ async fn list_order_events(
     answer(&app, &uri, &walk, &page, events.await?)
 }
 
-/// Returns the place of an event in the partner's feed.
+/// Returns the position of an event in the partner's feed.
 async fn position_of(app: &App, partner: PartnerId, id: &str) -> Result<i64, ApiError> {
     if id == BEFORE_ALL {
         return Ok(0);
@@ -199,7 +203,7 @@ async fn position_of(app: &App, partner: PartnerId, id: &str) -> Result<i64, Api
     Ok(event.ok_or_else(unknown)?.position)
 }
 
-/// Shows one event.
+/// Returns one event.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events", params(Id::<EventId>, Conditional), responses(
     (status = 200, description = "The event.", body = EventView),
     (status = 404, description = "event_not_found"),

@@ -1,4 +1,4 @@
-//! A row of `events`, and the event that it is.
+//! Rows of `events`, and their conversion to the model.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use crate::{
     id::{EventId, OrderId},
 };
 
-/// Every column of an [`EventRow`], as text that a statement on `events` is put together with.
+/// The columns of an [`EventRow`], as text for statements on `events`.
 macro_rules! event_columns {
     () => {
         "id, position, type, order_id, sequence, occurred_at, delivery_status, attempts, last_attempt_at,
@@ -43,7 +43,7 @@ pub(super) struct EventRow {
 }
 
 impl EventRow {
-    /// Makes the event, or names the row that cannot be one.
+    /// Converts the row to an event. The error names an invalid row.
     pub(super) fn into_model(self) -> Result<Event, sqlx::Error> {
         let id = EventId::from(self.id);
         Event::try_from(self).map_err(|error| error.in_row("events", id))

@@ -1,4 +1,4 @@
-//! Events in the database. Every read is scoped by the partner.
+//! SQL of events. Every read for a partner is scoped by it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::{
     word::Word,
 };
 
-/// A new event as the statement takes it.
+/// A new event as a row of the statement's JSON parameter.
 #[derive(Debug, Serialize)]
 struct NewRow<'a> {
     n: usize,
@@ -30,11 +30,12 @@ struct NewRow<'a> {
     payload: &'a str,
 }
 
-/// Appends events to their partners' feeds: the last thing that a transaction does before it commits.
+/// Appends events to their partners' feeds. This is the last step of a transaction before its commit.
 ///
-/// It takes the next positions of each partner, partners in the order of their ids, and holds the feeds until the
-/// commit; that is short, and only the lanes are locked after it. The feed also says whether its partner wants an event:
-/// what is wanted waits in its order's lane (or, a test, in its own) from here on.
+/// It assigns the next positions of each partner, partners in the order of their ids, and keeps the feeds locked until
+/// the commit. That is short, and only delivery queues are locked after the feeds. The row of a feed also has the event
+/// types that the partner's endpoint selects: a selected event waits in the delivery queue of its order, a test in a
+/// queue of its own.
 pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx::Error> {
     if events.is_empty() {
         return Ok(());
@@ -99,16 +100,16 @@ fn new_row<'a>((event, n): (&&'a NewEvent, usize)) -> NewRow<'a> {
     }
 }
 
-/// In which direction a feed is read.
+/// The direction in which a feed is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// The newest event first.
+    /// Newest event first.
     Back,
-    /// The oldest first.
+    /// Oldest event first.
     Forth,
 }
 
-/// Lists up to `limit` events of a partner beyond a position.
+/// Lists up to `limit` events of a partner after a position, in the direction of reading.
 pub(crate) async fn list(
     conn: &mut Connection,
     partner: PartnerId,
@@ -138,7 +139,7 @@ pub(crate) async fn list(
     rows.into_iter().map(EventRow::into_model).collect()
 }
 
-/// Finds an event.
+/// Finds an event of a partner.
 pub(crate) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
@@ -156,7 +157,7 @@ pub(crate) async fn find(
     row.map(EventRow::into_model).transpose()
 }
 
-/// Finds whose an event is, for the operator.
+/// Finds the partner that an event belongs to, for the operator.
 pub(crate) async fn find_any_owner(
     conn: &mut Connection,
     id: EventId,

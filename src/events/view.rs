@@ -1,4 +1,4 @@
-//! Events as partners read them: as they are sent, and in lists beside what became of them.
+//! Events as JSON for partners: as they are sent, and in lists with their delivery status.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,14 +25,14 @@ pub(crate) struct Payload<'a> {
     pub id: EventId,
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// Counts the order's events from 1, without a gap.
+    /// The number of the event among the order's events, counted from 1 without a gap.
     pub sequence: Option<i32>,
     pub occurred_at: Stamp,
     #[schema(value_type = EventData)]
     pub data: Data<'a>,
 }
 
-/// The order as it was read at that version, and what happened to it.
+/// The order at the time of the event, and what changed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Data<'a> {
     pub order: &'a RawValue,
@@ -40,7 +40,7 @@ pub(crate) struct Data<'a> {
     pub happening: &'a Happening,
 }
 
-/// An event, and what became of it.
+/// An event and the status of its delivery.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EventDelivery)]
 pub(crate) struct EventView {
@@ -49,17 +49,17 @@ pub(crate) struct EventView {
     pub event_type: EventType,
     /// The order that it is about.
     pub order_id: Option<OrderId>,
-    /// Counts the order's events from 1, without a gap.
+    /// The number of the event among the order's events, counted from 1 without a gap.
     pub sequence: Option<i32>,
     pub occurred_at: Stamp,
     pub delivery_status: DeliveryStatus,
-    /// How often it was sent.
+    /// Number of times it was sent.
     pub attempts: i32,
     /// When it was last sent.
     pub last_attempt_at: Option<Stamp>,
-    /// What your endpoint last answered.
+    /// Status code of your endpoint's last response.
     pub last_response_code: Option<i32>,
-    /// When it is sent next.
+    /// When it is next sent.
     pub next_attempt_at: Option<Stamp>,
     /// The event as it is sent.
     #[schema(value_type = Payload<'static>)]
@@ -84,21 +84,21 @@ impl From<Event> for EventView {
     }
 }
 
-/// Declares the members of `data`, type by type, for who reads the document.
+/// Declares the members of `data`, type by type, for the OpenAPI document.
 macro_rules! data {
     ($($(#[$doc:meta])* $name:ident { $($member:ident: $type:ty,)* })*) => {
         $(
             $(#[$doc])*
             #[derive(ToSchema)]
-            #[expect(dead_code, reason = "it is told, and written by `Data`")]
+            #[expect(dead_code, reason = "schema only, written by `Data`")]
             pub(crate) struct $name {
-                /// The order as it was read at that version, byte for byte.
+                /// The order at the time of the event, byte for byte as `GET /v1/orders/{id}` returned it.
                 order: OrderView,
                 $($member: $type,)*
             }
         )*
 
-        /// What an event holds: the members go with its type.
+        /// The `data` of an event. Its members depend on the type.
         struct EventData;
 
         impl ToSchema for EventData {}
@@ -126,7 +126,7 @@ data! {
     ReAuctioned { new_vehicle_id: VehicleId, }
 }
 
-/// The `data` of `webhook.test`: there is no order.
+/// The `data` of `webhook.test`, in which `order` is null.
 pub(crate) struct WebhookTest;
 
 impl ToSchema for WebhookTest {}

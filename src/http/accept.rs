@@ -1,25 +1,25 @@
-//! `Accept`: which of the forms that an answer can have the caller wants (RFC 9110, section 12.5.1).
+//! Content negotiation: chooses the representation of a response from `Accept` (RFC 9110, section 12.5.1).
 
 use axum::http::HeaderValue;
 
-/// A form that an answer can have.
+/// A representation that a response can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// Its media type, in lower case.
+    /// The media type, in lower case.
     pub(crate) media_type: &'static str,
-    /// Whether only its own name asks for it, and no wildcard does.
+    /// Whether only the exact media type selects it, and no wildcard.
     pub(crate) by_name_only: bool,
 }
 
-/// How much a form is wanted, in thousandths.
+/// A quality value (`q`), in thousandths.
 type Quality = u16;
 
-/// Wanted as much as can be.
-const WHOLE: Quality = 1_000;
+/// The highest quality value.
+const QUALITY_MAX: Quality = 1_000;
 
-/// Chooses one of `offers` by its place: the one that is wanted most, of several the first one.
+/// Returns the index of the offer with the highest quality; of several, the first one.
 ///
-/// Where none is wanted, nothing is said, or what is said makes no sense, it is the first one too: there is no 406.
+/// The first offer is also the result if none is acceptable, or if the header is absent or malformed: there is no 406.
 pub(crate) fn choose<'a>(
     accept: impl IntoIterator<Item = &'a HeaderValue>,
     offers: &[Offer],
@@ -30,25 +30,25 @@ pub(crate) fn choose<'a>(
         .flat_map(|line| split(line, ','))
         .filter_map(read)
         .collect();
-    let wanted = |offer: &Offer| quality(&ranges, offer);
-    let best = offers.iter().map(wanted).max().unwrap_or_default();
-    let chosen = offers.iter().position(|offer| wanted(offer) == best);
+    let quality_of = |offer: &Offer| quality(&ranges, offer);
+    let best = offers.iter().map(quality_of).max().unwrap_or_default();
+    let chosen = offers.iter().position(|offer| quality_of(offer) == best);
     chosen.filter(|_| best > 0).unwrap_or_default()
 }
 
-/// Returns how much a form is wanted: the most exact range that has it decides.
+/// Returns the quality of an offer: that of the most specific media range that matches it.
 fn quality(ranges: &[(&str, Quality)], offer: &Offer) -> Quality {
-    let kind = offer
+    let main_type = offer
         .media_type
         .split_once('/')
-        .map_or("", |(kind, _)| kind);
-    let exactness = |range: &str| {
-        let is_kind = |it: &str| it.eq_ignore_ascii_case(kind);
+        .map_or("", |(main_type, _)| main_type);
+    let specificity = |range: &str| {
+        let is_main_type = |it: &str| it.eq_ignore_ascii_case(main_type);
         if range.eq_ignore_ascii_case(offer.media_type) {
             Some(2)
         } else if offer.by_name_only {
             None
-        } else if range.strip_suffix("/*").is_some_and(is_kind) {
+        } else if range.strip_suffix("/*").is_some_and(is_main_type) {
             Some(1)
         } else {
             (range == "*/*").then_some(0)
@@ -56,33 +56,33 @@ fn quality(ranges: &[(&str, Quality)], offer: &Offer) -> Quality {
     };
     let matching = ranges
         .iter()
-        .filter_map(|(range, quality)| Some((exactness(range)?, *quality)));
+        .filter_map(|(range, quality)| Some((specificity(range)?, *quality)));
     matching.max().map_or(0, |(_, quality)| quality)
 }
 
-/// Reads a media range with its weight; parameters other than `q` do not matter here.
+/// Parses a media range with its weight; parameters other than `q` are ignored.
 fn read(text: &str) -> Option<(&str, Quality)> {
     let mut parts = split(text, ';').map(str::trim);
     let range = parts.next().filter(|it| it.contains('/'))?;
     let is_weight = |it: &(&str, &str)| it.0.trim().eq_ignore_ascii_case("q");
     let weight = parts.filter_map(|it| it.split_once('=')).find(is_weight);
-    let quality = weight.map_or(Some(WHOLE), |(_, text)| read_weight(text.trim()))?;
+    let quality = weight.map_or(Some(QUALITY_MAX), |(_, text)| read_weight(text.trim()))?;
     Some((range, quality))
 }
 
-/// Reads `0` to `1` with at most three digits behind the point.
+/// Parses a weight from `0` to `1` with at most three decimal digits.
 fn read_weight(text: &str) -> Option<Quality> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
     let is_number = digits.len() <= 3 && digits.bytes().all(|it| it.is_ascii_digit());
     let thousandths = format!("{digits:0<3}").parse().ok().filter(|_| is_number)?;
     match (whole, thousandths) {
         ("0", thousandths) => Some(thousandths),
-        ("1", 0) => Some(WHOLE),
+        ("1", 0) => Some(QUALITY_MAX),
         _ => None,
     }
 }
 
-/// Splits at a separator that is not within quotes.
+/// Splits at a separator outside quoted strings.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |it: char| {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_most_is_chosen_and_else_the_first() {
+    fn offer_with_the_highest_quality_is_chosen_else_the_first() {
         let cases: [(&[&str], usize); 34] = [
             (&[], 0),
             (&[""], 0),
@@ -145,17 +145,17 @@ mod tests {
             (&["application/vnd.own+json;q=0.1"], 2),
             (&["application/vnd.own+json, */*"], 0),
             (&["application/vnd.own+json, */*;q=0.5"], 2),
-            // A wildcard is less exact than a name, wherever it stands.
+            // A wildcard is less specific than a media type, in any position.
             (&["application/json;q=0, */*"], 1),
             (&["application/json;q=0, application/*;q=0.2"], 1),
             (&["*/*;q=0, application/problem+json;q=0.001"], 1),
             (&["application/json;q=0, application/problem+json;q=0"], 0),
             (&["application/problem+json;q=0"], 0),
-            // Nothing that there is: the first all the same.
+            // No offer is acceptable: the first one is chosen.
             (&["text/html"], 0),
             (&["text/*, image/webp"], 0),
             (&["*/*;q=0"], 0),
-            // What makes no sense says nothing.
+            // Malformed elements are ignored.
             (&["application/problem+json;q=2"], 0),
             (&["application/problem+json;q=0.1234"], 0),
             (&["application/problem+json;q=0.+1"], 0),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_text_says_nothing() {
+    fn header_line_that_is_not_text_is_ignored() {
         let bytes = HeaderValue::from_bytes(b"\xff/\xfe").unwrap();
         assert_eq!(choose([&bytes], &OFFERS), 0);
         let own = HeaderValue::from_static("application/vnd.own+json");

@@ -1,4 +1,4 @@
-//! Request bodies: bounded bytes, then one JSON object in which no key stands twice.
+//! Request bodies: reads a bounded number of bytes and parses them as one JSON object without duplicate keys.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::{
     json,
 };
 
-/// The path of an issue that concerns the body as a whole.
+/// The path of an issue that concerns the whole body.
 const WHOLE_BODY: &str = "body";
 
-/// Says that a request neither has a body nor announces one, as fits an operation that needs none.
+/// Returns whether a request has neither a body nor a content type, as an operation without a body expects.
 pub(crate) fn is_absent(headers: &HeaderMap, body: &Body) -> bool {
     !headers.contains_key(header::CONTENT_TYPE) && body.is_end_stream()
 }
 
-/// Refuses a body that is not declared as plain JSON in UTF-8.
+/// Checks that the body is declared as JSON in UTF-8 without a content encoding.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
@@ -35,7 +35,7 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Says whether a media type is `application/json` or `application/…+json`, in UTF-8 if it names a character set.
+/// Returns whether a media type is `application/json` or `application/…+json`, in UTF-8 if it names a character set.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -49,7 +49,7 @@ fn is_json(content_type: &str) -> bool {
     subtype.is_some_and(|it| it == "json" || it.ends_with("+json")) && parts.all(utf8)
 }
 
-/// Reads a body whole, within a size and a time.
+/// Reads the whole body, of at most `bytes_max` bytes, within `time`.
 pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, ApiError> {
     let limited = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(time, limited).await {
@@ -57,7 +57,7 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge {
             limit_bytes: bytes_max,
         }),
-        // The caller hung up or broke the framing; nobody is left to read the answer.
+        // The client has disconnected or broken the framing, so it does not read the response.
         Ok(Err(error)) => Err(malformed(format!("the body cannot be read: {error}")).into()),
         Err(_) => Err(ApiError::RequestTimeout),
     }
@@ -65,12 +65,12 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
 
 /// Parses the bytes of one JSON object.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let (value, doubles) =
+    let (value, duplicates) =
         json::read(bytes).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
-    if !doubles.is_empty() {
+    if !duplicates.is_empty() {
         let mut issues = Issues::default();
-        for path in doubles {
-            let message = format!("`{path}` stands twice in its object");
+        for path in duplicates {
+            let message = format!("`{path}` occurs twice in its object");
             issues.push(Fault::new(IssueKind::Duplicate, message).at(path, None));
         }
         return Err(issues.into());
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_read() {
+    fn object_is_parsed() {
         let members = parse(br#" {"a": [1, {"b": null}], "c": "d"} "#).unwrap();
         assert_eq!(
             Value::from(members),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_doubled_key_is_named_with_its_path() {
+    fn duplicate_keys_are_reported_with_their_paths() {
         let error = parse(br#"{"a":1,"a":2,"b":[{"c":1,"c":2}]}"#).unwrap_err();
         let ApiError::Validation(issues) = error else {
             panic!("{error:?}")
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_doubled_keys_makes_a_small_answer() {
-        let doubled = "\"\":0,".repeat(6_000);
-        let body = format!("{{\"{}\":{{{}\"x\":0}}}}", "k".repeat(30_000), doubled);
+    fn response_to_many_duplicate_keys_is_bounded() {
+        let repeated = "\"\":0,".repeat(6_000);
+        let body = format!("{{\"{}\":{{{}\"x\":0}}}}", "k".repeat(30_000), repeated);
         let ApiError::Validation(issues) = parse(body.as_bytes()).unwrap_err() else {
-            panic!("it is a validation error")
+            panic!("not a validation error")
         };
-        assert_eq!(issues.all().len(), json::DOUBLES_MAX);
+        assert_eq!(issues.all().len(), json::DUPLICATES_MAX);
         assert!(
             issues
                 .all()
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_one_object_is_refused() {
+    fn body_other_than_one_object_is_refused() {
         let deep = "[".repeat(100_000);
         for text in [
             "",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_told_by_its_media_type() {
+    fn json_media_types_are_recognized() {
         for it in [
             "application/json",
             "Application/JSON; charset=UTF-8",
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    /// JSON of a few levels, with few keys, so that some stand twice.
+    /// Generates JSON of a few levels with few distinct keys, so that some keys are duplicates.
     fn json() -> impl proptest::strategy::Strategy<Value = String> {
         use proptest::prelude::*;
         let leaf = prop_oneof![
@@ -198,7 +198,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_accepted_is_what_serde_reads(text in json()) {
+        fn accepted_object_equals_what_serde_json_parses(text in json()) {
             let members = parse(text.as_bytes());
             if let Ok(members) = members {
                 proptest::prop_assert_eq!(Value::from(members), serde_json::from_str::<Value>(&text).unwrap());
@@ -206,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+        fn parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
             let _ = parse(&bytes);
         }
     }

@@ -1,4 +1,4 @@
-//! The client's address: the peer's, or what a trusted proxy says it is.
+//! The client's address: the peer's, or the one that trusted proxies report.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -10,16 +10,16 @@ use ipnet::IpNet;
 
 use crate::settings::{ClientAddressHeader, Gate};
 
-/// What may stand around the parts of a header's value; other white space is a part of them.
+/// The white space that is trimmed around the parts of a header's value; other white space belongs to the part.
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// The other end of the connection; the server puts it into every request.
+/// The remote address of the connection; the server adds it to the extensions of every request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
 
-/// Returns the address of a request's client, as far as the network can tell.
+/// Returns the address of a request's client.
 pub(crate) fn of(request: &Request, gate: &Gate) -> IpAddr {
-    // Without a peer (no socket, so a test of the bare router) the request comes from this machine.
+    // Without a peer (there is no socket when a test calls the router directly) the request is local.
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let peer = request
         .extensions()
@@ -34,9 +34,9 @@ pub(crate) fn of(request: &Request, gate: &Gate) -> IpAddr {
     )
 }
 
-/// Returns the right-most untrusted address of the one header, as told by the chain of trusted proxies.
+/// Returns the right-most address of the chain in `header` that is not a trusted proxy.
 ///
-/// Whatever cannot be read stops the walk: the last trusted hop is the client then.
+/// An element that cannot be parsed ends the search: the client is then the last trusted hop.
 pub(crate) fn seen(
     peer: IpAddr,
     trusted: &[IpNet],
@@ -60,7 +60,7 @@ pub(crate) fn seen(
     client
 }
 
-/// Returns what each proxy said, in the order of the header's lines; `None` is what cannot be read.
+/// Returns the address that each proxy added, in the order of the header's lines; `None` if it cannot be parsed.
 fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let (name, parse): (_, fn(&str) -> Option<IpAddr>) = match header {
         ClientAddressHeader::XForwardedFor => ("x-forwarded-for", bare_address),
@@ -69,7 +69,7 @@ fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Vec<Option<IpAddr>>
     let lines = headers.get_all(name).iter();
     lines
         .flat_map(|line| {
-            // What is not text spoils its own element only: a caller cannot spoil what its proxy adds to the line.
+            // Bytes that are not text invalidate only their own element, not what a proxy appends after it.
             let line = String::from_utf8_lossy(line.as_bytes());
             let elements = line.split(separator(header));
             elements
@@ -79,7 +79,7 @@ fn hops(header: ClientAddressHeader, headers: &HeaderMap) -> Vec<Option<IpAddr>>
         .collect()
 }
 
-/// Says where an element ends; only the standard header can quote a comma.
+/// Returns a predicate for the character that ends an element; only `Forwarded` can quote a comma.
 fn separator(header: ClientAddressHeader) -> Box<dyn FnMut(char) -> bool> {
     match header {
         ClientAddressHeader::XForwardedFor => Box::new(|it| it == ','),
@@ -87,7 +87,7 @@ fn separator(header: ClientAddressHeader) -> Box<dyn FnMut(char) -> bool> {
     }
 }
 
-/// Reads an address that may carry a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+/// Parses an address with an optional port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
 fn bare_address(text: &str) -> Option<IpAddr> {
     let address = IpAddr::from_str(text).ok();
     let with_port = || SocketAddr::from_str(text).ok().map(|it| it.ip());
@@ -98,10 +98,10 @@ fn bare_address(text: &str) -> Option<IpAddr> {
         .map(|it| it.to_canonical())
 }
 
-/// Reads the `for=` of one element of RFC 7239's header.
+/// Parses the `for=` parameter of one element of `Forwarded` (RFC 7239).
 ///
-/// A proxy may quote what a caller sent, such as its `Host`. So an element is read whole or not at all: nothing inside
-/// quotes is taken for a part of it, nor is anything after a quote that somebody left open.
+/// A proxy may quote text from the request, such as its `Host`. The whole element must therefore be well-formed:
+/// quoted text never counts as a parameter, nor does text after a quote that is not closed.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let pairs = element
         .split(unquoted(';'))
@@ -116,7 +116,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads `name=value` or `name="value"`; escapes are left as they are, because no address has one.
+/// Parses `name=value` or `name="value"`; escapes are not decoded, because no address contains one.
 fn read_pair(pair: &str) -> Option<(&str, &str)> {
     let (name, value) = pair.split_once('=')?;
     let (name, value) = (
@@ -137,7 +137,7 @@ fn read_pair(pair: &str) -> Option<(&str, &str)> {
     (after == "\"").then_some((name, value))
 }
 
-/// Finds a character outside quoted strings.
+/// Returns a predicate that matches `sought` outside quoted strings.
 fn unquoted(sought: char) -> impl FnMut(char) -> bool {
     let (mut is_quoted, mut is_escaped) = (false, false);
     move |it| {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn address_from_an_untrusted_proxy_is_ignored() {
         let x = |peer, value| {
             client(
                 peer,
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(x("::ffff:10.0.0.1", "::ffff:198.51.100.1"), "198.51.100.1");
         assert_eq!(x("fd00::1", "[2001:db8::1]:443"), "2001:db8::1");
         assert_eq!(x("10.0.0.1", "10.0.0.2, 10.0.0.3"), "10.0.0.2");
-        // What cannot be read stops the walk at the last trusted hop.
+        // An element that cannot be parsed ends the search at the last trusted hop.
         for garbage in [
             "",
             "unknown",
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_header_is_read() {
+    fn header_that_is_not_configured_is_ignored() {
         use ClientAddressHeader::{Forwarded, XForwardedFor};
         let both = [
             ("x-forwarded-for", "198.51.100.1"),
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// A hop as a proxy may write it, and what it says; `None` is what nobody can read.
+    /// Generates a hop as a proxy may write it, with its address, or `None` if it cannot be parsed.
     fn hop() -> impl Strategy<Value = (String, Option<IpAddr>)> {
         use proptest::prelude::*;
         let inside = any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c]));
@@ -244,13 +244,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn trust_ends_at_the_right_most_address_that_is_not_trusted(
+        fn client_is_the_right_most_address_that_is_not_trusted(
             peer in hop().prop_filter_map("a peer has an address", |(_, address)| address),
             hops in proptest::collection::vec(hop(), 0..6),
             lines in 1..4_usize,
             forwarded in proptest::bool::ANY,
         ) {
-            // The model, from the right: who is trusted says who was before.
+            // The model, from the right: an address counts while the hop after it is trusted.
             let canonical = peer.to_canonical();
             let trusted = |it: &IpAddr| {
                 let it = it.to_canonical();
@@ -276,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_makes_it_panic_or_moves_a_peer_that_is_not_trusted(line in "\\PC{0,80}") {
+        fn header_of_an_untrusted_peer_never_changes_its_address(line in "\\PC{0,80}") {
             use ClientAddressHeader::{Forwarded, XForwardedFor};
             if let Ok(value) = axum::http::HeaderValue::from_bytes(line.as_bytes()) {
                 let mut headers = HeaderMap::new();

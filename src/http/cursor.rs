@@ -1,7 +1,7 @@
-//! Cursors: the place where a page ended, which cannot be made or moved by anyone else.
+//! Pagination cursors: authenticated tokens for the position at which a page ended.
 //!
-//! A cursor is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters
-//! (contract, section 1). It does not expire: a place in a sorted list is a place for ever.
+//! A cursor is authenticated with the deployment's key and bound to its list, its owner, its sort and its filters. It
+//! does not expire: a position in a sorted list stays valid.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,27 +10,27 @@ use sha2::{Digest, Sha256};
 
 use crate::{error::ApiError, id::PartnerId};
 
-/// Length of the authentication tag, in bytes.
+/// Length of the authentication tag and of the filters' digest, in bytes.
 const TAG_BYTES: usize = 16;
-/// No cursor of ours is longer.
+/// The longest cursor that is accepted, in characters.
 const CURSOR_CHARACTERS_MAX: usize = 1024;
 
-/// A list as it is walked: which one, whose, in what order and through which filters.
+/// A paginated query: the list, its owner, its sort and its filters.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {
-    /// The list.
+    /// The name of the list.
     pub list: &'static str,
-    /// Whose rows it shows; `None` if all partners see the same.
+    /// The partner whose rows it shows; `None` if all partners see the same rows.
     pub owner: Option<PartnerId>,
-    /// The sort's name.
+    /// The name of the sort.
     pub sort: &'static str,
     /// The filters in their canonical form.
     pub filters: String,
 }
 
-/// What a cursor carries.
+/// The payload of a cursor.
 #[derive(Serialize, Deserialize)]
-struct Place<P> {
+struct Payload<P> {
     #[serde(rename = "s")]
     sort: String,
     #[serde(rename = "f")]
@@ -39,7 +39,7 @@ struct Place<P> {
     position: P,
 }
 
-/// Seals and opens cursors.
+/// Creates and verifies cursors.
 #[derive(Clone)]
 pub(crate) struct Cursors(Hmac<Sha256>);
 
@@ -50,26 +50,26 @@ impl std::fmt::Debug for Cursors {
 }
 
 impl Cursors {
-    /// Takes the deployment's key.
+    /// Creates the value from the deployment's key.
     pub(crate) fn new(key: &[u8]) -> Self {
-        // HMAC takes a key of any length, so the fall-back is never used.
+        // HMAC accepts a key of any length, so the fallback is never used.
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
     }
 
-    /// Makes the cursor of a position in a walk.
+    /// Creates the cursor of a position in the list.
     pub(crate) fn seal<P: Serialize>(&self, walk: &Walk, position: P) -> Result<String, ApiError> {
-        let place = Place {
+        let payload = Payload {
             sort: walk.sort.to_owned(),
             filters: digest(&walk.filters),
             position,
         };
-        let mut bytes = serde_json::to_vec(&place).map_err(ApiError::internal)?;
+        let mut bytes = serde_json::to_vec(&payload).map_err(ApiError::internal)?;
         let tag = self.tag(walk, &bytes).finalize().into_bytes();
         bytes.extend(tag.iter().take(TAG_BYTES));
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads the position from a cursor of this walk.
+    /// Verifies a cursor of this list and returns its position.
     pub(crate) fn open<P: DeserializeOwned>(
         &self,
         walk: &Walk,
@@ -84,29 +84,29 @@ impl Cursors {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(cursor) else {
             return Err(malformed);
         };
-        let Some((place, tag)) = bytes.split_last_chunk::<TAG_BYTES>() else {
+        let Some((payload, tag)) = bytes.split_last_chunk::<TAG_BYTES>() else {
             return Err(malformed);
         };
-        if self.tag(walk, place).verify_truncated_left(tag).is_err() {
+        if self.tag(walk, payload).verify_truncated_left(tag).is_err() {
             return Err(malformed);
         }
-        let Ok(place) = serde_json::from_slice::<Place<P>>(place) else {
+        let Ok(payload) = serde_json::from_slice::<Payload<P>>(payload) else {
             return Err(malformed);
         };
-        if place.sort != walk.sort {
+        if payload.sort != walk.sort {
             return Err(ApiError::InvalidCursor {
                 reason: "sort_mismatch",
             });
         }
-        if place.filters != digest(&walk.filters) {
+        if payload.filters != digest(&walk.filters) {
             return Err(ApiError::InvalidCursor {
                 reason: "filter_mismatch",
             });
         }
-        Ok(place.position)
+        Ok(payload.position)
     }
 
-    /// Sort and filters are inside the bytes, so that a mismatch can be told from a forgery.
+    /// Computes the tag. Sort and filters are part of `bytes`, so that a mismatch is distinguishable from a forgery.
     fn tag(&self, walk: &Walk, bytes: &[u8]) -> Hmac<Sha256> {
         let owner = walk
             .owner
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_opens_in_its_own_walk_only() {
+    fn cursor_is_accepted_only_by_the_query_that_created_it() {
         let cursors = Cursors::new(&[7; 32]);
         let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
         assert_eq!(
@@ -156,30 +156,30 @@ mod tests {
             (42, "id".into())
         );
 
-        let elsewhere = |walk: Walk| reason(cursors.open(&walk, &cursor));
+        let reason_for = |walk: Walk| reason(cursors.open(&walk, &cursor));
         assert_eq!(
-            elsewhere(Walk {
+            reason_for(Walk {
                 sort: "created_asc",
                 ..walk()
             }),
             "sort_mismatch"
         );
         assert_eq!(
-            elsewhere(Walk {
+            reason_for(Walk {
                 filters: String::new(),
                 ..walk()
             }),
             "filter_mismatch"
         );
         assert_eq!(
-            elsewhere(Walk {
+            reason_for(Walk {
                 list: "vehicles",
                 ..walk()
             }),
             "malformed"
         );
         let owner = Some(PartnerId::new(chrono::DateTime::UNIX_EPOCH));
-        assert_eq!(elsewhere(Walk { owner, ..walk() }), "malformed");
+        assert_eq!(reason_for(Walk { owner, ..walk() }), "malformed");
         assert_eq!(
             reason(Cursors::new(&[8; 32]).open(&walk(), &cursor)),
             "malformed"
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed() {
+    fn cursor_with_a_flipped_bit_is_refused() {
         let cursors = Cursors::new(&[7; 32]);
         let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
         for at in 0..cursor.len() {

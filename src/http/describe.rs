@@ -1,4 +1,4 @@
-//! Parameters as the OpenAPI document tells them, made of the same types and bounds that read them.
+//! Parameters of the OpenAPI document, built from the same types and bounds that parse them.
 
 use std::ops::RangeInclusive;
 
@@ -26,22 +26,22 @@ impl PartialSchema for Name {
 }
 
 /// Describes a query parameter of one value.
-pub(crate) fn query<T: PartialSchema>(name: &str, what: &str) -> Parameter {
-    parameter(ParameterIn::Query, name, what, T::schema()).build()
+pub(crate) fn query<T: PartialSchema>(name: &str, description: &str) -> Parameter {
+    parameter(ParameterIn::Query, name, description, T::schema()).build()
 }
 
-/// Describes a query parameter of one text.
-pub(crate) fn query_text(name: &str, what: &str, object: ObjectBuilder) -> Parameter {
-    parameter(ParameterIn::Query, name, what, object.into()).build()
+/// Describes a query parameter with the given string or number schema.
+pub(crate) fn query_text(name: &str, description: &str, object: ObjectBuilder) -> Parameter {
+    parameter(ParameterIn::Query, name, description, object.into()).build()
 }
 
 /// Describes a query parameter that is a comma-separated list of at most `max` values.
-pub(crate) fn csv<T: PartialSchema>(name: &str, max: usize, what: &str) -> Parameter {
+pub(crate) fn csv<T: PartialSchema>(name: &str, max: usize, description: &str) -> Parameter {
     let array = ArrayBuilder::new()
         .items(T::schema())
         .min_items(Some(1))
         .max_items(Some(max));
-    parameter(ParameterIn::Query, name, what, array.into())
+    parameter(ParameterIn::Query, name, description, array.into())
         .style(Some(ParameterStyle::Form))
         .explode(Some(false))
         .build()
@@ -52,14 +52,18 @@ pub(crate) fn integer(
     name: &str,
     bounds: &RangeInclusive<i64>,
     default: i64,
-    what: &str,
+    description: &str,
 ) -> Parameter {
-    query_text(name, what, whole(bounds).default(Some(default.into())))
+    query_text(
+        name,
+        description,
+        whole(bounds).default(Some(default.into())),
+    )
 }
 
-/// Describes a query parameter that is the end of a range, a whole number within bounds.
-pub(crate) fn bound(name: &str, bounds: &RangeInclusive<i64>, what: &str) -> Parameter {
-    query_text(name, what, whole(bounds))
+/// Describes a query parameter that is one end of a range, a whole number within bounds.
+pub(crate) fn bound(name: &str, bounds: &RangeInclusive<i64>, description: &str) -> Parameter {
+    query_text(name, description, whole(bounds))
 }
 
 fn whole(bounds: &RangeInclusive<i64>) -> ObjectBuilder {
@@ -69,59 +73,65 @@ fn whole(bounds: &RangeInclusive<i64>) -> ObjectBuilder {
         .maximum(Some(*bounds.end()))
 }
 
-/// Describes a query parameter that is a day.
-pub(crate) fn day(name: &str, what: &str) -> Parameter {
+/// Describes a query parameter that is a date.
+pub(crate) fn day(name: &str, description: &str) -> Parameter {
     let date = SchemaFormat::KnownFormat(KnownFormat::Date);
-    query_text(name, what, text().format(Some(date)))
+    query_text(name, description, text().format(Some(date)))
 }
 
 /// Describes `sort`; the first name is the default.
-pub(crate) fn sort<S>(sorts: &[(&'static str, S)], what: &str) -> Parameter {
+pub(crate) fn sort<S>(sorts: &[(&'static str, S)], description: &str) -> Parameter {
     let names: Vec<_> = sorts.iter().map(|(name, _)| *name).collect();
     let object = text()
         .default(names.first().map(|name| (*name).into()))
         .enum_values(Some(names));
-    query_text("sort", what, object)
+    query_text("sort", description, object)
 }
 
-/// Describes a query parameter that is a time.
-pub(crate) fn time(name: &str, what: &str) -> Parameter {
-    let what = format!(
-        "{what} RFC 3339 with an offset, such as `2026-04-20T13:00:00+09:00`; `Z` is refused. Encode `+` as `%2B`."
+/// Describes a query parameter that is a time with an offset.
+pub(crate) fn time(name: &str, description: &str) -> Parameter {
+    let description = format!(
+        "{description} RFC 3339 with an offset, such as `2026-04-20T13:00:00+09:00`; `Z` is refused. \
+         Encode `+` as `%2B`."
     );
     let object = text()
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .pattern(Some(r"[+-]\d{2}:\d{2}$"));
-    query_text(name, &what, object)
+    query_text(name, &description, object)
 }
 
-/// Describes a parameter in the path.
-pub(crate) fn path<T: PartialSchema>(name: &str, what: &str) -> Parameter {
-    parameter(ParameterIn::Path, name, what, T::schema())
+/// Describes a path parameter.
+pub(crate) fn path<T: PartialSchema>(name: &str, description: &str) -> Parameter {
+    parameter(ParameterIn::Path, name, description, T::schema())
         .required(Required::True)
         .build()
 }
 
 /// Describes a header.
-pub(crate) fn header(name: &str, what: &str, object: ObjectBuilder) -> ParameterBuilder {
-    parameter(ParameterIn::Header, name, what, object.into())
+pub(crate) fn header(name: &str, description: &str, object: ObjectBuilder) -> ParameterBuilder {
+    parameter(ParameterIn::Header, name, description, object.into())
 }
 
-/// Describes a UUID v4. It has no `format: uuid`: of that, generators make values that fit no header.
+/// Describes a UUID v4. It has no `format: uuid`, for which generators make values that the header does not accept.
 pub(crate) fn uuid_v4() -> ObjectBuilder {
     text().pattern(Some(UUID_V4))
 }
 
-/// Describes a text.
+/// Describes a string.
 pub(crate) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-fn parameter(at: ParameterIn, name: &str, what: &str, schema: RefOr<Schema>) -> ParameterBuilder {
+fn parameter(
+    at: ParameterIn,
+    name: &str,
+    description: &str,
+    schema: RefOr<Schema>,
+) -> ParameterBuilder {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(at)
         .required(Required::False)
-        .description(Some(what))
+        .description(Some(description))
         .schema(Some(schema))
 }

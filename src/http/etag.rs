@@ -1,4 +1,4 @@
-//! Conditional reads: a strong `ETag` on every single resource, and 304 for who has it already.
+//! Conditional reads: a strong `ETag` on every single resource, and 304 for a client that already has it.
 
 use std::convert::Infallible;
 
@@ -19,10 +19,10 @@ use utoipa::{
 use super::describe;
 use crate::error::ApiError;
 
-/// Bytes of the digest that an `ETag` tells.
+/// Length of the digest in an `ETag`, in bytes.
 const TAG_BYTES: usize = 16;
 
-/// What the caller has already: its `If-None-Match`.
+/// The entity tags in the request's `If-None-Match`.
 #[derive(Debug)]
 pub(crate) struct Conditional(Vec<String>);
 
@@ -36,13 +36,12 @@ impl<S: Sync> FromRequestParts<S> for Conditional {
 
 impl IntoParams for Conditional {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what =
-            "The `ETag` of an answer that you have: 304 without a body while it is still the same.";
+        let what = "The `ETag` of an earlier response. If it is still current, the response is 304 without a body.";
         vec![describe::header("If-None-Match", what, describe::text()).build()]
     }
 }
 
-/// Bytes with their `ETag`, of JSON if nothing else is said.
+/// A body with its `ETag` and media type, which is JSON by default.
 #[derive(Debug, Clone)]
 pub(crate) struct Tagged {
     body: Bytes,
@@ -51,11 +50,11 @@ pub(crate) struct Tagged {
 }
 
 impl Tagged {
-    /// Takes the bytes and computes the tag.
+    /// Wraps a JSON body and computes its tag.
     pub(crate) fn new(body: Bytes) -> Self {
         let digest = Sha256::digest(&body);
         let tag = URL_SAFE_NO_PAD.encode(digest.get(..TAG_BYTES).unwrap_or_default());
-        // Base64 is always a header's text, so the fall-back is never used.
+        // Base64 is always a valid header value, so the fallback is never used.
         let tag = HeaderValue::try_from(format!("\"{tag}\""))
             .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
         Self {
@@ -65,7 +64,7 @@ impl Tagged {
         }
     }
 
-    /// Takes bytes of another type.
+    /// Wraps a body of another media type.
     pub(crate) fn typed(body: Bytes, media_type: &'static str) -> Self {
         Self {
             media_type: HeaderValue::from_static(media_type),
@@ -73,13 +72,13 @@ impl Tagged {
         }
     }
 
-    /// Renders what a partner reads.
+    /// Serializes a value as a JSON body.
     pub(crate) fn render(view: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
         Ok(Self::new(body.into_boxed_slice().into()))
     }
 
-    /// Returns how many bytes they are.
+    /// Returns the length of the body, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.body.len()
     }
@@ -91,31 +90,31 @@ impl Conditional {
         let tags = lines
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(','));
-        // Weak comparison, as RFC 9110 wants it here.
+        // RFC 9110 requires the weak comparison for `If-None-Match`.
         Self(
             tags.map(|tag| tag.trim().trim_start_matches("W/").to_owned())
                 .collect(),
         )
     }
 
-    /// Answers 200 with a JSON body, or 304 to who has these very bytes.
+    /// Responds with 200 and a JSON body, or with 304 if the client already has it.
     pub(crate) fn answer(&self, view: &impl Serialize) -> Result<Response, ApiError> {
         Ok(self.answer_tagged(&Tagged::render(view)?))
     }
 
-    /// Answers with bytes that are JSON already.
+    /// Responds with a body that is already JSON.
     pub(crate) fn answer_bytes(&self, body: Bytes) -> Result<Response, ApiError> {
         Ok(self.answer_tagged(&Tagged::new(body)))
     }
 
-    /// Answers with bytes whose tag is known.
+    /// Responds with a body whose tag is already computed.
     pub(crate) fn answer_tagged(&self, tagged: &Tagged) -> Response {
         let Tagged {
             body,
             tag,
             media_type,
         } = tagged.clone();
-        let known = self
+        let is_current = self
             .0
             .iter()
             .any(|it| it.as_bytes() == tag.as_bytes() || it == "*");
@@ -126,7 +125,7 @@ impl Conditional {
                 HeaderValue::from_static("private, no-cache"),
             ),
         ];
-        if known {
+        if is_current {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         (headers, [(header::CONTENT_TYPE, media_type)], body).into_response()
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_very_bytes_gets_304() {
+    fn matching_entity_tag_gets_304() {
         let response = Conditional::of(&HeaderMap::new()).answer(&"x").unwrap();
         let tag = response.headers()[header::ETAG]
             .to_str()

@@ -1,4 +1,4 @@
-//! Extractors: a request's query, path and body as typed values, with everything that is wrong said at once.
+//! Extractors: a request's query and body as typed values, with all issues reported at once.
 
 use axum::{
     extract::FromRequestParts,
@@ -19,10 +19,10 @@ use crate::{
     word::Word,
 };
 
-/// Characters of a [`Name`].
+/// The longest [`Name`], in characters.
 pub(super) const NAME_CHARACTERS_MAX: usize = 128;
 
-/// A value that a query parameter can hold.
+/// A value that can be parsed from a query parameter.
 pub(crate) trait FromText: Sized {
     /// Reads it.
     fn from_text(text: &str) -> Result<Self, Fault>;
@@ -34,7 +34,7 @@ impl<W: Word> FromText for W {
             let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
             Fault::new(
                 IssueKind::InvalidValue,
-                "the value is none of those there are",
+                "the value is not one of the allowed values",
             )
             .expected(words.join(" "))
         })
@@ -42,7 +42,7 @@ impl<W: Word> FromText for W {
 }
 
 impl FromText for Stamp {
-    /// Reads a time; a space where its sign should be is a `+` that nobody encoded.
+    /// Parses a time; a space in place of the sign is a `+` that was not percent-encoded.
     fn from_text(text: &str) -> Result<Self, Fault> {
         read_stamp(&text.replace(' ', "+"))
     }
@@ -50,10 +50,10 @@ impl FromText for Stamp {
 
 impl FromText for NaiveDate {
     fn from_text(text: &str) -> Result<Self, Fault> {
-        // chrono also takes years of other lengths, up to the ends of its own time, and days without their zeros.
-        let is_as_long = text.len() == "2026-04-20".len();
+        // chrono also accepts years of other lengths and days or months without leading zeros.
+        let has_length = text.len() == "2026-04-20".len();
         let date = Self::parse_from_str(text, "%Y-%m-%d").ok();
-        date.filter(|date| is_as_long && date.to_string() == text)
+        date.filter(|date| has_length && date.to_string() == text)
             .ok_or_else(|| {
                 Fault::new(IssueKind::InvalidFormat, "a day is written like 2026-04-20")
                     .expected("2026-04-20")
@@ -61,7 +61,7 @@ impl FromText for NaiveDate {
     }
 }
 
-/// Reads a time as it is written in a body.
+/// Parses a time in the form used in bodies.
 pub(super) fn read_stamp(text: &str) -> Result<Stamp, Fault> {
     Stamp::parse(text).map_err(|error| {
         Fault::new(IssueKind::InvalidFormat, error.to_string())
@@ -69,20 +69,20 @@ pub(super) fn read_stamp(text: &str) -> Result<Stamp, Fault> {
     })
 }
 
-/// A name to compare with: not empty, and of bounded length.
+/// A name to compare with: not empty, and at most 128 characters.
 #[derive(Debug)]
 pub(crate) struct Name(pub String);
 
 impl FromText for Name {
     fn from_text(text: &str) -> Result<Self, Fault> {
         let length = text.chars().count();
-        // The database cannot hold a NUL, so no name there has one.
+        // PostgreSQL text cannot contain a NUL, so no stored name matches.
         if length == 0 {
             Err(Fault::new(IssueKind::InvalidValue, "the value is empty"))
         } else if text.contains('\0') {
             Err(Fault::new(
                 IssueKind::InvalidValue,
-                "the value holds a NUL character",
+                "the value contains a NUL character",
             ))
         } else if length > NAME_CHARACTERS_MAX {
             let message = format!("a value has at most {NAME_CHARACTERS_MAX} characters");
@@ -98,7 +98,7 @@ impl FromText for Name {
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     issues: Issues,
-    understands_dry_run: bool,
+    allows_dry_run: bool,
 }
 
 impl Params {
@@ -110,11 +110,11 @@ impl Params {
         Self {
             pairs,
             issues: Issues::default(),
-            understands_dry_run: false,
+            allows_dry_run: false,
         }
     }
 
-    /// Returns a parameter's text; standing twice is an issue.
+    /// Returns a parameter's text; a second occurrence is an issue.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let mut all = self
             .pairs
@@ -123,13 +123,13 @@ impl Params {
             .map(|(_, value)| value);
         let first = all.next()?.clone();
         if all.next().is_some() {
-            let message = format!("`{name}` stands twice");
+            let message = format!("`{name}` occurs twice");
             self.complain(name, &first, Fault::new(IssueKind::Duplicate, message));
         }
         Some(first)
     }
 
-    /// Reads a parameter.
+    /// Parses a parameter.
     pub(crate) fn get<T: FromText>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         T::from_text(&text)
@@ -137,7 +137,7 @@ impl Params {
             .ok()
     }
 
-    /// Reads a comma-separated list of at most `max` values; absent is empty.
+    /// Parses a comma-separated list of at most `max` values; empty if the parameter is absent.
     pub(crate) fn csv<T: FromText>(&mut self, name: &str, max: usize) -> Vec<T> {
         let Some(text) = self.text(name) else {
             return Vec::new();
@@ -162,7 +162,7 @@ impl Params {
         values
     }
 
-    /// Reads a whole number within bounds.
+    /// Parses a whole number within bounds.
     pub(crate) fn integer(
         &mut self,
         name: &str,
@@ -190,14 +190,14 @@ impl Params {
         None
     }
 
-    /// Says whether a parameter is there.
+    /// Returns whether a parameter is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(key, _)| key == name)
     }
 
-    /// Reads `dry_run`, which only who asks for it here understands.
+    /// Parses `dry_run`; for an operation that does not call this, the parameter is an issue.
     pub(crate) fn dry_run(&mut self) -> Option<bool> {
-        self.understands_dry_run = true;
+        self.allows_dry_run = true;
         match self.text("dry_run").as_deref() {
             None | Some("false") => Some(false),
             Some("true") => Some(true),
@@ -212,12 +212,12 @@ impl Params {
         }
     }
 
-    /// Returns every issue, those with what any request may carry included.
+    /// Returns every issue, including those with parameters and headers that any request may carry.
     fn finish(mut self, headers: &HeaderMap) -> Issues {
-        if !self.understands_dry_run
+        if !self.allows_dry_run
             && let Some(text) = self.text("dry_run")
         {
-            let message = "`dry_run` is for `POST /v1/orders` only";
+            let message = "`dry_run` is only allowed for `POST /v1/orders`";
             self.complain(
                 "dry_run",
                 &text,
@@ -230,31 +230,31 @@ impl Params {
         self.issues
     }
 
-    /// Notes an issue with a parameter.
+    /// Records an issue with a parameter.
     pub(crate) fn complain(&mut self, name: &str, received: &str, fault: Fault) {
         self.issues.push(fault.at_json(name, &received.into()));
     }
 
-    /// Gives access to the issues found so far.
+    /// Returns the issues found so far.
     pub(crate) fn issues(&mut self) -> &mut Issues {
         &mut self.issues
     }
 }
 
-/// A value that is read from a whole query string.
+/// A value that is parsed from a whole query string.
 pub(crate) trait FromQuery: Sized {
-    /// Reads it, noting every issue; `None` only if one was noted.
+    /// Parses the value and records every issue; returns `None` only if an issue was recorded.
     fn from_query(params: &mut Params) -> Option<Self>;
 }
 
 impl FromQuery for () {
-    /// Reads the query of an operation that has no parameters.
+    /// Accepts the query of an operation that has no parameters.
     fn from_query(_: &mut Params) -> Option<Self> {
         Some(())
     }
 }
 
-/// Extracts a query.
+/// Extractor of a query.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub T);
 
@@ -268,11 +268,11 @@ impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The body of the request in hand, parsed by the idempotency layer before it looked for a replay.
+/// The request's body, parsed by the idempotency layer before it looks for a stored reply.
 #[derive(Debug, Clone)]
 pub(crate) struct ParsedBody(pub std::sync::Arc<Map<String, Value>>);
 
-/// Extracts a query and a JSON body; what is wrong with either is said in one answer.
+/// Extractor of a query and a JSON body; the issues of both are reported in one response.
 #[derive(Debug)]
 pub(crate) struct Input<Q, B>(pub Q, pub B);
 
@@ -282,7 +282,7 @@ impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let Some(ParsedBody(members)) = parts.extensions.get() else {
             return Err(ApiError::internal(
-                "a handler takes a body that no layer has read",
+                "the handler needs a body, but no layer has parsed one",
             ));
         };
         let mut params = Params::new(parts.uri.query().unwrap_or_default());
@@ -294,7 +294,7 @@ impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
     }
 }
 
-/// Answers 200 with a JSON body.
+/// A 200 response with a JSON body.
 #[derive(Debug)]
 pub(crate) struct Answer<T>(pub T);
 

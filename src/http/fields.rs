@@ -1,4 +1,4 @@
-//! The members of a body, read one by one with everything that is wrong said at once.
+//! The members of a JSON body, parsed one by one with all issues reported at once.
 
 use std::ops::RangeInclusive;
 
@@ -12,39 +12,39 @@ use crate::{
     word::Word,
 };
 
-/// Words in one list.
-const WORDS_MAX: usize = 100;
+/// The most items that one list may have.
+const ITEMS_MAX: usize = 100;
 
 /// The members of a JSON object; unknown ones are ignored.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     members: &'a Map<String, Value>,
     issues: &'a mut Issues,
-    /// Where the object stands in the body, with a dot behind it.
-    place: String,
+    /// The path of the object in the body, with a trailing dot; empty for the body itself.
+    path_prefix: String,
 }
 
 impl<'a> Fields<'a> {
-    /// Takes the members, and notes what is wrong with them in `issues`.
+    /// Wraps the members; issues with them are recorded in `issues`.
     pub(crate) fn new(members: &'a Map<String, Value>, issues: &'a mut Issues) -> Self {
         Self {
             members,
             issues,
-            place: String::new(),
+            path_prefix: String::new(),
         }
     }
 
-    /// Says whether a member is there and not null.
+    /// Returns whether a member is present and not null.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.members.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// Says whether a member is there, perhaps as null.
+    /// Returns whether a member is present, even if it is null.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
-    /// Reads a text that must be there.
+    /// Parses a required string.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         if !self.names(name) {
             self.missing(name);
@@ -52,11 +52,11 @@ impl<'a> Fields<'a> {
         self.string(name, self.members.get(name)?)
     }
 
-    /// Reads a text of at most `max` characters that may be null or absent.
+    /// Parses a string of at most `max` characters that may be null or absent.
     pub(crate) fn optional_text(&mut self, name: &str, max: usize) -> Option<String> {
         let text = self.optional_string(name)?;
         if text.contains('\0') {
-            let message = format!("`{name}` holds a NUL character");
+            let message = format!("`{name}` contains a NUL character");
             self.complain(name, Fault::new(IssueKind::InvalidValue, message));
         } else if text.chars().count() > max {
             let message = format!("`{name}` has at most {max} characters");
@@ -67,13 +67,13 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// Reads a word that may be null or absent.
+    /// Parses an enumeration value that may be null or absent.
     pub(crate) fn optional_word<W: Word>(&mut self, name: &str) -> Option<W> {
         let text = self.optional_string(name)?;
-        self.understand(name, W::from_text(&text))
+        self.checked(name, W::from_text(&text))
     }
 
-    /// Reads `true` or `false`, which may be null or absent.
+    /// Parses a boolean that may be null or absent.
     pub(crate) fn optional_bool(&mut self, name: &str) -> Option<bool> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         if value.as_bool().is_none() {
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         value.as_bool()
     }
 
-    /// Reads a list of words, at least one, that may be null or absent; each counts once.
+    /// Parses a list of at least one enumeration value that may be null or absent; duplicates are dropped.
     pub(crate) fn optional_words<W: Word>(&mut self, name: &str) -> Option<Vec<W>> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         let Value::Array(items) = value else {
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
             self.complain(name, Fault::new(IssueKind::OutOfRange, message));
         }
         let mut words = Vec::new();
-        for (n, item) in items.iter().enumerate().take(WORDS_MAX) {
+        for (n, item) in items.iter().enumerate().take(ITEMS_MAX) {
             let text = item.as_str().ok_or_else(|| {
                 let message = format!("`{name}` lists strings");
                 Fault::new(IssueKind::InvalidType, message).expected("string")
@@ -108,37 +108,37 @@ impl<'a> Fields<'a> {
                 Ok(word) if words.contains(&word) => {}
                 Ok(word) => words.push(word),
                 Err(fault) => {
-                    let path = format!("{}{name}[{n}]", self.place);
+                    let path = format!("{}{name}[{n}]", self.path_prefix);
                     self.issues.push(fault.at_json(path, item));
                 }
             }
         }
-        if items.len() > WORDS_MAX {
-            let message = format!("`{name}` lists at most {WORDS_MAX}");
+        if items.len() > ITEMS_MAX {
+            let message = format!("`{name}` lists at most {ITEMS_MAX}");
             self.complain(name, Fault::new(IssueKind::TooMany, message));
         }
         Some(words)
     }
 
-    /// Reads a time that must be there.
+    /// Parses a required time.
     pub(crate) fn stamp(&mut self, name: &str) -> Option<Stamp> {
         self.require(&[name]);
         self.optional_stamp(name)
     }
 
-    /// Reads a time that may be null or absent.
+    /// Parses a time that may be null or absent.
     pub(crate) fn optional_stamp(&mut self, name: &str) -> Option<Stamp> {
         let text = self.optional_string(name)?;
-        self.understand(name, read_stamp(&text))
+        self.checked(name, read_stamp(&text))
     }
 
-    /// Reads an amount that may be null or absent.
+    /// Parses an amount that may be null or absent.
     pub(crate) fn optional_usd(&mut self, name: &str) -> Option<Usd> {
         let range = 1..=Usd::MAX.dollars().into();
         self.optional_integer_in(name, range).and_then(Usd::new)
     }
 
-    /// Reads a whole number within a range that may be null or absent.
+    /// Parses a whole number within a range that may be null or absent.
     pub(crate) fn optional_integer_in(
         &mut self,
         name: &str,
@@ -153,9 +153,9 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// Reads a whole number of at most `max` that may be null or absent.
+    /// Parses a whole number of at most `max` that may be null or absent.
     ///
-    /// What is too small for the type is the smallest number of the type, which no rule accepts either.
+    /// A number below the range of `i64` becomes `i64::MIN`, which every lower bound rejects.
     pub(crate) fn optional_integer(&mut self, name: &str, max: i64) -> Option<i64> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         let too_large = || {
@@ -165,7 +165,7 @@ impl<'a> Fields<'a> {
         let fault = match (value.as_i64(), value.as_f64()) {
             (Some(number), _) if number <= max => return Some(number),
             (Some(_), _) => too_large(),
-            // JSON numbers beyond 64 bits are floats here; whole ones are still whole.
+            // JSON numbers beyond 64 bits are parsed as floats; whole ones still count as whole.
             (None, Some(float)) if float.fract() == 0.0 && float >= i64::MAX as f64 => too_large(),
             (None, Some(float)) if float.fract() == 0.0 && float <= i64::MIN as f64 => {
                 return Some(i64::MIN);
@@ -184,7 +184,7 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// Reads an object that may be null or absent.
+    /// Parses an object that may be null or absent.
     pub(crate) fn optional_object(&mut self, name: &str) -> Option<Fields<'_>> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         let Value::Object(members) = value else {
@@ -196,11 +196,11 @@ impl<'a> Fields<'a> {
         Some(Fields {
             members,
             issues: self.issues,
-            place: format!("{}{name}.", self.place),
+            path_prefix: format!("{}{name}.", self.path_prefix),
         })
     }
 
-    /// Notes an issue if not exactly one of some members is there.
+    /// Records an issue unless exactly one of the members is present.
     pub(crate) fn exactly_one(&mut self, names: &[&str]) {
         let given: Vec<_> = names.iter().filter(|name| self.has(name)).collect();
         let list = names.join("`, `");
@@ -218,7 +218,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes an issue if a member is there that has no place in such a request.
+    /// Records an issue for each of the members that is present, although this request does not allow it.
     pub(crate) fn none_of(&mut self, names: &[&str], reason: &str) {
         for name in names
             .iter()
@@ -231,7 +231,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes an issue for each of some members that is not there.
+    /// Records an issue for each of the members that is absent or null.
     pub(crate) fn require(&mut self, names: &[&str]) {
         for name in names {
             if !self.has(name) {
@@ -240,15 +240,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes that a member must be there.
+    /// Records that a required member is absent.
     fn missing(&mut self, name: &str) {
-        self.issues.missing(&format!("{}{name}", self.place));
+        self.issues.missing(&format!("{}{name}", self.path_prefix));
     }
 
-    /// Notes an issue with a member.
+    /// Records an issue with a member.
     pub(crate) fn complain(&mut self, name: &str, fault: Fault) {
         let value = self.members.get(name).unwrap_or(&Value::Null);
-        let path = format!("{}{name}", self.place);
+        let path = format!("{}{name}", self.path_prefix);
         self.issues.push(fault.at_json(path, value));
     }
 
@@ -267,13 +267,13 @@ impl<'a> Fields<'a> {
         Some(text.clone())
     }
 
-    fn understand<T>(&mut self, name: &str, read: Result<T, Fault>) -> Option<T> {
+    fn checked<T>(&mut self, name: &str, read: Result<T, Fault>) -> Option<T> {
         read.map_err(|fault| self.complain(name, fault)).ok()
     }
 }
 
-/// A value that is read from a JSON object.
+/// A value that is parsed from a JSON object.
 pub(crate) trait FromBody: Sized {
-    /// Reads it, noting every issue; `None` only if one was noted.
+    /// Parses the value and records every issue; returns `None` only if an issue was recorded.
     fn from_body(fields: &mut Fields<'_>) -> Option<Self>;
 }

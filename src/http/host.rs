@@ -1,8 +1,8 @@
-//! `Host`: a request of HTTP/1.1 names exactly one (RFC 9112, section 3.2).
+//! The `Host` header: an HTTP/1.1 request must have exactly one (RFC 9112, section 3.2).
 //!
-//! Nothing is made of it: addresses come from `public_url`. But a request with none or two could be read in two ways, by
-//! a proxy in front and by us, and is refused. The same goes for what follows a CONNECT, which could be the next request
-//! or the content of a tunnel: there are no tunnels, and the connection ends with the refusal.
+//! Its value is not used, since URLs are built from `public_url`. But a proxy and this server could interpret a request
+//! with no or several hosts differently, so it is refused. Data after a CONNECT is ambiguous in the same way: it could
+//! be the next request or the content of a tunnel. Tunnels are not supported; the connection closes after the refusal.
 
 use axum::{
     extract::Request,
@@ -11,24 +11,24 @@ use axum::{
 
 use crate::error::{ApiError, Fault, IssueKind, Issues};
 
-/// The header's name, as an issue tells it.
+/// The header's name in issues.
 const NAME: &str = "Host";
 
-/// Refuses a request that does not name one host.
+/// Checks that an HTTP/1.1 request has exactly one `Host` header.
 pub(crate) fn require_one(request: &Request) -> Result<(), ApiError> {
-    let named = request.headers().get_all(header::HOST).iter().count();
-    if request.version() != Version::HTTP_11 || named == 1 {
+    let host_count = request.headers().get_all(header::HOST).iter().count();
+    if request.version() != Version::HTTP_11 || host_count == 1 {
         return Ok(());
     }
     let mut issues = Issues::default();
-    match named {
+    match host_count {
         0 => issues.missing(NAME),
-        _ => issues.push(Fault::new(IssueKind::Duplicate, "send one host").at(NAME, None)),
+        _ => issues.push(Fault::new(IssueKind::Duplicate, "send exactly one host").at(NAME, None)),
     }
     Err(issues.into())
 }
 
-/// Says whether the connection ends with the response to a request, because a tunnel was asked for.
+/// Returns whether the connection closes after the response, because the request is a CONNECT below HTTP/2.
 pub(crate) fn ends_connection(request: &Request) -> bool {
     request.method() == Method::CONNECT && request.version() < Version::HTTP_2
 }

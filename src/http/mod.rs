@@ -1,9 +1,9 @@
-//! The wire kit: what speaks HTTP and knows no feature.
+//! HTTP building blocks that are independent of any feature.
 //!
-//! [`client_ip`], [`host`] and [`trace`] read a request's head, [`body`] its JSON. A handler takes its input through
-//! [`extract`] and [`path`], the members of a body as [`fields`], and [`user`], whom it is for; it answers a conditional
-//! read with [`etag`], and lists turn pages with [`page`] and [`cursor`]. [`accept`] chooses the form of an answer,
-//! [`describe`] describes parameters in the OpenAPI document.
+//! [`client_ip`], [`host`] and [`trace`] read the head of a request, [`body`] its JSON. Handlers take their input
+//! through [`extract`], [`fields`], [`path`] and [`user`]. [`etag`] answers conditional reads, [`page`] and [`cursor`]
+//! paginate lists, [`accept`] chooses the representation of a response, and [`describe`] describes parameters in the
+//! OpenAPI document.
 
 pub(crate) mod accept;
 pub(crate) mod body;

@@ -1,4 +1,4 @@
-//! Pages: what a list takes beside its filters, and how it answers.
+//! Pagination: the `limit` and `cursor` of a list request, and the page in the response.
 
 use std::borrow::Cow;
 
@@ -27,18 +27,19 @@ use crate::{
     },
 };
 
-/// Ids that one request can name.
+/// The most ids that one request can name.
 pub(crate) const IDS_MAX: usize = 100;
-/// Rows on a page, unless the caller says otherwise.
+/// Rows on a page by default.
 const LIMIT_DEFAULT: i64 = 50;
 /// Rows on the largest page.
 const LIMIT_MAX: i64 = 200;
-/// Which page the caller asks for.
+
+/// The page that a request asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct PageQuery {
-    /// Rows on the page, 1 to 200.
+    /// The most rows on the page, 1 to 200.
     limit: u8,
-    /// Where the last page ended.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -50,8 +51,8 @@ impl FromQuery for PageQuery {
 
 impl IntoParams for PageQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let limit = "Rows on the page at most. Out of range is an error, never clamped.";
-        let cursor = "Where the last page ended: its `next_cursor`. It belongs to this list with the same `sort` and \
+        let limit = "The maximum number of rows on the page. A value out of range is an error; it is not clamped.";
+        let cursor = "The `next_cursor` of the previous page. It is valid for this list with the same `sort` and \
                       filters, and does not expire.";
         vec![
             describe::integer("limit", &(1..=LIMIT_MAX), LIMIT_DEFAULT, limit),
@@ -61,7 +62,7 @@ impl IntoParams for PageQuery {
 }
 
 impl PageQuery {
-    /// Reads `limit` and `cursor`.
+    /// Parses `limit` and `cursor`.
     pub(crate) fn read(params: &mut Params) -> Self {
         let limit = params
             .integer("limit", 1..=LIMIT_MAX)
@@ -72,7 +73,7 @@ impl PageQuery {
         }
     }
 
-    /// Returns where the last page of a walk ended; nothing before the first.
+    /// Returns the position at which the previous page ended; `None` for the first page.
     pub(crate) fn after<P: DeserializeOwned>(
         &self,
         cursors: &Cursors,
@@ -82,12 +83,12 @@ impl PageQuery {
         cursor.map(|it| cursors.open(walk, it)).transpose()
     }
 
-    /// Returns how many rows the page has at most.
+    /// Returns the maximum number of rows on the page.
     pub(crate) fn limit(&self) -> usize {
         self.limit.into()
     }
 
-    /// Cuts the [`PageQuery::rows`] that were read, each with its place, to the page; returns the cursor of the next one.
+    /// Truncates the [`PageQuery::rows`] that were read, each with its position, and returns the next page's cursor.
     pub(crate) fn cut<R, P: Serialize>(
         &self,
         mut rows: Vec<(R, P)>,
@@ -101,13 +102,13 @@ impl PageQuery {
         Ok((rows.into_iter().map(|(row, _)| row).collect(), next))
     }
 
-    /// Returns how many rows to read: one more than are shown tells whether there is a next page.
+    /// Returns the number of rows to read: one more than the page holds, which shows whether there is a next page.
     pub(crate) fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 }
 
-/// Reads a `sort` by its name among those there are; the first one is the default.
+/// Parses `sort` by its name; the first entry of `sorts` is the default.
 pub(crate) fn read_sort<S: Copy>(
     params: &mut Params,
     sorts: &[(&'static str, S)],
@@ -120,7 +121,7 @@ pub(crate) fn read_sort<S: Copy>(
         let names: Vec<_> = sorts.iter().map(|(name, _)| *name).collect();
         let fault = Fault::new(
             IssueKind::InvalidValue,
-            "`sort` is none of the orders there are",
+            "`sort` is not one of the allowed values",
         );
         params.complain("sort", &text, fault.expected(names.join(" ")));
     }
@@ -132,7 +133,7 @@ pub(crate) fn read_sort<S: Copy>(
 pub(crate) struct Page<T> {
     /// The rows.
     pub data: Vec<T>,
-    /// Where the next page begins; null on the last page and only there.
+    /// The cursor of the next page; null on the last page and only there.
     pub next_cursor: Option<String>,
 }
 
@@ -155,7 +156,7 @@ impl<T: ToSchema> PartialSchema for Page<T> {
         let next_cursor = ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
             .description(Some(
-                "Where the next page begins; null on the last page and only there.",
+                "The cursor of the next page; null on the last page and only there.",
             ));
         ObjectBuilder::new()
             .description(Some("One page of a list."))
@@ -166,7 +167,7 @@ impl<T: ToSchema> PartialSchema for Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of a walk out of the [`PageQuery::rows`] that were read.
+    /// Creates a page from the [`PageQuery::rows`] that were read.
     pub(crate) fn of<R, P: Serialize>(
         mut rows: Vec<R>,
         query: &PageQuery,
@@ -190,7 +191,7 @@ impl<T> Page<T> {
 }
 
 impl<T: Serialize> Page<T> {
-    /// Answers with the page, and a `Link` to the next one: the same question with the next cursor.
+    /// Responds with the page and, unless it is the last, a `Link` to the next: the same request with the next cursor.
     pub(crate) fn answer(self, uri: &Uri) -> Response {
         let link = next_link(uri, self.next_cursor.as_deref());
         let mut response = Answer(self).into_response();
@@ -201,7 +202,7 @@ impl<T: Serialize> Page<T> {
     }
 }
 
-/// A page whose rows are JSON already.
+/// A page whose rows are already rendered as JSON.
 #[derive(Debug)]
 pub(crate) struct RenderedPage {
     body: Bytes,
@@ -209,7 +210,7 @@ pub(crate) struct RenderedPage {
 }
 
 impl RenderedPage {
-    /// Makes a page of rows, the page of the request for `uri`.
+    /// Creates the page for the request to `uri` from one JSON value per row.
     pub(crate) fn of(rows: &[Bytes], next_cursor: Option<&str>, uri: &Uri) -> Self {
         let rows_bytes = rows.iter().map(|row| row.len() + 1).sum();
         Self::write(rows_bytes, next_cursor, uri, |body| {
@@ -222,7 +223,7 @@ impl RenderedPage {
         })
     }
 
-    /// Makes a page of rows that are joined by commas already.
+    /// Creates a page from rows that are already joined by commas.
     pub(crate) fn joined(rows: &[u8], next_cursor: Option<&str>, uri: &Uri) -> Self {
         Self::write(rows.len(), next_cursor, uri, |body| {
             body.extend_from_slice(rows);
@@ -235,11 +236,11 @@ impl RenderedPage {
         uri: &Uri,
         rows: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
-        // A cursor is base64, and so needs no escapes.
+        // A cursor is base64url, so it needs no escapes.
         let next = next_cursor.map_or("null".into(), |it| format!("\"{it}\""));
         let (begin, middle) = (b"{\"data\":[", b"],\"next_cursor\":");
-        let around = begin.len() + middle.len() + next.len() + 1;
-        let mut body = Vec::with_capacity(rows_bytes + around);
+        let overhead = begin.len() + middle.len() + next.len() + 1;
+        let mut body = Vec::with_capacity(rows_bytes + overhead);
         body.extend_from_slice(begin);
         rows(&mut body);
         body.extend_from_slice(middle);
@@ -261,20 +262,20 @@ impl IntoResponse for RenderedPage {
     }
 }
 
-/// Makes the link. A key that was put into the query by mistake is not repeated there: links are logged and shared.
+/// Returns the `Link` value. API keys sent in the query by mistake are left out, because links are logged and shared.
 fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
-    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     let is_repeated = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {
-        name != "cursor" && !looks_like_a_key(name) && !looks_like_a_key(value)
+        name != "cursor" && !contains_api_key_prefix(name) && !contains_api_key_prefix(value)
     };
-    query.extend_pairs(asked.filter(is_repeated));
+    query.extend_pairs(parameters.filter(is_repeated));
     query.append_pair("cursor", next_cursor?);
     let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
     link.try_into().ok()
 }
 
-fn looks_like_a_key(value: &str) -> bool {
+fn contains_api_key_prefix(value: &str) -> bool {
     let environments = [Environment::Production, Environment::Sandbox];
     let mut prefixes = environments.map(Environment::key_prefix).into_iter();
     prefixes.any(|prefix| value.contains(prefix))

@@ -1,4 +1,4 @@
-//! Paths: the identifier that stands in one.
+//! The identifier in a path.
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -15,17 +15,17 @@ use crate::{
     id::{EventId, OrderId, VehicleId},
 };
 
-/// An identifier that stands in a path.
+/// An identifier that can be a path parameter.
 pub(crate) trait PathId: Sized {
-    /// What it is, for who reads the document.
+    /// The parameter's description in the OpenAPI document.
     const WHAT: &str;
-    /// What it is called in the path.
+    /// The parameter's name in the route.
     const NAME: &str = "id";
 
-    /// Reads it.
+    /// Parses the identifier.
     fn read(text: &str) -> Option<Self>;
 
-    /// Answers for text that cannot be one, and so names nothing.
+    /// Returns the error for text that is not a valid identifier.
     fn not_found(text: &str) -> ApiError;
 }
 
@@ -42,7 +42,7 @@ impl PathId for OrderId {
 }
 
 impl PathId for VehicleId {
-    const WHAT: &str = "The car's id.";
+    const WHAT: &str = "The vehicle's id.";
 
     fn read(text: &str) -> Option<Self> {
         Self::parse(text)
@@ -78,7 +78,7 @@ impl PathId for Code {
     }
 }
 
-/// Extracts the identifier that stands in a path.
+/// Extractor of the identifier in the path.
 #[derive(Debug)]
 pub(crate) struct Id<T>(pub T);
 

@@ -1,8 +1,8 @@
-//! `traceparent` (W3C Trace Context): a request that is a step of its caller's trace is answered as one.
+//! W3C Trace Context: continues the trace of a request's `traceparent` header.
 //!
-//! The log line names the trace, the caller's step and ours; `traceresponse` tells the caller ours. Nothing of it goes
-//! further: what is sent on to others is no part of this trace. A request without a trace begins none, unless there is a
-//! collector: then some do, and our log alone tells of it.
+//! The log line names the trace, the caller's span and this service's span; the `traceresponse` header returns the
+//! latter to the caller. The trace is not propagated to outgoing requests. A request without a trace starts one only if
+//! a span exporter is configured, and then only a sample does; such a trace appears in the log but not in the response.
 
 use axum::http::{HeaderMap, HeaderValue};
 
@@ -11,31 +11,31 @@ use crate::{
     telemetry::export::Spans,
 };
 
-/// The header that comes in.
+/// The request header.
 const HEADER: &str = "traceparent";
-/// The header that goes out.
-const ANSWER: &str = "traceresponse";
-/// Length of the header in the version that is known; a later one may say more behind it.
+/// The response header.
+const RESPONSE_HEADER: &str = "traceresponse";
+/// Length of a version 00 header, in bytes; later versions may append fields.
 const LENGTH: usize = 55;
-/// The flags that have a meaning: the caller records the trace, and its id is random.
+/// The flags with a meaning: the trace is sampled, and its id is random.
 const KNOWN_FLAGS: u8 = 0b11;
-/// The flag of a trace that is recorded.
+/// The flag of a sampled trace.
 const SAMPLED: u8 = 0b01;
 
-/// Where a request stands in a trace.
+/// The trace that a request belongs to, and the position of its span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trace {
     pub(crate) id: String,
-    /// The caller's step, unless the trace begins here.
+    /// The caller's span; `None` if the trace begins here.
     pub(crate) parent: Option<String>,
     pub(crate) span: SpanId,
     flags: u8,
 }
 
 impl Trace {
-    /// Goes on with the trace of a request, or begins one for those who take it.
+    /// Continues the trace of a request, or begins one if the exporter samples it.
     pub(crate) fn of(headers: &HeaderMap, spans: Option<&Spans>) -> Option<Self> {
-        let begun = |spans: &Spans| {
+        let begin = |spans: &Spans| {
             let id = TraceId::random();
             spans.begins(id.chance()).then(|| Self {
                 id: id.to_string(),
@@ -44,15 +44,15 @@ impl Trace {
                 span: SpanId::random(),
             })
         };
-        Self::continued(headers).or_else(|| spans.and_then(begun))
+        Self::continued(headers).or_else(|| spans.and_then(begin))
     }
 
-    /// Says whether it is recorded.
+    /// Returns whether the trace is sampled.
     pub(crate) fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
-    /// Goes on with the trace of a request. What is not quite such a header is ignored, as the standard wants it.
+    /// Continues the trace of a request. A malformed header is ignored, as the standard requires.
     fn continued(headers: &HeaderMap) -> Option<Self> {
         let mut sent = headers.get_all(HEADER).iter();
         let (one, none) = (sent.next()?, sent.next());
@@ -65,19 +65,19 @@ impl Trace {
         })
     }
 
-    /// Tells the caller which step of its trace is ours.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+    /// Adds the `traceresponse` header to the response to a request that sent a trace.
+    pub(crate) fn add_header(&self, headers: &mut HeaderMap) {
         if self.parent.is_none() {
             return;
         }
         let text = format!("00-{}-{}-{:02x}", self.id, self.span, self.flags);
         if let Ok(value) = HeaderValue::from_str(&text) {
-            headers.insert(ANSWER, value);
+            headers.insert(RESPONSE_HEADER, value);
         }
     }
 }
 
-/// Reads the trace, the caller's step and the flags.
+/// Parses the trace id, the caller's span id and the flags.
 fn read(text: &str) -> Option<(&str, &str, u8)> {
     let (known, more) = (text.get(..LENGTH)?, text.get(LENGTH..)?);
     let mut parts = known.split('-');
@@ -88,9 +88,9 @@ fn read(text: &str) -> Option<(&str, &str, u8)> {
         "00" => more.is_empty(),
         _ => more.is_empty() || more.starts_with('-'),
     };
-    let names = |id: &str| id.bytes().any(|digit| digit != b'0');
+    let is_nonzero = |id: &str| id.bytes().any(|digit| digit != b'0');
     let flags = u8::from_str_radix(flags, 16).ok()? & KNOWN_FLAGS;
-    (fits && names(id) && names(parent)).then_some((id, parent, flags))
+    (fits && is_nonzero(id) && is_nonzero(parent)).then_some((id, parent, flags))
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
@@ -106,7 +106,7 @@ mod tests {
     const PARENT: &str = "00f067aa0ba902b7";
 
     #[test]
-    fn a_trace_is_read_as_the_standard_wants_it() {
+    fn traceparent_is_parsed_as_the_standard_requires() {
         for (text, flags) in [
             (format!("00-{ID}-{PARENT}-01"), 1),
             (format!("00-{ID}-{PARENT}-00"), 0),

@@ -1,6 +1,6 @@
-//! `X-User-Id`: whom in the partner's organisation a request is for (contract, section 2).
+//! `X-User-Id`: the user in the partner's organization on whose behalf a request is made.
 //!
-//! It is opaque, kept on the order for the operator's eyes and never returned; the log holds its SHA-256 only.
+//! The id is opaque. It is stored with the order for the operator and never returned; the log holds only its SHA-256.
 
 use axum::{
     extract::FromRequestParts,
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{ApiError, Fault, Issue, IssueKind};
 
-/// The header and its alias.
+/// The header and its alternative spelling.
 const HEADERS: [&str; 2] = ["x-user-id", "x_user_id"];
-/// The name under which an issue is reported.
+/// The header's name in issues.
 const NAME: &str = "X-User-Id";
-/// Characters of an id.
+/// The longest id, in characters.
 const CHARACTERS_MAX: usize = 128;
 
-/// Reads the id; an empty one is none.
+/// Parses the id; an empty header counts as absent.
 pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Issue> {
     let mut sent = sent(headers);
     let Some(first) = sent.next() else {
@@ -37,7 +37,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<&str>, Issue> {
     Ok(Some(text))
 }
 
-/// Returns what the log may hold of the id.
+/// Returns the SHA-256 of the id in hexadecimal, for the log.
 pub(crate) fn fingerprint(headers: &HeaderMap) -> Option<String> {
     let digest = Sha256::digest(sent(headers).next()?);
     Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -50,7 +50,7 @@ fn sent(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|id| !id.is_empty())
 }
 
-/// Extracts the id.
+/// Extractor of the id.
 #[derive(Debug)]
 pub(crate) struct UserId(pub Option<String>);
 

@@ -1,4 +1,4 @@
-//! The layer: it reads the key and the body of a write, waits for its partner's turn, and hands a [`PendingWrite`] inward.
+//! The layer: reads the key and body of a write, waits for the partner write limit, and passes on a [`PendingWrite`].
 
 use std::{
     convert::Infallible,
@@ -30,18 +30,18 @@ use crate::{
     request::{Caller, IdempotencyStatus, RequestContext},
 };
 
-/// The layer, with the turns of all partners' writes.
+/// The layer, with the write limits of all partners.
 #[derive(Debug, Clone)]
 pub(crate) struct IdempotencyLayer {
     app: App,
     turns: WriteTurns,
     recent: RecentKeys,
-    /// Members of a body that a mismatch names by themselves.
+    /// Body members that a mismatch names separately.
     named_members: [&'static str; 2],
 }
 
 impl IdempotencyLayer {
-    /// Begins with no write at work.
+    /// Creates the layer, with no write in progress.
     pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
         Self {
             turns: WriteTurns::new(app.clone()),
@@ -63,7 +63,7 @@ impl<S> Layer<S> for IdempotencyLayer {
     }
 }
 
-/// A service whose writes happen once for each key.
+/// A service that performs each write once per key.
 #[derive(Debug, Clone)]
 pub(crate) struct Idempotency<S> {
     layer: IdempotencyLayer,
@@ -97,9 +97,9 @@ where
 }
 
 impl IdempotencyLayer {
-    /// Passes a write on when its key and body are read and its partner has its turn.
+    /// Passes a write on once its key and body are read and the partner write limit has a permit.
     ///
-    /// Both are read before anything scarce is held, so that a slow caller holds neither a turn nor a connection.
+    /// Key and body are read first, so that a slow caller holds neither a permit nor a connection.
     async fn write<S>(&self, mut request: Request, mut inner: S) -> Result<Response, ApiError>
     where
         S: Service<Request, Response = Response, Error = Infallible>,
@@ -130,7 +130,7 @@ impl IdempotencyLayer {
         if let Some(handover) = &handover {
             request.extensions_mut().insert(handover.clone());
         }
-        let _turn = self.turns.take(partner).await?;
+        let _permit = self.turns.take(partner).await?;
         let Ok(response) = inner.call(request).await;
         let Some((handover, claim)) = handover.zip(claim) else {
             return Ok(response);
@@ -146,7 +146,7 @@ impl IdempotencyLayer {
     }
 }
 
-/// Checks the response to a write: a success has committed, and a refusal is given only under a key that is free.
+/// Checks the response to a write: a success must have committed, and a refusal is returned only if the key is free.
 async fn conclude(
     response: Response,
     handover: &Handover,
@@ -161,7 +161,7 @@ async fn conclude(
             _ => Ok(response),
         };
     }
-    // Refused before the key was looked up, for its query or body; a replay and a reuse come first.
+    // Refused for its query or body before the key was looked up. A replay or a reuse of the key takes precedence.
     match pending {
         Some(pending) => match pending.bind(None).await? {
             Binding::Bound(_) => Ok(response),
@@ -171,7 +171,7 @@ async fn conclude(
     }
 }
 
-/// Says whether a request carries a key in a method that takes one.
+/// Returns whether a request carries a key and has a method that takes one.
 pub(crate) fn carries_key(request: &Request) -> bool {
     let key = request.headers().get(model::HEADER);
     key.is_some_and(|key| !key.is_empty()) && takes_key(request.method())
@@ -190,14 +190,14 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
     if sent.any(|other| other != first) {
         let fault = Fault::new(
             IssueKind::Duplicate,
-            "`Idempotency-Key` was sent twice, with different values",
+            "`Idempotency-Key` was sent more than once, with different values",
         );
         return Err(fault.at("Idempotency-Key", None).into());
     }
     model::read_key(text).ok_or_else(|| not_a_key(text).into())
 }
 
-/// Reads and parses the body; a DELETE's is ignored, and none at all is an empty object.
+/// Reads and parses the body. The body of a DELETE is ignored; an absent body is an empty object.
 async fn read_body(
     app: &App,
     context: &RequestContext,
@@ -215,7 +215,7 @@ async fn read_body(
     body::parse(&bytes)
 }
 
-/// Describes a header that is not a key.
+/// Returns the issue of a header that is not a key.
 fn not_a_key(received: &str) -> Issue {
     Fault::new(
         IssueKind::InvalidFormat,

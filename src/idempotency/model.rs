@@ -1,4 +1,4 @@
-//! What a key is, what a request was, and whether two requests are the same: pure.
+//! Idempotency keys, and the fingerprints by which requests are compared. Pure.
 
 use std::fmt::Write;
 
@@ -10,10 +10,10 @@ use uuid::{Uuid, Variant, Version};
 /// The header that carries the key.
 pub(crate) const HEADER: &str = "idempotency-key";
 
-/// Bytes kept of each part's digest; two different parts agree in them once in 2^64 tries.
+/// Bytes stored of each part's digest. At 128 bits, a collision takes about 2^64 different parts.
 const PART_BYTES: usize = 16;
 
-/// The parts of a request that must all be the same, by the names in `details.mismatch`.
+/// The parts of a request that must all be equal, by their names in `details.mismatch`.
 const PARTS: [&str; 6] = [
     "method",
     "path",
@@ -23,7 +23,7 @@ const PARTS: [&str; 6] = [
     "body",
 ];
 
-/// Reads a key: a UUID v4 of 36 characters, in any case.
+/// Parses a key: a UUID v4 of 36 characters, in any case.
 pub(crate) fn read_key(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     let fits = text.len() == 36
@@ -32,12 +32,12 @@ pub(crate) fn read_key(text: &str) -> Option<Uuid> {
     fits.then_some(uuid)
 }
 
-/// What a request was, part by part, as digests.
+/// The digests of the parts of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; PARTS.len() * PART_BYTES]);
 
 impl Fingerprint {
-    /// Takes a request's parts; `named` are the members of its body that are parts of their own.
+    /// Returns the fingerprint of a request. `named` are the members of its body that are parts of their own.
     ///
     /// The body is compared as JSON values; a missing member differs from null.
     pub(crate) fn of(
@@ -71,12 +71,12 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// Takes what was stored.
+    /// Reads a stored fingerprint. Returns `None` if its length is wrong.
     pub(crate) fn stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// Returns what is stored.
+    /// Returns the bytes to store.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -93,7 +93,7 @@ impl Fingerprint {
     }
 }
 
-/// Writes the members of a body that are not parts of their own, as one JSON object.
+/// Returns the members of a body that are not parts of their own, as one JSON object.
 fn others(body: &Map<String, Value>, named: [&str; 2]) -> String {
     let mut text = String::from("{");
     for (name, value) in body
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_a_uuid_v4_in_36_characters_of_any_case() {
+    fn key_is_a_uuid_v4_in_36_characters_of_any_case() {
         let key = read_key("9B2E4C1A-7D3F-4A5B-8C6D-0E1F2A3B4C5D");
         assert!(key.is_some());
         assert_eq!(key, read_key("9b2e4c1a-7d3f-4a5b-8c6d-0e1f2a3b4c5d"));
@@ -145,7 +145,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_almost_a_key_is_read_as_the_form_has_it(
+        fn texts_that_resemble_a_key_are_read_only_in_the_exact_form(
             text in "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[1-8][0-9a-f]{3}-?[0-9A-F][0-9a-f]{3}-[0-9a-fg]{12}|\\PC{36}"
         ) {
             let bytes = text.as_bytes();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_request_has_the_same_fingerprint() {
+    fn equal_requests_have_equal_fingerprints() {
         let one: Value =
             serde_json::from_str(r#"{"vehicle_id":"a","max_bid_amount_usd":1,"x":{"a":1,"b":2}}"#)
                 .unwrap();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_difference_is_named() {
+    fn mismatch_names_every_part_that_differs() {
         let body = json!({"vehicle_id": "a", "max_bid_amount_usd": 1, "note": "n"});
         let base = of("POST", "/v1/orders", "", &body);
         let with = |name: &str, value: Value| {

@@ -1,8 +1,7 @@
-//! [`RecentKeys`]: keys that were bound or replayed on this replica lately, so that a repeated request is looked up and
-//! not tried.
+//! [`RecentKeys`]: keys that this replica has recently seen bound, so that a repeated request is looked up and not tried.
 //!
-//! It is a hint in bounded memory: what it says of a key is verified in the database, and a key that it has forgotten is
-//! found when it is bound.
+//! It is a hint in fixed memory. The database verifies a key that is found here, and a key that was dropped here is found
+//! when it is bound.
 
 use std::sync::{
     Arc,
@@ -11,20 +10,20 @@ use std::sync::{
 
 use super::write::Claim;
 
-/// Keys that are remembered; a later one displaces another of the same slot.
+/// Number of keys. A key replaces an earlier one of the same slot.
 const SLOTS: usize = 65_536;
 
-/// The keys, each as a digest in the slot that it selects.
+/// The digests of the keys, each in the slot that it selects.
 #[derive(Debug, Clone)]
 pub(super) struct RecentKeys(Arc<[AtomicU64]>);
 
 impl RecentKeys {
-    /// Begins without keys.
+    /// Creates an empty set.
     pub(super) fn new() -> Self {
         Self((0..SLOTS).map(|_| AtomicU64::default()).collect())
     }
 
-    /// Remembers a key.
+    /// Adds a key.
     pub(super) fn insert(&self, claim: &Claim) {
         let digest = digest(claim);
         if let Some(slot) = self.slot(digest) {
@@ -45,7 +44,7 @@ impl RecentKeys {
     }
 }
 
-/// Digests a key and its partner; both are random.
+/// Combines a key and the id of its partner. Both are random.
 fn digest(claim: &Claim) -> u64 {
     let (one, two) = claim.key.as_u64_pair();
     let (three, four) = claim.partner.uuid().as_u64_pair();

@@ -1,4 +1,4 @@
-//! [`Reply`]: what a write answers, and what is kept of it under its key.
+//! [`Reply`]: the response to a write, of which a part is stored under its key.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -9,23 +9,23 @@ use serde::Serialize;
 
 use crate::{error::ApiError, id::OrderId};
 
-/// What a write answers, and what it touched.
+/// The response to a write, and the order that it placed or changed.
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// 200 or 201.
     pub status: StatusCode,
-    /// Where the new thing is.
+    /// The `Location` of what was created.
     pub location: Option<String>,
-    /// The order that was touched.
+    /// The order that was placed or changed.
     pub order: Option<OrderId>,
-    /// The body, as it is kept, and sent if nothing else is.
+    /// The body to store. It is also sent, unless `shown_once` is set.
     pub body: Bytes,
-    /// The body as it is sent this once, because it holds a secret that is not kept.
+    /// The body to send this once instead, because it contains a secret that is not stored.
     pub shown_once: Option<Bytes>,
 }
 
 impl Reply {
-    /// Makes a reply with a JSON body.
+    /// Returns a reply with a JSON body.
     pub(crate) fn json(status: StatusCode, view: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
         Ok(Self {
@@ -37,7 +37,7 @@ impl Reply {
         })
     }
 
-    /// Shows something else this once; a replay shows what is kept.
+    /// Sends another body this once. A replay sends the stored one.
     pub(crate) fn showing(self, view: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(view).map_err(ApiError::internal)?;
         Ok(Self {

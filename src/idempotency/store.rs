@@ -1,4 +1,4 @@
-//! Idempotency keys in the database.
+//! SQL of idempotency keys.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -9,12 +9,12 @@ use crate::{
     id::{OrderId, PartnerId, VehicleId},
 };
 
-/// What a key did, and what it was answered.
+/// The stored reply of a used key, and the request that it answered.
 #[derive(Debug)]
 pub(crate) struct StoredReply {
-    /// The request that did it.
+    /// The fingerprint of the request.
     pub fingerprint: Vec<u8>,
-    /// The vehicle of the order that it touched.
+    /// The vehicle of the order that the request placed or changed.
     pub vehicle_id: Option<VehicleId>,
     /// The `Location` of the reply.
     pub location: Option<String>,
@@ -22,19 +22,19 @@ pub(crate) struct StoredReply {
     pub body: Bytes,
 }
 
-/// How a key was bound.
+/// The result of binding a key.
 #[derive(Debug)]
 pub(super) struct Bound {
-    /// Whether the key is this transaction's; otherwise it already did something.
+    /// Whether this transaction bound the key. Otherwise it was used before.
     pub is_new: bool,
-    /// Whether the vehicle that was to be locked along is there, and is.
+    /// Whether the given vehicle exists and is locked.
     pub is_vehicle_locked: bool,
 }
 
-/// Binds a key in this transaction, and then locks a vehicle along with it, if there is one to lock.
+/// Binds a key in this transaction and, if the key is new, locks the given vehicle.
 ///
 /// Waits while another transaction holds the key or the vehicle, at most for the lock timeout. The vehicle is locked
-/// against every other change and order, so what later statements read of it is fresh.
+/// against every other change and order, so later statements read its current state.
 pub(super) async fn bind(
     tx: &mut Tx,
     claim: &Claim,
@@ -115,7 +115,7 @@ pub(super) async fn find(
     Ok(found.flatten())
 }
 
-/// Completes the key's row with what it did.
+/// Stores the reply in the row of the key.
 pub(super) async fn complete(
     tx: &mut Tx,
     claim: &Claim,

@@ -1,5 +1,7 @@
-//! The partner write limit: one partner has so many writes at work on one replica, so that its retries cannot hold the
-//! whole pool. Others wait in order, and are answered 503 when they have waited too long.
+//! The partner write limit: the number of writes of one partner that run at once on one replica.
+//!
+//! It prevents the retries of one partner from occupying the whole connection pool. Further writes wait in order, and
+//! are refused with 503 after the maximum wait.
 
 use std::{
     collections::HashMap,
@@ -13,7 +15,7 @@ use tokio::{
 
 use crate::{app::App, error::ApiError, id::PartnerId};
 
-/// The writes of all partners that wrote since this replica started.
+/// The write limits of all partners that have written since this replica started.
 #[derive(Debug, Clone)]
 pub(super) struct WriteTurns {
     app: App,
@@ -21,7 +23,7 @@ pub(super) struct WriteTurns {
 }
 
 impl WriteTurns {
-    /// Begins with no write at work.
+    /// Creates the limits, with no write in progress.
     pub(super) fn new(app: App) -> Self {
         Self {
             app,
@@ -29,18 +31,18 @@ impl WriteTurns {
         }
     }
 
-    /// Waits for a partner's turn; the write holds it until it is answered.
+    /// Waits for a permit of the partner's limit. The write holds the permit until its response is ready.
     pub(super) async fn take(&self, partner: PartnerId) -> Result<OwnedSemaphorePermit, ApiError> {
-        let turns = self.turns(partner);
-        if let Ok(turn) = turns.clone().try_acquire_owned() {
-            return Ok(turn);
+        let semaphore = self.semaphore(partner);
+        if let Ok(permit) = semaphore.clone().try_acquire_owned() {
+            return Ok(permit);
         }
         let waiting = self.app.metrics().begin_lane_wait();
         let limit = self.app.settings().gate.lane_wait;
-        let turn = timeout(limit, turns.acquire_owned()).await;
+        let permit = timeout(limit, semaphore.acquire_owned()).await;
         drop(waiting);
-        match turn {
-            Ok(Ok(turn)) => Ok(turn),
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(ApiError::internal(closed)),
             Err(waited) => {
                 self.app.metrics().count_lane_timeout();
@@ -49,12 +51,12 @@ impl WriteTurns {
         }
     }
 
-    fn turns(&self, partner: PartnerId) -> Arc<Semaphore> {
+    fn semaphore(&self, partner: PartnerId) -> Arc<Semaphore> {
         let limit = self.app.settings().gate.lane_writes_max;
         let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let turns = partners
+        let semaphore = partners
             .entry(partner)
             .or_insert_with(|| Arc::new(Semaphore::new(limit)));
-        turns.clone()
+        semaphore.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! [`PendingWrite`] and [`Write`]: a write before and after its key is bound, and the only ways to succeed.
+//! [`PendingWrite`] and [`Write`]: a write before and after its key is bound. A write succeeds only through them.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -25,14 +25,14 @@ use crate::{
     request::{IdempotencyStatus, RequestContext},
 };
 
-/// Whose key it is, and for which request.
+/// An idempotency key, with its partner and its request.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// Whose.
+    /// The partner that sent the key.
     pub partner: PartnerId,
     /// The key.
     pub key: Uuid,
-    /// The request.
+    /// The fingerprint of the request.
     pub fingerprint: Fingerprint,
 }
 
@@ -58,7 +58,7 @@ impl Claim {
     /// Compares a request with the one that its key served.
     fn compare(&self, stored: StoredReply) -> Result<Comparison, ApiError> {
         let first = Fingerprint::stored(&stored.fingerprint)
-            .ok_or_else(|| ApiError::internal("a stored fingerprint has another length"))?;
+            .ok_or_else(|| ApiError::internal("a stored fingerprint has the wrong length"))?;
         let mismatch = first.mismatch(&self.fingerprint);
         if !mismatch.is_empty() {
             return Ok(Comparison::Conflict(ApiError::IdempotencyKeyReused {
@@ -76,42 +76,42 @@ impl Claim {
     }
 }
 
-/// What a request is, compared with the one that its key served.
+/// The result of comparing a request with the one that its key was used for.
 enum Comparison {
-    /// The same: this was the reply, and is again, with status 200.
+    /// The requests are equal: the stored reply is returned again, with status 200.
     Replay(Reply),
-    /// Another: this is the refusal.
+    /// The requests differ: this is the error.
     Conflict(ApiError),
 }
 
-/// What came of a statement that does a whole write at once.
+/// The outcome of a statement that performs a whole write.
 #[derive(Debug)]
 pub(crate) enum AtOnce {
-    /// It is done and committed, the key with it.
+    /// The write and its key are committed.
     Done,
-    /// The key did this before.
+    /// The key was used before, with this reply.
     KeyUsed(StoredReply),
-    /// A premise does not hold: nothing is done, the key is free.
+    /// A fact that the write was decided on does not hold: nothing is changed, and the key is free.
     Undecided,
 }
 
-/// What came of trying a write at once.
+/// The outcome of trying a write in one statement.
 pub(crate) enum Attempt {
     /// The request is answered.
     Answered(Response),
-    /// It is to be decided under a lock.
+    /// The write must be decided under a lock.
     Undecided(PendingWrite),
 }
 
-/// What came of binding a key.
+/// The outcome of binding a key.
 pub(crate) enum Binding {
-    /// The key is this request's.
+    /// The key is bound to this request.
     Bound(Write),
-    /// It did something before, which answers this request.
+    /// The key was used before. This is the response.
     Answered(Response),
 }
 
-/// A write whose key is read but not looked up.
+/// A write whose key was read but not looked up yet.
 #[derive(Debug)]
 pub(crate) struct PendingWrite {
     app: App,
@@ -128,12 +128,12 @@ impl PendingWrite {
         }
     }
 
-    /// Returns the key and the request that it is for.
+    /// Returns the key with its request.
     pub(crate) fn claim(&self) -> &Claim {
         &self.claim
     }
 
-    /// Begins a transaction, binds the key in it and locks a vehicle along with it; or answers from what the key did.
+    /// Begins a transaction, binds the key and locks a vehicle with it; or answers from the reply of a used key.
     pub(crate) async fn bind(self, vehicle: Option<&VehicleId>) -> Result<Binding, ApiError> {
         let Self {
             app,
@@ -146,7 +146,7 @@ impl PendingWrite {
             let stored = find_bound(&mut tx, &claim).await?;
             return claim.answer(stored, &context).map(Binding::Answered);
         }
-        // Until the commit, whatever happens leaves the key unbound.
+        // Until the commit, every failure leaves the key unbound.
         context.set_idempotency(IdempotencyStatus::Unbound);
         let vehicle = vehicle.filter(|_| bound.is_vehicle_locked).cloned();
         Ok(Binding::Bound(Write {
@@ -158,10 +158,10 @@ impl PendingWrite {
         }))
     }
 
-    /// Answers after a statement that does the whole write at once.
+    /// Answers after a statement that performs the whole write.
     ///
-    /// The statement is its own transaction, so until its outcome is here nobody knows what became of the key. When it
-    /// arrives later than `arrives_within`, it must do nothing.
+    /// The statement is its own transaction, so the state of the key is unknown until its outcome is received. A
+    /// statement that reaches the server later than `arrives_within` must do nothing.
     pub(crate) async fn conclude(
         self,
         outcome: Result<AtOnce, sqlx::Error>,
@@ -176,10 +176,10 @@ impl PendingWrite {
             }
             Ok(AtOnce::KeyUsed(stored)) => claim.answer(stored, context).map(Attempt::Answered),
             Ok(AtOnce::Undecided) => Ok(Attempt::Undecided(self)),
-            // It may have waited for another request with this key, whose outcome is unknown here.
+            // The statement may have waited for another request with this key, whose outcome is unknown here.
             Err(error) if database::is_rolled_back(&error) => Err(error.into()),
             Err(lost) => {
-                // What the server has reported an error of is over, and arrives no more.
+                // A statement that the server has reported an error of is over, and cannot arrive later.
                 let within = (!database::is_server_error(&lost)).then_some(arrives_within);
                 resolve_unknown_commit(&self.app, claim, context, reply, lost, within)
                     .await
@@ -189,9 +189,9 @@ impl PendingWrite {
     }
 }
 
-/// A write in progress: its transaction, in which its key is already bound.
+/// A write in progress: a transaction in which the key is already bound.
 ///
-/// Dropped without [`Write::commit`], everything is rolled back and the key is free.
+/// Dropping it without [`Write::commit`] rolls everything back and leaves the key free.
 #[derive(Debug)]
 pub(crate) struct Write {
     tx: Tx,
@@ -207,12 +207,12 @@ impl Write {
         &mut self.tx
     }
 
-    /// Returns the vehicle that was to be locked along with the key, if it is there.
+    /// Returns the vehicle that was locked with the key, if it was given and exists.
     pub(crate) fn vehicle(&self) -> Option<&VehicleId> {
         self.vehicle.as_ref()
     }
 
-    /// Returns the key, for a statement that completes its row along with what it records.
+    /// Returns the key, for a statement that also stores the reply in the key's row.
     pub(crate) fn key(&self) -> Uuid {
         self.claim.key
     }
@@ -231,13 +231,13 @@ impl Write {
         self.commit_completed(reply).await
     }
 
-    /// Rolls back and answers nevertheless: a dry run. The key stays free.
+    /// Rolls back and returns the reply of a dry run. The key stays free.
     pub(crate) fn discard(self, reply: Reply) -> Response {
         self.context.set_idempotency(IdempotencyStatus::Discarded);
         reply.into_response()
     }
 
-    /// Commits what a statement has recorded together with the reply.
+    /// Commits a write whose reply is already stored under the key.
     pub(crate) async fn commit_completed(self, reply: Reply) -> Result<Response, ApiError> {
         let context = &self.context;
         context.set_idempotency(IdempotencyStatus::Unknown);
@@ -257,9 +257,9 @@ impl Write {
     }
 }
 
-/// Finds out what became of a commit whose answer was lost, and answers from that.
+/// Determines the outcome of a commit whose answer was lost, and answers accordingly.
 ///
-/// A commit that may reach the server late is looked for again when it would be refused. It never guesses: failing that,
+/// If the commit may still reach the server, its key is looked up again after `arrives_within`. If the look-up fails,
 /// the outcome stays unknown.
 async fn resolve_unknown_commit(
     app: &App,
@@ -279,7 +279,7 @@ async fn resolve_unknown_commit(
         context.set_idempotency(IdempotencyStatus::Unbound);
         return Err(ApiError::unavailable(lost));
     };
-    // The reply names a new order or its new state, so the same bytes under the key are this very commit's.
+    // The reply contains a new order or its new state, so equal bytes under the key come from this commit.
     if stored.body == reply.body {
         context.set_idempotency(IdempotencyStatus::Bound);
         return Ok(reply.into_response());
@@ -287,8 +287,9 @@ async fn resolve_unknown_commit(
     claim.answer(stored, context)
 }
 
-/// Finds what a key did by binding it on a new connection, which waits for whoever holds it to end; a plain look could
-/// see nothing while the old backend is still committing.
+/// Finds the reply of a key by binding it on a new connection, which waits for a transaction that holds the key.
+///
+/// A plain read could find nothing while the old backend is still committing.
 async fn find_outcome(app: &App, claim: &Claim) -> Result<Option<StoredReply>, ApiError> {
     let mut tx = app.begin().await?;
     if store::bind(&mut tx, claim, None).await?.is_new {
@@ -297,13 +298,13 @@ async fn find_outcome(app: &App, claim: &Claim) -> Result<Option<StoredReply>, A
     find_bound(&mut tx, claim).await.map(Some)
 }
 
-/// Finds what a key did that is not free: binding it waited for whoever held it, and this statement sees what that did.
+/// Finds the reply of a used key. Binding it waited for the transaction that held it, so this statement sees the reply.
 async fn find_bound(tx: &mut Tx, claim: &Claim) -> Result<StoredReply, ApiError> {
     let stored = store::find(tx, claim.partner, claim.key).await?;
-    stored.ok_or_else(|| ApiError::internal("a key was bound and is not there"))
+    stored.ok_or_else(|| ApiError::internal("a bound key has no row"))
 }
 
-/// Where the layer leaves the [`PendingWrite`] for the handler to take.
+/// The slot from which the handler takes the [`PendingWrite`] of the layer.
 #[derive(Debug, Clone)]
 pub(super) struct Handover(Arc<Mutex<Option<PendingWrite>>>);
 
@@ -322,11 +323,11 @@ impl<S: Sync> FromRequestParts<S> for PendingWrite {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let pending = parts.extensions.get().and_then(Handover::take);
-        pending.ok_or_else(|| ApiError::internal("the route stands outside the idempotency layer"))
+        pending.ok_or_else(|| ApiError::internal("the route is outside the idempotency layer"))
     }
 }
 
-/// Extracting a write binds its key; a key that did something before answers in the handler's place.
+/// Extracting a write binds its key. If the key was used before, the handler does not run.
 impl<S: Sync> FromRequestParts<S> for Write {
     type Rejection = Response;
 

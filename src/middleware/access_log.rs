@@ -1,4 +1,4 @@
-//! The one log line of a request: at info for what the caller sees as an answer, at warn and error for what is ours.
+//! The log line of a request: at info if it was served or refused, at warn or error if the service failed.
 
 use std::{error::Error, fmt::Write, time::Duration};
 
@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 
 use crate::{error::ApiError, http::trace::Trace, request::RequestContext};
 
-/// A request that was answered.
+/// A request and its response, as logged.
 pub(crate) struct Access<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) method: &'a Method,
@@ -17,7 +17,7 @@ pub(crate) struct Access<'a> {
     pub(crate) took: Duration,
 }
 
-/// Writes an event about a request, with what is known of the request beside its own fields.
+/// Logs an event with the fields of the request and the given ones.
 macro_rules! log {
     ($level:ident, $access:expr, $($field:tt)*) => {{
         let Access { context, trace, .. } = $access;
@@ -40,25 +40,25 @@ macro_rules! log {
     }};
 }
 
-/// Writes the line.
+/// Writes the log line of a request.
 pub(crate) fn write(access: &Access<'_>) {
     let Some(error) = access.error else {
         return log!(info, access, "request served");
     };
     let code = error.code().as_str();
     if let ApiError::Internal { source, at } = error {
-        let cause = chain(source.as_ref());
+        let cause = error_chain(source.as_ref());
         log!(error, access, code, cause, at = %at, "request failed by our fault");
     } else if let ApiError::Unavailable { source } = error {
-        let cause = chain(source.as_ref());
+        let cause = error_chain(source.as_ref());
         log!(warn, access, code, cause, "request could not be served");
     } else {
         log!(info, access, code, "request refused");
     }
 }
 
-/// Returns an error's message and those of all its causes.
-fn chain(error: &dyn Error) -> String {
+/// Joins the messages of an error and of all its sources.
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

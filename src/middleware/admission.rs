@@ -1,4 +1,4 @@
-//! [`Admission`]: the layer of a policy that admits a request or refuses it.
+//! [`Admission`]: a layer that admits or refuses requests by a [`Policy`].
 
 use std::{
     convert::Infallible,
@@ -15,16 +15,16 @@ use tower::{Layer, Service};
 
 use crate::{error::ApiError, request::RequestContext};
 
-/// A decision that has to wait for somebody else's answer.
+/// A decision that needs a query of the database or the shared store.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;
 
-/// What a policy says of a request.
+/// The decision of a policy about a request.
 pub(crate) enum Verdict {
-    /// It may go on.
+    /// The request is passed to the inner service.
     Admit,
-    /// It is answered with an error.
+    /// The response is this error.
     Refuse(ApiError),
-    /// That is not known yet.
+    /// The decision is pending.
     Wait(Waiting),
 }
 
@@ -37,13 +37,13 @@ impl From<Result<(), ApiError>> for Verdict {
     }
 }
 
-/// A rule about which requests go on.
+/// A rule that decides which requests are admitted.
 pub(crate) trait Policy: Clone + Send + Sync + 'static {
-    /// Looks at a request, and notes what it finds out in the context.
+    /// Decides about a request, and stores what it finds in the context.
     fn admit(&self, request: &Request, context: &RequestContext) -> Verdict;
 }
 
-/// The layer that applies a policy.
+/// The layer of a policy.
 #[derive(Debug, Clone)]
 pub(crate) struct AdmissionLayer<P>(pub P);
 
@@ -58,7 +58,7 @@ impl<P: Clone, S> Layer<S> for AdmissionLayer<P> {
     }
 }
 
-/// A service behind a policy.
+/// A service that receives only the requests that a policy admits.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission<P, S> {
     policy: P,
@@ -104,20 +104,20 @@ where
 }
 
 pin_project! {
-    /// The response of a layer: the inner service's, or its own.
+    /// The response future of a layer that passes a request on or responds itself.
     #[project = Projection]
     pub enum ResponseFuture<F> {
-        /// The inner service's.
+        /// The response of the inner service.
         Inner { #[pin] future: F },
-        /// Known already.
+        /// The layer's own response.
         Ready { response: Option<Response> },
-        /// What follows a wait.
+        /// The response after a pending decision.
         Boxed { future: Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    /// Answers with an error.
+    /// Responds with an error.
     pub(crate) fn refused(error: ApiError) -> Self {
         Self::Ready {
             response: Some(error.into_response()),
@@ -132,7 +132,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
         match self.project() {
             Projection::Inner { future } => future.poll(context),
             Projection::Boxed { future } => future.as_mut().poll(context),
-            // A future is not polled again after its response.
+            // A future is not polled after it has returned its response.
             Projection::Ready { response } => Poll::Ready(Ok(response.take().unwrap_or_default())),
         }
     }

@@ -1,4 +1,4 @@
-//! Authentication: the `x-api-key` header becomes a [`Caller`](crate::request::Caller).
+//! Authentication: finds the [`Grant`] of the API key in the `x-api-key` header and stores it in the request context.
 
 use std::{
     net::IpAddr,
@@ -27,45 +27,46 @@ use crate::{
     request::RequestContext,
 };
 
-/// The header that carries the key.
+/// The header of the API key.
 const HEADER: &str = "x-api-key";
 
-/// The policy: which API keys there are, as remembered by this replica.
+/// The authentication policy, with this replica's cache of API keys.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKeys(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     app: App,
-    /// Keys that were found once, whatever has changed since.
+    /// Keys that were found at least once, even if they have changed since.
     known: Cache<KeyDigest, Arc<KnownKey>>,
-    /// First look-ups, one at a time for each key.
+    /// First look-ups of keys, one at a time for each key.
     lookups: LoadingCache<KeyDigest, Arc<KnownKey>>,
     throttle: UnknownKeyThrottle,
 }
 
-/// A key that was found once.
+/// A key that was found at least once.
 #[derive(Debug)]
 struct KnownKey {
     last_use: Arc<LastUse>,
-    /// The grant, and the heartbeat's generation in which it was read.
+    /// The grant, and the generation of the heartbeat in which it was read.
     ///
-    /// It holds as long as that generation does: as soon as a change is announced, or the database is not heard, the
-    /// grant is read again. So a cached key costs no query, and a revoked one is refused everywhere within a second.
+    /// It is valid while that generation lasts: when a change is announced, or the connection to the database is
+    /// silent, the grant is read again. So a cached key costs no query, and a revoked key is refused everywhere
+    /// within a second.
     cached: Mutex<Option<(u64, Arc<Grant>)>>,
-    /// The last reading: when it began, and what it found.
+    /// The last read: its start and its result.
     reading: tokio::sync::Mutex<Option<(Instant, Found)>>,
 }
 
-/// What a key granted when it was read, and the database's time then.
+/// The result of reading a grant, with the database's time of the read.
 type Found = Result<(Arc<Grant>, DateTime<Utc>), Arc<Miss>>;
 
-/// Why a grant was not found.
+/// The reason why a grant was not found.
 #[derive(Debug, thiserror::Error)]
 enum Miss {
-    #[error("nobody has this key")]
+    #[error("the key is unknown")]
     Unknown,
-    #[error("its address has tried too many keys")]
+    #[error("the client's address has tried too many unknown keys")]
     Throttled(Throttled),
     #[error("the key could not be looked up")]
     Database(#[from] sqlx::Error),
@@ -91,7 +92,7 @@ impl KnownKey {
         *cached = Some((generation, grant));
     }
 
-    /// Checks that the grant is in force, and notes that it is used.
+    /// Checks that the grant is in force, and records the use of the key.
     fn accept(&self, grant: &Grant, now: DateTime<Utc>) -> Result<(), ApiError> {
         grant.check(now).map_err(invalid)?;
         self.last_use.note(now);
@@ -100,7 +101,7 @@ impl KnownKey {
 }
 
 impl ApiKeys {
-    /// Begins without any key.
+    /// Creates the policy with an empty cache.
     pub(crate) fn new(app: App) -> Self {
         let settings = &app.settings().gate;
         Self(Arc::new(Inner {
@@ -111,28 +112,28 @@ impl ApiKeys {
         }))
     }
 
-    /// Returns the grant of a key if it is cached and holds; `None` if the database must be asked.
+    /// Returns the grant of a key if a valid one is cached; `None` if the database must be queried.
     fn cached(&self, digest: &KeyDigest) -> Option<Result<Arc<Grant>, ApiError>> {
         let known = self.0.known.get(digest)?;
         let (grant, now) = self.confirmed(&known)?;
         Some(known.accept(&grant, now).map(|()| grant))
     }
 
-    /// Returns the cached grant of a key and the database's time, if what is cached holds.
+    /// Returns the cached grant of a key and the database's time, if the grant is still valid.
     fn confirmed(&self, known: &KnownKey) -> Option<(Arc<Grant>, DateTime<Utc>)> {
         let (generation, now) = self.0.app.heartbeat().confirmed()?;
         Some((known.cached(generation)?, now))
     }
 
-    /// Reads the grant of a key that `client` has sent.
+    /// Reads the grant of a key sent by `client`.
     async fn find(self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Grant>, ApiError> {
-        let known = self.know(digest, client).await?;
+        let known = self.find_key(digest, client).await?;
         let (grant, now) = self.read(&known, &digest).await.map_err(refuse)?;
         known.accept(&grant, now).map(|()| grant)
     }
 
-    /// Returns a key that was found before, or looks for it; one look-up serves all who ask at once.
-    async fn know(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, ApiError> {
+    /// Returns a known key or looks it up; concurrent requests with the same key share one look-up.
+    async fn find_key(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, ApiError> {
         if let Some(known) = self.0.known.get(&digest) {
             return Ok(known);
         }
@@ -146,7 +147,7 @@ impl ApiKeys {
         Ok(known)
     }
 
-    /// Looks for a key that was never found before, unless its sender has tried too many that nobody has.
+    /// Looks up a key that this replica does not know, unless `client` has tried too many unknown keys.
     async fn look_up(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, Miss> {
         let (app, metrics) = (&self.0.app, self.0.app.metrics());
         if let Err(early) = self.0.throttle.admit(client, app.heartbeat().time()) {
@@ -161,29 +162,30 @@ impl ApiKeys {
         loaded.map(|(grant, _)| Arc::new(KnownKey::new(generation, grant)))
     }
 
-    /// Reads the grant of a known key, and caches it.
+    /// Reads and caches the grant of a known key.
     ///
-    /// Many may ask at once, and just then the database may be slow or away. A request that finds a reading under way
-    /// waits for it; unless it can use the result, it waits for the next one, which begins after the request came and
-    /// serves all that wait. So a grant is never older than the request, and never read more than once at a time.
+    /// Many requests may need the grant at once, just when the database is slow or unavailable. A request that finds
+    /// a read in progress waits for it. If that read began before the request arrived, the request waits for the next
+    /// one, which serves all waiting requests. So a grant is never older than the request, and is read at most once
+    /// at a time.
     async fn read(&self, known: &KnownKey, digest: &KeyDigest) -> Found {
-        let came = Instant::now();
+        let arrived_at = Instant::now();
         let mut reading = known.reading.lock().await;
         if let Some(confirmed) = self.confirmed(known) {
             return Ok(confirmed);
         }
-        if let Some((began, found)) = &*reading
-            && *began >= came
+        if let Some((began_at, found)) = &*reading
+            && *began_at >= arrived_at
         {
             return found.clone();
         }
-        let began = Instant::now();
+        let began_at = Instant::now();
         let generation = self.0.app.heartbeat().generation();
         let found = self.load(digest).await.map_err(Arc::new);
         if let Ok((grant, _)) = &found {
             known.cache(generation, grant.clone());
         }
-        *reading = Some((began, found.clone()));
+        *reading = Some((began_at, found.clone()));
         found
     }
 
@@ -195,9 +197,9 @@ impl ApiKeys {
         Ok((Arc::new(grant), now))
     }
 
-    /// Writes when keys were last used, until the replica stops.
+    /// Writes the last uses of keys until the replica stops.
     pub(crate) async fn keep_last_uses(self) {
-        let every = self.0.app.settings().gate.key_use;
+        let interval = self.0.app.settings().gate.key_use;
         let known = || {
             self.0
                 .known
@@ -205,7 +207,7 @@ impl ApiKeys {
                 .map(|(_, it)| it.last_use.clone())
                 .collect()
         };
-        last_use::keep(self.0.app.clone(), every, known).await;
+        last_use::keep(self.0.app.clone(), interval, known).await;
     }
 }
 
@@ -250,7 +252,7 @@ fn invalid(fault: KeyFault) -> ApiError {
     }
 }
 
-/// Returns the one key that was sent; the same one twice is one.
+/// Returns the key that was sent; the same key sent twice counts as one.
 fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut sent = headers.get_all(HEADER).iter();
     let first = sent

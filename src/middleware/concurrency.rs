@@ -1,7 +1,7 @@
-//! Partner concurrency: one partner has so many requests in progress on one replica and no more, whatever they do.
-//! One more is answered 503 at once, so the server is never full of one partner's requests.
+//! Partner concurrency: bounds the requests that one partner may have in progress on one replica. A request above the
+//! limit gets 503 at once, so one partner cannot use up the server's capacity.
 //!
-//! It lies before the body is read, which may take long.
+//! The layer runs before the body is read, which may take long.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use crate::{
     telemetry::load::Shed,
 };
 
-/// The layer, with the permits of all partners that called since this replica started.
+/// The layer, with the permits of all partners that have called since this replica started.
 #[derive(Debug, Clone)]
 pub(crate) struct ConcurrencyLayer {
     app: App,
@@ -31,7 +31,7 @@ pub(crate) struct ConcurrencyLayer {
 }
 
 impl ConcurrencyLayer {
-    /// Begins with nothing in progress.
+    /// Creates the layer with no request in progress.
     pub(crate) fn new(app: App) -> Self {
         Self {
             app,
@@ -39,13 +39,13 @@ impl ConcurrencyLayer {
         }
     }
 
-    /// Returns a permit of the caller's partner, or refuses the request.
+    /// Acquires a permit of the caller's partner, or refuses the request.
     fn admit(&self, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
         let caller = Caller::of(RequestContext::of(request.extensions())?)?;
         let permits = self.permits(caller.partner());
         permits.try_acquire_owned().map_err(|_| {
             self.app.metrics().count_shed(Shed::Partner);
-            ApiError::unavailable("its partner has too many requests in progress")
+            ApiError::unavailable("the partner has too many requests in progress")
         })
     }
 
@@ -70,7 +70,7 @@ impl<S> Layer<S> for ConcurrencyLayer {
     }
 }
 
-/// A service that takes so many requests of each partner at once.
+/// A service with a bounded number of requests in progress for each partner.
 #[derive(Debug, Clone)]
 pub(crate) struct Concurrency<S> {
     layer: ConcurrencyLayer,

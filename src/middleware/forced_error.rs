@@ -1,4 +1,4 @@
-//! `X-Sandbox-Force`: a sandbox partner asks for an error, and gets it in full.
+//! `X-Sandbox-Force`: returns the error that a sandbox partner requests.
 
 use axum::{extract::Request, http::HeaderMap};
 
@@ -10,14 +10,14 @@ use crate::{
     stamp::Stamp,
 };
 
-/// The header.
+/// The header's name.
 const HEADER: &str = "x-sandbox-force";
-/// Its name as it is reported.
+/// The header's name in issues.
 const NAME: &str = "X-Sandbox-Force";
 
-/// The policy that answers with the error that was asked for; nothing else happens.
+/// The policy that responds with the requested error and does nothing else.
 ///
-/// The error is dated by the heartbeat's time: the partner's own clock would cost a query, which an error does not.
+/// The error has the heartbeat's time: reading the partner's sandbox clock would cost a query.
 #[derive(Debug, Clone)]
 pub(crate) struct ForcedError(pub App);
 
@@ -51,7 +51,7 @@ impl Policy for ForcedError {
     }
 }
 
-/// Reads `<code>` or `<code>;status=<status>`; a code of two statuses means the last one.
+/// Parses `<code>` or `<code>;status=<status>`; without a status, the last one of the code is used.
 fn read(headers: &HeaderMap) -> Result<(Code, u16), ApiError> {
     let text = headers.get(HEADER).and_then(|value| value.to_str().ok());
     let text = text.ok_or_else(unknown)?;
@@ -70,8 +70,7 @@ fn read(headers: &HeaderMap) -> Result<(Code, u16), ApiError> {
 }
 
 fn unknown() -> ApiError {
-    let message =
-        "`X-Sandbox-Force` must be a code of the catalogue, with one of its statuses if any";
+    let message = "`X-Sandbox-Force` must be an error code, optionally with one of its statuses";
     let fault = Fault::new(IssueKind::InvalidValue, message);
     fault
         .expected("past_order_cutoff, or invalid_status_transition;status=403")

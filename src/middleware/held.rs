@@ -1,4 +1,4 @@
-//! [`Held`]: a response future that holds a permit until the response is there.
+//! [`Held`]: a response future that holds a permit until the response is ready.
 
 use std::{
     pin::Pin,
@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 pin_project! {
-    /// A future with a permit that is given back when it ends or is dropped.
+    /// A future with a permit that is released when the future completes or is dropped.
     pub struct Held<F> {
         #[pin]
         future: F,
@@ -18,7 +18,7 @@ pin_project! {
 }
 
 impl<F> Held<F> {
-    /// Holds `permit` while `future` runs.
+    /// Holds `permit` until `future` completes.
     pub(super) fn new(future: F, permit: OwnedSemaphorePermit) -> Self {
         Self {
             future,

@@ -1,4 +1,4 @@
-//! The IP allowlist: a partner is served from its own networks only.
+//! The IP allowlist: admits a partner only from its own networks.
 
 use axum::extract::Request;
 
@@ -9,7 +9,7 @@ use crate::{
     request::{Caller, RequestContext},
 };
 
-/// The policy, which depends on the environment where a partner lists no network.
+/// The policy; for a partner without any network it depends on the environment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IpAllowlist(pub Environment);
 

@@ -1,4 +1,4 @@
-//! When each API key was last used: noted in passing, without a query or a lock, and written in batches.
+//! The last use of each API key: recorded in memory without a lock, and written to the database in batches.
 
 use std::{
     sync::{
@@ -13,22 +13,22 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{app::App, id::KeyId, partners::store, telemetry::sweep::Sweep};
 
-/// A use this soon after another one is not noted, so that a busy key is not written to memory all the time.
+/// The shortest time between two recorded uses, which limits memory writes for a busy key.
 const NOTED_EVERY_MILLISECONDS: i64 = 1000;
-/// Keys that one transaction writes, and holds.
+/// The most keys that one transaction writes and locks.
 const BATCH: usize = 500;
 
-/// The last use of a key, as this replica saw it.
+/// The last use of a key on this replica.
 #[derive(Debug)]
 pub(super) struct LastUse {
     key: KeyId,
-    /// In milliseconds since 1970.
+    /// The last recorded use, in milliseconds since 1970; 0 for none.
     noted: AtomicI64,
     written: AtomicI64,
 }
 
 impl LastUse {
-    /// Begins with a key that was not used here yet.
+    /// Creates the value for a key without any use on this replica.
     pub(super) fn never(key: KeyId) -> Self {
         Self {
             key,
@@ -37,7 +37,7 @@ impl LastUse {
         }
     }
 
-    /// Takes note that the key is used.
+    /// Records a use of the key.
     pub(super) fn note(&self, now: DateTime<Utc>) {
         let (now, noted) = (now.timestamp_millis(), self.noted.load(Ordering::Relaxed));
         if now - noted >= NOTED_EVERY_MILLISECONDS {
@@ -45,14 +45,14 @@ impl LastUse {
         }
     }
 
-    /// Returns the last use, if it is not written yet.
+    /// Returns the last use if it has not been written yet.
     fn unwritten(&self) -> Option<i64> {
         let noted = self.noted.load(Ordering::Relaxed);
         (noted > self.written.load(Ordering::Relaxed)).then_some(noted)
     }
 }
 
-/// Writes uses every so often until the replica stops, and what is left then.
+/// Writes the last uses at this interval until the replica stops, and once more then.
 pub(super) async fn keep(app: App, every: Duration, known: impl Fn() -> Vec<Arc<LastUse>>) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +63,7 @@ pub(super) async fn keep(app: App, every: Duration, known: impl Fn() -> Vec<Arc<
         };
         let known = known();
         if let Err(error) = app.note(Sweep::KeyUses, write(&app, &known)).await {
-            tracing::warn!(%error, "the last use of keys could not be written; it is tried again");
+            tracing::warn!(%error, "the last use of API keys could not be written; retrying");
         }
         if stops {
             return;
@@ -71,7 +71,7 @@ pub(super) async fn keep(app: App, every: Duration, known: impl Fn() -> Vec<Arc<
     }
 }
 
-/// Writes what is not written yet: always in the order of ids, so that no two replicas wait for each other.
+/// Writes the last uses that are not written yet, in the order of key ids, so that replicas do not deadlock.
 async fn write(app: &App, known: &[Arc<LastUse>]) -> Result<(), sqlx::Error> {
     let unwritten = known.iter().filter_map(|it| Some((it, it.unwritten()?)));
     let mut unwritten: Vec<_> = unwritten.collect();
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_use_is_noted_to_the_second_and_written_once() {
+    fn use_is_recorded_once_per_second_and_written_once() {
         let at = |milliseconds| DateTime::from_timestamp_millis(milliseconds).unwrap();
         let used = LastUse::never(KeyId::new(DateTime::UNIX_EPOCH));
         assert_eq!(used.unwritten(), None);

@@ -1,8 +1,8 @@
-//! Load shedding: the server does so many requests at once and no more. The next one is answered 503 at once, before
-//! anything is looked up for it, instead of making all of them late.
+//! Load shedding: bounds the requests in progress on one replica. A request above the limit gets 503 at once, before
+//! any look-up, so that the others are not delayed.
 //!
-//! It lies inside the request context, so a request that is shed has its envelope, its log line and its count like any
-//! other. Connections are bounded apart, and so is what one partner may have in progress ([`super::concurrency`]).
+//! The layer is inside the request context, so a refused request is rendered, logged and counted like any other.
+//! Connections have a limit of their own, and so has each partner ([`super::concurrency`]).
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ pub(crate) struct LoadSheddingLayer {
 }
 
 impl LoadSheddingLayer {
-    /// Makes the permits that the settings allow.
+    /// Creates the permits that the settings allow.
     pub(crate) fn new(app: App) -> Self {
         let permits = Arc::new(Semaphore::new(app.settings().server.requests_max));
         Self { app, permits }
@@ -43,7 +43,7 @@ impl<S> Layer<S> for LoadSheddingLayer {
     }
 }
 
-/// A service that takes so many requests at once.
+/// A service with a bounded number of requests in progress.
 #[derive(Debug, Clone)]
 pub struct LoadShedding<S> {
     layer: LoadSheddingLayer,

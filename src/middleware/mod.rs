@@ -1,11 +1,11 @@
-//! The layers that a request meets before its handler, each one policy; `router.rs` shows their order.
+//! The layers that a request passes before its handler; `router.rs` shows their order.
 //!
-//! [`request_context`] is outermost, on every route: identity, deadline, log line, metrics, rendering of errors.
-//! [`load_shedding`] bounds what the server does at once. On `/v1` follow [`authentication`], [`ip_allowlist`],
+//! [`request_context`] is outermost, on every route: request id, deadline, log line, metrics, rendering of errors.
+//! [`load_shedding`] bounds the requests in progress. On `/v1` follow [`authentication`], [`ip_allowlist`],
 //! [`rate_limit`] and [`concurrency`]; in a sandbox [`forced_error`]; then [`crate::idempotency`].
 //!
-//! A policy that only admits or refuses is an [`admission::Policy`]. The layers box nothing and clone nothing of what
-//! lies below, unless a request has to wait for the database or the shared store.
+//! A layer that only admits or refuses requests is an [`admission::Policy`]. A request that does not wait for the
+//! database or the shared store costs no boxed future and no clone of the inner service.
 
 mod access_log;
 pub(crate) mod admission;

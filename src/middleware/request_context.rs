@@ -1,7 +1,7 @@
-//! The outermost layer, on every route: it makes the [`RequestContext`] and finishes the response.
+//! The outermost layer, on every route: creates the [`RequestContext`] and completes the response.
 //!
-//! It is the one rescue point. A deadline that passes, a panic and every [`ApiError`] from inside become a rendered
-//! response here; every response gets its headers, its one log line and its counts here.
+//! Exceeded deadlines, panics and every [`ApiError`] from inside are rendered here, and only here. Every response gets
+//! its common headers, its log line and its metrics here.
 
 use std::{
     convert::Infallible,
@@ -38,7 +38,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The layer.
+/// The layer that adds the context.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContextLayer(pub App);
 
@@ -53,7 +53,7 @@ impl<S> Layer<S> for RequestContextLayer {
     }
 }
 
-/// A service whose requests have a context, and whose responses are whole.
+/// A service that adds a context to its requests and completes the responses.
 #[derive(Debug, Clone)]
 pub struct Contextual<S> {
     app: App,
@@ -80,7 +80,7 @@ where
             context.set_idempotency(IdempotencyStatus::Unknown);
         }
         request.extensions_mut().insert(context.clone());
-        let ending = Ending {
+        let completion = Completion {
             in_flight: self.app.metrics().begin(),
             method: request.method().clone(),
             accept: accept(request.headers()),
@@ -89,28 +89,29 @@ where
             app: self.app.clone(),
             context,
         };
-        let begun = host::require_one(&request).and_then(|()| guarded(|| self.inner.call(request)));
-        let (inner, refused) = match begun {
+        let result =
+            host::require_one(&request).and_then(|()| guarded(|| self.inner.call(request)));
+        let (inner, refused) = match result {
             Ok(future) => (Some(future), None),
             Err(error) => (None, Some(error.into_response())),
         };
-        let due = ending.context.deadline();
+        let due = completion.context.deadline();
         Responding {
             inner,
             refused,
             deadline: sleep_until(due),
-            ending: Some(ending),
+            completion: Some(completion),
         }
     }
 }
 
-/// Runs what may panic.
+/// Runs `work` and turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, ApiError> {
     let done = catch_unwind(AssertUnwindSafe(work));
     done.map_err(|_| ApiError::internal(telemetry::take_panic()))
 }
 
-/// Returns what the caller accepts, to be read if there is an error to render.
+/// Returns the value of `Accept`, its lines joined, for the rendering of an error.
 fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::ACCEPT).iter();
     let first = lines.next()?.clone();
@@ -123,14 +124,14 @@ fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 pin_project! {
-    /// The whole response to a request, within its deadline.
+    /// The future of the completed response, within the deadline.
     pub struct Responding<F> {
         #[pin]
         inner: Option<F>,
         refused: Option<Response>,
         #[pin]
         deadline: Sleep,
-        ending: Option<Ending>,
+        completion: Option<Completion>,
     }
 }
 
@@ -142,7 +143,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Responding<F> 
         let response = match this.refused.take() {
             Some(response) => response,
             None => {
-                let context = this.ending.as_ref().map(|it| &it.context);
+                let context = this.completion.as_ref().map(|it| &it.context);
                 ready!(poll_within(
                     this.inner.as_mut(),
                     this.deadline,
@@ -151,17 +152,17 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Responding<F> 
                 ))
             }
         };
-        // Whatever the handler still holds is given back before the response goes out.
+        // Drops the handler's future, with all that it holds, before the response is sent.
         this.inner.set(None);
-        let ending = this.ending.take();
-        Poll::Ready(Ok(match ending {
-            Some(ending) => ending.finish(response),
+        let completion = this.completion.take();
+        Poll::Ready(Ok(match completion {
+            Some(completion) => completion.finish(response),
             None => response,
         }))
     }
 }
 
-/// Polls the handler, and answers in its place when it panics or the deadline is over.
+/// Polls the handler; returns an error response if it panics or the deadline has passed.
 fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
     inner: Pin<&mut Option<F>>,
     mut deadline: Pin<&mut Sleep>,
@@ -169,14 +170,16 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
     task: &mut Context<'_>,
 ) -> Poll<Response> {
     let Some(inner) = inner.as_pin_mut() else {
-        return Poll::Ready(ApiError::internal("a response was asked for twice").into_response());
+        return Poll::Ready(
+            ApiError::internal("the future was polled after its response").into_response(),
+        );
     };
     match guarded(|| inner.poll(task)) {
         Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
         Ok(Poll::Pending) => {}
         Err(error) => return Poll::Ready(error.into_response()),
     }
-    // Reading a body moves the deadline.
+    // Reading a body extends the deadline.
     let due = context.map(RequestContext::deadline);
     loop {
         if let Some(due) = due.filter(|due| *due != deadline.deadline()) {
@@ -184,24 +187,24 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
         }
         ready!(deadline.as_mut().poll(task));
         if due.is_none_or(|due| due <= Instant::now()) {
-            return Poll::Ready(ApiError::unavailable("the deadline is over").into_response());
+            return Poll::Ready(ApiError::unavailable("the deadline has passed").into_response());
         }
     }
 }
 
-/// What turns the response of the inner layers into the one that is sent.
-struct Ending {
+/// The values that complete a response.
+struct Completion {
     app: App,
     context: RequestContext,
     method: Method,
     accept: Option<HeaderValue>,
     trace: Option<Trace>,
-    /// Whether the connection ends with this response.
+    /// Whether the connection closes after this response.
     closes: bool,
     in_flight: InFlight,
 }
 
-impl Ending {
+impl Completion {
     fn finish(self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
         if let Some(error) = &error {
@@ -235,7 +238,7 @@ impl Ending {
         response
     }
 
-    /// Gives an error its body, in the form that the caller accepts.
+    /// Renders an error in the representation that the client accepts.
     fn render(&self, response: &mut Response, error: &ApiError) {
         let representation = Representation::accepted(self.accept.as_ref());
         let allow = response.headers().get(header::ALLOW);
@@ -251,7 +254,7 @@ impl Ending {
         );
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
-        // The router has counted the empty body that the error came with.
+        // The router has set the length of the empty body that the error came with.
         headers.remove(header::CONTENT_LENGTH);
         let media_type = HeaderValue::from_static(representation.media_type());
         headers.insert(header::CONTENT_TYPE, media_type);
@@ -264,7 +267,7 @@ impl Ending {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(trace) = &self.trace {
-            trace.tell(headers);
+            trace.add_header(headers);
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,7 +1,7 @@
-//! The throttle of unknown keys: how often one client address may try keys that this replica does not know.
+//! The throttle of unknown keys: limits how often one client address may try API keys that this replica does not know.
 //!
-//! Tries are counted before the look-up and under the address, so guessing costs the database little and no partner's
-//! quota anything. A key that was found once is not counted again.
+//! A try is counted before the look-up and by address, so that guessing costs few queries and uses up no partner's
+//! quota. A key that was found once is not counted again.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,12 +13,12 @@ use super::rate_limit::{
 };
 use crate::{settings::Gate, stamp::Stamp};
 
-/// The policy's name in details.
+/// The name of the policy in error details.
 const NAME: &str = "unknown_key";
-/// The half of an IPv6 address that names a network; its holder chooses the other one freely.
+/// The network prefix of an IPv6 address; a client can choose the other half freely.
 const NETWORK_OF_V6: u128 = u128::MAX << 64;
 
-/// The tries of all client addresses.
+/// The throttle, with the tries of all client addresses.
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownKeyThrottle {
     policy: Policy,
@@ -26,7 +26,7 @@ pub(crate) struct UnknownKeyThrottle {
 }
 
 impl UnknownKeyThrottle {
-    /// Begins without any tries.
+    /// Creates the throttle without any tries.
     pub(crate) fn new(settings: &Gate) -> Self {
         Self {
             policy: settings.guess,
@@ -34,14 +34,14 @@ impl UnknownKeyThrottle {
         }
     }
 
-    /// Counts a try, or returns when the next one may be made.
+    /// Counts a try; returns an error with the time of the next one if there were too many.
     pub(crate) fn admit(&self, client: IpAddr, now: DateTime<Utc>) -> Result<(), Throttled> {
         let (standing, verdict) = self.origins.admit(origin(client), NAME, self.policy);
         verdict.map_err(|wait| Throttled::new(&standing, wait, Stamp::kst(now)))
     }
 }
 
-/// Returns what a client cannot change at will: an IPv4 address, or the /64 of an IPv6 address.
+/// Returns the part of an address that a client cannot choose: an IPv4 address, or the /64 of an IPv6 address.
 fn origin(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_OF_V6).into(),
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_one_ipv6_network_count_as_one() {
+    fn addresses_of_one_ipv6_network_share_one_origin() {
         for (client, expected) in [
             ("203.0.113.7", "203.0.113.7"),
             ("::ffff:203.0.113.7", "203.0.113.7"),

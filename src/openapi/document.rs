@@ -1,4 +1,4 @@
-//! The document as a whole: who we are, where, and everything that operations share.
+//! The OpenAPI document as a whole: general information, servers, and everything that operations share.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{OpenApi, path::Parameter};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{environment::Environment, error::catalogue::Code, http::describe};
 
-/// Shapes that partners send; we read them, and ignore what we do not know.
+/// Schemas of request bodies, which may have unknown members: they are ignored.
 const REQUESTS: &[&str] = &[
     "CreateOrder",
     "ReportStatus",
@@ -24,10 +24,10 @@ const REQUESTS: &[&str] = &[
     "PutEndpoint",
 ];
 
-/// What a reader should know before the first operation.
+/// The introduction before the first operation.
 const INTRODUCTION: &str = include_str!("../../docs/introduction.md");
 
-/// Makes the document of gated and open routes; `public_url` is where partners reach them.
+/// Builds the document of gated and open routes; `public_url` is the base URL for partners.
 pub(crate) fn document(
     gated: &OpenApi,
     open: &OpenApi,
@@ -35,11 +35,11 @@ pub(crate) fn document(
     public_url: &str,
 ) -> Value {
     let is_sandbox = environment == Environment::Sandbox;
-    let (mut paths, mut shapes) = (Map::new(), Map::new());
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
     for (routes, is_gated) in [(gated, true), (open, false)] {
-        // Our own types always serialize.
+        // The types of utoipa always serialize.
         let mut routes = serde_json::to_value(routes).unwrap_or_default();
-        take(&mut routes, "/components/schemas", &mut shapes);
+        take(&mut routes, "/components/schemas", &mut schemas);
         let mut found = Map::new();
         take(&mut routes, "/paths", &mut found);
         for (path, mut item) in found {
@@ -51,44 +51,44 @@ pub(crate) fn document(
                 };
                 operation::complete(operation, kind);
                 if is_gated && is_sandbox {
-                    operation::let_force(operation);
+                    operation::add_force_parameter(operation);
                 }
             }
             paths.insert(path, item);
         }
     }
-    schemas::close(&mut shapes, REQUESTS);
-    shapes.extend(refusals::schemas());
-    shapes.extend(forms::schemas());
-    shapes.extend(issue());
-    schemas::allow_null(&mut shapes);
+    schemas::close(&mut schemas, REQUESTS);
+    schemas.extend(refusals::schemas());
+    schemas.extend(forms::schemas());
+    schemas.extend(issue());
+    schemas::allow_null(&mut schemas);
     links::add(&mut paths);
     let (paths, responses) = (Value::from(paths), Value::from(refusals::components()));
-    schemas::drop_unused(&mut shapes, &[&paths, &responses]);
+    schemas::drop_unused(&mut schemas, &[&paths, &responses]);
     json!({
         "openapi": "3.1.0",
         "info": info(),
         "servers": [{"url": public_url}],
         "tags": [
             {"name": "vehicles", "description": "The catalogue."},
-            {"name": "orders", "description": "What you commit to, and every step from there to the hand-over."},
-            {"name": "events", "description": "What LMN's steps did to your orders, in order and without a gap."},
-            {"name": "webhooks", "description": "Where your events are sent, and sent again."},
-            {"name": "sandbox", "description": "LMN's part, played by you, in a time of your own. Absent in production."},
+            {"name": "orders", "description": "Orders, and every step of an order up to the hand-over."},
+            {"name": "events", "description": "The changes that LMN makes to your orders, in order and without gaps."},
+            {"name": "webhooks", "description": "The endpoint that your events are sent to, and their deliveries."},
+            {"name": "sandbox", "description": "Simulates LMN's steps, on a clock of your own. Absent in production."},
             {"name": "service", "description": "The API itself."},
         ],
         "security": [{"api_key": []}],
         "paths": paths,
         "webhooks": webhooks::all(),
         "components": {
-            "schemas": shapes,
+            "schemas": schemas,
             "responses": responses,
             "parameters": parameters(is_sandbox),
             "headers": headers::components(),
             "examples": examples::components(public_url),
             "securitySchemes": {"api_key": {
                 "type": "apiKey", "in": "header", "name": "x-api-key",
-                "description": "`lmn_prd_…` opens production, `lmn_stg_…` the sandbox.",
+                "description": "Keys `lmn_prd_…` are for production, keys `lmn_stg_…` for the sandbox.",
             }},
         },
     })
@@ -98,25 +98,25 @@ fn info() -> Value {
     json!({
         "title": "LMN partner API",
         "version": env!("CARGO_PKG_VERSION"),
-        "summary": "Browse Korean used cars and order them.",
+        "summary": "Browse Korean used vehicles and order them.",
         "description": INTRODUCTION,
         "contact": {"name": "LMN integrations", "email": "integrations@lmnauto.com"},
         "license": {"name": "Proprietary"},
     })
 }
 
-/// Moves the members of an object elsewhere.
+/// Moves the members of an object in `from` into `to`.
 fn take(from: &mut Value, pointer: &str, to: &mut Map<String, Value>) {
     if let Some(Value::Object(members)) = from.pointer_mut(pointer).map(Value::take) {
         to.extend(members);
     }
 }
 
-/// Returns the headers that the gate reads.
+/// Returns `components.parameters`: the request headers that the layers read.
 fn parameters(is_sandbox: bool) -> Value {
-    let key = "A fresh UUID v4 for every new request, and the same one for every repetition of it: the effect happens \
-               once. A key is spent only by a success (contract, section 4).";
-    let user = "Whom in your organisation the request is for: opaque, never returned.";
+    let key = "A new UUID v4 for every new request, and the same one for every repetition of it, so that its effect \
+               happens only once. Only a successful request binds a key.";
+    let user = "The user in your organization on whose behalf the request is made: opaque, never returned.";
     let key = describe::header("Idempotency-Key", key, describe::uuid_v4());
     let key = key.required(utoipa::openapi::Required::True).build();
     let user = describe::header("X-User-Id", user, describe::text().max_length(Some(128))).build();
@@ -128,23 +128,23 @@ fn parameters(is_sandbox: bool) -> Value {
         .into()
 }
 
-/// Returns the header by which a sandbox is asked for an error.
+/// Describes the header that requests an error in a sandbox.
 fn force() -> Parameter {
-    let what = "Ask for an error, and get it in full; nothing else happens. Of a code with two statuses, say which: \
-                 `invalid_status_transition;status=403`. The sandbox alone knows it.";
+    let description = "Requests an error: the response is that error, and nothing else happens. For a code with two \
+                       statuses, name one: `invalid_status_transition;status=403`. Only the sandbox accepts it.";
     let codes = Code::ALL.map(Code::as_str).join("|");
     let forced = describe::text().pattern(Some(format!("^({codes})( *; *status=[0-9]{{3}})?$")));
-    describe::header(operation::FORCE, what, forced).build()
+    describe::header(operation::FORCE, description, forced).build()
 }
 
-/// Returns the shape of an issue, whose last two members are there when there is something to say.
+/// Returns the schemas of an issue, whose members `expected` and `received` may be absent.
 fn issue() -> impl Iterator<Item = (String, Value)> {
     use utoipa::{PartialSchema, ToSchema};
 
     use crate::error::{Issue, IssueKind};
     let mut issue = json!(Issue::schema());
     for name in ["expected", "received"] {
-        // Absent rather than null, as nothing else is.
+        // Unlike all other members, these are absent rather than null.
         if let Some(kind) = issue.pointer_mut(&format!("/properties/{name}/type")) {
             *kind = "string".into();
         }

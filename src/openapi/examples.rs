@@ -1,4 +1,4 @@
-//! Examples: what the server really answers. A test sets the same scene and compares.
+//! Examples of the OpenAPI document. They are real responses: a test recreates the situation and compares.
 
 use serde_json::{Map, Value, json};
 
@@ -8,15 +8,15 @@ use crate::{
     stamp::Stamp,
 };
 
-/// The request of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
+/// The request id of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
 const REQUEST: [u8; 12] = [
     0x5f, 0x3a, 0x9c, 0x0e, 0x1b, 0x7d, 0x42, 0xa8, 0xc6, 0xe0, 0x4f, 0x19,
 ];
 
-/// When the errors of the examples happen.
+/// The time of the errors in the examples.
 const NOW: &str = "2026-04-19T09:30:00+09:00";
 
-/// Bodies by the names of their schemas.
+/// Example bodies by the name of their schema.
 const BODIES: &[(&str, &str)] = &[
     (
         "CreateOrder",
@@ -60,8 +60,8 @@ const BODIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Gives a content the example of its schema.
-pub(super) fn illustrate(content: &mut Value) {
+/// Adds the example of its schema to a media type object.
+pub(super) fn add_example(content: &mut Value) {
     let Some(content) = content.as_object_mut() else {
         return;
     };
@@ -80,53 +80,62 @@ pub(super) fn illustrate(content: &mut Value) {
     }
 }
 
-/// Returns an answer with a code under a status, as it is rendered in a form.
-fn of(code: Code, status: u16, form: Representation, public_url: &str) -> Option<Value> {
+/// Renders the error with a code and a status in a representation.
+fn error_body(
+    code: Code,
+    status: u16,
+    representation: Representation,
+    public_url: &str,
+) -> Option<Value> {
     let now = Stamp::parse(NOW).ok()?;
     let error = ApiError::example(code, status, now)?;
-    let told = ErrorContext {
+    let context = ErrorContext {
         error: &error,
         request_id: RequestId::from(REQUEST),
         allow: (code == Code::MethodNotAllowed).then_some("GET,HEAD,POST"),
         now: now.instant(),
         public_url,
     };
-    serde_json::from_slice(&render(&told, form)).ok()
+    serde_json::from_slice(&render(&context, representation)).ok()
 }
 
-/// Refers to the examples of some codes under a status, in a form.
-pub(super) fn references(status: u16, codes: &[Code], form: Representation) -> Value {
+/// Returns references to the examples of some codes under a status, in a representation.
+pub(super) fn references(status: u16, codes: &[Code], representation: Representation) -> Value {
     let reference = |code: &Code| {
-        let name = name(*code, status, form);
+        let name = name(*code, status, representation);
         let reference = json!({"$ref": format!("#/components/examples/{name}")});
         (code.as_str().to_owned(), reference)
     };
     codes.iter().map(reference).collect::<Map<_, _>>().into()
 }
 
-/// Returns the name of an example, which tells the status only of a code that has several.
-fn name(code: Code, status: u16, form: Representation) -> String {
+/// Returns the name of an example; it contains the status only if the code has several.
+fn name(code: Code, status: u16, representation: Representation) -> String {
     let name = match code.entry().statuses {
         [_] => code.as_str().to_owned(),
         _ => format!("{}.{status}", code.as_str()),
     };
-    match form {
+    match representation {
         Representation::Envelope => name,
         Representation::Problem => format!("{name}.problem"),
         Representation::LendFoundry => format!("{name}.lendfoundry"),
     }
 }
 
-/// Returns `components.examples`: an answer for every code under each of its statuses, in every form.
+/// Returns `components.examples`: a response for every code under each of its statuses, in every representation.
 pub(super) fn components(public_url: &str) -> Map<String, Value> {
-    let example = |(code, status, form): (Code, u16, Representation)| {
+    let example = |(code, status, representation): (Code, u16, Representation)| {
         let summary = code.entry().title;
-        let value = of(code, status, form, public_url)?;
-        let name = name(code, status, form);
+        let value = error_body(code, status, representation, public_url)?;
+        let name = name(code, status, representation);
         Some((name, json!({"summary": summary, "value": value})))
     };
     let statuses = |code: Code| code.entry().statuses.iter().map(move |it| (code, *it));
-    let forms = |(code, status)| Representation::ALL.map(|form| (code, status, form));
-    let all = Code::ALL.into_iter().flat_map(statuses).flat_map(forms);
+    let representations =
+        |(code, status)| Representation::ALL.map(|representation| (code, status, representation));
+    let all = Code::ALL
+        .into_iter()
+        .flat_map(statuses)
+        .flat_map(representations);
     all.filter_map(example).collect()
 }

@@ -1,4 +1,4 @@
-//! The other forms of an error: what `Accept` can ask for beside the envelope.
+//! The representations of an error that `Accept` can select: their content and schemas.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use serde_json::{Map, Value, json};
 use super::{examples, lendfoundry, refusals};
 use crate::error::{Representation, catalogue::Code};
 
-/// Returns the content of an error with one of some codes under a status, given the schema of its envelope.
+/// Returns the `content` of an error with one of some codes under a status, given the schema of its envelope.
 pub(super) fn content(envelope: &Value, status: u16, codes: &[Code]) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let content = Representation::ALL.map(|form| {
-        let schema = match form {
+    let content = Representation::ALL.map(|representation| {
+        let schema = match representation {
             Representation::Envelope => envelope.clone(),
             Representation::Problem => reference("Problem"),
             Representation::LendFoundry => reference("LendFoundryError"),
         };
-        let examples = examples::references(status, codes, form);
-        let told = json!({"schema": schema, "examples": examples});
-        (form.media_type().to_owned(), told)
+        let examples = examples::references(status, codes, representation);
+        let media_type = json!({"schema": schema, "examples": examples});
+        (representation.media_type().to_owned(), media_type)
     });
     Map::from_iter(content).into()
 }
 
-/// Returns the shapes of the other forms by their names.
+/// Returns the schemas of the representations other than the envelope, by name.
 pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
     let shapes = [
         ("Problem", problem()),
@@ -38,7 +38,7 @@ fn codes() -> Value {
     json!({"type": "string", "enum": Code::ALL.map(Code::as_str), "description": "Branch on this and on nothing else."})
 }
 
-/// Describes a problem: RFC 9457's members and, beside them, what the details of any code can tell.
+/// Returns the schema of a problem: the members of RFC 9457 and the members that details of any code can have.
 fn problem() -> Value {
     let mut members = more();
     let standard = [
@@ -53,7 +53,7 @@ fn problem() -> Value {
         ),
         (
             "detail",
-            json!({"type": "string", "description": "One sentence for a person. It may change."}),
+            json!({"type": "string", "description": "One sentence for human readers. It may change."}),
         ),
         (
             "instance",
@@ -65,19 +65,19 @@ fn problem() -> Value {
     members.extend(standard.map(|(name, schema)| (name.to_owned(), schema)));
     json!({
         "type": "object",
-        "description": "An error as RFC 9457 has it. What `error.details` tells in the envelope stands beside its members.",
+        "description": "An error as in RFC 9457. The envelope's `error.details` are extension members here.",
         "properties": members,
         "required": required,
         "additionalProperties": false,
     })
 }
 
-/// Returns the members that details can have, each with all that it can be.
+/// Returns the members that details can have, each with all of its schemas.
 fn more() -> Map<String, Value> {
     let mut members = BTreeMap::<String, Vec<Value>>::new();
     for details in Code::ALL.into_iter().filter_map(refusals::details) {
-        let told = details.get("properties").and_then(Value::as_object);
-        for (name, schema) in told.into_iter().flatten() {
+        let properties = details.get("properties").and_then(Value::as_object);
+        for (name, schema) in properties.into_iter().flatten() {
             let known = members.entry(name.clone()).or_default();
             if !known.contains(schema) {
                 known.push(schema.clone());

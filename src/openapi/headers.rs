@@ -1,36 +1,36 @@
-//! Response headers: one table, and which of them stand on which answer.
+//! Response headers: their descriptions, and the headers of each response.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Kind;
 
-/// Name, meaning, schema, example.
+/// The name, description, schema and example of a header.
 type Row = (&'static str, &'static str, fn() -> Value, &'static str);
 
-/// Every header that the document tells of.
+/// All headers in the document.
 const ROWS: &[Row] = &[
     (
         "X-Request-Id",
-        "Names this request, for support. On an error it equals `error.request_id`.",
+        "The id of this request, for support. In an error it equals `error.request_id`.",
         || json!({"type": "string", "pattern": "^req_[0-9a-f]{24}$"}),
         "req_5f3a9c0e1b7d42a8c6e04f19",
     ),
     (
         "traceresponse",
-        "Our step of the trace that the request's `traceparent` (W3C Trace Context) named; absent without one.",
+        "This service's span in the trace of the request's `traceparent` (W3C Trace Context); absent without one.",
         || json!({"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]$"}),
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
     (
         "Cache-Control",
-        "`no-store`; on answers with an `ETag` `private, no-cache`.",
+        "`no-store`; `private, no-cache` on responses with an `ETag`.",
         || json!({"type": "string", "enum": ["no-store", "private, no-cache"]}),
         "no-store",
     ),
     (
         "Vary",
-        "`Accept`: the body's form depends on it.",
+        "`Accept`: the representation of the body depends on it.",
         || json!({"type": "string", "enum": ["Accept"]}),
         "Accept",
     ),
@@ -48,56 +48,57 @@ const ROWS: &[Row] = &[
     ),
     (
         "RateLimit",
-        "How the key stands: `r` requests would pass right now, the whole burst in `t` seconds.",
+        "The state of the key's limit: `r` requests would be accepted now, the whole burst in `t` seconds.",
         || json!({"type": "string", "pattern": "^\"(read|write)\";r=\\d+;t=\\d+$"}),
         "\"write\";r=29;t=1",
     ),
     (
         "X-RateLimit-Limit",
-        "The burst: how many requests pass at once.",
+        "The burst: the number of requests that are accepted at once.",
         || json!({"type": "integer", "minimum": 1}),
         "30",
     ),
     (
         "X-RateLimit-Remaining",
-        "How many requests would pass right now.",
+        "The number of requests that would be accepted now.",
         || json!({"type": "integer", "minimum": 0}),
         "29",
     ),
     (
         "X-RateLimit-Reset",
-        "When the whole burst passes again, in unix seconds.",
+        "The time at which the whole burst is available again, in unix seconds.",
         || json!({"type": "integer"}),
         "1775800800",
     ),
     (
         "Retry-After",
-        "When to try again, in whole seconds.",
+        "The delay before a retry, in whole seconds.",
         || json!({"type": "integer", "minimum": 1}),
         "2",
     ),
     (
         "LMN-Should-Retry",
-        "Whether the unchanged request, under the same Idempotency-Key, is worth repeating.",
+        "Whether repeating the unchanged request, with the same Idempotency-Key, can help.",
         || json!({"type": "string", "enum": ["true", "false"]}),
         "false",
     ),
     (
         "Idempotency-Status",
-        "What became of the key: `bound` this request did it, `replayed` an earlier one did, `unbound` nothing was \
-         done and the key is free, `conflict` the key did something else, `unknown` retry with the same key.",
+        "The status of the key: `bound` this request succeeded, `replayed` an earlier one with the key did, \
+         `unbound` nothing was done and the key is free, `conflict` the key belongs to a different request, \
+         `unknown` retry with the same key.",
         || json!({"type": "string", "enum": ["bound", "replayed", "unbound", "conflict", "unknown"]}),
         "bound",
     ),
     (
         "Idempotent-Replayed",
-        "Whether this is the answer to an earlier request with the key.",
+        "Whether this is the response to an earlier request with the key.",
         || json!({"type": "string", "enum": ["true", "false"]}),
         "false",
     ),
     (
         "Location",
-        "The path of what was made.",
+        "The path of the created resource.",
         || json!({"type": "string", "pattern": "^/v1/"}),
         "/v1/orders/01KNVD7K402JY0W9P0X3A6T4QB",
     ),
@@ -115,36 +116,40 @@ const ROWS: &[Row] = &[
     ),
     (
         "X-LMN-Filtered-Out",
-        "How many dealers' cars the filters dropped that no dealer's car can satisfy, exact to 10,000. There exactly \
-         when such a filter is used and dealers' cars were asked for.",
+        "The number of dealer vehicles excluded by filters that no dealer vehicle can satisfy, exact up to 10,000. \
+         Present if and only if such a filter is used and dealer vehicles were requested.",
         || json!({"type": "string", "pattern": "^dealer=(\\d+|10000\\+)$"}),
         "dealer=42",
     ),
     (
         "X-LMN-Snapshot",
-        "`true`: the car was withdrawn, and this is how it was when you ordered it.",
+        "`true`: the vehicle was withdrawn, and the body is the vehicle as it was when you ordered it.",
         || json!({"type": "string", "enum": ["true"]}),
         "true",
     ),
 ];
 
-/// Returns `components.headers`: each header twice, as one that is always there and as one that can be.
+/// Returns `components.headers`: each header twice, as one that is always present and as an optional one.
 pub(super) fn components() -> Value {
     let mut headers = Map::new();
-    for (name, what, schema, example) in ROWS {
+    for (name, description, schema, example) in ROWS {
         let schema = schema();
         let example = match schema.get("type").and_then(Value::as_str) {
             Some("integer") => example.parse::<i64>().ok().into(),
             _ => Value::from(*example),
         };
-        let header = |required: bool| json!({"description": what, "required": required, "schema": schema, "example": example});
+        let header = |required: bool| {
+            json!({
+                "description": description, "required": required, "schema": schema, "example": example,
+            })
+        };
         headers.insert((*name).to_owned(), header(true));
         headers.insert(format!("{name}.optional"), header(false));
     }
     headers.into()
 }
 
-/// Refers to a header that is always there.
+/// Returns a reference to a header that is always present.
 pub(super) fn always(name: &str) -> (String, Value) {
     (
         name.to_owned(),
@@ -152,7 +157,7 @@ pub(super) fn always(name: &str) -> (String, Value) {
     )
 }
 
-/// Refers to a header that can be there.
+/// Returns a reference to a header that may be absent.
 pub(super) fn sometimes(name: &str) -> (String, Value) {
     (
         name.to_owned(),
@@ -160,7 +165,7 @@ pub(super) fn sometimes(name: &str) -> (String, Value) {
     )
 }
 
-/// Returns the headers that an answer has because of where in the gate it comes from.
+/// Returns the headers of a response that follow from its status and from the layers of its operation.
 pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
     let mut headers = Map::from_iter(["X-Request-Id", "Cache-Control"].map(always));
     headers.extend([sometimes("traceresponse")]);
@@ -174,7 +179,8 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
     ) {
         headers.extend([always("Retry-After")]);
     }
-    // Who is refused before the limit is not told of it; what can also be refused before it tells it if it came that far.
+    // Responses to requests refused before rate limiting carry no rate-limit headers; for a status that can occur both
+    // before and after it, the headers are optional.
     let limit = match status {
         _ if kind == Kind::Open => None,
         StatusCode::UNAUTHORIZED => None,
@@ -182,7 +188,7 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
         StatusCode::TOO_MANY_REQUESTS => Some(false),
         _ => Some(!status.is_server_error()),
     };
-    if let Some(known) = limit {
+    if let Some(is_certain) = limit {
         let names = [
             "RateLimit-Policy",
             "RateLimit",
@@ -190,10 +196,10 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
             "X-RateLimit-Remaining",
             "X-RateLimit-Reset",
         ];
-        headers.extend(names.map(if known { always } else { sometimes }));
+        headers.extend(names.map(if is_certain { always } else { sometimes }));
     }
     if kind.takes_key() {
-        // A handler and a reuse answer under a key; whatever is refused earlier may have come without one.
+        // A handler and a key conflict respond under a key; a request that was refused earlier may have had none.
         let keyed = matches!(
             status,
             StatusCode::NOT_FOUND
@@ -207,7 +213,7 @@ pub(super) fn of_answer(kind: Kind, status: StatusCode) -> Map<String, Value> {
     headers
 }
 
-/// Adds a header that is always there.
+/// Adds a header that is always present.
 pub(super) fn add(headers: &mut Map<String, Value>, name: &str) {
     headers.extend([always(name)]);
 }

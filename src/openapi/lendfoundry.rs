@@ -1,4 +1,4 @@
-//! LendFoundry's form of an error: for each of its codes the details that its documentation shows.
+//! Schemas of LendFoundry's representation of an error, with the details that its documentation shows for each code.
 
 use serde_json::{Map, Value, json};
 
@@ -7,30 +7,30 @@ use crate::{
     word::Word,
 };
 
-/// Describes an error: one shape for every code.
+/// Returns the schema of an error: one alternative for every code.
 pub(super) fn error() -> Value {
     let errors: Vec<Value> = LendFoundryCode::ALL.iter().map(|it| of(*it)).collect();
     json!({
         "type": "object",
-        "description": "An error as LendFoundry's clients know it. What `details` tells depends on `code`.",
+        "description": "An error as LendFoundry's clients expect it. The schema of `details` depends on `code`.",
         "properties": {"error": {"oneOf": errors}},
         "required": ["error"],
         "additionalProperties": false,
     })
 }
 
-/// Describes the error with one code.
+/// Returns the schema of an error with one code.
 fn of(code: LendFoundryCode) -> Value {
-    let ours = Code::ALL.into_iter().map(Code::entry);
-    let ours = ours.filter(|entry| entry.lendfoundry.contains(&code));
-    let ours: Vec<&str> = ours.map(|entry| entry.code).collect();
+    let lmn_codes = Code::ALL.into_iter().map(Code::entry);
+    let lmn_codes = lmn_codes.filter(|entry| entry.lendfoundry.contains(&code));
+    let lmn_codes: Vec<&str> = lmn_codes.map(|entry| entry.code).collect();
     let members = json!({
         "code": {"type": "string", "enum": [code.as_str()]},
         "message": {"type": "string"},
         "details": details(code),
         "trace_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
         "timestamp": utc(),
-        "lmn_code": {"type": "string", "enum": ours, "description": "What LMN calls it."},
+        "lmn_code": {"type": "string", "enum": lmn_codes, "description": "The code in LMN's own representation."},
     });
     let mut error = closed(&members, &[]);
     if let Some(error) = error.as_object_mut() {
@@ -39,7 +39,7 @@ fn of(code: LendFoundryCode) -> Value {
     error
 }
 
-/// Describes the details of a code.
+/// Returns the schema of the details of a code.
 fn details(code: LendFoundryCode) -> Value {
     let text = json!({"type": "string"});
     let count = json!({"type": "integer", "minimum": 1});
@@ -77,8 +77,7 @@ fn details(code: LendFoundryCode) -> Value {
                 "order_vehicle_snapshot",
                 "route",
             ];
-            let id =
-                json!({"type": ["string", "null"], "description": "As it was sent, cut short."});
+            let id = json!({"type": ["string", "null"], "description": "The id as it was sent, truncated."});
             let kind = json!({"type": "string", "enum": kinds});
             closed(&json!({"resource_type": kind, "resource_id": id}), &[])
         }
@@ -110,11 +109,11 @@ fn details(code: LendFoundryCode) -> Value {
     }
 }
 
-/// Closes an object whose members are all there, but for those that may lack.
-fn closed(members: &Value, may_lack: &[&str]) -> Value {
+/// Returns a closed object schema; all members are required except `optional`.
+fn closed(members: &Value, optional: &[&str]) -> Value {
     let names = members.as_object().into_iter().flat_map(Map::keys);
     let required: Vec<_> = names
-        .filter(|it| !may_lack.contains(&it.as_str()))
+        .filter(|it| !optional.contains(&it.as_str()))
         .collect();
     json!({
         "type": "object", "properties": members, "required": required, "additionalProperties": false,

@@ -1,10 +1,10 @@
-//! Links: what can be asked next with what an answer says, so that tools follow a car to its order and on.
+//! Links: the operations that can follow a response, so that tools can go from a vehicle to its order and on.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// From which operation and status, with which `id`, to which operations.
+/// Source operation, its status, the expression of the `id` parameter, and the target operations.
 type Row = (
     &'static str,
     &'static str,
@@ -12,18 +12,18 @@ type Row = (
     &'static [&'static str],
 );
 
-/// An answer that is one thing.
+/// The id of a response that is a single resource.
 const ID: Option<&str> = Some("$response.body#/id");
-/// An answer that is a list of things.
+/// The first id of a response that is a list.
 const FIRST: Option<&str> = Some("$response.body#/data/0/id");
-/// An answer that is an order: its car.
-const CAR: Option<&str> = Some("$response.body#/vehicle_id");
+/// The vehicle id of a response that is an order.
+const VEHICLE: Option<&str> = Some("$response.body#/vehicle_id");
 
-/// Every link but the one that brings a body.
+/// All links except the one with a request body.
 const ROWS: &[Row] = &[
     ("list_vehicles", "200", FIRST, &["get_vehicle"]),
     ("create_order", "201", ID, OF_AN_ORDER),
-    ("create_order", "201", CAR, OF_A_CAR),
+    ("create_order", "201", VEHICLE, OF_A_VEHICLE),
     ("list_orders", "200", FIRST, &["get_order"]),
     ("list_events", "200", FIRST, OF_AN_EVENT),
     ("put_webhook_endpoint", "201", None, OF_AN_ENDPOINT),
@@ -38,7 +38,7 @@ const OF_AN_ORDER: &[&str] = &[
     "set_sandbox_status",
     "report_status",
 ];
-const OF_A_CAR: &[&str] = &[
+const OF_A_VEHICLE: &[&str] = &[
     "get_vehicle",
     "record_auction_result",
     "reschedule_auction",
@@ -53,7 +53,7 @@ const OF_AN_ENDPOINT: &[&str] = &[
     "delete_webhook_endpoint",
 ];
 
-/// Adds to the answers of all operations what can be asked next; what this environment lacks is left out.
+/// Adds the links to the responses of all operations; targets that this environment lacks are left out.
 pub(super) fn add(paths: &mut Map<String, Value>) {
     let known: BTreeSet<String> = operations(paths).filter_map(id_of).collect();
     for operation in operations(paths) {
@@ -79,7 +79,7 @@ fn id_of(operation: &mut Value) -> Option<String> {
     Some(operation.get("operationId")?.as_str()?.to_owned())
 }
 
-/// Returns the links of an operation: status, target, link.
+/// Returns the links of an operation: status, target and link object.
 fn from(operation: &str) -> impl Iterator<Item = (&'static str, &'static str, Value)> {
     let of_rows = ROWS.iter().filter(move |row| row.0 == operation);
     let plain = of_rows.flat_map(|(_, status, id, targets)| {
@@ -91,11 +91,11 @@ fn from(operation: &str) -> impl Iterator<Item = (&'static str, &'static str, Va
     plain.chain(order)
 }
 
-/// Returns the way from a car to an order.
+/// Returns the link from a vehicle to an order for it.
 fn order() -> Value {
     json!({
         "operationId": "create_order",
-        "description": "Bid its listing price for a lot. For a buy-now car leave the bid out.",
+        "description": "For an auction vehicle, bid its listing price. For a buy-now vehicle, leave the bid out.",
         "requestBody": {
             "vehicle_id": "{$response.body#/id}",
             "max_bid_amount_usd": "{$response.body#/pricing/listing_usd}",

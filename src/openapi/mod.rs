@@ -1,10 +1,10 @@
-//! The OpenAPI document: made from the handlers, so that a route and its description are one line.
+//! The OpenAPI document, built from the handlers, so that a route and its description cannot differ.
 //!
-//! A handler says what is its own: its parameters, its success, and the codes of its refusals. [`mod@document`] adds what
-//! is everybody's: the gate's parameters and headers ([`operation`], [`headers`]), the refusals of the error catalogue
-//! ([`refusals`]) in all their forms ([`forms`], [`lendfoundry`]), examples ([`examples`]) and what can be asked next ([`links`]);
-//! [`schemas`] closes the shapes. [`routes`] serves the result, and [`page`] shows it to people. The small
-//! values describe themselves in [`values`].
+//! The attributes of a handler describe its own parameters, success responses and error codes. [`mod@document`] adds
+//! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
+//! ([`refusals`]) in all representations ([`forms`], [`lendfoundry`]), examples ([`examples`]) and links ([`links`]).
+//! [`schemas`] closes the schemas, and [`values`] has those of ids, money and times. [`routes`] serves the document,
+//! and [`page`] the reference for human readers.
 
 mod document;
 mod examples;

@@ -1,4 +1,4 @@
-//! One operation: what its handler says of it, completed by what the gate adds.
+//! Completes the description of one operation with everything that the layers add.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -9,26 +9,26 @@ use super::{
 };
 use crate::error::catalogue::Code;
 
-/// The header that asks a sandbox for an error.
+/// The header that requests an error in a sandbox.
 pub(super) const FORCE: &str = "X-Sandbox-Force";
 
-/// What an operation has to pass.
+/// The layers that an operation's requests pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nothing: it needs no key.
+    /// An open operation, which needs no API key.
     Open,
-    /// The gate, as a read.
+    /// A gated read.
     Read,
-    /// The gate, as a write that needs no key, because once and twice are the same.
+    /// A gated write that needs no Idempotency-Key, because it is idempotent by itself.
     Replace,
-    /// The gate, as a write under an Idempotency-Key, which may bring a body.
+    /// A gated write with an Idempotency-Key, which may have a body.
     Post,
-    /// The gate, as a write under an Idempotency-Key, whose body is ignored.
+    /// A gated write with an Idempotency-Key, whose body is ignored.
     Delete,
 }
 
 impl Kind {
-    /// Every kind.
+    /// All kinds.
     pub(super) const ALL: [Self; 5] = [
         Self::Open,
         Self::Read,
@@ -37,7 +37,7 @@ impl Kind {
         Self::Delete,
     ];
 
-    /// Takes the kind of a gated operation from its method.
+    /// Returns the kind of a gated operation with this method.
     pub(super) fn of(method: &str) -> Self {
         match method {
             "post" => Self::Post,
@@ -47,12 +47,12 @@ impl Kind {
         }
     }
 
-    /// Says whether it comes under an Idempotency-Key.
+    /// Returns whether the operation takes an Idempotency-Key.
     pub(super) fn takes_key(self) -> bool {
         matches!(self, Self::Post | Self::Delete)
     }
 
-    /// Returns the end of the names of shared responses.
+    /// Returns the suffix of the names of shared responses.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// Completes an operation.
+/// Adds parameters, responses, headers and examples to an operation.
 pub(super) fn complete(operation: &mut Value, kind: Kind) {
     let Some(operation) = operation.as_object_mut() else {
         return;
@@ -78,20 +78,23 @@ pub(super) fn complete(operation: &mut Value, kind: Kind) {
         named.any(|it| it == name)
     };
     add_body_example(operation);
-    let told = operation.get("responses").and_then(Value::as_object);
-    let told = told.cloned().unwrap_or_default();
-    let mut refused = refusals::of_gate(kind);
+    let documented = operation.get("responses").and_then(Value::as_object);
+    let documented = documented.cloned().unwrap_or_default();
+    let mut codes_by_status = refusals::of_gate(kind);
     if has("cursor") {
-        refused.entry(400).or_default().push(Code::InvalidCursor);
+        codes_by_status
+            .entry(400)
+            .or_default()
+            .push(Code::InvalidCursor);
     }
     let mut responses = Map::new();
-    for (status, response) in told {
+    for (status, response) in documented {
         match status.as_str() {
             success if success.starts_with('2') => {
-                let response = succeed(response, kind, success, &has);
+                let response = complete_success(response, kind, success, &has);
                 responses.insert(status, response);
             }
-            _ => own_refusals(&mut refused, &status, &response),
+            _ => add_own_codes(&mut codes_by_status, &status, &response),
         }
     }
     if kind.takes_key() {
@@ -100,11 +103,11 @@ pub(super) fn complete(operation: &mut Value, kind: Kind) {
     if has("If-None-Match") {
         responses.insert("304".to_owned(), not_modified(kind, responses.get("200")));
     }
-    refuse(&mut responses, kind, refused);
+    add_error_responses(&mut responses, kind, codes_by_status);
     operation.insert("responses".to_owned(), responses.into());
 }
 
-/// Adds the parameters that the gate reads, and returns those of the handler.
+/// Adds the parameters that the layers read, and returns those of the handler.
 fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> {
     let own = operation.get("parameters").and_then(Value::as_array);
     let own = own.cloned().unwrap_or_default();
@@ -125,24 +128,29 @@ fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> 
     own
 }
 
-/// Adds the parameter by which a sandbox is asked for an error.
-pub(super) fn let_force(operation: &mut Value) {
+/// Adds the header that requests an error in a sandbox.
+pub(super) fn add_force_parameter(operation: &mut Value) {
     let reference = json!({"$ref": format!("#/components/parameters/{FORCE}")});
     if let Some(Value::Array(parameters)) = operation.get_mut("parameters") {
         parameters.push(reference);
     }
 }
 
-/// Gives an example of the body, if the operation takes one.
+/// Adds an example of the request body, if there is one.
 fn add_body_example(operation: &mut Map<String, Value>) {
     let body = operation.get_mut("requestBody");
     if let Some(content) = body.and_then(|it| it.pointer_mut("/content/application~1json")) {
-        examples::illustrate(content);
+        examples::add_example(content);
     }
 }
 
-/// Completes a success with its headers and an example.
-fn succeed(mut response: Value, kind: Kind, status: &str, has: &impl Fn(&str) -> bool) -> Value {
+/// Adds headers and an example to a success response.
+fn complete_success(
+    mut response: Value,
+    kind: Kind,
+    status: &str,
+    has: &impl Fn(&str) -> bool,
+) -> Value {
     let mut headers = headers::of_answer(kind, StatusCode::OK);
     if has("If-None-Match") {
         headers::add(&mut headers, "ETag");
@@ -155,7 +163,7 @@ fn succeed(mut response: Value, kind: Kind, status: &str, has: &impl Fn(&str) ->
     }
     let own = response.get("headers").and_then(Value::as_object);
     let own: Vec<String> = own.into_iter().flat_map(Map::keys).cloned().collect();
-    // What a handler adds depends on what it finds; the form of its answer on what is asked, always.
+    // Headers added by a handler are optional, except `Vary`, which every response of such an operation has.
     headers.extend(own.iter().map(|name| match name.as_str() {
         "Vary" => headers::always(name),
         name => headers::sometimes(name),
@@ -164,26 +172,27 @@ fn succeed(mut response: Value, kind: Kind, status: &str, has: &impl Fn(&str) ->
         response.insert("headers".to_owned(), headers.into());
     }
     if let Some(content) = response.pointer_mut("/content/application~1json") {
-        examples::illustrate(content);
+        examples::add_example(content);
     }
     response
 }
 
-/// Reads the codes that a handler names in the description of a refusal.
-fn own_refusals(refused: &mut Refusals, status: &str, response: &Value) {
+/// Adds the codes that a handler names in the description of an error response.
+fn add_own_codes(codes_by_status: &mut Refusals, status: &str, response: &Value) {
     let codes = response.get("description").and_then(Value::as_str);
     let codes = codes
         .unwrap_or_default()
         .split_whitespace()
         .filter_map(Code::parse);
     if let Ok(status) = status.parse() {
-        refused.entry(status).or_default().extend(codes);
+        codes_by_status.entry(status).or_default().extend(codes);
     }
 }
 
-/// Tells of the replay: what created once answers 200 ever after, with the same body.
+/// Adds the replay: a repeated request that created something gets 200 with the body of the first response.
 fn add_replay(responses: &mut Map<String, Value>) {
-    let replay = "Or a replay: an earlier request with this key did it, and this is its answer, byte for byte.";
+    let replay = "Or a replay: an earlier request with this key succeeded, and this is the body of its response, \
+                  byte for byte.";
     let created = responses.get("201").or(responses.get("202")).cloned();
     let has_location = responses.contains_key("201");
     let other = responses.remove("200");
@@ -212,20 +221,20 @@ fn add_replay(responses: &mut Map<String, Value>) {
     responses.insert("200".to_owned(), response);
 }
 
-/// Makes the 304 of a 200.
+/// Builds the 304 response that belongs to a 200.
 fn not_modified(kind: Kind, ok: Option<&Value>) -> Value {
     let mut headers = headers::of_answer(kind, StatusCode::NOT_MODIFIED);
-    let told = ok
+    let documented = ok
         .and_then(|it| it.get("headers"))
         .and_then(Value::as_object);
-    headers.extend(told.cloned().unwrap_or_default());
-    json!({"description": "You have it already. There is no body.", "headers": headers})
+    headers.extend(documented.cloned().unwrap_or_default());
+    json!({"description": "Your copy is still current. There is no body.", "headers": headers})
 }
 
-/// Adds the refusals: those that are the gate's alone are shared.
-fn refuse(responses: &mut Map<String, Value>, kind: Kind, refused: Refusals) {
+/// Adds the error responses; those that come from the layers alone are shared components.
+fn add_error_responses(responses: &mut Map<String, Value>, kind: Kind, codes_by_status: Refusals) {
     let gate = refusals::of_gate(kind);
-    for (number, codes) in refused {
+    for (number, codes) in codes_by_status {
         let Ok(status) = StatusCode::from_u16(number) else {
             continue;
         };

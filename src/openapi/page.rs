@@ -1,7 +1,7 @@
-//! `GET /docs`: the reference, a page that needs nothing from elsewhere.
+//! `GET /docs`: the API reference for human readers, a page without external resources.
 //!
-//! It is Swagger UI, whose files are compiled in, over the document that this server serves itself. Page and files are no
-//! operations of the API, so they are the one thing that the document does not tell of.
+//! It is Swagger UI, whose files are compiled in, over the document that this server serves. The page and its files are
+//! not operations of the API, so the document does not list them.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::etag::{Conditional, Tagged};
 
-/// What is ours: path, media type, text.
-const OURS: &[(&str, &str, &str)] = &[
+/// This project's files: path, media type and text.
+const OWN_FILES: &[(&str, &str, &str)] = &[
     (
         "/docs",
         "text/html; charset=utf-8",
@@ -34,23 +34,23 @@ const OURS: &[(&str, &str, &str)] = &[
         include_str!("../../docs/page/page.js"),
     ),
 ];
-/// What is Swagger UI's.
-const THEIRS: &[(&str, &str)] = &[
+/// The files of Swagger UI: name and media type.
+const SWAGGER_UI_FILES: &[(&str, &str)] = &[
     ("swagger-ui.css", "text/css; charset=utf-8"),
     ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
 ];
-/// Nothing comes from elsewhere and nothing goes there. Swagger UI styles its elements one by one, and draws by `data:`.
+/// No resource is loaded from another origin. Swagger UI sets inline styles and draws with `data:` images.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A file of the page.
+/// One file of the page.
 #[derive(Debug)]
 struct File {
     path: String,
     bytes: Tagged,
 }
 
-/// Routes of the page: one a file.
+/// Returns the routes of the page, one for each file.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     files().fold(Router::new(), |router, file| {
         let path = file.path.clone();
@@ -69,19 +69,21 @@ fn show(file: &File, conditional: &Conditional) -> Response {
     (headers, conditional.answer_tagged(&file.bytes)).into_response()
 }
 
-/// Takes all files out of the binary.
+/// Returns all files of the page.
 fn files() -> impl Iterator<Item = File> {
-    let ours = OURS.iter().map(|(path, media_type, text)| File {
+    let own_files = OWN_FILES.iter().map(|(path, media_type, text)| File {
         path: (*path).to_owned(),
         bytes: Tagged::typed(Bytes::from_static(text.as_bytes()), media_type),
     });
     let config = Arc::new(Config::from("/v1/openapi.json"));
-    let theirs = THEIRS.iter().filter_map(move |(name, media_type)| {
-        let file = utoipa_swagger_ui::serve(name, config.clone()).ok()??;
-        Some(File {
-            path: format!("/docs/{name}"),
-            bytes: Tagged::typed(file.bytes.into_owned().into(), media_type),
-        })
-    });
-    ours.chain(theirs)
+    let swagger_ui_files = SWAGGER_UI_FILES
+        .iter()
+        .filter_map(move |(name, media_type)| {
+            let file = utoipa_swagger_ui::serve(name, config.clone()).ok()??;
+            Some(File {
+                path: format!("/docs/{name}"),
+                bytes: Tagged::typed(file.bytes.into_owned().into(), media_type),
+            })
+        });
+    own_files.chain(swagger_ui_files)
 }

@@ -1,4 +1,4 @@
-//! Refusals: which codes an operation answers with, and what their bodies are, all from the error catalogue.
+//! Error responses: the codes that an operation can return, and their bodies, all from the error catalogue.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::{forms, headers, operation::Kind};
 use crate::{error::catalogue::Code, word::Word};
 
-/// The codes of each status.
+/// Error codes by status.
 pub(super) type Refusals = BTreeMap<u16, Vec<Code>>;
 
-/// What every gated operation can be refused with.
+/// The errors of every gated operation.
 const GATE: &[(u16, Code)] = &[
     (400, Code::ValidationError),
     (401, Code::MissingApiKey),
@@ -21,24 +21,24 @@ const GATE: &[(u16, Code)] = &[
     (500, Code::InternalError),
     (503, Code::ServiceUnavailable),
 ];
-/// What comes with an Idempotency-Key.
+/// The errors of operations that take an Idempotency-Key.
 const KEYED: &[(u16, Code)] = &[
     (400, Code::MissingIdempotencyKey),
     (422, Code::IdempotencyKeyReused),
 ];
-/// What comes with a body.
+/// The errors of operations that have a body.
 const BODY: &[(u16, Code)] = &[
     (408, Code::RequestTimeout),
     (413, Code::PayloadTooLarge),
     (415, Code::UnsupportedMediaType),
 ];
-/// What even an operation without a gate can fail with.
-const SHELL: &[(u16, Code)] = &[(500, Code::InternalError), (503, Code::ServiceUnavailable)];
+/// The errors of every operation, even an open one.
+const OPEN: &[(u16, Code)] = &[(500, Code::InternalError), (503, Code::ServiceUnavailable)];
 
-/// Returns what an operation is refused with whatever it does.
+/// Returns the errors that the layers of an operation can return.
 pub(super) fn of_gate(kind: Kind) -> Refusals {
     let rows = match kind {
-        Kind::Open => vec![SHELL],
+        Kind::Open => vec![OPEN],
         Kind::Read => vec![GATE],
         Kind::Replace => vec![GATE, BODY],
         Kind::Post => vec![GATE, KEYED, BODY],
@@ -51,7 +51,7 @@ pub(super) fn of_gate(kind: Kind) -> Refusals {
     refusals
 }
 
-/// Returns the response of some codes under a status.
+/// Returns the response for some codes under a status.
 pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value {
     let schemas: Vec<Value> = codes.iter().map(|code| reference(*code)).collect();
     let schema = match schemas.as_slice() {
@@ -73,13 +73,13 @@ fn line(code: Code) -> String {
     format!("- `{code}` ({retry}): {meaning} {when}")
 }
 
-/// Returns the name under which a refusal that comes from the gate alone is shared.
+/// Returns the name of the shared response for a status whose errors come from the layers alone.
 pub(super) fn shared_name(kind: Kind, status: StatusCode) -> String {
     let reason = status.canonical_reason().unwrap_or_default();
     format!("{}.{}", reason.replace(' ', ""), kind.as_str())
 }
 
-/// Returns `components.responses`: the gate's refusals, and the two that are no operation's.
+/// Returns `components.responses`: the errors of the layers, and those of unknown routes and methods.
 pub(super) fn components() -> Map<String, Value> {
     let mut responses = Map::new();
     for kind in Kind::ALL {
@@ -111,7 +111,7 @@ fn reference(code: Code) -> Value {
     json!({"$ref": format!("#/components/schemas/{code:?}")})
 }
 
-/// Returns the envelope of every code that the API answers with, by the name of its schema.
+/// Returns the schema of the envelope of every code, by name.
 pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
     Code::ALL
         .into_iter()
@@ -121,7 +121,7 @@ pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
 fn envelope(code: Code) -> Value {
     let mut members = json!({
         "code": {"type": "string", "enum": [code.as_str()], "description": "Branch on this and on nothing else."},
-        "message": {"type": "string", "description": "One sentence for a person. It may change."},
+        "message": {"type": "string", "description": "One sentence for human readers. It may change."},
         "request_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
     });
     let mut required = vec!["code", "message", "request_id"];
@@ -141,7 +141,7 @@ fn envelope(code: Code) -> Value {
     })
 }
 
-/// Returns the schema of a code's `details`; nothing if there is nothing to say.
+/// Returns the schema of a code's `details`; `None` if it has none.
 pub(super) fn details(code: Code) -> Option<Value> {
     let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let or_null = |name: &str| json!({"oneOf": [{"type": "null"}, schema(name)]});
@@ -149,8 +149,11 @@ pub(super) fn details(code: Code) -> Option<Value> {
     let members = match code {
         Code::ValidationError => json!({
             "issues": {"type": "array", "minItems": 1, "items": schema("Issue")},
-            "field": {"type": "string", "description": "The one field to look at first, where there is one."},
-            "reason": {"type": "string", "enum": ["address_not_public"], "description": "There when a URL leads elsewhere."},
+            "field": {"type": "string", "description": "The field to look at first, if there is one."},
+            "reason": {
+                "type": "string", "enum": ["address_not_public"],
+                "description": "Present if a URL does not lead to public addresses only.",
+            },
         }),
         Code::InvalidCursor => {
             json!({"reason": {"type": "string", "enum": ["malformed", "sort_mismatch", "filter_mismatch"]}})
@@ -162,7 +165,7 @@ pub(super) fn details(code: Code) -> Option<Value> {
             json!({"reason": {"type": "string", "enum": ["unknown", "revoked", "expired", "wrong_environment"]}})
         }
         Code::IpNotAllowed => {
-            json!({"client_ip": {"type": "string", "description": "The address that was seen."}})
+            json!({"client_ip": {"type": "string", "description": "The address that the request came from."}})
         }
         Code::InvalidStatusTransition => json!({
             "reason": {"type": "string", "enum": ["partner_not_authorized", "out_of_sequence", "vehicle_shared"]},
@@ -200,9 +203,9 @@ pub(super) fn details(code: Code) -> Option<Value> {
         | Code::InternalError => return None,
     };
     let names = members.as_object().into_iter().flat_map(Map::keys);
-    // The dealer rule alone points at a field, and an address alone has a reason.
-    let may_lack = |name: &str| code == Code::ValidationError && name != "issues";
-    let required: Vec<_> = names.filter(|name| !may_lack(name)).collect();
+    // Only a search without `make` sets `field`, and only a URL sets `reason`.
+    let is_optional = |name: &str| code == Code::ValidationError && name != "issues";
+    let required: Vec<_> = names.filter(|name| !is_optional(name)).collect();
     Some(json!({
         "type": "object", "properties": members, "required": required, "additionalProperties": false,
     }))
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_members_of_details_are_those_of_the_catalogue() {
+    fn details_schemas_have_the_members_listed_in_the_catalogue() {
         for code in Code::ALL {
             let details_of = code.entry().details.iter();
             let mut expected: Vec<_> = details_of.map(|detail| detail.name).collect();
@@ -226,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn the_gates_refusals_have_statuses_of_the_catalogue() {
-        for (status, code) in [GATE, KEYED, BODY, SHELL].concat() {
+    fn layer_errors_have_statuses_listed_in_the_catalogue() {
+        for (status, code) in [GATE, KEYED, BODY, OPEN].concat() {
             assert!(code.entry().statuses.contains(&status), "{code:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /v1/openapi.json`: the document, the same bytes for everybody, without a key.
+//! `GET /v1/openapi.json`: the OpenAPI document, which is public and the same for every caller.
 
 use axum::{extract::Extension, response::Response};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -8,14 +8,14 @@ use crate::{
     http::etag::{Conditional, Tagged},
 };
 
-/// Routes of this feature.
+/// Returns the route of the document.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default().routes(routes!(get_openapi))
 }
 
-/// Shows this document.
+/// Returns this document.
 ///
-/// It needs no key and counts against no limit.
+/// No key is needed, and the request counts against no limit.
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "service", params(Conditional), responses(
     (status = 200, description = "An OpenAPI 3.1 document.", body = Object),
 ))]

@@ -1,14 +1,14 @@
-//! Shapes: what is derived from the types, made as exact as the contract is.
+//! Makes the schemas that utoipa derives as exact as the JSON of this API.
 //!
-//! Every member is always there, what has no value is null, and nothing else is there. The derivation cannot know that:
-//! it lets an optional member be absent, leaves objects open, and puts a flattened part beside the whole.
+//! In a response every member is present, a member without a value is null, and there are no other members. The derived
+//! schemas are looser: optional members may be absent, objects are open, and a flattened part is a separate schema.
 
 use serde_json::{Map, Value, json};
 
-/// Schemas by their names.
+/// Schemas by name.
 type Schemas = Map<String, Value>;
 
-/// Closes the shapes that we answer with; `requests` are read, and stay open.
+/// Closes the schemas of responses; those named in `requests` stay open.
 pub(super) fn close(schemas: &mut Schemas, requests: &[&str]) {
     let flat: Vec<(String, Value)> = schemas
         .iter()
@@ -23,7 +23,7 @@ pub(super) fn close(schemas: &mut Schemas, requests: &[&str]) {
     }
 }
 
-/// Puts the parts of an `allOf` together: two closed objects could never both hold.
+/// Merges the parts of an `allOf` into one object: two closed objects can never both match.
 fn merge(schema: &Value, schemas: &Schemas) -> Value {
     let mut properties = Map::new();
     for part in schema
@@ -40,13 +40,13 @@ fn merge(schema: &Value, schemas: &Schemas) -> Value {
     json!({"type": "object", "description": description, "properties": properties})
 }
 
-/// Returns what a reference refers to.
+/// Returns the target of a reference.
 fn resolve<'a>(schema: &Value, schemas: &'a Schemas) -> Option<&'a Value> {
     let name = schema.get("$ref")?.as_str()?;
     schemas.get(name.strip_prefix("#/components/schemas/")?)
 }
 
-/// Closes an object and those inside it.
+/// Closes an object and the objects inside it.
 fn close_one(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -60,7 +60,7 @@ fn close_one(schema: &mut Value) {
     object.insert("additionalProperties".to_owned(), false.into());
 }
 
-/// Writes a value that can be null as one schema with both types, wherever it is not an object of its own name.
+/// Replaces every nullable reference to a string or number by one schema with both types.
 pub(super) fn allow_null(schemas: &mut Schemas) {
     let known = schemas.clone();
     schemas
@@ -69,8 +69,8 @@ pub(super) fn allow_null(schemas: &mut Schemas) {
 }
 
 fn allow_null_in(value: &mut Value, known: &Schemas) {
-    if let Some(both) = both_types(value, known) {
-        *value = both;
+    if let Some(merged) = nullable_schema(value, known) {
+        *value = merged;
     }
     match value {
         Value::Array(items) => items.iter_mut().for_each(|it| allow_null_in(it, known)),
@@ -79,8 +79,8 @@ fn allow_null_in(value: &mut Value, known: &Schemas) {
     }
 }
 
-/// Returns a reference or null as a type array, if the reference is to a text or number.
-fn both_types(schema: &Value, known: &Schemas) -> Option<Value> {
+/// Returns the schema with both types of a reference or null, if the reference is not to an object.
+fn nullable_schema(schema: &Value, known: &Schemas) -> Option<Value> {
     let [one, other] = schema.get("oneOf")?.as_array()?.as_slice() else {
         return None;
     };
@@ -90,19 +90,19 @@ fn both_types(schema: &Value, known: &Schemas) -> Option<Value> {
         (false, true) => one,
         _ => return None,
     };
-    let mut both = resolve(reference, known)?.as_object()?.clone();
-    let kind = both.get("type")?.as_str().filter(|it| *it != "object")?;
-    both.insert("type".to_owned(), json!([kind, "null"]));
-    if let Some(Value::Array(words)) = both.get_mut("enum") {
+    let mut merged = resolve(reference, known)?.as_object()?.clone();
+    let kind = merged.get("type")?.as_str().filter(|it| *it != "object")?;
+    merged.insert("type".to_owned(), json!([kind, "null"]));
+    if let Some(Value::Array(words)) = merged.get_mut("enum") {
         words.push(Value::Null);
     }
-    if let Some(what) = schema.get("description").or(reference.get("description")) {
-        both.insert("description".to_owned(), what.clone());
+    if let Some(description) = schema.get("description").or(reference.get("description")) {
+        merged.insert("description".to_owned(), description.clone());
     }
-    Some(both.into())
+    Some(merged.into())
 }
 
-/// Drops what nothing refers to.
+/// Removes schemas without references.
 pub(super) fn drop_unused(schemas: &mut Schemas, others: &[&Value]) {
     loop {
         let mut text: String = others.iter().map(|it| it.to_string()).collect();

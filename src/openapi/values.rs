@@ -1,7 +1,7 @@
-//! How the small values look on the wire: ids, money, times.
+//! Schemas of ids, money and times.
 //!
-//! They stand here and not beside their types, because the types are pure and this is about JSON; words describe
-//! themselves (`word.rs`), because each has its own list.
+//! They are here and not beside their types, because the types are pure and this is about JSON. Enumerations declared
+//! with `words!` describe themselves (`word.rs`).
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -14,7 +14,7 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Declares the schema of a value.
+/// Implements `ToSchema` for a type.
 macro_rules! value {
     ($name:ident, $object:expr) => {
         impl ToSchema for $name {}
@@ -29,19 +29,19 @@ macro_rules! value {
 
 value!(
     OrderId,
-    text("Names an order: a ULID, 26 characters.")
+    text("The id of an order: a ULID of 26 characters.")
         .pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
         .examples(["01KNVD7K402JY0W9P0X3A6T4QB"])
 );
 value!(
     EventId,
-    text("Names an event: `evt_` and a ULID of 26 characters.")
+    text("The id of an event: `evt_` and a ULID of 26 characters.")
         .pattern(Some("^evt_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
         .examples(["evt_01KNVD7K402JY0W9P0X3A6T4QB"])
 );
 value!(
     VehicleId,
-    text("Names a vehicle: its source's own text, opaque.")
+    text("The id of a vehicle: an opaque text given by its source.")
         .pattern(Some("^[A-Za-z0-9_-]{1,64}$"))
         .examples(["glovis_20260420_1064_2345"])
 );
@@ -58,8 +58,8 @@ value!(
 value!(
     Stamp,
     text(
-        "An RFC 3339 time with the offset of its place, which is never `Z`. Three digits of a second, or none. \
-         Korean times, and all times that LMN makes, end in `+09:00`."
+        "An RFC 3339 time with the offset of its place, never `Z`, and with three fractional digits or none. \
+         Korean times, and all times set by LMN, end in `+09:00`."
     )
     .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
     .pattern(Some(
@@ -68,8 +68,8 @@ value!(
     .examples(["2026-04-20T13:00:00+09:00"])
 );
 
-fn text(what: &str) -> ObjectBuilder {
+fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some(what))
+        .description(Some(description))
 }

@@ -1,4 +1,4 @@
-//! The document's `webhooks`: what partners are sent, a type each.
+//! The `webhooks` of the OpenAPI document: one delivery for each type of event.
 
 use serde_json::{Map, Value, json};
 
@@ -8,21 +8,21 @@ use crate::{
     word::Word,
 };
 
-/// The headers of a delivery, and what they are.
+/// The headers of a delivery, with their descriptions.
 const HEADERS: &[(&str, &str)] = &[
-    (EVENT_ID, "The event's id, the same at every attempt."),
+    (EVENT_ID, "The event's id, the same in every attempt."),
     (TIMESTAMP, "When this attempt was signed, in unix seconds."),
     (
         SIGNATURE,
-        "`t=<timestamp>,v1=<hex>`: HMAC-SHA256 of `<timestamp>.<raw body>`, keyed with the secret's text. While the \
-         secret is being replaced there is a second `v1`.",
+        "`t=<timestamp>,v1=<hex>`: HMAC-SHA256 of `<timestamp>.<raw body>`, keyed with the text of the secret. \
+         While the secret is being rotated there is a second `v1`.",
     ),
     ("webhook-id", "The event's id (Standard Webhooks)."),
     ("webhook-timestamp", "The timestamp (Standard Webhooks)."),
     ("webhook-signature", "`v1,<base64>` (Standard Webhooks)."),
 ];
 
-/// Returns the deliveries of every type.
+/// Returns the deliveries of all types of events.
 pub(super) fn all() -> Map<String, Value> {
     let types = EventType::ALL.iter().map(|it| it.as_str());
     types
@@ -31,13 +31,18 @@ pub(super) fn all() -> Map<String, Value> {
 }
 
 fn delivery(name: &str) -> Value {
-    let header = |(name, what): &(&str, &str)| json!({"name": name, "in": "header", "required": true, "description": what, "schema": {"type": "string"}});
+    let header = |(name, description): &(&str, &str)| {
+        json!({
+            "name": name, "in": "header", "required": true, "description": description, "schema": {"type": "string"},
+        })
+    };
     let headers: Vec<Value> = HEADERS.iter().map(header).collect();
     let id = name.replace('.', "_");
     json!({
         "operationId": format!("receive_{id}"),
         "summary": format!("`{name}` is sent to your endpoint."),
-        "description": "At least once, and in order per order. Verify it, answer 2xx within 10 seconds, and take each id once.",
+        "description": "Delivered at least once, and in sequence for each order. Verify the signature, respond with \
+                        2xx within 10 seconds, and process each id once.",
         "tags": ["webhooks"],
         "security": [],
         "parameters": headers,
@@ -46,9 +51,9 @@ fn delivery(name: &str) -> Value {
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Event"}}},
         },
         "responses": {
-            "2XX": {"description": "You have it. Whatever else you answer is read to 64 KiB and ignored."},
-            "410": {"description": "You want nothing any more: the endpoint is disabled."},
-            "default": {"description": "It is sent again; a `Retry-After` is honoured up to twice the gap."},
+            "2XX": {"description": "The event was received. Up to 64 KiB of the response body are read and ignored."},
+            "410": {"description": "No further events are wanted: the endpoint is disabled."},
+            "default": {"description": "It is sent again; `Retry-After` is honored up to twice the usual delay."},
         },
     })
 }

@@ -1,7 +1,7 @@
-//! The operator's side of a running server: probes and metrics, on a listener that partners do not reach.
+//! Probes and metrics for the operator, on a listener of their own that partners do not reach.
 //!
-//! [`model`] decides whether a replica is ready, [`routes`] answer. Probes report the last answer of the
-//! heartbeat: a storm of them costs the database nothing, and none waits.
+//! [`model`] decides whether a replica is ready, and [`routes`] holds the handlers. Probes report the last result of
+//! the database heartbeat, so they never query the database and never wait for it.
 
 pub(crate) mod model;
 pub mod routes;

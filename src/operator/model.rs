@@ -1,33 +1,33 @@
-//! Readiness: what a replica lacks to serve.
+//! Readiness: the conditions that a replica does not meet yet.
 
 use std::{fmt, time::Duration};
 
-/// What is known when a probe asks.
+/// The state of a replica at the time of a probe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    /// Whether the server was told to stop.
+    /// Whether the server is stopping.
     pub(crate) stopping: bool,
-    /// How long ago the database was last heard.
+    /// The time since the last response of the database.
     pub(crate) silence: Duration,
-    /// How many of this binary's migrations it lacked then.
+    /// The number of this binary's migrations that the database lacked at that time.
     pub(crate) pending: usize,
     /// Whether the catalogue is being loaded.
     pub(crate) is_loading: bool,
 }
 
-/// One thing that is missing.
+/// A condition of readiness that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// The server finishes what it began and wants nothing new.
+    /// The server is stopping: it finishes the requests in progress and takes no new ones.
     Stopping,
-    /// The database is not heard.
+    /// The database does not respond.
     Database {
-        /// For how long.
+        /// The time since its last response.
         silence: Duration,
     },
-    /// The database is older than this binary.
+    /// The schema of the database is older than this binary.
     Migrations {
-        /// How many migrations it lacks.
+        /// The number of missing migrations.
         pending: usize,
     },
     /// The catalogue is not loaded yet.
@@ -35,7 +35,7 @@ pub(crate) enum Missing {
 }
 
 impl Missing {
-    /// Returns its name, for machines.
+    /// Returns the machine-readable name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stopping => "stopping",
@@ -65,7 +65,9 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Returns what is missing; nothing when the replica is ready. `limit` is how long the database may be silent.
+/// Returns the conditions that are not met; none if the replica is ready.
+///
+/// `limit` is the time without a response after which the database counts as missing.
 pub(crate) fn missing(facts: &Facts, limit: Duration) -> Vec<Missing> {
     let Facts {
         stopping,
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replica_is_ready_when_nothing_is_missing() {
+    fn replica_is_ready_when_nothing_is_missing() {
         let limit = Duration::from_secs(2);
         let ready = Facts {
             stopping: false,

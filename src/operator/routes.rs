@@ -1,4 +1,4 @@
-//! `GET /healthz`, `GET /readyz`, `GET /metrics`.
+//! The handlers of `GET /healthz`, `GET /readyz` and `GET /metrics`.
 
 use axum::{
     Router,
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::model::{Facts, missing};
 use crate::{app::App, database::DatabaseHealth, telemetry::metrics::Pool};
 
-/// The version of the text format that Prometheus is told.
+/// The content type of the Prometheus text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Builds the operator's routes. There are no others behind this listener.
+/// Builds the router of the operator's listener.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(show_health))
@@ -24,12 +24,12 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The process is alive, or nobody would say so.
+/// Responds 200 whenever the process is alive.
 async fn show_health() -> Response {
     answer(StatusCode::OK, &json!({"status": "alive"}))
 }
 
-/// Whether requests should be sent here; if not, why not.
+/// Responds 200 if the replica is ready, otherwise 503 with the conditions that are not met.
 async fn show_readiness(State(app): State<App>) -> Response {
     let DatabaseHealth { silence, pending } = app.heartbeat().health();
     let facts = Facts {
@@ -51,7 +51,7 @@ async fn show_readiness(State(app): State<App>) -> Response {
     }
 }
 
-/// Everything that is counted.
+/// Returns all metrics in the Prometheus text format.
 async fn show_metrics(State(app): State<App>) -> Response {
     let status = app.database().status();
     app.metrics().set_pool(&Pool {
@@ -65,7 +65,7 @@ async fn show_metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, text)], app.metrics().render()).into_response()
 }
 
-/// Answers with JSON that no proxy keeps.
+/// Returns a JSON response that must not be cached.
 fn answer(status: StatusCode, body: &Value) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

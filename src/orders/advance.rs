@@ -1,7 +1,8 @@
-//! What is done with an order that is there: the steps of the table with what they bring along. Pure.
+//! Steps of existing orders, with their data. Pure.
 //!
-//! [`Held`] is an order under its lock, with everything that is about to happen to it. Whoever makes a step, partner,
-//! operator or time, makes it here, so no step can forget its history or its event (contract, sections 7 and 8).
+//! [`Held`] is a locked order with the steps and events that are still to be recorded. Partners, operators and
+//! scheduled jobs make every step through it, so no step lacks its history entry or, unless a partner makes it, its
+//! event.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::to_raw_value;
@@ -25,33 +26,33 @@ use crate::{
     word::Word,
 };
 
-/// A step with what it brings along.
+/// A step with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advance {
-    /// Call it off.
+    /// Cancel the order.
     Cancel(CancellationReason),
-    /// Begin to buy.
+    /// Begin to buy the vehicle.
     Acquire,
-    /// Have bought.
+    /// Record that the vehicle was bought.
     Secure {
-        /// What LMN paid: at most the bid.
+        /// The price that LMN paid, at most the bid.
         purchase_price: Usd,
-        /// What the auction house charged, in US dollars: zero or more.
+        /// The fee of the auction house in US dollars, zero or more.
         auction_fee: i32,
     },
-    /// Give it up.
+    /// Fail the order.
     Fail(FailureReason),
-    /// Begin to ship.
+    /// Begin to ship the vehicle.
     Ship,
-    /// Move on while shipping.
+    /// Set the sub-status while shipping.
     Fulfill(FulfillmentDetail),
-    /// Know the shipment better.
+    /// Change the shipment details.
     Shipment(ShipmentChange),
-    /// Hand over.
+    /// Record the delivery.
     Deliver,
 }
 
-/// What becomes known of a shipment; a field that is `None` stays as it is.
+/// A change of shipment details. A field that is `None` is left unchanged, `Some(None)` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of `Shipment`")]
 pub struct ShipmentChange {
@@ -64,7 +65,7 @@ pub struct ShipmentChange {
 }
 
 impl ShipmentChange {
-    /// Makes the change.
+    /// Applies the change to a shipment.
     fn apply(&self, shipment: &mut Shipment) {
         set(&mut shipment.vessel_name, &self.vessel_name);
         set(&mut shipment.bl_number, &self.bl_number);
@@ -81,20 +82,20 @@ fn set<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
     }
 }
 
-/// Why a step is not made.
+/// The reason why a step cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceError {
-    /// The table does not have it.
-    #[error("the order is `{}`, and this step does not lead on from there", .0.status.as_str())]
+    /// The state machine does not allow it.
+    #[error("the order is `{}`, which does not allow this step", .0.status.as_str())]
     Refused(State, Refused),
-    /// LMN never pays more than was bid.
+    /// LMN never pays more than the bid.
     #[error("the purchase price is above the bid of {0}")]
     PriceAboveBid(Usd),
-    /// The car was bought for somebody else.
-    #[error("the car is secured by another order")]
+    /// The vehicle was bought for another order.
+    #[error("the vehicle is secured by another order")]
     SecuredByAnother(State),
-    /// A bug: what happened cannot be told.
-    #[error("an event cannot be written: {0}")]
+    /// An event cannot be serialized, which is a bug.
+    #[error("an event cannot be serialized: {0}")]
     Unwritable(String),
 }
 
@@ -104,51 +105,51 @@ impl From<serde_json::Error> for AdvanceError {
     }
 }
 
-/// When and how a step was told, where that is not just now.
+/// The time and the notes of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// When it happened, in the time of its place.
+    /// When it happened, with the UTC offset of the place.
     pub occurred_at: Stamp,
-    /// What was said of it.
+    /// Notes given with it.
     pub notes: Option<String>,
 }
 
-/// A step of the history that is about to be written.
+/// A step that is still to be recorded in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
-    /// Where it led.
+    /// The state that it led to.
     pub state: State,
-    /// Who made it.
+    /// The party that made it.
     pub by: Owner,
-    /// When, and what was said of it.
+    /// Its time and notes.
     pub report: Report,
 }
 
-/// An order under its lock.
+/// A locked order.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    /// Whose it is.
+    /// The partner that placed it.
     pub partner: PartnerId,
-    /// The order as it is by now.
+    /// The order, with the steps made so far.
     pub order: Order,
-    /// What time it is for its partner.
+    /// The current time of the partner's clock.
     pub now: DateTime<Utc>,
-    /// Its place among the bids on the car: which was accepted first.
+    /// Its number in the order of acceptance, which decides between equal bids.
     pub accepted_no: i64,
-    /// Whether the car was bought for another order.
+    /// Whether the vehicle was bought for another order.
     pub is_secured_by_another: bool,
-    /// How many events it has had.
+    /// The number of its events, which is the sequence number of the last one.
     pub last_sequence: i32,
     /// Its state when it was locked.
     pub before: State,
-    /// The steps made since.
+    /// The steps made since then.
     pub steps: Vec<Made>,
-    /// The events since.
+    /// The events added since then.
     pub events: Vec<NewEvent>,
 }
 
 impl Held {
-    /// Makes a step now.
+    /// Makes a step that happens now and has no notes.
     pub(crate) fn advance(&mut self, advance: &Advance, by: Owner) -> Result<(), AdvanceError> {
         let report = Report {
             occurred_at: Stamp::kst(self.now),
@@ -157,7 +158,7 @@ impl Held {
         self.advance_as_told(advance, by, report)
     }
 
-    /// Makes a step as it was told. Moving on to where the order is already is no step, and no error.
+    /// Makes a step with the given time and notes. A step that changes nothing is not recorded, and is no error.
     pub(crate) fn advance_as_told(
         &mut self,
         advance: &Advance,
@@ -180,7 +181,7 @@ impl Held {
         if state != was {
             self.steps.push(Made { state, by, report });
         }
-        // What a partner does it knows already.
+        // Partners get no events for their own steps.
         if by != Owner::Partner {
             self.happen(&match was.status == state.status {
                 true => Happening::FulfillmentUpdated {
@@ -194,7 +195,7 @@ impl Held {
         Ok(())
     }
 
-    /// Takes over what a step brings along.
+    /// Applies the data of a step to the order.
     fn take(&mut self, advance: &Advance) -> Result<(), AdvanceError> {
         let order = &mut self.order;
         match advance {
@@ -219,7 +220,7 @@ impl Held {
         Ok(())
     }
 
-    /// Writes down an event, with the order as it is read at this moment.
+    /// Adds an event that contains the order in its current state.
     pub(crate) fn happen(&mut self, happening: &Happening) -> Result<(), serde_json::Error> {
         let id = EventId::new(self.now);
         let sequence = self.last_sequence + 1;
@@ -246,21 +247,21 @@ impl Held {
         Ok(())
     }
 
-    /// Says whether anything happened to it.
+    /// Returns whether a step was made or an event added since the order was locked.
     pub(crate) fn is_touched(&self) -> bool {
         !self.steps.is_empty() || !self.events.is_empty()
     }
 
-    /// Says whether the order competes for its car.
+    /// Returns whether the order has an active bid: one in `proceed` or `acquiring`.
     pub(crate) fn is_bidding(&self) -> bool {
         let active = [OrderStatus::Proceed, OrderStatus::Acquiring];
         self.order.bid.is_some() && active.contains(&self.order.state.status)
     }
 }
 
-/// Tells the orders that still compete for a car how they stand among themselves.
+/// Updates the standing of the active bids on one vehicle.
 ///
-/// The highest bid leads, and of equal ones the one accepted first.
+/// The highest bid leads, and of equal bids the one accepted first.
 pub(crate) fn rank_bids(held: &mut [Held]) {
     let mut bidding: Vec<_> = held.iter_mut().filter(|it| it.is_bidding()).collect();
     let key = |it: &Held| {
@@ -286,7 +287,7 @@ pub(crate) fn rank_bids(held: &mut [Held]) {
 }
 
 impl Advance {
-    /// Returns what it is called where it is refused.
+    /// Returns the name of the step in the details of an error.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Cancel(_) => Action::Cancel.as_str(),
@@ -300,7 +301,7 @@ impl Advance {
         }
     }
 
-    /// Returns the step of the table; a better known shipment is none.
+    /// Returns the step of the state machine; a change of shipment details has none.
     fn step(&self) -> Option<Step> {
         Some(match self {
             Self::Cancel(reason) => Step::Cancel(*reason),

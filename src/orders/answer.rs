@@ -1,4 +1,4 @@
-//! How orders answer: the reply of a write, and the refusal of a step.
+//! Responses of the order routes: the reply to a write, and the error of a refused step.
 
 use axum::http::StatusCode;
 
@@ -15,7 +15,7 @@ use crate::{
     word::Word,
 };
 
-/// Makes the reply of a write that touched an order.
+/// Returns the reply to a write that placed or changed an order.
 pub(crate) fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError> {
     let id = order.id;
     let reply = Reply::json(status, &OrderView::from(order))?;
@@ -45,7 +45,7 @@ impl From<ProgressError> for ApiError {
 }
 
 impl Refused {
-    /// Answers for a step that is refused from `state`.
+    /// Returns the error for a step that is refused in `state`.
     pub(crate) fn answer(self, state: State) -> ApiError {
         match self {
             Self::NotYours => ApiError::NotThePartnersStep(refusal(state)),
@@ -54,7 +54,7 @@ impl Refused {
     }
 }
 
-/// Tells where an order is and what its partner can do from there.
+/// Returns the details of the error: the order's status, and the actions that its partner can take.
 pub(crate) fn refusal(state: State) -> Refusal {
     let actions = state.allowed_actions().into_iter();
     Refusal {

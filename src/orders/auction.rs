@@ -1,7 +1,7 @@
-//! LMN's acts on cars: results, new dates and prices, withdrawals.
+//! LMN's changes of vehicles: auction results, new dates and prices, withdrawals.
 //!
-//! Each is one function that locks the cars in the order of their ids, changes their rows, and lets their orders go on
-//! as [`effects`] says, all in the caller's transaction (contract, sections 7 and 8). It returns the orders concerned.
+//! Each function locks the vehicles in the order of their ids, changes their rows, and applies the effects on their
+//! orders ([`effects`]), all in the caller's transaction. It returns the affected orders.
 
 use std::collections::HashMap;
 
@@ -23,33 +23,33 @@ use crate::{
     money::Usd,
     vehicles::{
         self,
-        model::{HeldCar, WithdrawnBy},
+        model::{LockedVehicle, WithdrawnBy},
         render::render,
     },
 };
 
-/// Why a car is not changed.
+/// The reason why a vehicle is not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuctionError {
-    /// There is no such car.
+    /// There is no such vehicle.
     #[error("there is no such vehicle")]
     NoSuchVehicle,
     /// There is no such order.
     #[error("there is no such order")]
     NoSuchOrder,
-    /// The car is not sold by auction, or its auction is over and nobody waits for it.
-    #[error("the vehicle has no auction that is still open")]
+    /// The vehicle is not sold by auction, or its auction is over and no order waits for the result.
+    #[error("the vehicle has no open auction")]
     NoOpenAuction,
-    /// Nothing can be won for nobody.
+    /// LMN won the auction, but no order bids on the vehicle.
     #[error("no order bids on the vehicle")]
     NobodyBids,
-    /// It stands in the catalogue.
+    /// The vehicle is in the catalogue.
     #[error("the vehicle was not taken off the catalogue")]
     NotWithdrawn,
-    /// It is LMN's, and nobody else's any more.
+    /// LMN has bought the vehicle, so it cannot be listed again.
     #[error("LMN has bought the vehicle")]
     Bought,
-    /// An order does not go on.
+    /// A transition of an order failed.
     #[error(transparent)]
     Progress(#[from] ProgressError),
 }
@@ -66,7 +66,7 @@ impl From<AdvanceError> for AuctionError {
     }
 }
 
-/// Settles the auction of a car: every order that bids on it comes to its end, or is secured.
+/// Records the result of a vehicle's auction: every order that bids on it ends, or is secured.
 pub(crate) async fn settle(
     tx: &mut Tx,
     author: &Author,
@@ -74,12 +74,12 @@ pub(crate) async fn settle(
     outcome: AuctionOutcome,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
-    let cars = std::slice::from_ref(vehicle);
-    let car = vehicles::store::hold(tx, cars).await?.pop();
-    let car = car.ok_or(AuctionError::NoSuchVehicle)?;
-    let mut held = effects::hold_open(tx, cars).await?;
+    let vehicles = std::slice::from_ref(vehicle);
+    let vehicle = vehicles::store::hold(tx, vehicles).await?.pop();
+    let vehicle = vehicle.ok_or(AuctionError::NoSuchVehicle)?;
+    let mut held = effects::hold_open(tx, vehicles).await?;
     held.retain(Held::is_bidding);
-    if !car.is_auctioned() || (held.is_empty() && !car.is_upcoming()) {
+    if !vehicle.is_auctioned() || (held.is_empty() && !vehicle.is_upcoming()) {
         return Err(AuctionError::NoOpenAuction);
     }
     let winner = held.iter().find(|it| leads(it)).map(|it| it.order.id);
@@ -91,11 +91,11 @@ pub(crate) async fn settle(
     }
     match outcome {
         AuctionOutcome::Won { .. } | AuctionOutcome::Outbid => {
-            vehicles::store::set_sold(tx, cars, now).await?;
-            render(tx, cars).await?;
+            vehicles::store::set_sold(tx, vehicles, now).await?;
+            render(tx, vehicles).await?;
         }
         AuctionOutcome::Cancelled | AuctionOutcome::Withdrawn => {
-            vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
+            vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
         }
     }
     progress::record(tx, author, &held).await?;
@@ -106,36 +106,36 @@ fn leads(held: &Held) -> bool {
     held.order.bid.is_some_and(|bid| bid.standing.is_highest)
 }
 
-/// Takes cars off the catalogue, and their orders off the cars, those without a bid included.
+/// Withdraws vehicles from the catalogue, and ends their open orders, including those without a bid.
 pub(crate) async fn withdraw(
     tx: &mut Tx,
     author: &Author,
-    cars: &[VehicleId],
+    vehicles: &[VehicleId],
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
-    if vehicles::store::hold(tx, cars).await?.len() < cars.len() {
+    if vehicles::store::hold(tx, vehicles).await?.len() < vehicles.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
-    let mut held = effects::hold_open(tx, cars).await?;
+    let mut held = effects::hold_open(tx, vehicles).await?;
     for held in &mut held {
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
-    vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
+    vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
 
-/// Puts a car back that was taken off the catalogue, and tells the partners that once ordered it.
+/// Puts a withdrawn vehicle back into the catalogue, and adds events for the partners that ordered it before.
 pub(crate) async fn restore(
     tx: &mut Tx,
     author: &Author,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
-    let cars = std::slice::from_ref(vehicle);
-    let car = vehicles::store::hold(tx, cars).await?.pop();
-    let car = car.ok_or(AuctionError::NoSuchVehicle)?;
-    if car.withdrawn_at.is_none() {
+    let vehicles = std::slice::from_ref(vehicle);
+    let vehicle = vehicles::store::hold(tx, vehicles).await?.pop();
+    let vehicle = vehicle.ok_or(AuctionError::NoSuchVehicle)?;
+    if vehicle.withdrawn_at.is_none() {
         return Err(AuctionError::NotWithdrawn);
     }
     if !store::find_bought(tx, &[vehicle.as_str()])
@@ -145,68 +145,68 @@ pub(crate) async fn restore(
         return Err(AuctionError::Bought);
     }
     vehicles::store::set_restored(tx, vehicle, now).await?;
-    render(tx, cars).await?;
+    render(tx, vehicles).await?;
     let mut held = Vec::new();
-    if car.is_on_offer() {
-        held = effects::relist(tx, cars).await?;
+    if vehicle.is_on_offer() {
+        held = effects::relist(tx, vehicles).await?;
     }
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
 
-/// Moves auctions to other dates, and the orders that bid with them.
+/// Moves auctions to other dates, and updates the orders that bid on the vehicles.
 ///
-/// Where this moves a cutoff from the future into the past, orders on which LMN has not acted are cancelled.
+/// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
 pub(crate) async fn reschedule(
     tx: &mut Tx,
     author: &Author,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
-    let cars: Vec<_> = dates.keys().cloned().collect();
-    let found = vehicles::store::hold(tx, &cars).await?;
+    let vehicles: Vec<_> = dates.keys().cloned().collect();
+    let found = vehicles::store::hold(tx, &vehicles).await?;
     if found.len() < dates.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
-    if !found.iter().all(HeldCar::is_upcoming) {
+    if !found.iter().all(LockedVehicle::is_upcoming) {
         return Err(AuctionError::NoOpenAuction);
     }
-    let mut held = effects::hold_open(tx, &cars).await?;
+    let mut held = effects::hold_open(tx, &vehicles).await?;
     move_auctions(&mut held, dates)?;
     vehicles::store::set_auction_dates(tx, dates, now).await?;
-    render(tx, &cars).await?;
+    render(tx, &vehicles).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
 
-/// Lists cars at other prices, and tells those whose orders LMN has not acted on.
+/// Changes the listing prices of vehicles, and adds events to their orders in `proceed`.
 pub(crate) async fn reprice(
     tx: &mut Tx,
     author: &Author,
     prices: &HashMap<VehicleId, Usd>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
-    let cars: Vec<_> = prices.keys().cloned().collect();
-    let found = vehicles::store::hold(tx, &cars).await?;
+    let vehicles: Vec<_> = prices.keys().cloned().collect();
+    let found = vehicles::store::hold(tx, &vehicles).await?;
     if found.len() < prices.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
-    let moves = found.into_iter().filter_map(|car| {
-        let now = *prices.get(&car.id)?;
-        let before = car.listing_usd;
-        Some((car.id, PriceMove { before, now }))
+    let moves = found.into_iter().filter_map(|vehicle| {
+        let now = *prices.get(&vehicle.id)?;
+        let before = vehicle.listing_usd;
+        Some((vehicle.id, PriceMove { before, now }))
     });
-    let mut held = effects::hold_open(tx, &cars).await?;
+    let mut held = effects::hold_open(tx, &vehicles).await?;
     tell_prices(&mut held, &moves.collect())?;
     vehicles::store::set_prices(tx, prices, now).await?;
-    render(tx, &cars).await?;
+    render(tx, &vehicles).await?;
     progress::record(tx, author, &held).await?;
     Ok(held)
 }
 
-/// Makes LMN's step of one order, with what it does to others: a buy-now car that is secured for one is gone for all.
+/// Makes the operator's step of one order. Securing a buy-now vehicle withdraws it and fails its other open orders.
 ///
-/// A lot is left to [`settle`]: other orders may still bid on it as far as the table goes.
+/// Other orders on an auction lot stay unchanged: [`settle`] ends them.
 pub(crate) async fn advance(
     tx: &mut Tx,
     author: &Author,
@@ -218,23 +218,23 @@ pub(crate) async fn advance(
     let mut held = held.ok_or(AuctionError::NoSuchOrder)?;
     held.advance(step, Owner::Operator)?;
     let mut all = Vec::new();
-    let cars = std::slice::from_ref(&held.order.vehicle_id);
+    let vehicles = std::slice::from_ref(&held.order.vehicle_id);
     if held.order.bid.is_none() && matches!(step, Advance::Secure { .. }) {
-        all = effects::hold_open(tx, cars).await?;
+        all = effects::hold_open(tx, vehicles).await?;
         all.retain(|it| it.order.id != order && it.order.bid.is_none());
         for other in &mut all {
             let step = Advance::Fail(FailureReason::VehicleUnavailable);
             pass_through_acquiring(other, &step)?;
             other.advance(&step, Owner::Operator)?;
         }
-        vehicles::store::set_withdrawn(tx, cars, WithdrawnBy::Operator, now).await?;
+        vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
     }
     all.push(held);
     progress::record(tx, author, &all).await?;
     Ok(all)
 }
 
-/// Leaves a row in the audit log about a car that was changed; `partner` is who played the operator in the sandbox.
+/// Records the audit row of a changed vehicle. `partner` is the partner that made the change in the sandbox.
 pub(crate) async fn record(
     tx: &mut Tx,
     author: &Author,

@@ -1,7 +1,7 @@
-//! What a change of cars does to their orders: results, new dates and prices, withdrawals, re-listings.
+//! Effects of changed vehicles on their orders: auction results, new dates and prices, withdrawals, re-listings.
 //!
-//! Whoever changes cars comes by here, one at a time ([`auction`](super::auction)) or by the thousand (the import of a
-//! catalogue). The cars are locked already; their rows are none of these functions' business.
+//! Used for changes of single vehicles ([`auction`](super::auction)) and by the catalogue import, which changes
+//! thousands at a time. The caller has locked the vehicles, and changes their rows itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,22 +22,25 @@ use crate::{
     stamp::Stamp,
 };
 
-/// A car's price, and what it was until now.
+/// A change of a vehicle's listing price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PriceMove {
-    /// Until now.
+    /// The old price.
     pub before: Usd,
-    /// From now on.
+    /// The new price.
     pub now: Usd,
 }
 
-/// Locks and reads the orders on locked cars that LMN has not bought yet.
-pub(crate) async fn hold_open(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<Held>, sqlx::Error> {
-    let ids = store::lock_open(tx, cars).await?;
+/// Locks and reads the orders on locked vehicles that are `proceed` or `acquiring`.
+pub(crate) async fn hold_open(
+    tx: &mut Tx,
+    vehicles: &[VehicleId],
+) -> Result<Vec<Held>, sqlx::Error> {
+    let ids = store::lock_open(tx, vehicles).await?;
     store::hold(tx, &ids).await
 }
 
-/// Brings one order to its end; orders on which LMN has not acted pass through `acquiring` where money was at stake.
+/// Applies the outcome of an auction to one order. An order in `proceed` is cancelled, or passes through `acquiring`.
 pub(crate) fn end(
     held: &mut Held,
     outcome: AuctionOutcome,
@@ -63,7 +66,7 @@ pub(crate) fn end(
     held.advance(&step, Owner::Operator)
 }
 
-/// Takes an order to where it can fail, as far as it is not there yet.
+/// Moves an order in `proceed` to `acquiring`, unless the step to come is a cancellation.
 pub(crate) fn pass_through_acquiring(held: &mut Held, step: &Advance) -> Result<(), AdvanceError> {
     let is_cancelled = matches!(step, Advance::Cancel(_));
     if held.order.state.status == OrderStatus::Proceed && !is_cancelled {
@@ -72,9 +75,9 @@ pub(crate) fn pass_through_acquiring(held: &mut Held, step: &Advance) -> Result<
     Ok(())
 }
 
-/// Moves the auctions of held orders, and tells their partners.
+/// Moves the auctions of locked orders, and adds an event to each order.
 ///
-/// Where this moves a cutoff from the future into the past, orders on which LMN has not acted are cancelled.
+/// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
 pub(crate) fn move_auctions(
     held: &mut [Held],
     dates: &HashMap<VehicleId, DateTime<Utc>>,
@@ -87,7 +90,7 @@ pub(crate) fn move_auctions(
             moved.insert(held.order.id, happening);
         }
     }
-    // Who is still bidding is told last, and how it stands by the bids that are left.
+    // The other events come after the cancellations, so that they show the standing among the remaining bids.
     held.sort_by(|one, other| one.order.vehicle_id.cmp(&other.order.vehicle_id));
     held.chunk_by_mut(|one, other| one.order.vehicle_id == other.order.vehicle_id)
         .for_each(rank_bids);
@@ -99,7 +102,7 @@ pub(crate) fn move_auctions(
     Ok(())
 }
 
-/// Moves one order's auction, and cancels it if that leaves no time; else returns what its partner is to be told.
+/// Moves the auction of one order. Cancels the order if its cutoff is now past, else returns the event to add to it.
 fn move_auction(held: &mut Held, date: Stamp) -> Result<Option<Happening>, AdvanceError> {
     let now = held.now;
     let Some(bid) = held
@@ -127,7 +130,7 @@ fn move_auction(held: &mut Held, date: Stamp) -> Result<Option<Happening>, Advan
     Ok(Some(happening))
 }
 
-/// Tells those whose orders LMN has not acted on that their cars have other prices.
+/// Adds an event to the orders in `proceed` whose vehicles have new prices.
 pub(crate) fn tell_prices(
     held: &mut [Held],
     moves: &HashMap<VehicleId, PriceMove>,
@@ -147,34 +150,37 @@ pub(crate) fn tell_prices(
     Ok(())
 }
 
-/// Tells the partners that ordered them in vain, or once before, that cars are listed again.
+/// Adds an event to former orders of vehicles that are listed again: to the latest one of each partner.
 ///
-/// What is told is recorded by the caller.
-pub(crate) async fn relist(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<Held>, ProgressError> {
-    if store::find_former(tx, cars).await?.is_empty() {
+/// Returns these orders, locked. The caller records the events.
+pub(crate) async fn relist(
+    tx: &mut Tx,
+    vehicles: &[VehicleId],
+) -> Result<Vec<Held>, ProgressError> {
+    if store::find_former(tx, vehicles).await?.is_empty() {
         return Ok(Vec::new());
     }
     store::lock_relisting(tx).await?;
-    let mut former = store::find_former(tx, cars).await?;
+    let mut former = store::find_former(tx, vehicles).await?;
     let ids = loop {
         let ids = ids_of(&former);
         let listed: Vec<_> = ids.iter().copied().collect();
         store::lock_alone(tx, &listed).await?;
-        // While the locks were waited for, a later order may have come to its end, and be the latest one now.
-        former = store::find_former(tx, cars).await?;
+        // While this waited for the locks, a later order may have ended, which is then the latest one.
+        former = store::find_former(tx, vehicles).await?;
         if ids_of(&former) == ids {
             break listed;
         }
     };
-    let mut told = BTreeMap::<_, Vec<_>>::new();
+    let mut relisted = BTreeMap::<_, Vec<_>>::new();
     for (order, new_vehicle_id) in former {
-        told.entry(order).or_default().push(new_vehicle_id);
+        relisted.entry(order).or_default().push(new_vehicle_id);
     }
     let mut held = store::hold(tx, &ids).await?;
     for held in &mut held {
-        for new_vehicle_id in told.remove(&held.order.id).unwrap_or_default() {
-            let told = held.happen(&Happening::ReAuctioned { new_vehicle_id });
-            told.map_err(AdvanceError::from)?;
+        for new_vehicle_id in relisted.remove(&held.order.id).unwrap_or_default() {
+            let added = held.happen(&Happening::ReAuctioned { new_vehicle_id });
+            added.map_err(AdvanceError::from)?;
         }
     }
     Ok(held)

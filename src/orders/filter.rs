@@ -1,4 +1,4 @@
-//! What can be asked of a partner's orders, and the where-clause that asks it, always with binds.
+//! Filters and sort orders of a partner's list of orders, and their SQL. Values are always bound parameters.
 
 use std::fmt::Write;
 
@@ -12,25 +12,25 @@ use crate::{
     word::Word,
 };
 
-/// Which orders: every part that is there must hold.
+/// The filters of a list of orders. Every filter that is set must match.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    /// These orders; an id that names none is silently missing.
+    /// With one of these ids. Ids that do not exist are left out.
     pub(crate) ids: Option<Vec<OrderId>>,
-    /// In one of these states.
+    /// With one of these statuses.
     pub(crate) status: Vec<OrderStatus>,
-    /// For this car; text that cannot be an id names none.
+    /// For this vehicle. Text that is not a vehicle id matches no order.
     pub(crate) vehicle_id: Option<String>,
-    /// Accepted at this time or later.
+    /// Accepted at or after this time.
     pub(crate) from: Option<Stamp>,
     /// Accepted before this time.
     pub(crate) to: Option<Stamp>,
-    /// Touched by the request with this Idempotency-Key.
+    /// Placed or changed by the request with this idempotency key.
     pub(crate) idempotency_key: Option<Uuid>,
 }
 
 impl Filter {
-    /// Appends ` and …` for every part in use.
+    /// Appends ` and …` for every filter that is set.
     pub(crate) fn push(&self, partner: PartnerId, query: &mut QueryBuilder<Postgres>) {
         if let Some(ids) = &self.ids {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
@@ -61,7 +61,7 @@ impl Filter {
         }
     }
 
-    /// Returns the one spelling of this question, in which the order of values does not matter.
+    /// Returns the canonical form of the filters. The order and repetition of values within a filter do not change it.
     pub(crate) fn canonical(&self) -> String {
         let mut ids = self.ids.clone();
         if let Some(ids) = &mut ids {
@@ -73,7 +73,7 @@ impl Filter {
         status.dedup();
         let millis = |stamp: Option<Stamp>| stamp.map(|it| it.instant().timestamp_millis());
         let mut text = String::new();
-        // Writing to a string cannot fail. The debug form quotes, so that no value can look like two.
+        // Writing to a string cannot fail. The debug format quotes strings, so that no value can be read as two.
         let _ = write!(
             text,
             "ids={ids:?};status={status:?};vehicle_id={:?};from={:?};to={:?};idempotency_key={:?}",
@@ -86,21 +86,21 @@ impl Filter {
     }
 }
 
-/// The orders in which a partner's orders can be walked; each compares a time and the id.
+/// The sort orders of the list. Each compares a time, then the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Accepted last first.
+    /// Newest first, by the time of acceptance.
     CreatedDesc,
-    /// Accepted first first.
+    /// Oldest first, by the time of acceptance.
     CreatedAsc,
-    /// Next auction first, orders on buy-now cars last.
+    /// Earliest auction first, orders on buy-now vehicles last.
     AuctionDateAsc,
-    /// Changed last first.
+    /// Most recently changed first.
     UpdatedDesc,
 }
 
 impl Sort {
-    /// All of them by their names; the first is the default.
+    /// All sort orders with their names. The first is the default.
     pub(crate) const ALL: &'static [(&'static str, Self)] = &[
         ("created_desc", Self::CreatedDesc),
         ("created_asc", Self::CreatedAsc),
@@ -108,7 +108,7 @@ impl Sort {
         ("updated_desc", Self::UpdatedDesc),
     ];
 
-    /// Returns the indexed column.
+    /// Returns the column of the time. It is indexed.
     pub(crate) fn column(self) -> &'static str {
         match self {
             Self::CreatedDesc | Self::CreatedAsc => "created_at",
@@ -117,7 +117,7 @@ impl Sort {
         }
     }
 
-    /// Returns the direction, and what comes after a place in it.
+    /// Returns the SQL direction, and the operator that selects the rows after a position.
     pub(crate) fn direction(self) -> (&'static str, &'static str) {
         match self {
             Self::CreatedAsc | Self::AuctionDateAsc => ("asc", ">"),
@@ -131,29 +131,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_values_does_not_matter_and_their_places_do() {
+    fn canonical_form_ignores_the_order_of_values_but_not_their_fields() {
         let id = OrderId::new(chrono::DateTime::UNIX_EPOCH);
         let base = Filter {
             ids: Some(vec![id]),
             status: vec![OrderStatus::Failed, OrderStatus::Proceed],
             ..Filter::default()
         };
-        let turned = Filter {
+        let reordered = Filter {
             ids: Some(vec![id, id]),
             status: vec![OrderStatus::Proceed, OrderStatus::Failed],
             ..Filter::default()
         };
-        assert_eq!(base.canonical(), turned.canonical());
+        assert_eq!(base.canonical(), reordered.canonical());
         let at = Stamp::parse("2026-04-01T00:00:00+09:00").ok();
         let same_instant = Stamp::parse("2026-03-31T15:00:00+00:00").ok();
-        let spelled = |to| {
+        let canonical = |to| {
             Filter {
                 to,
                 ..Filter::default()
             }
             .canonical()
         };
-        assert_eq!(spelled(at), spelled(same_instant));
+        assert_eq!(canonical(at), canonical(same_instant));
         for other in [
             Filter {
                 ids: Some(Vec::new()),

@@ -1,4 +1,4 @@
-//! The two lists of orders: a partner's orders, and the steps of one.
+//! Handlers of the two lists: a partner's orders, and the steps of one order.
 
 use axum::{
     extract::State,
@@ -37,7 +37,7 @@ use crate::{
     word::Word,
 };
 
-/// What `GET /v1/orders` takes.
+/// The query parameters of `GET /v1/orders`.
 #[derive(Debug)]
 pub(super) struct ListOrders {
     filter: Filter,
@@ -62,7 +62,7 @@ impl FromQuery for ListOrders {
             idempotency_key: params.get("idempotency_key").map(|IdempotencyKey(key)| key),
         };
         if params.has("from") && !params.has("to") {
-            let fault = Fault::new(IssueKind::Requires, "`from` needs `to` beside it");
+            let fault = Fault::new(IssueKind::Requires, "`from` requires `to`");
             params.issues().push(fault.expected("to").at("from", None));
         }
         if filter
@@ -84,34 +84,34 @@ impl FromQuery for ListOrders {
 }
 
 impl IntoParams for ListOrders {
-    fn into_params(no: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         use describe::{csv, query, time};
         let statuses = OrderStatus::ALL.len();
         let mut parameters = vec![
             csv::<Name>(
                 "ids",
                 IDS_MAX,
-                "These orders; an id that names none is silently missing.",
+                "Only these orders. Ids that do not exist are left out.",
             ),
-            time("from", "Accepted at this time or later. It needs `to`."),
+            time("from", "Accepted at or after this time. Requires `to`."),
             time("to", "Accepted before this time."),
-            csv::<OrderStatus>("status", statuses, "Orders in one of these states."),
-            query::<Name>("vehicle_id", "Orders for this car."),
+            csv::<OrderStatus>("status", statuses, "Orders with one of these statuses."),
+            query::<Name>("vehicle_id", "Orders for this vehicle."),
             query::<IdempotencyKey>(
                 "idempotency_key",
-                "What the request with this key did: a list of none or one.",
+                "The order that the request with this key placed or changed: a list of zero or one.",
             ),
             describe::sort(
                 Sort::ALL,
-                "The order of the list. `auction_date_asc` puts orders on buy-now cars last.",
+                "The sort order. `auction_date_asc` puts orders on buy-now vehicles last.",
             ),
         ];
-        parameters.extend(PageQuery::into_params(no));
+        parameters.extend(PageQuery::into_params(parameter_in));
         parameters
     }
 }
 
-/// An Idempotency-Key, as a parameter.
+/// An idempotency key as a query parameter.
 struct IdempotencyKey(Uuid);
 
 impl FromText for IdempotencyKey {
@@ -135,7 +135,7 @@ type OrderList = Page<OrderView>;
 
 /// Lists your orders.
 ///
-/// Filters are joined by AND, the values of one filter by OR.
+/// Filters are combined with AND, the values of one filter with OR.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders", params(ListOrders), responses(
     (status = 200, description = "A page of orders.", body = OrderList),
 ))]
@@ -173,7 +173,7 @@ pub(super) async fn list_orders(
     Ok(page_of_orders(&texts, next.as_deref(), &uri))
 }
 
-/// Copies orders to a page.
+/// Returns a page of rendered orders.
 fn page_of_orders(orders: &[OrderText], next_cursor: Option<&str>, uri: &Uri) -> Response {
     const ORDER_BYTES: usize = 700;
     let mut rows = Vec::with_capacity(orders.len() * ORDER_BYTES);

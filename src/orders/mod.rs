@@ -1,10 +1,10 @@
-//! Orders: what a partner commits to, and every step from there to the hand-over.
+//! Orders: placing them, and every step from there to the delivery.
 //!
-//! [`model`] holds the rules of placing, [`state`] the table of an order's life, [`advance`] its steps with what they
-//! bring along, [`filter`] what can be asked for, [`store`] the rows. [`progress`] is how an order goes on, [`effects`]
-//! what a changed car does to its orders, [`auction`] what LMN does to cars, [`operator`] what LMN's people do,
-//! [`sweeps`] what time does. [`routes`], [`status`], [`lists`] and [`answer`] speak HTTP; an order as partners read it
-//! is [`view::OrderView`].
+//! [`model`] has the rules for placing an order, [`state`] the state machine, [`advance`] the steps with their data,
+//! [`filter`] the filters of the list, [`store`] the SQL. [`progress`] records the steps of locked orders, [`effects`]
+//! applies changes of vehicles to their orders, [`auction`] makes LMN's changes of vehicles, [`operator`] has the
+//! commands of LMN's staff, [`sweeps`] the scheduled jobs. [`routes`], [`status`], [`lists`] and [`answer`] have the
+//! handlers and responses; [`view::OrderView`] is an order as JSON for partners.
 
 pub mod advance;
 pub(crate) mod answer;
@@ -25,5 +25,5 @@ pub(crate) mod store;
 pub mod sweeps;
 pub(crate) mod view;
 
-/// Members of a body of which a reused idempotency key says by name that they differ.
+/// Body members that are named in the error when an idempotency key is reused and they differ.
 pub(crate) const NAMED_MEMBERS: [&str; 2] = ["vehicle_id", "max_bid_amount_usd"];

@@ -1,4 +1,4 @@
-//! Orders and the rules of placing one (contract, section 7): pure functions of what was looked up.
+//! Orders, and the rules for placing one. Pure: the caller reads the values that decide.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,57 +14,57 @@ use crate::{
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// Its name.
+    /// Its id.
     pub id: OrderId,
-    /// The car.
+    /// The ordered vehicle.
     pub vehicle_id: VehicleId,
-    /// The car's identification number, as it was when ordered.
+    /// The vehicle identification number at the time of the order.
     pub vin: Option<String>,
-    /// The car's plate, as it was when ordered.
+    /// The license plate at the time of the order.
     pub license_plate: Option<String>,
-    /// Where it is.
+    /// Its status and sub-status.
     pub state: State,
-    /// The bid; `None` for a buy-now car.
+    /// The bid; `None` for a buy-now vehicle.
     pub bid: Option<Bid>,
-    /// What LMN paid; there once it is secured.
+    /// The price that LMN paid; set once the order is secured.
     pub purchase_price_usd: Option<Usd>,
-    /// What the auction house charged, zero or more; there once it is secured.
+    /// The fee of the auction house in US dollars, zero or more; set once the order is secured.
     pub auction_fee_usd: Option<i32>,
-    /// Why it failed.
+    /// The reason, if the order failed.
     pub failure_reason: Option<FailureReason>,
-    /// Why it was cancelled.
+    /// The reason, if the order was cancelled.
     pub cancellation_reason: Option<CancellationReason>,
-    /// How it travels.
+    /// The shipment of the vehicle.
     pub shipment: Shipment,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
-    /// When it last changed; its standing among bids does not count.
+    /// When it last changed. Changes of its bid's standing do not count.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A bid on an auction car.
+/// A bid on an auction vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bid {
-    /// The ceiling.
+    /// The maximum amount.
     pub max_bid: Usd,
-    /// How it stands among all partners' bids.
+    /// Its standing among all partners' bids.
     pub standing: Standing,
-    /// The auction.
+    /// When the auction is held.
     pub auction_date: Stamp,
-    /// When orders close.
+    /// The order cutoff: from this time on, orders are refused.
     pub order_cutoff_at: Stamp,
 }
 
-/// How a bid stands among all partners' active bids on the car.
+/// The standing of a bid among all partners' active bids on the vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether it leads: the highest, and of equal ones the one accepted first.
+    /// Whether the bid leads: it is the highest, and of equal bids the one accepted first.
     pub is_highest: bool,
-    /// The highest bid.
+    /// The highest of the bids.
     pub highest_bid: Usd,
 }
 
-/// How a car travels: whatever is known yet.
+/// The shipment of a vehicle. Fields that are not known yet are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -82,52 +82,52 @@ pub struct Shipment {
 /// One step of an order's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryStep {
-    /// Its number, from 1 without a gap.
+    /// Its number within the order, counted from 1 without a gap.
     pub n: i32,
-    /// Where it led.
+    /// The state that it led to.
     pub state: State,
-    /// Who made it.
+    /// The party that made it.
     pub by: Owner,
-    /// When it happened, in the time of its place.
+    /// When it happened, with the UTC offset of the place.
     pub occurred_at: Stamp,
-    /// When LMN learned of it.
+    /// When LMN recorded it.
     pub recorded_at: DateTime<Utc>,
-    /// What was said of it.
+    /// Notes given with it.
     pub notes: Option<String>,
 }
 
-/// An order that has been shipping for too long.
+/// An order whose delivery is overdue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overdue {
     /// The order.
     pub order: OrderId,
-    /// Whose it is.
+    /// The partner that placed it.
     pub partner: PartnerId,
     /// The partner's name.
     pub partner_name: String,
-    /// Whom to remind there.
+    /// The partner's contact for reminders.
     pub contact: Option<String>,
-    /// Since when it ships.
+    /// When its shipping began.
     pub shipping_since: Stamp,
-    /// For how many whole days, in the partner's time.
+    /// Whole days since then, by the partner's clock.
     pub days: i32,
 }
 
-/// What must be known to place an order, read after the car was locked.
+/// The facts besides the offer that decide whether an order can be placed, read after the vehicle was locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Market {
-    /// What time it is for the partner.
+    /// The current time of the partner's clock.
     pub now: DateTime<Utc>,
-    /// The partner's open order for the car.
+    /// The partner's open order for the vehicle.
     pub open_order: Option<OrderId>,
-    /// The highest active bid on the car.
+    /// The highest active bid on the vehicle.
     pub highest_bid: Option<Usd>,
-    /// Whether the car was bought for somebody.
+    /// Whether LMN has bought the vehicle for an order.
     pub is_sold: bool,
 }
 
 impl Market {
-    /// A market in which nobody else wants the vehicle, as far as is known.
+    /// Returns a market without other orders on the vehicle.
     pub(crate) fn without_rivals(now: DateTime<Utc>) -> Self {
         Self {
             now,
@@ -138,30 +138,30 @@ impl Market {
     }
 }
 
-/// Why an order cannot be placed, in the order in which it is checked.
+/// The reason why an order cannot be placed. The variants are in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceError {
-    /// The listing is gone, or a buy-now car is sold.
+    /// The listing is withdrawn, or the buy-now vehicle is sold.
     VehicleUnavailable,
-    /// An auction car needs a bid of at least its price.
+    /// An auction vehicle needs a bid of at least its listing price.
     MissingMaxBid {
-        /// That price.
+        /// The listing price.
         listing_usd: Usd,
-        /// What was bid.
+        /// The bid that was sent, if any.
         received: Option<i64>,
     },
-    /// A buy-now car takes no bid.
+    /// A buy-now vehicle takes no bid, but this one was sent.
     BidOnBuyNow(i64),
-    /// The window is closed.
+    /// Orders have closed.
     PastCutoff {
-        /// When it closed.
+        /// When they closed.
         cutoff_at: Stamp,
     },
-    /// The partner has an open order for the car.
+    /// The partner has an open order for the vehicle.
     Duplicate(OrderId),
 }
 
-/// Decides whether an order can be placed: its bid if so, `None` for a buy-now car.
+/// Decides whether an order can be placed. Returns its bid, or `None` for a buy-now vehicle.
 pub fn place(
     offer: &Offer,
     max_bid: Option<i64>,
@@ -222,7 +222,7 @@ fn bid(
     })
 }
 
-/// Returns when orders closed for an auction with a result: at its cutoff, or at the result if that came first.
+/// Returns when orders closed for an auction that has a result: at its cutoff, or at the result if that came first.
 fn closed_at(auction: &AuctionState) -> Stamp {
     let cutoff = auction.order_cutoff_at();
     auction
@@ -231,7 +231,7 @@ fn closed_at(auction: &AuctionState) -> Stamp {
 }
 
 impl Order {
-    /// Makes the order that was just accepted.
+    /// Returns an order that was just accepted.
     pub fn placed(id: OrderId, offer: &Offer, bid: Option<Bid>, now: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -292,7 +292,7 @@ mod tests {
     const LATE: &str = "2026-05-01T00:00:00+09:00";
 
     #[test]
-    fn the_window_closes_at_midnight_in_korea_to_the_millisecond() {
+    fn orders_close_at_midnight_in_korea_to_the_millisecond() {
         let upcoming = lot(AuctionResult::Upcoming, None);
         let cutoff_at = stamp("2026-04-19T00:00:00+09:00");
         for (now, open) in [
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bid_must_be_an_amount_of_at_least_the_price() {
+    fn bid_must_be_an_amount_of_at_least_the_listing_price() {
         let upcoming = lot(AuctionResult::Upcoming, None);
         for received in [None, Some(0), Some(-5), Some(9_999), Some(10_000_001)] {
             let listing_usd = Usd::new(10_000).unwrap();
@@ -328,18 +328,18 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
-        // A buy-now car is bought at its price.
-        for car in [offer(None), lot(AuctionResult::NoBid, Some(LATE))] {
+        // A buy-now vehicle is sold at its listing price and takes no bid.
+        for vehicle in [offer(None), lot(AuctionResult::NoBid, Some(LATE))] {
             assert_eq!(
-                place(&car, Some(10_000), &market(LATE)),
+                place(&vehicle, Some(10_000), &market(LATE)),
                 Err(PlaceError::BidOnBuyNow(10_000))
             );
-            assert_eq!(place(&car, None, &market(LATE)), Ok(None));
+            assert_eq!(place(&vehicle, None, &market(LATE)), Ok(None));
         }
     }
 
     #[test]
-    fn the_highest_bid_leads_and_of_equal_ones_the_first() {
+    fn highest_bid_leads_and_of_equal_bids_the_first() {
         for (rival, is_highest, highest) in [
             (None, true, 12_000),
             (Some(11_999), true, 12_000),
@@ -365,14 +365,14 @@ mod tests {
     }
 
     #[test]
-    fn an_auction_that_is_over_is_past_its_cutoff() {
+    fn auction_with_a_result_is_past_its_cutoff() {
         let sold_late = lot(AuctionResult::Sold, Some(LATE));
         let cutoff_at = stamp("2026-04-19T00:00:00+09:00");
         assert_eq!(
             place(&sold_late, None, &market(LATE)),
             Err(PlaceError::PastCutoff { cutoff_at })
         );
-        // Sold before its day: the result closed the window.
+        // Sold before the cutoff: orders closed at the result.
         let sold_early = lot(AuctionResult::NegotiationSold, Some(EARLY));
         let cutoff_at = stamp(EARLY);
         assert_eq!(
@@ -382,25 +382,25 @@ mod tests {
     }
 
     #[test]
-    fn refusals_come_in_the_contracts_order() {
+    fn refusals_follow_the_order_of_the_checks() {
         let order = OrderId::new(DateTime::UNIX_EPOCH);
         let everything_wrong = Market {
             open_order: Some(order),
             ..market(LATE)
         };
-        let mut car = lot(AuctionResult::Upcoming, None);
-        car.is_listed = false;
+        let mut vehicle = lot(AuctionResult::Upcoming, None);
+        vehicle.is_listed = false;
         assert_eq!(
-            place(&car, None, &everything_wrong),
+            place(&vehicle, None, &everything_wrong),
             Err(PlaceError::VehicleUnavailable)
         );
-        car.is_listed = true;
+        vehicle.is_listed = true;
         assert!(matches!(
-            place(&car, None, &everything_wrong),
+            place(&vehicle, None, &everything_wrong),
             Err(PlaceError::MissingMaxBid { .. })
         ));
         assert!(matches!(
-            place(&car, Some(10_000), &everything_wrong),
+            place(&vehicle, Some(10_000), &everything_wrong),
             Err(PlaceError::PastCutoff { .. })
         ));
         let in_time = Market {
@@ -408,24 +408,24 @@ mod tests {
             ..market(EARLY)
         };
         assert_eq!(
-            place(&car, Some(10_000), &in_time),
+            place(&vehicle, Some(10_000), &in_time),
             Err(PlaceError::Duplicate(order))
         );
-        let dealers = offer(None);
+        let dealer_vehicle = offer(None);
         let sold = Market {
             is_sold: true,
             ..in_time
         };
         assert_eq!(
-            place(&dealers, Some(1), &sold),
+            place(&dealer_vehicle, Some(1), &sold),
             Err(PlaceError::VehicleUnavailable)
         );
         assert_eq!(
-            place(&dealers, Some(1), &in_time),
+            place(&dealer_vehicle, Some(1), &in_time),
             Err(PlaceError::BidOnBuyNow(1))
         );
         assert_eq!(
-            place(&dealers, None, &in_time),
+            place(&dealer_vehicle, None, &in_time),
             Err(PlaceError::Duplicate(order))
         );
     }

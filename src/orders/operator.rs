@@ -1,4 +1,4 @@
-//! What LMN's people do to orders and cars: each act is one transaction, which the command line calls.
+//! Commands of LMN's staff on orders and vehicles. Each is one transaction, and is called by the command line.
 
 use std::collections::HashMap;
 
@@ -21,14 +21,14 @@ use crate::{
     money::Usd,
 };
 
-/// An order that an act concerned, as it is now.
+/// An order that a command changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Concerned {
     /// The order.
     pub order_id: OrderId,
-    /// Whose it is.
+    /// The partner that placed it.
     pub partner_id: PartnerId,
-    /// Where it is.
+    /// Its status after the command.
     pub status: OrderStatus,
 }
 
@@ -44,7 +44,7 @@ impl Concerned {
     }
 }
 
-/// Makes a step of an order. A buy-now car that is secured for one order is gone for all others.
+/// Makes a step of an order. Securing a buy-now vehicle for one order fails all its other open orders.
 pub async fn advance(
     database: &Database,
     author: &Author,
@@ -58,7 +58,7 @@ pub async fn advance(
     Ok(Concerned::all(&held))
 }
 
-/// Settles the auction of a car for every order that bids on it.
+/// Records the result of a vehicle's auction for every order that bids on it.
 pub async fn settle(
     database: &Database,
     author: &Author,
@@ -75,7 +75,7 @@ pub async fn settle(
     .await
 }
 
-/// Moves the auction of a car.
+/// Moves the auction of a vehicle to another date.
 pub async fn reschedule(
     database: &Database,
     author: &Author,
@@ -93,7 +93,7 @@ pub async fn reschedule(
     .await
 }
 
-/// Lists a car at another price.
+/// Changes the listing price of a vehicle.
 pub async fn reprice(
     database: &Database,
     author: &Author,
@@ -111,24 +111,24 @@ pub async fn reprice(
     .await
 }
 
-/// Takes a car off the catalogue, and its orders off the car.
+/// Withdraws a vehicle from the catalogue, and ends its open orders.
 pub async fn withdraw(
     database: &Database,
     author: &Author,
     vehicle: &VehicleId,
 ) -> Result<Vec<Concerned>, AuctionError> {
-    let cars = std::slice::from_ref(vehicle);
+    let vehicles = std::slice::from_ref(vehicle);
     act(
         database,
         author,
         "vehicle.withdrawn",
         vehicle,
-        async |tx, now| auction::withdraw(tx, author, cars, now).await,
+        async |tx, now| auction::withdraw(tx, author, vehicles, now).await,
     )
     .await
 }
 
-/// Puts a car back that was taken off the catalogue.
+/// Puts a withdrawn vehicle back into the catalogue.
 pub async fn restore(
     database: &Database,
     author: &Author,
@@ -144,7 +144,7 @@ pub async fn restore(
     .await
 }
 
-/// Tells partners that a car which they once ordered is listed again.
+/// Records an event for partners that ordered a vehicle before it was listed again.
 pub async fn relist(
     database: &Database,
     author: &Author,
@@ -157,7 +157,7 @@ pub async fn relist(
     Ok(Concerned::all(&held))
 }
 
-/// Changes a car in one transaction, with its audit row; those of its orders are left where the orders go on.
+/// Changes a vehicle in one transaction, with its audit row. The change of its orders records their audit rows.
 async fn act(
     database: &Database,
     author: &Author,

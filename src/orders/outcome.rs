@@ -1,35 +1,35 @@
-//! How an auction ends for LMN. Pure.
+//! Outcomes of auctions for LMN. Pure.
 
 use crate::{money::Usd, word::words};
 
 words! {
-    /// How an auction ended for LMN, in a word.
+    /// The result of an auction for LMN.
     AuctionEnd {
-        /// LMN bought the car.
+        /// LMN bought the vehicle.
         Won = "won",
-        /// Somebody outside bid more.
+        /// A bidder outside LMN bid more.
         Outbid = "outbid",
-        /// The auction was called off.
+        /// The auction was cancelled.
         Cancelled = "cancelled",
-        /// The seller took the car back.
+        /// The seller withdrew the vehicle.
         Withdrawn = "withdrawn",
     }
 }
 
-/// How an auction ended for LMN.
+/// The outcome of an auction for LMN, with the amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuctionOutcome {
-    /// LMN bought the car, for the partner with the highest bid.
+    /// LMN bought the vehicle, for the partner with the highest bid.
     Won {
-        /// What LMN paid: at most that bid.
+        /// The price that LMN paid, at most that bid.
         price: Usd,
-        /// What the auction house charged, in US dollars: zero or more.
+        /// The fee of the auction house in US dollars, zero or more.
         fee: i32,
     },
-    /// Somebody outside bid more.
+    /// A bidder outside LMN bid more.
     Outbid,
-    /// The auction was called off.
+    /// The auction was cancelled.
     Cancelled,
-    /// The seller took the car back.
+    /// The seller withdrew the vehicle.
     Withdrawn,
 }

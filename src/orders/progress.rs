@@ -1,7 +1,7 @@
-//! How orders go on: hold them under their locks, make steps of them, record it all at once.
+//! Transitions of existing orders: locking orders, and recording their steps and events.
 //!
-//! Every step of an order that is there comes by here, whoever makes it. Locks are taken in one order, cars before
-//! orders, each by id; feeds of events come last.
+//! Steps of partners, operators and scheduled jobs are all recorded here. Locks are taken in a fixed order: vehicles
+//! before orders, each in the order of their ids, and event feeds last.
 
 use super::{
     advance::{Advance, AdvanceError, Held},
@@ -15,18 +15,18 @@ use crate::{
     id::{OrderId, PartnerId},
 };
 
-/// Why an order does not go on.
+/// The error of a failed transition.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
-    /// The step is not made.
+    /// The step cannot be made.
     #[error(transparent)]
     Step(#[from] AdvanceError),
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Locks an order and reads it; without a partner it is anybody's.
+/// Locks an order and reads it. Without a partner, the order may belong to any partner.
 pub(crate) async fn hold(
     tx: &mut Tx,
     partner: Option<PartnerId>,
@@ -38,7 +38,7 @@ pub(crate) async fn hold(
     Ok(store::hold(tx, &[id]).await?.pop())
 }
 
-/// Makes one step of one held order, and records it with its event.
+/// Makes one step of one locked order, and records it with its event.
 pub(crate) async fn advance(
     tx: &mut Tx,
     author: &Author,
@@ -50,13 +50,13 @@ pub(crate) async fn advance(
     Ok(record(tx, author, std::slice::from_ref(held)).await?)
 }
 
-/// Records what happened to held orders; one to which nothing happened is left as it is.
+/// Records the steps and events of locked orders. Orders without any are left unchanged.
 pub(crate) async fn record(tx: &mut Tx, author: &Author, held: &[Held]) -> Result<(), sqlx::Error> {
     let touched: Vec<_> = held.iter().filter(|it| it.is_touched()).collect();
     if touched.is_empty() {
         return Ok(());
     }
     store::record_steps(tx, author, &touched).await?;
-    let told: Vec<_> = touched.iter().flat_map(|it| &it.events).collect();
-    events::store::append(tx, &told).await
+    let new_events: Vec<_> = touched.iter().flat_map(|it| &it.events).collect();
+    events::store::append(tx, &new_events).await
 }

@@ -1,7 +1,7 @@
-//! [`Rendered`]: an order as JSON, written once when the order changes and kept in its row.
+//! [`Rendered`]: an order as JSON, written when the order changes and stored in its row.
 //!
-//! A read puts it together with the standing of the order's bid, which rivals change without touching the order. So a
-//! page of orders is copied, not decoded column by column and written again.
+//! A read adds the standing of the order's bid, which other partners' bids change without a change of the order. A page
+//! of orders is therefore copied, not decoded column by column and serialized again.
 
 use std::io::Write;
 
@@ -13,12 +13,12 @@ use super::{
     view::OrderView,
 };
 
-/// The first member of the standing, in the text of an order.
+/// The first member of the standing, in the JSON of an order.
 const STANDING: &str = ",\"is_highest_bid\":";
-/// The first member after the standing. Within a string its quotes would be escaped, so it stands there once.
+/// The first member after the standing. Within a string its quotes would be escaped, so it occurs only once.
 const AFTER_STANDING: &str = ",\"amounts\":";
 
-/// An order as partners read it, without the members that tell the standing of its bid.
+/// The JSON of an order for partners, without the members for the standing of its bid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Rendered(String);
@@ -35,22 +35,22 @@ impl Rendered {
         )))
     }
 
-    /// Takes what was kept.
+    /// Wraps JSON that was stored.
     pub(super) fn kept(text: String) -> Self {
         Self(text)
     }
 
-    /// Returns the text to keep.
+    /// Returns the JSON to store.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Writes the order with the standing of its bid; an order without a bid has none.
+    /// Appends the order with the standing of its bid to `out`. An order without a bid has no standing.
     pub(crate) fn write(&self, standing: Option<Standing>, out: &mut Vec<u8>) {
         let at = self.0.find(AFTER_STANDING).unwrap_or(self.0.len());
         let (before, after) = self.0.split_at_checked(at).unwrap_or((&self.0, ""));
         out.extend_from_slice(before.as_bytes());
-        // Writing to memory cannot fail.
+        // Writing to a vector cannot fail.
         let _ = match standing {
             Some(Standing {
                 is_highest,
@@ -66,17 +66,17 @@ impl Rendered {
     }
 }
 
-/// An order as it is read: rendered, and with its standing.
+/// A rendered order and the standing of its bid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderText {
     /// The order.
     pub rendered: Rendered,
-    /// How its bid stands.
+    /// The standing of its bid, if it has one.
     pub standing: Option<Standing>,
 }
 
 impl OrderText {
-    /// Returns the JSON.
+    /// Returns the complete JSON.
     pub(crate) fn into_bytes(self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.rendered.0.len() + 64);
         self.rendered.write(self.standing, &mut bytes);
@@ -133,11 +133,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rendered_order_reads_like_the_order_itself(
-            kept in option::of((any::<bool>(), 1..10_000_000_i64)),
+        fn rendered_order_with_its_standing_equals_the_serialized_order(
+            bid_fields in option::of((any::<bool>(), 1..10_000_000_i64)),
             vin in option::of("(\\PC|\"|\\\\|,|,\"amounts\":|,\"is_highest_bid\":){0,12}"),
         ) {
-            let order = order(kept.map(bid), vin);
+            let order = order(bid_fields.map(bid), vin);
             let rendered = Rendered::of(&order).unwrap();
             prop_assert!(!rendered.as_str().contains(",\"is_highest_bid\":"));
             let standing = order.bid.map(|it| it.standing);

@@ -1,4 +1,4 @@
-//! `POST` and `GET /v1/orders`, `GET` and `DELETE /v1/orders/{id}`, and what an order keeps: its car and its history.
+//! The routes of orders, and the handlers that place, read and cancel an order.
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
@@ -40,7 +40,7 @@ use crate::{
     vehicles::{render::render, view::VehicleView},
 };
 
-/// Routes of this feature.
+/// Returns the routes of orders.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(lists::list_orders, create_order))
@@ -50,14 +50,14 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(status::report_status))
 }
 
-/// What to order. Unknown members are ignored.
+/// The order to place. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 struct CreateOrder {
-    /// The car.
+    /// The vehicle to order.
     #[schema(value_type = VehicleId)]
     vehicle_id: String,
-    /// The most you pay, in whole US dollars. An auction lot needs it, at least `pricing.listing_usd`; for a buy-now car
-    /// it is null or left out.
+    /// The maximum amount that you pay, in whole US dollars. Required for an auction lot, and at least
+    /// `pricing.listing_usd`; null or omitted for a buy-now vehicle.
     #[schema(value_type = Option<Usd>)]
     max_bid_amount_usd: Option<i64>,
 }
@@ -74,7 +74,7 @@ impl FromBody for CreateOrder {
     }
 }
 
-/// `?dry_run=true`: make all checks and store nothing.
+/// The query parameter `dry_run`: whether to run all checks and store nothing.
 #[derive(Debug)]
 struct DryRun(bool);
 
@@ -86,19 +86,18 @@ impl FromQuery for DryRun {
 
 impl IntoParams for DryRun {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "`true`: all checks and the same errors, but nothing is stored and the key stays free. No other \
-                    operation takes it.";
-        vec![describe::query::<bool>("dry_run", what)]
+        let text = "`true`: run all checks, with the same errors, but store nothing and leave the key free. No other \
+                    operation takes this parameter.";
+        vec![describe::query::<bool>("dry_run", text)]
     }
 }
 
 /// Places an order.
 ///
-/// For an auction lot an order is a bid ceiling, for a buy-now car a purchase. It is a commitment, not a payment
-/// (contract, section 7).
+/// For an auction lot, an order is a maximum bid; for a buy-now vehicle, a purchase. It is a commitment, not a payment.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", params(DryRun), request_body = CreateOrder, responses(
     (status = 201, description = "The order.", body = OrderView),
-    (status = 200, description = "A dry run: the order as it would be.", body = OrderPreview),
+    (status = 200, description = "Dry run: the order that the request would place.", body = OrderPreview),
     (status = 400, description = "missing_max_bid"),
     (status = 404, description = "vehicle_not_found"),
     (status = 409, description = "past_order_cutoff duplicate_order"),
@@ -111,20 +110,20 @@ async fn create_order(
     UserId(user): UserId,
     mut pending: PendingWrite,
 ) -> Result<Response, ApiError> {
-    let wish = Wish {
+    let request = OrderRequest {
         vehicle: VehicleId::parse(&body.vehicle_id),
         max_bid: body.max_bid_amount_usd,
         user: user.as_deref(),
         author: &caller.author(),
     };
-    if let Some(vehicle) = wish.vehicle.as_ref().filter(|_| !dry_run) {
+    if let Some(vehicle) = request.vehicle.as_ref().filter(|_| !dry_run) {
         let now = app.heartbeat().order_time() + caller.grant.clock_offset;
-        pending = match place_at_once(&app, &wish, vehicle, now, pending).await? {
+        pending = match place_at_once(&app, &request, vehicle, now, pending).await? {
             Attempt::Answered(response) => return Ok(response),
             Attempt::Undecided(pending) => pending,
         };
     }
-    let mut write = match pending.bind(wish.vehicle.as_ref()).await? {
+    let mut write = match pending.bind(request.vehicle.as_ref()).await? {
         Binding::Answered(response) => return Ok(response),
         Binding::Bound(write) => write,
     };
@@ -133,7 +132,7 @@ async fn create_order(
     let vehicle_id = write.vehicle().cloned().ok_or_else(unknown)?;
     let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
     let (offer, market) = found.ok_or_else(unknown)?;
-    let bid = place(&offer, wish.max_bid, &market)
+    let bid = place(&offer, request.max_bid, &market)
         .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
     let order = Order::placed(OrderId::new(market.now), &offer, bid, market.now);
     if dry_run {
@@ -142,23 +141,23 @@ async fn create_order(
     }
     let (reply, location) = placed_reply(&order)?;
     let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
-    let placed = wish.placed(&order, &rendered, &location, &reply);
+    let placed = request.placed(&order, &rendered, &location, &reply);
     let key = write.key();
     render(write.tx(), [&vehicle_id]).await?;
     store::record(write.tx(), caller.partner(), key, &placed, &market).await?;
     write.commit_completed(reply).await
 }
 
-/// What a partner wants to order.
-struct Wish<'a> {
-    /// `None` if the text that was sent cannot name one.
+/// A partner's request to place an order.
+struct OrderRequest<'a> {
+    /// `None` if the text that was sent is not a vehicle id.
     vehicle: Option<VehicleId>,
     max_bid: Option<i64>,
     user: Option<&'a str>,
     author: &'a Author,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> OrderRequest<'a> {
     fn placed(
         &'a self,
         order: &'a Order,
@@ -177,13 +176,13 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// Places an order in one round trip, where nothing is in doubt.
+/// Tries to place an order in one round trip.
 ///
-/// It is decided on the catalogue in memory, as if no other partner bid more; the statement verifies that. Whatever
-/// speaks against the order here or there is decided anew under the vehicle's lock, so every refusal is made there.
+/// It decides on the catalogue in memory, assuming that no other partner bid as much. The statement verifies both.
+/// If the order cannot be placed like this, it is decided again under the vehicle's lock: every refusal is made there.
 async fn place_at_once(
     app: &App,
-    wish: &Wish<'_>,
+    request: &OrderRequest<'_>,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
     pending: PendingWrite,
@@ -191,13 +190,13 @@ async fn place_at_once(
     let Some((row_version, offer)) = app.catalogue().offer(vehicle) else {
         return Ok(Attempt::Undecided(pending));
     };
-    let Ok(bid) = place(&offer, wish.max_bid, &Market::without_rivals(now)) else {
+    let Ok(bid) = place(&offer, request.max_bid, &Market::without_rivals(now)) else {
         return Ok(Attempt::Undecided(pending));
     };
     let order = Order::placed(OrderId::new(now), &offer, bid, now);
     let (reply, location) = placed_reply(&order)?;
     let rendered = Rendered::of(&order).map_err(ApiError::internal)?;
-    let placed = wish.placed(&order, &rendered, &location, &reply);
+    let placed = request.placed(&order, &rendered, &location, &reply);
     let mut connection = app.acquire_for_write().await?;
     let claim = pending.claim();
     let outcome = store::place_at_once(&mut connection, claim, row_version, &placed).await;
@@ -207,7 +206,7 @@ async fn place_at_once(
         .await
 }
 
-/// Makes the reply to a placed order, and its `Location`.
+/// Returns the reply to a placed order, and its `Location`.
 fn placed_reply(order: &Order) -> Result<(Reply, String), ApiError> {
     let location = format!("/v1/orders/{}", order.id);
     let mut reply = reply(StatusCode::CREATED, order.clone())?;
@@ -241,11 +240,11 @@ impl PlaceError {
     }
 }
 
-/// Cancels an order on which LMN has not acted yet.
+/// Cancels an order that LMN has not acted on yet.
 ///
-/// Only an order in `proceed` can be cancelled. A body is ignored.
+/// Only an order in `proceed` can be cancelled. A request body is ignored.
 #[utoipa::path(delete, path = "/v1/orders/{id}", tag = "orders", params(Id::<OrderId>), responses(
-    (status = 200, description = "The order, cancelled.", body = OrderView),
+    (status = 200, description = "The cancelled order.", body = OrderView),
     (status = 404, description = "order_not_found"),
     (status = 409, description = "invalid_status_transition"),
 ))]
@@ -265,7 +264,7 @@ async fn cancel_order(
     write.commit(reply(StatusCode::OK, held.order)?).await
 }
 
-/// Shows one order.
+/// Returns one order.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", params(Id::<OrderId>, Conditional), responses(
     (status = 200, description = "The order.", body = OrderView),
     (status = 404, description = "order_not_found"),
@@ -282,9 +281,9 @@ async fn get_order(
     conditional.answer_bytes(order.into_bytes())
 }
 
-/// Shows the car as it was when it was ordered.
+/// Returns the vehicle as it was when the order was placed.
 #[utoipa::path(get, path = "/v1/orders/{id}/vehicle", tag = "orders", params(Id::<OrderId>, Conditional), responses(
-    (status = 200, description = "The car.", body = VehicleView),
+    (status = 200, description = "The vehicle.", body = VehicleView),
     (status = 404, description = "order_not_found order_vehicle_snapshot_not_found"),
 ))]
 async fn get_order_vehicle(

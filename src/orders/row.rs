@@ -1,4 +1,4 @@
-//! Rows of an order and of its history, and what they are.
+//! Rows of orders and of their history, and their conversion to the model.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row, postgres::PgRow};
@@ -15,7 +15,7 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Every column of an [`OrderRow`], as text that a statement on `orders_with_standing` is put together with.
+/// The columns of an [`OrderRow`], as text for statements on `orders_with_standing`.
 macro_rules! order_columns {
     () => {
         "orders_with_standing.id, vehicle_id, vin, license_plate, status, fulfillment_detail, max_bid_usd,
@@ -57,13 +57,13 @@ pub(super) struct OrderRow {
 }
 
 impl OrderRow {
-    /// Makes the order, or names the row that cannot be one.
+    /// Converts the row to an order. The error names an invalid row.
     pub(super) fn into_model(self) -> Result<Order, sqlx::Error> {
         let id = OrderId::from(self.id);
         Order::try_from(self).map_err(|error| error.in_row("orders", id))
     }
 
-    /// The schema has a bid whole or not at all, and a standing with every bid.
+    /// Returns the bid. The schema sets its columns all or not at all, and every bid has a standing.
     fn bid(&self) -> Result<Option<Bid>, InvalidColumn> {
         let (Some(max_bid), Some(date), Some(cutoff)) =
             (self.max_bid_usd, self.auction_date, self.order_cutoff_at)
@@ -118,18 +118,18 @@ impl TryFrom<OrderRow> for Order {
     }
 }
 
-/// A row of the view `orders_with_standing` as it is read: rendered, and with its place in a list.
+/// A row of the view `orders_with_standing` for reads: the rendered order, and its position in a list.
 #[derive(Debug)]
 pub(super) struct TextRow {
     pub(super) rendered: String,
     pub(super) is_highest_bid: Option<bool>,
     pub(super) current_max_bid_usd: Option<i32>,
-    /// The time by which the list is sorted; what has none stands last.
+    /// The time by which the list is sorted; `None` is last.
     pub(super) place: Option<DateTime<Utc>>,
     pub(super) id: Uuid,
 }
 
-/// Reads the columns by their places: a page has many rows, and finding each column by its name takes longer.
+/// Reads the columns by position: a page has many rows, and looking up each column by name takes longer.
 impl FromRow<'_, PgRow> for TextRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -143,7 +143,7 @@ impl FromRow<'_, PgRow> for TextRow {
 }
 
 impl TextRow {
-    /// Makes the text, or names the row that cannot be one.
+    /// Converts the row to a rendered order. The error names an invalid row.
     pub(super) fn into_text(self) -> Result<OrderText, sqlx::Error> {
         let highest = self.current_max_bid_usd.map(usd).transpose();
         let highest = highest.map_err(|error| error.in_row("orders", OrderId::from(self.id)))?;
@@ -158,19 +158,19 @@ impl TextRow {
     }
 }
 
-/// The schema has an instant and its offset both or neither.
+/// Returns a time with its offset. The schema sets both columns or neither.
 fn stamp(
     instant: Option<DateTime<Utc>>,
     offset_minutes: Option<i16>,
 ) -> Result<Option<Stamp>, InvalidColumn> {
-    let told = instant.zip(offset_minutes);
-    told.map(|(instant, minutes)| {
+    let pair = instant.zip(offset_minutes);
+    pair.map(|(instant, minutes)| {
         Stamp::at_offset(instant, minutes).ok_or_else(|| InvalidColumn::new(minutes))
     })
     .transpose()
 }
 
-/// A row of `order_history` beside its order; without a number it is an order without a further step.
+/// A row of `order_history` joined to its order. Without a number, the order has no further step.
 #[derive(Debug)]
 pub(super) struct HistoryRow {
     pub(super) n: Option<i32>,
@@ -184,7 +184,7 @@ pub(super) struct HistoryRow {
 }
 
 impl HistoryRow {
-    /// Makes the step, if there is one, or names the order whose step makes no sense.
+    /// Converts the row to a step, if there is one. The error names the order of an invalid step.
     pub(super) fn into_model(self, order: OrderId) -> Option<Result<HistoryStep, sqlx::Error>> {
         let n = self.n?;
         let occurred_at = Stamp::at_offset(self.occurred_at?, self.occurred_offset_minutes?);

@@ -1,33 +1,33 @@
-//! The state table of an order (contract, section 7): every step there is, whose it is, and from where.
+//! The state machine of an order: every step, the parties that may make it, and the states it leads from and to.
 
 use crate::word::{Word, words};
 
 words! {
-    /// Where an order is.
+    /// The status of an order.
     OrderStatus {
         /// Accepted; LMN has not acted on it yet.
         Proceed = "proceed",
-        /// LMN is buying.
+        /// LMN is buying the vehicle.
         Acquiring = "acquiring",
-        /// Bought; money is owed.
+        /// LMN has bought the vehicle; payment is owed.
         Secured = "secured",
-        /// On its way.
+        /// The vehicle is being exported and shipped.
         Shipping = "shipping",
-        /// Handed over. Terminal.
+        /// The vehicle was delivered. Terminal.
         Delivered = "delivered",
-        /// Called off before LMN acted. Terminal.
+        /// Cancelled before LMN acted. Terminal.
         Cancelled = "cancelled",
-        /// Not to be had. Terminal.
+        /// The vehicle could not be bought. Terminal.
         Failed = "failed",
     }
 }
 
 words! {
-    /// Where a shipping order is.
+    /// The sub-status of a shipping order.
     FulfillmentDetail {
-        /// Papers and customs in Korea.
+        /// In export processing in Korea: papers and customs.
         ExportProcessing = "export_processing",
-        /// Ready for the carrier.
+        /// Ready for pickup by the carrier.
         AwaitingPickup = "awaiting_pickup",
         /// At sea or on the road.
         InTransit = "in_transit",
@@ -37,106 +37,106 @@ words! {
 }
 
 words! {
-    /// Why an order failed.
+    /// The reason why an order failed.
     FailureReason {
-        /// The auction passed and LMN had not begun to buy.
+        /// The auction passed before LMN began to buy.
         AuctionPassed = "auction_passed",
-        /// Somebody outside bid more.
+        /// A bidder outside LMN bid more.
         Outbid = "outbid",
         /// Another partner bid more.
         OutbidInternally = "outbid_internally",
-        /// The car is gone.
+        /// The vehicle is no longer available.
         VehicleUnavailable = "vehicle_unavailable",
-        /// The auction was called off.
+        /// The auction was cancelled.
         AuctionCancelled = "auction_cancelled",
     }
 }
 
 words! {
-    /// Why an order was cancelled.
+    /// The reason why an order was cancelled.
     CancellationReason {
-        /// The partner's wish.
+        /// The partner cancelled it.
         PartnerCancelled = "partner_cancelled",
-        /// A new auction date left no time before the cutoff.
+        /// The auction was moved to a date whose order cutoff had already passed.
         AuctionRescheduledTooSoon = "auction_rescheduled_too_soon",
-        /// The auction was called off.
+        /// The auction was cancelled.
         AuctionCancelled = "auction_cancelled",
-        /// The seller took the car back.
+        /// The seller withdrew the vehicle.
         SellerWithdrew = "seller_withdrew",
     }
 }
 
 words! {
-    /// Who makes a step.
+    /// The party that makes a step.
     Owner {
         /// The partner, through this API.
         Partner = "partner",
-        /// LMN's people and systems.
+        /// LMN's staff and systems.
         Operator = "operator",
-        /// Time itself.
+        /// A scheduled job.
         Automatic = "automatic",
     }
 }
 
 words! {
-    /// What a partner can do with an order.
+    /// An action of a partner on an order.
     Action {
-        /// DELETE it.
+        /// Cancel the order, with `DELETE /v1/orders/{id}`.
         Cancel = "cancel",
-        /// Report that it is in transit.
+        /// Report that the vehicle is in transit.
         InTransit = "in_transit",
-        /// Report that it is in customs.
+        /// Report that the vehicle is in customs.
         Customs = "customs",
-        /// Report that it was delivered.
+        /// Report that the vehicle was delivered.
         Delivered = "delivered",
     }
 }
 
-/// Where an order is, as far as the table is concerned.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State {
     /// The status.
     pub status: OrderStatus,
-    /// The sub-status: there from `shipping` on.
+    /// The sub-status, set once the order is `shipping`.
     pub fulfillment: Option<FulfillmentDetail>,
 }
 
 /// A step of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Call it off.
+    /// Cancel the order.
     Cancel(CancellationReason),
-    /// Begin to buy.
+    /// Begin to buy the vehicle.
     Acquire,
-    /// Have bought.
+    /// Record that the vehicle was bought.
     Secure,
-    /// Give it up.
+    /// Fail the order.
     Fail(FailureReason),
-    /// Begin to ship.
+    /// Begin to ship the vehicle.
     Ship,
-    /// Move on while shipping.
+    /// Set the sub-status while shipping.
     Fulfill(FulfillmentDetail),
-    /// Hand over.
+    /// Record the delivery.
     Deliver,
 }
 
-/// Why a step is refused.
+/// The reason why a step is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It is somebody else's, whatever the state.
+    /// Another party makes this step, whatever the state.
     NotYours,
-    /// It does not lead away from this state.
+    /// The step is not possible from this state.
     OutOfSequence,
 }
 
 impl State {
-    /// Where every order begins.
+    /// The state of a new order.
     pub const FIRST: Self = Self {
         status: OrderStatus::Proceed,
         fulfillment: None,
     };
 
-    /// Makes a step: the table itself.
+    /// Returns the state that a step leads to. This is the transition table.
     pub fn step(self, step: Step, by: Owner) -> Result<Self, Refused> {
         use OrderStatus::{Acquiring, Cancelled, Delivered, Failed, Proceed, Secured, Shipping};
         if !step.owners().contains(&by) {
@@ -165,7 +165,9 @@ impl State {
         })
     }
 
-    /// Learns more about the shipment: the operator's, while shipping, and no step.
+    /// Returns the state after a change of shipment details, which leaves it as it is.
+    ///
+    /// Only the operator may change them, and only while the order is `shipping`.
     pub fn known_better(self, by: Owner) -> Result<Self, Refused> {
         match (by, self.status) {
             (Owner::Operator, OrderStatus::Shipping) => Ok(self),
@@ -174,7 +176,7 @@ impl State {
         }
     }
 
-    /// Returns what the partner can do from here: each action that is listed succeeds, each other one is refused.
+    /// Returns the actions that the partner can take: every listed action succeeds, every other one is refused.
     pub fn allowed_actions(self) -> Vec<Action> {
         let allowed = |action: &Action| self.step(action.step(), Owner::Partner).is_ok();
         Action::ALL.iter().copied().filter(allowed).collect()
@@ -182,7 +184,7 @@ impl State {
 }
 
 impl Step {
-    /// Returns who may make it.
+    /// Returns the parties that may make the step.
     pub fn owners(self) -> &'static [Owner] {
         use Owner::{Automatic, Operator, Partner};
         match self {
@@ -212,7 +214,7 @@ impl Step {
 }
 
 impl Action {
-    /// Returns the step that the action is.
+    /// Returns the step that the action makes.
     pub fn step(self) -> Step {
         match self {
             Self::Cancel => Step::Cancel(CancellationReason::PartnerCancelled),
@@ -227,7 +229,7 @@ impl Action {
 mod tests {
     use super::*;
 
-    /// The contract's table, written out again: from, to, step, owners.
+    /// The transition table, written out independently: from, to, step, owners.
     const TABLE: &str = "
         proceed   cancelled cancel:partner_cancelled              partner
         proceed   cancelled cancel:auction_rescheduled_too_soon   operator automatic
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_from_every_state_by_everyone_is_as_the_contract_says() {
+    fn every_step_from_every_state_by_every_owner_follows_the_table() {
         let table: Vec<Vec<&str>> = TABLE
             .lines()
             .skip(1)
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sub_status_follows_the_steps_and_stays() {
+    fn sub_status_follows_the_steps_and_is_kept_after_delivery() {
         use FulfillmentDetail::{Customs, ExportProcessing, InTransit};
         let secured = State {
             status: OrderStatus::Secured,
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_can_cancel_at_first_and_report_while_shipping() {
+    fn partner_can_cancel_before_lmn_acts_and_report_while_shipping() {
         for status in OrderStatus::ALL {
             let actions: Vec<_> = State {
                 status: *status,

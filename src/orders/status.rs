@@ -1,4 +1,4 @@
-//! `POST /v1/orders/{id}/status`: what the partner reports once its car ships (contract, section 7).
+//! `POST /v1/orders/{id}/status`: the partner's reports on a shipping order.
 
 use axum::{http::StatusCode, response::Response};
 use chrono::TimeDelta;
@@ -25,19 +25,19 @@ use crate::{
     stamp::Stamp,
 };
 
-/// How far ahead of the partner's time a report may be: clocks differ.
+/// Maximum time by which a report may be ahead of the partner's time, because clocks differ.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
-/// Characters of a note.
+/// Maximum characters of the notes.
 const NOTES_CHARACTERS_MAX: usize = 2_000;
 
-/// What the route takes.
+/// The request body.
 #[derive(Debug)]
 pub(super) struct ReportStatus {
     reported: Reported,
     report: Report,
 }
 
-/// Where the order is said to be.
+/// The reported status or sub-status.
 #[derive(Debug, Clone, Copy)]
 enum Reported {
     Status(OrderStatus),
@@ -45,7 +45,7 @@ enum Reported {
 }
 
 impl Reported {
-    /// Returns the partner's step; a status or sub-status that is LMN's is none, whatever the order's state.
+    /// Returns the step, or `None` for a status or sub-status that only LMN sets, whatever the order's state.
     fn step(self) -> Option<Advance> {
         match self {
             Self::Status(OrderStatus::Delivered) => Some(Advance::Deliver),
@@ -74,25 +74,25 @@ impl FromBody for ReportStatus {
     }
 }
 
-/// What you report: exactly one of `status` and `fulfillment_detail`. Unknown members are ignored.
+/// The report: exactly one of `status` and `fulfillment_detail`. Unknown members are ignored.
 #[derive(ToSchema)]
 #[schema(as = ReportStatus)]
-#[expect(dead_code, reason = "it is told, and read by `ReportStatus`")]
+#[expect(dead_code, reason = "schema only, read by `ReportStatus`")]
 struct ReportShape {
-    /// `delivered`; every other status is LMN's to set.
+    /// `delivered`. Only LMN sets the other statuses.
     status: Option<OrderStatus>,
-    /// `in_transit` or `customs`, in either order or not at all; the others are LMN's to set.
+    /// `in_transit` or `customs`, in either order or not at all. Only LMN sets the other sub-statuses.
     fulfillment_detail: Option<FulfillmentDetail>,
-    /// When it happened, in the time of its place; at most 5 minutes ahead.
+    /// When it happened, with the UTC offset of the place; at most 5 minutes ahead of the current time.
     occurred_at: Stamp,
-    /// What else there is to say.
+    /// Notes for the history of the order.
     #[schema(max_length = 2000)]
     notes: Option<String>,
 }
 
-/// Reports where a shipping car is, or that it was delivered.
+/// Reports the sub-status of a shipping order, or its delivery.
 ///
-/// Repeating the present sub-status changes nothing (contract, section 7).
+/// Repeating the current sub-status changes nothing.
 #[utoipa::path(post, path = "/v1/orders/{id}/status", tag = "orders", params(Id::<OrderId>), request_body = ReportShape,
     responses(
         (status = 200, description = "The order.", body = OrderView),
@@ -124,7 +124,7 @@ pub(super) async fn report_status(
 }
 
 fn from_the_future(occurred_at: Stamp) -> ApiError {
-    let message = "`occurred_at` is more than 5 minutes ahead of the time that it is now";
+    let message = "`occurred_at` is more than 5 minutes ahead of the current time";
     let fault = Fault::new(IssueKind::OutOfRange, message);
     fault
         .at("occurred_at", Some(&occurred_at.to_string()))

@@ -1,7 +1,7 @@
-//! What time does to orders: auctions that passed without LMN acting, and deliveries that are long overdue.
+//! Scheduled order jobs: failing orders whose auction passed without LMN acting, and reminding of overdue deliveries.
 //!
-//! Each sweep is one step, which the loop repeats, the sandbox clock takes for one partner, and tests call. Any number
-//! of replicas may sweep: they meet at the locks, and who comes second finds nothing left to do.
+//! A sweep is a single step. The background loop repeats it, the sandbox clock runs it for one partner, and tests call
+//! it directly. Any number of replicas may sweep: row locks serialize them, and the second finds nothing left to do.
 
 use chrono::TimeDelta;
 
@@ -22,17 +22,17 @@ use crate::{
     word::Word,
 };
 
-/// How long after an auction its result may take, before orders that nobody acted on have failed.
+/// Time after an auction until orders that LMN has not acted on fail.
 const RESULT_GRACE: TimeDelta = TimeDelta::hours(24);
-/// After how many days in shipping a delivery is overdue.
+/// Time in `shipping` after which a delivery is overdue.
 pub(crate) const OVERDUE: TimeDelta = TimeDelta::days(90);
 
-/// Sweeps until nothing is due, and again after every interval, until the replica stops.
+/// Runs the sweeps until nothing is due, and again after every interval, until the replica stops.
 pub async fn run(app: App) {
     let settings = &app.settings().sweeps;
     loop {
         if let Err(error) = sweep(&app).await {
-            tracing::warn!(error = %error, "a sweep was not finished; it is tried again");
+            tracing::warn!(error = %error, "a sweep failed; it is retried after the interval");
         }
         tokio::select! {
             () = tokio::time::sleep(settings.interval) => {}
@@ -41,7 +41,7 @@ pub async fn run(app: App) {
     }
 }
 
-/// Does all that is due; what fails in one sweep keeps the other from nothing.
+/// Runs both sweeps until nothing is due. A failure of one does not stop the other.
 async fn sweep(app: &App) -> Result<(), SweepError> {
     let passed = app.note(Sweep::Auctions, fail_all_passed(app)).await;
     let overdue = app.note(Sweep::Reminders, remind_all_overdue(app)).await;
@@ -58,7 +58,7 @@ async fn remind_all_overdue(app: &App) -> Result<(), SweepError> {
     Ok(())
 }
 
-/// Why a sweep was not finished.
+/// The error of a failed sweep.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SweepError(#[from] ProgressError);
@@ -69,7 +69,9 @@ impl From<sqlx::Error> for SweepError {
     }
 }
 
-/// Fails orders whose auction passed a day ago and on which LMN has not acted, a bounded number of cars at a time.
+/// Fails the orders that are still `proceed` 24 hours after their auction, of a bounded number of vehicles.
+///
+/// Returns the number of failed orders.
 pub async fn fail_passed(app: &App) -> Result<usize, SweepError> {
     let mut tx = app.begin().await?;
     let failed = fail_passed_of(&mut tx, None, app.settings().sweeps.batch).await?;
@@ -78,14 +80,14 @@ pub async fn fail_passed(app: &App) -> Result<usize, SweepError> {
     Ok(failed)
 }
 
-/// Does the same within a transaction, for one partner or for all.
+/// Does the work of [`fail_passed`] within a transaction, for one partner or for all.
 pub(crate) async fn fail_passed_of(
     tx: &mut Tx,
     partner: Option<PartnerId>,
-    cars_max: i64,
+    vehicles_max: i64,
 ) -> Result<usize, ProgressError> {
-    let cars = store::lock_passed(tx, partner, RESULT_GRACE, cars_max).await?;
-    let ids = store::lock_open(tx, &cars).await?;
+    let vehicles = store::lock_passed(tx, partner, RESULT_GRACE, vehicles_max).await?;
+    let ids = store::lock_open(tx, &vehicles).await?;
     let mut held = store::hold(tx, &ids).await?;
     held.retain(|it| has_passed(it) && partner.is_none_or(|partner| it.partner == partner));
     for held in &mut held {
@@ -104,7 +106,7 @@ fn has_passed(held: &Held) -> bool {
     is_waiting && auction.is_some_and(|at| at + RESULT_GRACE <= held.now)
 }
 
-/// Counts what the sweeps have still to do for a partner.
+/// Counts what is due for the sweeps of a partner's orders.
 pub(crate) async fn count_due(
     conn: &mut Connection,
     partner: PartnerId,
@@ -112,7 +114,7 @@ pub(crate) async fn count_due(
     store::count_due(conn, partner, RESULT_GRACE, OVERDUE).await
 }
 
-/// Reminds of deliveries that are overdue, once a day each: on record, in the log and in a metric.
+/// Records a reminder of each overdue delivery, once a day, and reports it in the log and in a metric.
 pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, SweepError> {
     let mut tx = app.begin().await?;
     let reminded = remind_overdue_of(&mut tx, None, app.settings().sweeps.batch).await?;
@@ -121,7 +123,7 @@ pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, SweepError> {
     Ok(reminded)
 }
 
-/// Records the reminders within a transaction, for one partner or for all; [`tell`] comes after the commit.
+/// Records the reminders within a transaction, for one partner or for all. Call [`tell`] after the commit.
 pub(crate) async fn remind_overdue_of(
     tx: &mut Tx,
     partner: Option<PartnerId>,
@@ -132,7 +134,7 @@ pub(crate) async fn remind_overdue_of(
     store::remind(tx, overdue, now).await
 }
 
-/// Tells of reminders that are on record.
+/// Reports recorded reminders in the log and in a metric.
 pub(crate) fn tell(app: &App, reminded: &[Overdue]) {
     app.metrics().count_reminded(reminded.len());
     for it in reminded {

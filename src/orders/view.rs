@@ -1,4 +1,4 @@
-//! An order as partners read it. The shape stands apart from the routes because events carry it too.
+//! An order as JSON for partners. It is separate from the routes because events contain it too.
 
 use serde::Serialize;
 use utoipa::{
@@ -16,61 +16,61 @@ use crate::{
     stamp::Stamp,
 };
 
-/// An order: a bid ceiling for an auction lot, a purchase of a buy-now car.
+/// An order: a maximum bid for an auction lot, or the purchase of a buy-now vehicle.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(crate) struct OrderView {
-    /// Null in the answer to a dry run only.
+    /// Null only in the response to a dry run.
     #[schema(value_type = OrderId)]
     pub id: Option<OrderId>,
-    /// The car.
+    /// The ordered vehicle.
     pub vehicle_id: VehicleId,
-    /// Its vehicle identification number, as it was when it was ordered.
+    /// The vehicle identification number at the time of the order.
     pub vin: Option<String>,
-    /// Its Korean plate, as it was when it was ordered.
+    /// The Korean license plate at the time of the order.
     pub license_plate: Option<String>,
     pub status: OrderStatus,
-    /// There from `shipping` on.
+    /// Set once the order is `shipping`.
     pub fulfillment_detail: Option<FulfillmentDetail>,
-    /// The most that the partner pays for the car; null for a buy-now car.
+    /// The maximum amount that the partner pays for the vehicle; null for a buy-now vehicle.
     pub max_bid_amount_usd: Option<Usd>,
-    /// Whether this is the highest of all partners' bids on the car. It changes while the order is `proceed` or
-    /// `acquiring`, and then stays; null for a buy-now car.
+    /// Whether this is the highest of all partners' bids on the vehicle. It can change while the order is `proceed` or
+    /// `acquiring`, and is fixed afterwards; null for a buy-now vehicle.
     pub is_highest_bid: Option<bool>,
-    /// The highest of all partners' bids on the car. It changes while the order is `proceed` or `acquiring`, and then
-    /// stays; null for a buy-now car.
+    /// The highest of all partners' bids on the vehicle. It can change while the order is `proceed` or `acquiring`, and
+    /// is fixed afterwards; null for a buy-now vehicle.
     pub current_max_bid_usd: Option<Usd>,
     pub amounts: Amounts,
-    /// When the auction is held; null for a buy-now car.
+    /// When the auction is held; null for a buy-now vehicle.
     pub auction_date: Option<Stamp>,
-    /// When orders close: midnight in Korea at the start of the day before the auction's; null for a buy-now car.
+    /// The order cutoff: midnight in Korea at the start of the day before the auction; null for a buy-now vehicle.
     pub order_cutoff_at: Option<Stamp>,
-    /// There exactly when the order is `failed`.
+    /// Set if and only if the order is `failed`.
     pub failure_reason: Option<FailureReason>,
-    /// There exactly when the order is `cancelled`.
+    /// Set if and only if the order is `cancelled`.
     pub cancellation_reason: Option<CancellationReason>,
-    /// Null until something is known about it.
+    /// Null until a detail of the shipment is known.
     pub shipment: Option<ShipmentView>,
-    /// What can be done now: each one that is listed succeeds, each other one is refused.
+    /// The actions that the partner can take now. Every listed action succeeds, every other action is refused.
     pub allowed_actions: Vec<Action>,
     /// When the order was accepted.
     pub created_at: Stamp,
-    /// When anything but the standing of its bid last changed.
+    /// When the order last changed. Changes of `is_highest_bid` and `current_max_bid_usd` do not count.
     pub updated_at: Stamp,
 }
 
-/// What the car cost. Both are there from `secured` on.
+/// The cost of the vehicle. Both amounts are set once the order is `secured`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderAmounts)]
 pub(crate) struct Amounts {
-    /// The price of the car.
+    /// The price of the vehicle.
     pub purchase_price_usd: Option<Usd>,
-    /// The auction's fee, in whole US dollars.
+    /// The fee of the auction house, in whole US dollars.
     #[schema(minimum = 0, maximum = 10_000_000)]
     pub auction_fee_usd: Option<i32>,
 }
 
-/// How the car travels.
+/// The shipment of the vehicle.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Shipment)]
 pub(crate) struct ShipmentView {
@@ -85,7 +85,7 @@ pub(crate) struct ShipmentView {
     pub eta: Option<Stamp>,
 }
 
-/// An order as a dry run shows it: it has no id, and rivals' bids are not shown.
+/// An order in the response to a dry run: without an id, and without other partners' bids.
 pub(crate) struct OrderPreview;
 
 impl ToSchema for OrderPreview {}
@@ -99,8 +99,8 @@ impl PartialSchema for OrderPreview {
             let null = ObjectBuilder::new().schema_type(Type::Null);
             order.properties.insert(hidden.to_owned(), null.into());
         }
-        let what = "An order as it would be: a dry run's. It has no id, and the standing of its bid is not shown.";
-        order.description = Some(what.to_owned());
+        let text = "An order as a dry run returns it: `id`, `is_highest_bid` and `current_max_bid_usd` are null.";
+        order.description = Some(text.to_owned());
         Schema::Object(order).into()
     }
 }
@@ -134,7 +134,7 @@ impl From<Order> for OrderView {
 }
 
 impl OrderView {
-    /// Shows an order as it would be: it has no name, and rivals' bids are not shown.
+    /// Returns the view for a dry run: without an id, and without other partners' bids.
     pub(crate) fn trial(order: Order) -> Self {
         Self {
             id: None,
@@ -146,7 +146,7 @@ impl OrderView {
 }
 
 impl ShipmentView {
-    /// Shows a shipment of which anything is known.
+    /// Returns the view of a shipment, or `None` if nothing is known about it.
     fn of(shipment: Shipment) -> Option<Self> {
         if shipment == Shipment::default() {
             return None;
@@ -166,18 +166,18 @@ impl ShipmentView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrderStep)]
 pub(crate) struct HistoryView {
-    /// Counts the steps of an order from 1, without a gap.
+    /// The number of the step within its order, counted from 1 without a gap.
     #[schema(minimum = 1)]
     pub(crate) n: i32,
     pub(crate) status: OrderStatus,
-    /// There from `shipping` on.
+    /// Set once the order is `shipping`.
     pub(crate) fulfillment_detail: Option<FulfillmentDetail>,
     pub(crate) by: Owner,
-    /// When it happened, told in the time of its place.
+    /// When it happened, with the UTC offset of the place.
     pub(crate) occurred_at: Stamp,
-    /// When LMN heard of it.
+    /// When LMN recorded it.
     pub(crate) recorded_at: Stamp,
-    /// The words of who made the step.
+    /// Notes given with the step.
     #[schema(max_length = 2000)]
     pub(crate) notes: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What the author does to a partner: every change goes through here, with its audit row in the same transaction.
+//! Changes of partners, their keys, networks and limits. Each writes its audit row in the same transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
@@ -18,25 +18,25 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
-    /// It is not possible.
+    /// The change is not allowed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It cannot be written.
+    /// The database failed.
     #[error("the database cannot be written")]
     Database(#[from] sqlx::Error),
 }
 
-/// A key that was just issued, the only time that its secret is there.
+/// A key that was just issued. Its secret is available only here.
 #[derive(Debug)]
 pub(crate) struct Issued {
     /// The key.
     pub key: NewKey,
-    /// Whose it is.
+    /// The partner it belongs to.
     pub partner: PartnerId,
-    /// When it ends.
+    /// The time at which it expires; `None` if never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn add_partner(
     Ok(partner)
 }
 
-/// Gives a partner a limit of its own for the requests of a kind, or the deployment's again.
+/// Sets a partner's own rate limit for one kind of request; `None` restores the deployment's limit.
 pub(crate) async fn set_limit(
     tx: &mut Tx,
     author: &Author,
@@ -81,7 +81,7 @@ pub(crate) async fn set_limit(
     Ok(record(tx, author, partner.id, what, now).await?)
 }
 
-/// Says whom to remind at a partner, or nobody.
+/// Sets or clears a partner's contact for reminders.
 pub(crate) async fn set_contact(
     tx: &mut Tx,
     author: &Author,
@@ -102,7 +102,7 @@ pub(crate) async fn set_contact(
     Ok(record(tx, author, partner.id, what, now).await?)
 }
 
-/// Issues a key of the environment, which ends after a while or never.
+/// Issues a key of the environment. It expires after `expires_in`, or never.
 pub(crate) async fn issue_key(
     tx: &mut Tx,
     author: &Author,
@@ -118,7 +118,7 @@ pub(crate) async fn issue_key(
     Ok(issued)
 }
 
-/// Issues a key in another one's place; both work during the overlap. Returns the old one, too.
+/// Issues a key that replaces another one; both work during the overlap. Returns the new and the old key.
 pub(crate) async fn rotate_key(
     tx: &mut Tx,
     author: &Author,
@@ -143,7 +143,7 @@ pub(crate) async fn rotate_key(
     Ok((new, old))
 }
 
-/// Takes a key back; every replica refuses it within a second.
+/// Revokes a key. Every replica refuses it within a second.
 pub(crate) async fn revoke_key(
     tx: &mut Tx,
     author: &Author,
@@ -161,14 +161,14 @@ pub(crate) async fn revoke_key(
     Ok(key)
 }
 
-/// Lets a partner call from a network.
+/// Adds a network to a partner's allowlist.
 pub(crate) async fn add_network(
     tx: &mut Tx,
     author: &Author,
     partner: PartnerId,
     network: IpNet,
 ) -> Result<(), ChangeError> {
-    // The lock makes two who add at once take turns, and the list is read after it.
+    // Read after the lock, so that concurrent additions cannot exceed the maximum.
     store::lock(tx, partner).await?;
     let listed = store::list_networks(tx, partner).await?;
     check_allowed(&listed, network)?;
@@ -180,7 +180,7 @@ pub(crate) async fn add_network(
     Ok(record(tx, author, partner, what, now).await?)
 }
 
-/// Stops a partner from calling from a network.
+/// Removes a network from a partner's allowlist. Returns the number of networks left.
 pub(crate) async fn remove_network(
     tx: &mut Tx,
     author: &Author,
@@ -203,7 +203,7 @@ pub(crate) async fn remove_network(
     Ok(left)
 }
 
-/// Tells a limit; nothing is the deployment's.
+/// Returns a rate limit as JSON; null means the deployment's limit.
 pub(crate) fn policy_json(policy: Option<Policy>) -> Value {
     policy.map_or(Value::Null, |it| {
         json!({"limit": it.limit(), "window_seconds": it.window_seconds(), "burst": it.burst()})
@@ -231,7 +231,7 @@ async fn insert_key(
 
 async fn lock_key(tx: &mut Tx, prefix: &str) -> Result<Key, ChangeError> {
     let key = store::lock_any_key(tx, prefix).await?;
-    // Whoever gives a whole key does not find its secret repeated.
+    // Only the prefix is repeated, in case a whole key was given.
     Ok(key.ok_or_else(|| Refusal::KeyUnknown(prefix.chars().take(12).collect()))?)
 }
 

@@ -1,7 +1,6 @@
-//! Partners: who they are, with which keys, from which networks, and how often.
+//! Partners, their API keys, allowed networks and rate limits.
 //!
-//! [`model`] decides, [`store`] remembers, and [`changes`] is what the operator does to them: each change with its audit
-//! row.
+//! [`model`] holds the rules, [`store`] the SQL, and [`changes`] the operator's changes, each with its audit row.
 
 pub(crate) mod changes;
 pub(crate) mod model;

@@ -1,4 +1,4 @@
-//! Partners, their API keys and what these open: pure, but for the randomness of a new key.
+//! Partners, their API keys and the access that a key grants. Pure, except for the randomness of a new key.
 
 use std::net::IpAddr;
 
@@ -15,33 +15,33 @@ use crate::{
     network::canonical,
 };
 
-/// Random bytes of a key: 28 characters of base64.
+/// The number of random bytes in a key, which are 28 characters of base64.
 const RANDOM_BYTES: usize = 21;
-/// Length of a key without its environment.
+/// The length of a key without the prefix of its environment, in characters.
 const RANDOM_CHARACTERS: usize = 28;
-/// The public beginning of a key, by which it is known in logs and on the command line.
+/// The length of the public prefix that identifies a key in logs and on the command line, in characters.
 const PREFIX_CHARACTERS: usize = 12;
 
-/// Networks that a partner may call from: so many at most.
+/// The maximum number of networks on a partner's allowlist.
 pub(crate) const NETWORKS_MAX: usize = 16;
-/// The longest name of a partner, and of its contact.
+/// The maximum length of a partner's name and of its contact, in characters.
 const NAME_CHARACTERS_MAX: usize = 128;
 
-/// What is kept of a key: its SHA-256.
+/// The SHA-256 of a key, which is stored in place of the key.
 pub(crate) type KeyDigest = [u8; 32];
 
-/// A key that has just been made. It is shown once and kept nowhere.
+/// A newly generated key. It is shown once and stored nowhere.
 #[derive(Debug)]
 pub(crate) struct NewKey(SecretString);
 
 impl NewKey {
-    /// Makes a key of an environment. This is one of the two places of randomness; the other makes ids.
+    /// Generates a random key of an environment.
     pub(crate) fn random(environment: Environment) -> Self {
         let random = URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>());
         Self(format!("{}{random}", environment.key_prefix()).into())
     }
 
-    /// Returns what the partner sends in `x-api-key`.
+    /// Returns the key that the partner sends in `x-api-key`.
     pub(crate) fn secret(&self) -> &SecretString {
         &self.0
     }
@@ -55,22 +55,22 @@ impl NewKey {
             .collect()
     }
 
-    /// Returns what is stored.
+    /// Returns the digest to store.
     pub(crate) fn digest(&self) -> KeyDigest {
         digest(self.0.expose_secret())
     }
 }
 
-/// Why a key opens nothing (contract, section 2).
+/// The reason why a key grants no access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyFault {
-    /// Nobody's key, or no key at all.
+    /// No partner has this key, or it is not a key.
     Unknown,
-    /// Taken back.
+    /// The key was revoked.
     Revoked,
-    /// Past its time.
+    /// The key has expired.
     Expired,
-    /// A key of the other environment.
+    /// The key belongs to the other environment.
     WrongEnvironment,
 }
 
@@ -86,7 +86,7 @@ impl KeyFault {
     }
 }
 
-/// Reads a key as it was sent; what cannot be one of this environment's needs no look-up.
+/// Parses a key as it was sent and returns its digest. A text that is no key of this environment needs no lookup.
 pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest, KeyFault> {
     let form_of = |environment: Environment| {
         text.strip_prefix(environment.key_prefix())
@@ -110,38 +110,38 @@ fn digest(key: &str) -> KeyDigest {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// What one API key opens: whose it is, from where, and how often.
+/// The access that an API key grants: its partner, the allowed networks and the rate limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// The key.
     pub key: KeyId,
-    /// Its public prefix.
+    /// The key's public prefix.
     pub prefix: String,
-    /// Whose it is.
+    /// The partner it belongs to.
     pub partner: PartnerId,
-    /// How far the partner's time runs ahead of real time, in a sandbox.
+    /// The offset of the partner's clock from real time, in a sandbox.
     pub clock_offset: TimeDelta,
-    /// When it ends.
+    /// The time at which the key expires.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
+    /// The time at which the key was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// Where it may be used from.
+    /// The networks that it may be used from.
     pub networks: Vec<IpNet>,
-    /// The partner's own limit of reads.
+    /// The partner's own rate limit for reads.
     pub read: Option<Policy>,
-    /// The partner's own limit of writes.
+    /// The partner's own rate limit for writes.
     pub write: Option<Policy>,
 }
 
 impl Grant {
-    /// Refuses a key that is not in force at `now`.
+    /// Returns an error if the key is revoked or expired at `now`.
     pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<(), KeyFault> {
         in_force(self.revoked_at, self.expires_at, now)
     }
 
-    /// Says whether a request may come from `address`.
+    /// Returns whether a request may come from `address`.
     ///
-    /// An empty list admits nobody in production and everybody in the sandbox.
+    /// An empty list admits no address in production and every address in the sandbox.
     pub(crate) fn admits(&self, address: IpAddr, environment: Environment) -> bool {
         let address = address.to_canonical();
         let mut networks = self.networks.iter();
@@ -150,7 +150,7 @@ impl Grant {
     }
 }
 
-/// Refuses a key that was taken back or has ended by `now`.
+/// Returns an error if a key is revoked or expired at `now`.
 fn in_force(
     revoked_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
@@ -168,20 +168,20 @@ fn in_force(
 /// A partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Partner {
-    /// Its id.
+    /// The id.
     pub id: PartnerId,
-    /// Its name, which no other partner has.
+    /// The name, which is unique.
     pub name: String,
-    /// Its own limit of reads.
+    /// Its own rate limit for reads.
     pub read: Option<Policy>,
-    /// Its own limit of writes.
+    /// Its own rate limit for writes.
     pub write: Option<Policy>,
-    /// When it was added.
+    /// The time at which it was added.
     pub created_at: DateTime<Utc>,
 }
 
 impl Partner {
-    /// Returns its own limit of the requests of a kind; `None` means the deployment's.
+    /// Returns its own rate limit for one kind of request; `None` means the deployment's limit.
     pub(crate) fn limit(&self, kind: Kind) -> Option<Policy> {
         match kind {
             Kind::Read => self.read,
@@ -190,25 +190,25 @@ impl Partner {
     }
 }
 
-/// An issued key, as far as anybody may know it.
+/// An issued key without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// Its public prefix.
+    /// The public prefix.
     pub prefix: String,
-    /// Whose it is.
+    /// The partner it belongs to.
     pub partner: PartnerId,
-    /// When it was issued.
+    /// The time at which it was issued.
     pub created_at: DateTime<Utc>,
-    /// When it ends.
+    /// The time at which it expires.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
+    /// The time at which it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, as far as it is written yet.
+    /// The time of its last use that has been written so far.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl Key {
-    /// Says how it stands: `active`, `expired` or `revoked`.
+    /// Returns its state: `active`, `expired` or `revoked`.
     pub(crate) fn state(&self, now: DateTime<Utc>) -> &'static str {
         match in_force(self.revoked_at, self.expires_at, now) {
             Ok(()) => "active",
@@ -216,7 +216,7 @@ impl Key {
         }
     }
 
-    /// Returns when it ends once a new key has taken its place; one that is not in force cannot be replaced.
+    /// Returns the time at which it expires after a rotation. A revoked or expired key cannot be rotated.
     pub(crate) fn rotated(
         &self,
         now: DateTime<Utc>,
@@ -231,67 +231,67 @@ impl Key {
     }
 }
 
-/// Why the operator's change of a partner is refused, in one sentence.
+/// The reason why a change by the operator is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Not a name.
+    /// The name is not valid.
     #[error(
-        "a partner's name has 1 to {NAME_CHARACTERS_MAX} characters, no space at its ends, no control characters, \
-         and not the form of an id"
+        "a partner's name must have 1 to {NAME_CHARACTERS_MAX} characters, no leading or trailing space, \
+         no control characters, and not the form of an id"
     )]
     NameForm,
-    /// Not a contact.
-    #[error("a contact has 1 to {NAME_CHARACTERS_MAX} characters, and no control characters")]
+    /// The contact is not valid.
+    #[error("a contact must have 1 to {NAME_CHARACTERS_MAX} characters and no control characters")]
     ContactForm,
-    /// Somebody else's name.
+    /// Another partner has the name.
     #[error("there is a partner called `{0}` already")]
     NameTaken(String),
-    /// Nobody's key.
+    /// There is no such key.
     #[error("no key has the prefix `{0}`")]
     KeyUnknown(String),
-    /// Taken back already.
+    /// The key is already revoked.
     #[error("the key `{0}` is revoked already")]
     KeyRevoked(String),
-    /// A key that opens nothing any more has no successor.
+    /// The key is revoked or expired and cannot be rotated.
     #[error("the key `{prefix}` is {state} and cannot be rotated; issue a new one")]
     KeyNotInForce {
-        /// Which key.
+        /// The prefix of the key.
         prefix: String,
-        /// How it stands.
+        /// The state of the key.
         state: &'static str,
     },
-    /// Chance gave two keys one prefix.
+    /// Another key has the same prefix by chance.
     #[error("the new key would have another key's prefix; run the command again")]
     PrefixTaken,
-    /// Not a network.
+    /// The text is neither an address nor a network.
     #[error("`{0}` is neither an address nor a network such as 203.0.113.0/24 or 2001:db8::/32")]
     NetworkForm(String),
-    /// An address inside a network, given as one.
+    /// The network has host bits set.
     #[error(
         "`{given}` is an address inside a network; the network is {network}, the address alone is {address}"
     )]
     NetworkHostBits {
-        /// What was given.
+        /// The text that was given.
         given: String,
-        /// The network that it lies in.
+        /// The network without the host bits.
         network: IpNet,
-        /// The address without its network.
+        /// The address without the prefix length.
         address: IpAddr,
     },
-    /// There already.
+    /// The network is already on the allowlist.
     #[error("{0} is on the allowlist already")]
     NetworkListed(IpNet),
-    /// Not there.
+    /// The network is not on the allowlist.
     #[error("{0} is not on the allowlist")]
     NetworkNotListed(IpNet),
-    /// No room.
+    /// The allowlist is full.
     #[error(
-        "the allowlist is full: it has {NETWORKS_MAX} entries, which is as many as a partner can have"
+        "the allowlist is full: it has {NETWORKS_MAX} entries, the maximum number for one partner"
     )]
     NetworksFull,
 }
 
-/// Refuses what cannot be a partner's name; a name never looks like an id, because commands take either.
+/// Checks a partner's name. A name must not have the form of an id, because commands accept either.
 pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count())
         && name.trim() == name
@@ -300,14 +300,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     fits.then_some(()).ok_or(Refusal::NameForm)
 }
 
-/// Refuses what cannot be a partner's contact.
+/// Checks a partner's contact.
 pub(crate) fn check_contact(contact: &str) -> Result<(), Refusal> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&contact.chars().count())
         && !contact.chars().any(char::is_control);
     fits.then_some(()).ok_or(Refusal::ContactForm)
 }
 
-/// Reads an address or a network in CIDR notation, in its canonical form.
+/// Parses an address or a network in CIDR notation and returns its canonical form.
 pub(crate) fn read_network(text: &str) -> Result<IpNet, Refusal> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
@@ -326,7 +326,7 @@ pub(crate) fn read_network(text: &str) -> Result<IpNet, Refusal> {
     Ok(canonical)
 }
 
-/// Refuses a network that is on the list already, and one too many.
+/// Checks whether a network can be added: it must not be listed yet, and the list must not be full.
 pub(crate) fn check_allowed(networks: &[IpNet], network: IpNet) -> Result<(), Refusal> {
     if networks.contains(&network) {
         Err(Refusal::NetworkListed(network))
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_can_be_read_in_its_environment_only() {
+    fn new_key_is_accepted_in_its_environment_only() {
         let key = NewKey::random(Environment::Sandbox);
         let text = key.secret().expose_secret();
         assert_eq!(text.len(), 36);
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_key_is_unknown() {
+    fn malformed_key_is_unknown() {
         assert!(read_key(KEY, Environment::Sandbox).is_ok());
         for text in [
             "",
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_ends_at_its_instant() {
+    fn key_is_refused_from_its_expiry_or_revocation() {
         let now = DateTime::from_timestamp_millis(1_000_000).unwrap();
         let second = chrono::TimeDelta::seconds(1);
         assert_eq!(grant(&[]).check(now), Ok(()));
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_matched_per_family() {
+    fn networks_match_addresses_of_their_family_only() {
         let table = [
             ("203.0.113.0/24", "203.0.113.255", true),
             ("203.0.113.0/24", "203.0.114.0", false),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_read_in_its_canonical_form() {
+    fn network_is_parsed_into_its_canonical_form() {
         for (text, network) in [
             ("203.0.113.7", "203.0.113.7/32"),
             ("203.0.113.0/24", "203.0.113.0/24"),
@@ -483,21 +483,21 @@ mod tests {
     }
 
     #[test]
-    fn bits_beyond_the_network_are_refused_with_what_was_meant() {
+    fn network_with_host_bits_is_refused_with_suggestions() {
         for (text, network, address) in [
             ("203.0.113.7/24", "203.0.113.0/24", "203.0.113.7"),
             ("2001:db8::1/64", "2001:db8::/64", "2001:db8::1"),
             ("::ffff:203.0.113.7/120", "203.0.113.0/24", "203.0.113.7"),
         ] {
-            let said = read_network(text).unwrap_err().to_string();
+            let message = read_network(text).unwrap_err().to_string();
             for part in [text, network, address] {
-                assert!(said.contains(part), "{said}");
+                assert!(message.contains(part), "{message}");
             }
         }
     }
 
     #[test]
-    fn the_seventeenth_network_is_refused() {
+    fn seventeenth_network_is_refused() {
         let network = |n: u8| IpNet::from(IpAddr::from([203, 0, 113, n]));
         let mut networks = Vec::new();
         for n in 0..16 {
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_never_taken_for_an_id() {
+    fn name_with_the_form_of_an_id_is_refused() {
         for name in ["Acme", "Acme Motors (Lagos)", "아크메", &"x".repeat(128)] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_key_ends_with_the_overlap_unless_it_ends_before() {
+    fn rotated_key_expires_with_the_overlap_unless_it_expires_before() {
         let now = DateTime::from_timestamp_millis(1_000_000).unwrap();
         let hour = TimeDelta::hours(1);
         let key = |expires_at, revoked_at| Key {
@@ -558,7 +558,7 @@ mod tests {
         assert_eq!(key(None, None).state(now), "active");
     }
 
-    /// Returns the family and the bits of an address, as they are compared.
+    /// Returns whether an address is IPv4, and its bits. A mapped address counts as IPv4.
     fn bits(address: std::net::IpAddr) -> (bool, u128) {
         match address {
             std::net::IpAddr::V4(v4) => (true, u128::from(v4.to_bits()) << 96),
@@ -569,8 +569,8 @@ mod tests {
         }
     }
 
-    /// Addresses of either family, and of one told as the other.
-    fn networks() -> impl proptest::strategy::Strategy<Value = std::net::IpAddr> {
+    /// Generates IPv4, IPv6 and IPv4-mapped addresses.
+    fn addresses() -> impl proptest::strategy::Strategy<Value = std::net::IpAddr> {
         use proptest::prelude::*;
         let mapped = any::<std::net::Ipv4Addr>().prop_map(|it| it.to_ipv6_mapped().into());
         prop_oneof![3 => any::<std::net::IpAddr>(), 1 => mapped]
@@ -578,23 +578,23 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_network_that_was_read_is_read_again(text in "[0-9a-f:.]{0,20}(/[0-9]{1,3})?") {
+        fn parsed_network_parses_again_from_its_text(text in "[0-9a-f:.]{0,20}(/[0-9]{1,3})?") {
             if let Ok(network) = read_network(&text) {
                 proptest::prop_assert_eq!(read_network(&network.to_string()), Ok(network));
             }
         }
 
         #[test]
-        fn a_network_admits_whoever_shares_its_first_bits(
-            network in networks(),
+        fn network_admits_addresses_with_its_first_bits(
+            network in addresses(),
             length in 0_u8..=128,
             stranger in proptest::prelude::any::<std::net::IpAddr>(),
             flipped in 0_u32..128,
             mapped in proptest::prelude::any::<bool>(),
         ) {
             use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-            // An address that is the network's but for one bit, and one that has nothing to do with it.
-            let neighbour = match network {
+            // `neighbor` differs from the network's address in one bit; `stranger` is unrelated.
+            let neighbor = match network {
                 IpAddr::V4(v4) => {
                     let v4 = Ipv4Addr::from_bits(v4.to_bits() ^ (1 << (flipped % 32)));
                     if mapped { v4.to_ipv6_mapped().into() } else { IpAddr::from(v4) }
@@ -604,12 +604,12 @@ mod tests {
             let mapped_network = network.is_ipv6() && bits(network).0;
             let length = match network {
                 IpAddr::V4(_) => length % 33,
-                // With fewer bits it would not be a network of mapped addresses.
+                // A network of mapped addresses has at least 96 bits.
                 IpAddr::V6(_) if mapped_network => 96 + length % 33,
                 IpAddr::V6(_) => length,
             };
             let grant = grant(&[&format!("{network}/{length}")]);
-            for address in [network, neighbour, stranger] {
+            for address in [network, neighbor, stranger] {
                 let ((family, base), (other, bits)) = (bits(network), bits(address));
                 let differing = (base ^ bits).leading_zeros();
                 let length = u32::from(length) - if mapped_network { 96 } else { 0 };

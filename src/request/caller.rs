@@ -1,4 +1,4 @@
-//! [`Caller`]: the partner whose request it is.
+//! [`Caller`]: the partner that sent a request.
 
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use crate::{
     partners::model::Grant,
 };
 
-/// The caller of the request in hand: proof that its API key was accepted.
+/// The authenticated caller of a request.
 ///
-/// Every handler under `/v1` takes it, so authentication cannot be forgotten.
+/// It exists only for a request whose API key was accepted. Every handler under `/v1` takes it, so that no route can
+/// skip authentication.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// What the key grants.
+    /// The grant of the API key.
     pub grant: Arc<Grant>,
-    /// The request, for the audit log.
+    /// The id of the request, for the audit log.
     pub request_id: RequestId,
 }
 
@@ -27,14 +28,15 @@ impl Caller {
     /// Returns the caller of a request that passed authentication.
     pub(crate) fn of(context: &RequestContext) -> Result<Self, ApiError> {
         let grant = context.grant().cloned();
-        let grant = grant.ok_or_else(|| ApiError::internal("the route needs no API key"))?;
+        let grant =
+            grant.ok_or_else(|| ApiError::internal("the route is outside authentication"))?;
         Ok(Self {
             grant,
             request_id: context.id(),
         })
     }
 
-    /// Returns the partner, by which every read and write is scoped.
+    /// Returns the partner, which scopes every read and write.
     pub(crate) fn partner(&self) -> PartnerId {
         self.grant.partner
     }

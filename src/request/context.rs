@@ -1,9 +1,8 @@
-//! [`RequestContext`]: what is known of the request in hand.
+//! [`RequestContext`]: the state that the layers and the handler of a request share.
 //!
-//! It travels in the request's extensions, one allocation for all layers. A layer that finds something out puts it here,
-//! and a layer or handler that needs it takes it from here. What the response says whatever becomes of the request (rate
-//! limit, idempotency) is read from here by the outermost layer, so it is also said when the handler was cut off by the
-//! deadline or panicked.
+//! It is one allocation in the request's extensions. A layer stores what it finds here, and later layers and the
+//! handler read it. The outermost layer reads the response headers for the rate limit and the idempotency key from
+//! here, so they are sent even if the handler panicked or exceeded the deadline.
 
 use std::{
     net::IpAddr,
@@ -22,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::{error::ApiError, id::RequestId, partners::model::Grant};
 
-/// Names of the rate-limit headers, in the order of their values.
+/// The names of the rate-limit headers, in the order of their values.
 pub(crate) const RATE_LIMIT_HEADERS: [&str; 5] = [
     "ratelimit-policy",
     "ratelimit",
@@ -31,7 +30,7 @@ pub(crate) const RATE_LIMIT_HEADERS: [&str; 5] = [
     "x-ratelimit-reset",
 ];
 
-/// What is known of a request, shared by all layers; cheap to clone.
+/// The context of a request; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext(Arc<Inner>);
 
@@ -40,9 +39,9 @@ struct Inner {
     id: RequestId,
     client: IpAddr,
     started: Instant,
-    /// Time from the complete request to the response.
+    /// The time allowed from the complete request to the response.
     limit: Duration,
-    /// When the response is due, in milliseconds after `started`.
+    /// The deadline of the response, in milliseconds after `started`.
     due: AtomicU64,
     route: OnceLock<MatchedPath>,
     grant: OnceLock<Arc<Grant>>,
@@ -52,7 +51,7 @@ struct Inner {
 }
 
 impl RequestContext {
-    /// Begins with a request of `client` that must be answered within `limit`.
+    /// Creates the context of a request of `client` that must be answered within `limit`.
     pub(crate) fn new(client: IpAddr, limit: Duration) -> Self {
         Self(Arc::new(Inner {
             id: RequestId::random(),
@@ -71,7 +70,7 @@ impl RequestContext {
     /// Returns the context of a request that passed the outermost layer.
     pub(crate) fn of(extensions: &Extensions) -> Result<&Self, ApiError> {
         let context = extensions.get::<Self>();
-        context.ok_or_else(|| ApiError::internal("the route stands outside the request context"))
+        context.ok_or_else(|| ApiError::internal("the route is outside the request context layer"))
     }
 
     /// Returns the request's id.
@@ -79,12 +78,12 @@ impl RequestContext {
         self.0.id
     }
 
-    /// Returns the client's address, as far as the network can tell.
+    /// Returns the client's address.
     pub(crate) fn client(&self) -> IpAddr {
         self.0.client
     }
 
-    /// Returns how long ago the request's head was complete.
+    /// Returns the time since the request's head was complete.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.started.elapsed()
     }
@@ -94,36 +93,36 @@ impl RequestContext {
         self.0.started + Duration::from_millis(self.0.due.load(Ordering::Relaxed))
     }
 
-    /// Starts the time to answer anew, with `extra` on top.
+    /// Restarts the time limit from now, plus `extra`.
     ///
-    /// It counts from the complete request, so reading the body moves it: a slow caller gets 408 for its own slowness
-    /// and never uses up the handler's time.
+    /// The limit counts from the complete request, so reading the body moves the deadline: a slow client gets a 408
+    /// of its own and does not use up the handler's time.
     pub(crate) fn restart_deadline(&self, extra: Duration) {
         let due = self.0.started.elapsed() + self.0.limit + extra;
         self.0.due.store(milliseconds(due), Ordering::Relaxed);
     }
 
-    /// Returns the route that answers, if there is one.
+    /// Returns the route that matched, if there is one.
     pub(crate) fn matched_route(&self) -> Option<&str> {
         self.0.route.get().map(MatchedPath::as_str)
     }
 
-    /// Notes the route that answers, as the router has put it into a request's extensions.
+    /// Stores the matched route from the extensions of the request.
     pub(crate) fn note_route(&self, extensions: &Extensions) {
         if let Some(route) = extensions.get::<MatchedPath>() {
-            // A request meets one route.
+            // A request matches one route, so this is set once.
             let _ = self.0.route.set(route.clone());
         }
     }
 
-    /// Returns what the request's API key grants, once it was accepted.
+    /// Returns the grant of the request's API key, once the key was accepted.
     pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
         self.0.grant.get()
     }
 
-    /// Notes what the request's API key grants.
+    /// Stores the grant of the request's API key.
     pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
-        // Authentication alone sets it, and once a request.
+        // Only authentication sets it, once per request.
         let _ = self.0.grant.set(grant);
     }
 
@@ -132,27 +131,27 @@ impl RequestContext {
         self.0.user.get().map(String::as_str)
     }
 
-    /// Notes the SHA-256 of the user id that was sent.
+    /// Stores the SHA-256 of the user id that was sent.
     pub(crate) fn set_user(&self, user: String) {
         let _ = self.0.user.set(user);
     }
 
-    /// Notes the values of the rate-limit headers.
+    /// Stores the values of the rate-limit headers.
     pub(crate) fn set_rate_limit(&self, values: [HeaderValue; RATE_LIMIT_HEADERS.len()]) {
         let _ = self.0.rate_limit.set(values);
     }
 
-    /// Returns what is known of the request's idempotency key.
+    /// Returns the status of the request's idempotency key.
     pub(crate) fn idempotency(&self) -> IdempotencyStatus {
         IdempotencyStatus::from_u8(self.0.idempotency.load(Ordering::Relaxed))
     }
 
-    /// Notes what is known of the request's idempotency key.
+    /// Stores the status of the request's idempotency key.
     pub(crate) fn set_idempotency(&self, status: IdempotencyStatus) {
         self.0.idempotency.store(status as u8, Ordering::Relaxed);
     }
 
-    /// Adds the headers that were noted for the response.
+    /// Adds the rate-limit and idempotency headers to a response.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         if let Some(values) = self.0.rate_limit.get() {
             for (name, value) in RATE_LIMIT_HEADERS.into_iter().zip(values) {
@@ -180,23 +179,24 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What became of a request's idempotency key: the value of `Idempotency-Status`.
+/// The status of a request's idempotency key: the value of `Idempotency-Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum IdempotencyStatus {
-    /// The request carries none, or its method takes none.
+    /// The request has no key, or its method takes none.
     Absent,
-    /// Not looked up, still in flight, or lost on the way: the same request with the same key finds out.
+    /// The outcome is unknown: the key was not looked up, its request is in progress, or the result was lost. Sending
+    /// the same request with the same key again returns the outcome.
     Unknown,
-    /// This request did what the key stands for.
+    /// This request succeeded, and the key now belongs to it.
     Bound,
-    /// An earlier request did it; this is its reply.
+    /// An earlier request with the key succeeded; this is its response.
     Replayed,
-    /// Nothing was done, the key is free.
+    /// Nothing was done, and the key is free.
     Unbound,
-    /// Nothing was to be done, and the key is free: a dry run.
+    /// A dry run: nothing was done by intent, and the key is free.
     Discarded,
-    /// The key did something else.
+    /// The key belongs to a different request.
     Conflict,
 }
 
@@ -234,14 +234,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_idempotency_status_survives_its_number() {
+    fn idempotency_status_round_trips_through_its_number() {
         for status in IdempotencyStatus::ALL {
             assert_eq!(IdempotencyStatus::from_u8(status as u8), status);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reading_the_body_moves_the_deadline_and_its_end_moves_it_back() {
+    async fn reading_the_body_extends_the_deadline_until_it_ends() {
         let limit = Duration::from_secs(10);
         let context = RequestContext::new([127, 0, 0, 1].into(), limit);
         let began = Instant::now();

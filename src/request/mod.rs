@@ -1,4 +1,4 @@
-//! The request in hand: [`RequestContext`] is what is known of it, [`Caller`] who sent it.
+//! The state of a request: [`RequestContext`] is shared by all layers, [`Caller`] is the authenticated partner.
 
 mod caller;
 mod context;

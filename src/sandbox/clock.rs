@@ -1,4 +1,4 @@
-//! `/v1/sandbox/clock`: the partner's own time, and what it brings about.
+//! `/v1/sandbox/clock`: the partner's own clock. Advancing it runs the jobs that become due.
 
 use axum::{
     extract::State,
@@ -27,20 +27,20 @@ use crate::{
     webhooks,
 };
 
-/// Seconds that one call can move the clock: a year.
+/// Maximum seconds by which one call can advance the clock: a year.
 const ADVANCE_SECONDS_MAX: i64 = 31_536_000;
-/// Seconds that a clock can be ahead: a century.
+/// Maximum seconds that a clock can be ahead of real time: a century.
 const OFFSET_SECONDS_MAX: i64 = 3_153_600_000;
 
-/// Your own time.
+/// Your sandbox clock.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Clock)]
 pub(super) struct ClockView {
-    /// What time it is for you.
+    /// The current time of your clock.
     now: Stamp,
-    /// How far that is ahead of real time.
+    /// Seconds by which your clock is ahead of real time.
     offset_seconds: i64,
-    /// What is due and not done yet: it follows within a minute.
+    /// Number of jobs that are due and not done yet. They are done within a minute.
     pending_jobs: i64,
 }
 
@@ -54,10 +54,10 @@ impl ClockView {
     }
 }
 
-/// How far to move on. Unknown members are ignored.
+/// The time to advance the clock by. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 pub(super) struct AdvanceClock {
-    /// A year at most.
+    /// Seconds, at most a year.
     #[schema(minimum = 1, maximum = 31_536_000)]
     advance_seconds: i64,
 }
@@ -71,7 +71,7 @@ impl FromBody for AdvanceClock {
     }
 }
 
-/// Shows your clock.
+/// Returns your clock.
 #[utoipa::path(get, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
@@ -86,12 +86,12 @@ pub(super) async fn get_clock(
     Ok(Answer(ClockView::new(clock, pending)).into_response())
 }
 
-/// Moves your clock on, and does what falls due.
+/// Advances your clock, and runs the jobs that become due.
 ///
-/// It answers when that is done; of very many orders, when the first thousands are: `pending_jobs` counts the rest, which
-/// follows within a minute.
-/// It is your time for cutoffs, sweeps, reports and the times that are stored (contract, section 9); keys, rate limits
-/// and signatures stay in real time.
+/// The response is sent when they are done. With very many orders, it is sent when the first thousands are done:
+/// `pending_jobs` counts the rest, which is done within a minute.
+/// Your clock applies to cutoffs, scheduled jobs, reports and stored times. Keys, rate limits and signatures use real
+/// time.
 #[utoipa::path(post, path = "/v1/sandbox/clock", tag = "sandbox", request_body = AdvanceClock, responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
@@ -109,19 +109,19 @@ pub(super) async fn advance_clock(
         return Err(too_far(seconds));
     }
     record(tx, &caller, "clock.advanced", json!({"seconds": seconds})).await?;
-    // All at once: cars are locked in one order, and feeds last.
+    // One batch for all orders: vehicles are locked in the order of their ids, and event feeds last.
     sweeps::fail_passed_of(tx, Some(partner), jobs_max).await?;
     let reminded = sweeps::remind_overdue_of(tx, Some(partner), jobs_max).await?;
-    // Deliveries are due in the partner's time, so moving that on has brought them nearer.
+    // Deliveries are due by the partner's clock, so some may be due now.
     webhooks::store::wake(write.tx()).await?;
     let response = answer(write, &caller).await?;
     sweeps::tell(&app, &reminded);
     Ok(response)
 }
 
-/// Takes your clock back to real time; times that are stored stay.
+/// Resets your clock to real time. Stored times stay unchanged.
 ///
-/// Deliveries that wait do so no longer than they would have.
+/// Pending webhook deliveries are moved back with the clock, so that they do not wait longer than before.
 #[utoipa::path(delete, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
@@ -138,7 +138,7 @@ pub(super) async fn reset_clock(
     answer(write, &caller).await
 }
 
-/// Leaves a row in the audit log.
+/// Records an audit row.
 async fn record(
     tx: &mut Tx,
     caller: &Caller,
@@ -165,7 +165,7 @@ async fn answer(mut write: Write, caller: &Caller) -> Result<Response, ApiError>
 }
 
 fn too_far(seconds: i64) -> ApiError {
-    let message = "the clock can be a century ahead at most; take it back with DELETE";
+    let message = "the clock can be at most a century ahead; reset it with DELETE";
     let fault = Fault::new(IssueKind::OutOfRange, message);
     fault
         .at("advance_seconds", Some(&seconds.to_string()))

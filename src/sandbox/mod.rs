@@ -1,7 +1,7 @@
-//! The sandbox: LMN's part played by the partner, in a time of its own (contract, section 9). Absent in production.
+//! The sandbox: partners make the operator's steps themselves, by a clock of their own. Absent in production.
 //!
-//! [`orders`] makes the operator's steps on the partner's own order, [`vehicles`] those on a car that nobody else has
-//! ordered, [`clock`] moves the partner's time; `middleware/forced_error.rs` answers with errors on demand.
+//! [`orders`] makes the operator's steps on the partner's own orders, [`vehicles`] on vehicles that no other partner
+//! has ordered, [`clock`] moves the partner's clock; `middleware/forced_error.rs` returns errors on request.
 
 mod clock;
 mod orders;

@@ -25,12 +25,12 @@ use crate::{
     word::Word,
 };
 
-/// Characters of a name or number of a shipment.
+/// Maximum characters of a name or number of a shipment.
 const TEXT_CHARACTERS_MAX: usize = 128;
-/// The members that go with one status only.
+/// Members that are allowed only with the status `secured`.
 const AMOUNTS: [&str; 2] = ["purchase_price_usd", "auction_fee_usd"];
 
-/// What the route takes: one step.
+/// The request body: one step.
 #[derive(Debug)]
 pub(super) struct SandboxStatus(Advance);
 
@@ -39,15 +39,18 @@ impl FromBody for SandboxStatus {
         fields.exactly_one(&["status", "fulfillment_detail", "shipment"]);
         let status = fields.optional_word("status");
         if status != Some(OrderStatus::Secured) {
-            fields.none_of(&AMOUNTS, "goes with the status `secured` only");
+            fields.none_of(&AMOUNTS, "is allowed only with the status `secured`");
         }
         if status != Some(OrderStatus::Failed) {
-            fields.none_of(&["failure_reason"], "goes with the status `failed` only");
+            fields.none_of(
+                &["failure_reason"],
+                "is allowed only with the status `failed`",
+            );
         }
         if status != Some(OrderStatus::Cancelled) {
             fields.none_of(
                 &["cancellation_reason"],
-                "goes with the status `cancelled` only",
+                "is allowed only with the status `cancelled`",
             );
         }
         let step = match status {
@@ -73,15 +76,15 @@ fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> 
             })
         }
         OrderStatus::Cancelled => {
-            let not = CancellationReason::PartnerCancelled;
-            read_reason(fields, "cancellation_reason", not).map(Advance::Cancel)
+            let excluded = CancellationReason::PartnerCancelled;
+            read_reason(fields, "cancellation_reason", excluded).map(Advance::Cancel)
         }
         OrderStatus::Failed => {
-            let not = FailureReason::AuctionPassed;
-            read_reason(fields, "failure_reason", not).map(Advance::Fail)
+            let excluded = FailureReason::AuctionPassed;
+            read_reason(fields, "failure_reason", excluded).map(Advance::Fail)
         }
         OrderStatus::Proceed | OrderStatus::Delivered => {
-            let message = "LMN does not take an order to this status";
+            let message = "LMN does not set this status";
             let fault = Fault::new(IssueKind::InvalidValue, message);
             let steps = "acquiring secured shipping cancelled failed";
             fields.complain("status", fault.expected(steps));
@@ -90,12 +93,12 @@ fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> 
     }
 }
 
-/// Reads a reason that must be there, and is not the one that is not LMN's.
-fn read_reason<R: Word>(fields: &mut Fields<'_>, name: &str, not: R) -> Option<R> {
+/// Reads a required reason. Refuses `excluded`, which LMN does not give.
+fn read_reason<R: Word>(fields: &mut Fields<'_>, name: &str, excluded: R) -> Option<R> {
     fields.require(&[name]);
     let reason = fields.optional_word::<R>(name)?;
-    if reason == not {
-        let message = format!("`{name}` is not one of LMN's");
+    if reason == excluded {
+        let message = format!("`{name}` is not a reason that LMN gives");
         fields.complain(name, Fault::new(IssueKind::InvalidValue, message));
         return None;
     }
@@ -147,29 +150,29 @@ fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
     Some(Advance::Shipment(change))
 }
 
-/// One step of LMN: exactly one of `status`, `fulfillment_detail` and `shipment`. Unknown members are ignored.
+/// One step of the operator: exactly one of `status`, `fulfillment_detail` and `shipment`. Unknown members are ignored.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it is told, and read by `SandboxStatus`")]
+#[expect(dead_code, reason = "schema only, read by `SandboxStatus`")]
 struct SandboxStep {
     /// `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
     status: Option<OrderStatus>,
     /// `export_processing` or `awaiting_pickup`.
     fulfillment_detail: Option<FulfillmentDetail>,
     shipment: Option<ShipmentUpdate>,
-    /// What LMN paid, at most the bid: with `secured`, and only there.
+    /// The price that LMN paid, at most the bid. Required with `secured`, not allowed otherwise.
     purchase_price_usd: Option<Usd>,
-    /// What the auction house charged: with `secured`, and only there.
+    /// The fee of the auction house. Required with `secured`, not allowed otherwise.
     #[schema(minimum = 0, maximum = 10_000_000)]
     auction_fee_usd: Option<i32>,
-    /// With `failed`, and only there.
+    /// Required with `failed`, not allowed otherwise.
     failure_reason: Option<FailureReason>,
-    /// With `cancelled`, and only there.
+    /// Required with `cancelled`, not allowed otherwise.
     cancellation_reason: Option<CancellationReason>,
 }
 
-/// What becomes known of the shipment: what is left out stays as it is, null clears. At least one member.
+/// The shipment details to change, at least one. Omitted members stay unchanged, null clears a member.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it is told, and read by `SandboxStatus`")]
+#[expect(dead_code, reason = "schema only, read by `SandboxStatus`")]
 struct ShipmentUpdate {
     #[schema(max_length = 128)]
     vessel_name: Option<String>,
@@ -183,7 +186,7 @@ struct ShipmentUpdate {
     eta: Option<Stamp>,
 }
 
-/// Makes LMN's step on your own order; other orders and the car stay as they are.
+/// Makes the operator's step on your own order. Other orders and the vehicle stay unchanged.
 #[utoipa::path(post, path = "/v1/orders/{id}/sandbox-status", tag = "sandbox", params(Id::<OrderId>),
     request_body = SandboxStep, responses(
         (status = 200, description = "The order.", body = OrderView),

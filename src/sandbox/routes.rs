@@ -1,11 +1,11 @@
-//! The sandbox's routes.
+//! The routes of the sandbox.
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{clock, orders, vehicles};
 use crate::app::App;
 
-/// Routes of the sandbox.
+/// Returns the routes of the sandbox.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(orders::set_sandbox_status))

@@ -1,4 +1,4 @@
-//! What only the sandbox asks of the database.
+//! SQL that only the sandbox uses.
 
 use chrono::{DateTime, Utc};
 
@@ -11,12 +11,12 @@ use crate::{
     orders::state::State,
 };
 
-/// A partner's time.
+/// A partner's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    /// What time it is for the partner.
+    /// The current time of the clock.
     pub now: DateTime<Utc>,
-    /// How far ahead of real time, in seconds.
+    /// Seconds by which it is ahead of real time.
     pub offset_seconds: i64,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn find_clock(
     .await
 }
 
-/// Moves a partner's clock on, unless that would take it beyond `offset_max`.
+/// Advances a partner's clock. Returns `false`, with nothing changed, if its offset would exceed `offset_max` seconds.
 pub(super) async fn advance_clock(
     tx: &mut Tx,
     partner: PartnerId,
@@ -58,9 +58,9 @@ pub(super) async fn advance_clock(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Takes a partner's clock back to real time, and returns how many seconds that was.
+/// Resets a partner's clock to real time, and returns its former offset in seconds.
 pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<i64, sqlx::Error> {
-    // Two statements: one that locked a newer version of the row than it then updates could deadlock with another.
+    // Two statements: a single one could lock a newer version of the row than it updates, and two of them deadlock.
     let seconds = sqlx::query_scalar!(
         "select clock_offset_seconds from partners where id = $1 for no key update",
         partner.uuid(),
@@ -76,16 +76,16 @@ pub(super) async fn reset_clock(tx: &mut Tx, partner: PartnerId) -> Result<i64, 
     Ok(seconds)
 }
 
-/// The open orders on a car, as one partner may know of them.
+/// The open orders on a vehicle, as far as one partner may know them.
 #[derive(Debug)]
 pub(super) struct OpenOrders {
-    /// The partner's own, and where it is.
+    /// The partner's own order and its state.
     pub own: Option<(OrderId, State)>,
-    /// Whether anybody else has one.
+    /// Whether another partner has an open order.
     pub is_shared: bool,
 }
 
-/// Finds the open orders on a locked car.
+/// Finds the open orders on a locked vehicle.
 pub(super) async fn find_open_orders(
     conn: &mut Connection,
     partner: PartnerId,

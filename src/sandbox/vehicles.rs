@@ -1,4 +1,4 @@
-//! `POST /v1/sandbox/vehicles/{id}/…`: the operator's steps on a car that nobody else has ordered.
+//! `POST /v1/sandbox/vehicles/{id}/…`: the operator's changes of a vehicle that no other partner has ordered.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ use crate::{
     vehicles::{self, view::VehicleView},
 };
 
-/// The members that go with `won` only.
+/// Members that are allowed only with the result `won`.
 const AMOUNTS: [&str; 2] = ["price_usd", "fee_usd"];
 
 impl FromBody for AuctionOutcome {
@@ -40,7 +40,7 @@ impl FromBody for AuctionOutcome {
         fields.require(&["result"]);
         let result = fields.optional_word("result");
         if result != Some(AuctionEnd::Won) {
-            fields.none_of(&AMOUNTS, "goes with the result `won` only");
+            fields.none_of(&AMOUNTS, "is allowed only with the result `won`");
         }
         match result? {
             AuctionEnd::Won => {
@@ -60,11 +60,11 @@ impl FromBody for AuctionOutcome {
     }
 }
 
-/// What is done to a car.
+/// A change of a vehicle.
 struct Act {
-    /// What the partner asked for.
+    /// The requested action in the details of an error.
     asked: &'static str,
-    /// What is recorded of it.
+    /// The action in the audit log.
     done: &'static str,
 }
 
@@ -85,8 +85,8 @@ const WITHDRAW: Act = Act {
     done: "vehicle.withdrawn",
 };
 
-/// A car that the partner alone has ordered, locked.
-struct OwnCar {
+/// A locked vehicle that only the partner has ordered.
+struct OwnVehicle {
     id: VehicleId,
     act: Act,
     order: OrderId,
@@ -94,18 +94,20 @@ struct OwnCar {
     now: DateTime<Utc>,
 }
 
-/// Locks a car, and refuses one that others have ordered too, or the partner has not.
+/// Locks a vehicle and records the audit row of its change.
+///
+/// Refuses a vehicle that another partner has ordered too, or that the partner has not ordered.
 async fn hold_own(
     write: &mut Write,
     caller: &Caller,
     id: VehicleId,
     act: Act,
-) -> Result<OwnCar, ApiError> {
+) -> Result<OwnVehicle, ApiError> {
     let tx = write.tx();
     let held = vehicles::store::hold(tx, std::slice::from_ref(&id)).await?;
-    let car = held.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
+    let vehicle = held.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
     let open = store::find_open_orders(tx, caller.partner(), &id).await?;
-    if car.withdrawn_at.is_some() && open.own.is_none() {
+    if vehicle.withdrawn_at.is_some() && open.own.is_none() {
         return Err(ApiError::no_vehicle(&id));
     }
     let own = open.own.filter(|_| !open.is_shared);
@@ -114,15 +116,15 @@ async fn hold_own(
         let shared = ApiError::VehicleShared(refusal.unwrap_or_default());
         return Err(shared.requesting(act.asked));
     };
-    // Bought already: the auction is over, and the price is settled.
+    // Already bought: the auction is over, and the price is final.
     if !matches!(state.status, OrderStatus::Proceed | OrderStatus::Acquiring) {
         return Err(ApiError::OutOfSequence(refusal(state)).requesting(act.asked));
     }
-    // Everybody reads of cars in real time.
+    // All partners read vehicles, so their times are in real time.
     let now = clock::store::real_now(tx).await?;
     let (author, partner) = (caller.author(), Some(caller.partner()));
     auction::record(tx, &author, partner, act.done, &id, now).await?;
-    Ok(OwnCar {
+    Ok(OwnVehicle {
         id,
         act,
         order,
@@ -131,39 +133,39 @@ async fn hold_own(
     })
 }
 
-/// Answers with the car as it is now.
-async fn show(app: &App, mut write: Write, car: OwnCar) -> Result<Response, ApiError> {
-    let found = vehicles::store::find_any(write.tx(), &car.id).await?;
-    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(&car.id))?;
+/// Commits, and returns the vehicle as it is now.
+async fn show(app: &App, mut write: Write, vehicle: OwnVehicle) -> Result<Response, ApiError> {
+    let found = vehicles::store::find_any(write.tx(), &vehicle.id).await?;
+    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(&vehicle.id))?;
     let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
     let answer = write
         .commit(Reply {
-            order: Some(car.order),
+            order: Some(vehicle.order),
             ..reply
         })
         .await;
-    // Whether it is committed or not known to be: nothing older is shown from here on.
+    // Also if the outcome of the commit is unknown: from here on, this replica shows no older version.
     app.catalogue().note_own_change();
     answer
 }
 
-/// How the auction ends. Unknown members are ignored.
+/// The result of the auction. Unknown members are ignored.
 #[derive(ToSchema)]
 #[schema(as = SettleAuction)]
-#[expect(dead_code, reason = "it is told, and read by `AuctionOutcome`")]
+#[expect(dead_code, reason = "schema only, read by `AuctionOutcome`")]
 struct SettleAuction {
     result: AuctionEnd,
-    /// What LMN paid, at most the highest bid: with `won`, and only there.
+    /// The price that LMN paid, at most the highest bid. Required with `won`, not allowed otherwise.
     price_usd: Option<Usd>,
-    /// What the auction house charged: with `won`, and only there.
+    /// The fee of the auction house. Required with `won`, not allowed otherwise.
     #[schema(minimum = 0, maximum = 10_000_000)]
     fee_usd: Option<i32>,
 }
 
-/// Settles the auction of a car that only you have ordered.
+/// Records the auction result of a vehicle that only you have ordered.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/auction-result", tag = "sandbox", params(Id::<VehicleId>),
     request_body = SettleAuction, responses(
-        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 200, description = "The vehicle after the change.", body = VehicleView),
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
@@ -174,14 +176,20 @@ pub(super) async fn record_auction_result(
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, SETTLE).await?;
-    auction::settle(write.tx(), &caller.author(), &car.id, outcome, car.now)
-        .await
-        .map_err(|error| refuse(error, &car))?;
-    show(&app, write, car).await
+    let vehicle = hold_own(&mut write, &caller, id, SETTLE).await?;
+    auction::settle(
+        write.tx(),
+        &caller.author(),
+        &vehicle.id,
+        outcome,
+        vehicle.now,
+    )
+    .await
+    .map_err(|error| refuse(error, &vehicle))?;
+    show(&app, write, vehicle).await
 }
 
-/// When the auction is held instead. Unknown members are ignored.
+/// The new auction date. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 pub(super) struct Reschedule {
     auction_date: Stamp,
@@ -194,10 +202,10 @@ impl FromBody for Reschedule {
     }
 }
 
-/// Moves the auction of a car that only you have ordered.
+/// Moves the auction of a vehicle that only you have ordered.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/reschedule", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Reschedule, responses(
-        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 200, description = "The vehicle after the change.", body = VehicleView),
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
@@ -208,15 +216,15 @@ pub(super) async fn reschedule_auction(
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
-    let dates = HashMap::from([(car.id.clone(), body.auction_date.instant())]);
-    auction::reschedule(write.tx(), &caller.author(), &dates, car.now)
+    let vehicle = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
+    let dates = HashMap::from([(vehicle.id.clone(), body.auction_date.instant())]);
+    auction::reschedule(write.tx(), &caller.author(), &dates, vehicle.now)
         .await
-        .map_err(|error| refuse(error, &car))?;
-    show(&app, write, car).await
+        .map_err(|error| refuse(error, &vehicle))?;
+    show(&app, write, vehicle).await
 }
 
-/// The price from now on. Unknown members are ignored.
+/// The new listing price. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 #[schema(as = Reprice)]
 pub(super) struct Price {
@@ -231,10 +239,10 @@ impl FromBody for Price {
     }
 }
 
-/// Lists a car that only you have ordered at another price.
+/// Changes the listing price of a vehicle that only you have ordered.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/price", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Price, responses(
-        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 200, description = "The vehicle after the change.", body = VehicleView),
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
@@ -245,15 +253,15 @@ pub(super) async fn change_price(
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, REPRICE).await?;
-    let prices = HashMap::from([(car.id.clone(), body.listing_usd)]);
-    auction::reprice(write.tx(), &caller.author(), &prices, car.now)
+    let vehicle = hold_own(&mut write, &caller, id, REPRICE).await?;
+    let prices = HashMap::from([(vehicle.id.clone(), body.listing_usd)]);
+    auction::reprice(write.tx(), &caller.author(), &prices, vehicle.now)
         .await
-        .map_err(|error| refuse(error, &car))?;
-    show(&app, write, car).await
+        .map_err(|error| refuse(error, &vehicle))?;
+    show(&app, write, vehicle).await
 }
 
-/// Nothing: an empty object. Unknown members are ignored.
+/// An empty object. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 pub(super) struct Nothing {}
 
@@ -263,10 +271,10 @@ impl FromBody for Nothing {
     }
 }
 
-/// Takes a car that only you have ordered off the catalogue.
+/// Withdraws a vehicle that only you have ordered from the catalogue.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/withdraw", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Nothing, responses(
-        (status = 200, description = "The car as it is then.", body = VehicleView),
+        (status = 200, description = "The vehicle after the change.", body = VehicleView),
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
@@ -277,23 +285,23 @@ pub(super) async fn withdraw_vehicle(
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let car = hold_own(&mut write, &caller, id, WITHDRAW).await?;
-    let cars = std::slice::from_ref(&car.id);
-    auction::withdraw(write.tx(), &caller.author(), cars, car.now)
+    let vehicle = hold_own(&mut write, &caller, id, WITHDRAW).await?;
+    let vehicles = std::slice::from_ref(&vehicle.id);
+    auction::withdraw(write.tx(), &caller.author(), vehicles, vehicle.now)
         .await
-        .map_err(|error| refuse(error, &car))?;
-    show(&app, write, car).await
+        .map_err(|error| refuse(error, &vehicle))?;
+    show(&app, write, vehicle).await
 }
 
-/// Answers for a car that cannot be changed so.
-fn refuse(error: AuctionError, car: &OwnCar) -> ApiError {
+/// Returns the API error for a change that is refused.
+fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
     let error = match error {
-        AuctionError::NoSuchVehicle => ApiError::no_vehicle(&car.id),
-        AuctionError::NoSuchOrder => ApiError::no_order(car.order),
+        AuctionError::NoSuchVehicle => ApiError::no_vehicle(&vehicle.id),
+        AuctionError::NoSuchOrder => ApiError::no_order(vehicle.order),
         AuctionError::NoOpenAuction
         | AuctionError::NobodyBids
         | AuctionError::NotWithdrawn
-        | AuctionError::Bought => ApiError::OutOfSequence(refusal(car.state)),
+        | AuctionError::Bought => ApiError::OutOfSequence(refusal(vehicle.state)),
         AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);
@@ -301,5 +309,5 @@ fn refuse(error: AuctionError, car: &OwnCar) -> ApiError {
         }
         AuctionError::Progress(error) => error.into(),
     };
-    error.requesting(car.act.asked)
+    error.requesting(vehicle.act.asked)
 }

@@ -1,9 +1,9 @@
-//! One connection: what it may keep waiting, and for how long.
+//! A single connection, with its timeouts.
 //!
-//! hyper's one timer for HTTP/1 runs from the end of an answer to the end of the next head, so it cannot tell an idle
-//! connection, which a proxy keeps for a minute, from a head that trickles in. Here it bounds idleness, and
-//! [`Patient`] bounds the head from its first byte. [`Pressing`] bounds how long the other end may take nothing of an
-//! answer. For HTTP/2 hyper has no timer of idleness, so it is looked after here.
+//! hyper's only timer for HTTP/1 runs from the end of a response to the end of the next request head, so it cannot
+//! distinguish an idle connection, which a proxy keeps open for a minute, from a head that arrives slowly. Here that
+//! timer limits the idle time, and [`Patient`] limits the head from its first byte. [`Pressing`] limits the time that
+//! the client may take nothing of a response. hyper has no idle timer for HTTP/2, so this module has one.
 
 use std::{
     convert::Infallible,
@@ -36,14 +36,15 @@ use tower::{Service, service_fn};
 use super::tls::Tls;
 use crate::{app::App, http::client_ip::Peer, settings};
 
-/// What an HTTP/2 connection begins with; anything else is HTTP/1.
+/// The first bytes of an HTTP/2 connection; any others are HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How often an idle HTTP/2 connection is asked whether it is alive.
+/// Interval at which an idle HTTP/2 connection is pinged.
 const HTTP2_PING: Duration = Duration::from_secs(20);
-/// Requests in progress at once on an HTTP/2 connection; hyper also bounds those that are reset again and again.
+/// Maximum number of requests in progress on an HTTP/2 connection. hyper also limits streams that are reset
+/// repeatedly.
 const HTTP2_STREAMS_MAX: u32 = 100;
 
-/// One connection, and what it needs.
+/// An accepted connection, with everything needed to serve it.
 pub(super) struct Connection<S> {
     pub(super) app: App,
     pub(super) settings: settings::Server,
@@ -51,7 +52,7 @@ pub(super) struct Connection<S> {
     pub(super) peer: SocketAddr,
     pub(super) service: S,
     pub(super) watcher: Watcher,
-    /// Cancelled when no new request is wanted any more.
+    /// Cancelled when the server stops accepting new requests.
     pub(super) stopping: CancellationToken,
 }
 
@@ -60,9 +61,9 @@ where
     S: Service<extract::Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    /// Serves requests until either end closes, or is too slow.
+    /// Serves requests until the client or the server closes the connection, or a timeout expires.
     pub(super) async fn serve(self, stream: TcpStream) {
-        // Answers are written whole; waiting to fill a packet would only delay them. Failing costs nothing but speed.
+        // Responses are written whole, so Nagle's algorithm would only delay them. An error here only costs speed.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             let (read, write) = stream.into_split();
@@ -79,12 +80,12 @@ where
             }
             Err(error) => {
                 self.app.metrics().count_failed_handshake();
-                tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed");
+                tracing::debug!(peer = %self.peer, %error, "TLS handshake failed");
             }
         }
     }
 
-    /// Speaks HTTP over the two directions of a connection.
+    /// Serves HTTP over the two halves of a connection.
     async fn exchange(
         self,
         mut read: impl AsyncRead + Send + Unpin + 'static,
@@ -111,13 +112,13 @@ where
             false => Box::new(Patient::new(read, requests.clone(), settings.header)),
         };
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let answering = requests.enter();
+            let in_progress = requests.enter();
             request.extensions_mut().insert(Peer(peer));
-            let answer = service.clone().call(request.map(Body::new));
+            let response = service.clone().call(request.map(Body::new));
             async move {
-                let answer = answer.await;
-                drop(answering);
-                answer
+                let response = response.await;
+                drop(in_progress);
+                response
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());
@@ -137,17 +138,17 @@ where
         let connection = watcher.watch(connection.into_owned());
         let ended = tokio::select! {
             ended = connection => ended,
-            // HTTP/1 is closed by its own timer.
+            // HTTP/1 has hyper's timer.
             () = idle_requests.idle(settings.idle), if is_http2 => return,
         };
-        // An error here is the other end's: it hung up, broke the protocol or was too slow.
+        // An error here is caused by the client: it disconnected, violated the protocol or was too slow.
         if let Err(error) = ended {
-            tracing::debug!(%peer, error, "a connection ended badly");
+            tracing::debug!(%peer, error, "connection closed with an error");
         }
     }
 }
 
-/// Reads until it is clear which version of HTTP this is; hyper-util would wait for that without limit.
+/// Reads until the version of HTTP is known; hyper-util would wait for that without a time limit.
 async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
@@ -163,7 +164,7 @@ async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
     Ok(begun)
 }
 
-/// The requests of a connection: how many there were, and how many are being answered.
+/// Counts the requests of a connection: all so far, and those that have ended.
 #[derive(Debug, Clone, Default)]
 struct Requests(Arc<Counts>);
 
@@ -187,7 +188,7 @@ impl Requests {
         self.begun() != self.0.ended.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing was begun for `limit`, twice that at most, and nothing is in progress.
+    /// Waits until no request is in progress and none has begun for `limit`, or up to twice that.
     async fn idle(&self, limit: Duration) {
         loop {
             let before = self.begun();
@@ -199,7 +200,7 @@ impl Requests {
     }
 }
 
-/// A request being answered; dropped when it is, or when it is called off.
+/// A guard for a request in progress, dropped when it is answered or canceled.
 struct Answering(Requests);
 
 impl Drop for Answering {
@@ -208,19 +209,19 @@ impl Drop for Answering {
     }
 }
 
-/// The reading side of HTTP/1, which gives up on a head that does not become complete in time.
+/// The reading side of an HTTP/1 connection, which fails if a request head is not complete in time.
 struct Patient<R> {
     inner: R,
     requests: Requests,
-    /// How many heads were complete when this last looked.
+    /// The number of complete heads at the last read.
     complete: usize,
     limit: Duration,
-    /// Runs while a head is under way.
+    /// The timer, which runs until the head is complete.
     head: Option<Pin<Box<Sleep>>>,
 }
 
 impl<R> Patient<R> {
-    /// A connection begins with a head.
+    /// Starts the timer, because a connection begins with a head.
     fn new(inner: R, requests: Requests, limit: Duration) -> Self {
         let head = Some(Box::pin(sleep(limit)));
         Self {
@@ -246,7 +247,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
         }
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         if self.requests.in_progress() {
-            // This is a body, whose time the handler keeps.
+            // These bytes are a body, whose time the handler limits.
             return read;
         }
         match (read, &mut self.head) {
@@ -263,11 +264,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
     }
 }
 
-/// The writing side, which gives up on an other end that takes nothing for too long.
+/// The writing side of a connection, which fails if the client takes nothing for too long.
 struct Pressing<W> {
     inner: W,
     limit: Duration,
-    /// Runs while nothing can be written.
+    /// The timer, which runs while nothing can be written.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
@@ -280,7 +281,7 @@ impl<W> Pressing<W> {
         }
     }
 
-    /// Passes on what came of writing; whatever got through ends the wait.
+    /// Returns the result of a write. Any progress resets the timer.
     fn press<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -342,7 +343,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+    async fn client_that_takes_nothing_times_out_and_a_slow_one_does_not() {
         let (ours, mut theirs) = duplex(4);
         let mut ours = Pressing::new(ours, LIMIT);
         let began = Instant::now();
@@ -362,14 +363,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_when_nothing_began_and_nothing_is_in_progress() {
+    async fn connection_is_idle_if_no_request_began_or_is_in_progress() {
         let requests = Requests::default();
         let began = Instant::now();
         let busy = async {
             sleep(LIMIT / 2).await;
-            let answering = requests.enter();
+            let in_progress = requests.enter();
             sleep(LIMIT * 3).await;
-            drop(answering);
+            drop(in_progress);
         };
         let ((), ()) = tokio::join!(requests.idle(LIMIT), busy);
         assert_eq!(began.elapsed(), LIMIT * 4);

@@ -1,4 +1,4 @@
-//! Listening: so many connections and no more, until the process is told to stop.
+//! The accept loop of a listener: a bounded number of connections, and a graceful stop.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -11,15 +11,18 @@ use tower::Service;
 use super::{connection::Connection, tls::Tls};
 use crate::{app::App, settings};
 
-/// How long the loop rests when the system has no more file descriptors.
+/// The pause of the loop when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the operator's listener waits for requests in progress: its answers take no time.
+/// The time that the operator's listener waits for requests in progress: its responses are short.
 const OPERATOR_STOP: Duration = Duration::from_secs(1);
 
-/// Serves `service` on `listener` until `stop`, then waits for requests in progress, at most for `stop_seconds`.
+/// Serves `service` on `listener` until `stop` completes, then waits for requests in progress, up to
+/// `server.stop_seconds`.
 ///
-/// It fails only if TLS is set and its cryptography does not work.
+/// # Errors
+///
+/// Fails only if TLS is set and its cryptography provider cannot be used.
 pub async fn serve<S>(
     app: &App,
     listener: TcpListener,
@@ -43,7 +46,7 @@ where
     Ok(())
 }
 
-/// Serves the operator's `router` on a `listener` of its own, with fewer connections and nothing long to wait for.
+/// Serves the operator's `router` on a separate `listener`, with fewer connections and a shorter stop.
 pub async fn serve_operator(
     app: &App,
     listener: TcpListener,
@@ -59,7 +62,7 @@ pub async fn serve_operator(
     accept(app, settings, None, listener, router, stop).await;
 }
 
-/// The loop of a listener, under the limits of `settings`.
+/// Accepts connections and serves them, with the limits of `settings`.
 async fn accept<S>(
     app: &App,
     settings: settings::Server,
@@ -76,7 +79,7 @@ async fn accept<S>(
     let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     loop {
-        // The permit first: beyond the cap, connections wait in the kernel's queue.
+        // The permit is acquired first: beyond the limit, connections wait in the kernel's queue.
         let accepted = async {
             let permit = connections.clone().acquire_owned().await;
             (permit, listener.accept().await)
@@ -106,7 +109,7 @@ async fn accept<S>(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -114,7 +117,9 @@ async fn accept<S>(
     drop(listener);
     stopping.cancel();
     if timeout(settings.stop, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still in progress when the time to stop was over");
+        tracing::warn!(
+            "closing connections whose requests did not complete within the stop timeout"
+        );
         cut.cancel();
     }
 }

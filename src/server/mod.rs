@@ -1,9 +1,8 @@
-//! The server: an accept loop with limits, and a graceful stop.
+//! The HTTP server: an accept loop with limits, and a graceful stop.
 //!
-//! `axum::serve` sets no timer, so a half-sent header would hold a connection for ever. The loop here, on hyper-util,
-//! is as long as the glue around another server would be, and keeps in sight how many connections there are
-//! ([`listen`]), how long a silent or slow one lives ([`connection`]), and what happens when the process is told to
-//! stop. Where TLS is to end here, [`tls`] does that.
+//! `axum::serve` sets no timeouts, so a connection that sends half of a request head would stay open forever. The
+//! loop here, on hyper-util, limits the number of connections ([`listen`]) and the time that a silent or slow one
+//! stays open ([`connection`]), and stops gracefully. [`tls`] terminates TLS if it is set.
 
 mod connection;
 mod listen;

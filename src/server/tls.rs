@@ -1,7 +1,8 @@
-//! TLS for partners, ended here: handshakes in bounded time, and a certificate that can be changed while it is in use.
+//! TLS termination for partners: handshakes with a timeout, and a certificate that can be replaced at run time.
 //!
-//! The files are looked at every so often, and at once when the process gets a SIGHUP. New connections get what they
-//! hold then; the ones that are open live on. Files that are no pair are said once, and what was good is kept.
+//! The files are checked at an interval, and at once on a SIGHUP. New connections get the certificate that the files
+//! contain; open connections keep theirs. Files that are not a valid pair are logged once, and the last valid
+//! certificate stays in use.
 
 use std::{
     io,
@@ -29,10 +30,10 @@ use crate::{
     settings::{self, Files, Pair, PairFault},
 };
 
-/// What is offered, the better first.
+/// The offered protocols, preferred first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What makes connections secret.
+/// TLS on a listener. It is cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {
     settings: settings::Tls,
@@ -40,7 +41,7 @@ pub(super) struct Tls {
     current: Arc<Current>,
 }
 
-/// The certificate that new connections get.
+/// The certificate of new connections.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -52,7 +53,8 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    /// Begins with the certificate that was there at the start, or says what is wrong with the cryptography.
+    /// Starts with the certificate that was read with the settings. Fails if the cryptography provider cannot be
+    /// used.
     pub(super) fn new(settings: settings::Tls) -> Result<Self, rustls::Error> {
         let current = Arc::new(Current(RwLock::new(settings.first.certified.clone())));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -67,17 +69,17 @@ impl Tls {
         })
     }
 
-    /// Shakes hands with a client.
+    /// Performs the handshake with a client.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         timeout(self.settings.handshake, self.acceptor.accept(stream)).await?
     }
 
-    /// Takes a new certificate whenever there is one, until the replica stops.
+    /// Reloads the certificate whenever its files change, until the replica stops.
     pub(super) async fn keep_fresh(self, app: App) {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {
-                tracing::warn!(%error, "a SIGHUP cannot be heard; certificates are looked at all the same");
+                tracing::warn!(%error, "cannot listen for SIGHUP; certificate files are still checked at an interval");
                 None
             }
         };
@@ -90,15 +92,15 @@ impl Tls {
             tokio::select! {
                 () = app.stopping() => return,
                 _ = ticks.tick() => {}
-                () = heard(&mut hangups) => {}
+                () = hangup(&mut hangups) => {}
             }
             let settings = self.settings.clone();
-            let looked = spawn_blocking(move || {
+            let reading = spawn_blocking(move || {
                 Files::read(&settings.certificate_file, &settings.private_key_file)
                     .map(|files| (files.digest(), files.pair()))
             });
-            // What is no file yet is told from every file.
-            let (digest, pair) = match looked.await {
+            // A missing file has no digest, so it differs from every file.
+            let (digest, pair) = match reading.await {
                 Ok(Ok((digest, pair))) => (Some(digest), pair),
                 Ok(Err(fault)) => (None, Err(fault)),
                 Err(_) => continue,
@@ -107,13 +109,13 @@ impl Tls {
                 continue;
             }
             let is_first = seen.replace(digest).is_none();
-            if let Some(begun) = self.take(&app, is_first, pair) {
-                expiry = begun;
+            if let Some(new_expiry) = self.take(&app, is_first, pair) {
+                expiry = new_expiry;
             }
         }
     }
 
-    /// Takes what the files hold now, if it is a pair; returns until when a new one is good.
+    /// Replaces the certificate if the files contain a valid pair. Returns the expiry of a new certificate.
     fn take(&self, app: &App, is_first: bool, pair: Result<Pair, PairFault>) -> Option<Expiry> {
         match pair {
             Ok(pair) => {
@@ -126,36 +128,36 @@ impl Tls {
                 *current = pair.certified.clone();
                 drop(current);
                 (is_new || !is_first).then(|| {
-                    tracing::info!("new connections get the certificate that the files hold now");
+                    tracing::info!("new connections use the certificate that was reloaded");
                     Expiry::begin(app, &pair)
                 })
             }
             Err(fault) => {
                 app.metrics().count_bad_certificate();
-                tracing::error!(error = %fault, "the certificate's files are no pair; the last good one is kept");
+                tracing::error!(error = %fault, "the certificate files are not a valid pair; the last good one is kept");
                 None
             }
         }
     }
 }
 
-/// Waits for a SIGHUP, for ever if none can be heard.
-async fn heard(hangups: &mut Option<Signal>) {
+/// Waits for a SIGHUP, or forever if the signal cannot be received.
+async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),
         None => std::future::pending().await,
     }
 }
 
-/// Until when the certificate in use is good.
+/// The expiry of the certificate in use.
 struct Expiry {
     at: Option<DateTime<Utc>>,
-    /// Whether it was said that it has expired.
+    /// Whether the warning about the expiry was logged.
     is_said: bool,
 }
 
 impl Expiry {
-    /// Tells until when a certificate is good that is used from now on.
+    /// Records the expiry of a certificate that is used from now on.
     fn begin(app: &App, pair: &Pair) -> Self {
         if let Some(at) = pair.expires_at {
             app.metrics().set_certificate_expiry(at);
@@ -166,7 +168,7 @@ impl Expiry {
         }
     }
 
-    /// Warns of a certificate that has expired, also of one that was good when it was taken.
+    /// Warns once if the certificate has expired, also if it was valid when it was loaded.
     fn warn_once(&mut self, app: &App) {
         if let Some(expires_at) = self.at
             && !self.is_said

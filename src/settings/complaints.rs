@@ -1,11 +1,11 @@
-//! What is wrong with the settings, told without a secret.
+//! [`Complaints`]: the errors in the settings, without secrets.
 
 use std::fmt;
 
-/// Said when no database is named at all.
+/// The error if no database URL is set.
 const NO_DATABASE: &str = "database.url: is not set; set DATABASE_URL";
 
-/// Everything that is wrong with the settings.
+/// All errors in the settings.
 #[derive(Debug, thiserror::Error)]
 pub struct Complaints(pub Vec<String>);
 
@@ -17,18 +17,18 @@ impl fmt::Display for Complaints {
 }
 
 impl Complaints {
-    /// Says that a text is no TOML. The line that the TOML reader repeats is left out: it may hold a secret.
+    /// Converts a TOML error. Its excerpt of the file is omitted, because it may contain a secret.
     pub(super) fn of_text(error: &str) -> Self {
         let is_excerpt = |line: &str| {
             let margin = line.split_once('|').map(|it| it.0.trim());
             margin.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
         };
-        let said = error.lines().filter(|line| !is_excerpt(line));
-        let said: Vec<_> = said.map(str::trim).collect();
-        Self(vec![said.join(", ")])
+        let kept = error.lines().filter(|line| !is_excerpt(line));
+        let kept: Vec<_> = kept.map(str::trim).collect();
+        Self(vec![kept.join(", ")])
     }
 
-    /// Says whether all is right but that no database is named.
+    /// Returns whether the missing database URL is the only error.
     pub(crate) fn lack_only_the_database(&self) -> bool {
         self.0 == [NO_DATABASE]
     }

@@ -1,4 +1,4 @@
-//! Reading the limits: policies, and where replicas count together.
+//! Reading of `[rate_limit]`: the policies and the shared store.
 
 use std::fs;
 
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::middleware::rate_limit::model::Policy;
 
-/// The secret, and the file that may hold it.
+/// The URL of the store, and the file that may contain it instead.
 const URL: &str = "rate_limit.shared.url";
 const URL_FILE: &str = "rate_limit.shared.url_file";
-/// The file of authorities.
+/// The file of certificate authorities.
 const AUTHORITY_FILE: &str = "rate_limit.shared.authority_file";
 
 impl Reader {
-    /// Reads the part.
+    /// Reads the section.
     pub(super) fn rate_limit(&mut self) -> Option<RateLimit> {
         let keys_max = self.positive("rate_limit.keys_max");
         let read = self.policy("rate_limit.read");
@@ -42,13 +42,13 @@ impl Reader {
         if policy.is_none() {
             self.complain(
                 key,
-                "limit, window_seconds and burst must be at most 1000000, and the burst come back within a day",
+                "limit, window_seconds and burst must be at most 1000000, and the burst must refill within a day",
             );
         }
         policy
     }
 
-    /// Reads where replicas count together: nowhere if no URL is set.
+    /// Reads the shared store; there is none if no URL is set.
     fn shared_limits(&mut self) -> Option<Option<SharedLimits>> {
         let url = self.store_url();
         let authority = self.store_authority();
@@ -63,7 +63,7 @@ impl Reader {
         if is_plain && authority.as_ref().is_some_and(Option::is_some) {
             self.complain(
                 AUTHORITY_FILE,
-                "is only asked where the URL begins with rediss://",
+                "is only used if the URL begins with rediss://",
             );
         }
         let (authority, patience) = (authority?, patience?);
@@ -77,7 +77,7 @@ impl Reader {
         }))
     }
 
-    /// Reads the URL of the store. What is wrong with it is not repeated: it may hold a password.
+    /// Reads the URL of the store. Error messages do not contain it, because it may contain a password.
     fn store_url(&mut self) -> Option<Option<SecretString>> {
         let (url, file): (String, String) = (self.get(URL)?, self.get(URL_FILE)?);
         let url = match (url.is_empty(), file.is_empty()) {
@@ -90,17 +90,14 @@ impl Reader {
                 }
             },
             (false, false) => {
-                self.complain(
-                    URL_FILE,
-                    format!("is set beside {URL}; one of them is enough"),
-                );
+                self.complain(URL_FILE, format!("must not be set together with {URL}"));
                 return None;
             }
         };
         if url.is_empty() {
             return Some(None);
         }
-        // A fragment would switch off the check of the store's certificate.
+        // A fragment would disable the verification of the store's certificate.
         if url.contains('#') || url.as_str().into_connection_info().is_err() {
             self.complain(
                 URL,
@@ -111,7 +108,7 @@ impl Reader {
         Some(Some(url.into()))
     }
 
-    /// Reads the authorities that vouch for the store.
+    /// Reads the certificate authorities that are trusted for the store.
     fn store_authority(&mut self) -> Option<Option<Vec<u8>>> {
         let file: String = self.get(AUTHORITY_FILE)?;
         if file.is_empty() {
@@ -123,7 +120,7 @@ impl Reader {
                 if read.is_ok_and(|it| !it.is_empty()) {
                     return Some(Some(pem));
                 }
-                format!("{file}: holds no certificate in PEM")
+                format!("{file}: contains no certificate in PEM")
             }
             Err(error) => format!("{file}: {error}"),
         };
@@ -149,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_count_together_where_a_store_is_named() {
+    fn shared_store_is_read_from_its_url_or_a_file() {
         assert!(read(&[]).unwrap().is_none());
         for url in [
             "redis://store",
@@ -167,12 +164,13 @@ mod tests {
         let shared = read(&[file]).unwrap().unwrap();
         assert_eq!(shared.url.expose_secret(), "redis://from-a-file");
         let complaints = read(&[file, ("URL", "redis://store")]).unwrap_err();
-        let beside = "rate_limit.shared.url_file: is set beside rate_limit.shared.url; one of them is enough";
-        assert_eq!(complaints, [beside]);
+        let both =
+            "rate_limit.shared.url_file: must not be set together with rate_limit.shared.url";
+        assert_eq!(complaints, [both]);
     }
 
     #[test]
-    fn a_url_that_cannot_be_one_is_refused_without_being_repeated() {
+    fn invalid_url_is_refused_without_being_printed() {
         for url in [
             "http://:hunter2@store",
             "redis://:hunter2@",
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_certificates_and_are_asked_over_tls_only() {
+    fn authority_file_needs_a_certificate_and_a_tls_url() {
         let authority = rcgen::generate_simple_self_signed(["store".to_owned()]).unwrap();
         let (good, bad) = (
             tempfile::NamedTempFile::new(),
@@ -201,10 +199,10 @@ mod tests {
         let tls = ("URL", "rediss://store");
         assert!(read(&[good, tls]).unwrap().unwrap().authority.is_some());
         for (wrong, complaint) in [
-            ([bad, tls], "holds no certificate in PEM"),
+            ([bad, tls], "contains no certificate in PEM"),
             (
                 [good, ("URL", "redis://store")],
-                "is only asked where the URL begins with rediss://",
+                "is only used if the URL begins with rediss://",
             ),
         ] {
             let complaints = read(&wrong).unwrap_err();

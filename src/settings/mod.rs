@@ -1,8 +1,8 @@
-//! The settings, in two stages: what was written, and what the program needs.
+//! The settings: reading, validation and resolved values.
 //!
-//! `config/default.toml` (compiled in) is overlaid by an optional file, and that by the environment. Reading turns
-//! the text into [`Settings`], whose values are resolved and checked; nothing later interprets them again. A start
-//! with wrong settings prints every complaint at once, each under its key's name.
+//! `config/default.toml` (compiled in) is overridden by an optional file, and both by the environment. Reading
+//! converts the text to [`Settings`], whose values are validated and need no further interpretation. If settings are
+//! wrong, the start fails and all errors are printed at once, each with the name of its key.
 
 mod complaints;
 mod limits;

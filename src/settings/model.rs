@@ -1,4 +1,4 @@
-//! What can be set, resolved and checked.
+//! The resolved and validated settings. `config/default.toml` has the defaults and further explanations.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,124 +11,124 @@ use crate::{
     environment::Environment, middleware::rate_limit::model::Policy, webhooks::address::Guard,
 };
 
-/// Everything that can be set, resolved and checked.
+/// All settings, resolved and validated.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Which deployment this is.
+    /// The environment of this deployment.
     pub environment: Environment,
-    /// Where partners reach the API, without a trailing slash.
+    /// The base URL at which partners reach the API, without a trailing slash.
     pub public_url: String,
-    /// The listening side.
+    /// The partners' listener.
     pub server: Server,
     /// The operator's listener.
     pub operator: Operator,
-    /// The PostgreSQL side.
+    /// The database.
     pub database: Database,
-    /// What a request passes before a handler.
+    /// Authentication and partner limits.
     pub gate: Gate,
-    /// Default limits of an API key.
+    /// Default rate limits of an API key.
     pub rate_limit: RateLimit,
-    /// What time does to orders.
+    /// The scheduled order jobs.
     pub sweeps: Sweeps,
-    /// How the catalogue is read.
+    /// The catalogue.
     pub catalogue: Catalogue,
-    /// Where events are sent.
+    /// Webhook deliveries.
     pub webhooks: Webhooks,
-    /// What is logged, and how.
+    /// The log.
     pub log: Log,
-    /// Where traces go.
+    /// The export of traces.
     pub telemetry: Telemetry,
 }
 
-/// Listening, and how long the server waits for whom.
+/// The partners' listener, with its timeouts and limits.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// Connections open at once.
+    /// Maximum number of open connections.
     pub connections_max: usize,
-    /// Requests in progress at once.
+    /// Maximum number of requests in progress.
     pub requests_max: usize,
-    /// Silence allowed at the beginning of a connection.
+    /// Time until the first byte of a connection.
     pub first_byte: Duration,
     /// Time for complete request headers, from their first byte.
     pub header: Duration,
-    /// Time without a request.
+    /// Time that a connection may be open without a request.
     pub idle: Duration,
-    /// Time in which nothing of an answer is taken.
+    /// Time that a client may take nothing of a response.
     pub write: Duration,
     /// Time for a complete request body.
     pub body: Duration,
-    /// Size of a request body.
+    /// Maximum size of a request body in bytes.
     pub body_bytes_max: usize,
-    /// Time from the complete request to the answer.
+    /// Time from the complete request to the response.
     pub deadline: Duration,
     /// Time for requests in progress when the server stops.
     pub stop: Duration,
-    /// TLS, unless it is ended elsewhere.
+    /// TLS, if this process terminates it.
     pub tls: Option<Tls>,
 }
 
-/// Probes and metrics, on a listener of their own.
+/// The operator's listener, for probes and metrics.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// Connections open at once.
+    /// Maximum number of open connections.
     pub connections_max: usize,
-    /// How long the database may be silent before this replica is not ready.
+    /// Time without a response of the database after which this replica is not ready.
     pub database_silence: Duration,
-    /// How long `lmn healthcheck` waits.
+    /// Timeout of `lmn healthcheck`.
     pub healthcheck: Duration,
 }
 
-/// The database and the limits under which it is used.
+/// The database, with its timeouts and limits.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// The connection URL; a secret, because it may hold a password.
+    /// The connection URL; a secret, because it may contain a password.
     pub url: SecretString,
-    /// Connections of the pool.
+    /// Number of connections of the pool.
     pub connections_max: u32,
-    /// Statements on their way at once that read for several requests, of each kind.
+    /// Maximum number of statements in progress that read for several requests, per kind.
     pub batch_statements: usize,
-    /// Rows that one of them reads before another is sent.
+    /// Number of rows that one of them reads before another is sent.
     pub batch_rows: usize,
-    /// Time to get a connection.
+    /// Time to acquire a connection.
     pub acquire: Duration,
-    /// Time to get a lock.
+    /// Time to acquire a lock.
     pub lock: Duration,
     /// Time for one statement.
     pub statement: Duration,
-    /// How often the database is asked for its time.
+    /// Time between two heartbeats.
     pub heartbeat: Duration,
 }
 
 /// Authentication, client addresses, and the limits of one partner's requests and writes.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Networks whose word about the client's address counts.
+    /// Networks of the proxies whose client address header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say it.
+    /// The header in which they name the client.
     pub client_address_header: ClientAddressHeader,
-    /// Keys remembered.
+    /// Maximum number of cached keys.
     pub keys_cached_max: u64,
-    /// How long the database may be silent before remembered keys are read again.
+    /// Time without a response of the database after which cached keys are read again.
     pub key_trust: Duration,
-    /// Requests of one partner in progress at once.
+    /// Maximum number of requests in progress of one partner.
     pub partner_requests_max: usize,
-    /// Writes of one partner in progress at once.
+    /// Maximum number of writes in progress of one partner.
     pub lane_writes_max: usize,
-    /// How long a write waits for its turn.
+    /// Time that a write waits for this limit.
     pub lane_wait: Duration,
-    /// How often it is written when keys were last used.
+    /// Time between two writes of when keys were last used.
     pub key_use: Duration,
-    /// Client addresses whose tries of unknown keys are counted.
+    /// Maximum number of client addresses whose unknown keys are counted.
     pub guess_addresses_max: u64,
-    /// Unknown keys that one client address may try.
+    /// Limit of unknown keys of one client address.
     pub guess: Policy,
 }
 
-/// The one header that a trusted proxy uses to name its client.
+/// The header that trusted proxies use to name the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum ClientAddressHeader {
     /// The de-facto standard: a list of addresses.
@@ -139,118 +139,118 @@ pub enum ClientAddressHeader {
     Forwarded,
 }
 
-/// Limits of an API key whose partner has none of its own.
+/// Rate limits of an API key whose partner has no limits of its own.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
-    /// Keys whose use is remembered.
+    /// Maximum number of keys whose requests are counted.
     pub keys_max: u64,
     /// GET and HEAD.
     pub read: Policy,
     /// POST, PUT and DELETE.
     pub write: Policy,
-    /// Where all replicas count together; each alone if there is nothing.
+    /// The store in which all replicas count together. Without one each replica counts alone.
     pub shared: Option<SharedLimits>,
 }
 
-/// A Redis or Valkey in which replicas count together.
+/// A Redis or Valkey server in which replicas count together.
 #[derive(Debug, Clone)]
 pub struct SharedLimits {
-    /// Where it is; a secret, because it may hold a password.
+    /// Its URL; a secret, because it may contain a password.
     pub url: SecretString,
-    /// The authorities that may vouch for it, in PEM; the public ones if there are none.
+    /// The trusted certificate authorities in PEM; the public ones if `None`.
     pub authority: Option<Vec<u8>>,
-    /// Time for the answer to one request.
+    /// Time for the response to one request.
     pub patience: Duration,
     /// Time to connect.
     pub connect: Duration,
-    /// How often one that is away is tried, and one that is there is asked how it is.
+    /// Time between two attempts to reach an unavailable store, and between two health checks of an idle one.
     pub retry: Duration,
 }
 
-/// What time does to orders.
+/// The scheduled order jobs.
 #[derive(Debug, Clone)]
 pub struct Sweeps {
-    /// How often it is done.
+    /// Time between two runs.
     pub interval: Duration,
-    /// Cars, or orders, of one step at most.
+    /// Maximum number of vehicles or orders in one step.
     pub batch: i64,
-    /// The same, of the step that the sandbox clock takes.
+    /// The same for a step of the sandbox clock.
     pub clock_batch: i64,
 }
 
-/// How the catalogue is read.
+/// The catalogue.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// The greatest age of what is shown.
+    /// The greatest age of catalogue data in responses.
     pub staleness: Duration,
-    /// Bytes of vehicles that are cached as JSON.
+    /// Size of the cache of vehicles as JSON, in bytes.
     pub cache_bytes: u64,
-    /// How long the log of changes reaches back.
+    /// Time that the log of changes covers.
     pub changes: Duration,
-    /// How often vehicles are rendered that are not yet, and the log is shortened.
+    /// Time between two runs that render changed vehicles and truncate the log.
     pub render: Duration,
-    /// How many of them in one step.
+    /// Maximum number of vehicles rendered in one step.
     pub render_batch: i64,
 }
 
-/// Deliveries of events.
+/// Webhook deliveries.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    /// What may be reached.
+    /// The addresses that may be reached.
     pub guard: Guard,
-    /// How often what is due is looked for.
+    /// Time between two searches for due deliveries.
     pub poll: Duration,
-    /// Deliveries in progress at once, of one worker.
+    /// Maximum number of deliveries in progress of one worker.
     pub sends_max: usize,
-    /// Deliveries in progress at once, of one partner.
+    /// Maximum number of deliveries in progress to one partner.
     pub partner_sends_max: i64,
     /// Time for one attempt.
     pub attempt: Duration,
-    /// How long an event that is being sent is nobody else's.
+    /// Time that an event is leased to the worker that sends it.
     pub lease: Duration,
-    /// How often what waits is counted.
+    /// Time between two counts of the waiting deliveries.
     pub backlog: Duration,
 }
 
 /// The log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
-    /// What is written: directives of `tracing_subscriber`.
+    /// The filter: directives of `tracing_subscriber`.
     pub filter: String,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For a person at a terminal.
+    /// Text for a terminal.
     Pretty,
 }
 
-/// Traces.
+/// The export of traces.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
-    /// Who takes them, if anybody does.
+    /// The collector, if traces are exported.
     pub collector: Option<Collector>,
-    /// Of a hundred requests without a trace, how many begin one.
+    /// The percentage of requests without a trace that start one.
     pub sample_percent: u32,
-    /// Spans that wait.
+    /// Maximum number of spans that wait to be exported.
     pub queue_max: usize,
-    /// How often they are exported.
+    /// Time between two exports.
     pub every: Duration,
     /// Time for one export.
     pub time: Duration,
 }
 
-/// Who takes traces.
+/// A collector of traces.
 #[derive(Debug, Clone)]
 pub struct Collector {
     /// Host and port.
     pub authority: String,
-    /// Where spans go there.
+    /// The path for spans.
     pub path: String,
 }

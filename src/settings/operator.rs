@@ -1,4 +1,4 @@
-//! Reading the operator's part, which a health check also needs alone.
+//! Reading of `[operator]`, which a health check also reads alone.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Operator {
-    /// Reads this part alone: whoever asks a running server how it is need not know its database.
+    /// Reads this section alone: a health check of a running server needs no database URL.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
         let mut reader = Reader::open(file, variables)?;
         let operator = reader.operator();
@@ -18,7 +18,7 @@ impl Operator {
 }
 
 impl Reader {
-    /// Reads the part.
+    /// Reads the section.
     pub(super) fn operator(&mut self) -> Option<Operator> {
         let listen = self.get("operator.listen");
         let connections_max = self.positive("operator.connections_max");
@@ -32,7 +32,7 @@ impl Reader {
         })
     }
 
-    /// Checks how it relates to the other parts.
+    /// Checks its relations to other sections.
     pub(super) fn check_operator(
         &mut self,
         operator: Option<&Operator>,
@@ -40,13 +40,10 @@ impl Reader {
         database: Option<&Database>,
     ) {
         let Some(operator) = operator else { return };
-        let is_theirs =
+        let is_partners_address =
             |server: &Server| operator.listen.port() != 0 && operator.listen == server.listen;
-        if server.is_some_and(is_theirs) {
-            self.complain(
-                "operator.listen",
-                "is the partners' server.listen; it needs its own",
-            );
+        if server.is_some_and(is_partners_address) {
+            self.complain("operator.listen", "must differ from server.listen");
         }
         if database.is_some_and(|it| operator.database_silence < it.heartbeat * 2) {
             self.complain(

@@ -1,4 +1,4 @@
-//! Reading: from text to [`Settings`], with every complaint at once.
+//! Reading of the settings: from text to [`Settings`], with all errors at once.
 
 use std::{ffi::OsString, net::IpAddr, path::Path, time::Duration};
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::network::canonical;
 
-/// The defaults, which are also the list of every setting there is.
+/// The defaults, which list all settings.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// Names who works on the command line: a variable of ours that is not a setting.
+/// The variable that names the person at the command line. It begins with `LMN_` but is not a setting.
 pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
 
-/// The catalogue is never staler: partners are promised so.
+/// The maximum staleness of the catalogue that the API promises.
 const STALENESS_MAX: Duration = Duration::from_secs(1);
 
 impl Settings {
@@ -27,14 +27,14 @@ impl Settings {
         Self::read(file, &environment())
     }
 
-    /// Reads the settings of this process for what uses no database, so that none needs to be set.
+    /// Reads the settings for a command without a database, so that no database URL is required.
     pub fn load_without_database(file: Option<&Path>) -> Result<Self, Complaints> {
         let mut variables = environment();
         variables.push(("DATABASE_URL".into(), "postgres://nowhere".into()));
         Self::read(file, &variables)
     }
 
-    /// Reads the settings from given environment variables.
+    /// Reads the settings with the given environment variables.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
         let mut reader = Reader::open(file, variables)?;
         reader.refuse_unknown_keys();
@@ -43,7 +43,7 @@ impl Settings {
     }
 }
 
-/// Returns the environment's variables, as far as they are text.
+/// Returns the environment variables that are valid Unicode.
 pub fn environment() -> Vec<(String, String)> {
     let text = |(name, value): (OsString, OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -53,7 +53,7 @@ pub fn environment() -> Vec<(String, String)> {
 
 impl Reader {
     fn settings(&mut self, variables: &[(String, String)]) -> Option<Settings> {
-        // Every part is read before any is unwrapped, so that all complaints come at once.
+        // Every section is read before any is unwrapped, so that all errors are reported at once.
         let environment = self.get("environment");
         let public_url = self.public_url();
         let server = self.server();
@@ -158,7 +158,7 @@ impl Reader {
         })
     }
 
-    /// Reads networks, in the form that addresses are compared with; a bare address is a network of one.
+    /// Reads networks, with IPv4-mapped ones as IPv4. A single address is a network of one address.
     pub(super) fn networks(&mut self, key: &str) -> Option<Vec<IpNet>> {
         let texts: Vec<String> = self.get(key)?;
         let mut networks = Vec::with_capacity(texts.len());
@@ -251,7 +251,7 @@ impl Reader {
         Some(url.into())
     }
 
-    /// Checks the relations between settings that are each right alone.
+    /// Checks the relations between settings of several sections.
     fn check_nesting(
         &mut self,
         server: Option<&Server>,
@@ -264,9 +264,9 @@ impl Reader {
                 "must be below database.statement_seconds",
             );
         }
-        let statement_outlasts =
+        let outlasts_deadline =
             |server: &Server| database.is_some_and(|it| it.statement >= server.deadline);
-        if server.is_some_and(statement_outlasts) {
+        if server.is_some_and(outlasts_deadline) {
             self.complain(
                 "database.statement_seconds",
                 "must be below server.deadline_seconds",
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_right_but_for_the_database() {
+    fn defaults_are_valid_except_for_the_database_url() {
         let settings = read(&[URL]).unwrap();
         assert_eq!(settings.environment, Environment::Sandbox);
         assert_eq!(settings.server.deadline, Duration::from_secs(10));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_separated_by_commas_and_a_bare_address_is_a_network() {
+    fn lists_are_separated_by_commas_and_single_addresses_are_networks() {
         let settings = read(&[URL, ("LMN_GATE__TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
         let expected: Vec<IpNet> = ["10.0.0.0/8", "::1/128"]
             .iter()
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_mapped_addresses_are_those_that_addresses_are_compared_with() {
+    fn networks_of_ipv4_mapped_addresses_are_read_as_ipv4() {
         let mapped = "::ffff:127.0.0.0/104,::ffff:10.0.0.1";
         let names = ["LMN_GATE__TRUSTED_PROXIES", "LMN_WEBHOOKS__OPEN_NETWORKS"];
         let settings = read(&[URL, (names[0], mapped), (names[1], mapped)]).unwrap();
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_printed() {
+    fn secrets_are_not_printed() {
         let settings = read(&[("DATABASE_URL", "postgres://lmn:hunter2@localhost/lmn")]).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
     }

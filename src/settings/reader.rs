@@ -1,4 +1,4 @@
-//! The reader: what was written, laid over each other, and what is wrong with it.
+//! [`Reader`]: the merged sources of the settings, and the errors found in them.
 
 use std::{fmt, path::Path, time::Duration};
 
@@ -10,14 +10,14 @@ use super::{
     read::{DEFAULTS, OPERATOR_VARIABLE},
 };
 
-/// Reads typed values and collects what is wrong with them.
+/// Reads typed values and collects the errors.
 pub(super) struct Reader {
     written: Config,
     complaints: Vec<String>,
 }
 
 impl Reader {
-    /// Lays the sources over each other.
+    /// Merges the defaults, the file and the environment.
     pub(super) fn open(
         file: Option<&Path>,
         variables: &[(String, String)],
@@ -49,7 +49,7 @@ impl Reader {
         })
     }
 
-    /// Returns what was read, if there was nothing to complain of.
+    /// Returns `read`, or all errors if there are any.
     pub(super) fn close<T>(self, read: Option<T>) -> Result<T, Complaints> {
         match read {
             Some(read) if self.complaints.is_empty() => Ok(read),
@@ -57,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// Complains of every key that the defaults do not have: most likely a slip of the pen.
+    /// Adds an error for every key that the defaults do not contain, which is most likely misspelled.
     pub(super) fn refuse_unknown_keys(&mut self) {
         let known = Config::builder()
             .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
@@ -77,7 +77,7 @@ impl Reader {
         value.map_err(|error| self.complain(key, error)).ok()
     }
 
-    /// Reads a whole number above zero.
+    /// Reads an integer of at least 1.
     pub(super) fn positive(&mut self, key: &str) -> Option<u32> {
         let value = self.get(key)?;
         if value == 0 {
@@ -86,7 +86,7 @@ impl Reader {
         Some(value)
     }
 
-    /// Reads a number of seconds, at most an hour.
+    /// Reads a number of seconds, from 1 to 3600.
     pub(super) fn seconds(&mut self, key: &str) -> Option<Duration> {
         let seconds = self.positive(key)?;
         if seconds > 3600 {
@@ -95,24 +95,24 @@ impl Reader {
         Some(Duration::from_secs(seconds.into()))
     }
 
-    /// Reads a number of milliseconds.
+    /// Reads a number of milliseconds, at least 1.
     pub(super) fn milliseconds(&mut self, key: &str) -> Option<Duration> {
         self.positive(key)
             .map(|value| Duration::from_millis(value.into()))
     }
 
-    /// Remembers what is wrong, where that already names its key.
+    /// Adds an error that already names its key.
     pub(super) fn object(&mut self, complaint: impl fmt::Display) {
         self.complaints.push(complaint.to_string());
     }
 
-    /// Remembers what is wrong with a key.
+    /// Adds an error for a key.
     pub(super) fn complain(&mut self, key: &str, what: impl fmt::Display) {
         self.complaints.push(format!("{key}: {what}"));
     }
 }
 
-/// Returns the dotted names of all values below `value`.
+/// Returns the dotted keys of all values below `value`.
 pub(super) fn leaves(name: &str, value: &config::Value) -> Vec<String> {
     let config::ValueKind::Table(table) = &value.kind else {
         return vec![name.to_owned()];

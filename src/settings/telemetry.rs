@@ -1,4 +1,4 @@
-//! Reading where traces go.
+//! Reading of `[telemetry]`.
 
 use url::{Host, Url};
 
@@ -7,11 +7,11 @@ use super::{
     reader::Reader,
 };
 
-/// Where collectors take spans, below their base URL.
+/// The path for spans, below the base URL of a collector.
 const TRACES: &str = "/v1/traces";
 
 impl Reader {
-    /// Reads the part.
+    /// Reads the section.
     pub(super) fn telemetry(&mut self) -> Option<Telemetry> {
         let collector = self.collector("telemetry.otlp_endpoint");
         let sample_percent = self.get("telemetry.sample_percent");
@@ -30,15 +30,15 @@ impl Reader {
         })
     }
 
-    /// Reads a collector's base URL; empty is none.
+    /// Reads the base URL of a collector; an empty one means no collector.
     fn collector(&mut self, key: &str) -> Option<Option<Collector>> {
         let text: String = self.get(key)?;
         if text.is_empty() {
             return Some(None);
         }
         let url = Url::parse(&text).ok().filter(|it| {
-            let plain = it.query().is_none() && it.fragment().is_none();
-            it.scheme() == "http" && plain && it.username().is_empty() && it.password().is_none()
+            let is_bare = it.query().is_none() && it.fragment().is_none();
+            it.scheme() == "http" && is_bare && it.username().is_empty() && it.password().is_none()
         });
         let read = url.and_then(|url| {
             let host = match url.host()? {
@@ -54,7 +54,7 @@ impl Reader {
         if read.is_none() {
             self.complain(
                 key,
-                "must be empty, or the base URL of a collector nearby, such as http://localhost:4318",
+                "must be empty, or the http base URL of a collector, such as http://localhost:4318",
             );
         }
         Some(read)
@@ -65,7 +65,7 @@ impl Reader {
 mod tests {
     use crate::settings::Settings;
 
-    /// Where spans go with such an endpoint: nowhere, to an authority and a path, or it is refused.
+    /// Returns the authority and the path for an endpoint, or its error.
     fn read(endpoint: &str) -> Result<Option<(String, String)>, String> {
         let variables = [
             ("DATABASE_URL", "postgres://localhost/lmn"),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_is_named_by_its_base_url() {
+    fn collector_is_set_by_its_base_url() {
         assert_eq!(read(""), Ok(None));
         for (endpoint, authority, path) in [
             ("http://localhost:4318", "localhost:4318", "/v1/traces"),
@@ -98,10 +98,10 @@ mod tests {
             "http://otel:4318/?x=1",
             "http://otel:4318/#x",
         ] {
-            let refused = read(endpoint).unwrap_err();
+            let error = read(endpoint).unwrap_err();
             assert!(
-                refused.starts_with("telemetry.otlp_endpoint: must be empty, or"),
-                "{endpoint}: {refused}"
+                error.starts_with("telemetry.otlp_endpoint: must be empty, or"),
+                "{endpoint}: {error}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! TLS on the partners' listener: where its certificate is, and reading it, at the start and again whenever it changes.
+//! Reading of `[server.tls]` and of the certificate, at the start and again when its files change.
 
 use std::{fmt, fs, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,24 +13,24 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::reader::Reader;
 
-/// Where the certificate is.
+/// The file of the certificate chain, and the file of its private key.
 const CERTIFICATE_FILE: &str = "server.tls.certificate_file";
 const PRIVATE_KEY_FILE: &str = "server.tls.private_key_file";
-/// An instant that no certificate reaches; what expires says then when it did.
+/// A time after the expiry of every certificate. Verification at this time fails with the time of expiry.
 const NEVER: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
 
-/// How partners are spoken to in secret.
+/// TLS on the partners' listener.
 #[derive(Clone)]
 pub struct Tls {
-    /// The chain in PEM, the server's own certificate first.
+    /// The certificate chain in PEM, the server's own certificate first.
     pub certificate_file: PathBuf,
-    /// The key to it in PEM.
+    /// The private key of the certificate, in PEM.
     pub private_key_file: PathBuf,
-    /// How often they are looked at.
+    /// Time between two checks of the files.
     pub reload: Duration,
     /// Time for a handshake.
     pub handshake: Duration,
-    /// What they held at the start.
+    /// The certificate and key that the files contained at the start.
     pub(crate) first: Pair,
 }
 
@@ -42,38 +42,38 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// A certificate and the key to it.
+/// A certificate and its private key.
 #[derive(Clone)]
 pub(crate) struct Pair {
-    /// Both, as rustls wants them.
+    /// Both, in the form of rustls.
     pub(crate) certified: Arc<CertifiedKey>,
-    /// When the certificate expires.
+    /// When the certificate expires, if it can be parsed.
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-/// Why files are no pair.
+/// Reasons why files are not a valid pair of certificate and key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PairFault {
     #[error("{CERTIFICATE_FILE}: {0}: {1}")]
     CertificateUnread(String, io::Error),
     #[error("{PRIVATE_KEY_FILE}: {0}: {1}")]
     KeyUnread(String, io::Error),
-    #[error("{CERTIFICATE_FILE}: holds no certificate in PEM")]
+    #[error("{CERTIFICATE_FILE}: contains no certificate in PEM")]
     NoCertificate,
-    #[error("{PRIVATE_KEY_FILE}: holds no private key in PEM")]
+    #[error("{PRIVATE_KEY_FILE}: contains no private key in PEM")]
     NoKey,
     #[error("{PRIVATE_KEY_FILE}: does not fit the certificate: {0}")]
     Unfit(#[from] rustls::Error),
 }
 
-/// What the files held when they were looked at.
+/// The contents of the two files.
 pub(crate) struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
 impl Files {
-    /// Reads them.
+    /// Reads the files.
     pub(crate) fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Self, PairFault> {
         let name = |path: &PathBuf| path.display().to_string();
         let unread = |error| PairFault::CertificateUnread(name(certificate), error);
@@ -84,16 +84,16 @@ impl Files {
         })
     }
 
-    /// Returns what tells these contents from others.
+    /// Returns a digest of both files.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new_with_prefix(&self.certificate);
-        // So that nothing can move from one file to the other unnoticed.
+        // The length separates the files, so that moving bytes from one to the other changes the digest.
         digest.update(self.certificate.len().to_be_bytes());
         digest.update(&self.key);
         digest.finalize().into()
     }
 
-    /// Makes a pair of them.
+    /// Parses the certificate and the key.
     pub(crate) fn pair(&self) -> Result<Pair, PairFault> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
         let chain = chain.map_err(|_| PairFault::NoCertificate)?;
@@ -108,7 +108,7 @@ impl Files {
     }
 }
 
-/// Returns when a certificate expires. Whether it is valid, its readers decide.
+/// Returns when a certificate expires. Whether it is valid is for the clients to decide.
 fn expires_at(certificate: &CertificateDer<'_>) -> Option<DateTime<Utc>> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let usage = KeyUsage::server_auth();
@@ -122,20 +122,20 @@ fn expires_at(certificate: &CertificateDer<'_>) -> Option<DateTime<Utc>> {
 }
 
 impl Reader {
-    /// Reads the part; there is none where no file is named.
+    /// Reads the section; TLS is off if no file is set.
     pub(super) fn tls(&mut self) -> Option<Option<Tls>> {
         let reload = self.seconds("server.tls.reload_seconds");
         let handshake = self.seconds("server.tls.handshake_seconds");
         let certificate_file: String = self.get(CERTIFICATE_FILE)?;
         let private_key_file: String = self.get(PRIVATE_KEY_FILE)?;
-        let lonely = match (certificate_file.is_empty(), private_key_file.is_empty()) {
+        let without_other = match (certificate_file.is_empty(), private_key_file.is_empty()) {
             (true, true) => return Some(None),
             (true, false) => Some((PRIVATE_KEY_FILE, CERTIFICATE_FILE)),
             (false, true) => Some((CERTIFICATE_FILE, PRIVATE_KEY_FILE)),
             (false, false) => None,
         };
-        if let Some((set, missing)) = lonely {
-            self.complain(set, format!("is set without {missing}"));
+        if let Some((set, missing)) = without_other {
+            self.complain(set, format!("must not be set without {missing}"));
             return None;
         }
         let (certificate_file, private_key_file) = (
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    fn made(until: i32) -> (String, String) {
+    fn certificate(until: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2001, 1, 1);
@@ -176,7 +176,7 @@ mod tests {
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
-    /// Reads settings that name files of some contents; no contents, no setting.
+    /// Reads settings with files of these contents. For `"nothing"` the file is missing, for `""` it is not set.
     fn read(certificate: &str, key: &str) -> Result<Option<Tls>, Vec<String>> {
         let folder = TempDir::new().unwrap();
         let mut variables = vec![("DATABASE_URL".to_owned(), "postgres://localhost".to_owned())];
@@ -195,45 +195,45 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_read_with_the_day_on_which_it_expires() {
-        let (certificate, key) = made(2030);
-        let tls = read(&certificate, &key).unwrap().unwrap();
+    fn certificate_and_key_are_read_with_the_expiry() {
+        let (chain, key) = certificate(2030);
+        let tls = read(&chain, &key).unwrap().unwrap();
         let expires_at = tls.first.expires_at.unwrap().to_rfc3339();
         assert_eq!(expires_at, "2030-02-03T00:00:00+00:00");
-        let past = read(&made(2010).0, "").unwrap_err();
+        let error = read(&certificate(2010).0, "").unwrap_err();
         assert_eq!(
-            past,
-            ["server.tls.certificate_file: is set without server.tls.private_key_file"]
+            error,
+            ["server.tls.certificate_file: must not be set without server.tls.private_key_file"]
         );
-        let (certificate, key) = made(2010);
+        let (chain, key) = certificate(2010);
         assert!(
-            read(&certificate, &key).unwrap().is_some(),
-            "it is only warned of"
+            read(&chain, &key).unwrap().is_some(),
+            "an expired certificate is accepted with a warning"
         );
         assert!(!format!("{tls:?}").contains("PRIVATE KEY"));
         assert!(read("", "").unwrap().is_none());
     }
 
     #[test]
-    fn files_that_are_no_pair_are_complained_of() {
-        let ((certificate, key), (other, _)) = (made(2030), made(2030));
+    fn files_without_a_valid_pair_are_refused() {
+        let ((chain, key), (other, _)) = (certificate(2030), certificate(2030));
         for (certificate, key, complaint) in [
             ("nothing", key.as_str(), "server.tls.certificate_file: /"),
-            (&certificate, "nothing", "server.tls.private_key_file: /"),
+            (&chain, "nothing", "server.tls.private_key_file: /"),
             (
                 "text",
                 &key,
-                "server.tls.certificate_file: holds no certificate",
+                "server.tls.certificate_file: contains no certificate",
             ),
             (
-                &certificate,
+                &chain,
                 "text",
-                "server.tls.private_key_file: holds no private key",
+                "server.tls.private_key_file: contains no private key",
             ),
             (
-                &certificate,
-                &certificate,
-                "server.tls.private_key_file: holds no private key",
+                &chain,
+                &chain,
+                "server.tls.private_key_file: contains no private key",
             ),
             (
                 &other,
@@ -243,7 +243,7 @@ mod tests {
             (
                 "",
                 &key,
-                "server.tls.private_key_file: is set without server.tls.certificate_file",
+                "server.tls.private_key_file: must not be set without server.tls.certificate_file",
             ),
         ] {
             let complaints = read(certificate, key).unwrap_err();

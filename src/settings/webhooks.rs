@@ -1,4 +1,4 @@
-//! Reading the webhooks' part.
+//! Reading of `[webhooks]`.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::{model::Webhooks, reader::Reader};
 use crate::webhooks::address::Guard;
 
 impl Reader {
-    /// Reads the part.
+    /// Reads the section.
     pub(super) fn webhooks(&mut self) -> Option<Webhooks> {
         let ports = self.ports("webhooks.ports");
         let open_networks = self.networks("webhooks.open_networks");
@@ -39,7 +39,7 @@ impl Reader {
         })
     }
 
-    /// Reads ports; in the environment a single one is a number.
+    /// Reads ports. In the environment a single port is a number.
     fn ports(&mut self, key: &str) -> Option<Vec<u16>> {
         let ports = match self.get(key)? {
             Ports::One(port) => vec![port],
@@ -47,13 +47,13 @@ impl Reader {
         };
         let ports: Vec<_> = ports.iter().filter_map(Port::read).collect();
         if ports.contains(&0) {
-            self.complain(key, "must be ports, 1 to 65535");
+            self.complain(key, "must be ports between 1 and 65535");
         }
         Some(ports)
     }
 }
 
-/// Ports as they are written.
+/// One or more ports, as written in the settings.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Ports {
@@ -61,7 +61,7 @@ enum Ports {
     Many(Vec<Port>),
 }
 
-/// A port as it is written.
+/// A port, as written in the settings.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Port {
@@ -70,7 +70,7 @@ enum Port {
 }
 
 impl Port {
-    /// Reads it: 0 if it is none, and nothing if nothing is written.
+    /// Converts it: 0 if it is invalid, `None` if it is empty.
     fn read(&self) -> Option<u16> {
         match self {
             Self::Number(number) => Some(u16::try_from(*number).unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! The metrics of deliveries.
+//! Metrics of webhook deliveries.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use super::metrics::{HERE, Metrics};
 
 /// Attempts to deliver an event, by outcome.
 const DELIVERIES: &str = "lmn_webhook_attempts_total";
-/// How long they took.
+/// Duration of the attempts.
 const DELIVERY_DURATION: &str = "lmn_webhook_attempt_duration_seconds";
-/// How late they began.
+/// Time from the due time of a delivery to its attempt.
 const DELIVERY_LAG: &str = "lmn_webhook_lag_seconds";
-/// Events that were given up.
+/// Events whose last attempt failed.
 const GIVEN_UP: &str = "lmn_webhook_events_given_up_total";
 /// Endpoints that were disabled, by reason.
 const DISABLED: &str = "lmn_webhook_endpoints_disabled_total";
-/// Lanes that wait, by why.
+/// Delivery queues that are waiting, by state.
 const LANES: &str = "lmn_webhook_lanes_waiting";
-/// How long the oldest one that nobody sends is due.
+/// Age of the oldest due delivery that no worker has leased.
 const OLDEST_DUE: &str = "lmn_webhook_oldest_due_seconds";
 
-/// How an attempt to deliver an event ended.
+/// The outcome of an attempt to deliver an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeliveryOutcome {
-    /// It was acknowledged.
+    /// The endpoint acknowledged it.
     Delivered,
-    /// It was answered otherwise.
+    /// The endpoint responded with another status.
     Answered,
-    /// It was not answered.
+    /// The endpoint did not respond.
     Unreachable,
-    /// Where it was to go is not allowed.
+    /// The address of the endpoint is not allowed.
     Refused,
-    /// It was not sent, because its lease was nearly over.
+    /// It was not sent, because its lease was about to expire.
     NotSent,
 }
 
@@ -57,36 +57,36 @@ impl DeliveryOutcome {
     }
 }
 
-/// An attempt to deliver an event.
+/// A completed attempt to deliver an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivery {
-    /// How it ended.
+    /// The outcome.
     pub(crate) outcome: DeliveryOutcome,
-    /// How long after it was due it began.
+    /// Time from when it was due to its start.
     pub(crate) lag: Duration,
-    /// How long it took.
+    /// Its duration.
     pub(crate) took: Duration,
 }
 
-/// What waits to be delivered. A lane is an order's queue, or that of an event which is sent again.
+/// The delivery queues that are waiting. Each order has a queue, and so does each event that is delivered again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backlog {
-    /// Lanes that are due, of endpoints that take what they are sent.
+    /// Queues that are due, of endpoints that do not fail.
     pub(crate) due: i64,
-    /// Lanes that are due, of endpoints that fail: one at a time is sent to each.
+    /// Queues that are due, of failing endpoints. Each of these gets one delivery at a time.
     pub(crate) failing: i64,
-    /// Lanes whose next attempt is not due yet.
+    /// Queues whose next attempt is not due yet.
     pub(crate) later: i64,
-    /// Lanes of endpoints that are disabled.
+    /// Queues of disabled endpoints.
     pub(crate) paused: i64,
-    /// For how long the oldest lane is due that nobody sends, of endpoints that take what they are sent.
+    /// Age of the oldest due queue that no worker has leased, of endpoints that do not fail.
     pub(crate) oldest_due_seconds: f64,
 }
 
 impl Metrics {
-    /// Begins to count deliveries, all at zero; `reasons` are those for which endpoints are disabled.
+    /// Registers the counters of deliveries at zero. `reasons` are the reasons for which endpoints are disabled.
     ///
-    /// Whoever works counts from the start, so that the first one is seen as one more.
+    /// Workers call this at the start, so that the first increment of a counter is visible.
     pub(crate) fn begin_deliveries(&self, reasons: impl IntoIterator<Item = &'static str>) {
         let outcomes = DeliveryOutcome::ALL.map(DeliveryOutcome::as_str);
         let given_up = (GIVEN_UP, Vec::new());
@@ -103,7 +103,7 @@ impl Metrics {
         }
     }
 
-    /// Takes what waits to be delivered.
+    /// Sets the gauges of the waiting deliveries.
     pub(crate) fn set_backlog(&self, backlog: &Backlog) {
         for (state, count) in [
             ("due", backlog.due),
@@ -112,16 +112,16 @@ impl Metrics {
             ("paused", backlog.paused),
         ] {
             let state = vec![Label::from_static_parts("state", state)];
-            let lanes = Key::from_parts(LANES, state);
-            let lanes = self.recorder().register_gauge(&lanes, &HERE);
-            lanes.set(u32::try_from(count).unwrap_or(u32::MAX));
+            let queues = Key::from_parts(LANES, state);
+            let queues = self.recorder().register_gauge(&queues, &HERE);
+            queues.set(u32::try_from(count).unwrap_or(u32::MAX));
         }
         let oldest = Key::from_static_name(OLDEST_DUE);
         let oldest = self.recorder().register_gauge(&oldest, &HERE);
         oldest.set(backlog.oldest_due_seconds);
     }
 
-    /// Counts an attempt to deliver an event.
+    /// Counts a completed attempt to deliver an event.
     pub(crate) fn count_delivery(&self, delivery: &Delivery) {
         let outcome = Label::from_static_parts("outcome", delivery.outcome.as_str());
         let key = Key::from_parts(DELIVERIES, vec![outcome]);
@@ -136,7 +136,7 @@ impl Metrics {
         }
     }
 
-    /// Counts an event that was given up.
+    /// Counts an event whose last attempt failed.
     pub(crate) fn count_given_up(&self) {
         let given_up = Key::from_static_name(GIVEN_UP);
         let given_up = self.recorder().register_counter(&given_up, &HERE);
@@ -153,14 +153,11 @@ impl Metrics {
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
-        (DELIVERIES, "Attempts to deliver an event."),
-        (
-            GIVEN_UP,
-            "Events whose last attempt to be delivered failed.",
-        ),
+        (DELIVERIES, "Attempts to deliver an event, by outcome."),
+        (GIVEN_UP, "Events whose last delivery attempt failed."),
         (DISABLED, "Webhook endpoints that were disabled."),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
@@ -168,11 +165,11 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (
             DELIVERY_DURATION,
-            "Seconds from the beginning of an attempt to deliver an event to its end.",
+            "Duration of an attempt to deliver an event, in seconds.",
         ),
         (
             DELIVERY_LAG,
-            "Seconds from when a delivery was due to its attempt. Look into it when this grows.",
+            "Seconds from the due time of a delivery to its attempt. Investigate when this grows.",
         ),
     ] {
         recorder.describe_histogram(name.into(), None, words.into());
@@ -180,11 +177,11 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (
             LANES,
-            "Queues of events that wait for an endpoint, counted up to 10000: due, due at one that fails, later, paused.",
+            "Delivery queues that are waiting, counted up to 10000, by state: due, failing (due), later, paused.",
         ),
         (
             OLDEST_DUE,
-            "Seconds since the oldest delivery was due that nobody makes, of endpoints that do not fail. Look into it when this grows.",
+            "Age in seconds of the oldest due delivery that no worker has leased, of endpoints that do not fail. Investigate when this grows.",
         ),
     ] {
         recorder.describe_gauge(name.into(), None, words.into());

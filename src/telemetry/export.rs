@@ -1,8 +1,8 @@
-//! Spans on their way to a collector: a bounded queue that no request waits for, and one task that empties it.
+//! Export of spans to a collector: a bounded queue that never blocks a request, and a task that empties it.
 //!
-//! One span a request needs no more than this: OTLP over HTTP, as JSON, which every collector takes at `/v1/traces`. It
-//! belongs to an [`App`](crate::app::App), like the metrics. What does not fit into the queue, or is not taken by the
-//! collector, is counted and forgotten.
+//! Spans are sent as OTLP over HTTP in its JSON form, which every collector accepts at `/v1/traces`. The exporter
+//! belongs to an [`App`](crate::app::App), like the metrics. A span that does not fit into the queue, or that the
+//! collector does not accept, is counted and dropped.
 
 use std::{io, time::Duration};
 
@@ -27,23 +27,23 @@ use super::{
 };
 use crate::settings::{Collector, Telemetry};
 
-/// Spans of one request to the collector.
+/// Maximum number of spans in a request to the collector.
 const BATCH: usize = 512;
-/// How much of its answer is read.
+/// Maximum number of bytes that are read of its response.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What became of spans.
+/// The outcome of an export.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Exported {
-    /// The collector took them.
+    /// The collector accepted the spans.
     Taken,
     /// The queue was full.
     Dropped,
-    /// The collector did not take them.
+    /// The collector did not accept the spans.
     Failed,
 }
 
-/// Where requests leave their spans.
+/// The sending side of the queue, for requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Spans {
     queue: Sender<Span>,
@@ -52,35 +52,35 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    /// Leaves a span, without waiting.
+    /// Adds a span to the queue without waiting.
     pub(crate) fn leave(&self, span: Span) {
         if self.queue.try_send(span).is_err() {
             self.metrics.count_spans(Exported::Dropped, 1);
         }
     }
 
-    /// Decides whether a request that belongs to no trace begins one; `chance` is random.
+    /// Returns whether a request without a trace starts one; `chance` is a random number.
     pub(crate) fn begins(&self, chance: u32) -> bool {
         chance % 100 < self.sample_percent
     }
 }
 
-/// Why spans were not taken.
+/// Reasons why an export failed.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
     #[error("the collector cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
-    #[error("the collector does not answer in HTTP: {0}")]
+    #[error("the collector did not respond in HTTP: {0}")]
     Protocol(#[from] hyper::Error),
-    #[error("the request cannot be written: {0}")]
+    #[error("the request could not be built: {0}")]
     Unwritable(#[from] hyper::http::Error),
-    #[error("the collector answered {0}")]
+    #[error("the collector responded with status {0}")]
     Refused(u16),
-    #[error("the collector did not answer in time")]
+    #[error("the collector did not respond in time")]
     TooLate,
 }
 
-/// What empties the queue.
+/// The receiving side of the queue, and the task that empties it.
 pub(crate) struct Exporter {
     queue: Receiver<Span>,
     metrics: Metrics,
@@ -88,11 +88,11 @@ pub(crate) struct Exporter {
     every: Duration,
     time: Duration,
     environment: &'static str,
-    /// Whether the last export failed, which is said once.
+    /// Whether the last export failed. Only changes are logged.
     failing: bool,
 }
 
-/// Makes both ends of the queue, if there is a collector.
+/// Creates both sides of the queue, or returns `None` if no collector is set.
 pub(crate) fn exporter(
     settings: &Telemetry,
     environment: &'static str,
@@ -118,7 +118,8 @@ pub(crate) fn exporter(
 }
 
 impl Exporter {
-    /// Exports every so often until the replica stops, and then what is left, as far as that is quick.
+    /// Exports at an interval until `stop` is cancelled, and then exports the remaining spans within the time of one
+    /// export.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,7 +127,7 @@ impl Exporter {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {
-                    // A collector that hangs does not hold up the stop.
+                    // A collector that hangs does not delay the stop.
                     tokio::select! {
                         () = stop.cancelled() => break,
                         () = self.empty() => {}
@@ -136,11 +137,11 @@ impl Exporter {
         }
         let time = self.time;
         if timeout(time, self.empty()).await.is_err() {
-            tracing::warn!("the last spans were not exported in time");
+            tracing::warn!("timed out while exporting the last spans");
         }
     }
 
-    /// Exports what is in the queue.
+    /// Exports all spans in the queue.
     async fn empty(&mut self) {
         let mut batch = Vec::new();
         loop {
@@ -152,32 +153,32 @@ impl Exporter {
             if batch.is_empty() {
                 return;
             }
-            let sent = timeout(self.time, self.send(&batch)).await;
-            let sent = sent.unwrap_or(Err(ExportError::TooLate));
-            self.tell(&sent, batch.len());
+            let result = timeout(self.time, self.send(&batch)).await;
+            let result = result.unwrap_or(Err(ExportError::TooLate));
+            self.report(&result, batch.len());
             batch.clear();
-            if sent.is_err() {
-                // The next ones come along with the next tick.
+            if result.is_err() {
+                // The next tick continues.
                 return;
             }
         }
     }
 
-    /// Tells what came of it: all in the metrics, changes in the log.
-    fn tell(&mut self, sent: &Result<(), ExportError>, spans: usize) {
-        let became = match sent {
+    /// Counts the spans by the outcome, and logs if exports started to fail or to succeed.
+    fn report(&mut self, result: &Result<(), ExportError>, spans: usize) {
+        let outcome = match result {
             Ok(()) => Exported::Taken,
             Err(_) => Exported::Failed,
         };
-        self.metrics.count_spans(became, spans);
-        match sent {
+        self.metrics.count_spans(outcome, spans);
+        match result {
             Err(error) if !self.failing => {
-                tracing::warn!(%error, "spans are not exported; it is tried again and not said again");
+                tracing::warn!(%error, "spans are not exported; retrying, without further warnings");
             }
             Ok(()) if self.failing => tracing::info!("spans are exported again"),
             _ => {}
         }
-        self.failing = sent.is_err();
+        self.failing = result.is_err();
     }
 
     async fn send(&self, spans: &[Span]) -> Result<(), ExportError> {
@@ -191,9 +192,9 @@ impl Exporter {
             .header(CONNECTION, "close")
             .body(Full::new(body))?;
         let exchange = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let _ = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let _ = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
                 .collect()
                 .await;
             match status.is_success() {
@@ -205,7 +206,7 @@ impl Exporter {
         let mut exchange = exchange;
         tokio::select! {
             done = &mut exchange => done,
-            // The connection may be over before its answer was taken.
+            // The connection may end before the response is read.
             _ = connection => exchange.await,
         }
     }

@@ -1,4 +1,4 @@
-//! The metrics of the shared rate limit; there are none where no store is set.
+//! Metrics of the shared rate limit. There are none if no shared store is set.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::metrics::{HERE, Metrics};
 
-/// Whether the store counts.
+/// Whether the shared store is available.
 const UP: &str = "lmn_rate_limit_shared_up";
-/// Requests that this replica limited alone.
+/// Requests that were limited by this replica alone.
 const ALONE: &str = "lmn_rate_limit_alone_total";
-/// How long the store took.
+/// Time to count a request in the store.
 pub(super) const DURATION: &str = "lmn_rate_limit_shared_duration_seconds";
 
-/// Upper bounds in seconds: from a store beside this process to the time-out.
+/// Upper bounds in seconds: from a store on the same host to the timeout.
 pub(super) const BUCKETS: [f64; 9] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 ];
 
-/// Why a replica limits a request alone although a shared store is set.
+/// Reasons why a replica limits a request alone although a shared store is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alone {
-    /// The store was asked and failed.
+    /// The store failed on this request.
     Failed,
-    /// It was known to be away.
+    /// The store was unavailable before this request.
     Away,
 }
 
@@ -38,7 +38,7 @@ impl Alone {
 }
 
 impl Metrics {
-    /// Takes whether the shared store counts.
+    /// Sets whether the shared store is available.
     pub(crate) fn set_shared_limits(&self, is_up: bool) {
         let up = Key::from_static_name(UP);
         let up = self.recorder().register_gauge(&up, &HERE);
@@ -48,7 +48,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that this replica limits alone.
+    /// Counts a request that this replica limited alone.
     pub(crate) fn count_limited_alone(&self, why: Alone) {
         self.add_limited_alone(why, 1);
     }
@@ -60,7 +60,7 @@ impl Metrics {
         alone.increment(requests);
     }
 
-    /// Takes how long the shared store took to count a request.
+    /// Records the time that the shared store took to count a request.
     pub(crate) fn record_shared_limit(&self, took: Duration) {
         let duration = Key::from_static_name(DURATION);
         self.recorder()
@@ -69,12 +69,12 @@ impl Metrics {
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
-    let words = "Whether the shared store of rate limits counts. Look into it when this is 0.";
+    let words = "Whether the shared rate-limit store is available (1) or not (0). Investigate when this is 0.";
     recorder.describe_gauge(UP.into(), None, words.into());
-    let words = "Requests that this replica limited alone: the shared store failed, or was known to be away.";
+    let words = "Requests that this replica limited alone: the shared store failed, or was unavailable before.";
     recorder.describe_counter(ALONE.into(), None, words.into());
-    let words = "Seconds that the shared store took to count a request.";
+    let words = "Time in seconds to count a request in the shared store.";
     recorder.describe_histogram(DURATION.into(), None, words.into());
 }

@@ -1,7 +1,7 @@
-//! The metrics of load: what waits, what is turned away, and whose it is.
+//! Metrics of load: requests by partner, waiting times, and rejections.
 //!
-//! Partners are labels, by their public id. Only the first of them have one of their own, and all others are `other`:
-//! so many series and no more.
+//! Partners are labels, by their public id. The first partners of a process have a label of their own and all others
+//! share `other`, so the number of series is bounded.
 
 use std::{
     collections::HashMap,
@@ -17,47 +17,47 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 use super::metrics::{HERE, Metrics};
 use crate::id::PartnerId;
 
-/// Answers by partner and by what they were.
+/// Responses, by partner and outcome.
 const PARTNER_REQUESTS: &str = "lmn_partner_requests_total";
-/// Requests that may be in progress at once.
+/// The maximum number of requests in progress.
 const REQUESTS_MAX: &str = "lmn_http_requests_max";
-/// Requests that were turned away because too many were in progress.
+/// Requests that were rejected because too many were in progress.
 const SHED: &str = "lmn_http_requests_shed_total";
-/// Requests that were early, by policy.
+/// Requests that exceeded a rate limit, by policy.
 const LIMITED: &str = "lmn_rate_limited_total";
-/// Writes that wait for their turn in their partner's lane.
+/// Writes that wait because their partner has too many in progress.
 const LANE_WAITING: &str = "lmn_lane_waiting";
-/// How long they waited.
+/// Time that these writes waited.
 const LANE_WAIT: &str = "lmn_lane_wait_seconds";
-/// Writes that waited too long.
+/// Writes that timed out while waiting.
 const LANE_TIMEOUTS: &str = "lmn_lane_timeouts_total";
-/// How long a connection of the database was waited for.
+/// Time to acquire a database connection.
 const CONNECTION_WAIT: &str = "lmn_database_wait_seconds";
 
-/// Partners with a label of their own; the others share one.
+/// The number of partners with a label of their own.
 const PARTNERS_MAX: usize = 500;
-/// The label that they share.
+/// The label of all other partners.
 const OTHER: &str = "other";
 
-/// Whose requests were too many.
+/// The limit on requests in progress that was exceeded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shed {
-    /// Everybody's together.
+    /// The limit of the replica.
     Replica,
-    /// One partner's.
+    /// The limit of the partner.
     Partner,
 }
 
-/// What a connection of the database was waited for.
+/// The purpose of a database connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WaitFor {
     /// To read.
     Read,
-    /// To begin a transaction, with the beginning.
+    /// To write; the wait includes the beginning of the transaction.
     Write,
 }
 
-/// The handles of these metrics.
+/// Handles of these metrics.
 pub(super) struct Load {
     shed: [Counter; 2],
     limited: [Counter; 2],
@@ -69,7 +69,7 @@ pub(super) struct Load {
     others: Outcomes,
 }
 
-/// A partner's answers: below 400, 429, other refusals, 500 and above.
+/// The counters of a partner: responses below 400, 429, other 4xx, and 5xx.
 #[derive(Clone)]
 struct Outcomes {
     served: Counter,
@@ -112,7 +112,7 @@ impl fmt::Debug for Load {
 }
 
 impl Load {
-    /// Registers what is always there.
+    /// Registers the metrics that do not depend on a partner.
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
         let counter = |name, label, value| {
             let labels = vec![Label::from_static_parts(label, value)];
@@ -136,7 +136,7 @@ impl Load {
 }
 
 impl Metrics {
-    /// Counts an answer to a partner.
+    /// Counts a response to a partner.
     pub(crate) fn count_partner(&self, partner: PartnerId, status: StatusCode) {
         let load = self.load();
         let mut partners = load.partners.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +152,7 @@ impl Metrics {
         }
     }
 
-    /// Takes how many requests may be in progress at once.
+    /// Sets the maximum number of requests in progress.
     pub(crate) fn set_requests_max(&self, max: usize) {
         let gauge = self
             .recorder()
@@ -160,7 +160,7 @@ impl Metrics {
         gauge.set(u32::try_from(max).unwrap_or(u32::MAX));
     }
 
-    /// Counts a request that was turned away because too many were in progress.
+    /// Counts a request that was rejected because too many were in progress.
     pub(crate) fn count_shed(&self, by: Shed) {
         let [replica, partner] = &self.load().shed;
         match by {
@@ -169,13 +169,13 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that came before its time; `is_read` names the policy.
+    /// Counts a request that exceeded a rate limit. `is_read` selects the policy.
     pub(crate) fn count_rate_limited(&self, is_read: bool) {
         let [read, write] = &self.load().limited;
         if is_read { read } else { write }.increment(1);
     }
 
-    /// Counts a write that begins to wait for its turn, until what it returns is dropped.
+    /// Counts a write as waiting until the returned guard is dropped.
     pub(crate) fn begin_lane_wait(&self) -> LaneWait {
         self.load().lane_waiting.increment(1.0);
         LaneWait {
@@ -184,12 +184,12 @@ impl Metrics {
         }
     }
 
-    /// Counts a write that has waited too long.
+    /// Counts a write that timed out while waiting.
     pub(crate) fn count_lane_timeout(&self) {
         self.load().lane_timeouts.increment(1);
     }
 
-    /// Takes how long a connection was waited for.
+    /// Records the time to acquire a connection.
     pub(crate) fn record_connection_wait(&self, purpose: WaitFor, took: Duration) {
         let [read, write] = &self.load().connection_wait;
         let histogram = match purpose {
@@ -200,7 +200,7 @@ impl Metrics {
     }
 }
 
-/// A write that waits for its turn, also when its caller gives up.
+/// A guard for a waiting write, which also ends the wait if the caller gives up.
 pub(crate) struct LaneWait {
     metrics: Metrics,
     began: std::time::Instant,
@@ -214,30 +214,33 @@ impl Drop for LaneWait {
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (
             PARTNER_REQUESTS,
-            "Answers to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).",
+            "Responses to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).",
         ),
         (
             SHED,
-            "Requests that were answered 503 at once because too many were in progress: of the replica, or of one partner.",
+            "Requests rejected with 503 because too many were in progress: of the replica, or of one partner.",
         ),
-        (LIMITED, "Requests that were early (429), by policy."),
+        (
+            LIMITED,
+            "Requests that exceeded a rate limit (429), by policy.",
+        ),
         (
             LANE_TIMEOUTS,
-            "Writes that were answered 503 because they waited too long for their turn in their partner's lane.",
+            "Writes rejected with 503 because they waited too long for the partner's write limit.",
         ),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
     }
     for (name, words) in [
-        (REQUESTS_MAX, "Requests that may be in progress at once."),
+        (REQUESTS_MAX, "Maximum number of requests in progress."),
         (
             LANE_WAITING,
-            "Writes that wait for their turn in their partner's lane.",
+            "Writes that are waiting for the partner's write limit.",
         ),
     ] {
         recorder.describe_gauge(name.into(), None, words.into());
@@ -245,11 +248,11 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (
             LANE_WAIT,
-            "Seconds that writes waited for their turn in their partner's lane, of those that had to.",
+            "Time in seconds that writes waited for the partner's write limit, of those that waited.",
         ),
         (
             CONNECTION_WAIT,
-            "Seconds until a connection of the pool was to be had; for a write until its transaction had begun.",
+            "Time in seconds to acquire a connection of the pool; for a write, also to begin its transaction.",
         ),
     ] {
         recorder.describe_histogram(name.into(), None, words.into());
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_gives_up_waits_no_more() {
+    fn write_that_gives_up_is_no_longer_counted_as_waiting() {
         let metrics = Metrics::new();
         let waiting = metrics.begin_lane_wait();
         assert!(metrics.render().contains("lmn_lane_waiting 1\n"));

@@ -1,4 +1,4 @@
-//! The log: one line a request, as JSON for machines or pretty for people, on standard error.
+//! The log: one line per request on standard error, as JSON or in a readable format.
 
 use std::{cell::RefCell, fmt, fmt::Write, io::IsTerminal};
 
@@ -22,17 +22,17 @@ use tracing_subscriber::{
 use super::log_writer;
 use crate::settings::{Log, LogFormat};
 
-/// Fields whose names begin with this are members of `span`, an object of their own.
+/// The prefix of fields that become members of the object `span`.
 const REQUEST: &str = "request.";
 
 thread_local! {
-    /// Where and why the last panic of this thread happened.
+    /// The location and the message of the last panic on this thread.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Starts the log. The second start in one process changes nothing.
+/// Starts the log. Further calls in one process have no effect.
 ///
-/// A thread of its own writes the lines; all of them are written once the guard is dropped, unless standard error takes
+/// A separate thread writes the lines. Dropping the guard writes all remaining lines, unless standard error takes
 /// more than a second for them.
 pub fn start(log: &Log) -> WorkerGuard {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_default();
@@ -45,7 +45,7 @@ pub fn start(log: &Log) -> WorkerGuard {
         LogFormat::Json => registry.with(lines.event_format(JsonLines)).try_init(),
         LogFormat::Pretty => registry.with(lines.compact()).try_init(),
     };
-    // An error says that a subscriber is there already, as in tests.
+    // An error means that a subscriber exists already, as in tests.
     if started.is_ok() {
         log_writer::count_dropped(&writer);
     }
@@ -61,13 +61,13 @@ pub fn start(log: &Log) -> WorkerGuard {
     guard
 }
 
-/// Returns where and why the panic happened that was just caught on this thread.
+/// Returns the location and the message of the panic that was just caught on this thread, and clears them.
 pub(crate) fn take_panic() -> String {
     let panic = PANIC.take();
     panic.unwrap_or_else(|| "a handler panicked".to_owned())
 }
 
-/// Writes an event as one JSON object, field by field into the line.
+/// Formats an event as one JSON object, writing each field directly into the line.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// The fields of an event as members of JSON objects, each after a comma.
+/// The fields of an event as members of JSON objects, each preceded by a comma.
 #[derive(Default)]
 struct Fields {
     event: String,
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// A place for lines.
+    /// A buffer for the written lines.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_of_json_with_its_request_apart() {
+    fn event_is_one_json_line_with_its_request_in_an_object_of_its_own() {
         let lines = Lines::default();
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone());
         let layer = layer.event_format(JsonLines);

@@ -1,4 +1,4 @@
-//! The thread that writes the lines of the log: no request waits for its output.
+//! The thread that writes the lines of the log, so that no request waits for standard error.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -9,19 +9,19 @@ use std::{
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait to be written; any more are dropped and counted.
+/// The maximum number of lines that wait to be written. Further lines are dropped and counted.
 const LINES_WAITING_MAX: usize = 16_384;
-/// Bytes of one write, unless a single line is longer. A pipe takes so many in one piece (`PIPE_BUF`), so processes that
-/// share one do not cut each other's lines.
+/// The size of a write in bytes, unless a single line is longer. Up to this size (`PIPE_BUF`) a write to a pipe is
+/// atomic, so processes that share a pipe do not split each other's lines.
 const WRITE_BYTES: usize = 4_096;
-/// Pause of the thread after it has written all lines there were. Without it, a line that comes soon would be a write
-/// and a wake-up of its own, which cost more CPU than writing each line where it is made.
+/// The pause of the thread after it has written all waiting lines. Without it, a line that follows soon would cost a
+/// write and a wake-up of its own, which take more CPU time than writing each line on the thread that logs it.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The lines that the process's log has dropped.
+/// The counter of dropped lines of the process's log.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Starts the thread; it has written all lines once the guard is dropped, unless `out` takes more than a second for them.
+/// Starts the thread. Dropping the guard writes all remaining lines, unless `out` takes more than a second for them.
 pub(super) fn start(out: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default()
         .thread_name("log")
@@ -30,17 +30,17 @@ pub(super) fn start(out: impl Write + Send + 'static) -> (NonBlocking, WorkerGua
         .finish(Batches(BufWriter::with_capacity(WRITE_BYTES, out)))
 }
 
-/// Makes the dropped lines of a writer those of the process.
+/// Makes the counter of this writer the one of the process's log.
 pub(super) fn count_dropped(writer: &NonBlocking) {
     let _ = DROPPED.set(writer.error_counter());
 }
 
-/// Returns the number of lines that the process's log has dropped because too many waited.
+/// Returns the number of lines that the process's log dropped because too many were waiting.
 pub(super) fn dropped_lines() -> u64 {
     DROPPED.get().map_or(0, |it| it.dropped_lines() as u64)
 }
 
-/// Gathers lines into few writes. The thread flushes it whenever no line waits.
+/// Combines lines into few writes. The thread flushes it when no line is waiting.
 struct Batches<W: Write>(BufWriter<W>);
 
 impl<W: Write> Write for Batches<W> {
@@ -64,7 +64,7 @@ mod tests {
 
     use super::{super::metrics::Metrics, *};
 
-    /// An output whose first write takes until it is released.
+    /// A writer whose first write blocks until it is released.
     struct Stuck {
         begun: Option<Sender<()>>,
         released: Receiver<()>,
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// Logs lines while the first one is being written; returns the writer, and all writes.
+    /// Logs `lines` while the first line is being written. Returns the writer, and all writes.
     fn log_while_stuck(lines: impl Iterator<Item = String>) -> (NonBlocking, Vec<String>) {
         let ((begun, has_begun), (release, released)) = (channel(), channel());
         let writes = Arc::default();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_wait_are_written_together_and_never_cut() {
+    fn waiting_lines_are_written_together_and_never_split() {
         let lines: Vec<_> = (0..100).map(|n| format!("{n:99}\n")).collect();
         let (writer, writes) = log_while_stuck(lines.iter().cloned());
         assert_eq!(writer.error_counter().dropped_lines(), 0);

@@ -1,8 +1,8 @@
-//! The metrics: what is counted, under which names, with which labels.
+//! The metrics of an [`App`](crate::app::App): their names, labels and help texts.
 //!
-//! Every label's values are few and ours: a route is named by its template, a method that the API does not know is
-//! `other`, a path that leads nowhere is `unmatched`. Nothing that a caller wrote becomes a label. `docs/metrics.md` has
-//! them all in a table, and a test holds it to that.
+//! The values of every label come from a small fixed set: a route is its template, an unknown method is `other`, an
+//! unknown path is `unmatched`. Text from a caller never becomes a label. `docs/metrics.md` lists all metrics in a
+//! table, and a test compares it with a running server.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,38 +15,38 @@ use tokio_util::sync::CancellationToken;
 use super::{limits, load::Load, log_writer, requests::Requests, sweep::Remembered};
 use crate::id::PartnerId;
 
-/// Requests being answered.
+/// Requests in progress.
 const IN_FLIGHT: &str = "lmn_http_requests_in_flight";
-/// Requests whose caller hung up before the answer.
+/// Requests whose caller disconnected before the response.
 const ABANDONED: &str = "lmn_http_requests_abandoned_total";
-/// Answers that are our bug: what a pager watches.
+/// Responses caused by a bug. Page someone when this grows.
 const INTERNAL_ERRORS: &str = "lmn_internal_errors_total";
-/// Keys that were looked up and are nobody's.
+/// API keys that were looked up and not found.
 const UNKNOWN_KEYS: &str = "lmn_unknown_keys_total";
-/// Keys that were not looked up, because their address had tried too many.
+/// API keys that were not looked up because their address had tried too many unknown ones.
 const THROTTLED_KEYS: &str = "lmn_throttled_keys_total";
 /// Orders that failed because their auction passed.
 const FAILED_BY_TIME: &str = "lmn_orders_failed_by_time_total";
-/// Reminders of deliveries that are overdue.
+/// Reminders of overdue deliveries.
 const REMINDED: &str = "lmn_overdue_reminders_total";
-/// Lines of the log that were dropped because too many waited to be written.
+/// Log lines that were dropped because too many were waiting to be written.
 const LOG_LINES_DROPPED: &str = "lmn_log_lines_dropped_total";
 /// Connections of each pool, by state.
 const CONNECTIONS: &str = "lmn_database_connections";
-/// How many there may be.
+/// Maximum number of connections of each pool.
 const CONNECTIONS_MAX: &str = "lmn_database_connections_max";
-/// How long ago the database was last heard.
+/// Time since the database's last response.
 const SILENCE: &str = "lmn_database_silence_seconds";
-/// What runs here.
+/// The version of this process.
 const BUILD: &str = "lmn_build_info";
 
 /// Upper bounds in seconds: from a cached read to the deadline of a request.
 const BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// How often the histograms' samples are put into their buckets; between scrapes nothing else does it.
+/// Interval at which the samples of histograms are put into buckets. Otherwise only a scrape does it.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// Where the metrics come from, for recorders that care.
+/// The origin of the metrics, which this recorder ignores.
 pub(super) const HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 /// The metrics of one [`App`](crate::app::App).
@@ -74,42 +74,42 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// An answer that was given.
+/// A response, as the metrics count it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answered<'a> {
-    /// The template of the route, if there is one.
+    /// The template of the route, if a route matched.
     pub(crate) route: Option<&'a str>,
-    /// The request's method.
+    /// The method of the request.
     pub(crate) method: &'a Method,
-    /// The answer's status.
+    /// The status of the response.
     pub(crate) status: StatusCode,
-    /// Its code in the catalogue of errors, if it is one.
+    /// The error code of the response, if it is an error.
     pub(crate) code: Option<&'static str>,
-    /// Whether it is our bug.
+    /// Whether the response is caused by a bug.
     pub(crate) by_our_fault: bool,
-    /// Whose request it was, if it had a valid key.
+    /// The partner, if the request had a valid key.
     pub(crate) partner: Option<PartnerId>,
-    /// How long it took.
+    /// Time to the response.
     pub(crate) took: Duration,
 }
 
-/// What is known about a pool of connections.
+/// The state of a connection pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
     /// Its name.
     pub(crate) name: &'static str,
     /// Connections in use.
     pub(crate) used: u32,
-    /// Connections waiting for use.
+    /// Idle connections.
     pub(crate) idle: u32,
-    /// Connections there may be.
+    /// Maximum number of connections.
     pub(crate) max: u32,
 }
 
 impl Metrics {
-    /// Makes metrics that have counted nothing yet.
+    /// Creates the metrics, all at zero.
     pub(crate) fn new() -> Self {
-        // The buckets are only refused when there are none.
+        // Setting buckets fails only for an empty list.
         let shared_limit = Matcher::Full(limits::DURATION.to_owned());
         let recorder = PrometheusBuilder::new()
             .set_buckets(&BUCKETS)
@@ -141,7 +141,7 @@ impl Metrics {
         }))
     }
 
-    /// Counts a request that begins to be answered.
+    /// Counts a request as in progress until the returned guard is dropped.
     pub(crate) fn begin(&self) -> InFlight {
         self.0.in_flight.increment(1.0);
         InFlight {
@@ -150,17 +150,17 @@ impl Metrics {
         }
     }
 
-    /// Counts a key that is nobody's.
+    /// Counts an API key that was not found.
     pub(crate) fn count_unknown_key(&self) {
         self.0.unknown_keys.increment(1);
     }
 
-    /// Counts a key that was not even looked up.
+    /// Counts an API key that was not looked up.
     pub(crate) fn count_throttled_key(&self) {
         self.0.throttled_keys.increment(1);
     }
 
-    /// Counts orders that a sweep has failed.
+    /// Counts orders that the scheduled job has failed.
     pub(crate) fn count_failed_by_time(&self, orders: usize) {
         self.0.failed_by_time.increment(orders as u64);
     }
@@ -170,7 +170,7 @@ impl Metrics {
         self.0.reminded.increment(orders as u64);
     }
 
-    /// Takes how a pool is.
+    /// Sets the gauges of a pool.
     pub(crate) fn set_pool(&self, pool: &Pool) {
         let name = Label::from_static_parts("pool", pool.name);
         for (state, count) in [("used", pool.used), ("idle", pool.idle)] {
@@ -181,7 +181,7 @@ impl Metrics {
             .set(pool.max);
     }
 
-    /// Takes how long ago the database was last heard.
+    /// Sets the time since the database's last response.
     pub(crate) fn set_silence(&self, silence: Duration) {
         self.gauge(&Key::from_static_name(SILENCE)).set(silence);
     }
@@ -191,25 +191,25 @@ impl Metrics {
         &self.0.load
     }
 
-    /// Returns the metrics of what is remembered.
+    /// Returns the metrics of caches.
     pub(super) fn remembered(&self) -> &Remembered {
         &self.0.remembered
     }
 
-    /// Returns where metrics are kept.
+    /// Returns the recorder.
     pub(super) fn recorder(&self) -> &PrometheusRecorder {
         &self.0.recorder
     }
 
-    /// Returns everything in the text format of Prometheus.
+    /// Returns all metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
-        // The log is the process's and counts by itself.
+        // The log belongs to the process and has a counter of its own.
         let dropped = log_writer::dropped_lines();
         self.0.log_lines_dropped.absolute(dropped);
         self.0.recorder.handle().render()
     }
 
-    /// Keeps the histograms small until `stop`.
+    /// Puts samples into the buckets of the histograms at an interval until `stop` is cancelled.
     pub(crate) async fn upkeep(self, stop: CancellationToken) {
         let handle = self.0.recorder.handle();
         let mut ticks = interval(UPKEEP);
@@ -237,14 +237,14 @@ impl Metrics {
     }
 }
 
-/// A request that is being answered, until it is answered or dropped.
+/// A request in progress, until it is answered or dropped.
 pub(crate) struct InFlight {
     metrics: Metrics,
     answered: bool,
 }
 
 impl InFlight {
-    /// Counts the answer.
+    /// Counts the response.
     pub(crate) fn end(mut self, answered: &Answered<'_>) {
         self.answered = true;
         self.metrics.count(answered);
@@ -265,53 +265,50 @@ impl Drop for InFlight {
     }
 }
 
-/// Returns the label of a method: callers may invent their own.
+/// Returns the label of a method. Callers may send unknown methods.
 pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method.as_str());
     known.unwrap_or("other")
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (
             ABANDONED,
-            "Requests whose caller hung up before the answer.",
+            "Requests whose caller disconnected before the response.",
         ),
         (
             INTERNAL_ERRORS,
-            "Answers that were a bug of ours (500). Page somebody when this grows.",
+            "Responses caused by a bug (500). Page someone when this grows.",
         ),
-        (
-            UNKNOWN_KEYS,
-            "API keys that were looked up and are nobody's.",
-        ),
+        (UNKNOWN_KEYS, "API keys that were looked up and not found."),
         (
             THROTTLED_KEYS,
-            "API keys that were not looked up, because their address had tried too many.",
+            "API keys that were not looked up, because their address had tried too many unknown ones.",
         ),
         (
             FAILED_BY_TIME,
             "Orders that failed because their auction passed.",
         ),
-        (REMINDED, "Reminders of deliveries that are overdue."),
+        (REMINDED, "Reminders of overdue deliveries."),
         (
             LOG_LINES_DROPPED,
-            "Lines of the log that were dropped because standard error did not take them in time.",
+            "Log lines that were dropped because standard error was too slow.",
         ),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
     }
     for (name, words) in [
-        (IN_FLIGHT, "Requests being answered."),
+        (IN_FLIGHT, "Requests in progress."),
         (CONNECTIONS, "Connections of a pool, used and idle."),
-        (CONNECTIONS_MAX, "Connections that a pool may have."),
+        (CONNECTIONS_MAX, "Maximum number of connections of a pool."),
         (
             SILENCE,
-            "Seconds since the database was last heard on the connection that listens to it.",
+            "Seconds since the database's last response on the listening connection.",
         ),
-        (BUILD, "What runs here; always 1."),
+        (BUILD, "The version of this process; always 1."),
     ] {
         recorder.describe_gauge(name.into(), None, words.into());
     }
@@ -339,15 +336,18 @@ mod tests {
         }
     }
 
-    fn has(metrics: &Metrics, line: &str) {
+    fn assert_line(metrics: &Metrics, line: &str) {
         let text = metrics.render();
-        assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
+        assert!(
+            text.lines().any(|it| it == line),
+            "`{line}` is missing in {text}"
+        );
     }
 
     #[test]
-    fn an_answer_is_counted_by_what_it_was() {
+    fn response_is_counted_by_route_method_status_and_code() {
         let metrics = Metrics::new();
-        has(&metrics, "lmn_internal_errors_total 0");
+        assert_line(&metrics, "lmn_internal_errors_total 0");
         let route = Some("/v1/orders/{id}");
         metrics.begin().end(&answered(route, &Method::GET));
         let bug = Answered {
@@ -366,39 +366,39 @@ mod tests {
             "lmn_http_requests_in_flight 0",
             "lmn_http_requests_abandoned_total 0",
         ] {
-            has(&metrics, line);
+            assert_line(&metrics, line);
         }
     }
 
     #[test]
-    fn what_a_caller_invents_is_one_label() {
+    fn unknown_methods_and_paths_share_one_label() {
         let metrics = Metrics::new();
         for name in ["PROPFIND", "get", "X-1"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
             metrics.begin().end(&answered(None, &method));
         }
-        has(
+        assert_line(
             &metrics,
             "lmn_http_requests_total{route=\"unmatched\",method=\"other\",status=\"200\",code=\"none\"} 3",
         );
     }
 
     #[test]
-    fn a_request_that_is_dropped_is_in_flight_no_more() {
+    fn dropped_request_is_no_longer_in_flight() {
         let metrics = Metrics::new();
         let request = metrics.begin();
-        has(&metrics, "lmn_http_requests_in_flight 1");
+        assert_line(&metrics, "lmn_http_requests_in_flight 1");
         drop(request);
-        has(&metrics, "lmn_http_requests_in_flight 0");
-        has(&metrics, "lmn_http_requests_abandoned_total 1");
+        assert_line(&metrics, "lmn_http_requests_in_flight 0");
+        assert_line(&metrics, "lmn_http_requests_abandoned_total 1");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_upkeep_ends_when_it_is_told_to() {
+    async fn upkeep_ends_when_stopped() {
         let stop = CancellationToken::new();
         let mut upkeep = std::pin::pin!(Metrics::new().upkeep(stop.clone()));
         let early = tokio::time::timeout(UPKEEP * 3, &mut upkeep).await;
-        assert!(early.is_err(), "it goes on");
+        assert!(early.is_err(), "it ended before it was stopped");
         stop.cancel();
         upkeep.await;
     }

@@ -1,8 +1,9 @@
-//! Telemetry: what the process tells its operator.
+//! Telemetry: log, metrics and traces.
 //!
-//! The [`log`] has a line for every request; the [`metrics`] count them; a [`span`] of those that belong to a trace is
-//! [exported](export). The log is the process's, started once. The others belong to an [`App`](crate::app::App), so that
-//! several in one process, as in tests, count apart, and no global recorder decides for all of them.
+//! The [`log`] has a line for every request, the [`metrics`] count them, and [spans](span) of requests that belong to
+//! a trace are [exported](export). The log belongs to the process and is started once. Metrics and spans belong to an
+//! [`App`](crate::app::App), so that several apps in one process, as in tests, count separately, without a global
+//! recorder.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ mod tls;
 pub use log::start;
 pub(crate) use log::take_panic;
 
-/// Records reads of an order in metrics of its own, as the outermost layer does for each request, and
-/// returns the time that it took. For a benchmark: metrics cannot be switched off.
+/// Records `requests` reads of an order in new metrics, as the outermost layer does for each request, and returns the
+/// time that it took. For a benchmark: metrics cannot be switched off.
 #[doc(hidden)]
 #[must_use]
 pub fn time_recording(requests: u32) -> Duration {
@@ -47,7 +48,7 @@ pub fn time_recording(requests: u32) -> Duration {
             took: Duration::from_micros(200),
         });
     }
-    // Samples are put into their buckets by the upkeep, which is a part of the cost.
+    // The upkeep puts samples into buckets, which is part of the cost.
     metrics.recorder().handle().run_upkeep();
     began.elapsed()
 }

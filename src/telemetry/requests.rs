@@ -1,7 +1,7 @@
-//! The metrics of answered requests: how many, and how long they took.
+//! Metrics of requests: counts and durations.
 //!
-//! A series is registered when it is first needed and then kept at hand: to find one among all the recorder's series
-//! would cost each request its labels.
+//! A series is registered when it is first needed, and its handle is cached: finding it in the recorder would build
+//! its labels for each request.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::metrics::{Answered, HERE, method};
 
-/// Requests that were answered, by route, method, status and code.
+/// Responses, by route, method, status and code.
 const REQUESTS: &str = "lmn_http_requests_total";
-/// How long they took, by route and method.
+/// Durations, by route and method.
 const DURATION: &str = "lmn_http_request_duration_seconds";
-/// The label of a path that leads to no route.
+/// The label of a path that matches no route.
 const UNMATCHED: &str = "unmatched";
 
-/// The series of all routes. There are as many as routes, methods, statuses and codes allow.
+/// The series of all routes. Their number is bounded by the routes, methods, statuses and codes that exist.
 #[derive(Default)]
 pub(super) struct Requests(Mutex<HashMap<String, Route>>);
 
@@ -32,7 +32,7 @@ struct Route {
     counters: Vec<(Kind, Counter)>,
 }
 
-/// What distinguishes the requests of one route.
+/// The labels of a request in addition to its route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Kind {
     method: &'static str,
@@ -47,7 +47,7 @@ impl fmt::Debug for Requests {
 }
 
 impl Requests {
-    /// Counts an answered request.
+    /// Counts a response.
     pub(super) fn count(&self, recorder: &PrometheusRecorder, answered: &Answered<'_>) {
         let route = answered.route.unwrap_or(UNMATCHED);
         let kind = Kind {
@@ -104,10 +104,10 @@ impl Route {
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
-    let words = "Requests that were answered.";
+    let words = "Requests that got a response.";
     recorder.describe_counter(REQUESTS.into(), None, words.into());
-    let words = "Seconds from the head of a request to its answer.";
+    let words = "Seconds from the head of a request to its response.";
     recorder.describe_histogram(DURATION.into(), None, words.into());
 }

@@ -1,4 +1,4 @@
-//! A request's span, as collectors of OpenTelemetry read it: OTLP, in its JSON form.
+//! Spans of requests, in the JSON form of OTLP, which collectors of OpenTelemetry read.
 
 use chrono::{DateTime, Utc};
 use hyper::{Method, StatusCode};
@@ -6,37 +6,38 @@ use serde_json::{Value, json};
 
 use crate::id::{PartnerId, RequestId, SpanId};
 
-/// What we are called in traces.
+/// The name of this service in traces.
 const SERVICE: &str = "lmn-partner-api";
-/// OTLP's number for the span of a server.
+/// The number of the span kind "server" in OTLP.
 const SERVER: u8 = 2;
-/// OTLP's number for a span that failed, by the server's fault.
+/// The number of the status "error" in OTLP, for failures caused by the server.
 const ERROR: u8 = 2;
 
-/// Our step of a trace, done. Nothing in it was written by the caller but the names of the trace and of its own step.
+/// The span of a request that has ended. Of the caller's text it contains only the ids of the trace and of the
+/// parent.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
-    /// The trace's name.
+    /// The id of the trace.
     pub(crate) trace: String,
-    /// Its own.
+    /// The id of this span.
     pub(crate) id: SpanId,
-    /// The caller's step, if the caller began the trace.
+    /// The id of the caller's span, if the caller started the trace.
     pub(crate) parent: Option<String>,
-    /// When it ended.
+    /// When the request ended.
     pub(crate) ended_at: DateTime<Utc>,
-    /// How long it took, in nanoseconds.
+    /// The duration in nanoseconds.
     pub(crate) took_nanoseconds: i64,
-    /// The template of the route, if there is one.
+    /// The template of the route, if a route matched.
     pub(crate) route: Option<String>,
-    /// The request's method; one that the API does not know is not told.
+    /// The method of the request. An unknown one is exported as `other`.
     pub(crate) method: Method,
-    /// The answer's status.
+    /// The status of the response.
     pub(crate) status: StatusCode,
-    /// Its code in the catalogue of errors, if it is one.
+    /// The error code of the response, if it is an error.
     pub(crate) code: Option<&'static str>,
-    /// The request's name.
+    /// The id of the request.
     pub(crate) request: RequestId,
-    /// Whose request it was, if it had a valid key.
+    /// The partner, if the request had a valid key.
     pub(crate) partner: Option<PartnerId>,
 }
 
@@ -75,7 +76,7 @@ impl Span {
     }
 }
 
-/// Writes spans as one request to a collector.
+/// Serializes spans as the body of one request to a collector.
 pub(super) fn export(spans: &[Span], environment: &str) -> String {
     let spans: Vec<_> = spans.iter().map(Span::to_json).collect();
     let resource = [
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_what_a_collector_reads() {
+    fn span_is_serialized_as_otlp_without_text_of_the_caller() {
         let span = Span {
             trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
             id: SpanId::random(),

@@ -1,4 +1,4 @@
-//! The metrics of what goes on by itself: sweeps, exports, and what is remembered instead of being read.
+//! Metrics of scheduled jobs, of exported spans, and of caches.
 
 use std::{fmt, time::Duration};
 
@@ -11,35 +11,35 @@ use super::{
     metrics::{HERE, Metrics},
 };
 
-/// Sweeps, by what is swept and how it ended.
+/// Runs of scheduled jobs, by job and result.
 const SWEEPS: &str = "lmn_sweeps_total";
-/// How long they took.
+/// Durations of the runs.
 const SWEEP_DURATION: &str = "lmn_sweep_duration_seconds";
-/// When the last one was done.
+/// When a job last succeeded.
 const SWEPT_AT: &str = "lmn_sweep_last_done_timestamp_seconds";
-/// Spans, by what became of them.
+/// Spans, by the outcome of their export.
 const SPANS: &str = "lmn_trace_spans_total";
-/// Vehicles that were shown, by whether they were cached.
+/// Vehicles in responses, by whether they were cached.
 const CACHED: &str = "lmn_catalogue_cache_total";
-/// Vehicles that can be searched.
+/// Vehicles in the search index.
 const VEHICLES: &str = "lmn_catalogue_vehicles";
-/// Time until changed vehicles could be searched.
+/// Time to read changed vehicles into the search index.
 const MERGE_DURATION: &str = "lmn_catalogue_merge_duration_seconds";
-/// Keys that were read from the database.
+/// API keys that were read from the database.
 const KEY_READS: &str = "lmn_key_reads_total";
 
-/// What is swept.
+/// A scheduled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sweep {
-    /// Orders whose auction passed.
+    /// Fails orders whose auction passed.
     Auctions,
-    /// Deliveries that are overdue.
+    /// Sends reminders of overdue deliveries.
     Reminders,
-    /// Cars that are not rendered.
+    /// Renders vehicles that are not rendered yet.
     Rendering,
-    /// When keys were last used.
+    /// Stores when API keys were last used.
     KeyUses,
-    /// What waits to be delivered.
+    /// Counts the deliveries that are waiting.
     Backlog,
 }
 
@@ -55,25 +55,25 @@ impl Sweep {
     }
 }
 
-/// A form of vehicles that is cached.
+/// A cached form of vehicles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// As lists show them.
+    /// The form in lists.
     Summaries,
-    /// As they are shown alone.
+    /// The form of a single vehicle.
     Details,
 }
 
 /// Whether a vehicle was cached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cached {
-    /// It was.
+    /// It was cached.
     Hit,
-    /// It was read.
+    /// It was read from the database.
     Miss,
 }
 
-/// The handles of what is counted often.
+/// Handles of the metrics of caches.
 pub(super) struct Remembered {
     summaries: [Counter; 2],
     details: [Counter; 2],
@@ -89,7 +89,7 @@ impl fmt::Debug for Remembered {
 }
 
 impl Remembered {
-    /// Registers what is always there.
+    /// Registers the metrics.
     pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
         let cached = |kind, result| {
             let labels = vec![
@@ -109,7 +109,7 @@ impl Remembered {
 }
 
 impl Metrics {
-    /// Counts a sweep, how long it took, and when it was done if it was.
+    /// Counts a run of a job with its duration. `done_at` is the time at which it succeeded, if it did.
     pub(crate) fn count_sweep(&self, sweep: Sweep, took: Duration, done_at: Option<DateTime<Utc>>) {
         let label = Label::from_static_parts("sweep", sweep.as_str());
         let result = match done_at {
@@ -133,9 +133,9 @@ impl Metrics {
         }
     }
 
-    /// Counts spans by what became of them.
-    pub(crate) fn count_spans(&self, became: Exported, spans: usize) {
-        let result = match became {
+    /// Counts spans by the outcome of their export.
+    pub(crate) fn count_spans(&self, outcome: Exported, spans: usize) {
+        let result = match outcome {
             Exported::Taken => "exported",
             Exported::Dropped => "dropped",
             Exported::Failed => "failed",
@@ -146,7 +146,7 @@ impl Metrics {
             .increment(spans as u64);
     }
 
-    /// Counts vehicles that were shown, by whether they were cached.
+    /// Counts vehicles in a response by whether they were cached.
     pub(crate) fn count_cached(&self, kind: Kind, cached: Cached, vehicles: usize) {
         let [hit, miss] = match kind {
             Kind::Summaries => &self.remembered().summaries,
@@ -159,48 +159,49 @@ impl Metrics {
         counter.increment(vehicles as u64);
     }
 
-    /// Sets the number of vehicles that can be searched.
+    /// Sets the number of vehicles in the search index.
     pub(crate) fn set_catalogue_vehicles(&self, vehicles: usize) {
         let vehicles = u32::try_from(vehicles).unwrap_or(u32::MAX);
         self.remembered().vehicles.set(vehicles);
     }
 
-    /// Records how long it took to read changed vehicles and to make them searchable.
+    /// Records the time to read changed vehicles into the search index.
     pub(crate) fn record_catalogue_merge(&self, took: Duration) {
         self.remembered().merges.record(took);
     }
 
-    /// Counts a key that was read, because nothing that was remembered could be trusted.
+    /// Counts an API key that was read from the database, because its cached entry could not be trusted.
     pub(crate) fn count_key_read(&self) {
         self.remembered().key_reads.increment(1);
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
-        (SWEEPS, "Sweeps that were done or failed."),
+        (SWEEPS, "Runs of scheduled jobs, done or failed."),
         (
             SPANS,
-            "Spans of requests that were exported, dropped because the queue was full, or not taken by the collector.",
+            "Spans that were exported, dropped because the queue was full, or not accepted by the collector.",
         ),
         (
             CACHED,
-            "Vehicles that were shown, in lists (summary) and alone (detail), from the cache (hit) or the database (miss).",
+            "Vehicles in responses, in lists (summary) and alone (detail), from the cache (hit) or the database (miss).",
         ),
         (
             KEY_READS,
-            "API keys that were read from the database, because what was remembered of them could not be trusted.",
+            "API keys that were read from the database because their cached entries could not be trusted.",
         ),
     ] {
         recorder.describe_counter(name.into(), None, words.into());
     }
-    let words = "Seconds that a sweep took.";
+    let words = "Duration of a run of a scheduled job, in seconds.";
     recorder.describe_histogram(SWEEP_DURATION.into(), None, words.into());
-    let words = "Vehicles that can be searched.";
+    let words = "Vehicles in the search index.";
     recorder.describe_gauge(VEHICLES.into(), None, words.into());
-    let words = "Seconds in which changed vehicles were read and became searchable, or all of them were loaded.";
+    let words =
+        "Time in seconds to read changed vehicles into the search index, or to load all vehicles.";
     recorder.describe_histogram(MERGE_DURATION.into(), None, words.into());
-    let words = "When a sweep was last done by this process, in seconds since 1970 by the database's clock.";
+    let words = "When this process last completed a run of a scheduled job, in unix seconds by the database's clock.";
     recorder.describe_gauge(SWEPT_AT.into(), None, words.into());
 }

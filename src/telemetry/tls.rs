@@ -1,4 +1,4 @@
-//! The metrics of TLS; there are none where it is ended elsewhere.
+//! Metrics of TLS. There are none if this process does not terminate TLS.
 
 use chrono::{DateTime, Utc};
 use metrics::{Key, Recorder};
@@ -8,13 +8,13 @@ use super::metrics::{HERE, Metrics};
 
 /// When the certificate expires.
 const EXPIRY: &str = "lmn_tls_certificate_expiry_timestamp_seconds";
-/// Files that were no pair.
+/// Changed certificate files that were not a valid pair.
 const BAD: &str = "lmn_tls_bad_certificates_total";
-/// Handshakes that came to nothing.
+/// Failed handshakes.
 const FAILED: &str = "lmn_tls_handshakes_failed_total";
 
 impl Metrics {
-    /// Takes when the certificate expires that new connections get.
+    /// Sets when the certificate of new connections expires.
     pub(crate) fn set_certificate_expiry(&self, expires_at: DateTime<Utc>) {
         let seconds = u32::try_from(expires_at.timestamp()).unwrap_or(u32::MAX);
         let expiry = Key::from_static_name(EXPIRY);
@@ -25,12 +25,12 @@ impl Metrics {
         }
     }
 
-    /// Counts files that are no pair of certificate and key.
+    /// Counts files that are not a valid pair of certificate and key.
     pub(crate) fn count_bad_certificate(&self) {
         self.add_to(BAD, 1);
     }
 
-    /// Counts a handshake that failed or took too long.
+    /// Counts a handshake that failed or timed out.
     pub(crate) fn count_failed_handshake(&self) {
         self.add_to(FAILED, 1);
     }
@@ -42,12 +42,12 @@ impl Metrics {
     }
 }
 
-/// Says in the exposition what each metric is.
+/// Adds the help text of each metric.
 pub(super) fn describe(recorder: &PrometheusRecorder) {
-    let words = "The unix second in which the certificate expires that partners are shown.";
+    let words = "Unix time at which the certificate of new connections expires.";
     recorder.describe_gauge(EXPIRY.into(), None, words.into());
-    let words = "Times that the certificate's files had changed and were no pair; the last good one was kept. Look into it when this grows.";
+    let words = "Changes of the certificate files that were not a valid pair; the last valid one stays in use. Investigate when this grows.";
     recorder.describe_counter(BAD.into(), None, words.into());
-    let words = "TLS handshakes that failed or took too long.";
+    let words = "TLS handshakes that failed or timed out.";
     recorder.describe_counter(FAILED.into(), None, words.into());
 }

@@ -1,7 +1,8 @@
-//! [`VehicleCache`]: vehicles as JSON, by id and version of their row, and pages, by query and version of the catalogue.
+//! [`VehicleCache`]: caches the JSON of vehicles, and the pages of lists.
 //!
-//! A vehicle is used while its version is the one that the index names: a change of one vehicle makes one entry useless.
-//! A page is only the slots of its vehicles: where the catalogue has changed, it is searched again, in microseconds.
+//! The JSON of a vehicle is valid while its row has the version that the index states, so that a change of one
+//! vehicle invalidates one entry. A page is valid for one version of the catalogue and holds only the slots of its
+//! vehicles: after a change of the catalogue the search is repeated, which takes microseconds.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,16 +22,16 @@ use crate::{
     telemetry::sweep::{Cached, Kind},
 };
 
-/// The share of single vehicles, in per cent; vehicles of lists have the rest.
+/// Percentage of the cache for single vehicles; vehicles of lists have the rest.
 const DETAILS_PERCENT: u64 = 25;
-/// Bytes of all pages.
+/// Maximum size of all pages, in bytes.
 const PAGES_BYTES: u64 = 2 * 1024 * 1024;
-/// A longer query is not one that is asked often.
+/// Maximum length of a query whose page is cached, in bytes; longer queries are rarely repeated.
 const QUERY_BYTES_MAX: usize = 1_024;
-/// Bytes that an entry takes beside its JSON.
+/// Size of an entry without its key and value, in bytes.
 const ENTRY_BYTES: usize = 256;
 
-/// Vehicles of lists and single vehicles. Cheap to clone.
+/// Caches of vehicles of lists, single vehicles and pages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct VehicleCache {
     summaries: Option<Versions<Bytes>>,
@@ -38,7 +39,7 @@ pub(crate) struct VehicleCache {
     pages: Cache<String, Arc<CachedPage>>,
 }
 
-/// A page as it was found in one version of the catalogue.
+/// A page of one version of the catalogue.
 #[derive(Debug)]
 pub(super) struct CachedPage {
     pub(super) generation: u64,
@@ -46,19 +47,19 @@ pub(super) struct CachedPage {
     pub(super) slots: Vec<u32>,
     /// The cursor of the next page.
     pub(super) next: Option<String>,
-    /// How many dealers' vehicles the filter drops, if it does.
+    /// The number of dealers' vehicles that the filter drops; `None` if it does not apply to them.
     pub(super) filtered_out: Option<u64>,
 }
 
-/// The slot of a vehicle that has changed since the index was made.
+/// The slot of a vehicle that has changed since the index was built.
 #[derive(Debug)]
 pub(super) struct Changed(pub(super) u32);
 
-/// Values by vehicle, each with the generation of the index and the version of the row that it was made of.
+/// Values by vehicle id, each with the generation of the index and the version of the row that it was made from.
 type Versions<V> = Cache<String, (u64, u32, V)>;
 
 impl VehicleCache {
-    /// Begins without entries; of no size, it caches no JSON.
+    /// Creates empty caches; with a `cache_bytes` of zero, no JSON is cached.
     pub(crate) fn new(settings: &settings::Catalogue) -> Self {
         let details = settings.cache_bytes / 100 * DETAILS_PERCENT;
         let weigh = |query: &String, page: &Arc<CachedPage>| {
@@ -73,7 +74,7 @@ impl VehicleCache {
         }
     }
 
-    /// Returns the page of a query, if it was found in this version of the catalogue.
+    /// Returns the page of a query, if it is cached for this version of the catalogue.
     pub(super) fn page(&self, index: &Index, query: &str) -> Option<Arc<CachedPage>> {
         let page = self.pages.get(query)?;
         let found_in = (page.generation, page.version);
@@ -87,7 +88,8 @@ impl VehicleCache {
         }
     }
 
-    /// Returns vehicles as lists show them, unless one of them is newer in the database than in the index.
+    /// Returns the JSON of vehicles of a list, or [`Changed`] if the row of one of them has another version than in
+    /// the index.
     pub(super) async fn summaries(
         &self,
         app: &App,
@@ -128,7 +130,7 @@ impl VehicleCache {
         Ok(Ok(found))
     }
 
-    /// Returns a vehicle as it is shown alone, if it is cached.
+    /// Returns the JSON of a single vehicle, if it is cached.
     pub(super) fn detail(&self, app: &App, index: &Index, slot: u32) -> Option<Tagged> {
         let found = cached(self.details.as_ref(), index, slot);
         let result = if found.is_some() {
@@ -140,7 +142,7 @@ impl VehicleCache {
         found
     }
 
-    /// Caches a vehicle as it is shown alone.
+    /// Caches the JSON of a single vehicle.
     pub(super) fn insert_detail(&self, index: &Index, id: &str, row_version: u32, detail: Tagged) {
         if let Some(cache) = &self.details {
             cache.insert(id.to_owned(), (index.generation, row_version, detail));
@@ -169,7 +171,7 @@ fn cached<V: Clone + Send + Sync + 'static>(
     (made_of == (index.generation, index.row_version(slot))).then_some(value)
 }
 
-/// Reads vehicles as lists show them, each with the version of its row, and renders those that are not rendered.
+/// Reads the JSON of vehicles of a list, each with the version of its row, and renders vehicles whose JSON is not stored.
 async fn read_summaries(
     app: &App,
     index: &Index,

@@ -1,4 +1,4 @@
-//! `GET /v1/vehicles/facets`: the values that vehicles of the catalogue have, for a search form.
+//! `GET /v1/vehicles/facets`: the distinct values of the catalogue's vehicles, for a search form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,12 +28,12 @@ use crate::{
     word::Word,
 };
 
-/// Routes of this feature.
+/// Returns the routes of this feature.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default().routes(routes!(get_facets))
 }
 
-/// What `GET /v1/vehicles/facets` takes.
+/// Query parameters of `GET /v1/vehicles/facets`.
 #[derive(Debug)]
 struct GetFacets {
     source: Vec<Source>,
@@ -48,12 +48,13 @@ impl FromQuery for GetFacets {
 
 impl IntoParams for GetFacets {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let what = "The values of these sources together; without it, of all.";
-        vec![csv::<Source>("source", Source::ALL.len(), what)]
+        let description =
+            "Only the values of vehicles of these sources; if absent, of all sources.";
+        vec![csv::<Source>("source", Source::ALL.len(), description)]
     }
 }
 
-/// The values that listed vehicles have, each list sorted.
+/// Distinct values of the listed vehicles; each list is sorted.
 #[derive(Debug, Serialize, ToSchema)]
 struct Facets<'a> {
     /// Makes.
@@ -64,21 +65,21 @@ struct Facets<'a> {
     fuels: BTreeSet<&'a str>,
     #[schema(value_type = Vec<Transmission>)]
     transmissions: BTreeSet<&'a str>,
-    /// Sources that list vehicles.
+    /// Sources of the vehicles.
     #[schema(value_type = Vec<Source>)]
     sources: BTreeSet<&'a str>,
-    /// Colors of bodies.
+    /// Body colors.
     colors: BTreeSet<&'a str>,
-    /// When the catalogue last changed.
+    /// Time of the last change of the catalogue.
     as_of: Stamp,
 }
 
 impl<'a> Facets<'a> {
-    /// Takes the values of all vehicles of some sources; of all vehicles if none is named.
+    /// Collects the values of the vehicles of `sources`, or of all vehicles if `sources` is empty.
     fn of(index: &'a Index, sources: &[Source]) -> Self {
         let names: BTreeSet<_> = sources.iter().map(|it| it.as_str()).collect();
-        let is_asked = |source: &str| names.is_empty() || names.contains(source);
-        let sources = index.shown(Kind::Source).filter(|(it, _)| is_asked(it));
+        let is_selected = |source: &str| names.is_empty() || names.contains(source);
+        let sources = index.shown(Kind::Source).filter(|(it, _)| is_selected(it));
         let sources: BTreeMap<_, _> = sources.collect();
         let all = RoaringBitmap::new();
         let scope = sources.values().fold(all, |all, slots| all | *slots);
@@ -103,11 +104,11 @@ impl<'a> Facets<'a> {
     }
 }
 
-/// Shows which values the vehicles of the catalogue have.
+/// Returns the distinct values of the catalogue's vehicles.
 ///
-/// For the choices of a search form. They are of the same moment as the lists.
+/// Use them as the choices of a search form. They come from the same view of the catalogue as the lists.
 #[utoipa::path(get, path = "/v1/vehicles/facets", tag = "vehicles", params(GetFacets, Conditional), responses(
-    (status = 200, description = "The values.", body = Facets),
+    (status = 200, description = "The distinct values.", body = Facets),
 ))]
 async fn get_facets(
     State(app): State<App>,

@@ -1,6 +1,6 @@
-//! [`Filter`]: which vehicles a list shows, as a list of conditions.
+//! [`Filter`]: the conditions that select the vehicles of a list.
 //!
-//! The table in [`filters`](super::filters) says which filters there are and how each becomes a [`Condition`].
+//! The table in [`filters`](super::filters) defines the filters and how each is parsed into a [`Condition`].
 
 use std::fmt::{self, Debug, Write};
 
@@ -9,54 +9,54 @@ use chrono::NaiveDate;
 use super::{model::Source, search::Kind};
 use crate::word::Word;
 
-/// A number that filters limit.
+/// A number of a vehicle that a filter can limit to a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     /// The model year.
     Year,
-    /// The mileage, in kilometres.
+    /// The mileage, in kilometers.
     Mileage,
     /// The price, in US dollars.
     Price,
-    /// How often the vehicle has come up for auction.
+    /// The number of times the vehicle has come up for auction.
     AuctionCount,
 }
 
-/// What a vehicle must have to be shown. Texts are folded.
+/// A condition that a vehicle must satisfy to be listed. Texts are [folded](super::names::fold), except in `Ids`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Condition {
-    /// One of these ids; text that cannot be an id names none.
+    /// The id is one of these; a text that is not a valid id matches no vehicle.
     Ids(Vec<String>),
-    /// Words of make, model or trim that begin like all of these.
+    /// Each of these texts is the beginning of a word of the make, model or trim.
     Beginnings(Vec<String>),
-    /// One of these values.
+    /// The vehicle has one of these values.
     AnyOf(Kind, Vec<String>),
-    /// All of these values.
+    /// The vehicle has all of these values.
     AllOf(Kind, Vec<String>),
-    /// A number within a range; either end may be open.
+    /// The number is within a range, ends included; either end may be open.
     Within(Field, Option<i64>, Option<i64>),
-    /// An auction on one of these days in Korea; either end may be open.
+    /// The auction is on one of these days in Korea, ends included; either end may be open.
     Days(Option<NaiveDate>, Option<NaiveDate>),
-    /// An auction that is open to orders, or a price to buy at.
+    /// The vehicle can be ordered: its auction is open to orders, or it is for sale at its price.
     Orderable,
 }
 
-/// A condition that is in use.
+/// A condition of a filter that is in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Used {
-    /// The name by which cursors know it.
+    /// The name in the canonical form.
     pub(super) name: &'static str,
-    /// Whether no dealer's vehicle satisfies it.
+    /// Whether no dealer's vehicle can satisfy it.
     pub(super) drops_dealers: bool,
     pub(super) condition: Condition,
 }
 
-/// Which vehicles a list shows: those that satisfy every condition.
+/// The conditions of a list, which shows the vehicles that satisfy all of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter(Vec<Used>);
 
 impl Filter {
-    /// Makes a filter of the conditions in use, in the order of their canonical form.
+    /// Creates a filter from the conditions in use, in the order of the canonical form.
     pub(super) fn new(used: Vec<Used>) -> Self {
         Self(used)
     }
@@ -66,12 +66,12 @@ impl Filter {
         self.0.iter().map(|it| &it.condition)
     }
 
-    /// Says whether a filter is in use.
+    /// Returns whether the filter with this name is in use.
     pub(super) fn names(&self, name: &str) -> bool {
         self.0.iter().any(|it| it.name == name)
     }
 
-    /// Says whether dealers' vehicles are in scope.
+    /// Returns whether dealers' vehicles are in scope: no filter by source is in use, or it includes dealers.
     pub(crate) fn covers_dealers(&self) -> bool {
         self.conditions().all(|it| match it {
             Condition::AnyOf(Kind::Source, sources) => sources
@@ -87,17 +87,17 @@ impl Filter {
         })
     }
 
-    /// Says whether a condition is in use that no dealer's vehicle satisfies.
+    /// Returns whether a condition is in use that no dealer's vehicle can satisfy.
     pub(crate) fn drops_dealers(&self) -> bool {
         self.0.iter().any(|it| it.drops_dealers)
     }
 
-    /// Says whether time alone changes which vehicles satisfy it.
+    /// Returns whether the set of matching vehicles can change with time alone.
     pub(crate) fn depends_on_time(&self) -> bool {
         self.conditions().any(|it| *it == Condition::Orderable)
     }
 
-    /// Returns the filter of the dealers' vehicles that are dropped: they satisfy all that they can.
+    /// Returns the filter that matches the dropped dealers' vehicles: those that satisfy all other conditions.
     pub(crate) fn dropped_dealers(&self) -> Self {
         let is_kept = |it: &&Used| !it.drops_dealers && it.name != SOURCE;
         let dealers = vec![Source::Dealer.as_str().to_owned()];
@@ -110,9 +110,9 @@ impl Filter {
         Self(kept.chain([dealers]).collect())
     }
 
-    /// Returns the one spelling of this filter, in which the order of values and their case do not matter.
+    /// Returns the canonical form of this filter, which does not depend on the order and the case of values.
     ///
-    /// Cursors hold a digest of it and do not expire, so a condition that is not in use leaves no trace.
+    /// Cursors contain a digest of it and do not expire, so an unused filter must not appear in it.
     pub(crate) fn canonical(&self) -> String {
         let mut text = String::new();
         for Used {
@@ -127,16 +127,16 @@ impl Filter {
                     let mut values: Vec<&String> = values.iter().collect();
                     values.sort_unstable();
                     values.dedup();
-                    // The debug form quotes, so that no value can look like two.
-                    note(&mut text, name, format_args!("{values:?}"));
+                    // The debug form quotes the values, so that one value cannot look like two.
+                    append(&mut text, name, format_args!("{values:?}"));
                 }
                 Condition::Within(_, min, max) => {
-                    note(&mut text, name, format_args!("{min:?}..{max:?}"));
+                    append(&mut text, name, format_args!("{min:?}..{max:?}"));
                 }
                 Condition::Days(from, to) => {
-                    note(&mut text, name, format_args!("{from:?}..{to:?}"));
+                    append(&mut text, name, format_args!("{from:?}..{to:?}"));
                 }
-                Condition::Orderable => note(&mut text, name, format_args!("true")),
+                Condition::Orderable => append(&mut text, name, format_args!("true")),
             }
         }
         text
@@ -146,7 +146,7 @@ impl Filter {
 /// The name of the filter by source.
 pub(super) const SOURCE: &str = "source";
 
-fn note(text: &mut String, name: &str, value: fmt::Arguments<'_>) {
+fn append(text: &mut String, name: &str, value: fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = write!(text, "{name}={value};");
 }

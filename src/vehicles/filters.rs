@@ -1,6 +1,6 @@
 //! [`FILTERS`]: the filters of `GET /v1/vehicles`, one entry each.
 //!
-//! An entry says how a filter is read, described in the OpenAPI document and asked of the index.
+//! An entry defines how a filter is parsed, how the OpenAPI document describes it and the condition that it becomes.
 
 use std::ops::RangeInclusive;
 
@@ -26,40 +26,40 @@ use crate::{
     word::Word,
 };
 
-/// Values of one filter.
+/// Maximum number of values of one filter.
 const VALUES_MAX: usize = 100;
-/// Words of a keyword.
+/// Maximum number of words of a keyword.
 const WORDS_MAX: usize = 16;
 
 const YEARS: RangeInclusive<i64> = 1900..=2100;
-const KILOMETRES: RangeInclusive<i64> = 0..=10_000_000;
+const KILOMETERS: RangeInclusive<i64> = 0..=10_000_000;
 const DOLLARS: RangeInclusive<i64> = 0..=10_000_000;
 const COUNTS: RangeInclusive<i64> = 0..=1_000;
 
-/// A filter.
+/// A filter of the list.
 struct Entry {
-    /// The name by which cursors know it, for ever.
+    /// The name in the canonical form. Cursors depend on it and do not expire, so it must never change.
     name: &'static str,
-    /// The parameters that it is read from, and what the document says of each.
+    /// The query parameters that it is parsed from, each with its description.
     params: &'static [(&'static str, &'static str)],
     form: Form,
-    /// Whether no dealer's vehicle satisfies it.
+    /// Whether no dealer's vehicle can satisfy it.
     drops_dealers: bool,
 }
 
-/// How a filter is read and asked.
+/// The syntax of a filter, and the condition that it becomes.
 enum Form {
     Ids,
     Keyword,
-    /// Names of any spelling, of which a vehicle has one.
+    /// Names in any spelling, of which a vehicle must have one.
     AnyName(Kind),
-    /// Names of any spelling, of which a vehicle has all.
+    /// Names in any spelling, of which a vehicle must have all.
     AllNames(Kind),
-    /// Words of a fixed list, of which a vehicle has one.
+    /// Values of a fixed list, of which a vehicle must have one.
     AnyWord(Kind, ReadWords, DescribeWords),
-    /// The greatest number.
+    /// The maximum of a number.
     AtMost(Field, RangeInclusive<i64>),
-    /// The least and the greatest number.
+    /// The minimum and the maximum of a number.
     Between(Field, RangeInclusive<i64>),
     /// The first and the last day.
     Days,
@@ -69,44 +69,44 @@ enum Form {
 type ReadWords = fn(&mut Params, &str) -> Vec<String>;
 type DescribeWords = fn(&str, &str) -> Parameter;
 
-/// All filters, in the order of their canonical form; new ones are added at the end.
+/// All filters, in the order of the canonical form; add new ones at the end.
 #[rustfmt::skip]
 static FILTERS: &[Entry] = &[
-    any("ids", Form::Ids, &[("ids", "Vehicles with these ids; an id that names none is silently missing.")]),
+    any("ids", Form::Ids, &[("ids", "Vehicles with these ids; unknown ids are ignored.")]),
     any("keyword", Form::Keyword,
-        &[("keyword", "Each word is the beginning of a word of make, model or trim, in any case and script.")]),
+        &[("keyword", "Words that must each begin a word of the make, model or trim, in any case and script.")]),
     any("make", Form::AnyName(Kind::Make), &[("make", "Vehicles of these makes, in any case.")]),
-    any("model", Form::AnyName(Kind::Model), &[("model", "Vehicles of these models, in any case. It needs `make`.")]),
+    any("model", Form::AnyName(Kind::Model), &[("model", "Vehicles of these models, in any case. Requires `make`.")]),
     any(SOURCE, words::<Source>(Kind::Source),
-        &[("source", "Vehicles of these sources. Without it, or with `dealer` in it, `make` or `ids` is needed.")]),
+        &[("source", "Vehicles of these sources. If it is absent or contains `dealer`, `make` or `ids` is required.")]),
     any("fuel", words::<Fuel>(Kind::Fuel), &[("fuel", "Vehicles with these fuels.")]),
     any("transmission", words::<Transmission>(Kind::Transmission),
         &[("transmission", "Vehicles with these transmissions.")]),
-    any("color", Form::AnyName(Kind::Color), &[("color", "Vehicles with bodies of these colors, in any case.")]),
+    any("color", Form::AnyName(Kind::Color), &[("color", "Vehicles with these body colors, in any case.")]),
     any("options", Form::AllNames(Kind::Option),
         &[("options_include", "Vehicles with all of this equipment, in any case.")]),
     any("year", Form::Between(Field::Year, YEARS),
         &[("year_min", "The oldest model year."), ("year_max", "The newest model year.")]),
-    any("mileage_km", Form::AtMost(Field::Mileage, KILOMETRES),
-        &[("mileage_max_km", "The highest mileage, in kilometres.")]),
+    any("mileage_km", Form::AtMost(Field::Mileage, KILOMETERS),
+        &[("mileage_max_km", "The highest mileage, in kilometers.")]),
     any("price_usd", Form::Between(Field::Price, DOLLARS),
         &[("price_min_usd", "The lowest price, in whole US dollars."),
           ("price_max_usd", "The highest price, in whole US dollars.")]),
     lots("accident_grade", words::<Grade>(Kind::AccidentGrade), &[("accident_grade", "Grades of frame and body.")]),
-    lots("exterior_grade", words::<Grade>(Kind::ExteriorGrade), &[("exterior_grade", "Grades of the outside.")]),
+    lots("exterior_grade", words::<Grade>(Kind::ExteriorGrade), &[("exterior_grade", "Grades of the exterior.")]),
     lots("auction_status", words::<AuctionResult>(Kind::AuctionStatus),
         &[("auction_status", "States of the auction.")]),
     lots("auction_date", Form::Days,
         &[("auction_date_from", "The first day of the auction, in Korea."),
           ("auction_date_to", "The last day of the auction, in Korea.")]),
     lots("auction_count", Form::Between(Field::AuctionCount, COUNTS),
-        &[("auction_count_min", "The least number of times that the vehicle has come up for auction."),
-          ("auction_count_max", "The greatest number of times that the vehicle has come up for auction.")]),
+        &[("auction_count_min", "The lowest number of times that the vehicle has come up for auction."),
+          ("auction_count_max", "The highest number of times that the vehicle has come up for auction.")]),
     any("orderable", Form::True(Condition::Orderable),
-        &[("orderable", "`true`: vehicles that can be ordered now, lots before their cutoff and vehicles to buy.")]),
+        &[("orderable", "`true`: vehicles that can be ordered now: lots before their cutoff, and buy-now vehicles.")]),
 ];
 
-/// An entry that any vehicle can satisfy.
+/// Returns an entry that any vehicle can satisfy.
 const fn any(
     name: &'static str,
     form: Form,
@@ -120,7 +120,7 @@ const fn any(
     }
 }
 
-/// An entry that only lots can satisfy.
+/// Returns an entry that only lots can satisfy.
 const fn lots(
     name: &'static str,
     form: Form,
@@ -138,11 +138,11 @@ const fn words<W: Word + PartialSchema>(kind: Kind) -> Form {
             let words: Vec<W> = params.csv(name, VALUES_MAX);
             words.iter().map(|it| it.as_str().to_owned()).collect()
         },
-        |name, what| csv::<W>(name, VALUES_MAX, what),
+        |name, description| csv::<W>(name, VALUES_MAX, description),
     )
 }
 
-/// What `GET /v1/vehicles` takes.
+/// Query parameters of `GET /v1/vehicles`.
 #[derive(Debug)]
 pub(super) struct ListVehicles {
     pub(super) filter: Filter,
@@ -155,14 +155,14 @@ impl FromQuery for ListVehicles {
         let used = FILTERS.iter().filter_map(|it| it.read(params)).collect();
         let filter = Filter::new(used);
         if params.has("model") && !params.has("make") {
-            let fault = Fault::new(IssueKind::Requires, "`model` needs `make` beside it");
+            let fault = Fault::new(IssueKind::Requires, "`model` requires `make`");
             let issue = fault.expected("make").at("model", None);
             params.issues().push(issue);
         }
-        // Where no source could be read, that alone is said.
+        // If no source could be parsed, only that error is reported.
         let is_open = filter.covers_dealers() && (filter.names(SOURCE) || !params.has(SOURCE));
         if is_open && !params.has("make") && !params.has("ids") {
-            let message = "dealers' vehicles are listed by `make` (or `ids`); or name auction houses in `source`";
+            let message = "dealers' vehicles require `make` or `ids`; otherwise limit `source` to auction houses";
             let fault = Fault::new(IssueKind::Requires, message);
             params
                 .issues()
@@ -190,7 +190,7 @@ impl IntoParams for ListVehicles {
 }
 
 impl Entry {
-    /// Reads the filter; `None` if it is not in use.
+    /// Parses the filter; `None` if it is not in use.
     fn read(&self, params: &mut Params) -> Option<Used> {
         let (first, _) = self.params.first()?;
         let (last, _) = self.params.last()?;
@@ -224,27 +224,27 @@ impl Entry {
         })
     }
 
-    /// Describes the parameters.
+    /// Returns the OpenAPI descriptions of its parameters.
     fn describe(&self) -> impl Iterator<Item = Parameter> {
-        self.params.iter().map(|(name, what)| {
-            let what = &match self.drops_dealers {
-                false => (*what).to_owned(),
+        self.params.iter().map(|(name, description)| {
+            let description = &match self.drops_dealers {
+                false => (*description).to_owned(),
                 true => format!(
-                    "{what} It drops dealers' vehicles, which have none; `X-LMN-Filtered-Out` says how many."
+                    "{description} Drops dealers' vehicles, which have no auction; `X-LMN-Filtered-Out` counts them."
                 ),
             };
             match &self.form {
-                Form::Ids => csv::<Name>(name, IDS_MAX, what),
-                Form::Keyword => describe::query::<Name>(name, what),
-                Form::AnyName(_) | Form::AllNames(_) => csv::<Name>(name, VALUES_MAX, what),
-                Form::AnyWord(_, _, describe) => describe(name, what),
+                Form::Ids => csv::<Name>(name, IDS_MAX, description),
+                Form::Keyword => describe::query::<Name>(name, description),
+                Form::AnyName(_) | Form::AllNames(_) => csv::<Name>(name, VALUES_MAX, description),
+                Form::AnyWord(_, _, describe) => describe(name, description),
                 Form::AtMost(_, bounds) | Form::Between(_, bounds) => {
-                    describe::bound(name, bounds, what)
+                    describe::bound(name, bounds, description)
                 }
-                Form::Days => describe::day(name, what),
+                Form::Days => describe::day(name, description),
                 Form::True(_) => {
                     let only = describe::text().enum_values(Some(["true"]));
-                    describe::query_text(name, what, only)
+                    describe::query_text(name, description, only)
                 }
             }
         })
@@ -265,14 +265,14 @@ fn folded(params: &mut Params, name: &str) -> Option<Vec<String>> {
     Some(texts.iter().map(|it| names::fold(it)).collect())
 }
 
-/// Reads a keyword as its words.
+/// Parses a keyword into its words.
 fn keyword(params: &mut Params, name: &str) -> Option<Vec<String>> {
     let Name(text) = params.get(name)?;
     let words = names::words(&text);
     let fault = match words.len() {
         0 => Fault::new(
             IssueKind::InvalidValue,
-            "`keyword` has neither a letter nor a digit",
+            "`keyword` contains no letter or digit",
         ),
         1..=WORDS_MAX => return Some(words),
         _ => Fault::new(
@@ -284,7 +284,7 @@ fn keyword(params: &mut Params, name: &str) -> Option<Vec<String>> {
     None
 }
 
-/// Takes the ends of a range; `None` if both are open.
+/// Returns the ends of a range, and reports an error if they are reversed; `None` if both are open.
 fn range<T: PartialOrd + Copy + ToString>(
     params: &mut Params,
     (min_name, min): (&str, Option<T>),
@@ -301,13 +301,13 @@ fn range<T: PartialOrd + Copy + ToString>(
     (min.is_some() || max.is_some()).then_some((min, max))
 }
 
-/// Reads a filter that is on or absent.
+/// Parses a parameter whose only value is `true`; returns whether it is present.
 fn is_true(params: &mut Params, name: &str) -> bool {
     match params.text(name).as_deref() {
         None => false,
         Some("true") => true,
         Some(other) => {
-            let message = format!("`{name}` can only be `true`; leave it out otherwise");
+            let message = format!("`{name}` can only be `true`; omit it otherwise");
             let fault = Fault::new(IssueKind::InvalidValue, message);
             params.complain(name, other, fault.expected("true"));
             false
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_form_does_not_depend_on_the_order_of_values_and_stays_as_it_is() {
+    fn canonical_form_is_stable_and_independent_of_the_order_of_values() {
         let one = canonical("make=kia,Hyundai&source=sk,aj&orderable=true");
         assert_eq!(
             one,
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_dealers_satisfy_all_but_what_they_cannot() {
+    fn dropped_dealers_are_found_by_the_conditions_that_they_can_satisfy() {
         let read = |query| {
             ListVehicles::from_query(&mut Params::new(query))
                 .unwrap()

@@ -1,9 +1,9 @@
 //! Vehicles: the catalogue that partners browse.
 //!
-//! [`model`] says what a listing is and what is derived from it. [`filters`] are the filters of the list, each read to a
-//! condition of a [`filter`]; [`search`] answers them from memory. [`store`] reads and writes the rows, [`render`] makes
-//! the JSON that stands in them, [`cache`] holds it by version, [`routes`] and [`facets`] speak HTTP. [`import`] reads the
-//! file of a source, and [`demo`] makes a catalogue that looks like the real thing.
+//! [`model`] defines vehicles and the values that are derived from them. [`filters`] parses the filters of the list,
+//! each into a condition of a [`filter`]; [`search`] evaluates them in memory. [`store`] reads and writes the rows,
+//! [`render`] makes the JSON that is stored in them, [`cache`] caches it by version, and [`routes`] and [`facets`]
+//! hold the HTTP handlers. [`import`] reads the file of a source, and [`demo`] generates a realistic catalogue.
 
 pub(crate) mod cache;
 pub mod demo;

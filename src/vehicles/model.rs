@@ -1,4 +1,4 @@
-//! What a car of the catalogue is: what its source lists, and what follows from that (contract, section 6).
+//! Vehicles of the catalogue: what a source lists, and the values that are derived from it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::words};
 
 words! {
-    /// Who lists a car.
+    /// The source that lists a vehicle.
     Source {
         /// A dealer's stock: for sale at its price, without an auction.
         Dealer = "dealer",
@@ -25,7 +25,7 @@ words! {
 }
 
 words! {
-    /// What a car runs on.
+    /// The fuel or energy source of a vehicle.
     Fuel {
         /// Gasoline.
         Gasoline = "gasoline",
@@ -43,17 +43,17 @@ words! {
         GasolineHybrid = "gasoline_hybrid",
         /// Diesel and electric.
         DieselHybrid = "diesel_hybrid",
-        /// Charged from outside.
+        /// A hybrid that can be charged from outside.
         PlugInHybrid = "plug_in_hybrid",
     }
 }
 
 words! {
-    /// How the gears change.
+    /// The kind of transmission.
     Transmission {
-        /// Torque converter.
+        /// Automatic, with a torque converter.
         Auto = "auto",
-        /// By hand.
+        /// Shifted by hand.
         Manual = "manual",
         /// Continuously variable.
         Cvt = "cvt",
@@ -79,11 +79,11 @@ words! {
 }
 
 words! {
-    /// Where a car's auction stands.
+    /// The state of a vehicle's auction.
     AuctionResult {
         /// Not held yet.
         Upcoming = "upcoming",
-        /// Nobody bid; the car is for sale at its price.
+        /// Held without a bid; the vehicle is for sale at its price.
         NoBid = "no_bid",
         /// Sold.
         Sold = "sold",
@@ -95,21 +95,21 @@ words! {
 }
 
 words! {
-    /// Who took a car off the catalogue.
+    /// The party that withdrew a vehicle from the catalogue.
     WithdrawnBy {
-        /// Its source, which does not list it any more.
+        /// The source, which no longer lists it.
         Source = "source",
         /// LMN.
         Operator = "operator",
     }
 }
 
-/// What a source lists of one car; a list shows it without its [`Details`].
+/// A vehicle as its source lists it; lists of vehicles omit the [`Details`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing<D = Details> {
-    /// The source's own name for it.
+    /// The id that the source gave it.
     pub id: VehicleId,
-    /// Who lists it.
+    /// The source that lists it.
     pub source: Source,
     /// The brand.
     pub make: String,
@@ -119,82 +119,82 @@ pub struct Listing<D = Details> {
     pub trim: Option<String>,
     /// The model year.
     pub year: i16,
-    /// Distance driven, in kilometres.
+    /// Distance driven, in kilometers.
     pub mileage_km: i32,
-    /// What it runs on.
+    /// The fuel or energy source.
     pub fuel: Option<Fuel>,
-    /// How its gears change.
+    /// The kind of transmission.
     pub transmission: Option<Transmission>,
-    /// Which wheels it drives.
+    /// The driven wheels, such as `4WD`.
     pub drivetrain: Option<String>,
-    /// Displacement, in cubic centimetres.
+    /// Displacement, in cubic centimeters.
     pub engine_cc: Option<i32>,
-    /// The body's color.
+    /// The body color.
     pub color: Option<String>,
     /// Equipment.
     pub options: Vec<String>,
-    /// Its auction; `None` exactly for a dealer's car.
+    /// The auction; `None` if and only if the vehicle is a dealer's.
     pub auction: Option<Auction>,
-    /// The price: what a buy-now car costs, what a bid must reach.
+    /// The price of a buy-now vehicle, or the minimum bid for a lot.
     pub listing_usd: Usd,
-    /// A small picture.
+    /// URL of a small picture.
     pub thumbnail_url: Option<String>,
-    /// When the source first listed it.
+    /// Time at which the source first listed it.
     pub listed_at: DateTime<Utc>,
-    /// What is shown of one car alone.
+    /// The fields that lists omit.
     pub details: D,
 }
 
-/// What is shown of one car alone.
+/// The fields of a vehicle that lists omit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Details {
     /// The vehicle identification number.
     pub vin: Option<String>,
-    /// The Korean plate.
+    /// The Korean license plate.
     pub license_plate: Option<String>,
-    /// When it first came on the road.
+    /// Date of the first registration.
     pub first_registered_on: Option<NaiveDate>,
-    /// Where it stands.
+    /// The place where it is kept.
     pub location: Option<String>,
-    /// Pictures.
+    /// URLs of pictures.
     pub photos: Vec<String>,
-    /// What an inspector found.
+    /// The report of an inspector.
     pub inspection: Option<Inspection>,
-    /// The seller's words.
+    /// The seller's description.
     pub description: Option<String>,
 }
 
-/// The auction of a listed car.
+/// The auction of a listed vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Auction {
-    /// The lot.
+    /// The lot number.
     pub lot_number: Option<String>,
-    /// When it is held.
+    /// Time at which it is held.
     pub date: DateTime<Utc>,
-    /// How often the car has come up, this time included.
+    /// Number of times the vehicle has come up for auction, this one included.
     pub count: Option<i16>,
-    /// Where it stands.
+    /// The state of the auction.
     pub result: AuctionResult,
-    /// When the result became known; `None` exactly while `upcoming`.
+    /// Time at which the result became known; `None` if and only if the auction is `upcoming`.
     pub result_at: Option<DateTime<Utc>>,
     /// Grade of the frame and body after accidents.
     pub accident_grade: Option<Grade>,
-    /// Grade of the outside.
+    /// Grade of the exterior.
     pub exterior_grade: Option<Grade>,
 }
 
 /// An inspector's report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Inspection {
-    /// The day.
+    /// Date of the inspection.
     pub inspected_on: NaiveDate,
-    /// One sentence.
+    /// Summary in one sentence.
     pub summary: String,
-    /// What was found, part by part.
+    /// The findings, part by part.
     pub items: Vec<Finding>,
 }
 
-/// What was found on one part.
+/// A finding on one part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The part.
@@ -203,108 +203,108 @@ pub struct Finding {
     pub finding: String,
 }
 
-/// A price and since when it holds.
+/// A price and the time from which it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct PricePoint {
     /// The price.
     pub listing_usd: Usd,
-    /// Since when.
+    /// Time from which the price applies.
     pub recorded_at: Stamp,
 }
 
-/// A car of the catalogue: its listing, and what LMN knows about it.
+/// A vehicle of the catalogue: its listing, and the times that LMN records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vehicle<D = Details> {
-    /// What the source lists.
+    /// The listing of the source.
     pub listing: Listing<D>,
-    /// When anything about it last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// When it was taken off the catalogue.
+    /// Time at which it was withdrawn; `None` while it is listed.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// What an order of a vehicle depends on.
+/// The state of a vehicle that an order depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
-    /// Its id.
+    /// The id.
     pub vehicle_id: VehicleId,
-    /// Its vehicle identification number.
+    /// The vehicle identification number.
     pub vin: Option<String>,
-    /// Its Korean plate.
+    /// The Korean license plate.
     pub license_plate: Option<String>,
-    /// Its price: what a vehicle to buy costs, what a bid must reach.
+    /// The price of a buy-now vehicle, or the minimum bid for a lot.
     pub listing_usd: Usd,
-    /// Its auction; `None` exactly for a dealer's vehicle.
+    /// The auction; `None` if and only if the vehicle is a dealer's.
     pub auction: Option<AuctionState>,
     /// Whether it is listed.
     pub is_listed: bool,
 }
 
-/// How an auction stands.
+/// The date and the result of an auction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuctionState {
-    /// When it is held.
+    /// Time at which it is held.
     pub date: DateTime<Utc>,
-    /// Its state.
+    /// The state of the auction.
     pub result: AuctionResult,
-    /// When the result became known.
+    /// Time at which the result became known.
     pub result_at: Option<DateTime<Utc>>,
 }
 
 impl AuctionState {
-    /// Returns when orders close: midnight in Korea at the start of the day before the auction's.
+    /// Returns the time at which orders close: midnight in Korea at the start of the day before the auction.
     pub fn order_cutoff_at(&self) -> Stamp {
         Stamp::kst(self.date).midnight_of_the_day_before()
     }
 }
 
-/// A car under its lock, as far as a change of it must know.
+/// A locked vehicle, with the fields that its changes depend on.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct HeldCar {
-    /// Its name.
+pub(crate) struct LockedVehicle {
+    /// The id.
     pub id: VehicleId,
-    /// Its price.
+    /// The price.
     pub listing_usd: Usd,
-    /// When its auction is held; a dealer's car has none.
+    /// Time at which its auction is held; `None` for a dealer's vehicle.
     pub auction_date: Option<DateTime<Utc>>,
-    /// Where its auction stands; a dealer's car has none.
+    /// The state of its auction; `None` for a dealer's vehicle.
     pub result: Option<AuctionResult>,
-    /// When anything about it last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// When it was taken off the catalogue.
+    /// Time at which it was withdrawn; `None` while it is listed.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-impl HeldCar {
-    /// Says whether the car is sold by auction.
+impl LockedVehicle {
+    /// Returns whether the vehicle is sold by auction.
     pub(crate) fn is_auctioned(&self) -> bool {
         self.result.is_some()
     }
 
-    /// Says whether its auction was held, as far as is known at `now`.
+    /// Returns whether its auction was held by `now`: it has a result, or its date has passed.
     pub(crate) fn was_auctioned(&self, now: DateTime<Utc>) -> bool {
         self.result.is_some_and(|it| it != AuctionResult::Upcoming)
             || self.auction_date.is_some_and(|date| date <= now)
     }
 
-    /// Says whether it can be ordered while it stands in the catalogue, as far as its result goes.
+    /// Returns whether the result of its auction permits orders; does not check whether it is listed.
     pub(crate) fn is_on_offer(&self) -> bool {
         is_on_offer(self.result)
     }
 
-    /// Says whether its auction is still to come.
+    /// Returns whether it is listed and its auction has no result yet.
     pub(crate) fn is_upcoming(&self) -> bool {
         self.result == Some(AuctionResult::Upcoming) && self.withdrawn_at.is_none()
     }
 }
 
-/// Says whether a car whose auction stands like this can be ordered; one without an auction can.
+/// Returns whether a vehicle with this auction result can be ordered; a vehicle without an auction can.
 fn is_on_offer(result: Option<AuctionResult>) -> bool {
     result.is_none_or(|it| matches!(it, AuctionResult::Upcoming | AuctionResult::NoBid))
 }
 
 impl Auction {
-    /// Returns how it stands.
+    /// Returns the date and the result.
     pub fn state(&self) -> AuctionState {
         AuctionState {
             date: self.date,
@@ -315,26 +315,26 @@ impl Auction {
 }
 
 impl<D> Listing<D> {
-    /// Returns the auction that is still open to bids, as far as its result goes.
+    /// Returns the auction if it has no result yet; does not check its date.
     pub fn upcoming_auction(&self) -> Option<&Auction> {
         self.auction
             .as_ref()
             .filter(|auction| auction.result == AuctionResult::Upcoming)
     }
 
-    /// Says whether the car can be ordered, as far as its result goes.
+    /// Returns whether the result of the auction permits orders.
     pub(crate) fn is_on_offer(&self) -> bool {
         is_on_offer(self.auction.as_ref().map(|it| it.result))
     }
 
-    /// Says whether the car is for sale at its price: a dealer's, or one that nobody bid on.
+    /// Returns whether the vehicle is for sale at its price: a dealer's vehicle, or a lot without a bid.
     pub fn is_buy_now(&self) -> bool {
         self.auction
             .as_ref()
             .is_none_or(|auction| auction.result == AuctionResult::NoBid)
     }
 
-    /// Returns when orders close; `None` for a buy-now car.
+    /// Returns the time at which orders close; `None` for a buy-now vehicle.
     pub fn order_cutoff_at(&self) -> Option<Stamp> {
         let auction = self.auction.as_ref().filter(|_| !self.is_buy_now());
         auction.map(|it| it.state().order_cutoff_at())

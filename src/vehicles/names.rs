@@ -1,18 +1,18 @@
-//! Names as they are compared: without regard to case, width or composition, in every script.
+//! Normalization of names for comparison, without regard to case, width or composition, in every script.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Bytes of a folded name that are compared.
+/// Maximum length of a folded name, in bytes; the rest is not compared.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Returns a name as it is compared: without regard to case, width or the way in which its letters are composed.
+/// Returns the form in which a name is compared: trimmed, in lower case and Unicode normalization form KC.
 pub fn fold(name: &str) -> String {
     let mut folded = composed(name.trim());
     folded.truncate(folded.floor_char_boundary(NAME_BYTES_MAX));
     folded
 }
 
-/// Composes letters in one way, in lower case. Most names are of letters of which there is one way only.
+/// Normalizes a text to lower case and form KC. Most names are ASCII, which needs no composition.
 fn composed(text: &str) -> String {
     match text.is_ascii() {
         true => text.to_ascii_lowercase(),
@@ -20,7 +20,7 @@ fn composed(text: &str) -> String {
     }
 }
 
-/// Returns the words of a text as they are compared: runs of letters and digits, of any script.
+/// Returns the folded words of a text: runs of letters and digits, of any script.
 pub fn words(text: &str) -> Vec<String> {
     let folded = composed(text);
     let runs = folded.split(|it: char| !it.is_alphanumeric());
@@ -35,7 +35,7 @@ mod tests {
     fn names_are_compared_without_case_width_or_composition() {
         assert_eq!(fold(" Citroën "), fold("CITROE\u{308}N"));
         assert_eq!(fold("ＫＩＡ"), "kia");
-        // The same syllables, whole and taken apart.
+        // The same syllables, composed and decomposed.
         assert_eq!(fold("기아"), fold("\u{1100}\u{1175}\u{110b}\u{1161}"));
         assert_eq!(fold(&"가".repeat(200)).len(), 255);
     }

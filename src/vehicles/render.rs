@@ -1,7 +1,7 @@
-//! Rendering: a vehicle as JSON stands in its row, written whenever the vehicle is.
+//! Rendering: the JSON of a vehicle, which is stored in its row and written together with the vehicle.
 //!
-//! An import renders what it writes, and so does every change of LMN's. Any other change leaves the vehicle unrendered:
-//! readers render it for themselves until the job has.
+//! Imports render the vehicles that they write, and so do changes by LMN. Any other change leaves a vehicle unrendered:
+//! readers then render it for themselves until the background job has rendered it.
 
 use super::{
     store::{self, Rendered},
@@ -15,14 +15,14 @@ use crate::{
     vehicles::model::{PricePoint, Vehicle},
 };
 
-/// The reason why vehicles were not rendered.
+/// An error while rendering vehicles.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// A vehicle cannot be written as JSON.
-    #[error("a vehicle cannot be rendered")]
+    /// A vehicle cannot be serialized as JSON.
+    #[error("a vehicle cannot be serialized as JSON")]
     Json(#[from] serde_json::Error),
 }
 
@@ -35,7 +35,7 @@ impl From<RenderError> for sqlx::Error {
     }
 }
 
-/// Renders what is not and shortens the change log, again after every interval, until the replica stops.
+/// Renders unrendered vehicles and deletes old entries of the change log, at every interval, until the replica stops.
 pub async fn run(app: App) {
     let settings = &app.settings().catalogue;
     loop {
@@ -46,7 +46,7 @@ pub async fn run(app: App) {
             Ok::<_, RenderError>(())
         };
         if let Err(error) = app.note(Sweep::Rendering, work).await {
-            tracing::warn!(error = %error, "vehicles were not rendered; it is tried again");
+            tracing::warn!(error = %error, "failed to render vehicles; will retry");
         }
         tokio::select! {
             () = tokio::time::sleep(settings.render) => {}
@@ -55,7 +55,7 @@ pub async fn run(app: App) {
     }
 }
 
-/// Renders every vehicle that is not, `batch` at a time.
+/// Renders all unrendered vehicles, up to `batch` in a transaction.
 pub async fn render_all(database: &Database, batch: i64) -> Result<(), RenderError> {
     loop {
         let mut tx = database.begin().await?;

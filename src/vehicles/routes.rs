@@ -38,19 +38,19 @@ use crate::{
 const FILTERED_OUT: HeaderName = HeaderName::from_static("x-lmn-filtered-out");
 const SNAPSHOT: HeaderName = HeaderName::from_static("x-lmn-snapshot");
 
-/// Routes of this feature.
+/// Returns the routes of this feature.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Shapes::openapi())
         .routes(routes!(list_vehicles))
         .routes(routes!(get_vehicle))
 }
 
-/// Schemas that the document does not find by itself, because a vehicle is generic in them.
+/// Schemas that utoipa does not collect by itself, because a vehicle is generic over them.
 #[derive(OpenApi)]
 #[openapi(components(schemas(Pricing)))]
 struct Shapes;
 
-/// The place where a page ended, and what page 1 counted.
+/// The content of a cursor: the place at which a page ended, and the count of page 1.
 #[derive(Debug, Serialize, Deserialize)]
 struct Position {
     #[serde(rename = "a")]
@@ -64,8 +64,8 @@ type VehicleList = Page<VehicleSummary>;
 
 /// Lists vehicles of the catalogue.
 ///
-/// Filters are joined by AND, the values of one filter by OR, but for `options_include`, of which a vehicle has all.
-/// Dealers' vehicles are listed by `make` or `ids` only. Every page but the last is full.
+/// Filters are combined with AND, the values of one filter with OR, except for `options_include`, whose values must all
+/// match. Dealers' vehicles are listed only with `make` or `ids`. Every page except the last is full.
 #[utoipa::path(get, path = "/v1/vehicles", tag = "vehicles", params(ListVehicles), responses(
     (status = 200, description = "A page of vehicles.", body = VehicleList, headers(("X-LMN-Filtered-Out"))),
 ))]
@@ -128,7 +128,7 @@ fn find_page(
         filter,
         sort: *sort,
         after: position.as_ref().map(|it| &it.after),
-        // One vehicle more than the page shows says that there is a next page.
+        // One vehicle more than the page shows, to find out whether there is a next page.
         limit: page.limit() + 1,
         now,
     });
@@ -155,9 +155,9 @@ fn find_page(
     })
 }
 
-/// Shows one vehicle.
+/// Returns one vehicle.
 ///
-/// A vehicle that was withdrawn is shown only to a partner that ordered it, as it was then.
+/// A withdrawn vehicle is returned only to a partner that ordered it, as it was at that time.
 #[utoipa::path(get, path = "/v1/vehicles/{id}", tag = "vehicles", params(Id::<VehicleId>, Conditional), responses(
     (status = 200, description = "The vehicle.", body = VehicleView, headers(("X-LMN-Snapshot"))),
     (status = 404, description = "vehicle_not_found"),
@@ -178,9 +178,9 @@ async fn get_vehicle(
             return Ok(conditional.answer_tagged(&detail));
         }
         let found = read_detail(&app, &id).await?;
-        let known = slot.map(|slot| index.row_version(slot));
-        if found.as_ref().map(|(version, _)| *version) != known {
-            // It has changed since: nothing older may be shown after it.
+        let indexed = slot.map(|slot| index.row_version(slot));
+        if found.as_ref().map(|(version, _)| *version) != indexed {
+            // The row and the index differ: wait for a newer index, so that no older version is shown after this one.
             index = app.catalogue().index_after(&index, id.as_str()).await?;
             continue;
         }
@@ -192,7 +192,7 @@ async fn get_vehicle(
     }
 }
 
-/// Reads a listed vehicle, and renders it if it is not rendered.
+/// Reads the JSON of a listed vehicle, and renders the vehicle if its JSON is not stored.
 async fn read_detail(app: &App, id: &VehicleId) -> Result<Option<(u32, Tagged)>, ApiError> {
     let Some(found) = app.reads().details.read(id.clone()).await? else {
         return Ok(None);
@@ -210,7 +210,7 @@ async fn read_detail(app: &App, id: &VehicleId) -> Result<Option<(u32, Tagged)>,
         .transpose()
 }
 
-/// Shows a vehicle that is not listed, as the partner ordered it.
+/// Returns a vehicle that is not listed as the partner ordered it.
 async fn show_snapshot(
     app: &App,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! A row of `vehicles`, and the car that it is.
+//! Rows of the table `vehicles`, and their conversion to the model.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{FromRow, types::Json};
@@ -9,7 +9,7 @@ use crate::{
     stamp::Stamp,
 };
 
-/// The columns of a [`VehicleRow`] without its prices, as text that a statement on `vehicles` is put together with.
+/// The columns of a [`VehicleRow`] without its prices, as SQL text for statements on `vehicles`.
 macro_rules! listing_columns {
     () => {
         "vehicles.id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
@@ -20,7 +20,7 @@ macro_rules! listing_columns {
 }
 pub(crate) use listing_columns;
 
-/// Every column of a whole [`VehicleRow`].
+/// All columns of a [`VehicleRow`], as SQL text.
 macro_rules! vehicle_columns {
     () => {
         concat!(
@@ -35,7 +35,7 @@ macro_rules! vehicle_columns {
 }
 pub(crate) use vehicle_columns;
 
-/// The columns of a [`VehicleRow`] without what a list does not show: long ones are not read.
+/// The columns of a [`VehicleRow`], with constants for those that lists omit, so that long values are not read.
 macro_rules! summary_columns {
     () => {
         "id, source, make, model, trim, year, mileage_km, fuel, transmission, drivetrain, engine_cc, color,
@@ -47,7 +47,7 @@ macro_rules! summary_columns {
 }
 pub(crate) use summary_columns;
 
-/// A row of `vehicles`, with its prices where they were asked for.
+/// A row of `vehicles`, with its prices if the statement selects them.
 #[derive(Debug, FromRow)]
 pub(crate) struct VehicleRow {
     pub(super) id: String,
@@ -89,7 +89,7 @@ pub(crate) struct VehicleRow {
 }
 
 impl VehicleRow {
-    /// Makes the car and its prices.
+    /// Converts the row to the vehicle and its price history.
     pub(crate) fn into_model_with_prices(
         mut self,
     ) -> Result<(Vehicle, Vec<PricePoint>), sqlx::Error> {
@@ -106,7 +106,7 @@ impl VehicleRow {
         Ok((vehicle, history.collect::<Result<_, sqlx::Error>>()?))
     }
 
-    /// Makes the car, with as much of its details as the statement has read.
+    /// Converts the row to the vehicle, with the details that `details` takes from the row.
     pub(super) fn into_model<D>(
         mut self,
         details: impl FnOnce(&mut Self) -> D,

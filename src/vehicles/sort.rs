@@ -1,9 +1,9 @@
-//! The sorts of the catalogue.
+//! Sort orders of the list of vehicles.
 
-/// The order of a list of vehicles; equal values are in the order of ids.
+/// The order of a list of vehicles. Vehicles with equal values are ordered by id, in the same direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Next auction first, dealers' vehicles last.
+    /// Earliest auction first, dealers' vehicles last.
     AuctionDateAsc,
     /// Cheapest first.
     PriceAsc,
@@ -16,7 +16,7 @@ pub(crate) enum Sort {
 }
 
 impl Sort {
-    /// All sorts by their names; the first is the default.
+    /// All sort orders by name; the first is the default.
     pub(crate) const ALL: &'static [(&'static str, Self)] = &[
         ("auction_date_asc", Self::AuctionDateAsc),
         ("price_asc", Self::PriceAsc),
@@ -25,7 +25,7 @@ impl Sort {
         ("mileage_asc", Self::MileageAsc),
     ];
 
-    /// Says whether great values come first, and late ids among equal ones.
+    /// Returns whether the order is descending, by value and by id.
     pub(crate) fn is_descending(self) -> bool {
         matches!(self, Self::PriceDesc | Self::YearDesc)
     }

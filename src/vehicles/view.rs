@@ -1,4 +1,4 @@
-//! A car as partners read it: `VehicleSummary` in lists, `Vehicle` alone and in an order's snapshot.
+//! A vehicle as partners read it: `VehicleSummary` in lists, `Vehicle` alone and in an order's snapshot.
 //!
 //! The shapes stand apart from the routes because an order keeps one of them.
 
@@ -11,7 +11,7 @@ use super::model::{
 };
 use crate::{id::VehicleId, money::Usd, stamp::Stamp};
 
-/// One car in a list.
+/// One vehicle in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VehicleSummary)]
 pub(crate) struct VehicleSummary<P = Pricing> {
@@ -37,23 +37,23 @@ pub(crate) struct VehicleSummary<P = Pricing> {
     pub engine_cc: Option<i32>,
     /// The body's color.
     pub color: Option<String>,
-    /// Grade of the frame and body after accidents; null for dealers' cars.
+    /// Grade of the frame and body after accidents; null for dealers' vehicles.
     pub accident_grade: Option<Grade>,
-    /// Grade of the outside; null for dealers' cars.
+    /// Grade of the outside; null for dealers' vehicles.
     pub exterior_grade: Option<Grade>,
     /// Equipment.
     pub options: Vec<String>,
-    /// The auction's lot; null for dealers' cars.
+    /// The auction's lot; null for dealers' vehicles.
     pub lot_number: Option<String>,
-    /// When the auction is held; null for dealers' cars.
+    /// When the auction is held; null for dealers' vehicles.
     pub auction_date: Option<Stamp>,
-    /// How often the car has come up, this time included; null for dealers' cars.
+    /// How often the vehicle has come up, this time included; null for dealers' vehicles.
     pub auction_count: Option<i16>,
-    /// Where its auction stands; null for dealers' cars.
+    /// Where its auction stands; null for dealers' vehicles.
     pub auction_result: Option<AuctionResult>,
-    /// When orders close: midnight in Korea at the start of the day before the auction's; null for buy-now cars.
+    /// When orders close: midnight in Korea at the start of the day before the auction's; null for buy-now vehicles.
     pub order_cutoff_at: Option<Stamp>,
-    /// Whether the car is for sale at its price, without a bid: a dealer's, or one that nobody bid on.
+    /// Whether the vehicle is for sale at its price, without a bid: a dealer's, or one that nobody bid on.
     pub buy_now: bool,
     pub pricing: P,
     /// A small picture.
@@ -64,14 +64,14 @@ pub(crate) struct VehicleSummary<P = Pricing> {
     pub updated_at: Stamp,
 }
 
-/// The price of a car in a list.
+/// The price of a vehicle in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pricing {
     /// The price now.
     pub listing_usd: Usd,
 }
 
-/// The price of a car, and what it was before.
+/// The price of a vehicle, and what it was before.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PricingHistory {
     /// The price now.
@@ -80,7 +80,7 @@ pub(crate) struct PricingHistory {
     pub history: Vec<PricePoint>,
 }
 
-/// One car with everything that is known about it.
+/// One vehicle with everything that is known about it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Vehicle)]
 pub(crate) struct VehicleView {
@@ -201,7 +201,7 @@ impl Template {
 }
 
 impl VehicleView {
-    /// Shows a car with its price history.
+    /// Shows a vehicle with its price history.
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
         let updated_at = Stamp::kst(vehicle.updated_at);
         let mut listing = vehicle.listing;
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn draft_becomes_what_a_vehicle_is_rendered_as() {
         let today = NaiveDate::from_ymd_opt(2026, 4, 20).unwrap();
-        for mut listing in demo::cars(5, 50, today) {
+        for mut listing in demo::vehicles(5, 50, today) {
             let odd = r#","history":["updated_at":"2026-04-20" "recorded_at":"],"vin":"#.to_owned();
             listing.color = Some(odd.clone());
             listing.make = odd;

@@ -1,8 +1,8 @@
-//! Where a webhook may go: which URLs, which ports, which addresses (contract, section 8). Pure.
+//! The URLs, ports and addresses to which webhooks may be sent. Pure.
 //!
-//! A partner chooses the URL, and LMN's servers follow it; so it must lead to the partner and never into LMN's own
-//! network. A name is looked up once, every address that it has must be public, and the connection goes to one of the
-//! very addresses that were looked at, so that a name which changes its mind in between gains nothing.
+//! A partner chooses the URL and LMN's servers connect to it, so it must never lead into LMN's own network. The host
+//! name is resolved once, every address that it resolves to must be public, and the connection goes to one of the
+//! addresses that were checked. A name that resolves to another address a moment later gains nothing.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -14,10 +14,10 @@ use url::{Host, Url};
 
 use crate::environment::Environment;
 
-/// The longest URL, in characters.
+/// The maximum length of a URL, in characters.
 pub(crate) const URL_CHARACTERS_MAX: usize = 2048;
 
-/// Networks that are not the internet's, or not a single host's.
+/// Networks whose addresses are not those of a single host on the public internet.
 const NOT_PUBLIC: [&str; 22] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -37,7 +37,7 @@ const NOT_PUBLIC: [&str; 22] = [
     "203.0.113.0/24",
     "224.0.0.0/4",
     "240.0.0.0/4",
-    // Of the global unicast addresses: protocol assignments, documentation, and IPv4 in disguise.
+    // Within the global unicast range: protocol assignments, documentation and embedded IPv4 addresses.
     "2001::/23",
     "2001:db8::/32",
     "2002::/16",
@@ -47,12 +47,12 @@ const NOT_PUBLIC: [&str; 22] = [
 static REFUSED: LazyLock<Vec<IpNet>> =
     LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|it| it.parse().ok()).collect());
 
-/// All that IPv6 has of public addresses.
+/// The global unicast range, which contains every public IPv6 address.
 const GLOBAL_UNICAST: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Says whether an address is a host's on the internet.
+/// Returns whether an address is that of a single host on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
-    // `::ffff:127.0.0.1` is `127.0.0.1`.
+    // An IPv4-mapped address such as `::ffff:127.0.0.1` counts as the IPv4 address.
     let address = address.to_canonical();
     let is_unicast = match address {
         IpAddr::V4(_) => true,
@@ -61,29 +61,29 @@ pub fn is_public(address: IpAddr) -> bool {
     is_unicast && !REFUSED.iter().any(|it| it.contains(&address))
 }
 
-/// A URL that has the form of an endpoint's. Whether it may be reached is for a [`Guard`] to say.
+/// A URL in the form that an endpoint requires. [`Guard::check`] decides whether it may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Url);
 
-/// What is wrong with the form of a URL.
+/// The reason why a URL is not a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not a URL, or one without a host.
+    /// It is not an absolute URL, or it has no host.
     #[error("`url` must be an absolute URL, such as https://example.com/lmn")]
     NotAUrl,
-    /// Neither https nor http.
+    /// The scheme is neither `https` nor `http`.
     #[error("`url` must begin with https://")]
     Scheme,
-    /// A name or password in it.
-    #[error("`url` must not hold a user name or password; deliveries are signed")]
+    /// It contains a user name or a password.
+    #[error("`url` must not contain a user name or password; deliveries are signed")]
     Credentials,
-    /// Too long.
-    #[error("`url` has at most {URL_CHARACTERS_MAX} characters")]
+    /// It is longer than `URL_CHARACTERS_MAX`.
+    #[error("`url` must have at most {URL_CHARACTERS_MAX} characters")]
     TooLong,
 }
 
 impl Target {
-    /// Reads a URL, and writes numbers that mean an address as that address.
+    /// Parses a URL, normalizes its host and removes its fragment. A host in any numeric form becomes an IP address.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         if text.chars().count() > URL_CHARACTERS_MAX {
             return Err(Malformed::TooLong);
@@ -110,28 +110,28 @@ impl Target {
         self.0.as_str()
     }
 
-    /// Says whether it is to be reached over TLS.
+    /// Returns whether the URL uses TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Returns the host: a name, or an address.
+    /// Returns the host: a name or an address.
     pub(crate) fn host(&self) -> HostOf<'_> {
         match self.0.host() {
             Some(Host::Domain(name)) => HostOf::Name(name),
             Some(Host::Ipv4(address)) => HostOf::Address(address.into()),
             Some(Host::Ipv6(address)) => HostOf::Address(address.into()),
-            // A target has a host; this one is refused everywhere.
+            // Unreachable, because `parse` requires a host; the unspecified address is not public.
             None => HostOf::Address(Ipv4Addr::UNSPECIFIED.into()),
         }
     }
 
-    /// Returns the port.
+    /// Returns the port, by default that of the scheme.
     pub(crate) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or_default()
     }
 
-    /// Returns what goes into the `Host` header.
+    /// Returns the value of the `Host` header.
     pub(crate) fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         match self.0.port() {
@@ -152,37 +152,37 @@ impl Target {
 /// The host of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostOf<'a> {
-    /// To be looked up.
+    /// A name that has to be resolved.
     Name(&'a str),
-    /// To be used as it is.
+    /// A literal address.
     Address(IpAddr),
 }
 
-/// Why a target is not reached.
+/// The reason why a target must not be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is http, and this is production.
+    /// The URL is `http` outside the sandbox.
     #[error("`url` must begin with https:// outside the sandbox")]
     Insecure,
-    /// It has another port.
-    #[error("`url` must use port 443, or another one that LMN has opened")]
+    /// The port is not allowed.
+    #[error("`url` must use port 443 or another port that LMN allows")]
     Port,
-    /// Its host has no address, or one that is not public.
-    #[error("`url` must name a host that has public addresses only")]
+    /// The host has no address, or one that is not public.
+    #[error("`url` must have a host with public addresses only")]
     AddressNotPublic,
 }
 
-/// What may be reached.
+/// The ports and networks that webhooks may reach.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// The ports.
+    /// The allowed ports.
     pub ports: Vec<u16>,
-    /// Networks that may be reached whatever they are, on every port: for development.
+    /// Networks that may be reached on every port, public or not. Meant for development.
     pub open_networks: Vec<IpNet>,
 }
 
 impl Guard {
-    /// Checks a target with every address that its host has.
+    /// Checks a target and all addresses of its host, and returns every reason for a refusal.
     pub fn check(
         &self,
         target: &Target,
@@ -218,7 +218,7 @@ impl Guard {
 mod tests {
     use super::*;
 
-    /// Ways to write an address that is not public; a URL's host is read as a browser reads it.
+    /// Spellings of addresses that are not public. The host of a URL is parsed as browsers parse it.
     const FORMS: [&str; 66] = [
         "127.0.0.1",
         "127.1",
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_an_address_that_is_not_public_is_known() {
+    fn non_public_address_is_recognized_in_every_spelling() {
         for form in FORMS {
             assert!(!is_public(address(form)), "{form}");
         }
@@ -311,11 +311,11 @@ mod tests {
         ] {
             assert!(is_public(address(form)), "{form}");
         }
-        assert_eq!(REFUSED.len(), NOT_PUBLIC.len(), "every network is one");
+        assert_eq!(REFUSED.len(), NOT_PUBLIC.len(), "every network parses");
     }
 
     #[test]
-    fn a_target_is_a_url_without_credentials() {
+    fn target_is_an_absolute_http_url_without_credentials() {
         for (text, expected) in [
             ("https://user@example.com/", Malformed::Credentials),
             ("https://:secret@example.com/", Malformed::Credentials),
@@ -341,14 +341,14 @@ mod tests {
         assert_eq!(
             target.as_str(),
             "https://xn--bcher-kva.example:8443/a?b=c",
-            "names are written as they are looked up"
+            "the host name is in the form in which it is resolved"
         );
         assert_eq!(target.authority(), "xn--bcher-kva.example:8443");
         assert_eq!(target.path_and_query(), "/a?b=c");
     }
 
     #[test]
-    fn a_guard_looks_at_every_address_and_at_the_port() {
+    fn guard_checks_every_address_and_the_port() {
         let closed = Guard {
             ports: vec![443, 8443],
             open_networks: Vec::new(),

@@ -1,4 +1,4 @@
-//! What partners, the operator and time do to endpoints and to deliveries: each with its audit row.
+//! Changes of endpoints and deliveries by partners, the operator and background jobs, with their audit rows.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json, value::to_raw_value};
@@ -22,10 +22,12 @@ use crate::{
     stamp::Stamp,
 };
 
-/// How long a secret that was replaced signs, too.
+/// How long deliveries are also signed with a secret after its rotation.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
-/// Makes a partner's endpoint as wished. A new one has a secret.
+/// Creates or updates a partner's endpoint. Returns the secret if the endpoint is new.
+///
+/// Enabling the endpoint or giving it another URL makes all its pending events due at once.
 pub(crate) async fn put(
     tx: &mut Tx,
     author: &Author,
@@ -38,24 +40,24 @@ pub(crate) async fn put(
         let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
         store::save(tx, partner, &endpoint).await?;
         store::insert_secret(tx, partner, &secret).await?;
-        record(tx, author, partner, "webhook.created", tell(&endpoint)).await?;
+        record(tx, author, partner, "webhook.created", to_json(&endpoint)).await?;
         return Ok((endpoint, Some(secret)));
     };
     let before = endpoint.clone();
-    let begins_anew = endpoint.change(wish, now);
+    let is_restarted = endpoint.change(wish, now);
     if endpoint != before {
         store::save(tx, partner, &endpoint).await?;
-        let details = json!({"old": tell(&before), "new": tell(&endpoint)});
+        let details = json!({"old": to_json(&before), "new": to_json(&endpoint)});
         record(tx, author, partner, "webhook.changed", details).await?;
     }
-    if begins_anew {
+    if is_restarted {
         store::begin_anew(tx, partner, now).await?;
         store::wake(tx).await?;
     }
     Ok((endpoint, None))
 }
 
-/// Takes a partner's endpoint away; what waits is not sent. Returns what it was.
+/// Deletes a partner's endpoint and skips its pending events. Returns the endpoint as it was.
 pub(crate) async fn delete(
     tx: &mut Tx,
     author: &Author,
@@ -65,11 +67,11 @@ pub(crate) async fn delete(
         return Ok(None);
     };
     store::delete(tx, partner).await?;
-    record(tx, author, partner, "webhook.deleted", tell(&endpoint)).await?;
+    record(tx, author, partner, "webhook.deleted", to_json(&endpoint)).await?;
     Ok(Some(endpoint))
 }
 
-/// Replaces the secret of a partner's endpoint; the former one signs for another day.
+/// Replaces the secret of a partner's endpoint. Deliveries are also signed with the former one for 24 hours.
 pub(crate) async fn rotate(
     tx: &mut Tx,
     author: &Author,
@@ -79,7 +81,7 @@ pub(crate) async fn rotate(
         return Ok(None);
     };
     let secret = Secret::random();
-    // Signatures live in real time, what the partner reads in its own.
+    // Signatures use real time; the timestamps that a partner reads use the partner's clock.
     let former_until = clock::store::real_now(tx).await? + OVERLAP;
     endpoint.updated_at = clock::store::now(tx, partner).await?;
     store::save(tx, partner, &endpoint).await?;
@@ -89,7 +91,7 @@ pub(crate) async fn rotate(
     Ok(Some((endpoint, secret)))
 }
 
-/// Disables an endpoint whose row is locked, for a reason of LMN's.
+/// Disables an endpoint on LMN's side. The caller has locked its row.
 pub(crate) async fn disable(
     tx: &mut Tx,
     author: &Author,
@@ -102,7 +104,7 @@ pub(crate) async fn disable(
     record(tx, author, partner, "webhook.disabled", details).await
 }
 
-/// Writes an event that tests a partner's endpoint.
+/// Appends a test event for a partner's endpoint. Returns `None` if there is no endpoint.
 pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event>, TestError> {
     store::lock_feed(tx, partner).await?;
     if store::find(tx, partner).await?.is_none() {
@@ -133,32 +135,34 @@ pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event
     Ok(events::store::find(tx, partner, id).await?)
 }
 
-/// Why there is no test.
+/// The reason why a test event was not appended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TestError {
-    /// A bug: it cannot be written.
-    #[error("an event cannot be written: {0}")]
+    /// The event could not be serialized, which is a bug.
+    #[error("an event cannot be serialized: {0}")]
     Unwritable(#[from] serde_json::Error),
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Why an event is not sent again.
+/// The reason why an event is not sent again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RedeliverError {
     /// There is no such event.
     #[error("there is no event {0}")]
     NoEvent(EventId),
-    /// There is nowhere to send it.
+    /// The partner has no endpoint.
     #[error("the partner has no webhook endpoint")]
     NoEndpoint,
-    /// The database did not do it.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Sends an event again, outside its order's sequence; one that waits is sent as soon as its sequence allows.
+/// Queues an event for another delivery, outside its order's sequence.
+///
+/// An event that is still pending is sent as soon as the sequence of its order allows.
 pub(crate) async fn redeliver(
     tx: &mut Tx,
     author: &Author,
@@ -182,9 +186,10 @@ pub(crate) async fn redeliver(
     event.ok_or(RedeliverError::NoEvent(id))
 }
 
-/// Sends up to `limit` events of a while again, those of an order one after the other; a dry run only counts them.
+/// Queues up to `limit` events of a time range for another delivery, those of an order one after the other.
 ///
-/// Returns how many, and from behind which place in the feed to go on.
+/// A dry run only counts them. Returns the number of events, and the feed position after which the next call continues:
+/// `None` if there were no events.
 pub(crate) async fn replay(
     tx: &mut Tx,
     author: &Author,
@@ -214,8 +219,8 @@ pub(crate) async fn replay(
     Ok((queued, last))
 }
 
-/// Tells an endpoint to the audit log.
-fn tell(endpoint: &Endpoint) -> Value {
+/// Returns an endpoint as it is recorded in the audit log.
+fn to_json(endpoint: &Endpoint) -> Value {
     json!({
         "url": endpoint.url,
         "enabled": endpoint.enabled,

@@ -1,7 +1,7 @@
-//! The client: one POST to a checked address, bounded in time and bytes.
+//! The HTTP client for deliveries: one POST to a checked address, bounded in time and bytes.
 //!
-//! A connection serves one delivery. It goes to one of the very addresses that were looked up and checked, without a
-//! second look-up, a proxy or a redirect; what is answered is read to a bound, never decoded, and thrown away.
+//! A connection serves one delivery. It goes to one of the addresses that were resolved and checked, without a second
+//! DNS lookup, a proxy or a redirect. The response body is read up to a limit, never decoded, and discarded.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -25,39 +25,39 @@ use tokio_rustls::TlsConnector;
 use super::address::{Guard, HostOf, Refused, Target};
 use crate::environment::Environment;
 
-/// How a delivery names us.
+/// The `User-Agent` of deliveries.
 const AGENT: &str = "LMN-Webhooks/1";
-/// How much of an answer is read.
+/// The maximum number of bytes read from a response body.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long the head of an answer may be.
+/// The maximum size of a response's head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Addresses of a host that are tried.
+/// The maximum number of addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 4;
-/// How long one of several addresses may take to answer a connection.
+/// The timeout for connecting to one address.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a name may take to be looked up before an endpoint is made of it.
+/// The timeout of the DNS lookup when an endpoint is created or changed.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// Why there was no answer. It is for the log; the partner sees that there was none.
+/// The reason why there was no response. It is logged; partners only see that there was none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// Where it was to go is not allowed.
+    /// The target is not allowed.
     #[error("{}", list(.0))]
     Refused(Vec<Refused>),
-    /// It cannot be reached.
+    /// The endpoint cannot be reached.
     #[error("the endpoint cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
-    /// It does not speak HTTP.
-    #[error("the endpoint does not answer in HTTP: {0}")]
+    /// The endpoint does not speak HTTP.
+    #[error("the endpoint did not send an HTTP response: {0}")]
     Protocol(#[from] hyper::Error),
-    /// The request cannot be written.
-    #[error("the request cannot be written: {0}")]
+    /// The request cannot be built.
+    #[error("the request cannot be built: {0}")]
     Unwritable(#[from] hyper::http::Error),
-    /// It did not answer in time.
-    #[error("the endpoint did not answer in time")]
+    /// The endpoint did not respond in time.
+    #[error("the endpoint did not respond in time")]
     TooLate,
-    /// Too much time went by before the request: somebody else may be sending it by now.
-    #[error("the request was not sent, because its lease is nearly over")]
+    /// Too much time passed before the request; another worker may be sending the event by now.
+    #[error("the request was not sent because its lease is about to end")]
     LeaseOver,
 }
 
@@ -66,40 +66,44 @@ fn list(refused: &[Refused]) -> String {
     texts.join("; ")
 }
 
-/// What an endpoint answered.
+/// The parts of an endpoint's response that are used.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// Its `Retry-After`.
+    /// The `Retry-After` header.
     pub retry_after: Option<String>,
 }
 
-/// What sends.
+/// A client that sends deliveries.
 #[derive(Clone)]
 pub(crate) struct Client {
     guard: Guard,
     environment: Environment,
-    /// For a whole attempt.
+    /// The timeout of a whole attempt.
     time: Duration,
     tls: TlsConnector,
 }
 
-/// A request that is about to be sent.
+/// A delivery request.
 #[derive(Debug)]
 pub(crate) struct Post<'a> {
-    /// Where.
+    /// The URL to send it to.
     pub target: &'a Target,
-    /// The headers that prove it.
+    /// The headers that identify and sign the event.
     pub headers: [(&'static str, String); 6],
     /// The body.
     pub body: Bytes,
-    /// When the head of the request must be on its way.
+    /// The latest time at which sending may begin.
     pub send_by: Instant,
 }
 
 impl Client {
-    /// Makes a client that trusts the usual authorities, or says what is wrong with its cryptography.
+    /// Creates a client that trusts the certificate authorities of `webpki-roots`.
+    ///
+    /// # Errors
+    ///
+    /// If TLS cannot be configured.
     pub(crate) fn new(
         guard: Guard,
         environment: Environment,
@@ -115,7 +119,7 @@ impl Client {
         environment: Environment,
         time: Duration,
     ) -> Result<Self, rustls::Error> {
-        // Named, because rustls otherwise looks for one that the process has installed.
+        // The provider is explicit, because rustls otherwise uses the one that the process has installed.
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
@@ -128,7 +132,7 @@ impl Client {
         })
     }
 
-    /// Sends, and returns the answer's head.
+    /// Sends a delivery and returns the head of the response.
     pub(crate) async fn post(&self, post: Post<'_>) -> Result<Answered, SendError> {
         let deadline = Instant::now() + self.time;
         let opened = timeout_at(deadline, self.open(post.target)).await;
@@ -142,7 +146,7 @@ impl Client {
         }
     }
 
-    /// Connects to one of the addresses, after a look at all of them.
+    /// Resolves the host, checks all its addresses and connects to the first one that accepts.
     async fn open(&self, target: &Target) -> Result<TcpStream, SendError> {
         let addresses = look_up(target).await?;
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
@@ -185,7 +189,7 @@ async fn look_up(target: &Target) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// Checks a target before an endpoint is made of it. A name that cannot be looked up has no public address.
+/// Checks a target before it is saved as an endpoint. A name that cannot be resolved has no public address.
 pub(crate) async fn check(
     guard: &Guard,
     target: &Target,
@@ -208,14 +212,14 @@ where
     let (mut sender, connection) = handshake.await?;
     let request = request(&post)?;
     let answering = async {
-        // A process that stood still must not send what another one has sent since.
+        // A process that was suspended must not send an event that another worker has sent since.
         if Instant::now() > post.send_by {
             return Err(SendError::LeaseOver);
         }
         let answer = timeout_at(deadline, sender.send_request(request)).await;
         let answer = answer.map_err(|_| SendError::TooLate)??;
         let head = head(&answer);
-        // Politeness only: the head has said it all.
+        // The body is not used; it is read so that the endpoint can finish sending it.
         let rest = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
         let _ = timeout_at(deadline, rest).await;
         Ok(head)
@@ -223,7 +227,7 @@ where
     let (mut answering, mut connection) = (pin!(answering), pin!(connection));
     tokio::select! {
         answered = &mut answering => answered,
-        // The connection may be over before its answer was taken.
+        // The connection may end before its response was taken.
         _ = &mut connection => answering.await,
     }
 }
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
     use crate::{id::EventId, webhooks::signature};
 
-    /// A server over TLS that knows one name; it answers 202 and gives what it was sent.
+    /// Starts a TLS server for one name. It responds 202 and passes on the request that it received.
     async fn serve(
         CertifiedKey { cert, signing_key }: CertifiedKey<rcgen::KeyPair>,
     ) -> (u16, tokio::sync::oneshot::Receiver<String>) {
@@ -274,7 +278,7 @@ mod tests {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (say, said) = tokio::sync::oneshot::channel();
+        let (sender, received) = tokio::sync::oneshot::channel();
         let serving = async move {
             let (stream, _) = listener.accept().await.unwrap();
             let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else {
@@ -284,11 +288,11 @@ mod tests {
             let read = stream.read(&mut request).await.unwrap();
             let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
             stream.write_all(answer).await.unwrap();
-            let _ = say.send(String::from_utf8_lossy(&request[..read]).into_owned());
+            let _ = sender.send(String::from_utf8_lossy(&request[..read]).into_owned());
         };
         #[expect(clippy::disallowed_methods, reason = "a test ends with its runtime")]
         tokio::spawn(serving);
-        (port, said)
+        (port, received)
     }
 
     async fn post(client: &Client, url: &str) -> Result<Answered, SendError> {
@@ -304,37 +308,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_known_authority_and_the_very_name_are_trusted() {
+    async fn certificate_must_match_the_host_and_have_a_trusted_issuer() {
         let guard = Guard {
             ports: vec![443],
             open_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         };
         let (production, time) = (Environment::Production, Duration::from_secs(5));
-        for (known, name, is_sent) in [
+        for (is_trusted, name, is_sent) in [
             (true, "localhost", true),
             (true, "127.0.0.1", false),
             (false, "localhost", false),
         ] {
             let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             let mut roots = RootCertStore::empty();
-            if known {
+            if is_trusted {
                 roots.add(certified.cert.der().clone()).unwrap();
             }
             let client = Client::trusting(roots, guard.clone(), production, time).unwrap();
-            let (port, said) = serve(certified).await;
+            let (port, received) = serve(certified).await;
             let answered = post(&client, &format!("https://{name}:{port}/hook")).await;
-            assert_eq!(answered.is_ok(), is_sent, "{known} {name}: {answered:?}");
-            let said = said.await.unwrap_or_default();
-            assert_eq!(said.starts_with("POST /hook HTTP/1.1\r\n"), is_sent);
             assert_eq!(
-                said.contains(&format!("host: localhost:{port}\r\n")),
+                answered.is_ok(),
+                is_sent,
+                "{is_trusted} {name}: {answered:?}"
+            );
+            let request = received.await.unwrap_or_default();
+            assert_eq!(request.starts_with("POST /hook HTTP/1.1\r\n"), is_sent);
+            assert_eq!(
+                request.contains(&format!("host: localhost:{port}\r\n")),
                 is_sent
             );
         }
     }
 
     #[tokio::test]
-    async fn what_comes_too_late_for_its_lease_is_not_sent() {
+    async fn request_after_its_send_deadline_is_not_sent() {
         let guard = Guard {
             ports: Vec::new(),
             open_networks: vec!["127.0.0.0/8".parse().unwrap()],

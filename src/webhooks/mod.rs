@@ -1,10 +1,11 @@
-//! Webhooks: every event reaches its partner at least once, an order's events in their sequence, signed.
+//! Webhooks: signed deliveries of events to partners, at least once, and in sequence for each order.
 //!
-//! [`model`] is the endpoint, [`address`] where it may be, [`signature`] how a delivery proves itself, [`schedule`] what
-//! follows from an answer. An appended event waits in a lane (`migrations/0010_webhooks.sql`, `events/store.rs`);
-//! [`store`] leases what is due, fairly, and records what came of it; [`client`] sends, to checked addresses only;
-//! [`worker`] puts these three together, and any number of workers may; [`progress`] is what comes of it. [`changes`] is what partners and the operator do
-//! to an endpoint and to events that were given up; [`routes`] shows it; [`backlog`] tells the operator what waits.
+//! [`model`] holds the endpoint, [`address`] the rules for its URL, [`signature`] the signing of deliveries and
+//! [`schedule`] the decisions after an attempt. An appended event waits in a delivery queue, which is a row of
+//! `webhook_lanes` (`migrations/0010_webhooks.sql`, `events/store.rs`). [`store`] leases due events, fairly among
+//! partners; [`client`] sends them, to checked addresses only; [`progress`] records the result. [`worker`] combines
+//! these three, and any number of workers may run. [`changes`] holds the changes that partners and the operator make to
+//! endpoints and deliveries, [`routes`] the HTTP handlers, and [`backlog`] the job that counts pending deliveries.
 
 pub mod address;
 pub mod backlog;

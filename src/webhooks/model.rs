@@ -1,59 +1,59 @@
-//! A partner's endpoint: where its events go, which of them, and whether they do. Pure.
+//! A partner's webhook endpoint: its URL, its event types and its state. Pure.
 
 use chrono::{DateTime, Utc};
 
 use super::address::Target;
 use crate::{events::model::EventType, word::words};
 
-/// The longest description of an endpoint, in characters.
+/// The maximum length of an endpoint's description, in characters.
 pub(crate) const DESCRIPTION_CHARACTERS_MAX: usize = 256;
 
 words! {
-    /// Why LMN disabled an endpoint.
+    /// The reason why LMN disabled an endpoint.
     DisabledReason {
-        /// It answered 410.
+        /// The endpoint responded 410.
         Gone = "endpoint_gone",
-        /// Every attempt of five days failed.
+        /// Every attempt within five days failed.
         Failing = "failing_for_five_days",
     }
 }
 
-/// What a partner wants of its endpoint.
+/// An endpoint as its partner requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wish {
-    /// Where events go.
+    /// The URL to send events to.
     pub target: Target,
-    /// Whether they do.
+    /// Whether events are sent.
     pub enabled: bool,
-    /// Which; `None` for all.
+    /// The event types to send; `None` for all.
     pub event_types: Option<Vec<EventType>>,
-    /// The partner's own words.
+    /// A description by the partner.
     pub description: Option<String>,
 }
 
 /// An endpoint. Its secrets are not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Where events go.
+    /// The URL to send events to.
     pub url: String,
-    /// Whether they do.
+    /// Whether events are sent.
     pub enabled: bool,
-    /// Which; `None` for all.
+    /// The event types to send; `None` for all.
     pub event_types: Option<Vec<EventType>>,
-    /// The partner's own words.
+    /// A description by the partner.
     pub description: Option<String>,
-    /// Why LMN disabled it.
+    /// The reason why LMN disabled it; `None` if LMN did not.
     pub disabled_reason: Option<DisabledReason>,
-    /// Since when every attempt has failed.
+    /// The time since which every attempt has failed.
     pub failing_since: Option<DateTime<Utc>>,
-    /// When it was made.
+    /// The time of its creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// The time of its last change.
     pub updated_at: DateTime<Utc>,
 }
 
 impl Endpoint {
-    /// Makes a new one.
+    /// Creates an endpoint.
     pub(crate) fn made(wish: &Wish, now: DateTime<Utc>) -> Self {
         Self {
             url: wish.target.as_str().to_owned(),
@@ -67,28 +67,28 @@ impl Endpoint {
         }
     }
 
-    /// Changes it as wished, and says whether that gives it a new start: what waits is sent at once.
+    /// Changes the endpoint as requested. Returns whether all pending events become due at once.
     ///
-    /// What is the same already is not touched.
+    /// They do if the endpoint was enabled or got another URL. If nothing changes, `updated_at` stays as well.
     pub(crate) fn change(&mut self, wish: &Wish, now: DateTime<Utc>) -> bool {
         let before = self.clone();
-        let is_elsewhere = self.url != wish.target.as_str();
-        let begins_anew = wish.enabled && (is_elsewhere || !self.enabled);
+        let has_new_url = self.url != wish.target.as_str();
+        let is_restarted = wish.enabled && (has_new_url || !self.enabled);
         wish.target.as_str().clone_into(&mut self.url);
         self.enabled = wish.enabled;
         self.event_types.clone_from(&wish.event_types);
         self.description.clone_from(&wish.description);
-        if begins_anew || is_elsewhere {
+        if is_restarted || has_new_url {
             self.failing_since = None;
         }
-        // Who changes its endpoint knows of the reason; while it stays disabled where it is, the reason stays too.
-        if wish.enabled || is_elsewhere {
+        // The reason is kept only while the endpoint stays disabled at the same URL.
+        if wish.enabled || has_new_url {
             self.disabled_reason = None;
         }
         if *self != before {
             self.updated_at = now;
         }
-        begins_anew
+        is_restarted
     }
 }
 
@@ -108,29 +108,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wished_twice_is_changed_once() {
+    fn identical_change_leaves_the_endpoint_as_it_is() {
         let then = DateTime::UNIX_EPOCH;
         let later = then + TimeDelta::hours(1);
         let same = wish("https://example.com/hook", true);
         let mut endpoint = Endpoint::made(&same, then);
-        assert!(!endpoint.change(&same, later), "nothing begins anew");
+        assert!(!endpoint.change(&same, later), "nothing becomes due");
         assert_eq!(endpoint.updated_at, then);
-        let elsewhere = wish("https://example.com/other", true);
-        assert!(endpoint.change(&elsewhere, later));
+        let moved = wish("https://example.com/other", true);
+        assert!(endpoint.change(&moved, later));
         assert_eq!(endpoint.updated_at, later);
     }
 
     #[test]
-    fn enabling_forgives_and_begins_anew() {
+    fn enabling_clears_failures_and_makes_pending_events_due() {
         let then = DateTime::UNIX_EPOCH;
-        let on = wish("https://example.com/hook", true);
-        let mut endpoint = Endpoint::made(&on, then);
+        let enabled = wish("https://example.com/hook", true);
+        let mut endpoint = Endpoint::made(&enabled, then);
         endpoint.failing_since = Some(then);
         endpoint.enabled = false;
         endpoint.disabled_reason = Some(DisabledReason::Failing);
         assert!(!endpoint.change(&wish("https://example.com/hook", false), then));
         assert_eq!(endpoint.disabled_reason, Some(DisabledReason::Failing));
-        assert!(endpoint.change(&on, then));
+        assert!(endpoint.change(&enabled, then));
         assert_eq!(
             (endpoint.disabled_reason, endpoint.failing_since),
             (None, None)

@@ -1,4 +1,4 @@
-//! What came of an attempt: how its endpoint does, and when its lane goes on. All of it is recorded, or nothing.
+//! The result of a delivery attempt: the endpoint's health and the queue's next attempt, in one transaction.
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
@@ -14,11 +14,11 @@ use crate::{
     orders::state::Owner, word::Word,
 };
 
-/// Records an attempt; `None` if its event is somebody else's by now, or nobody's any more.
+/// Records an attempt. Returns `None` if the lease was lost: another worker has the event, or it is no longer pending.
 ///
-/// What time it is for the partner is known under the lane's lock only: since the lease its clock may have been taken
-/// back, and who does that moves the lane as well. A failure says nothing about an endpoint that was given a new start or
-/// was paused meanwhile.
+/// The partner's time is read under the lock of the delivery queue, because the partner's clock may have been set back
+/// since the lease, together with the due times of its queues. A failure does not count against an endpoint that was
+/// enabled, disabled or moved to another URL in the meantime.
 pub(super) async fn record(
     app: &App,
     due: &Due,
@@ -31,14 +31,14 @@ pub(super) async fn record(
         true => store::forgive(&mut tx, due.partner, due.target.as_str()).await?,
         false => health = store::lock_health(&mut tx, due.partner).await?,
     }
-    let Some(lane) = store::hold(&mut tx, due).await? else {
+    let Some(queue) = store::hold(&mut tx, due).await? else {
         return Ok(None);
     };
-    let is_elsewhere = |it: &Health| it.url != due.target.as_str();
-    let is_superseded = lane.tries != due.tries || health.as_ref().is_some_and(is_elsewhere);
+    let has_new_url = |it: &Health| it.url != due.target.as_str();
+    let is_superseded = queue.tries != due.tries || health.as_ref().is_some_and(has_new_url);
     let attempt = Attempt {
-        at: lane.now - TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
-        before: usize::try_from(lane.tries).unwrap_or_default(),
+        at: queue.now - TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
+        before: usize::try_from(queue.tries).unwrap_or_default(),
         is_superseded,
         chance: due.lease.as_u128() as u32,
     };
@@ -55,7 +55,7 @@ pub(super) async fn record(
     store::record_attempt(&mut tx, due.event, status, attempt.at, answer.status).await?;
     match verdict {
         Verdict::Again(due_at) => {
-            let tries = lane.tries + i32::from(!attempt.is_superseded);
+            let tries = queue.tries + i32::from(!attempt.is_superseded);
             store::postpone(&mut tx, due.lane, due_at, tries).await?;
         }
         Verdict::Delivered | Verdict::GivenUp => {
@@ -63,11 +63,11 @@ pub(super) async fn record(
         }
     }
     tx.commit().await?;
-    tell(app, due, verdict, disabled);
+    report(app, due, verdict, disabled);
     Ok(Some(verdict))
 }
 
-/// Records that a locked endpoint failed, and disables it if that is enough.
+/// Records a failure of a locked endpoint, and disables the endpoint if there is a reason to.
 async fn record_failure(
     tx: &mut Tx,
     due: &Due,
@@ -90,8 +90,8 @@ async fn record_failure(
     Ok(reason)
 }
 
-/// Tells the operator of what is recorded.
-fn tell(app: &App, due: &Due, verdict: Verdict, disabled: Option<DisabledReason>) {
+/// Counts given-up events and disabled endpoints in the metrics, and logs the latter.
+fn report(app: &App, due: &Due, verdict: Verdict, disabled: Option<DisabledReason>) {
     if verdict == Verdict::GivenUp {
         app.metrics().count_given_up();
     }

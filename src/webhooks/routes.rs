@@ -31,10 +31,10 @@ use crate::{
     request::Caller,
 };
 
-/// Where an endpoint is read.
+/// The path of the endpoint, for the `Location` header.
 const LOCATION: &str = "/v1/webhook_endpoint";
 
-/// Routes of this feature.
+/// Returns the routes of the webhook endpoint and of redeliveries.
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(
@@ -47,19 +47,19 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .routes(routes!(redeliver_event))
 }
 
-/// Where events shall go. It is the whole endpoint: what is left out is as if it were null. Unknown members are ignored.
+/// The complete webhook endpoint. A member that is left out counts as null. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 struct PutEndpoint {
     /// An https URL on port 443 without a user name or password, at most 2048 characters; in the sandbox also http. Its
-    /// host must have public addresses only; that is looked at again whenever something is sent.
+    /// host must have public addresses only, which is checked again at every delivery.
     #[schema(max_length = 2048, value_type = String)]
     url: Target,
-    /// Whether events are sent; null for `true`. While they are not they wait.
+    /// Whether events are sent; null means `true`. While it is `false`, events stay pending.
     enabled: Option<bool>,
-    /// Which types are sent, at least one; null for all.
+    /// The event types to send, at least one; null means all.
     #[schema(min_items = 1, max_items = 100)]
     event_types: Option<Vec<EventType>>,
-    /// Your own words, at most 256 characters.
+    /// Your description of the endpoint, at most 256 characters.
     #[schema(max_length = 256)]
     description: Option<String>,
 }
@@ -97,7 +97,7 @@ impl Malformed {
     }
 }
 
-/// Answers for a URL that is not reached.
+/// Returns the error for a URL that must not be reached.
 fn refuse(url: &str, refused: &[Refused]) -> ApiError {
     let mut issues = Issues::default();
     for it in refused {
@@ -110,7 +110,7 @@ fn refuse(url: &str, refused: &[Refused]) -> ApiError {
     issues.into()
 }
 
-/// Shows your endpoint.
+/// Returns your webhook endpoint.
 #[utoipa::path(get, path = "/v1/webhook_endpoint", tag = "webhooks", params(Conditional), responses(
     (status = 200, description = "The endpoint, without its secret.", body = EndpointView),
     (status = 404, description = "webhook_endpoint_not_found"),
@@ -127,13 +127,14 @@ async fn get_webhook_endpoint(
     conditional.answer(&EndpointView::new(endpoint, None))
 }
 
-/// Makes or changes your endpoint.
+/// Creates or updates your webhook endpoint.
 ///
-/// There is one. It needs no Idempotency-Key: once and twice are the same. The answer that makes it shows its secret, the
-/// only time; if that answer was lost, rotate the secret. Enabling it, or giving it another URL, sends at once what waits.
+/// A partner has one endpoint. The request needs no Idempotency-Key, because repeating it changes nothing. Only the
+/// response that creates the endpoint contains its secret; if that response was lost, rotate the secret. Enabling the
+/// endpoint or giving it another URL sends its pending events at once.
 #[utoipa::path(put, path = "/v1/webhook_endpoint", tag = "webhooks", request_body = PutEndpoint, responses(
     (status = 201, description = "The new endpoint, with its secret.", body = EndpointView),
-    (status = 200, description = "The endpoint as it is now.", body = EndpointView),
+    (status = 200, description = "The updated endpoint.", body = EndpointView),
 ))]
 async fn put_webhook_endpoint(
     State(app): State<App>,
@@ -141,7 +142,7 @@ async fn put_webhook_endpoint(
     Input((), body): Input<(), PutEndpoint>,
 ) -> Result<Response, ApiError> {
     let is_enabled = body.enabled.unwrap_or(true);
-    // Before the transaction: a name is looked up on the network. Who only pauses needs no name that is found.
+    // The DNS lookup happens before the transaction. Disabling an endpoint at the same URL needs no lookup.
     if is_enabled || !is_there(&app, &caller, &body.url).await? {
         let settings = app.settings();
         let guard = &settings.webhooks.guard;
@@ -168,18 +169,18 @@ async fn put_webhook_endpoint(
     })
 }
 
-/// Says whether the caller's endpoint has this URL already.
+/// Returns whether the caller's endpoint already has this URL.
 async fn is_there(app: &App, caller: &Caller, url: &Target) -> Result<bool, ApiError> {
     let mut connection = app.acquire().await?;
     let endpoint = store::find(&mut connection, caller.partner()).await?;
     Ok(endpoint.is_some_and(|it| it.url == url.as_str()))
 }
 
-/// Takes your endpoint away.
+/// Deletes your webhook endpoint.
 ///
-/// Events that wait are skipped. One that you make later has another secret. A body is ignored.
+/// Its pending events are skipped. An endpoint that you create later has another secret. A body is ignored.
 #[utoipa::path(delete, path = "/v1/webhook_endpoint", tag = "webhooks", responses(
-    (status = 200, description = "The endpoint as it was.", body = EndpointView),
+    (status = 200, description = "The deleted endpoint.", body = EndpointView),
     (status = 404, description = "webhook_endpoint_not_found"),
 ))]
 async fn delete_webhook_endpoint(
@@ -193,10 +194,10 @@ async fn delete_webhook_endpoint(
     write.commit(reply).await
 }
 
-/// Replaces the secret of your endpoint.
+/// Replaces the secret of your webhook endpoint.
 ///
-/// For 24 hours deliveries are signed with the former one as well; replacing it again ends that one at once. The secret
-/// is shown this once: a replay shows null, the one exception to equal bytes.
+/// For 24 hours deliveries are also signed with the former secret; another rotation ends that secret at once. The new
+/// secret is shown only in this response: a replay has null in its place, the one exception to byte-identical replays.
 #[utoipa::path(post, path = "/v1/webhook_endpoint/rotate_secret", tag = "webhooks", responses(
     (status = 200, description = "The endpoint, with its new secret.", body = EndpointView),
     (status = 404, description = "webhook_endpoint_not_found"),
@@ -208,18 +209,19 @@ async fn rotate_webhook_secret(
 ) -> Result<Response, ApiError> {
     let rotated = changes::rotate(write.tx(), &caller.author(), caller.partner()).await?;
     let (endpoint, secret) = rotated.ok_or(ApiError::WebhookEndpointNotFound)?;
-    let kept = EndpointView::new(endpoint.clone(), None);
+    let stored = EndpointView::new(endpoint.clone(), None);
     let shown = EndpointView::new(endpoint, Some(&secret));
     write
-        .commit(Reply::json(StatusCode::OK, &kept)?.showing(&shown)?)
+        .commit(Reply::json(StatusCode::OK, &stored)?.showing(&shown)?)
         .await
 }
 
-/// Sends a test to your endpoint: an event `webhook.test`, which concerns no order.
+/// Sends a test event to your webhook endpoint.
 ///
-/// It is sent whatever types you want, and waits while the endpoint is disabled.
+/// Its type is `webhook.test`, and it belongs to no order. It is sent even if `event_types` does not list its type, and
+/// stays pending while the endpoint is disabled.
 #[utoipa::path(post, path = "/v1/webhook_endpoint/test", tag = "webhooks", responses(
-    (status = 202, description = "The event. Read it again to see what became of it.", body = EventView),
+    (status = 202, description = "The event. Read it again to see the state of its delivery.", body = EventView),
     (status = 404, description = "webhook_endpoint_not_found"),
 ))]
 async fn test_webhook_endpoint(
@@ -235,10 +237,10 @@ async fn test_webhook_endpoint(
 
 /// Sends an event again.
 ///
-/// It has the same id, and is sent outside its order's sequence, whatever types you want. An event that waits is sent as
-/// soon as its sequence allows.
+/// The event keeps its id, and is sent outside its order's sequence, even if `event_types` does not list its type. An
+/// event that is still pending is sent as soon as its sequence allows.
 #[utoipa::path(post, path = "/v1/events/{id}/redeliver", tag = "webhooks", params(Id::<EventId>), responses(
-    (status = 202, description = "The event. Read it again to see what became of it.", body = EventView),
+    (status = 202, description = "The event. Read it again to see the state of its delivery.", body = EventView),
     (status = 404, description = "event_not_found webhook_endpoint_not_found"),
 ))]
 async fn redeliver_event(

@@ -1,10 +1,10 @@
-//! What follows from an answer: when to send again, when to give up, when to disable an endpoint. Pure.
+//! The decisions after a delivery attempt: when to retry, when to give up, when to disable the endpoint. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::DisabledReason;
 
-/// From one attempt to the next: at 0, 1 m, 5 m, 30 m, 2 h, 6 h, 12 h, 24 h, 48 h and 72 h after the first.
+/// The delays between attempts: 0, 1 m, 5 m, 30 m, 2 h, 6 h, 12 h, 24 h, 48 h and 72 h after the first one.
 const GAPS: [TimeDelta; 9] = [
     TimeDelta::minutes(1),
     TimeDelta::minutes(4),
@@ -16,30 +16,30 @@ const GAPS: [TimeDelta; 9] = [
     TimeDelta::hours(24),
     TimeDelta::hours(24),
 ];
-/// A gap is shorter or longer by up to so many thousandths, so that those who failed together do not return together.
+/// The jitter of a delay, in thousandths of it either way: events that failed together are not retried together.
 const JITTER: i32 = 100;
-/// An endpoint that fails for so long is disabled.
+/// The duration of failure after which an endpoint is disabled.
 const PATIENCE: TimeDelta = TimeDelta::days(5);
-/// Failures that are further apart than any two attempts of an event are not one time of failing.
+/// The time without a failure that ends a failure period. No two consecutive attempts of an event are further apart.
 const QUIET: TimeDelta = TimeDelta::hours(72);
 
-/// What an endpoint answered, if it did.
+/// The response of an endpoint, if there was one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The status; `None` if there was no answer in time.
+    /// The status code; `None` if there was no response in time.
     pub status: Option<u16>,
-    /// What its `Retry-After` asks for.
+    /// The delay that `Retry-After` asks for.
     pub retry_after: Option<TimeDelta>,
 }
 
 impl Answer {
-    /// No answer.
+    /// No response.
     pub(crate) const NONE: Self = Self {
         status: None,
         retry_after: None,
     };
 
-    /// Says whether the endpoint took the event.
+    /// Returns whether the endpoint accepted the event.
     pub(crate) fn is_success(self) -> bool {
         self.status.is_some_and(|it| (200..300).contains(&it))
     }
@@ -48,38 +48,38 @@ impl Answer {
 /// An attempt to send an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
-    /// When it began, in the partner's time as it is when the attempt ends.
+    /// The time at which it began, by the partner's clock as it is when the attempt ends.
     pub at: DateTime<Utc>,
-    /// How many there were before it, since the event began to wait.
+    /// The number of attempts before it, since the event became pending or its attempts were reset.
     pub before: usize,
-    /// Whether the event was given a new start meanwhile: then a failure counts for nothing.
+    /// Whether the attempts were reset in the meantime, so that a failure does not count.
     pub is_superseded: bool,
-    /// Any number: it decides the jitter.
+    /// A random number that determines the jitter.
     pub chance: u32,
 }
 
-/// Failures of an endpoint without a success in between.
+/// A failure period of an endpoint: failures without a success in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failures {
-    /// When the first attempt failed.
+    /// The time of the first failed attempt.
     pub since: DateTime<Utc>,
-    /// When the last one did.
+    /// The time of the last failed attempt.
     pub last: DateTime<Utc>,
 }
 
-/// What becomes of an event.
+/// The decision on an event after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is delivered.
+    /// The event is delivered.
     Delivered,
-    /// It is sent again.
+    /// The event is sent again at this time.
     Again(DateTime<Utc>),
-    /// It is given up, and the next one of its order goes on.
+    /// The event is given up, and the next event of its order is sent.
     GivenUp,
 }
 
 impl Attempt {
-    /// Judges the event.
+    /// Decides what happens to the event.
     pub(crate) fn judge(self, answer: Answer) -> Verdict {
         if answer.is_success() {
             return Verdict::Delivered;
@@ -92,14 +92,14 @@ impl Attempt {
         };
         let thousandths = i32::try_from(self.chance % (2 * JITTER as u32 + 1)).unwrap_or(JITTER);
         let wait = gap / 1000 * (1000 - JITTER + thousandths);
-        // Asked for less than is due or for more than twice the gap, it is not obeyed.
+        // `Retry-After` is honored between the scheduled delay and twice the gap.
         let wait = answer
             .retry_after
             .map_or(wait, |it| it.clamp(wait, gap * 2));
         Verdict::Again(self.at + wait)
     }
 
-    /// Joins this failure to those before it, unless it has been quiet since the last of them.
+    /// Adds this failure to the failure period before it, or starts a new one if `QUIET` has passed since the last.
     pub(crate) fn join(self, before: Option<Failures>) -> Failures {
         let joined = before.filter(|it| self.at - it.last <= QUIET);
         Failures {
@@ -108,7 +108,7 @@ impl Attempt {
         }
     }
 
-    /// Judges the endpoint by its failures, this one among them: is it disabled, and why?
+    /// Returns the reason to disable the endpoint, if there is one. `failures` includes this attempt.
     pub(crate) fn judge_endpoint(
         self,
         answer: Answer,
@@ -122,7 +122,7 @@ impl Attempt {
     }
 }
 
-/// Reads a `Retry-After`: seconds, or a date.
+/// Parses a `Retry-After` header: a number of seconds or a date.
 pub(crate) fn read_retry_after(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u32>() {
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// How long it is until the next attempt, in seconds.
+    /// Returns the delay until the next attempt, in seconds.
     fn wait(before: usize, chance: u32, answer: Answer) -> Option<i64> {
         match attempt(before, chance).judge(answer) {
             Verdict::Again(at) => Some((at - DateTime::UNIX_EPOCH).num_seconds()),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_attempts_are_made_at_the_times_of_the_contract() {
+    fn ten_attempts_are_made_at_the_scheduled_times() {
         let middle = JITTER as u32;
         let (mut at, mut times) = (0, vec![0]);
         while let Some(wait) = wait(times.len() - 1, middle, Answer::NONE) {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_more_or_less_is_left_to_chance() {
+    fn jitter_is_at_most_a_tenth_of_the_delay() {
         let waits: Vec<_> = (0..=200)
             .map(|it| wait(0, it, Answer::NONE).unwrap())
             .collect();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_wait_is_honoured_between_what_is_due_and_twice_the_gap() {
+    fn retry_after_is_honored_between_the_delay_and_twice_the_gap() {
         let middle = JITTER as u32;
         for (asked, expected) in [
             (0, 60),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_2xx_is_a_success() {
+    fn success_is_a_2xx_status_only() {
         for status in [200, 201, 202, 204, 299] {
             assert_eq!(
                 attempt(0, 0).judge(answer(status, None)),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_disabled_when_it_is_gone_or_fails_for_five_days() {
+    fn endpoint_is_disabled_when_it_is_gone_or_fails_for_five_days() {
         let failures = |days: i64| Failures {
             since: DateTime::UNIX_EPOCH - TimeDelta::days(days),
             last: DateTime::UNIX_EPOCH,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_while_ends_a_time_of_failing() {
+    fn failure_period_ends_after_72_hours_without_a_failure() {
         let ago = |hours: i64| DateTime::UNIX_EPOCH - TimeDelta::hours(hours);
         let since = |last: i64| {
             let (since, last) = (ago(100), ago(last));
@@ -242,23 +242,23 @@ mod tests {
         assert_eq!(since(73), ago(0));
         assert_eq!(attempt(0, 0).join(None).since, ago(0));
         let longest = GAPS.into_iter().max().unwrap() * 2;
-        assert!(longest < QUIET, "an attempt later is no quiet while");
+        assert!(longest < QUIET, "the longest delay does not end a period");
     }
 
     #[test]
-    fn a_failure_counts_for_nothing_after_a_new_start() {
+    fn failure_does_not_count_after_attempts_were_reset() {
         let superseded = Attempt {
             is_superseded: true,
             ..attempt(9, 0)
         };
-        let again = superseded.judge(answer(500, Some(60)));
-        assert_eq!(again, Verdict::Again(superseded.at));
-        let taken = superseded.judge(answer(200, None));
-        assert_eq!(taken, Verdict::Delivered);
+        let failed = superseded.judge(answer(500, Some(60)));
+        assert_eq!(failed, Verdict::Again(superseded.at));
+        let accepted = superseded.judge(answer(200, None));
+        assert_eq!(accepted, Verdict::Delivered);
     }
 
     #[test]
-    fn a_retry_after_is_seconds_or_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
         let seconds = |text: &str| read_retry_after(text, now).map(|it| it.num_seconds());
         assert_eq!(seconds(" 120 "), Some(120));

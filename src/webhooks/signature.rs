@@ -1,7 +1,7 @@
-//! How a delivery proves that it is LMN's: two families of headers, made with one secret. Pure but for a new secret.
+//! The signatures of deliveries: LMN's headers and those of Standard Webhooks, from one secret.
 //!
-//! LMN's own keys the HMAC with the secret's text as it is given; Standard Webhooks decodes it first. While a secret is
-//! being replaced, both sign.
+//! LMN's signature uses the text of the secret as the HMAC key; Standard Webhooks decodes it first. While a secret is
+//! being replaced, the old and the new one both sign. Pure, except for the randomness of a new secret.
 
 use std::fmt::Write;
 
@@ -13,64 +13,64 @@ use sha2::Sha256;
 
 use crate::id::EventId;
 
-/// What every secret begins with.
+/// The prefix of every secret.
 const PREFIX: &str = "whsec_";
-/// Random bytes of a secret.
+/// The number of random bytes in a secret.
 const RANDOM_BYTES: usize = 32;
 
-/// The name of an event.
+/// The header with the id of the event.
 pub const EVENT_ID: &str = "x-lmn-event-id";
-/// When it was signed, in unix seconds.
+/// The header with the time of signing, in Unix seconds.
 pub const TIMESTAMP: &str = "x-lmn-timestamp";
-/// The time again, and a signature of each secret.
+/// The header with the time of signing and one signature per secret.
 pub const SIGNATURE: &str = "x-lmn-signature";
 
-/// A secret that deliveries are signed with. It never prints.
+/// A secret that signs deliveries. Its debug output is redacted.
 #[derive(Debug, Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Makes a secret. Beside keys and ids, this is the third place of randomness.
+    /// Generates a secret from random bytes.
     pub(crate) fn random() -> Self {
         let random = STANDARD.encode(rand::random::<[u8; RANDOM_BYTES]>());
         Self(format!("{PREFIX}{random}").into())
     }
 
-    /// Takes a text that is one: `whsec_` and the base64 of 32 bytes.
+    /// Parses a secret: `whsec_` followed by the base64 of 32 bytes.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?;
         (bytes.len() == RANDOM_BYTES).then(|| Self(text.into()))
     }
 
-    /// Shows it.
+    /// Returns the text of the secret.
     pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Signs with the text as it is: `<timestamp>.<body>`, in hexadecimal.
+    /// Signs `<timestamp>.<body>` with the text of the secret, in hexadecimal.
     fn sign_plain(&self, timestamp: i64, body: &[u8]) -> String {
         let mac = mac(
             self.expose().as_bytes(),
             &[format!("{timestamp}.").as_bytes(), body],
         );
         mac.iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
     }
 
-    /// Signs with the bytes that the text encodes: `<id>.<timestamp>.<body>`, in base64.
+    /// Signs `<id>.<timestamp>.<body>` with the bytes that the secret encodes, in base64.
     fn sign_standard(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let key = self.expose().strip_prefix(PREFIX).unwrap_or_default();
-        // A secret decodes, or it would not be one.
+        // A secret always decodes: `parse` checks it and `random` encodes it.
         let key = STANDARD.decode(key).unwrap_or_default();
         STANDARD.encode(mac(&key, &[format!("{id}.{timestamp}.").as_bytes(), body]))
     }
 }
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    // HMAC takes keys of every length, so there is always one.
+    // HMAC accepts keys of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return Vec::new();
     };
@@ -78,7 +78,7 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Returns the headers that prove a delivery, signed now with each of the secrets, the present one first.
+/// Returns the signature headers of a delivery, signed at `now` with each of the secrets, the current one first.
 pub fn headers(
     id: EventId,
     now: DateTime<Utc>,
@@ -110,9 +110,9 @@ mod tests {
         &headers.iter().find(|it| it.0 == name).unwrap().1
     }
 
-    /// The values were computed with another implementation (Python's `hmac`).
+    /// The expected values were computed with another implementation (Python's `hmac`).
     #[test]
-    fn both_schemes_sign_as_others_do() {
+    fn both_schemes_match_another_implementation() {
         let text = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let secret = Secret::parse(text).unwrap();
         let id = EventId::parse("evt_01KNVD7K402JY0W9P0X3A6T4QB").unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_secret_is_replaced_both_sign() {
+    fn old_and_new_secret_both_sign_during_a_rotation() {
         let secrets = [Secret::random(), Secret::random()];
         let id = EventId::new(DateTime::UNIX_EPOCH);
         let both = headers(id, DateTime::UNIX_EPOCH, b"{}", &secrets);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_one_form_and_never_prints() {
+    fn secret_has_one_form_and_redacts_its_debug_output() {
         let secret = Secret::random();
         assert!(Secret::parse(secret.expose()).is_some());
         assert!(!format!("{secret:?}").contains(secret.expose()));

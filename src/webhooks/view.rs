@@ -1,4 +1,4 @@
-//! An endpoint as its partner reads it.
+//! The JSON form of a webhook endpoint in the partner API.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,29 +9,29 @@ use super::{
 };
 use crate::{events::model::EventType, stamp::Stamp};
 
-/// Where your events go.
+/// Your webhook endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookEndpoint)]
 pub(crate) struct EndpointView {
-    /// Where events are sent to.
+    /// The URL that events are sent to.
     pub url: String,
-    /// Whether they are. While they are not they wait, and follow in their order once they are again.
+    /// Whether events are sent. While it is `false`, events stay pending; they are sent in order once it is `true`.
     pub enabled: bool,
-    /// Which types are sent; null for all of them, those that are still to come included. A test is always sent.
+    /// The event types that are sent; null for all, including types added later. A test event is always sent.
     pub event_types: Option<Vec<EventType>>,
-    /// Your own words.
+    /// Your description of the endpoint.
     pub description: Option<String>,
-    /// What deliveries are signed with: `whsec_` and 44 characters. Shown when it is made, and null ever after.
+    /// The secret that signs deliveries: `whsec_` and 44 characters. Shown once when it is created, then null.
     pub secret: Option<String>,
     pub created_at: Stamp,
-    /// When anything of this was last changed.
+    /// The time of the last change to any of these members.
     pub updated_at: Stamp,
-    /// Why LMN disabled the endpoint; null if it did not.
+    /// The reason why LMN disabled the endpoint; null if LMN did not disable it.
     pub disabled_reason: Option<DisabledReason>,
 }
 
 impl EndpointView {
-    /// Shows an endpoint, with the secret that was just made, if there is one.
+    /// Creates the view of an endpoint, with the secret if it was just created.
     pub(crate) fn new(endpoint: Endpoint, secret: Option<&Secret>) -> Self {
         Self {
             url: endpoint.url,

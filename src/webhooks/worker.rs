@@ -1,9 +1,9 @@
-//! The worker: lease what is due, send it, record what came of it. Any number of them may work at once.
+//! The delivery worker: leases due events, sends them and records the results. Any number of workers may run.
 //!
-//! Nothing lives in a worker only. A lease is a row with a token and an end: whoever dies while sending loses nothing,
-//! because the end comes and the event is due again. An attempt takes less time than a lease, and is not even begun when
-//! the lease is nearly over, so that an event is never sent behind the next one of its order; and what came of it counts
-//! only while the token is still there.
+//! A worker holds no state that matters after a crash. A lease is a token and an end time in the row of the delivery
+//! queue: if a worker dies while sending, the lease ends and the event is due again. An attempt takes less time than a
+//! lease and does not begin when the lease is about to end, so an event is never sent after the next one of its order.
+//! The result counts only if the token is still the same.
 
 use std::{
     sync::{
@@ -34,45 +34,49 @@ use crate::{
     word::Word,
 };
 
-/// How often a record is tried that the database does not take.
+/// The number of tries to record an attempt in the database.
 const RECORD_TRIES: usize = 3;
-/// How long to wait in between.
+/// The delay between these tries.
 const RECORD_PAUSE: Duration = Duration::from_millis(500);
 
-/// What came of deliveries.
+/// The number of deliveries by their result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Acknowledged.
+    /// Deliveries that the endpoint accepted.
     pub delivered: usize,
-    /// Failed, to be sent again.
+    /// Failed deliveries that are retried later.
     pub postponed: usize,
-    /// Failed for the last time.
+    /// Failed deliveries without a further retry.
     pub given_up: usize,
-    /// Not recorded: somebody else has the event by now, or nobody any more.
+    /// Deliveries that were not recorded, for example because another worker has the event by now.
     pub lost: usize,
 }
 
 impl Outcome {
-    /// Returns how many there were.
+    /// Returns the number of all deliveries.
     pub fn total(&self) -> usize {
         self.delivered + self.postponed + self.given_up + self.lost
     }
 }
 
-/// A worker.
+/// A delivery worker.
 #[derive(Clone)]
 pub struct Worker {
     app: App,
     client: Client,
     slots: Arc<Semaphore>,
-    /// Deliveries in progress to endpoints that fail.
+    /// The number of deliveries in progress to failing endpoints.
     failing: Arc<AtomicUsize>,
-    /// Told when a delivery ends: a slot is free, and the next event of its lane is due.
+    /// Notified when a delivery ends: a slot is free, and the next event of the queue may be due.
     ended: Arc<Notify>,
 }
 
 impl Worker {
-    /// Makes one, or says what is wrong with its cryptography.
+    /// Creates a worker.
+    ///
+    /// # Errors
+    ///
+    /// If TLS cannot be configured.
     pub fn new(app: App) -> Result<Self, rustls::Error> {
         let settings = &app.settings().webhooks;
         let environment = app.settings().environment;
@@ -88,9 +92,9 @@ impl Worker {
         })
     }
 
-    /// Works until the replica stops, and then finishes what it is sending.
+    /// Delivers events until the replica stops, and then finishes the deliveries in progress.
     ///
-    /// An announcement is a hint, and so is a delivery that ended; what is due is found by looking every so often.
+    /// A notification or the end of a delivery only triggers the next lease early; due events are found by polling.
     pub async fn run(self) {
         let poll = self.app.settings().webhooks.poll;
         let mut sending = JoinSet::new();
@@ -101,7 +105,7 @@ impl Worker {
                     sending.spawn(async move { worker.deliver(due, slot).await });
                 }),
                 Err(error) => {
-                    tracing::warn!(error = %error, "nothing could be leased; it is tried again")
+                    tracing::warn!(error = %error, "due events could not be leased; will retry")
                 }
             }
             while sending.try_join_next().is_some() {}
@@ -115,7 +119,7 @@ impl Worker {
         while sending.join_next().await.is_some() {}
     }
 
-    /// Sends what is due right now, once: a single step, for tests.
+    /// Sends the events that are due now, once. Public so that tests can run a single step.
     pub async fn deliver_due(&self) -> Result<Outcome, sqlx::Error> {
         let mut sending = JoinSet::new();
         for (due, slot) in self.lease().await? {
@@ -134,7 +138,7 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// Leases what is due, as far as there are slots for it.
+    /// Leases due events, at most as many as there are free slots.
     async fn lease(&self) -> Result<Vec<(Due, Slot)>, sqlx::Error> {
         let settings = &self.app.settings().webhooks;
         let free = self.slots.available_permits();
@@ -145,13 +149,13 @@ impl Worker {
         let count = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
         let limits = Limits {
             lanes: count(free),
-            // Half of the slots stay free for those who take what they are sent.
+            // Failing endpoints get at most half of the slots.
             failing: count((settings.sends_max / 2).max(1).saturating_sub(failing)),
             of_partner: settings.partner_sends_max,
             lease: settings.lease,
         };
         let mut tx = self.app.begin().await?;
-        // Before a lease begins: what the database takes to grant it is not added to it.
+        // Measured before the lease begins, so that the time that the database needs is not added to it.
         let leased_at = Instant::now();
         let served = store::serve(&mut tx, limits).await?;
         let due = match served.is_empty() {
@@ -172,7 +176,7 @@ impl Worker {
         Ok(slots.collect())
     }
 
-    /// Sends one event and records what came of it; `None` if it is somebody else's by now.
+    /// Sends one event and records the result. Returns `None` if the result was not recorded.
     async fn deliver(&self, due: Due, slot: Slot) -> Option<Verdict> {
         let settings = &self.app.settings().webhooks;
         let elapsed = TimeDelta::from_std(slot.leased_at.elapsed()).unwrap_or_default();
@@ -187,7 +191,7 @@ impl Worker {
         let began = Instant::now();
         let answered = self.client.post(post).await;
         let lag = due.now + elapsed - due.due_at;
-        self.tell(&due, &answered, lag, began.elapsed());
+        self.report(&due, &answered, lag, began.elapsed());
         let answer = match answered {
             Ok(answered) => Answer {
                 status: Some(answered.status),
@@ -198,19 +202,19 @@ impl Worker {
             Err(SendError::LeaseOver) => return None,
             Err(_) => Answer::NONE,
         };
-        let verdict = self.record_surely(&due, answer, began).await;
+        let verdict = self.record(&due, answer, began).await;
         drop(slot);
         self.ended.notify_one();
         verdict
     }
 
-    /// Records an attempt; a database that is away for a moment does not make it forgotten.
-    async fn record_surely(&self, due: &Due, answer: Answer, began: Instant) -> Option<Verdict> {
+    /// Records an attempt, with retries in case the database is briefly unavailable.
+    async fn record(&self, due: &Due, answer: Answer, began: Instant) -> Option<Verdict> {
         for _ in 0..RECORD_TRIES {
             match progress::record(&self.app, due, answer, began).await {
                 Ok(verdict) => return verdict,
                 Err(error) => {
-                    tracing::warn!(error = %error, event = %due.event, "an attempt could not be recorded")
+                    tracing::warn!(error = %error, event = %due.event, "a delivery attempt could not be recorded")
                 }
             }
             let _ = timeout(RECORD_PAUSE, self.app.stopping()).await;
@@ -218,8 +222,8 @@ impl Worker {
         None
     }
 
-    /// Tells of an attempt, in the metrics and, if it failed, in the log.
-    fn tell(
+    /// Counts an attempt in the metrics and logs it.
+    fn report(
         &self,
         due: &Due,
         answered: &Result<Answered, SendError>,
@@ -249,14 +253,14 @@ impl Worker {
     }
 }
 
-/// A place among the deliveries in progress.
+/// One of the slots for deliveries in progress, freed when dropped.
 struct Slot {
     leased_at: Instant,
     _permit: OwnedSemaphorePermit,
     _failing: Option<Failing>,
 }
 
-/// A delivery in progress to an endpoint that fails, counted until it is dropped.
+/// A delivery in progress to a failing endpoint, counted until it is dropped.
 struct Failing(Arc<AtomicUsize>);
 
 impl Failing {

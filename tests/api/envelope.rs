@@ -1,4 +1,4 @@
-//! Errors: one envelope for routes, layers, extractors, fallbacks, deadlines and panics.
+//! The error envelope, which is the same for routes, layers, extractors, fallbacks, deadlines and panics.
 
 use axum::{Router, routing::get};
 use lmn_partner_api::{error::catalogue::Code, router};
@@ -7,14 +7,14 @@ use serde_json::json;
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Document, Operation, Service, key},
+    support::{Document, Operation, Service, Vehicle, key},
 };
 
-/// The operations that need no key (contract, section 2).
+/// The operations that need no key.
 const OPEN: [&str; 3] = ["get_openapi", "list_errors", "get_error"];
 
 #[tokio::test]
-async fn every_route_without_a_key_is_401() {
+async fn request_without_a_key_is_401_on_every_route_but_the_open_ones() {
     let service = Service::start().await;
     let document = Document::read();
     let is_open = |it: &&Operation| OPEN.contains(&it.id.as_str());
@@ -22,12 +22,12 @@ async fn every_route_without_a_key_is_401() {
     assert_eq!(
         (open.len(), gated.len()),
         (3, 27),
-        "a new route is counted here"
+        "the numbers of open and other routes"
     );
-    let nobody = service.partner("nobody").await.with_key("");
+    let keyless = service.partner("keyless").await.with_key("");
     for operation in open {
         let path = operation.path();
-        nobody.get(&path).await.ok();
+        keyless.get(&path).await.ok();
         assert_eq!(operation.members["security"], json!([]), "{path}");
     }
     for operation in gated {
@@ -41,7 +41,7 @@ async fn every_route_without_a_key_is_401() {
             .unwrap();
         let reply = crate::support::Reply::of(reply).await;
         reply.refused(401, Code::MissingApiKey);
-        // A PUT needs no key, so it is told nothing of one.
+        // A PUT takes no idempotency key, so its response carries no outcome of one.
         let outcome = if matches!(method, Method::GET | Method::PUT) {
             ("", "")
         } else {
@@ -52,9 +52,9 @@ async fn every_route_without_a_key_is_401() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_key() {
+async fn unknown_route_is_404_and_wrong_method_405_without_a_key() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     for path in [
         "/",
         "/v1",
@@ -64,14 +64,14 @@ async fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_key() {
         "/v1/vehicles/a/b",
         "/v2/orders",
     ] {
-        nobody.get(path).await.refused(404, Code::NotFound);
+        keyless.get(path).await.refused(404, Code::NotFound);
     }
     for (method, path, allow) in [
         (Method::DELETE, "/v1/orders", "GET,HEAD,POST"),
         (Method::PUT, "/v1/orders/x", "GET,HEAD,DELETE"),
         (Method::POST, "/v1/vehicles", "GET,HEAD"),
     ] {
-        let reply = nobody.ask(method, path).send().await;
+        let reply = keyless.ask(method, path).send().await;
         let details = reply.refused(405, Code::MethodNotAllowed);
         assert_eq!(reply.header("allow"), allow);
         assert_eq!(
@@ -82,10 +82,10 @@ async fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_key() {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_of_its_own_and_is_not_stored() {
+async fn responses_have_unique_request_ids_and_forbid_shared_caching() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let mut seen = std::collections::HashSet::new();
     for reply in [
         acme.get("/v1/vehicles/glovis_1").await,
@@ -111,7 +111,7 @@ async fn every_answer_has_an_id_of_its_own_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_one_json_object_is_refused() {
+async fn body_that_is_not_one_json_object_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let post = |content_type: &'static str, body: String| {
@@ -161,13 +161,13 @@ async fn a_body_that_is_not_one_json_object_is_refused() {
     ] {
         let reply = post("application/json", body.into()).await;
         assert_eq!(reply.issues(), [(path.into(), issue.into())], "{body}");
-        // Refused before the look-up.
+        // The body is refused before the key is looked up.
         assert_eq!(reply.outcome(), ("unknown", "false"));
     }
 }
 
 #[tokio::test]
-async fn no_body_at_all_is_an_empty_object() {
+async fn absent_body_is_an_empty_object() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let ask = |path: &str| acme.ask(Method::POST, path).key(&key());
@@ -176,7 +176,7 @@ async fn no_body_at_all_is_an_empty_object() {
     let order = ask("/v1/orders").send().await;
     let missing = ("vehicle_id".into(), "REQUIRED_FIELD_MISSING".into());
     assert_eq!(order.issues(), [missing]);
-    // What is there must say what it is, and what says what it is must be there.
+    // A body needs a content type, and a content type needs a body.
     let unnamed = ask("/v1/webhook_endpoint/test").body("{}").send().await;
     unnamed.refused(415, Code::UnsupportedMediaType);
     let empty = ask("/v1/webhook_endpoint/test").header("content-type", "application/json");
@@ -185,7 +185,7 @@ async fn no_body_at_all_is_an_empty_object() {
 }
 
 #[tokio::test]
-async fn all_issues_are_said_at_once_with_their_paths() {
+async fn issues_are_all_reported_at_once_with_their_paths() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let reply = acme
@@ -237,7 +237,7 @@ async fn all_issues_are_said_at_once_with_their_paths() {
 }
 
 #[tokio::test]
-async fn a_panic_is_500_and_a_late_handler_503_in_the_same_envelope() {
+async fn panic_is_500_and_late_handler_503_in_the_same_envelope() {
     let settings = [
         ("DATABASE__LOCK_SECONDS", "1"),
         ("DATABASE__STATEMENT_SECONDS", "2"),
@@ -269,7 +269,7 @@ async fn a_panic_is_500_and_a_late_handler_503_in_the_same_envelope() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_late_is_not_placed_and_its_answer_says_all_there_is_to_say() {
+async fn late_order_is_not_placed_and_its_response_has_every_header() {
     let settings = [
         ("DATABASE__LOCK_SECONDS", "1"),
         ("DATABASE__STATEMENT_SECONDS", "2"),
@@ -277,8 +277,8 @@ async fn an_order_that_is_late_is_not_placed_and_its_answer_says_all_there_is_to
     ];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    // Two statements that are each in time, and together late.
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    // Two statements that each end in time, but together exceed the deadline.
     service
         .sql(
             "create or replace function lmn_now(offset_seconds bigint) returns timestamptz language sql volatile

@@ -1,18 +1,18 @@
-//! Events, as partners read them: lists in both directions, one alone, of one order.
+//! Events as partners read them: lists in both directions, single events, and the events of one order.
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{Car, Partner, Service, secure};
+use crate::support::{Partner, Service, Vehicle, secure};
 
-/// Two orders with three events each, written in turn.
+/// Makes two orders with three events each, written in turn.
 async fn scene(service: &Service) -> (Partner, [String; 2]) {
     let acme = service.partner("acme").await;
     let mut orders = Vec::new();
-    for car in ["glovis_1", "glovis_2"] {
-        service.car(Car::lot(car)).await;
-        orders.push(acme.place_order(car, 12_000).await.id());
+    for vehicle in ["glovis_1", "glovis_2"] {
+        service.vehicle(Vehicle::lot(vehicle)).await;
+        orders.push(acme.place_order(vehicle, 12_000).await.id());
     }
     for step in [Advance::Acquire, secure(11_000, 0), Advance::Ship] {
         for order in &orders {
@@ -26,13 +26,13 @@ async fn scene(service: &Service) -> (Partner, [String; 2]) {
     (acme, [orders.pop().unwrap(), second])
 }
 
-fn texts(rows: &[Value], member: &str) -> Vec<String> {
+fn strings(rows: &[Value], member: &str) -> Vec<String> {
     rows.iter()
         .map(|row| row[member].as_str().unwrap().to_owned())
         .collect()
 }
 
-async fn walk(acme: &Partner, start: &str) -> Vec<String> {
+async fn read_pages(acme: &Partner, start: &str) -> Vec<String> {
     let (mut ids, mut next) = (Vec::new(), start.to_owned());
     loop {
         let page = acme.get(&next).await;
@@ -45,18 +45,18 @@ async fn walk(acme: &Partner, start: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_feed_reads_back_and_forth() {
+async fn feed_can_be_read_in_both_directions() {
     let service = Service::start().await;
     let (acme, orders) = scene(&service).await;
     let newest = acme.rows("/v1/events").await;
     assert_eq!(newest.len(), 6);
-    let mut ids = texts(&newest, "id");
-    assert_eq!(walk(&acme, "/v1/events?limit=4").await, ids);
+    let mut ids = strings(&newest, "id");
+    assert_eq!(read_pages(&acme, "/v1/events?limit=4").await, ids);
     ids.reverse();
     let all = "/v1/events?after=evt_00000000000000000000000000&limit=4";
-    assert_eq!(walk(&acme, all).await, ids);
+    assert_eq!(read_pages(&acme, all).await, ids);
     let after = format!("/v1/events?after={}&limit=1", ids[2]);
-    assert_eq!(walk(&acme, &after).await, ids[3..]);
+    assert_eq!(read_pages(&acme, &after).await, ids[3..]);
     let end = format!("/v1/events?after={}", ids[5]);
     assert_eq!(acme.get(&end).await.ids(), Vec::<String>::new());
 
@@ -74,7 +74,7 @@ async fn the_feed_reads_back_and_forth() {
 }
 
 #[tokio::test]
-async fn an_event_tells_what_it_is_and_what_became_of_it() {
+async fn event_shows_its_payload_and_its_delivery() {
     let service = Service::start().await;
     let (acme, orders) = scene(&service).await;
     let event = acme.rows("/v1/events?limit=1").await.remove(0);
@@ -146,7 +146,7 @@ async fn events_are_filtered_by_type_and_delivery() {
 }
 
 #[tokio::test]
-async fn somebody_elses_event_is_indistinguishable_from_none() {
+async fn event_of_another_partner_is_indistinguishable_from_a_missing_one() {
     let service = Service::start().await;
     let (acme, orders) = scene(&service).await;
     let id = acme.get("/v1/events?limit=1").await.ids().remove(0);
@@ -169,7 +169,7 @@ async fn somebody_elses_event_is_indistinguishable_from_none() {
     let path = format!("/v1/orders/{}/events", orders[0]);
     rival.get(&path).await.refused(404, Code::OrderNotFound);
     assert_eq!(rival.rows("/v1/events").await.len(), 0);
-    // Another way to walk, and another partner's cursor.
+    // A cursor with another partner, another direction, or another filter.
     let page = acme.get("/v1/events?limit=1").await.ok();
     let cursor = page["next_cursor"].as_str().unwrap();
     for (partner, query, reason) in [
@@ -189,12 +189,12 @@ async fn somebody_elses_event_is_indistinguishable_from_none() {
 }
 
 #[tokio::test]
-async fn no_event_appears_behind_one_that_was_read() {
+async fn event_never_appears_before_one_that_was_already_read() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let mut orders = Vec::new();
     for n in 0..24 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
         orders.push(acme.place_order(&format!("glovis_{n}"), 12_000).await.id());
     }
     let writers: Vec<_> = orders
@@ -207,7 +207,7 @@ async fn no_event_appears_behind_one_that_was_read() {
             })
         })
         .collect();
-    // A reader that only ever goes on from the last event that it saw misses none.
+    // A reader that always continues after the last event that it has read misses none.
     let (mut seen, mut last) = (Vec::new(), "evt_00000000000000000000000000".to_owned());
     while seen.len() < 72 {
         let page = acme
@@ -220,7 +220,7 @@ async fn no_event_appears_behind_one_that_was_read() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let mut all = texts(&acme.rows("/v1/events?limit=200").await, "id");
+    let mut all = strings(&acme.rows("/v1/events?limit=200").await, "id");
     all.reverse();
     assert_eq!(seen, all);
 }

@@ -1,4 +1,4 @@
-//! Inputs: what callers send is read exactly, or refused with all that is wrong with it.
+//! Inputs: valid values are read exactly, and invalid ones are refused with all issues.
 
 use lmn_partner_api::error::catalogue::Code;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -7,16 +7,16 @@ use tokio::task::JoinSet;
 
 use crate::{
     seed::{seed, stream},
-    support::{Car, Service, key},
+    support::{Service, Vehicle, key},
 };
 
 #[tokio::test]
-async fn a_cursor_with_any_bit_flipped_is_malformed() {
+async fn cursor_with_any_bit_flipped_is_malformed() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 0..2 {
-        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
-        acme.place_order(&car.id, 12_000).await.created();
+        let vehicle = service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
+        acme.place_order(&vehicle.id, 12_000).await.created();
     }
     let page = acme.get("/v1/orders?limit=1").await.ok();
     let cursor = page["next_cursor"].as_str().unwrap().as_bytes().to_vec();
@@ -25,7 +25,7 @@ async fn a_cursor_with_any_bit_flipped_is_malformed() {
         format!("/v1/orders?limit=1&cursor={encoded}")
     };
     assert_eq!(acme.get(&path(&cursor)).await.ids().len(), 1);
-    // A few at once.
+    // Eight requests at a time.
     let mut askers = JoinSet::new();
     for bit in 0..8 {
         let (acme, cursor) = (acme.clone(), cursor.clone());
@@ -43,10 +43,10 @@ async fn a_cursor_with_any_bit_flipped_is_malformed() {
 }
 
 #[tokio::test]
-async fn no_accept_changes_what_happens() {
+async fn accept_header_never_changes_the_status() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     for accept in [
         "",
         " ",
@@ -79,7 +79,7 @@ async fn no_accept_changes_what_happens() {
     }
 }
 
-/// Texts of a `vehicle_id`, and what is wrong with each; nothing at all is a member left out.
+/// Values of `vehicle_id` as JSON, each with its issue; an empty text leaves the member out.
 const VEHICLES: [(&str, Option<&str>); 12] = [
     ("", Some("REQUIRED_FIELD_MISSING")),
     ("null", Some("INVALID_TYPE")),
@@ -95,7 +95,7 @@ const VEHICLES: [(&str, Option<&str>); 12] = [
     ("\"\u{1f697}\\ud83d\\ude97\"", None),
 ];
 
-/// The same of a `max_bid_amount_usd`.
+/// Values of `max_bid_amount_usd` as JSON, each with its issue.
 const BIDS: [(&str, Option<&str>); 19] = [
     ("", None),
     ("null", None),
@@ -118,7 +118,7 @@ const BIDS: [(&str, Option<&str>); 19] = [
     ("{}", Some("INVALID_TYPE")),
 ];
 
-/// Members that nobody knows.
+/// Unknown members.
 const OTHERS: [&str; 8] = [
     "\"note\":\"n\"",
     "\"\":null",
@@ -127,14 +127,14 @@ const OTHERS: [&str; 8] = [
     "\"nested\":{\"vehicle_id\":1,\"a\":[{},[],{\"b\":1e99}]}",
     "\"\\u0000\":\"\\u0000\"",
     "\"n\":123456789012345678901234567890",
-    "\"car\u{1f697}\":true",
+    "\"vehicle\u{1f697}\":true",
 ];
 
 #[tokio::test]
-async fn whatever_an_order_says_all_that_is_wrong_with_it_is_told_at_once() {
+async fn issues_of_an_order_are_all_reported_at_once_for_any_combination() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let mut chance = stream(seed(), 0);
+    let mut rng = stream(seed(), 0);
     for vehicle in VEHICLES {
         for bid in BIDS {
             let named = [("vehicle_id", vehicle), ("max_bid_amount_usd", bid)];
@@ -147,14 +147,14 @@ async fn whatever_an_order_says_all_that_is_wrong_with_it_is_told_at_once() {
                 .filter(|(_, (text, _))| !text.is_empty())
                 .map(|(name, (text, _))| format!("\"{name}\":{text}"))
                 .collect();
-            members.extend(OTHERS.sample(&mut chance, 2).map(|it| (*it).to_owned()));
-            members.shuffle(&mut chance);
+            members.extend(OTHERS.sample(&mut rng, 2).map(|it| (*it).to_owned()));
+            members.shuffle(&mut rng);
             let body = format!("{{{}}}", members.join(","));
             let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
             let ask = ask.header("content-type", "application/json");
             let reply = ask.body(body.clone()).send().await;
             if expected.is_empty() {
-                // There are no cars at all, so this one is as good as any.
+                // The database has no vehicles, so a valid order fails here.
                 reply.refused(404, Code::VehicleNotFound);
             } else {
                 assert_eq!(reply.issues(), expected, "{body}");

@@ -1,4 +1,4 @@
-//! The API over HTTP: the real router on real sockets, a real database for every test, actors with verbs.
+//! Tests of the API over HTTP: the router on a socket, with a PostgreSQL database for each test.
 
 #![allow(
     dead_code,

@@ -1,4 +1,4 @@
-//! What the operator is told: every metric of the table, nothing beside it, and nothing else in dashboards and alerts.
+//! Metrics: servers expose exactly those of the documented table, and dashboards and alerts use no others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use crate::{
     database::TestDatabase,
     process::Process,
     store::Store,
-    support::{Car, Partner, Sink, eventually, key, somebody_waits},
+    support::{Partner, Sink, Vehicle, eventually, key, somebody_waits},
 };
 
 const TABLE: &str = include_str!("../../docs/metrics.md");
@@ -21,10 +21,10 @@ const DASHBOARD: &str = include_str!("../../docs/grafana/lmn-partner-api.json");
 const ALERTS: &str = include_str!("../../docs/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../docs/alerts.test.yaml");
 
-/// A metric's type and labels.
+/// The type and the labels of a metric.
 type Metric = (String, BTreeSet<String>);
 
-/// The metrics of the table, by their names.
+/// Returns the metrics of the table, by name.
 fn documented() -> BTreeMap<String, Metric> {
     let rows = TABLE.lines().filter(|it| it.starts_with("| `lmn_"));
     let metrics = rows.map(|row| {
@@ -44,7 +44,7 @@ fn documented() -> BTreeMap<String, Metric> {
     metrics.collect()
 }
 
-/// The metrics of an exposition, by their names.
+/// Returns the metrics of an exposition, by name.
 fn exposed(text: &str) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::new();
     for line in text.lines() {
@@ -74,14 +74,14 @@ fn exposed(text: &str) -> BTreeMap<String, Metric> {
     metrics
 }
 
-/// Whatever in a text could be one of our metrics, without the endings of a histogram.
+/// Returns the names in a text that could be metrics of this service, without the suffixes of histograms.
 fn named(text: &str, documented: &BTreeMap<String, Metric>) -> BTreeSet<String> {
     let name = Regex::new(r"\blmn_\w+").unwrap();
     let names = name.find_iter(text).map(|it| it.as_str());
     names
         .map(|name| {
-            let endings = ["_bucket", "_sum", "_count"];
-            let stem = endings.iter().find_map(|it| name.strip_suffix(it));
+            let suffixes = ["_bucket", "_sum", "_count"];
+            let stem = suffixes.iter().find_map(|it| name.strip_suffix(it));
             let of_histogram =
                 stem.filter(|it| documented.get(*it).is_some_and(|it| it.0 == "histogram"));
             of_histogram.unwrap_or(name).to_owned()
@@ -89,11 +89,11 @@ fn named(text: &str, documented: &BTreeMap<String, Metric>) -> BTreeSet<String> 
         .collect()
 }
 
-/// Makes a server count everything it can count.
+/// Makes a server count in every metric.
 async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     for id in ["glovis_1", "glovis_2"] {
-        Car::lot(id).insert(database).await;
+        Vehicle::lot(id).insert(database).await;
     }
     acme.hook(json!({"url": sink.url()})).await.expect(201);
     acme.post("/v1/webhook_endpoint/test", json!({})).await;
@@ -109,7 +109,7 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     );
     traced.send().await.ok();
-    // Two writes, one of which waits for its turn.
+    // Two writes, one of which waits for the partner write limit.
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
         .execute(&mut *holder)
@@ -120,7 +120,7 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
         tokio::spawn(async move { acme.place_order_once(&key(), id, 12_000).await })
     });
     somebody_waits(&database.pool).await;
-    eventually("one waits for its turn", async || {
+    eventually("one write waits for the partner write limit", async || {
         metrics(server)
             .await
             .contains("lmn_lane_waiting 1\n")
@@ -133,7 +133,7 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
     }
 }
 
-/// Starts a server that ends TLS itself, on files of its own.
+/// Starts a server that terminates TLS with a certificate of its own.
 fn with_tls(database: &str) -> (Process, TempDir) {
     let folder = TempDir::new().unwrap();
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -155,7 +155,7 @@ fn with_tls(database: &str) -> (Process, TempDir) {
     (server, folder)
 }
 
-/// The lines of an exposition that are about TLS.
+/// Returns the lines of an exposition with metrics of TLS.
 fn only_of_tls(text: &str) -> String {
     let lines = text.lines().filter(|it| it.contains("lmn_tls_"));
     lines.map(|it| format!("{it}\n")).collect()
@@ -167,7 +167,7 @@ async fn metrics(server: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_is_what_a_server_tells_no_more_and_no_less() {
+async fn server_exposes_exactly_the_metrics_of_the_table() {
     let documented = documented();
     assert!(documented.len() > 30);
     let database = TestDatabase::new().await;
@@ -188,9 +188,9 @@ async fn the_table_is_what_a_server_tells_no_more_and_no_less() {
     ];
     let server = Process::start(&["serve", "--json"], &variables);
     keep_busy(&server, &database, &sink).await;
-    let secret = with_tls(url.as_str());
-    let text = eventually("everything is counted", async || {
-        let text = metrics(&server).await + &only_of_tls(&metrics(&secret.0).await);
+    let tls = with_tls(url.as_str());
+    let text = eventually("every metric is exposed", async || {
+        let text = metrics(&server).await + &only_of_tls(&metrics(&tls.0).await);
         let exposed = exposed(&text);
         documented
             .keys()
@@ -199,14 +199,14 @@ async fn the_table_is_what_a_server_tells_no_more_and_no_less() {
     })
     .await;
     assert_eq!(exposed(&text), documented);
-    // And each says in the exposition, too, what it is.
+    // Each metric has a help text in the exposition.
     for name in documented.keys() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
     }
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_know_the_metrics_of_the_table() {
+fn dashboard_and_alerts_use_the_metrics_of_the_table() {
     let documented = documented();
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let mut seen = BTreeSet::new();
@@ -218,7 +218,10 @@ fn the_dashboard_and_the_alerts_know_the_metrics_of_the_table() {
         }
     }
     let known: BTreeSet<_> = documented.keys().cloned().collect();
-    assert_eq!(seen, known, "the dashboard shows them all, and no other");
+    assert_eq!(
+        seen, known,
+        "the dashboard shows every metric of the table, and no other"
+    );
     for text in [ALERTS, ALERT_TESTS] {
         let named = named(text, &documented);
         assert!(

@@ -1,4 +1,4 @@
-//! The OpenAPI document: it tells of every route, and every answer is as it tells.
+//! The OpenAPI document: it describes every route, and every response matches its description.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,13 @@ use lmn_partner_api::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Car, Document, Operation, Partner, Reply, Service, key, secure};
+use crate::support::{Document, Operation, Partner, Reply, Service, Vehicle, key, secure};
 
-/// What no test of this file provokes: 400 of operations without input of their own, a slow body, our own failures.
+/// Statuses that no test of this file provokes: 400 of operations without input of their own, slow bodies, and
+/// failures of the server.
 const NOT_PROVOKED: [u16; 4] = [400, 408, 500, 503];
 
-/// Shapes that partners send, which stay open.
+/// Schemas of request bodies, which allow additional properties.
 const REQUESTS: [&str; 10] = [
     "CreateOrder",
     "ReportStatus",
@@ -33,7 +34,7 @@ const REQUESTS: [&str; 10] = [
     "PutEndpoint",
 ];
 
-/// Asks an operation as it is, with what it needs.
+/// Calls an operation with a key and, where it takes one, an empty body.
 async fn ask(partner: &Partner, operation: &Operation) -> Reply {
     let ask = partner
         .ask(operation.method.clone(), &operation.path())
@@ -45,28 +46,28 @@ async fn ask(partner: &Partner, operation: &Operation) -> Reply {
 }
 
 #[tokio::test]
-async fn the_router_and_the_document_agree_on_every_path_and_method() {
+async fn router_and_document_agree_on_every_path_and_method() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     let document = Document::read();
     let paths = document.text["paths"].as_object().unwrap();
     for (template, item) in paths {
-        let mut told: BTreeSet<String> = item
+        let mut described: BTreeSet<String> = item
             .as_object()
             .unwrap()
             .keys()
             .map(|it| it.to_uppercase())
             .collect();
-        if told.contains("GET") {
-            told.insert("HEAD".into());
+        if described.contains("GET") {
+            described.insert("HEAD".into());
         }
         let path = template.replace("{id}", "x").replace("{code}", "not_found");
         for method in [
             "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
         ] {
-            let ask = nobody.ask(method.parse().unwrap(), &path).key(&key());
+            let ask = keyless.ask(method.parse().unwrap(), &path).key(&key());
             let reply = ask.send().await;
-            if told.contains(method) {
+            if described.contains(method) {
                 assert!(
                     matches!(reply.status, 200 | 401),
                     "{method} {path}: {reply:?}"
@@ -74,7 +75,7 @@ async fn the_router_and_the_document_agree_on_every_path_and_method() {
                 continue;
             }
             if method == "HEAD" {
-                // A HEAD's answer has no body.
+                // The response to a HEAD has no body.
                 assert_eq!(reply.status, 405);
                 continue;
             }
@@ -84,7 +85,7 @@ async fn the_router_and_the_document_agree_on_every_path_and_method() {
                 .split(',')
                 .map(str::to_owned)
                 .collect();
-            assert_eq!(allow, told, "{path}");
+            assert_eq!(allow, described, "{path}");
             document.check_response(
                 "405",
                 &document.text["components"]["responses"]["MethodNotAllowed"],
@@ -92,7 +93,7 @@ async fn the_router_and_the_document_agree_on_every_path_and_method() {
             );
         }
     }
-    let nowhere = nobody.get("/v1/nowhere").await;
+    let nowhere = keyless.get("/v1/nowhere").await;
     document.check_response(
         "404",
         &document.text["components"]["responses"]["NotFound"],
@@ -101,17 +102,17 @@ async fn the_router_and_the_document_agree_on_every_path_and_method() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_everybody_and_revalidated() {
+async fn document_is_served_without_a_key_and_revalidated() {
     let service = Service::with(&[("PUBLIC_URL", "https://api.example.com/")]).await;
-    let nobody = service.partner("acme").await.with_key("");
-    let first = nobody.get("/v1/openapi.json").await;
+    let keyless = service.partner("acme").await.with_key("");
+    let first = keyless.get("/v1/openapi.json").await;
     let document = Document::read();
     document.check("get_openapi", &first);
     let expected = Document::of(Environment::Sandbox, "https://api.example.com");
     assert!(first.ok() == expected.text);
     let servers = json!([{"url": "https://api.example.com"}]);
     assert_eq!(expected.text["servers"], servers);
-    let ask = nobody
+    let ask = keyless
         .ask(Method::GET, "/v1/openapi.json")
         .header("if-none-match", first.header("etag"));
     let second = ask.send().await;
@@ -123,10 +124,10 @@ async fn the_document_is_served_to_everybody_and_revalidated() {
 }
 
 #[tokio::test]
-async fn the_reference_page_needs_no_key_and_nothing_from_elsewhere() {
+async fn reference_page_needs_no_key_and_no_other_host() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
-    let page = nobody.get("/docs").await;
+    let keyless = service.partner("acme").await.with_key("");
+    let page = keyless.get("/docs").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let html = String::from_utf8(page.body.to_vec()).unwrap();
@@ -139,21 +140,21 @@ async fn the_reference_page_needs_no_key_and_nothing_from_elsewhere() {
     assert_eq!(linked.len(), 5, "{linked:?}");
     for path in linked {
         assert!(!path.contains(':') && !path.starts_with('/'), "{path}");
-        let file = nobody.get(&format!("/{path}")).await;
+        let file = keyless.get(&format!("/{path}")).await;
         assert_eq!(file.status, 200, "{path}");
         assert!(file.header("content-type").contains(['j', 'c']), "{path}");
-        let again = nobody
+        let again = keyless
             .ask(Method::GET, &format!("/{path}"))
             .header("if-none-match", file.header("etag"));
         assert_eq!(again.send().await.status, 304, "{path}");
     }
     let policy = page.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"));
-    nobody.get("/docs/x").await.refused(404, Code::NotFound);
+    keyless.get("/docs/x").await.refused(404, Code::NotFound);
 }
 
 #[tokio::test]
-async fn every_answer_is_as_the_document_tells() {
+async fn responses_match_the_document() {
     let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
@@ -162,8 +163,8 @@ async fn every_answer_is_as_the_document_tells() {
     check_placing(&service, &acme, &document).await;
     check_refused_orders(&acme, &document).await;
     check_refused_bodies(&acme, &document).await;
-    check_an_order(&service, &acme, &document).await;
-    check_what_every_write_refuses(&service, &acme, &document).await;
+    check_one_order(&service, &acme, &document).await;
+    check_refusals_of_writes(&service, &acme, &document).await;
     check_the_sandbox(&service, &document).await;
     check_reports(&service, &document).await;
     check_events(&service, &document).await;
@@ -176,7 +177,7 @@ async fn every_answer_is_as_the_document_tells() {
         let open = acme.get(path).await;
         document.check(operation, &open);
         let etag = open.header("etag");
-        document.check(operation, &known(&acme, path, etag).await);
+        document.check(operation, &revalidated(&acme, path, etag).await);
     }
     let unknown = acme.get("/v1/errors/nonsense").await;
     document.check("get_error", &unknown);
@@ -185,8 +186,8 @@ async fn every_answer_is_as_the_document_tells() {
     assert_eq!(unchecked, []);
 }
 
-/// Asks for what is known already.
-async fn known(partner: &Partner, path: &str, etag: &str) -> Reply {
+/// Requests a resource with a current entity tag; the response must be 304.
+async fn revalidated(partner: &Partner, path: &str, etag: &str) -> Reply {
     let reply = partner
         .ask(Method::GET, path)
         .header("if-none-match", etag)
@@ -196,7 +197,7 @@ async fn known(partner: &Partner, path: &str, etag: &str) -> Reply {
     reply
 }
 
-/// 401, 403 and 429 of every gated operation.
+/// Checks 401, 403 and 429 of every operation that needs a key.
 async fn check_the_gate(service: &Service, document: &Document) {
     let (outsider, hasty) = (
         service.partner("outsider").await,
@@ -228,9 +229,9 @@ async fn check_the_gate(service: &Service, document: &Document) {
 
 async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Document) {
     for n in 0..2 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
     }
-    service.car(Car::dealers("encar_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
     let details = r#"update vehicles set fuel = 'diesel', transmission = 'auto', inspection =
         '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"door","finding":"scratch"}]}'
         where id = 'glovis_0'"#;
@@ -256,12 +257,12 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
             &acme.get(&format!("/v1/vehicles/{id}")).await,
         );
     }
-    let car = acme.get("/v1/vehicles/glovis_0").await;
+    let vehicle = acme.get("/v1/vehicles/glovis_0").await;
     document.check(
         "get_vehicle",
-        &known(acme, "/v1/vehicles/glovis_0", car.header("etag")).await,
+        &revalidated(acme, "/v1/vehicles/glovis_0", vehicle.header("etag")).await,
     );
-    // A withdrawn car, as it was ordered.
+    // A withdrawn vehicle, shown as it was when ordered.
     acme.place_order("glovis_1", 12_000).await.created();
     service
         .sql("update vehicles set withdrawn_at = now() where id = 'glovis_1'")
@@ -271,7 +272,7 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
     document.check("get_vehicle", &snapshot);
     document.check(
         "get_vehicle",
-        &known(acme, "/v1/vehicles/glovis_1", snapshot.header("etag")).await,
+        &revalidated(acme, "/v1/vehicles/glovis_1", snapshot.header("etag")).await,
     );
 }
 
@@ -279,24 +280,24 @@ async fn check_facets(acme: &Partner, document: &Document) {
     let facets = acme.get("/v1/vehicles/facets").await;
     assert_eq!(facets.ok()["models"], json!({"Hyundai": ["Grandeur"]}));
     document.check("get_facets", &facets);
-    let known = known(acme, "/v1/vehicles/facets", facets.header("etag")).await;
-    document.check("get_facets", &known);
+    let revalidated = revalidated(acme, "/v1/vehicles/facets", facets.header("etag")).await;
+    document.check("get_facets", &revalidated);
     let refused = acme.get("/v1/vehicles/facets?source=encar").await;
     assert_eq!(refused.status, 400);
     document.check("get_facets", &refused);
 }
 
 async fn check_placing(service: &Service, acme: &Partner, document: &Document) {
-    for car in [
-        Car::lot("lot_1"),
-        Car::lot("lot_2"),
-        Car::dealers("dealer_1"),
-        Car::dealers("dealer_2"),
+    for vehicle in [
+        Vehicle::lot("lot_1"),
+        Vehicle::lot("lot_2"),
+        Vehicle::dealers("dealer_1"),
+        Vehicle::dealers("dealer_2"),
     ] {
-        service.car(car).await;
+        service.vehicle(vehicle).await;
     }
     service
-        .car(Car::lot("past_1").on("now() + interval '1 hour'"))
+        .vehicle(Vehicle::lot("past_1").on("now() + interval '1 hour'"))
         .await;
     let key_1 = key();
     let created = acme.place_order_once(&key_1, "lot_1", 12_000).await;
@@ -307,12 +308,13 @@ async fn check_placing(service: &Service, acme: &Partner, document: &Document) {
     document.check("create_order", &replayed);
     document.check("create_order", &acme.place_order("dealer_1", None).await);
     let order = json!({"vehicle_id": "lot_2", "max_bid_amount_usd": 12_000});
-    let trial = acme.post("/v1/orders?dry_run=true", order).await;
-    document.check("create_order", &trial);
-    let preview = trial.ok();
-    let told = &document.operation("create_order").members["responses"];
-    let schema =
-        |status: &str| document.validator(&told[status]["content"]["application/json"]["schema"]);
+    let dry_run = acme.post("/v1/orders?dry_run=true", order).await;
+    document.check("create_order", &dry_run);
+    let preview = dry_run.ok();
+    let responses = &document.operation("create_order").members["responses"];
+    let schema = |status: &str| {
+        document.validator(&responses[status]["content"]["application/json"]["schema"])
+    };
     assert!(schema("200").is_valid(&preview) && !schema("201").is_valid(&preview));
 }
 
@@ -396,7 +398,7 @@ async fn check_refused_bodies(acme: &Partner, document: &Document) {
     }
 }
 
-async fn check_an_order(service: &Service, acme: &Partner, document: &Document) {
+async fn check_one_order(service: &Service, acme: &Partner, document: &Document) {
     let list = acme.get("/v1/orders?limit=1").await;
     document.check("list_orders", &list);
     document.check("list_orders", &acme.get("/v1/orders").await);
@@ -420,7 +422,10 @@ async fn check_an_order(service: &Service, acme: &Partner, document: &Document) 
             &acme.get(&format!("/v1/orders/nobodys{rest}")).await,
         );
         if rest != "/history" {
-            document.check(operation, &known(acme, &path, reply.header("etag")).await);
+            document.check(
+                operation,
+                &revalidated(acme, &path, reply.header("etag")).await,
+            );
         }
     }
     document.check(
@@ -440,7 +445,7 @@ async fn check_an_order(service: &Service, acme: &Partner, document: &Document) 
         document.check("cancel_order", &reply);
     }
     document.check("get_order", &acme.order(&id).await);
-    // An order that ships, with everything that can be known about it.
+    // An order that ships, with all of its optional members.
     let shipping = acme
         .get("/v1/orders?vehicle_id=lot_1")
         .await
@@ -466,9 +471,9 @@ async fn check_an_order(service: &Service, acme: &Partner, document: &Document) 
     document.check("get_order", &shipped);
 }
 
-/// 422 of every operation that takes a key, and 413 and 415 of those that may bring a body.
-async fn check_what_every_write_refuses(service: &Service, acme: &Partner, document: &Document) {
-    service.car(Car::dealers("dealer_3")).await;
+/// Checks 422 of every operation that takes an idempotency key, and 413 and 415 of those that take a body.
+async fn check_refusals_of_writes(service: &Service, acme: &Partner, document: &Document) {
+    service.vehicle(Vehicle::dealers("dealer_3")).await;
     let used = key();
     acme.place_order_once(&used, "dealer_3", None)
         .await
@@ -496,12 +501,12 @@ async fn check_what_every_write_refuses(service: &Service, acme: &Partner, docum
     }
 }
 
-/// LMN's part, played by a partner on a car of its own.
+/// Checks the operator's steps that a partner takes in the sandbox.
 async fn check_the_sandbox(service: &Service, document: &Document) {
     let solo = service.partner("solo").await;
-    service.car(Car::lot("lot_8")).await;
+    service.vehicle(Vehicle::lot("lot_8")).await;
     let order = solo.place_order("lot_8", 12_000).await.id();
-    service.car(Car::lot("lot_11")).await;
+    service.vehicle(Vehicle::lot("lot_11")).await;
     solo.place_order("lot_11", 12_000).await.created();
     let steps = [
         (
@@ -523,8 +528,8 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
         } else {
             "lot_8"
         };
-        for (car, status) in [("nobodys", 404), ("lot_2", 409), (own, 200)] {
-            let path = format!("/v1/sandbox/vehicles/{car}/{act}");
+        for (vehicle, status) in [("nobodys", 404), ("lot_2", 409), (own, 200)] {
+            let path = format!("/v1/sandbox/vehicles/{vehicle}/{act}");
             let reply = solo.post(&path, body.clone()).await;
             assert_eq!(reply.status, status, "{reply:?}");
             document.check(operation, &reply);
@@ -557,10 +562,10 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
     document.check("reset_clock", &reset.send().await);
 }
 
-/// What a partner reports, of the order that ships by now.
+/// Checks the statuses that a partner reports for its order.
 async fn check_reports(service: &Service, document: &Document) {
     let solo = service.partner("reporter").await;
-    service.car(Car::lot("lot_9")).await;
+    service.vehicle(Vehicle::lot("lot_9")).await;
     let order = solo.place_order("lot_9", 12_000).await.id();
     let at = "2026-09-01T10:30:00+01:00";
     let delivered = json!({"status": "delivered", "occurred_at": at});
@@ -583,11 +588,11 @@ async fn check_reports(service: &Service, document: &Document) {
     }
 }
 
-/// Events of every type that there is.
+/// Checks events of every type.
 async fn check_events(service: &Service, document: &Document) {
     let solo = service.partner("listener").await;
     let operator = service.operator();
-    service.car(Car::lot("lot_10")).await;
+    service.vehicle(Vehicle::lot("lot_10")).await;
     let order = solo.place_order("lot_10", 12_000).await.id();
     operator.reprice("lot_10", 11_000).await.unwrap();
     operator
@@ -624,18 +629,18 @@ async fn check_events(service: &Service, document: &Document) {
     document.check("get_event", &event);
     document.check(
         "get_event",
-        &known(&solo, &path, event.header("etag")).await,
+        &revalidated(&solo, &path, event.header("etag")).await,
     );
     document.check("get_event", &solo.get("/v1/events/nobodys").await);
 }
 
-/// An endpoint from its making to its end.
+/// Checks a webhook endpoint from its creation to its deletion.
 async fn check_webhooks(service: &Service, document: &Document) {
     let solo = service.partner("hooked").await;
     let path = "/v1/webhook_endpoint";
     let put = |body: Value| solo.ask(Method::PUT, path).json(&body).send();
     let url = "http://127.0.0.1:9/lmn";
-    service.car(Car::lot("hooked_1")).await;
+    service.vehicle(Vehicle::lot("hooked_1")).await;
     let order = solo.place_order("hooked_1", 12_000).await.id();
     service.operator().takes(&order, &[Advance::Acquire]).await;
     let event = solo.get("/v1/events").await.ids().remove(0);
@@ -673,7 +678,10 @@ async fn check_webhooks(service: &Service, document: &Document) {
     let endpoint = solo.get(path).await;
     document.check("get_webhook_endpoint", &endpoint);
     let etag = endpoint.header("etag");
-    document.check("get_webhook_endpoint", &known(&solo, path, etag).await);
+    document.check(
+        "get_webhook_endpoint",
+        &revalidated(&solo, path, etag).await,
+    );
     for (operation, path, status) in operations {
         let key = key();
         for status in [status, 200] {
@@ -692,15 +700,15 @@ async fn check_webhooks(service: &Service, document: &Document) {
     }
 }
 
-/// The car of the examples, on a day before its auction.
-async fn set_the_scene(service: &Service) {
-    let car = Car {
+/// Adds the vehicle of the examples and sets the time to a day before its auction.
+async fn add_example_vehicle(service: &Service) {
+    let vehicle = Vehicle {
         make: "Hyundai",
         model: "Grandeur",
         listing_usd: 15_000,
-        ..Car::lot("glovis_20260420_1064_2345").on("timestamptz '2026-04-20T13:00:00+09:00'")
+        ..Vehicle::lot("glovis_20260420_1064_2345").on("timestamptz '2026-04-20T13:00:00+09:00'")
     };
-    service.car(car).await;
+    service.vehicle(vehicle).await;
     service.sql(
         r#"update vehicles set trim = 'Calligraphy 2.5', fuel = 'gasoline', transmission = 'auto', drivetrain = 'FWD',
             engine_cc = 2497, color = 'black', accident_grade = 'A', exterior_grade = 'B', auction_count = 1,
@@ -712,18 +720,21 @@ async fn set_the_scene(service: &Service) {
     service.time_is("2026-04-10T10:00:00+09:00").await;
 }
 
-/// Where the examples' endpoint is, and where that of the tests is.
+/// URLs of the endpoint in the examples and of that in the tests.
 const ENDPOINTS: [&str; 2] = [
     "https://partner.example/lmn-events",
     "http://127.0.0.1:9/lmn-events",
 ];
 
-/// Makes the endpoint of the example and takes it away again: the examples of events are of a partner without one.
-async fn put_the_example(acme: &Partner, mut wish: Value) -> Reply {
+/// Creates the endpoint of the example and deletes it again, because the examples of events belong to a partner
+/// without one.
+async fn put_example_endpoint(acme: &Partner, mut settings: Value) -> Reply {
     let [public, local] = ENDPOINTS;
-    assert_eq!(wish["url"], public);
-    wish["url"] = local.into();
-    let put = acme.ask(Method::PUT, "/v1/webhook_endpoint").json(&wish);
+    assert_eq!(settings["url"], public);
+    settings["url"] = local.into();
+    let put = acme
+        .ask(Method::PUT, "/v1/webhook_endpoint")
+        .json(&settings);
     let mut put = put.send().await;
     let mut body = put.expect(201);
     body["secret"] = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into();
@@ -734,7 +745,7 @@ async fn put_the_example(acme: &Partner, mut wish: Value) -> Reply {
 }
 
 #[tokio::test]
-async fn the_examples_are_what_the_service_answers() {
+async fn examples_are_the_responses_of_the_service() {
     let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
@@ -747,22 +758,22 @@ async fn the_examples_are_what_the_service_answers() {
             .cloned()
             .unwrap_or_default()
     };
-    set_the_scene(&service).await;
+    add_example_vehicle(&service).await;
     let placed = acme
         .post("/v1/orders", content("create_order", "/requestBody"))
         .await;
     placed.created();
     let id = placed.id();
     let mut wrong = Vec::new();
-    let put = put_the_example(&acme, content("put_webhook_endpoint", "/requestBody")).await;
-    // What LMN does next is told below, after the order was read.
+    let put = put_example_endpoint(&acme, content("put_webhook_endpoint", "/requestBody")).await;
+    // The order is read before the operator's step below changes it.
     let order = acme.order(&id).await;
     let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
     let orders = acme.get("/v1/orders").await;
     service.operator().takes(&id, &[Advance::Acquire]).await;
     let events = acme.get("/v1/events").await;
     let event_id = events.ids().remove(0);
-    let cars = acme.get("/v1/vehicles?source=glovis").await;
+    let vehicles = acme.get("/v1/vehicles?source=glovis").await;
     let facets = acme.get("/v1/vehicles/facets").await;
     let changed_at = facets.json()["as_of"].to_string();
     let example_changed_at = content("get_facets", "/responses/200")["as_of"].to_string();
@@ -790,7 +801,7 @@ async fn the_examples_are_what_the_service_answers() {
             ok,
             acme.get("/v1/vehicles/glovis_20260420_1064_2345").await,
         ),
-        ("list_vehicles", ok, cars),
+        ("list_vehicles", ok, vehicles),
         ("get_facets", ok, facets),
     ] {
         let text = reply
@@ -808,7 +819,7 @@ async fn the_examples_are_what_the_service_answers() {
 }
 
 #[test]
-fn the_document_is_whole() {
+fn document_is_complete() {
     let document = Document::read();
     let ids: BTreeSet<_> = document.operations.iter().map(|it| &it.id).collect();
     assert_eq!(
@@ -819,8 +830,8 @@ fn the_document_is_whole() {
     check_references(&document, &document.text);
     for operation in &document.operations {
         let id = &operation.id;
-        let said = |value: &Value| value.as_str().is_some_and(|it| it.len() > 3);
-        assert!(said(&operation.members["summary"]), "{id}");
+        let is_text = |value: &Value| value.as_str().is_some_and(|it| it.len() > 3);
+        assert!(is_text(&operation.members["summary"]), "{id}");
         for parameter in operation.members["parameters"]
             .as_array()
             .into_iter()
@@ -828,25 +839,28 @@ fn the_document_is_whole() {
         {
             let parameter = document.resolve(parameter);
             assert!(
-                said(&parameter["description"]) && parameter["schema"].is_object(),
+                is_text(&parameter["description"]) && parameter["schema"].is_object(),
                 "{id}: {parameter}"
             );
         }
         for (status, response) in operation.members["responses"].as_object().unwrap() {
             let response = document.resolve(response);
-            assert!(said(&response["description"]), "{id} {status}");
+            assert!(is_text(&response["description"]), "{id} {status}");
             let number: u16 = status.parse().unwrap();
             for content in response["content"].as_object().into_iter().flatten() {
                 check_examples(&document, &format!("{id} {status}"), number, content.1);
             }
             let content = response["content"]["application/json"].as_object();
-            let is_told = |it: &serde_json::Map<String, Value>| {
+            let has_example = |it: &serde_json::Map<String, Value>| {
                 it.contains_key("example")
                     || it.contains_key("examples")
                     || it["schema"]["type"] == "object"
                     || it["schema"].get("anyOf").is_some()
             };
-            assert!(content.is_none_or(is_told), "{id} {status} has no example");
+            assert!(
+                content.is_none_or(has_example),
+                "{id} {status} has no example"
+            );
             assert!(number != 304 || content.is_none());
         }
     }
@@ -857,7 +871,7 @@ fn the_document_is_whole() {
     }
 }
 
-/// Checks that every example of a refusal has a code of its status, and the shape that is told.
+/// Checks that every example of a refusal has an error code of its status and matches its schema.
 fn check_examples(document: &Document, what: &str, status: u16, content: &Value) {
     for (code, example) in content["examples"].as_object().into_iter().flatten() {
         let row = Code::parse(code).expect("a code of the catalogue").entry();
@@ -868,7 +882,7 @@ fn check_examples(document: &Document, what: &str, status: u16, content: &Value)
             .or(example["error"].get("code"));
         assert_eq!(in_envelope.unwrap_or(&example["code"]), code, "{what}");
         match (example.get("status"), example["error"].get("lmn_code")) {
-            (Some(told), _) => assert_eq!(*told, status, "{what}"),
+            (Some(shown), _) => assert_eq!(*shown, status, "{what}"),
             (_, Some(_)) => {
                 let name = json!(row.lendfoundry_code(status));
                 assert_eq!(example["error"]["code"], name, "{what}");
@@ -881,7 +895,7 @@ fn check_examples(document: &Document, what: &str, status: u16, content: &Value)
 }
 
 #[test]
-fn every_link_leads_on_with_what_its_answer_says() {
+fn links_lead_to_operations_with_values_from_their_responses() {
     for environment in [Environment::Sandbox, Environment::Production] {
         let document = Document::of(environment, "http://localhost:8080");
         let mut followed = 0;
@@ -898,11 +912,11 @@ fn every_link_leads_on_with_what_its_answer_says() {
     }
 }
 
-/// Finds where a link leads, and in the answer's example what it brings there.
+/// Checks that the operation of a link exists, and that the response's example has the values that it passes.
 fn follow(document: &Document, response: &Value, link: &Value) {
     let target = document.operation(link["operationId"].as_str().unwrap());
     let content = &response["content"]["application/json"];
-    let said = |expression: &Value| {
+    let value_of = |expression: &Value| {
         let text = expression.as_str().unwrap().trim_matches(['{', '}']);
         let pointer = text.strip_prefix("$response.body#").unwrap();
         let found = content["example"].pointer(pointer);
@@ -911,17 +925,17 @@ fn follow(document: &Document, response: &Value, link: &Value) {
             .clone()
     };
     let parameters = link["parameters"].as_object();
-    let brought: BTreeSet<_> = parameters.into_iter().flatten().map(|it| it.0).collect();
+    let passed: BTreeSet<_> = parameters.into_iter().flatten().map(|it| it.0).collect();
     let id = "id".to_owned();
     let needed = target.template.contains("{id}").then_some(&id);
-    assert_eq!(brought, needed.into_iter().collect(), "{link}");
+    assert_eq!(passed, needed.into_iter().collect(), "{link}");
     for expression in parameters.into_iter().flatten().map(|it| it.1) {
-        assert!(said(expression).is_string());
+        assert!(value_of(expression).is_string());
     }
     if let Some(body) = link["requestBody"].as_object() {
         let body: Value = body
             .iter()
-            .map(|(name, it)| (name.clone(), said(it)))
+            .map(|(name, it)| (name.clone(), value_of(it)))
             .collect();
         let schema = &target.members["requestBody"]["content"]["application/json"]["schema"];
         document.validator(schema).validate(&body).unwrap();
@@ -929,11 +943,11 @@ fn follow(document: &Document, response: &Value, link: &Value) {
 }
 
 #[test]
-fn every_type_of_event_is_told_as_a_webhook() {
+fn event_types_are_all_described_as_webhooks() {
     let document = Document::read();
     let types = &document.text["components"]["schemas"]["EventType"]["enum"];
     let webhooks = document.text["webhooks"].as_object().unwrap();
-    let told: BTreeSet<_> = webhooks
+    let described: BTreeSet<_> = webhooks
         .keys()
         .map(|it| Value::from(it.as_str()))
         .map(|it| it.to_string())
@@ -944,7 +958,7 @@ fn every_type_of_event_is_told_as_a_webhook() {
         .iter()
         .map(Value::to_string)
         .collect();
-    assert_eq!(told, known);
+    assert_eq!(described, known);
 }
 
 fn check_references(document: &Document, value: &Value) {
@@ -959,7 +973,7 @@ fn check_references(document: &Document, value: &Value) {
 }
 
 #[test]
-fn times_and_money_are_told_exactly() {
+fn schemas_of_times_and_amounts_are_exact() {
     let document = Document::read();
     let is = |name: &str, value: Value| {
         document

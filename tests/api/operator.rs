@@ -1,4 +1,4 @@
-//! The operator's listener of real processes: probes, metrics, and the health check that asks them.
+//! The operator's listener of real processes: probes, metrics, and the health check command that uses them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 use crate::{
     database::TestDatabase,
     process::{self, Process, words},
-    support::{Car, Partner, eventually, key, somebody_waits},
+    support::{Partner, Vehicle, eventually, key, somebody_waits},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -28,10 +28,10 @@ fn replica_with(database: &TestDatabase, arguments: &[&str]) -> Process {
     Process::start(arguments, &variables)
 }
 
-/// Asks without a key.
+/// Sends a request without a key; returns its status and body.
 async fn ask(base: &str, method: Method, path: &str) -> (u16, String) {
     let request = reqwest::Client::new().request(method, format!("{base}{path}"));
-    let response = request.send().await.expect("it answers");
+    let response = request.send().await.expect("the server answers");
     let status = response.status().as_u16();
     (status, response.text().await.expect("the body arrives"))
 }
@@ -40,11 +40,11 @@ async fn get(base: &str, path: &str) -> (u16, String) {
     ask(base, Method::GET, path).await
 }
 
-/// What `/readyz` says is missing, once it says 503.
+/// Waits until `/readyz` answers 503; returns what it reports as missing.
 async fn becomes_unready(operator: &str) -> Vec<Value> {
     eventually("the replica is not ready", async || {
         let (status, body) = get(operator, "/readyz").await;
-        let body: Value = serde_json::from_str(&body).expect("it is JSON");
+        let body: Value = serde_json::from_str(&body).expect("the body is JSON");
         (status == 503).then(|| body["missing"].as_array().cloned().unwrap())
     })
     .await
@@ -57,7 +57,7 @@ async fn becomes_ready(operator: &str) {
     .await;
 }
 
-/// Waits until the metrics have a line.
+/// Waits until the metrics contain a line; returns all of them.
 async fn counts(operator: &str, line: &str) -> String {
     eventually(line, async || {
         let (status, text) = get(operator, "/metrics").await;
@@ -67,7 +67,7 @@ async fn counts(operator: &str, line: &str) -> String {
     .await
 }
 
-/// Lets nobody into the database and ends who is in it, or lets everybody in again.
+/// Disallows connections to the database and ends the existing ones, or allows connections again.
 async fn set_open(database: &TestDatabase, open: bool) {
     let options = database.pool.connect_options();
     let name = options.get_database().unwrap();
@@ -78,8 +78,8 @@ async fn set_open(database: &TestDatabase, open: bool) {
         .execute(&mut admin)
         .await
         .unwrap();
-    // Committed before it is enforced; and who was about to come in is ended, too.
-    eventually("nobody is in who may not be", async || {
+    // The change is committed before it is enforced, so sessions that were about to start are ended, too.
+    eventually("no session is left in a closed database", async || {
         let statement =
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and not $2";
         let ended = sqlx::query(statement).bind(name).bind(open);
@@ -109,7 +109,7 @@ async fn healthcheck(arguments: &[&str], listen: &str) -> std::process::Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_and_metrics_are_the_operators_and_nothing_else_is() {
+async fn operator_listener_serves_probes_and_metrics_and_nothing_else() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let (operator, partners) = (replica.operator_url(), replica.url());
@@ -125,7 +125,7 @@ async fn probes_and_metrics_are_the_operators_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_without_its_database_is_alive_but_not_ready() {
+async fn replica_without_its_database_is_alive_but_not_ready() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
@@ -163,7 +163,7 @@ async fn a_replica_without_its_database_is_alive_but_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_is_not_ready_while_its_database_lacks_a_migration() {
+async fn replica_is_not_ready_while_its_database_lacks_a_migration() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
@@ -190,11 +190,11 @@ async fn a_replica_is_not_ready_while_its_database_lacks_a_migration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
+async fn draining_replica_is_not_ready_and_serves_its_last_request() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url().to_owned();
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
@@ -222,9 +222,9 @@ async fn a_replica_that_drains_says_so_until_its_last_request_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_probes_costs_the_database_nothing() {
+async fn probes_use_no_database_session() {
     let database = TestDatabase::new().await;
-    // Workers look for what is due every second.
+    // Without a worker, because workers query the database every second.
     let replica = replica_with(&database, &["serve", "--json", "--no-worker"]);
     let operator = replica.operator_url();
     let sessions = async || -> Vec<i32> {
@@ -235,7 +235,7 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
             .await
             .unwrap()
     };
-    let before = eventually("it listens", async || {
+    let before = eventually("the replica has connected", async || {
         Some(sessions().await).filter(|it| !it.is_empty())
     })
     .await;
@@ -252,11 +252,11 @@ async fn a_storm_of_probes_costs_the_database_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_name_routes_by_their_template_and_partners_by_their_id() {
+async fn metrics_label_routes_by_template_and_partners_by_id() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let order = acme.place_order("glovis_1", 12_000).await;
     order.created();
@@ -322,11 +322,11 @@ async fn metrics_name_routes_by_their_template_and_partners_by_their_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bug_and_a_caller_who_hung_up_are_counted() {
+async fn internal_errors_and_abandoned_requests_are_counted() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
@@ -352,7 +352,7 @@ async fn a_bug_and_a_caller_who_hung_up_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_health_check_asks_where_the_settings_say_and_gives_up_in_time() {
+async fn health_check_uses_the_listener_of_the_settings_and_gives_up_in_time() {
     let database = TestDatabase::new().await;
     let replica = replica(&database);
     let operator = replica.operator_url();
@@ -364,7 +364,7 @@ async fn a_health_check_asks_where_the_settings_say_and_gives_up_in_time() {
         assert_eq!(said["url"], format!("{operator}/readyz"));
         assert_eq!(said["healthy"], true);
     }
-    // Whoever answers 404, says nothing, or cannot be known.
+    // A listener that answers 404, one that answers nothing, and a port that cannot be known.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = silent.local_addr().map(|it| it.to_string()).unwrap();
     for (listen, why) in [

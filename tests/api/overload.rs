@@ -1,4 +1,4 @@
-//! More than a replica can do: what is turned away at once, and whom it costs nothing.
+//! Load shedding: requests beyond a bound are refused at once, and other partners are not affected.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Car, Partner, Reply, Service, eventually, key, somebody_waits};
+use crate::support::{Partner, Reply, Service, Vehicle, eventually, key, somebody_waits};
 
-/// Longer than any limit that these tests set.
+/// Timeout longer than any limit that these tests set.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Orders cars that somebody holds; waits until both are in the middle of it.
+/// Orders two vehicles that another transaction has locked; waits until both orders wait for the locks.
 async fn two_writes_that_wait(service: &Service, partner: &Partner) -> JoinSet<Reply> {
     let mut writes = JoinSet::new();
     for id in ["glovis_1", "glovis_2"] {
-        service.car(Car::lot(id)).await;
+        service.vehicle(Vehicle::lot(id)).await;
     }
     let holder = service.lock_vehicles().await;
     for id in ["glovis_1", "glovis_2"] {
         let partner = partner.clone();
         writes.spawn(async move { partner.place_order(id, 12_000).await });
     }
-    eventually("both wait for their car", async || {
+    eventually("both orders wait for their vehicle", async || {
         let waiting = "select count(*) from pg_stat_activity
                        where datname = current_database() and wait_event_type = 'Lock'";
         (service.count(waiting).await == 2).then_some(())
     })
     .await;
-    // Held until the test lets go of it.
+    // Held until the test aborts the tasks.
     writes.spawn(async move {
         std::future::pending::<()>().await;
         holder.rollback().await.unwrap();
@@ -43,7 +43,7 @@ async fn two_writes_that_wait(service: &Service, partner: &Partner) -> JoinSet<R
     writes
 }
 
-/// Checks that a request was turned away at once, under its own id, and that its key is free.
+/// Checks that a request was shed and may be sent again.
 fn was_shed(reply: &Reply) {
     let details = reply.refused(503, Code::ServiceUnavailable);
     assert_eq!(
@@ -55,12 +55,12 @@ fn was_shed(reply: &Reply) {
 }
 
 #[tokio::test]
-async fn beyond_its_room_a_replica_answers_503_at_once_and_asks_the_database_nothing() {
+async fn replica_beyond_its_request_limit_answers_503_at_once_without_the_database() {
     let settings = [
         ("SERVER__REQUESTS_MAX", "2"),
         ("GATE__PARTNER_REQUESTS_MAX", "2"),
         ("DATABASE__LOCK_SECONDS", "7"),
-        // Whoever wanted a connection would wait for it.
+        // A request that needed a connection would wait for it.
         ("DATABASE__CONNECTIONS_MAX", "2"),
         ("DATABASE__ACQUIRE_SECONDS", "60"),
     ];
@@ -85,7 +85,7 @@ async fn beyond_its_room_a_replica_answers_503_at_once_and_asks_the_database_not
         4.0
     );
     assert_eq!(service.metric("lmn_http_requests_max").await, 2.0);
-    // The operator's listener has room of its own.
+    // The operator's listener is not limited.
     for path in ["/healthz", "/readyz", "/metrics"] {
         let answer = reqwest::get(format!("{operator}{path}")).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
@@ -93,7 +93,7 @@ async fn beyond_its_room_a_replica_answers_503_at_once_and_asks_the_database_not
 
     writes.abort_all();
     while writes.join_next().await.is_some() {}
-    eventually("there is room again", async || {
+    eventually("the replica serves requests again", async || {
         let reply = rival.get("/v1/orders").await;
         (reply.status == 200).then_some(())
     })
@@ -102,7 +102,7 @@ async fn beyond_its_room_a_replica_answers_503_at_once_and_asks_the_database_not
 }
 
 #[tokio::test]
-async fn beyond_its_share_a_partner_is_told_503_and_others_are_not() {
+async fn partner_beyond_its_request_limit_gets_503_and_others_do_not() {
     let settings = [
         ("GATE__PARTNER_REQUESTS_MAX", "2"),
         ("DATABASE__LOCK_SECONDS", "7"),
@@ -118,7 +118,10 @@ async fn beyond_its_share_a_partner_is_told_503_and_others_are_not() {
     for acme in [&acme, &acme.with_key(&second_key)] {
         let reply = acme.get("/v1/orders").await;
         was_shed(&reply);
-        assert!(!reply.header("ratelimit").is_empty(), "it was counted");
+        assert!(
+            !reply.header("ratelimit").is_empty(),
+            "the rate limit counted the request"
+        );
     }
     let reply = acme.place_order("glovis_1", 12_000).await;
     was_shed(&reply);
@@ -138,14 +141,14 @@ async fn beyond_its_share_a_partner_is_told_503_and_others_are_not() {
     );
     writes.abort_all();
     while writes.join_next().await.is_some() {}
-    eventually("acme has places again", async || {
+    eventually("requests of acme are served again", async || {
         (acme.get("/v1/orders").await.status == 200).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn who_reads_nothing_of_its_answers_holds_no_connection_for_ever() {
+async fn connection_whose_client_reads_no_responses_is_closed() {
     let settings = [
         ("SERVER__WRITE_SECONDS", "1"),
         ("SERVER__IDLE_SECONDS", "600"),
@@ -156,7 +159,7 @@ async fn who_reads_nothing_of_its_answers_holds_no_connection_for_ever() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut slow = socket.connect(address).await.unwrap();
-    // More than any buffer between here and there.
+    // Responses larger than all buffers between server and client.
     let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
     slow.write_all(request.repeat(200).as_bytes())
         .await
@@ -168,36 +171,36 @@ async fn who_reads_nothing_of_its_answers_holds_no_connection_for_ever() {
     let mut answer = String::new();
     timeout(PATIENCE, next.read_to_string(&mut answer))
         .await
-        .expect("the one connection there may be is free again")
+        .expect("the only connection slot is free again")
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 404 Not Found"), "{answer}");
     drop(slow);
 }
 
 #[tokio::test]
-async fn an_idle_http_2_connection_is_closed_like_any_other() {
+async fn idle_http2_connection_is_closed() {
     let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
     let mut idle = TcpStream::connect(service.url.trim_start_matches("http://"))
         .await
         .unwrap();
-    // The preface and empty settings; no request ever.
+    // The preface and empty settings, and no request.
     idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
         .unwrap();
-    let mut said = Vec::new();
-    let _ = timeout(PATIENCE, idle.read_to_end(&mut said))
+    let mut received = Vec::new();
+    let _ = timeout(PATIENCE, idle.read_to_end(&mut received))
         .await
-        .expect("it is closed");
-    assert!(!said.is_empty(), "it was spoken to");
+        .expect("the connection is closed");
+    assert!(!received.is_empty(), "the server sent its settings");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_noisy_neighbour_costs_nobody_else_anything() {
+async fn noisy_partner_does_not_affect_other_partners() {
     let settings = [
         ("GATE__LANE_WRITES_MAX", "4"),
         ("GATE__LANE_WAIT_SECONDS", "1"),
         ("GATE__PARTNER_REQUESTS_MAX", "20"),
-        // On a busy machine everything takes its time, and what is held in vain is held for longer.
+        // Long timeouts for busy machines, and a lock that is held for longer still.
         ("DATABASE__ACQUIRE_SECONDS", "15"),
         ("DATABASE__LOCK_SECONDS", "30"),
         ("DATABASE__STATEMENT_SECONDS", "40"),
@@ -216,10 +219,10 @@ async fn a_noisy_neighbour_costs_nobody_else_anything() {
         ))
         .await;
     for n in 0..30 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
     }
-    // All of the noisy one's writes are for one car, which somebody holds.
-    service.car(Car::lot("glovis_held")).await;
+    // All writes of the noisy partner are for one vehicle, which another transaction has locked.
+    service.vehicle(Vehicle::lot("glovis_held")).await;
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("select from vehicles where id = 'glovis_held' for update")
         .execute(&mut *holder)
@@ -259,7 +262,7 @@ async fn a_noisy_neighbour_costs_nobody_else_anything() {
 }
 
 #[test]
-fn the_table_of_bounds_names_settings_that_there_are_with_their_defaults() {
+fn table_of_bounds_names_existing_settings_with_their_defaults() {
     let table = include_str!("../../docs/bounds.md");
     let setting =
         Regex::new(r"`((?:server|gate|database|operator|telemetry|rate_limit)(?:\.[a-z_]+)+)`")
@@ -272,13 +275,13 @@ fn the_table_of_bounds_names_settings_that_there_are_with_their_defaults() {
         for name in setting.captures_iter(cells[3]) {
             let name = &name[1];
             let value: u64 = defaults.get(name).expect(name);
-            let told = match name {
+            let shown = match name {
                 "gate.key_trust_milliseconds" => "0.9 s".to_owned(),
                 "server.body_bytes_max" => format!("{} KiB", value / 1024),
                 _ if name.ends_with("_seconds") => format!("{value} s"),
                 _ => value.to_string(),
             };
-            assert!(cells[2].contains(&told), "{name} is {told}: {row}");
+            assert!(cells[2].contains(&shown), "{name} is {shown}: {row}");
             seen += 1;
         }
     }

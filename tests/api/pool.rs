@@ -1,4 +1,4 @@
-//! The pool: sessions that are used again and sessions that are not, settings that nothing overrides, several hosts.
+//! The connection pool: sessions that are reused or replaced, session settings, and several hosts.
 
 use std::{
     collections::BTreeSet,
@@ -22,19 +22,19 @@ use tokio::{
 
 use crate::{
     database::{TestDatabase, product},
-    support::{Car, Service, eventually},
+    support::{Service, Vehicle, eventually},
     wire::{self, Fault, Moment, dial, url_at},
 };
 
-/// The server's answer to a new session: it takes writes.
-const TAKES_WRITES: &[u8] = b"D\0\0\0\x0b\0\x01\0\0\0\x01t";
+/// The server's answer to a new session that it accepts writes.
+const ACCEPTS_WRITES: &[u8] = b"D\0\0\0\x0b\0\x01\0\0\0\x01t";
 /// A time that is too short for a statement.
 const HANG_UP: Duration = Duration::from_millis(20);
 
 #[tokio::test]
-async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind() {
+async fn write_abandoned_while_it_begins_leaves_no_open_transaction() {
     let database = TestDatabase::new().await;
-    // The catalogue is loaded in a transaction, too, before it is armed.
+    // The fault is armed later, because the service loads the catalogue in a transaction, too.
     let (is_armed, begun) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicBool::new(false)),
@@ -48,14 +48,14 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
         }
     })
     .await;
-    // Far beyond what the test waits for, so that no timeout heals what nobody rolled back.
+    // Longer than the test waits, so that no timeout ends a transaction that was not rolled back.
     let settings = [
         ("DATABASE__STATEMENT_SECONDS", "90"),
         ("SERVER__DEADLINE_SECONDS", "100"),
     ];
     let service = Service::at(database, &url, &settings, router).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     is_armed.store(true, Ordering::SeqCst);
     let asked = {
@@ -64,13 +64,13 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
     };
     let open = "select count(*) from pg_stat_activity
                 where datname = current_database() and state like 'idle in transaction%'";
-    eventually("the database has begun", async || {
+    eventually("the transaction has begun", async || {
         let is_open = begun.load(Ordering::SeqCst) && service.count(open).await == 1;
         is_open.then_some(())
     })
     .await;
     asked.abort();
-    eventually("nothing is left open", async || {
+    eventually("no transaction is open", async || {
         (service.count(open).await == 0).then_some(())
     })
     .await;
@@ -79,10 +79,10 @@ async fn a_write_that_is_called_off_while_it_begins_leaves_no_transaction_behind
 }
 
 #[tokio::test]
-async fn a_peer_that_falls_silent_costs_no_connection_for_ever() {
+async fn connection_to_a_silent_peer_is_replaced() {
     let database = TestDatabase::new().await;
     let silent = Arc::new(AtomicBool::new(false));
-    let port = silenced(&database, silent.clone()).await;
+    let port = silencing_proxy(&database, silent.clone()).await;
     let pool = product(&url_at(&database, port), 2);
     select(&pool).await.unwrap();
     {
@@ -111,7 +111,7 @@ async fn session_whose_caller_hangs_up_is_used_again() {
         let mut connection = pool.acquire().await.unwrap();
         seen.insert(pid(&mut connection).await);
         let sleeping = timeout(HANG_UP, connection.execute("select pg_sleep(0.1)"));
-        assert!(sleeping.await.is_err(), "it takes longer");
+        assert!(sleeping.await.is_err(), "the statement takes longer");
         drop(connection);
         assert!(sessions(&database).await <= 2);
     }
@@ -119,7 +119,7 @@ async fn session_whose_caller_hangs_up_is_used_again() {
     let mut connection = pool.acquire().await.unwrap();
     assert!(seen.contains(&pid(&mut connection).await));
     drop(connection);
-    eventually("all are back", async || {
+    eventually("every session is back in the pool", async || {
         (pool.status().used == 0).then_some(())
     })
     .await;
@@ -129,24 +129,24 @@ async fn session_whose_caller_hangs_up_is_used_again() {
 }
 
 #[tokio::test]
-async fn statement_that_goes_on_for_too_long_after_its_caller_hung_up_ends_with_its_session() {
+async fn statement_that_runs_too_long_after_its_caller_hung_up_ends_with_its_session() {
     let database = TestDatabase::new().await;
     let pool = product(&database.url(), 1);
     let mut connection = pool.acquire().await.unwrap();
     let abandoned = pid(&mut connection).await;
     let sleeping = timeout(HANG_UP, connection.execute("select pg_sleep(6)"));
-    assert!(sleeping.await.is_err(), "it takes longer");
+    assert!(sleeping.await.is_err(), "the statement takes longer");
     drop(connection);
     let mut connection = pool.acquire().await.unwrap();
     assert_ne!(pid(&mut connection).await, abandoned);
-    eventually("the server notices that nobody waits", async || {
+    eventually("the server has ended the abandoned session", async || {
         (sessions(&database).await == 1).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn session_that_takes_no_writes_any_more_is_replaced() {
+async fn session_that_accepts_no_writes_any_more_is_replaced() {
     let database = TestDatabase::new().await;
     let pool = product(&database.url(), 1);
     let mut connection = pool.acquire().await.unwrap();
@@ -198,11 +198,11 @@ async fn defaults_of_the_role_and_the_database_do_not_reach_a_session() {
     ];
     let mut admin = database.pool.acquire().await.unwrap();
     for (setting, value, _) in leaks {
-        for whose in [
+        for scope in [
             format!("database {name}"),
             format!("role current_user in database {name}"),
         ] {
-            let alter = format!("alter {whose} set {setting} = {value}");
+            let alter = format!("alter {scope} set {setting} = {value}");
             admin.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
         }
     }
@@ -238,11 +238,11 @@ async fn host_that_is_dead_silent_or_a_standby_is_passed_over() {
         selected.unwrap_or_else(|error| panic!("the first host is {what}: {error}"));
     }
     let alone = product(&url_at(&database, standby_port), 1);
-    assert!(select(&alone).await.is_err(), "a standby serves nobody");
+    assert!(select(&alone).await.is_err(), "a standby is not used");
 }
 
 #[tokio::test]
-async fn service_with_a_dead_host_hears_the_heartbeat_of_the_other() {
+async fn service_with_a_dead_host_receives_the_heartbeat_of_the_other_host() {
     let database = TestDatabase::new().await;
     let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dead_port = dead.local_addr().unwrap().port();
@@ -251,7 +251,7 @@ async fn service_with_a_dead_host_hears_the_heartbeat_of_the_other() {
     let service = Service::at(database, &url, &[], router).await;
     let listening = "select count(*) from pg_stat_activity
                      where datname = current_database() and application_name = 'lmn heartbeat'";
-    eventually("it listens", async || {
+    eventually("the service listens", async || {
         (service.count(listening).await == 1).then_some(())
     })
     .await;
@@ -261,7 +261,7 @@ async fn select(pool: &Database) -> sqlx::Result<()> {
     pool.acquire().await?.execute("select 1").await.map(drop)
 }
 
-/// Returns the process of the server that serves a session.
+/// Returns the process id of the backend that serves a session.
 async fn pid(connection: &mut Connection) -> i32 {
     let row = sqlx::query("select pg_backend_pid()");
     row.fetch_one(connection).await.unwrap().get(0)
@@ -284,7 +284,7 @@ async fn two_hosts(database: &TestDatabase, first: u16) -> String {
     second.replace("@127.0.0.1", &format!("@127.0.0.1:{first},127.0.0.1"))
 }
 
-/// Stands before a database as a standby of it would: new sessions learn that it takes no writes.
+/// Starts a proxy in front of a database that tells new sessions it is a standby; returns its port.
 async fn standby(database: &TestDatabase) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -302,8 +302,8 @@ async fn standby(database: &TestDatabase) -> u16 {
                 let mut buffer = [0; 8192];
                 while let Ok(length @ 1..) = server_reads.read(&mut buffer).await {
                     let answer = &mut buffer[..length];
-                    let size = TAKES_WRITES.len();
-                    if let Some(at) = answer.windows(size).position(|it| it == TAKES_WRITES) {
+                    let size = ACCEPTS_WRITES.len();
+                    if let Some(at) = answer.windows(size).position(|it| it == ACCEPTS_WRITES) {
                         answer[at + size - 1] = b'f';
                     }
                     if client_writes.write_all(answer).await.is_err() {
@@ -316,8 +316,9 @@ async fn standby(database: &TestDatabase) -> u16 {
     port
 }
 
-/// Stands before a database; connections from before `silent` never hear from it again.
-async fn silenced(database: &TestDatabase, silent: Arc<AtomicBool>) -> u16 {
+/// Starts a proxy in front of a database; once `silent` is set, it forwards nothing more from the connections
+/// opened before. Returns its port.
+async fn silencing_proxy(database: &TestDatabase, silent: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let options = (*database.pool.connect_options()).clone();
@@ -327,11 +328,11 @@ async fn silenced(database: &TestDatabase, silent: Arc<AtomicBool>) -> u16 {
             let server = dial(&options).await.unwrap();
             let (mut client_reads, mut client_writes) = client.into_split();
             let (mut server_reads, mut server_writes) = tokio::io::split(server);
-            let (silent, born_silent) = (silent.clone(), silent.load(Ordering::SeqCst));
+            let (silent, opened_silent) = (silent.clone(), silent.load(Ordering::SeqCst));
             tokio::spawn(async move {
                 let mut buffer = [0; 8192];
                 while let Ok(length @ 1..) = client_reads.read(&mut buffer).await {
-                    if silent.load(Ordering::SeqCst) && !born_silent {
+                    if silent.load(Ordering::SeqCst) && !opened_silent {
                         std::future::pending::<()>().await;
                     }
                     if server_writes.write_all(&buffer[..length]).await.is_err() {

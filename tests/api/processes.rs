@@ -1,4 +1,4 @@
-//! Several replicas on one database, as real processes: together they are one service, and any may die.
+//! Several replicas on one database, as real processes: together they are one service, and any of them may be killed.
 
 use std::{collections::HashSet, process::Stdio};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     database::TestDatabase,
     process::{Process, lmn, words},
-    support::{Car, Operator, Partner, Reply, Sink, eventually, key, secure, somebody_waits},
+    support::{Operator, Partner, Reply, Sink, Vehicle, eventually, key, secure, somebody_waits},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -22,10 +22,10 @@ fn replica(database: &TestDatabase) -> Process {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
+async fn requests_with_one_key_at_two_replicas_make_one_order() {
     let database = TestDatabase::new().await;
     let replicas = [replica(&database), replica(&database)];
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replicas[0].url(), "acme").await;
     let key = key();
     let racers: Vec<_> = (0..64)
@@ -41,7 +41,7 @@ async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
     let first = replies
         .iter()
         .position(|reply| reply.status == 201)
-        .expect("one is first");
+        .expect("one request is first");
     let first = replies.swap_remove(first);
     first.created();
     assert_eq!(replies.len(), 63);
@@ -54,10 +54,10 @@ async fn sixty_four_racers_with_one_key_over_two_replicas_make_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replica_that_is_killed_in_the_middle_of_a_write_leaves_one_order() {
+async fn replica_killed_in_the_middle_of_a_write_leaves_one_order() {
     let database = TestDatabase::new().await;
     let (doomed, other) = (replica(&database), replica(&database));
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, other.url(), "acme").await;
     let key = key();
 
@@ -75,7 +75,7 @@ async fn replica_that_is_killed_in_the_middle_of_a_write_leaves_one_order() {
     let lost = tokio::spawn(lost.send());
     somebody_waits(&database.pool).await;
     tokio::task::spawn_blocking(|| doomed.kill()).await.unwrap();
-    assert!(lost.await.unwrap().is_err(), "the answer is lost");
+    assert!(lost.await.unwrap().is_err(), "the response is lost");
     holder.rollback().await.unwrap();
 
     let count = async |statement: &'static str| -> i64 {
@@ -84,7 +84,7 @@ async fn replica_that_is_killed_in_the_middle_of_a_write_leaves_one_order() {
             .await
             .unwrap()
     };
-    // Whether or not the dead replica's backend noticed in time: the retry waits for it, and is the first or a replay.
+    // The killed replica's session may have committed or not: the retry waits for it, and is the first or a replay.
     let retried = acme.place_order_once(&key, "glovis_1", 12_000).await;
     assert!(matches!(retried.status, 200 | 201), "{retried:?}");
     assert_eq!(count("select count(*) from orders").await, 1);
@@ -92,10 +92,10 @@ async fn replica_that_is_killed_in_the_middle_of_a_write_leaves_one_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_told_to_stop_finishes_what_it_began() {
+async fn stopping_replica_finishes_the_requests_that_it_has_begun() {
     let database = TestDatabase::new().await;
     let stopping = replica(&database);
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, stopping.url(), "acme").await;
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles for update")
@@ -109,7 +109,7 @@ async fn a_replica_that_is_told_to_stop_finishes_what_it_began() {
     somebody_waits(&database.pool).await;
     let url = stopping.url().trim_start_matches("http://").to_owned();
     let stopped = tokio::task::spawn_blocking(|| stopping.stop());
-    eventually("it listens no more", async || {
+    eventually("the replica refuses new connections", async || {
         tokio::net::TcpStream::connect(&url)
             .await
             .is_err()
@@ -122,7 +122,7 @@ async fn a_replica_that_is_told_to_stop_finishes_what_it_began() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_refused_by_every_replica() {
+async fn revoked_key_is_refused_by_every_replica() {
     let database = TestDatabase::new().await;
     let replicas = [replica(&database), replica(&database)];
     let acme = Partner::add(&database.pool, replicas[0].url(), "acme").await;
@@ -136,7 +136,7 @@ async fn a_revoked_key_is_refused_by_every_replica() {
         .unwrap();
     let mut reasons = HashSet::new();
     for acme in &at {
-        let refused = eventually("the revocation is heard", async || {
+        let refused = eventually("the revocation reaches the replica", async || {
             let reply = acme.get("/v1/orders").await;
             (reply.status != 200).then_some(reply)
         });
@@ -146,7 +146,7 @@ async fn a_revoked_key_is_refused_by_every_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does() {
+async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -162,7 +162,7 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
     let sink = Sink::start().await;
     sink.answers(500);
     acme.hook(json!({"url": sink.url()})).await.expect(201);
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
@@ -175,7 +175,7 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
     };
     let worker = Process::start(&["worker", "--json"], &variables);
     eventually(
-        "the worker tells of what waits after a failure",
+        "the worker counts the delivery that waits after a failure",
         async || {
             let later = "lmn_webhook_lanes_waiting{state=\"later\"} 1";
             metrics(&worker).await.contains(later).then_some(())
@@ -184,7 +184,7 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
     .await;
     sink.answers(200);
     acme.wait(120).await;
-    eventually("the worker delivers", async || {
+    eventually("the worker delivers every event", async || {
         let delivered = "lmn_webhook_attempts_total{outcome=\"delivered\"} 3";
         metrics(&worker).await.contains(delivered).then_some(())
     })
@@ -200,7 +200,7 @@ async fn a_replica_without_a_worker_delivers_nothing_and_a_worker_beside_it_does
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_that_nobody_reads_keeps_no_request_waiting_and_is_whole_at_the_end() {
+async fn log_that_is_not_read_delays_no_request_and_is_complete_at_the_end() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -220,7 +220,10 @@ async fn log_that_nobody_reads_keeps_no_request_waiting_and_is_whole_at_the_end(
     let output = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
     assert!(output.status.success());
     let log = words(&output);
-    assert!(log.len() > 2 * 64 * 1024, "more than a pipe holds");
+    assert!(
+        log.len() > 2 * 64 * 1024,
+        "the log is larger than the buffer of a pipe"
+    );
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
     let messages: Vec<String> = lines
         .map(|line: Value| line["message"].as_str().unwrap().to_owned())
@@ -231,7 +234,7 @@ async fn log_that_nobody_reads_keeps_no_request_waiting_and_is_whole_at_the_end(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_is_whole_before_the_error_that_ends_a_server() {
+async fn log_is_complete_before_the_error_that_ends_a_server() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -242,7 +245,7 @@ async fn log_is_whole_before_the_error_that_ends_a_server() {
     let mut command = lmn(&["serve", "--json"], &variables);
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = command.spawn().unwrap();
-    // It fails to print its URL, at once after it has logged its address.
+    // The server fails to print its URL immediately after it has logged its address.
     drop(server.stdout.take());
     let output = server.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));

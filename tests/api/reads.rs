@@ -1,15 +1,15 @@
-//! Reads by a key that share a statement: each request gets its own row, whatever becomes of the others.
+//! Reads by key that share a statement: each request gets its own row, independent of the others.
 
 use lmn_partner_api::error::catalogue::Code;
 use sqlx::{Postgres, Transaction};
 use tokio::task::JoinHandle;
 
-use crate::support::{Car, Partner, Reply, Service, eventually};
+use crate::support::{Partner, Reply, Service, Vehicle, eventually};
 
-/// Reads that wait beside the one whose statement is on its way.
+/// Number of concurrent reads.
 const READERS: usize = 12;
 
-/// A service whose orders nobody can read until the transaction ends.
+/// A service whose orders cannot be read until the transaction ends.
 struct Shut {
     service: Service,
     partners: [Partner; 2],
@@ -25,7 +25,7 @@ impl Shut {
             service.partner("acme").await,
             service.partner("rival").await,
         ];
-        service.car(Car::lot("glovis_1")).await;
+        service.car(Vehicle::lot("glovis_1")).await;
         let orders = [
             partners[0].place_order("glovis_1", 12_000).await.id(),
             partners[1].place_order("glovis_1", 13_000).await.id(),
@@ -49,7 +49,7 @@ impl Shut {
         tokio::spawn(async move { partner.order(&order).await })
     }
 
-    /// Waits until so many requests are in progress, and returns how many statements wait for the table.
+    /// Waits until the given number of requests is in progress, and returns the number of statements that wait.
     async fn statements(&self, requests: usize) -> i64 {
         eventually("all requests are in progress", async || {
             let in_progress = self.service.metric("lmn_http_requests_in_flight").await;
@@ -63,7 +63,7 @@ impl Shut {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_that_arrive_during_a_statement_share_the_next_one() {
+async fn reads_during_a_statement_share_the_next_one() {
     let shut = Shut::start().await;
     let reads: Vec<_> = (0..READERS)
         .map(|n| (n, shut.read(n % 2, n / 2 % 2)))
@@ -77,14 +77,14 @@ async fn reads_that_arrive_during_a_statement_share_the_next_one() {
         if partner == order {
             assert_eq!(reply.ok()["id"], orders[order].as_str());
         } else {
-            // It is another partner's.
+            // The order belongs to the other partner.
             reply.refused(404, Code::OrderNotFound);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_are_answered_after_the_caller_whose_statement_was_on_its_way_has_hung_up() {
+async fn reads_complete_after_the_caller_of_the_running_statement_has_disconnected() {
     let shut = Shut::start().await;
     let first = shut.read(0, 0);
     shut.statements(1).await;
@@ -100,13 +100,13 @@ async fn reads_are_answered_after_the_caller_whose_statement_was_on_its_way_has_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_of_a_statement_that_fails_are_refused_and_later_ones_answered() {
+async fn reads_of_a_failed_statement_are_refused_and_later_reads_succeed() {
     let shut = Shut::start().await;
     let reads: Vec<_> = (0..READERS).map(|_| shut.read(0, 0)).collect();
     shut.statements(READERS).await;
     let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                   where datname = current_database() and wait_event_type = 'Lock'";
-    // One statement after the other waits for the table, is ended, and fails its readers alone.
+    // Each statement in turn waits for the table and is terminated; only its own reads fail.
     eventually("every read is refused", async || {
         shut.service.count(killed).await;
         reads.iter().all(JoinHandle::is_finished).then_some(())

@@ -1,4 +1,4 @@
-//! The sandbox: the partner plays LMN's part, in a time of its own. Absent in production.
+//! The sandbox: a partner takes the operator's steps itself and moves its own clock. Absent in production.
 
 use chrono::{DateTime, Utc};
 use lmn_partner_api::error::catalogue::Code;
@@ -7,32 +7,32 @@ use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Reply, Service, key},
+    support::{Partner, Reply, Service, Vehicle, key},
 };
 
 const DAY: i64 = 86_400;
 
 impl Partner {
-    /// Makes the operator's step on its own order.
+    /// Takes the operator's step on the partner's own order.
     async fn step(&self, id: &str, body: Value) -> Reply {
         self.post(&format!("/v1/orders/{id}/sandbox-status"), body)
             .await
     }
 
-    /// Makes the operator's step on a car.
-    async fn act(&self, car: &str, act: &str, body: Value) -> Reply {
-        self.post(&format!("/v1/sandbox/vehicles/{car}/{act}"), body)
+    /// Takes the operator's step on a vehicle.
+    async fn act(&self, vehicle: &str, act: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/sandbox/vehicles/{vehicle}/{act}"), body)
             .await
     }
 }
 
-async fn ordered(service: &Service, acme: &Partner, car: &str) -> String {
-    service.car(Car::lot(car)).await;
-    acme.place_order(car, 12_000).await.id()
+async fn ordered(service: &Service, acme: &Partner, vehicle: &str) -> String {
+    service.vehicle(Vehicle::lot(vehicle)).await;
+    acme.place_order(vehicle, 12_000).await.id()
 }
 
 #[tokio::test]
-async fn a_partner_plays_the_operator_on_its_own_order() {
+async fn partner_takes_the_operators_steps_on_its_own_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let id = ordered(&service, &acme, "glovis_1").await;
@@ -52,7 +52,7 @@ async fn a_partner_plays_the_operator_on_its_own_order() {
         assert_eq!(acme.order(&id).await.body, reply.body);
     }
     let order = acme.order(&id).await.ok();
-    // The offsets of the ports are kept.
+    // The time zone offsets of the ports are kept.
     assert_eq!(order["shipment"]["eta"], "2026-10-05T12:00:00+01:00");
     assert!(order["shipment"]["vessel_name"].is_null());
     let events = acme.events_of(&id).await;
@@ -79,7 +79,7 @@ async fn a_partner_plays_the_operator_on_its_own_order() {
 }
 
 #[tokio::test]
-async fn the_operators_steps_obey_the_table_here_too() {
+async fn steps_out_of_sequence_are_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let id = ordered(&service, &acme, "glovis_1").await;
@@ -98,10 +98,10 @@ async fn the_operators_steps_obey_the_table_here_too() {
         assert_eq!(details["current_status"], "proceed");
     }
     acme.step(&id, json!({"status": "acquiring"})).await.ok();
-    let dear = json!({"status": "secured", "purchase_price_usd": 12_001, "auction_fee_usd": 0});
-    let dear = acme.step(&id, dear).await;
+    let too_high = json!({"status": "secured", "purchase_price_usd": 12_001, "auction_fee_usd": 0});
+    let too_high = acme.step(&id, too_high).await;
     assert_eq!(
-        dear.issues(),
+        too_high.issues(),
         [("purchase_price_usd".to_owned(), "OUT_OF_RANGE".to_owned())]
     );
     let rival = service.partner("rival").await;
@@ -110,7 +110,7 @@ async fn the_operators_steps_obey_the_table_here_too() {
 }
 
 #[tokio::test]
-async fn an_operators_step_brings_what_it_needs_and_nothing_else() {
+async fn step_with_missing_or_superfluous_members_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let id = ordered(&service, &acme, "glovis_1").await;
@@ -176,7 +176,7 @@ async fn an_operators_step_brings_what_it_needs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_car_that_the_partner_alone_has_ordered_goes_through_its_auction() {
+async fn vehicle_ordered_by_one_partner_alone_goes_through_its_auction() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let id = ordered(&service, &acme, "glovis_1").await;
@@ -188,8 +188,11 @@ async fn a_car_that_the_partner_alone_has_ordered_goes_through_its_auction() {
     let date = json!({"auction_date": "2099-04-20T13:00:00+09:00"});
     let moved = acme.act("glovis_1", "reschedule", date).await.ok();
     assert_eq!(moved["auction_date"], "2099-04-20T13:00:00+09:00");
-    let dear = json!({"result": "won", "price_usd": 12_001, "fee_usd": 0});
-    let issues = acme.act("glovis_1", "auction-result", dear).await.issues();
+    let too_high = json!({"result": "won", "price_usd": 12_001, "fee_usd": 0});
+    let issues = acme
+        .act("glovis_1", "auction-result", too_high)
+        .await
+        .issues();
     assert_eq!(
         issues,
         [("price_usd".to_owned(), "OUT_OF_RANGE".to_owned())]
@@ -216,7 +219,7 @@ async fn a_car_that_the_partner_alone_has_ordered_goes_through_its_auction() {
 }
 
 #[tokio::test]
-async fn a_car_with_nobodys_or_somebody_elses_order_is_left_alone() {
+async fn vehicle_without_an_order_or_with_another_partners_order_cannot_be_changed() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
@@ -224,7 +227,7 @@ async fn a_car_with_nobodys_or_somebody_elses_order_is_left_alone() {
     );
     ordered(&service, &acme, "glovis_1").await;
     rival.place_order("glovis_1", 13_000).await.created();
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     for (act, body) in [
         ("auction-result", json!({"result": "outbid"})),
         (
@@ -234,10 +237,10 @@ async fn a_car_with_nobodys_or_somebody_elses_order_is_left_alone() {
         ("price", json!({"listing_usd": 1})),
         ("withdraw", json!({})),
     ] {
-        for car in ["glovis_1", "glovis_2"] {
-            let reply = acme.act(car, act, body.clone()).await;
+        for vehicle in ["glovis_1", "glovis_2"] {
+            let reply = acme.act(vehicle, act, body.clone()).await;
             let details = reply.refused(409, Code::InvalidStatusTransition);
-            assert_eq!(details["reason"], "vehicle_shared", "{act} {car}");
+            assert_eq!(details["reason"], "vehicle_shared", "{act} {vehicle}");
         }
         acme.act("glovis_9", act, body)
             .await
@@ -264,7 +267,7 @@ async fn a_car_with_nobodys_or_somebody_elses_order_is_left_alone() {
 }
 
 #[tokio::test]
-async fn the_clock_moves_one_partners_time_and_does_what_falls_due() {
+async fn clock_moves_the_time_of_one_partner_and_runs_the_due_jobs() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
@@ -278,10 +281,10 @@ async fn the_clock_moves_one_partners_time_and_does_what_falls_due() {
         (&json!(0), &json!(0))
     );
 
-    // Past the cutoff, nine days on: the lot's auction is in ten.
+    // After nine days the cutoff has passed: the lot's auction is in ten.
     let clock = acme.wait(9 * DAY).await;
     assert_eq!(clock["offset_seconds"], 9 * DAY);
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     acme.place_order("glovis_2", 12_000)
         .await
         .refused(409, Code::PastOrderCutoff);
@@ -318,14 +321,17 @@ async fn the_clock_moves_one_partners_time_and_does_what_falls_due() {
 }
 
 #[tokio::test]
-async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
+async fn forced_error_can_be_any_code_and_has_no_other_effect() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let body = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000});
-    let force = async |wish: &str| {
+    let force = async |value: &str| {
         let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
-        ask.header("x-sandbox-force", wish).json(&body).send().await
+        ask.header("x-sandbox-force", value)
+            .json(&body)
+            .send()
+            .await
     };
     for code in Code::ALL {
         for status in code.entry().statuses {
@@ -338,8 +344,8 @@ async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
             });
             assert!(is_whole, "{code:?}: {details}");
             let is_reused = code == Code::IdempotencyKeyReused;
-            let fate = if is_reused { "conflict" } else { "unknown" };
-            assert_eq!(reply.outcome(), (fate, "false"));
+            let outcome = if is_reused { "conflict" } else { "unknown" };
+            assert_eq!(reply.outcome(), (outcome, "false"));
             let waits = ["rate_limited", "service_unavailable"].contains(&code.as_str());
             assert_eq!(!reply.header("retry-after").is_empty(), waits);
         }
@@ -347,25 +353,25 @@ async fn every_code_can_be_had_on_demand_and_nothing_else_happens() {
             .await
             .refused(*code.entry().statuses.last().unwrap(), code);
     }
-    for wish in [
+    for value in [
         "",
         "nonsense",
         "rate_limited;status=200",
         "rate_limited;x",
         "not_found;status=",
     ] {
-        let issues = force(wish).await.issues();
+        let issues = force(value).await.issues();
         assert_eq!(
             issues,
             [("X-Sandbox-Force".to_owned(), "INVALID_VALUE".to_owned())],
-            "{wish}"
+            "{value}"
         );
     }
     assert_eq!(service.count("select count(*) from orders").await, 0);
 }
 
 #[tokio::test]
-async fn an_error_on_demand_happens_now() {
+async fn forced_errors_carry_the_present_time() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let ask = async |code: &str| {
@@ -380,14 +386,14 @@ async fn an_error_on_demand_happens_now() {
     let time = |it: &Value| it.as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     let [reset_at, cutoff_at, now] =
         [&limited["reset_at"], &closed["cutoff_at"], &closed["now"]].map(|it| time(it).timestamp());
-    // A busy machine may take a while from one to the other.
+    // A busy machine may take a while between the two requests.
     assert!((present - now).abs() < 60, "{closed}");
     assert!((present - reset_at).abs() < 60, "{limited}");
     assert!((0..DAY).contains(&(now - cutoff_at)), "{closed}");
 }
 
 #[tokio::test]
-async fn production_has_none_of_it() {
+async fn production_has_no_sandbox_routes_and_ignores_forced_errors() {
     let database = TestDatabase::new().await;
     sqlx::query("update deployment set environment = 'production'")
         .execute(&database.pool)

@@ -1,4 +1,4 @@
-//! Nothing secret is told: keys and a password are planted, and every output is searched for them.
+//! Secrets appear in no output: keys and passwords are planted, and every output is searched for them.
 
 use std::fs::File;
 
@@ -10,14 +10,14 @@ use crate::{
     database::TestDatabase,
     process::{Process, lmn, run, words},
     store::Store,
-    support::{Car, Partner, eventually, key},
+    support::{Partner, Vehicle, eventually, key},
 };
 
-/// Never checked by a server that trusts its own machine, and in every connection URL.
+/// The database password, in every connection URL; the server trusts local connections and does not check it.
 const PASSWORD: &str = "PlantedPassword7";
-/// Of the shared store of rate limits.
+/// The password of the shared store of rate limits.
 const STORE_PASSWORD: &str = "PlantedStorePassword9";
-/// Keys of the right form, each with a tail that stands nowhere else. The first 12 characters are public.
+/// Keys of the right form, each with a unique tail. The first 12 characters are public.
 const REVOKED: &str = "lmn_stg_revoPlantedRevokedAAAAAAAA01";
 const EXPIRED: &str = "lmn_stg_exprPlantedExpiredAAAAAAAA02";
 const UNKNOWN: &str = "lmn_stg_nobdPlantedUnknownAAAAAAAA03";
@@ -27,7 +27,7 @@ const VALID: &str = "lmn_stg_goodPlantedValidKeyAAAAAAA06";
 const USER: &str = "PlantedUser08@example.com";
 const ALL: [&str; 6] = [REVOKED, EXPIRED, UNKNOWN, FOREIGN, BROKEN, VALID];
 
-/// Whatever of the planted may stand nowhere.
+/// Returns the parts of the planted secrets that must not appear in any output.
 fn secrets() -> Vec<String> {
     let tails = ALL.iter().map(|key| key[12..].to_owned());
     let digest = |key: &&str| {
@@ -40,34 +40,35 @@ fn secrets() -> Vec<String> {
     tails.chain(digests).chain(passwords).collect()
 }
 
-/// Everything that was said, to search it once.
+/// Every output with its origin, to search them all at the end.
 #[derive(Default)]
-struct Said(Vec<(String, String)>);
+struct Outputs(Vec<(String, String)>);
 
-impl Said {
-    fn add(&mut self, by: &str, text: impl Into<String>) {
-        self.0.push((by.to_owned(), text.into()));
+impl Outputs {
+    fn add(&mut self, origin: &str, text: impl Into<String>) {
+        self.0.push((origin.to_owned(), text.into()));
     }
 
-    /// Asks and adds the whole answer, its headers as they are written.
-    async fn ask(&mut self, by: &str, request: RequestBuilder) -> u16 {
-        let response = request.send().await.expect("it answers");
+    /// Sends a request and adds the whole response, with its headers; returns the status.
+    async fn ask(&mut self, origin: &str, request: RequestBuilder) -> u16 {
+        let response = request.send().await.expect("the server answers");
         let (status, mut text) = (response.status().as_u16(), String::new());
         for (name, value) in response.headers() {
             text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
         }
         text += &response.text().await.expect("the body arrives");
-        self.add(by, text);
+        self.add(origin, text);
         status
     }
 
-    fn holds(&self, secret: &str) -> Option<&str> {
-        let mut holders = self.0.iter().filter(|(_, text)| text.contains(secret));
-        holders.next().map(|(by, _)| by.as_str())
+    /// Returns the origin of an output that contains a secret.
+    fn origin_of(&self, secret: &str) -> Option<&str> {
+        let mut found = self.0.iter().filter(|(_, text)| text.contains(secret));
+        found.next().map(|(origin, _)| origin.as_str())
     }
 }
 
-/// The database's URL with a password in it.
+/// Returns the URL of the database with the password in it.
 fn url_of(database: &TestDatabase) -> String {
     let url = database.url();
     let (scheme, rest) = url.split_once("://").unwrap();
@@ -76,7 +77,7 @@ fn url_of(database: &TestDatabase) -> String {
     format!("{scheme}://{user}:{PASSWORD}@{place}")
 }
 
-/// Starts a replica that logs all it can into a file.
+/// Starts a replica that logs at level `trace` into a file.
 fn replica(url: &str, store: &str, log: &File) -> Process {
     let variables = [
         ("DATABASE_URL", url),
@@ -91,8 +92,8 @@ fn replica(url: &str, store: &str, log: &File) -> Process {
     )
 }
 
-/// Sends every key where keys belong, over both versions of HTTP.
-async fn send_as_key(said: &mut Said, url: &str) {
+/// Sends every key in the key header, over both versions of HTTP.
+async fn send_as_key(outputs: &mut Outputs, url: &str) {
     let clients = [
         Client::new(),
         Client::builder().http2_prior_knowledge().build().unwrap(),
@@ -110,7 +111,7 @@ async fn send_as_key(said: &mut Said, url: &str) {
                 "/v1/vehicles?source=glovis&limit=1",
                 "/nowhere",
             ] {
-                said.ask("an answer", as_key(Method::GET, path)).await;
+                outputs.ask("an answer", as_key(Method::GET, path)).await;
             }
             let order = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000}).to_string();
             for accept in ["application/json", "application/problem+json"] {
@@ -118,16 +119,16 @@ async fn send_as_key(said: &mut Said, url: &str) {
                     .header("accept", accept)
                     .header("idempotency-key", key())
                     .header("content-type", "application/json");
-                said.ask("an answer", placing.body(order.clone())).await;
+                outputs.ask("an answer", placing.body(order.clone())).await;
             }
             let twice = as_key(Method::GET, "/v1/orders").header("x-api-key", UNKNOWN);
-            said.ask("an answer", twice).await;
+            outputs.ask("an answer", twice).await;
         }
     }
 }
 
-/// Sends the good key also where no key belongs.
-async fn send_elsewhere(said: &mut Said, url: &str) {
+/// Sends the valid key in places other than the key header, too.
+async fn send_elsewhere(outputs: &mut Outputs, url: &str) {
     let client = Client::new();
     let get = |path: &str| {
         let request = client.get(format!("{url}{path}"));
@@ -140,14 +141,14 @@ async fn send_elsewhere(said: &mut Said, url: &str) {
         format!("/v1/vehicles/{VALID}"),
         format!("/{VALID}"),
     ] {
-        said.ask("an answer", get(&path)).await;
+        outputs.ask("an answer", get(&path)).await;
     }
-    // The next page of a list: a link that is made from the request.
+    // The link to the next page of a list is made from the request.
     let mut path = format!("/v1/vehicles?source=glovis&limit=1&api_key={VALID}");
-    let status = said.ask("a page", get(&path)).await;
+    let status = outputs.ask("a page", get(&path)).await;
     assert_eq!(status, 200);
     path += "&make=hyundai";
-    said.ask("a page", get(&path)).await;
+    outputs.ask("a page", get(&path)).await;
     for header in [
         "authorization",
         "cookie",
@@ -156,13 +157,14 @@ async fn send_elsewhere(said: &mut Said, url: &str) {
         "referer",
     ] {
         let request = get("/v1/orders").header(header, VALID);
-        said.ask("an answer", request).await;
+        outputs.ask("an answer", request).await;
     }
 }
 
-/// What the service writes down of values that are echoed to their sender, as issues are.
+/// Sends the valid key as input values. Responses echo such values to their sender, so only the log and the
+/// database are searched for them.
 async fn send_as_input(url: &str) {
-    let mut echoed = Said::default();
+    let mut echoed = Outputs::default();
     let client = Client::new();
     let base = || {
         client
@@ -204,8 +206,8 @@ async fn plant(database: &TestDatabase, acme: &Partner) {
     }
 }
 
-/// Runs commands that read keys or the database's URL, right and wrong ones.
-fn ask_the_command_line(said: &mut Said, url: &str) {
+/// Runs commands that read keys or connection URLs, valid and invalid ones.
+fn ask_the_command_line(outputs: &mut Outputs, url: &str) {
     for arguments in [
         ["key", "list", "acme"].as_slice(),
         &["key", "list", "acme", "--json"],
@@ -216,11 +218,11 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
     ] {
         let output = run(arguments, &[("DATABASE_URL", url)]);
         assert!(output.status.success(), "{output:?}");
-        said.add(
+        outputs.add(
             &arguments.join(" "),
             String::from_utf8_lossy(&output.stdout),
         );
-        said.add(&arguments.join(" "), words(&output));
+        outputs.add(&arguments.join(" "), words(&output));
     }
     for wrong in [
         "redis://:{}@[nonsense",
@@ -232,7 +234,7 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
             let store = ("LMN_RATE_LIMIT__SHARED__URL", wrong.as_str());
             let output = run(&arguments, &[("DATABASE_URL", url), store]);
             assert!(!output.status.success(), "{output:?}");
-            said.add(&wrong, words(&output));
+            outputs.add(&wrong, words(&output));
         }
     }
     for wrong in [
@@ -242,7 +244,7 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
     ] {
         let output = run(&["serve", "--json"], &[("DATABASE_URL", &wrong)]);
         assert!(!output.status.success(), "{output:?}");
-        said.add(&wrong, words(&output));
+        outputs.add(&wrong, words(&output));
     }
 }
 
@@ -250,7 +252,7 @@ fn ask_the_command_line(said: &mut Said, url: &str) {
 async fn planted_secrets_are_found_in_no_output() {
     let database = TestDatabase::new().await;
     for id in ["glovis_1", "glovis_2", "glovis_3"] {
-        Car::lot(id).insert(&database).await;
+        Vehicle::lot(id).insert(&database).await;
     }
     let log = tempfile::NamedTempFile::new().unwrap();
     let url = url_of(&database);
@@ -260,11 +262,11 @@ async fn planted_secrets_are_found_in_no_output() {
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     plant(&database, &acme).await;
 
-    let mut said = Said::default();
-    send_as_key(&mut said, replica.url()).await;
-    send_elsewhere(&mut said, replica.url()).await;
+    let mut outputs = Outputs::default();
+    send_as_key(&mut outputs, replica.url()).await;
+    send_elsewhere(&mut outputs, replica.url()).await;
     send_as_input(replica.url()).await;
-    // The connections break, and the log says how.
+    // The connections break, which is logged.
     store.kill();
     sqlx::query(
         "select pg_terminate_backend(pid) from pg_stat_activity
@@ -273,40 +275,45 @@ async fn planted_secrets_are_found_in_no_output() {
     .execute(&database.pool)
     .await
     .unwrap();
-    send_as_key(&mut said, replica.url()).await;
+    send_as_key(&mut outputs, replica.url()).await;
     let operator = replica.operator_url().to_owned();
     for path in ["/metrics", "/readyz", "/healthz"] {
-        said.ask(path, Client::new().get(format!("{operator}{path}")))
+        outputs
+            .ask(path, Client::new().get(format!("{operator}{path}")))
             .await;
     }
-    eventually("the log says so", async || {
-        let said = std::fs::read_to_string(log.path()).unwrap();
+    eventually("the lost connections are logged", async || {
+        let outputs = std::fs::read_to_string(log.path()).unwrap();
         let both = [
             "the gate's listening connection was lost",
-            "the shared store of rate limits is away",
+            "the shared store of rate limits is unavailable",
         ];
-        both.iter().all(|it| said.contains(it)).then_some(())
+        both.iter().all(|it| outputs.contains(it)).then_some(())
     })
     .await;
     let stopped = tokio::task::spawn_blocking(|| replica.stop())
         .await
         .unwrap();
-    said.add("standard output", String::from_utf8_lossy(&stopped.stdout));
+    outputs.add("standard output", String::from_utf8_lossy(&stopped.stdout));
 
-    ask_the_command_line(&mut said, &url);
+    ask_the_command_line(&mut outputs, &url);
     let dump: String = sqlx::query_scalar("select database_to_xml(true, false, '')::text")
         .fetch_one(&database.pool)
         .await
         .unwrap();
-    // An order keeps whom it is for, and a key its digest; neither is told to anybody.
+    // The database holds the user of an order and the digest of a key; no output shows either.
     assert!(dump.contains(USER), "an order was placed");
 
     let written = std::fs::read_to_string(log.path()).unwrap();
     check_log(&written);
-    said.add("the log", written);
-    assert_eq!(said.holds(USER), None, "whom an order is for is told");
+    outputs.add("the log", written);
+    assert_eq!(
+        outputs.origin_of(USER),
+        None,
+        "the user of an order is shown"
+    );
     for secret in secrets() {
-        assert_eq!(said.holds(&secret), None, "{secret} is told");
+        assert_eq!(outputs.origin_of(&secret), None, "{secret} is shown");
     }
     for key in ALL {
         assert!(!dump.contains(&key[12..]), "{key} is stored");
@@ -314,7 +321,7 @@ async fn planted_secrets_are_found_in_no_output() {
     assert!(!dump.contains(PASSWORD));
 }
 
-/// The log is one worth searching: it has all there is, and names the keys by what is public of them.
+/// Checks that the log is complete enough to be searched: it has all levels, targets, and the public key prefixes.
 fn check_log(log: &str) {
     let lines: Vec<Value> = log
         .lines()
@@ -330,6 +337,6 @@ fn check_log(log: &str) {
                 .as_str()
                 .is_some_and(|it| it.starts_with(target))
         };
-        assert!(lines.iter().any(from), "{target} has said something");
+        assert!(lines.iter().any(from), "{target} has logged something");
     }
 }

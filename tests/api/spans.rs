@@ -1,4 +1,4 @@
-//! Spans at a collector: what belongs to a trace is told, and who takes it slowly holds up nobody.
+//! Export of spans to a collector: spans of recorded traces are exported, and a slow collector delays no request.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,30 +13,30 @@ use tokio::net::TcpListener;
 use crate::{
     database::TestDatabase,
     process::{Process, words},
-    support::{Car, Partner, Reply, Service, eventually, key},
+    support::{Partner, Reply, Service, Vehicle, eventually, key},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// A collector of OpenTelemetry.
+/// An OpenTelemetry collector.
 struct Collector {
     url: String,
-    taken: Arc<Mutex<Vec<Value>>>,
+    received: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Collector {
-    /// Starts one that answers with a status.
+    /// Starts a collector that answers with a status.
     async fn start(status: u16) -> Self {
-        let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let take = taken.clone();
+        let received: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let sink = received.clone();
         let status = StatusCode::from_u16(status).unwrap();
         let routes = Router::new().route(
             "/base/v1/traces",
             post(
                 async move |headers: axum::http::HeaderMap, body: bytes::Bytes| {
                     assert_eq!(headers["content-type"], "application/json");
-                    take.lock()
+                    sink.lock()
                         .unwrap()
                         .push(serde_json::from_slice(&body).unwrap());
                     (status, "{}")
@@ -46,12 +46,12 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/base/", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, taken }
+        Self { url, received }
     }
 
-    /// All spans that it was sent.
+    /// Returns all spans that it has received.
     fn spans(&self) -> Vec<Value> {
-        let requests = self.taken.lock().unwrap().clone();
+        let requests = self.received.lock().unwrap().clone();
         let lists = requests
             .iter()
             .map(|it| &it["resourceSpans"][0]["scopeSpans"][0]["spans"]);
@@ -84,29 +84,29 @@ fn attribute(span: &Value, key: &str) -> Value {
     found.map_or(Value::Null, |it| it["value"].clone())
 }
 
-/// Orders a car that there is not, for somebody.
+/// Orders a vehicle that does not exist, for a user.
 async fn order_in_a_trace(partner: &Partner) -> Reply {
     let ask = partner.ask(Method::POST, "/v1/orders").key(&key());
     ask.header("x-user-id", "leaked user")
         .header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))
-        .json(&json!({"vehicle_id": "leaked_car"}))
+        .json(&json!({"vehicle_id": "leaked_vehicle"}))
         .send()
         .await
 }
 
 #[tokio::test]
-async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
+async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
     let collector = Collector::start(200).await;
     let service = serve(&collector.url, &[]).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     traced(&acme, "/v1/orders", "00").await.ok();
-    let told = traced(&acme, &format!("/v1/orders/{order}?leak=me"), "01").await;
-    told.ok();
+    let recorded = traced(&acme, &format!("/v1/orders/{order}?leak=me"), "01").await;
+    recorded.ok();
     order_in_a_trace(&acme).await.expect(404);
     traced(&acme.with_key(""), "/leak", "01").await.expect(404);
-    let spans = eventually("three spans are told", async || {
+    let spans = eventually("three spans are exported", async || {
         let spans = collector.spans();
         (spans.len() >= 3).then_some(spans)
     })
@@ -125,7 +125,7 @@ async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
         assert!(time("startTimeUnixNano") < time("endTimeUnixNano"));
     }
     assert_eq!(
-        told.header("traceresponse"),
+        recorded.header("traceresponse"),
         format!("00-{TRACE}-{}-01", first["spanId"].as_str().unwrap())
     );
     assert_eq!(first["name"], "GET /v1/orders/{id}");
@@ -137,7 +137,7 @@ async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
     assert_eq!(attribute(first, "error.type"), Value::Null);
     assert_eq!(
         attribute(first, "lmn.request_id"),
-        text(told.header("x-request-id"))
+        text(recorded.header("x-request-id"))
     );
     let partner = lmn_partner_api::id::PartnerId::from(acme.id).to_string();
     assert_eq!(attribute(first, "lmn.partner"), text(&partner));
@@ -145,7 +145,7 @@ async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
     assert_eq!(attribute(second, "error.type"), text("vehicle_not_found"));
     assert_eq!(third["name"], "GET");
     assert_eq!(attribute(third, "lmn.partner"), Value::Null);
-    let all = json!(*collector.taken.lock().unwrap()).to_string();
+    let all = json!(*collector.received.lock().unwrap()).to_string();
     let secrets = [
         "leak",
         &order,
@@ -157,7 +157,7 @@ async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
     for secret in secrets {
         assert!(!all.contains(secret), "`{secret}` in {all}");
     }
-    eventually("they are counted", async || {
+    eventually("the spans are counted", async || {
         let exported = service.metric("lmn_trace_spans_total{result=\"exported\"}");
         (exported.await == 3.0).then_some(())
     })
@@ -165,17 +165,21 @@ async fn a_step_of_a_recorded_trace_is_told_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn some_requests_without_a_trace_begin_one() {
+async fn sampled_request_without_a_trace_begins_one() {
     let collector = Collector::start(200).await;
     let service = serve(&collector.url, &[("TELEMETRY__SAMPLE_PERCENT", "100")]).await;
     let acme = service.partner("acme").await;
     for _ in 0..3 {
         let reply = acme.get("/v1/orders").await;
-        assert_eq!(reply.header("traceresponse"), "", "it is ours alone");
+        assert_eq!(
+            reply.header("traceresponse"),
+            "",
+            "a trace of the server is not returned"
+        );
     }
-    // Whoever says that a trace is not recorded is believed.
+    // A trace that its caller does not record is not recorded here either.
     traced(&acme, "/v1/orders", "00").await.ok();
-    let spans = eventually("they are told", async || {
+    let spans = eventually("the spans are exported", async || {
         let spans = collector.spans();
         (spans.len() >= 3).then_some(spans)
     })
@@ -192,7 +196,7 @@ async fn some_requests_without_a_trace_begin_one() {
 }
 
 #[tokio::test]
-async fn the_last_spans_are_told_before_the_end() {
+async fn last_spans_are_exported_before_the_server_stops() {
     let collector = Collector::start(200).await;
     let never = [("TELEMETRY__EXPORT_MILLISECONDS", "3600000")];
     let mut service = serve(&collector.url, &never).await;
@@ -206,8 +210,8 @@ async fn the_last_spans_are_told_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_collector_that_takes_nothing_holds_up_nobody() {
-    // One that hangs, one that is not there, one that refuses.
+async fn collector_that_accepts_nothing_delays_neither_requests_nor_the_stop() {
+    // One collector that hangs, one that does not exist, and one that refuses.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());
     let refuses = Collector::start(503).await;
@@ -215,7 +219,7 @@ async fn a_collector_that_takes_nothing_holds_up_nobody() {
         let mut service = serve(endpoint, &[("TELEMETRY__QUEUE_MAX", "5")]).await;
         let acme = service.partner("acme").await;
         let counted = "lmn_trace_spans_total{result=\"failed\"}";
-        eventually("it is counted", async || {
+        eventually("the failure is counted", async || {
             traced(&acme, "/v1/orders?limit=0", "01").await.issues();
             (service.metric(counted).await > 0.0).then_some(())
         })
@@ -231,7 +235,7 @@ async fn a_collector_that_takes_nothing_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_into_the_queue_is_dropped_and_counted() {
+async fn spans_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
     let collector = Collector::start(200).await;
     let settings = [
         ("TELEMETRY__EXPORT_MILLISECONDS", "3600000"),
@@ -253,7 +257,7 @@ async fn what_does_not_fit_into_the_queue_is_dropped_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_that_are_not_taken_are_said_once_in_the_log() {
+async fn failure_to_export_spans_is_logged_once() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -269,7 +273,7 @@ async fn spans_that_are_not_taken_are_said_once_in_the_log() {
     for failed in 1..=3 {
         let expected = format!("lmn_trace_spans_total{{result=\"failed\"}} {failed}\n");
         traced(&acme, "/v1/orders", "01").await.ok();
-        eventually("it is counted", async || {
+        eventually("the failure is counted", async || {
             let answer = reqwest::get(&metrics).await.unwrap();
             answer
                 .text()
@@ -281,7 +285,7 @@ async fn spans_that_are_not_taken_are_said_once_in_the_log() {
         .await;
     }
     let output = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
-    let said = words(&output);
-    assert_eq!(said.matches("spans are not exported").count(), 1, "{said}");
-    assert!(!said.contains(&acme.api_key), "{said}");
+    let log = words(&output);
+    assert_eq!(log.matches("spans are not exported").count(), 1, "{log}");
+    assert!(!log.contains(&acme.api_key), "{log}");
 }

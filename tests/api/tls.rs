@@ -1,4 +1,4 @@
-//! TLS that is ended here: over real sockets, with certificates that change.
+//! TLS terminated by the server: over real sockets, with certificates that change.
 
 use std::{
     fs,
@@ -30,12 +30,12 @@ use crate::{
     support::{Service, eventually},
 };
 
-/// Longer than any limit that these tests set.
+/// Timeout longer than any limit that these tests set.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A request that leaves its connection open.
+/// A request that keeps its connection open.
 const REQUEST: &[u8] = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Files with a certificate, and the key to it.
+/// A folder with the files of a certificate and its private key.
 struct Files(TempDir);
 
 impl Files {
@@ -51,13 +51,13 @@ impl Files {
         self.0.path().join("key")
     }
 
-    /// Writes a new pair, good until a year begins; returns the certificate.
+    /// Writes a new pair, valid until the beginning of a year; returns the certificate.
     fn renew(&self, year: i32) -> CertificateDer<'static> {
         let until = date_time_ymd(year, 1, 1).unix_timestamp();
         self.renew_until(until.unsigned_abs())
     }
 
-    /// Writes a new pair, good until a second since 1970; returns the certificate.
+    /// Writes a new pair, valid until a Unix time in seconds; returns the certificate.
     fn renew_until(&self, second: u64) -> CertificateDer<'static> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -81,7 +81,7 @@ impl Files {
         ]
     }
 
-    /// Starts a service that shows the certificate.
+    /// Starts a service that presents the certificate.
     async fn service(&self, more: &[(&str, &str)]) -> Service {
         let settings = self.settings();
         let mut settings: Vec<_> = settings
@@ -93,7 +93,7 @@ impl Files {
     }
 }
 
-/// A client that trusts what the file holds now.
+/// Returns the configuration of a client that trusts the certificate now in the file.
 fn client(files: &Files, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
@@ -109,17 +109,17 @@ fn address(url: &str) -> String {
     address.to_owned()
 }
 
-/// Opens a connection and shakes hands.
+/// Opens a connection and completes the handshake.
 async fn connect(config: ClientConfig, url: &str) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address(url)).await?;
     let name = "localhost".try_into().unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     timeout(PATIENCE, connector.connect(name, stream))
         .await
-        .expect("it answers")
+        .expect("the server answers")
 }
 
-/// Asks over an open connection.
+/// Sends a request over an open connection and reads its response.
 async fn ask(stream: &mut TlsStream<TcpStream>) {
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = Vec::new();
@@ -127,21 +127,21 @@ async fn ask(stream: &mut TlsStream<TcpStream>) {
         assert_ne!(
             stream.read_buf(&mut answer).await.unwrap(),
             0,
-            "it is closed"
+            "the connection is closed"
         );
     }
     assert!(answer.starts_with(b"HTTP/1.1 404 Not Found"));
 }
 
-/// Returns the certificate that a new connection is shown.
-async fn shown(files: &Files, url: &str) -> Option<CertificateDer<'static>> {
+/// Returns the certificate that the server presents to a new connection.
+async fn presented(files: &Files, url: &str) -> Option<CertificateDer<'static>> {
     let stream = connect(client(files, &[&TLS13]), url).await.ok()?;
     let certificates = stream.get_ref().1.peer_certificates()?;
     Some(certificates[0].clone().into_owned())
 }
 
 #[tokio::test]
-async fn both_versions_of_tls_and_of_http_are_spoken() {
+async fn tls_1_2_and_1_3_serve_http_1_and_http_2() {
     let files = Files::new();
     files.renew(2100);
     let service = files.service(&[]).await;
@@ -184,7 +184,7 @@ async fn both_versions_of_tls_and_of_http_are_spoken() {
             connection.abort();
         }
     }
-    // Whoever can do both gets the newer one.
+    // A client that supports both versions gets the newer one.
     let stream = connect(client(&files, &[&TLS12, &TLS13]), &service.url)
         .await
         .unwrap();
@@ -199,7 +199,7 @@ async fn older_versions_and_plain_http_are_refused() {
     let files = Files::new();
     files.renew(2100);
     let service = files.service(&[]).await;
-    // A ClientHello of TLS 1.1: two suites, no compression, its curve, point format and signature.
+    // A ClientHello of TLS 1.1: two cipher suites, no compression, a curve, a point format and a signature algorithm.
     let mut body = vec![3, 2];
     body.extend([7; 32]);
     body.extend([0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]);
@@ -212,8 +212,8 @@ async fn older_versions_and_plain_http_are_refused() {
     old.write_all(&hello).await.unwrap();
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, old.read_to_end(&mut answer)).await;
-    assert!(read.is_ok(), "it is closed");
-    // An alert, fatal: protocol_version.
+    assert!(read.is_ok(), "the connection is closed");
+    // A fatal alert: protocol_version.
     assert_eq!(
         (answer.first(), &answer[5..]),
         (Some(&21), [2, 70].as_slice()),
@@ -224,12 +224,12 @@ async fn older_versions_and_plain_http_are_refused() {
     let mut answer = Vec::new();
     let _ = timeout(PATIENCE, plain.read_to_end(&mut answer))
         .await
-        .expect("it is closed");
+        .expect("the connection is closed");
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
 #[tokio::test]
-async fn a_handshake_that_takes_too_long_is_cut_off_and_counts_under_the_cap() {
+async fn handshake_that_takes_too_long_is_ended_and_counts_as_a_connection() {
     let files = Files::new();
     files.renew(2100);
     let limits = [
@@ -243,7 +243,7 @@ async fn a_handshake_that_takes_too_long_is_cut_off_and_counts_under_the_cap() {
     slow.write_all(&[22, 3, 1, 1, 0, 1, 0, 0, 200])
         .await
         .unwrap();
-    // There is room for it when they are gone.
+    // A third connection is accepted once those are closed.
     let mut third = connect(client(&files, &[&TLS13]), &service.url)
         .await
         .unwrap();
@@ -252,12 +252,12 @@ async fn a_handshake_that_takes_too_long_is_cut_off_and_counts_under_the_cap() {
         let mut answer = Vec::new();
         let _ = timeout(PATIENCE, socket.read_to_end(&mut answer))
             .await
-            .expect("it is closed");
+            .expect("the connection is closed");
     }
 }
 
 #[tokio::test]
-async fn who_reads_nothing_of_its_answers_holds_no_secret_connection_for_ever() {
+async fn tls_connection_whose_client_reads_no_responses_is_closed() {
     let files = Files::new();
     files.renew(2100);
     let limits = [
@@ -269,13 +269,13 @@ async fn who_reads_nothing_of_its_answers_holds_no_secret_connection_for_ever() 
     let mut slow = connect(client(&files, &[&TLS13]), &service.url)
         .await
         .unwrap();
-    // More than any buffer between here and there.
+    // Responses larger than all buffers between server and client.
     let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
     slow.write_all(request.repeat(400).as_bytes())
         .await
         .unwrap();
     slow.flush().await.unwrap();
-    // There is room for it when that one is gone.
+    // The next connection is accepted once that one is closed.
     let mut next = connect(client(&files, &[&TLS13]), &service.url)
         .await
         .unwrap();
@@ -284,7 +284,7 @@ async fn who_reads_nothing_of_its_answers_holds_no_secret_connection_for_ever() 
 }
 
 #[tokio::test]
-async fn a_graceful_stop_closes_secret_connections_too() {
+async fn graceful_stop_closes_tls_connections() {
     let files = Files::new();
     files.renew(2100);
     let mut service = files.service(&[]).await;
@@ -295,14 +295,14 @@ async fn a_graceful_stop_closes_secret_connections_too() {
     let shaking = TcpStream::connect(address(&service.url)).await.unwrap();
     timeout(PATIENCE, service.stop())
         .await
-        .expect("nothing holds up the stop");
+        .expect("the service stops in time");
     let mut rest = Vec::new();
-    // A proper end, not a cut: the other side says that it is over.
+    // The server closes the TLS session properly, with a close_notify alert.
     assert_eq!(idle.read_to_end(&mut rest).await.unwrap(), 0);
     drop(shaking);
 }
 
-/// A replica as a process, which can be told to look at its files.
+/// Starts a replica as a process, to which a signal can be sent; returns it and its log.
 fn replica(
     database: &TestDatabase,
     files: &Files,
@@ -330,47 +330,47 @@ async fn metrics(process: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
+async fn new_certificate_is_loaded_without_a_restart_and_a_bad_one_is_ignored() {
     let (database, files) = (TestDatabase::new().await, Files::new());
     let first = files.renew(2100);
     let (process, log) = replica(&database, &files, "1");
-    assert_eq!(shown(&files, process.url()).await, Some(first));
+    assert_eq!(presented(&files, process.url()).await, Some(first));
     let mut open = connect(client(&files, &[&TLS13]), process.url())
         .await
         .unwrap();
     ask(&mut open).await;
 
     let second = files.renew(2101);
-    eventually("the new one is shown", async || {
-        (shown(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
+    eventually("the new certificate is presented", async || {
+        (presented(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
     })
     .await;
     ask(&mut open).await;
     let expiry = "lmn_tls_certificate_expiry_timestamp_seconds 4133980800";
     assert!(
         metrics(&process).await.contains(expiry),
-        "it is told until when it is good"
+        "the metrics show when the certificate expires"
     );
 
-    // A key to another certificate; then none at all.
+    // First a key of another certificate, then no key.
     let bad = |count: u64| format!("lmn_tls_bad_certificates_total {count}\n");
     fs::write(files.key(), KeyPair::generate().unwrap().serialize_pem()).unwrap();
-    eventually("it is noticed", async || {
+    eventually("the bad certificate is counted", async || {
         metrics(&process).await.contains(&bad(1)).then_some(())
     })
     .await;
-    // However often it is looked at, it is said once.
+    // The files are read many times, but the problem is reported once.
     let noticed = Instant::now();
     while noticed.elapsed() < Duration::from_millis(2500) {
-        assert_eq!(shown(&files, process.url()).await, Some(second.clone()));
+        assert_eq!(presented(&files, process.url()).await, Some(second.clone()));
     }
     assert!(metrics(&process).await.contains(&bad(1)));
     fs::remove_file(files.key()).unwrap();
-    eventually("it is noticed", async || {
+    eventually("the bad certificate is counted", async || {
         metrics(&process).await.contains(&bad(2)).then_some(())
     })
     .await;
-    assert_eq!(shown(&files, process.url()).await, Some(second));
+    assert_eq!(presented(&files, process.url()).await, Some(second));
     let said = fs::read_to_string(log.path()).unwrap();
     assert_eq!(
         said.matches("the last good one is kept").count(),
@@ -380,19 +380,19 @@ async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() 
     assert!(said.contains("does not fit the certificate") && !said.contains("PRIVATE KEY"));
 
     let third = files.renew(2102);
-    eventually("the third is shown", async || {
-        (shown(&files, process.url()).await.as_ref() == Some(&third)).then_some(())
+    eventually("the third certificate is presented", async || {
+        (presented(&files, process.url()).await.as_ref() == Some(&third)).then_some(())
     })
     .await;
     ask(&mut open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hangup_makes_it_look_at_once_and_an_expired_certificate_is_warned_of() {
+async fn sighup_reloads_the_certificate_and_an_expired_one_causes_a_warning() {
     let (database, files) = (TestDatabase::new().await, Files::new());
     files.renew(2010);
     let (process, log) = replica(&database, &files, "3600");
-    eventually("it is warned of", async || {
+    eventually("the expired certificate is logged", async || {
         let said = fs::read_to_string(log.path()).unwrap();
         said.contains("the certificate has expired").then_some(())
     })
@@ -400,14 +400,14 @@ async fn a_hangup_makes_it_look_at_once_and_an_expired_certificate_is_warned_of(
     let second = files.renew(2100);
     let id = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
     kill_process(id, Signal::HUP).unwrap();
-    eventually("the new one is shown", async || {
-        (shown(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
+    eventually("the new certificate is presented", async || {
+        (presented(&files, process.url()).await.as_ref() == Some(&second)).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_expires_while_it_is_in_use_is_warned_of_once() {
+async fn certificate_that_expires_while_in_use_causes_one_warning() {
     let (database, files) = (TestDatabase::new().await, Files::new());
     files.renew(2100);
     let (process, log) = replica(&database, &files, "1");
@@ -417,18 +417,24 @@ async fn a_certificate_that_expires_while_it_is_in_use_is_warned_of_once() {
     };
     let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let until = since_1970().as_secs() + 5;
-    let brief = files.renew_until(until);
-    eventually("it is shown", async || {
-        (shown(&files, process.url()).await.as_ref() == Some(&brief)).then_some(())
+    let expiring = files.renew_until(until);
+    eventually("the certificate is presented", async || {
+        (presented(&files, process.url()).await.as_ref() == Some(&expiring)).then_some(())
     })
     .await;
-    assert_eq!(warned(), 0, "it is good");
-    eventually("it is warned of", async || (warned() > 0).then_some(())).await;
-    assert!(since_1970().as_secs() >= until, "not before");
-    // However often it is looked at, it is said once.
+    assert_eq!(warned(), 0, "the certificate is still valid");
+    eventually("the expired certificate is logged", async || {
+        (warned() > 0).then_some(())
+    })
+    .await;
+    assert!(
+        since_1970().as_secs() >= until,
+        "no warning comes before the certificate expires"
+    );
+    // The files are read many times, but the problem is reported once.
     let noticed = Instant::now();
     while noticed.elapsed() < Duration::from_millis(2500) {
-        let _ = shown(&files, process.url()).await;
+        let _ = presented(&files, process.url()).await;
         assert_eq!(warned(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! A caller's trace goes on in ours.
+//! Trace context: requests continue the trace of their caller.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -17,19 +17,19 @@ async fn traced(partner: &Partner, path: &str, traceparent: &str) -> Reply {
     request.header("traceparent", traceparent).send().await
 }
 
-/// Our step of the trace, as it is told.
-fn step(reply: &Reply, flags: &str) -> String {
-    let told = reply.header("traceresponse");
-    let step = told
+/// Returns the id of the server's span from `traceresponse`.
+fn span_id(reply: &Reply, flags: &str) -> String {
+    let header = reply.header("traceresponse");
+    let id = header
         .strip_prefix(&format!("00-{TRACE}-"))
         .and_then(|it| it.strip_suffix(&format!("-{flags}")))
         .unwrap_or_else(|| panic!("{reply:?}"));
-    assert!(step.len() == 16 && step != PARENT && step != "0000000000000000");
-    step.to_owned()
+    assert!(id.len() == 16 && id != PARENT && id != "0000000000000000");
+    id.to_owned()
 }
 
 #[tokio::test]
-async fn every_answer_to_a_step_of_a_trace_tells_ours() {
+async fn response_in_a_trace_carries_the_span_of_the_server() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let document = Document::read();
@@ -38,7 +38,7 @@ async fn every_answer_to_a_step_of_a_trace_tells_ours() {
     first.ok();
     document.check("list_orders", &first);
     let second = traced(&acme, "/v1/orders", &format!("00-{TRACE}-{PARENT}-00")).await;
-    assert_ne!(step(&first, "01"), step(&second, "00"));
+    assert_ne!(span_id(&first, "01"), span_id(&second, "00"));
     for (partner, path, status) in [
         (&acme, "/v1/orders?limit=0", 400),
         (&acme.with_key(""), "/v1/orders", 401),
@@ -47,9 +47,9 @@ async fn every_answer_to_a_step_of_a_trace_tells_ours() {
     ] {
         let reply = traced(partner, path, &header).await;
         assert_eq!(reply.status, status);
-        step(&reply, "01");
+        span_id(&reply, "01");
     }
-    // What is no such header is none.
+    // An invalid header is ignored.
     for odd in [
         "",
         "x",
@@ -69,7 +69,7 @@ async fn every_answer_to_a_step_of_a_trace_tells_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_line_names_the_trace_and_both_steps() {
+async fn log_line_names_the_trace_and_both_spans() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -79,7 +79,7 @@ async fn the_log_line_names_the_trace_and_both_steps() {
     let replica = Process::start(&["serve", "--no-worker", "--json"], &variables);
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let reply = traced(&acme, "/v1/orders", &format!("00-{TRACE}-{PARENT}-01")).await;
-    let step = step(&reply, "01");
+    let span_id = span_id(&reply, "01");
     acme.get("/v1/events").await.ok();
     let output = tokio::task::spawn_blocking(|| replica.stop())
         .await
@@ -94,7 +94,7 @@ async fn the_log_line_names_the_trace_and_both_steps() {
     let traced = line("/v1/orders");
     assert_eq!(traced["trace_id"], TRACE);
     assert_eq!(traced["parent_id"], PARENT);
-    assert_eq!(traced["span_id"], step.as_str());
+    assert_eq!(traced["span_id"], span_id.as_str());
     assert_eq!(traced["request_id"], reply.header("x-request-id"));
     assert!(line("/v1/events")["trace_id"].is_null());
 }

@@ -1,4 +1,4 @@
-//! Clients that know one rule only: the same key with the same body, until there is an answer.
+//! Clients that follow one rule: they repeat a request with the same key and body until they get a final response.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -13,19 +13,19 @@ use crate::{
     witness::Witness,
 };
 
-/// Of a hundred attempts, those that are hung up on, and those that are made several times at once.
+/// Percentages of attempts that the client abandons, and of attempts that it makes several times at once.
 const HUNG_UP_PERCENT: u32 = 3;
 const AT_ONCE_PERCENT: u32 = 3;
-/// Milliseconds that are waited for an answer before it is hung up on, at most.
-const PATIENCE: u64 = 400;
-/// Attempts after which something is wrong: faults are rare, and strike at random.
+/// Longest wait in milliseconds before the client abandons an attempt.
+const ABANDON_WITHIN: u64 = 400;
+/// Attempts after which the test fails: faults are rare and random, so a request succeeds much earlier.
 const ATTEMPTS_MAX: u32 = 500;
 
 /// One client of a partner.
 pub struct Client<'a> {
     partner: &'a Partner,
     witness: &'a Witness,
-    chance: Mutex<StdRng>,
+    rng: Mutex<StdRng>,
 }
 
 impl<'a> Client<'a> {
@@ -33,23 +33,23 @@ impl<'a> Client<'a> {
         Self {
             partner,
             witness,
-            chance: Mutex::new(stream(seed, number)),
+            rng: Mutex::new(stream(seed, number)),
         }
     }
 
     pub fn percent(&self, percent: u32) -> bool {
-        self.chance.lock().unwrap().random_ratio(percent, 100)
+        self.rng.lock().unwrap().random_ratio(percent, 100)
     }
 
-    /// Places an order, and gives its id.
+    /// Places an order; returns its id.
     pub async fn place(&self, vehicle_id: &str, bid: i64) -> String {
         let key = key();
         let body = |bid| json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": bid});
         let order = self
-            .insist(&key, Method::POST, "/v1/orders", Some(body(bid)), 200)
+            .repeat(&key, Method::POST, "/v1/orders", Some(body(bid)), 200)
             .await;
         if self.percent(10) {
-            self.insist(&key, Method::POST, "/v1/orders", Some(body(bid + 1)), 422)
+            self.repeat(&key, Method::POST, "/v1/orders", Some(body(bid + 1)), 422)
                 .await;
         }
         order.id()
@@ -58,11 +58,12 @@ impl<'a> Client<'a> {
     /// Cancels an order.
     pub async fn cancel(&self, id: &str) {
         let path = format!("/v1/orders/{id}");
-        self.insist(&key(), Method::DELETE, &path, None, 200).await;
+        self.repeat(&key(), Method::DELETE, &path, None, 200).await;
     }
 
-    /// Asks until the answer is final: a success (or a 422 where the key did something else), whoever did it.
-    async fn insist(
+    /// Repeats a request until the response is final: a success of any attempt, or 422 if the key is bound to another
+    /// body.
+    async fn repeat(
         &self,
         key: &str,
         method: Method,
@@ -77,7 +78,7 @@ impl<'a> Client<'a> {
                 None => ask,
             }
         };
-        // Once an attempt was given up, it may still be under way while later ones are answered.
+        // An abandoned attempt may still be running while later ones are answered.
         let mut alone = last != 422;
         for _ in 0..ATTEMPTS_MAX {
             let mut replies = Vec::new();
@@ -87,12 +88,14 @@ impl<'a> Client<'a> {
             } else if self.percent(AT_ONCE_PERCENT) {
                 let (one, two, three) = tokio::join!(ask().send(), ask().send(), ask().send());
                 for reply in [&one, &two, &three] {
-                    self.witness.hear(self.partner.id, key, reply, false).await;
+                    self.witness.check(self.partner.id, key, reply, false).await;
                 }
                 replies.extend([one, two, three]);
             } else {
                 let reply = ask().send().await;
-                self.witness.hear(self.partner.id, key, &reply, alone).await;
+                self.witness
+                    .check(self.partner.id, key, &reply, alone)
+                    .await;
                 replies.push(reply);
             }
             for reply in replies {
@@ -102,17 +105,19 @@ impl<'a> Client<'a> {
                 assert_eq!(reply.status, 503, "{reply:?}");
             }
         }
-        panic!("{key} {method} {path} is never answered for good");
+        panic!("{key} {method} {path} never gets a final response");
     }
 
-    /// Asks, and does not wait for the answer for long.
+    /// Sends a request and abandons it after a short random time.
     async fn hang_up(&self, key: &str, asking: impl Future<Output = Reply>) -> Option<Reply> {
-        let patience = Duration::from_millis(self.chance.lock().unwrap().random_range(0..PATIENCE));
-        let Ok(reply) = timeout(patience, asking).await else {
-            self.witness.did_not_hear();
+        let limit = Duration::from_millis(self.rng.lock().unwrap().random_range(0..ABANDON_WITHIN));
+        let Ok(reply) = timeout(limit, asking).await else {
+            self.witness.count_abandoned();
             return None;
         };
-        self.witness.hear(self.partner.id, key, &reply, false).await;
+        self.witness
+            .check(self.partner.id, key, &reply, false)
+            .await;
         Some(reply)
     }
 }

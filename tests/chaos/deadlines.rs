@@ -1,4 +1,4 @@
-//! Deadlines: they nest, and whatever waits is answered in time, truthfully, and done once in the end.
+//! Deadlines: timeouts nest, and a request that waits is answered in time and correctly, and executed once in the end.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,11 +13,11 @@ use tokio::{
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Reply, Service, key},
+    support::{Partner, Reply, Service, Vehicle, key},
     wire::{self, Fault, Moment},
 };
 
-/// How long the database is stalled: longer than the deadline of [`SETTINGS`].
+/// Duration of a stall of the database, longer than the deadline of [`SETTINGS`].
 const STALL: Duration = Duration::from_secs(4);
 
 const SETTINGS: [(&str, &str); 4] = [
@@ -27,7 +27,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("SERVER__DEADLINE_SECONDS", "3"),
 ];
 
-/// When a stall begins: some round trips after a transaction has begun, at the commit at the latest.
+/// A stall that begins some round trips after the beginning of a transaction, at its commit at the latest.
 struct Stall {
     after: u32,
     seen: u32,
@@ -37,7 +37,7 @@ struct Stall {
 }
 
 impl Stall {
-    /// Returns how long a round trip waits.
+    /// Returns the time that a round trip waits.
     fn wait(&mut self, moment: Moment) -> Duration {
         self.seen += u32::from(self.seen > 0 || moment == Moment::Begin);
         let commits = moment == Moment::Commit && (self.at_once || self.seen > 0);
@@ -49,7 +49,8 @@ impl Stall {
     }
 }
 
-/// Orders a car while the database stalls, then insists. Returns what the first attempt was told.
+/// Orders a vehicle while the database stalls, then repeats the request until it succeeds. Returns the idempotency
+/// status of the first attempt.
 async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) -> Fault) -> String {
     let database = TestDatabase::new().await;
     let stall: Arc<Mutex<Option<Stall>>> = Arc::default();
@@ -62,7 +63,7 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
     let url = url.await;
     let service = Service::at(database, &url, &SETTINGS, router).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.get("/v1/orders").await.ok();
     if !at_once {
         service.decides_nothing_at_once().await;
@@ -82,7 +83,7 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
         took < Duration::from_millis(5_500),
         "after {after}: answered only after {took:?}"
     );
-    let last = insist(&acme, &key).await;
+    let last = repeat(&acme, &key).await;
     assert_eq!(last.header("location"), format!("/v1/orders/{}", last.id()));
 
     let by: Vec<String> = sqlx::query_scalar("select request_id from audit_log")
@@ -93,14 +94,14 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
     let outcome = first.header("idempotency-status");
     assert!(
         outcome == "unknown" || by[0] != first.header("x-request-id"),
-        "after {after}: {outcome}, and it was done"
+        "after {after}: {outcome}, although it was executed"
     );
     assert_eq!(service.count("select count(*) from orders").await, 1);
     outcome.to_owned()
 }
 
-/// Asks until there is a success.
-async fn insist(acme: &Partner, key: &str) -> Reply {
+/// Repeats the order until it succeeds.
+async fn repeat(acme: &Partner, key: &str) -> Reply {
     let began = Instant::now();
     loop {
         let reply = acme.place_order_once(key, "glovis_1", 12_000).await;
@@ -113,10 +114,10 @@ async fn insist(acme: &Partner, key: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_database_that_stalls_is_answered_for_in_time_and_truthfully() {
+async fn stalled_database_causes_timely_and_correct_responses() {
     let (here, mut stalls) = (LocalSet::new(), JoinSet::new());
     let _entered = here.enter();
-    // From the very beginning of the transaction to its commit, and where both are one statement.
+    // Stalls from the beginning of the transaction to its commit, and one where both are a single statement.
     let stages = [0, 1, 2, 3, 5, 100].map(|after| (after, false));
     for (after, at_once) in stages.into_iter().chain([(100, true)]) {
         for fault in [Fault::Hold, Fault::HoldAnswer] {
@@ -138,14 +139,14 @@ async fn a_database_that_stalls_is_answered_for_in_time_and_truthfully() {
 }
 
 #[tokio::test]
-async fn a_wait_for_a_car_ends_before_its_statement_would() {
+async fn wait_for_a_vehicle_ends_before_the_statement_timeout() {
     let settings = [
         ("DATABASE__LOCK_SECONDS", "1"),
         ("DATABASE__STATEMENT_SECONDS", "6"),
     ];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("select from vehicles for update")
         .execute(&mut *holder)
@@ -155,23 +156,23 @@ async fn a_wait_for_a_car_ends_before_its_statement_would() {
     let reply = acme.place_order("glovis_1", 12_000).await;
     let took = began.elapsed();
     reply.refused(503, Code::ServiceUnavailable);
-    // Whether the key was looked up before the car was waited for is nobody's business.
+    // Either outcome is correct: it depends on whether the key is looked up before the vehicle is locked.
     assert!(matches!(reply.outcome(), ("unbound" | "unknown", "false")));
     assert!(
         (1..6).contains(&took.as_secs()),
-        "the lock's limit ended it, not another: {took:?}"
+        "ended by another limit than the lock timeout: {took:?}"
     );
 }
 
 #[tokio::test]
-async fn a_slow_statement_ends_before_the_deadline_would() {
+async fn slow_statement_ends_before_the_deadline() {
     let settings = [
         ("DATABASE__LOCK_SECONDS", "1"),
         ("DATABASE__STATEMENT_SECONDS", "2"),
     ];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     service
         .sql(
             "create function rest() returns trigger language plpgsql as
@@ -186,7 +187,7 @@ async fn a_slow_statement_ends_before_the_deadline_would() {
     assert_eq!(reply.outcome(), ("unbound", "false"));
     assert!(
         (2..10).contains(&took.as_secs()),
-        "the statement's limit ended it, not another: {took:?}"
+        "ended by another limit than the statement timeout: {took:?}"
     );
     service.sql("drop trigger rest on orders").await;
     acme.place_order_once(&key, "glovis_1", 12_000)

@@ -1,4 +1,4 @@
-//! Thousands of deliveries to receivers that fail in every way: each event arrives, an order's in their sequence.
+//! Thousands of deliveries to receivers that fail in every way: every event arrives, in the sequence of its order.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,70 +23,71 @@ use tokio::{
 
 use crate::{
     database::{TestDatabase, product},
-    receiver::{Arrival, Fate, NAMES, Receiver},
+    receiver::{Arrival, NAMES, Receiver, Response},
     seed::{seed, stream},
-    support::{Car, Operator, Partner, Service, eventually, won},
+    support::{Operator, Partner, Service, Vehicle, eventually, won},
 };
 
-/// Partners, each with a receiver; the cars that each of them orders; and how often the price of a car changes.
+/// Number of partners, each with a receiver; of vehicles, each ordered by every partner; and of price changes of each
+/// vehicle.
 const PARTNERS: usize = 8;
-const CARS: usize = 25;
+const VEHICLES: usize = 25;
 const CHANGES: i64 = 5;
-/// How many events an order has then: its auction ends, and it is secured or has failed.
+/// Events of an order: one for each price change, and two for the end of its auction.
 const EVENTS_OF_ORDER: i64 = CHANGES + 2;
-/// How many there are.
-const EVENTS: i64 = (PARTNERS * CARS) as i64 * EVENTS_OF_ORDER;
-/// How many receivers go down, and how often at most.
+/// Events of all orders.
+const EVENTS: i64 = (PARTNERS * VEHICLES) as i64 * EVENTS_OF_ORDER;
+/// Number of receivers that go down, and how often each may do so.
 const DOWN: usize = PARTNERS / 2;
 const DOWNS_MAX: u32 = 3;
-/// How often a session of the database is ended by force, and how many are at most.
+/// Interval between forced ends of database sessions, and their largest number.
 const KILLS_EVERY: Duration = Duration::from_millis(300);
 const KILLS_MAX: u64 = 8;
-/// How often time may be moved on, until all has arrived.
+/// Largest number of clock advances until every event has arrived.
 const ROUNDS_MAX: usize = 60;
 
 const OPEN: (&str, &str) = ("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8");
 
 /// A partner and its receiver.
-struct Side {
+struct Pair {
     partner: Partner,
     receiver: Receiver,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_event_arrives_in_its_sequence_whatever_receivers_do() {
+async fn events_all_arrive_in_sequence_whatever_receivers_do() {
     let seed = seed();
     let began = Instant::now();
-    let mut chance = stream(seed, 0);
+    let mut rng = stream(seed, 0);
     let database = TestDatabase::with_connections(16).await;
     let mut service = Service::on(database, &[OPEN], router).await;
-    let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut sides = Vec::new();
+    let redirect_target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut pairs = Vec::new();
     for n in 0..PARTNERS {
-        let chance = stream(seed, 1 + n as u64);
-        let receiver = Receiver::start(chance, trap.local_addr().unwrap()).await;
-        sides.push(Side::of(&service, n, receiver).await);
+        let rng = stream(seed, 1 + n as u64);
+        let receiver = Receiver::start(rng, redirect_target.local_addr().unwrap()).await;
+        pairs.push(Pair::of(&service, n, receiver).await);
     }
-    order_everything(&service, &sides).await;
-    let workers = [work(&service).await, work(&service).await];
-    let calm = Arc::new(Mutex::new(()));
+    order_everything(&service, &pairs).await;
+    let workers = [start_worker(&service).await, start_worker(&service).await];
+    let no_kills = Arc::new(Mutex::new(()));
     let kills = Arc::new(AtomicU64::new(0));
-    let killer = tokio::spawn(kill(service.db().clone(), calm.clone(), kills.clone()));
+    let killer = tokio::spawn(kill(service.db().clone(), no_kills.clone(), kills.clone()));
 
-    let operator = unharmed_operator(&service);
+    let operator = spared_operator(&service);
     for change in 0..=CHANGES {
         change_everything(&operator, change).await;
-        quiet(&service).await;
-        let _calm = calm.lock().await;
-        move_on(&service, &mut sides, &mut chance).await;
+        wait_until_idle(&service).await;
+        let _guard = no_kills.lock().await;
+        advance_clocks(&service, &mut pairs, &mut rng).await;
     }
     let mut rounds = 0;
     while waiting(&service).await > 0 {
         rounds += 1;
-        assert!(rounds < ROUNDS_MAX, "some events never arrive");
-        quiet(&service).await;
-        let _calm = calm.lock().await;
-        move_on(&service, &mut sides, &mut chance).await;
+        assert!(rounds < ROUNDS_MAX, "some events do not arrive");
+        wait_until_idle(&service).await;
+        let _guard = no_kills.lock().await;
+        advance_clocks(&service, &mut pairs, &mut rng).await;
     }
     killer.abort();
     let kills = kills.load(Ordering::Relaxed);
@@ -95,32 +96,35 @@ async fn every_event_arrives_in_its_sequence_whatever_receivers_do() {
     }
 
     let mut counts = BTreeMap::from([("a session ended by force", kills)]);
-    for side in &sides {
-        let refused = side.judge(service.db()).await;
+    for pair in &pairs {
+        let refused = pair.check(service.db()).await;
         *counts.entry("connection refused").or_default() += refused;
-        for (name, count) in side.receiver.counts() {
+        for (name, count) in pair.receiver.counts() {
             *counts.entry(name).or_default() += count;
         }
     }
     print(&counts, began);
-    let followed = timeout(Duration::ZERO, trap.accept()).await;
+    let followed = timeout(Duration::ZERO, redirect_target.accept()).await;
     assert!(followed.is_err(), "a redirect was followed");
     for name in NAMES.iter().chain(&["connection refused"]) {
-        assert!(counts.get(name).is_some_and(|it| *it > 0), "never: {name}");
+        assert!(
+            counts.get(name).is_some_and(|it| *it > 0),
+            "never happened: {name}"
+        );
     }
     let left = "select (select count(*) from webhook_lanes)
                      + (select count(*) from webhook_endpoints where not enabled)";
     assert_eq!(
         service.count(left).await,
         0,
-        "a lane is left, or an endpoint was disabled"
+        "a delivery queue is left, or an endpoint was disabled"
     );
     assert_eq!(service.count("select count(*) from events").await, EVENTS);
     service.stop().await;
 }
 
-impl Side {
-    /// Adds a partner with this receiver.
+impl Pair {
+    /// Adds a partner with a receiver.
     async fn of(service: &Service, n: usize, receiver: Receiver) -> Self {
         let partner = service.partner(&format!("partner {n}")).await;
         let url = format!("http://{}/lmn", receiver.address);
@@ -130,47 +134,53 @@ impl Side {
         Self { partner, receiver }
     }
 
-    /// Holds what arrived against what is recorded; returns how many attempts nobody listened to.
-    async fn judge(&self, db: &PgPool) -> u64 {
+    /// Compares the events that arrived with those recorded; returns the number of refused connections.
+    async fn check(&self, db: &PgPool) -> u64 {
         assert_eq!(self.receiver.unverified(), 0, "a signature does not verify");
         let arrivals = self.receiver.arrivals();
-        in_sequence(&arrivals);
-        let mut of_event: HashMap<&str, Vec<Fate>> = HashMap::new();
+        check_sequence(&arrivals);
+        let mut of_event: HashMap<&str, Vec<Response>> = HashMap::new();
         for it in &arrivals {
-            of_event.entry(&it.event).or_default().push(it.fate);
+            of_event.entry(&it.event).or_default().push(it.response);
         }
         let events = self.partner_events(db).await;
         assert_eq!(
             events.len(),
             of_event.len(),
-            "each event arrives, and nothing else"
+            "every recorded event arrives, and no other"
         );
         let mut attempts = 0;
         for (id, recorded) in events {
-            let fates = &of_event[id.as_str()];
+            let responses = &of_event[id.as_str()];
             assert!(
-                recorded >= fates.len(),
-                "{id}: {recorded} attempts, {fates:?}"
+                recorded >= responses.len(),
+                "{id}: {recorded} attempts, {responses:?}"
             );
-            let acknowledged = fates.iter().position(|it| *it == Fate::Taken);
-            let is_over = acknowledged.is_none_or(|it| it + 1 == fates.len());
+            let acknowledged = responses.iter().position(|it| *it == Response::Accepted);
+            let is_over = acknowledged.is_none_or(|it| it + 1 == responses.len());
             assert!(
                 is_over,
-                "{id} comes again although it was acknowledged: {fates:?}"
+                "{id} arrives again although it was acknowledged: {responses:?}"
             );
-            let may_end = matches!(fates.last(), Some(Fate::Taken | Fate::Slowly(_)));
-            assert!(may_end, "{id} was never acknowledged: {fates:?}");
+            let may_end = matches!(
+                responses.last(),
+                Some(Response::Accepted | Response::Slow(_))
+            );
+            assert!(may_end, "{id} was never acknowledged: {responses:?}");
             attempts += recorded;
         }
         let unread = self.receiver.counts()["hung up unread"];
         let refused = attempts as u64 - arrivals.len() as u64 - unread;
         if self.receiver.downs == 0 {
-            assert_eq!(refused, 0, "every attempt was seen, or hung up on");
+            assert_eq!(
+                refused, 0,
+                "every attempt reaches the receiver or is hung up on"
+            );
         }
         refused
     }
 
-    /// Returns the events, which must all be delivered, with their attempts.
+    /// Returns the ids of the events, which must all be delivered, each with its number of attempts.
     async fn partner_events(&self, db: &PgPool) -> Vec<(String, usize)> {
         let mut events = Vec::new();
         let mut page = "/v1/events?limit=200".to_owned();
@@ -197,8 +207,8 @@ impl Side {
     }
 }
 
-/// Expects the events of each order in their sequence: none is left out, none comes behind a later one.
-fn in_sequence(arrivals: &[Arrival]) {
+/// Checks that the events of each order arrived in sequence: none is missing, and none comes after a later one.
+fn check_sequence(arrivals: &[Arrival]) {
     let mut last: HashMap<&str, i64> = HashMap::new();
     for it in arrivals {
         let last = last.entry(&it.order).or_default();
@@ -206,24 +216,26 @@ fn in_sequence(arrivals: &[Arrival]) {
         assert!(is_next, "{}: {} after {last}", it.order, it.sequence);
         *last = it.sequence;
     }
-    assert_eq!(last.len(), CARS, "each order was heard of");
+    assert_eq!(last.len(), VEHICLES, "events of every order arrived");
     assert!(
         last.values().all(|it| *it == EVENTS_OF_ORDER),
-        "the last events arrived"
+        "the last event of every order arrived"
     );
 }
 
-/// Every partner orders every car.
-async fn order_everything(service: &Service, sides: &[Side]) {
-    for n in 0..CARS {
+/// Lets every partner order every vehicle.
+async fn order_everything(service: &Service, pairs: &[Pair]) {
+    for n in 0..VEHICLES {
         let far = "now() + interval '60 days'";
-        service.car(Car::lot(&format!("glovis_{n}")).on(far)).await;
+        service
+            .vehicle(Vehicle::lot(&format!("glovis_{n}")).on(far))
+            .await;
     }
     let mut ordering = JoinSet::new();
-    for (m, side) in sides.iter().enumerate() {
-        let partner = side.partner.clone();
+    for (m, pair) in pairs.iter().enumerate() {
+        let partner = pair.partner.clone();
         ordering.spawn(async move {
-            for n in 0..CARS {
+            for n in 0..VEHICLES {
                 let bid = 12_000 + 10 * m as i64;
                 partner
                     .place_order(&format!("glovis_{n}"), bid)
@@ -237,8 +249,8 @@ async fn order_everything(service: &Service, sides: &[Side]) {
     }
 }
 
-/// Starts a worker with an App of its own.
-async fn work(service: &Service) -> App {
+/// Starts a worker with an `App` of its own.
+async fn start_worker(service: &Service) -> App {
     let variables = [
         ("DATABASE_URL", service.database.url()),
         ("LMN_DATABASE__CONNECTIONS_MAX", "6".to_owned()),
@@ -255,25 +267,25 @@ async fn work(service: &Service) -> App {
     app
 }
 
-/// Returns an operator whose sessions nobody ends.
-fn unharmed_operator(service: &Service) -> Operator {
+/// Returns an operator whose sessions are not ended by force.
+fn spared_operator(service: &Service) -> Operator {
     let url = service.database.url();
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}application_name=operator");
     Operator::at(&product(&url, 4))
 }
 
-/// Changes the price of every car, and in the end sells them: something happens to every order.
+/// Changes the price of every vehicle, or, as the last change, records their auction results.
 async fn change_everything(operator: &Operator, change: i64) {
     let mut changing = JoinSet::new();
     for part in 0..4 {
         let operator = operator.clone();
         changing.spawn(async move {
-            for n in (part..CARS).step_by(4) {
-                let car = format!("glovis_{n}");
+            for n in (part..VEHICLES).step_by(4) {
+                let vehicle = format!("glovis_{n}");
                 match change {
-                    CHANGES => operator.settle(&car, won(11_000, 0)).await.unwrap(),
-                    _ => operator.reprice(&car, 10_500 + change).await.unwrap(),
+                    CHANGES => operator.settle(&vehicle, won(11_000, 0)).await.unwrap(),
+                    _ => operator.reprice(&vehicle, 10_500 + change).await.unwrap(),
                 };
             }
         });
@@ -283,29 +295,29 @@ async fn change_everything(operator: &Operator, change: i64) {
     }
 }
 
-/// Waits until nothing is due or being sent.
-async fn quiet(service: &Service) {
+/// Waits until no delivery is due or being sent.
+async fn wait_until_idle(service: &Service) {
     let busy = "select count(*) from webhook_lanes join partners on partners.id = partner_id
                 where lease is not null or due_at <= lmn_now(clock_offset_seconds)";
-    eventually("nothing is due", async || {
+    eventually("no delivery is due", async || {
         (service.count(busy).await == 0).then_some(())
     })
     .await;
 }
 
-/// Counts what has not arrived yet.
+/// Counts the events not yet delivered.
 async fn waiting(service: &Service) -> i64 {
     let waiting = "select count(*) from events where delivery_status = 'pending'";
     service.count(waiting).await
 }
 
-/// Moves each partner's time to where all that waits is due; some receivers go down for that while, or come up.
-async fn move_on(service: &Service, sides: &mut [Side], chance: &mut StdRng) {
-    for (n, side) in sides.iter_mut().enumerate() {
-        let (partner, receiver) = (&side.partner, &mut side.receiver);
+/// Advances each partner's clock until all of its waiting deliveries are due; lets some receivers go down or come up.
+async fn advance_clocks(service: &Service, pairs: &mut [Pair], rng: &mut StdRng) {
+    for (n, pair) in pairs.iter_mut().enumerate() {
+        let (partner, receiver) = (&pair.partner, &mut pair.receiver);
         if receiver.is_down() {
             receiver.comes_up().await;
-        } else if n < DOWN && receiver.downs < DOWNS_MAX && chance.random_bool(0.4) {
+        } else if n < DOWN && receiver.downs < DOWNS_MAX && rng.random_bool(0.4) {
             receiver.goes_down().await;
         }
         let wait = format!(
@@ -319,11 +331,11 @@ async fn move_on(service: &Service, sides: &mut [Side], chance: &mut StdRng) {
     }
 }
 
-/// Ends sessions of the workers by force, at work, whatever they are doing; not while somebody is calm.
-async fn kill(db: PgPool, calm: Arc<Mutex<()>>, kills: Arc<AtomicU64>) {
+/// Ends busy sessions of the workers by force, except while a caller holds `no_kills`.
+async fn kill(db: PgPool, no_kills: Arc<Mutex<()>>, kills: Arc<AtomicU64>) {
     while kills.load(Ordering::Relaxed) < KILLS_MAX {
         sleep(KILLS_EVERY).await;
-        let _calm = calm.lock().await;
+        let _guard = no_kills.lock().await;
         let killed = sqlx::query(
             "select pg_terminate_backend(pid) from (
                  select pid from pg_stat_activity

@@ -1,5 +1,5 @@
-//! Chaos: what breaks between the API and its database is broken thousands of times, and no order is lost or doubled; and
-//! so is what breaks between LMN and receivers, and no event is lost or overtaken.
+//! Fault injection between the API and its database and between LMN and webhook receivers, thousands of times: no order
+//! is lost or doubled, and no event is lost or reordered.
 
 #![allow(
     dead_code,

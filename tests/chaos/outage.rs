@@ -1,4 +1,4 @@
-//! A database that dies and comes back under load: the server is not restarted, and nobody is told anything untrue.
+//! A database that is killed and restarted under load: the server is not restarted, and every response is correct.
 
 use std::{
     path::Path,
@@ -22,18 +22,18 @@ use crate::{
     support::{Partner, Reply, eventually, key},
 };
 
-/// Partners, the clients of each, and cars, each of which every client may order once.
+/// Number of partners, of clients of each partner, and of vehicles.
 const PARTNERS: usize = 3;
 const CLIENTS: usize = 3;
-const CARS: usize = 20_000;
-/// What a request may take: the deadline, and time for a busy machine to say so.
+const VEHICLES: usize = 20_000;
+/// Longest time of a request: the deadline, and a margin for busy machines.
 const ANSWERED: Duration = Duration::from_secs(13);
-/// How soon requests succeed again.
+/// Longest time until requests succeed again.
 const RECOVERED: Duration = Duration::from_secs(15);
-/// Requests that are made in vain by all clients together before the database comes back.
-const IN_VAIN: usize = 30;
+/// Requests of all clients together that must fail before the database is restarted.
+const FAILED: usize = 30;
 
-/// A database of this test's own, which may be killed.
+/// A database cluster of this test, which can be killed.
 struct Database {
     folder: tempfile::TempDir,
     clusters: Vec<Cluster>,
@@ -54,7 +54,7 @@ impl Database {
         let dir = self.folder.path().join("pg");
         let cluster = spawn_blocking(move || {
             let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
-            // What was committed is kept, so as data, although it is slower.
+            // Commits must survive the kill, so the cluster is durable, although slower.
             Cluster::ensure(&dir, Purpose::Data, &keeper, &|_| {}).unwrap()
         });
         self.clusters.push(cluster.await.unwrap());
@@ -72,20 +72,20 @@ impl Database {
     }
 }
 
-/// What goes on while the database comes and goes.
+/// Counters shared by the clients.
 #[derive(Default)]
-struct Scene {
-    over: AtomicBool,
-    next_car: AtomicUsize,
-    in_vain: AtomicUsize,
+struct Run {
+    is_over: AtomicBool,
+    next_vehicle: AtomicUsize,
+    failed: AtomicUsize,
     served: AtomicUsize,
 }
 
-/// Checks an answer, and says whether it was a success.
-fn is_served(scene: &Scene, reply: &Reply, took: Duration) -> bool {
+/// Checks a response; returns whether it is a success.
+fn is_served(run: &Run, reply: &Reply, took: Duration) -> bool {
     assert!(took < ANSWERED, "answered only after {took:?}: {reply:?}");
     if reply.status < 300 {
-        scene.served.fetch_add(1, Ordering::SeqCst);
+        run.served.fetch_add(1, Ordering::SeqCst);
         return true;
     }
     let details = reply.refused(503, Code::ServiceUnavailable);
@@ -93,42 +93,43 @@ fn is_served(scene: &Scene, reply: &Reply, took: Duration) -> bool {
         details["retry_after"].to_string(),
         reply.header("retry-after")
     );
-    scene.in_vain.fetch_add(1, Ordering::SeqCst);
+    run.failed.fetch_add(1, Ordering::SeqCst);
     false
 }
 
-/// Orders one car after the other, each until it is ordered, and looks at the order and the vehicle. Returns the orders.
-async fn order_on(scene: Arc<Scene>, acme: Partner) -> Vec<String> {
+/// Orders one vehicle after the other, repeating each order until it succeeds, and reads the order and the vehicle.
+/// Returns the orders.
+async fn place_orders(run: Arc<Run>, acme: Partner) -> Vec<String> {
     let mut orders = Vec::new();
-    while !scene.over.load(Ordering::SeqCst) {
-        let car = format!("glovis_{}", scene.next_car.fetch_add(1, Ordering::SeqCst));
+    while !run.is_over.load(Ordering::SeqCst) {
+        let vehicle = format!("glovis_{}", run.next_vehicle.fetch_add(1, Ordering::SeqCst));
         let key = key();
         let order = loop {
             let began = Instant::now();
-            let reply = acme.place_order_once(&key, &car, 12_000).await;
-            if is_served(&scene, &reply, began.elapsed()) {
+            let reply = acme.place_order_once(&key, &vehicle, 12_000).await;
+            if is_served(&run, &reply, began.elapsed()) {
                 break reply.id();
             }
         };
         let began = Instant::now();
         let seen = acme.order(&order).await;
-        is_served(&scene, &seen, began.elapsed());
+        is_served(&run, &seen, began.elapsed());
         let began = Instant::now();
-        let listed = acme.get(&format!("/v1/vehicles?ids={car}")).await;
-        if is_served(&scene, &listed, began.elapsed()) {
+        let listed = acme.get(&format!("/v1/vehicles?ids={vehicle}")).await;
+        if is_served(&run, &listed, began.elapsed()) {
             let vehicles = listed.json()["data"].as_array().unwrap().len();
-            assert_eq!(vehicles, 1, "a vehicle that is there is listed");
+            assert_eq!(vehicles, 1, "an existing vehicle is listed");
         }
         orders.push(order);
     }
     orders
 }
 
-/// Asks the probes all the time; returns how often the replica was said not to be ready.
-async fn probe(scene: Arc<Scene>, operator: String) -> usize {
+/// Calls the probes without a pause; returns how often the replica was not ready.
+async fn probe(run: Arc<Run>, operator: String) -> usize {
     let (client, mut unready) = (reqwest::Client::new(), 0);
     let ask = |path: &str| client.get(format!("{operator}/{path}")).send();
-    while !scene.over.load(Ordering::SeqCst) {
+    while !run.is_over.load(Ordering::SeqCst) {
         let alive = ask("healthz").await.unwrap();
         assert_eq!(alive.status(), 200);
         let ready = ask("readyz").await.unwrap();
@@ -137,7 +138,7 @@ async fn probe(scene: Arc<Scene>, operator: String) -> usize {
     unready
 }
 
-async fn add_cars(db: &PgPool) {
+async fn add_vehicles(db: &PgPool) {
     sqlx::query(
         "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
                                listed_at, updated_at, priced_at, summary, detail)
@@ -145,20 +146,20 @@ async fn add_cars(db: &PgPool) {
                 'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now()), '{}', '{}'
          from generate_series(0, $1) n",
     )
-    .bind(CARS as i64)
+    .bind(VEHICLES as i64)
     .execute(db)
     .await
     .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_dies_twice_under_load_costs_nothing_but_time() {
+async fn database_killed_twice_under_load_loses_no_order_and_needs_no_server_restart() {
     let mut database = Database::start().await;
     let url = database.cluster().url("postgres");
-    let given = url.clone();
+    let database_url = url.clone();
     let server = spawn_blocking(move || {
         let variables = [
-            ("DATABASE_URL", given.as_str()),
+            ("DATABASE_URL", database_url.as_str()),
             ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
             ("LMN_DATABASE__ACQUIRE_SECONDS", "1"),
             ("LMN_LOG__FILTER", "off"),
@@ -167,74 +168,74 @@ async fn a_database_that_dies_twice_under_load_costs_nothing_but_time() {
     });
     let server = server.await.unwrap();
     let db = PgPoolOptions::new().connect(&url).await.unwrap();
-    add_cars(&db).await;
-    let scene = Arc::new(Scene::default());
+    add_vehicles(&db).await;
+    let run = Arc::new(Run::default());
     let mut clients = JoinSet::new();
     for n in 0..PARTNERS {
         let acme = Partner::add(&db, server.url(), &format!("partner {n}")).await;
         eventually("the vehicles are listed", async || {
             let listed = acme.get("/v1/vehicles?ids=glovis_0").await;
-            // They are many, so it may be refused while they are merged.
+            // The list may be refused while this many vehicles are merged into the catalogue.
             (listed.status == 200 && listed.ids().len() == 1).then_some(())
         })
         .await;
         for _ in 0..CLIENTS {
-            clients.spawn(order_on(scene.clone(), acme.clone()));
+            clients.spawn(place_orders(run.clone(), acme.clone()));
         }
     }
-    let probes = tokio::spawn(probe(scene.clone(), server.operator_url().to_owned()));
+    let probes = tokio::spawn(probe(run.clone(), server.operator_url().to_owned()));
     let ready = async || {
         let answer = reqwest::get(format!("{}/readyz", server.operator_url())).await;
         answer.unwrap().status().as_u16()
     };
     for signal in [Signal::QUIT, Signal::KILL] {
-        served_more(&scene).await;
-        let before = scene.in_vain.load(Ordering::SeqCst);
+        wait_for_service(&run).await;
+        let before = run.failed.load(Ordering::SeqCst);
         database.kill(signal);
-        eventually(
-            "requests are made in vain, and probes know why",
-            async || {
-                let in_vain = scene.in_vain.load(Ordering::SeqCst) - before;
-                (in_vain >= IN_VAIN && ready().await == 503).then_some(())
-            },
-        )
+        eventually("requests fail, and the replica is not ready", async || {
+            let failed = run.failed.load(Ordering::SeqCst) - before;
+            (failed >= FAILED && ready().await == 503).then_some(())
+        })
         .await;
         database.start_again().await;
-        let back = Instant::now();
-        served_more(&scene).await;
-        eventually("it is ready", async || (ready().await == 200).then_some(())).await;
-        assert!(back.elapsed() < RECOVERED, "{:?}", back.elapsed());
+        let restarted = Instant::now();
+        wait_for_service(&run).await;
+        eventually("the replica is ready", async || {
+            (ready().await == 200).then_some(())
+        })
+        .await;
+        assert!(restarted.elapsed() < RECOVERED, "{:?}", restarted.elapsed());
     }
-    scene.over.store(true, Ordering::SeqCst);
+    run.is_over.store(true, Ordering::SeqCst);
     let mut orders = clients.join_all().await.concat();
     assert!(probes.await.unwrap() > 0);
     orders.sort_unstable();
-    assert_every_order_is_there_once(&db, &orders).await;
+    check_orders(&db, &orders).await;
     spawn_blocking(|| server.stop()).await.unwrap();
 }
 
-/// Waits until twice as many requests were served as there are clients: each has come through.
-async fn served_more(scene: &Scene) {
-    let before = scene.served.load(Ordering::SeqCst);
+/// Waits until four times as many requests were served as there are clients.
+async fn wait_for_service(run: &Run) {
+    let before = run.served.load(Ordering::SeqCst);
     eventually("requests are served", async || {
-        let served = scene.served.load(Ordering::SeqCst) - before;
+        let served = run.served.load(Ordering::SeqCst) - before;
         (served >= PARTNERS * CLIENTS * 4).then_some(())
     })
     .await;
 }
 
-async fn assert_every_order_is_there_once(db: &PgPool, told: &[String]) {
+async fn check_orders(db: &PgPool, confirmed: &[String]) {
     let statement = "select id, vehicle_id from orders order by id";
     let stored: Vec<(uuid::Uuid, String)> = sqlx::query_as(statement).fetch_all(db).await.unwrap();
     let ids: Vec<String> = stored
         .iter()
         .map(|(id, _)| lmn_partner_api::id::OrderId::from(*id).to_string())
         .collect();
-    assert_eq!(ids, told, "what was told is what there is");
-    let mut cars: Vec<_> = stored.iter().map(|(_, car)| car).collect();
-    cars.sort_unstable();
-    cars.dedup();
-    assert_eq!(cars.len(), ids.len(), "no car was ordered twice");
+    assert_eq!(ids, confirmed, "the confirmed orders are the stored ones");
+    let mut vehicles: Vec<_> = stored.iter().map(|(_, vehicle)| vehicle).collect();
+    vehicles.sort_unstable();
+    vehicles.dedup();
+    assert_eq!(vehicles.len(), ids.len(), "no vehicle was ordered twice");
     let keys: i64 = sqlx::query_scalar("select count(distinct order_id) from idempotency_keys")
         .fetch_one(db)
         .await

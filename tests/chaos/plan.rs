@@ -1,4 +1,4 @@
-//! The plan of faults: drawn from a seed, and counted.
+//! The plan of faults: random from a seed, and counted.
 
 use std::{
     collections::BTreeMap,
@@ -16,25 +16,26 @@ use crate::{
     wire::{Fault, Moment},
 };
 
-/// Faults of a hundred commits, of a thousand other round trips, of a hundred new connections.
+/// Faults per hundred commits, per thousand other round trips, and per hundred new connections.
 const COMMITS_PERCENT: u32 = 6;
 const STATEMENTS_PERMILLE: u32 = 3;
 const CONNECTS_PERCENT: u32 = 15;
-/// Of a thousand commits, those that are held until nobody waits for them any more.
+/// Commits per thousand that are held past the deadline of their request.
 const HELD_LONG_PERMILLE: u32 = 3;
-/// Lost commits of a hundred after which what begins next is cut too: the look for what became of them.
-const STORMS_PERCENT: u32 = 25;
-/// How many beginnings are cut then, because others begin at the same time.
-const STORM: u32 = 4;
+/// Percentage of lost commits after which the next transactions are cut at their beginning, which hits the lookup of
+/// the commit's outcome.
+const CUT_BEGINS_PERCENT: u32 = 25;
+/// Number of transactions cut then, several because other transactions begin at the same time.
+const CUT_BEGINS: u32 = 4;
 
-/// What can happen, for the table.
+/// Names of the faults, for the printed table.
 pub const NAMES: [&str; 22] = [
     "commit: cut before it",
     "commit: fatal instead of it",
     "commit: cut at once after it",
     "commit: late, cut before",
     "commit: held",
-    "commit: it or its answer held past the deadline",
+    "commit: held past the deadline, or its answer",
     "commit: answer held",
     "commit: answer cut",
     "commit: answer replaced by a fatal",
@@ -50,64 +51,64 @@ pub const NAMES: [&str; 22] = [
     "statement: answer cut",
     "connect: refused",
     "connect: held",
-    "storm: the next beginnings cut",
+    "commit: the next transactions cut at their beginning",
 ];
 
-/// Chance, what it has done so far, and whether it still may.
+/// Random faults, their counts, and whether they are paused.
 pub struct Plan {
-    drawn: Mutex<Drawn>,
-    calm: AtomicBool,
+    state: Mutex<State>,
+    is_paused: AtomicBool,
 }
 
-struct Drawn {
-    chance: StdRng,
+struct State {
+    rng: StdRng,
     counts: BTreeMap<&'static str, u64>,
     turns: BTreeMap<Moment, usize>,
-    storm: u32,
+    cut_begins: u32,
 }
 
 impl Plan {
-    /// Makes a plan that is calm at first.
+    /// Makes a plan that is paused at first.
     pub fn new(seed: u64) -> Self {
-        let drawn = Drawn {
-            chance: stream(seed, 0),
+        let state = State {
+            rng: stream(seed, 0),
             counts: BTreeMap::new(),
             turns: BTreeMap::new(),
-            storm: 0,
+            cut_begins: 0,
         };
         Self {
-            drawn: Mutex::new(drawn),
-            calm: AtomicBool::new(true),
+            state: Mutex::new(state),
+            is_paused: AtomicBool::new(true),
         }
     }
 
-    /// Holds all faults back, or lets them happen.
-    pub fn calm(&self, calm: bool) {
-        self.calm.store(calm, Ordering::SeqCst);
+    /// Pauses all faults, or resumes them.
+    pub fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::SeqCst);
     }
 
-    pub fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::SeqCst)
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
     }
 
     /// Returns how often each fault has happened.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.drawn.lock().unwrap().counts.clone()
+        self.state.lock().unwrap().counts.clone()
     }
 
-    /// Says what happens at a moment.
+    /// Returns the fault at a moment.
     pub fn decide(&self, moment: Moment) -> Fault {
-        if self.is_calm() {
+        if self.is_paused() {
             return Fault::None;
         }
-        self.drawn.lock().unwrap().decide(moment)
+        self.state.lock().unwrap().decide(moment)
     }
 }
 
-impl Drawn {
+impl State {
     fn decide(&mut self, moment: Moment) -> Fault {
-        if moment == Moment::Begin && self.storm > 0 {
-            self.storm -= 1;
+        if moment == Moment::Begin && self.cut_begins > 0 {
+            self.cut_begins -= 1;
             return Fault::CutBefore;
         }
         let Some((name, fault)) = self.draw(moment) else {
@@ -115,21 +116,21 @@ impl Drawn {
         };
         *self.counts.entry(name).or_default() += 1;
         let lost = !matches!(fault, Fault::Hold(_) | Fault::HoldAnswer(_));
-        if moment == Moment::Commit && lost && self.percent(STORMS_PERCENT) {
+        if moment == Moment::Commit && lost && self.percent(CUT_BEGINS_PERCENT) {
             *self.counts.entry(NAMES[21]).or_default() += 1;
-            self.storm = STORM;
+            self.cut_begins = CUT_BEGINS;
         }
         fault
     }
 
     fn draw(&mut self, moment: Moment) -> Option<(&'static str, Fault)> {
         let short = self.milliseconds(1, 30);
-        // Longer than somebody needs to look for what became of it.
+        // Up to longer than the lookup of the commit's outcome takes.
         let late = self.milliseconds(1, 500);
         let faults: &[(&str, Fault)] = match moment {
             Moment::Commit if self.permille(HELD_LONG_PERMILLE) => {
                 let long = self.milliseconds(3_100, 3_600);
-                // A transaction that is idle for so long is ended by the database; a commit that arrived is done.
+                // The database ends a transaction that is idle for so long; a commit that has arrived is done.
                 let arrives = self.percent(70);
                 let held = if arrives {
                     Fault::HoldAnswer(long)
@@ -168,21 +169,21 @@ impl Drawn {
             ],
             Moment::Commit | Moment::Begin | Moment::Statement | Moment::Connect => return None,
         };
-        // In turn, so that none is left out.
+        // Faults are taken in turn, so that each of them happens.
         let turn = self.turns.entry(moment).or_default();
         *turn += 1;
         faults.get(*turn % faults.len()).copied()
     }
 
     fn percent(&mut self, percent: u32) -> bool {
-        self.chance.random_ratio(percent, 100)
+        self.rng.random_ratio(percent, 100)
     }
 
     fn permille(&mut self, permille: u32) -> bool {
-        self.chance.random_ratio(permille, 1000)
+        self.rng.random_ratio(permille, 1000)
     }
 
     fn milliseconds(&mut self, low: u64, high: u64) -> Duration {
-        Duration::from_millis(self.chance.random_range(low..=high))
+        Duration::from_millis(self.rng.random_range(low..=high))
     }
 }

@@ -1,4 +1,4 @@
-//! A partner's receiver that fails in every way there is: drawn from a seed, and counted.
+//! A receiver that fails in every way, at random from a seed, and counts its failures.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,20 +20,20 @@ use tokio::{
 
 use crate::verify::is_from_lmn;
 
-/// How often an event fails after it was read; then it is taken, so that none is given up.
+/// Largest number of failures of an event after it was read, so that no event is given up.
 const FAULTS_MAX: usize = 4;
-/// Connections of a thousand that are closed before the request is read.
+/// Connections per thousand that are closed before the request is read.
 const UNREAD_PERMILLE: u32 = 25;
-/// How slow an answer may be and still be in time, and how slow one is that is not.
+/// Longest delay of a response that is in time, and the delay of one that is not.
 const SLOW: Duration = Duration::from_millis(1_000);
 const TOO_SLOW: Duration = Duration::from_millis(2_400);
 
-/// What can happen, for the table.
+/// Names of everything that can happen, for the printed table.
 pub const NAMES: [&str; 9] = [
-    "taken",
-    "taken, slowly",
-    "taken, too slowly",
-    "taken, and hung up",
+    "accepted",
+    "accepted, slowly",
+    "accepted, too slowly",
+    "accepted, and hung up",
     "hung up unread",
     "500",
     "429 with Retry-After",
@@ -41,43 +41,43 @@ pub const NAMES: [&str; 9] = [
     "redirected",
 ];
 
-/// What became of an event that arrived.
+/// The response of the receiver to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// Acknowledged at once.
-    Taken,
-    /// Acknowledged after a while.
-    Slowly(Duration),
-    /// Acknowledged, but nobody waited for it.
-    TooSlowly,
-    /// Taken without a word.
+pub enum Response {
+    /// It acknowledges the event at once.
+    Accepted,
+    /// It acknowledges the event after a delay.
+    Slow(Duration),
+    /// It acknowledges the event after the timeout of the attempt.
+    TooSlow,
+    /// It closes the connection without a response.
     HungUp,
-    /// Refused with a status, and perhaps a wish.
+    /// It refuses the event with a status and possibly `Retry-After` in seconds.
     Refused(u16, Option<u32>),
-    /// Sent elsewhere.
+    /// It redirects the delivery to another address.
     Redirected,
 }
 
-impl Fate {
-    fn draw(chance: &mut StdRng) -> Self {
-        match chance.random_range(0..1000) {
+impl Response {
+    fn draw(rng: &mut StdRng) -> Self {
+        match rng.random_range(0..1000) {
             0..120 => Self::Refused(500, None),
-            120..180 => Self::Refused(429, Some(chance.random_range(0..400))),
-            180..240 => Self::Refused(503, Some(chance.random_range(0..400))),
+            120..180 => Self::Refused(429, Some(rng.random_range(0..400))),
+            180..240 => Self::Refused(503, Some(rng.random_range(0..400))),
             240..280 => Self::Redirected,
             280..340 => Self::HungUp,
-            340..343 => Self::TooSlowly,
-            343..351 => Self::Slowly(SLOW.mul_f64(chance.random())),
-            _ => Self::Taken,
+            340..343 => Self::TooSlow,
+            343..351 => Self::Slow(SLOW.mul_f64(rng.random())),
+            _ => Self::Accepted,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Self::Taken => "taken",
-            Self::Slowly(_) => "taken, slowly",
-            Self::TooSlowly => "taken, too slowly",
-            Self::HungUp => "taken, and hung up",
+            Self::Accepted => "accepted",
+            Self::Slow(_) => "accepted, slowly",
+            Self::TooSlow => "accepted, too slowly",
+            Self::HungUp => "accepted, and hung up",
             Self::Refused(429, _) => "429 with Retry-After",
             Self::Refused(503, _) => "503 with Retry-After",
             Self::Refused(..) => "500",
@@ -92,12 +92,12 @@ pub struct Arrival {
     pub event: String,
     pub order: String,
     pub sequence: i64,
-    pub fate: Fate,
+    pub response: Response,
 }
 
-/// What a receiver knows.
-struct Seen {
-    chance: StdRng,
+/// State of a receiver.
+struct State {
+    rng: StdRng,
     secret: String,
     arrivals: Vec<Arrival>,
     faults: HashMap<String, usize>,
@@ -108,24 +108,24 @@ struct Seen {
 /// The receiver.
 pub struct Receiver {
     pub address: SocketAddr,
-    /// How often it went down.
+    /// Number of times it went down.
     pub downs: u32,
-    /// Where those are sent who follow a redirect.
-    trap: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    /// Address to which it redirects.
+    redirect_target: SocketAddr,
+    state: Arc<Mutex<State>>,
     listening: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
-    /// Starts one.
-    pub async fn start(chance: StdRng, trap: SocketAddr) -> Self {
+    /// Starts a receiver.
+    pub async fn start(rng: StdRng, redirect_target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut receiver = Self {
             address: listener.local_addr().unwrap(),
             downs: 0,
-            trap,
-            seen: Arc::new(Mutex::new(Seen {
-                chance,
+            redirect_target,
+            state: Arc::new(Mutex::new(State {
+                rng,
                 secret: String::new(),
                 arrivals: Vec::new(),
                 faults: HashMap::new(),
@@ -138,17 +138,17 @@ impl Receiver {
         receiver
     }
 
-    /// Verifies with this secret.
+    /// Sets the secret with which it verifies.
     pub fn trusts(&self, secret: &str) {
-        self.seen.lock().unwrap().secret = secret.to_owned();
+        self.state.lock().unwrap().secret = secret.to_owned();
     }
 
-    /// Says whether connections are refused.
+    /// Returns whether connections are refused.
     pub fn is_down(&self) -> bool {
         self.listening.is_none()
     }
 
-    /// Goes down: connections are refused, those that are open are cut.
+    /// Goes down: closes open connections and refuses new ones.
     pub async fn goes_down(&mut self) {
         if let Some(listening) = self.listening.take() {
             listening.abort();
@@ -157,47 +157,47 @@ impl Receiver {
         }
     }
 
-    /// Comes up again where it was.
+    /// Comes up again at the same address.
     pub async fn comes_up(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.listen(listener);
     }
 
-    /// Returns what arrived, in this order.
+    /// Returns the events that arrived, in order of arrival.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.seen.lock().unwrap().arrivals.clone()
+        self.state.lock().unwrap().arrivals.clone()
     }
 
-    /// Counts what happened.
+    /// Returns how often each event of [`NAMES`] happened.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.seen.lock().unwrap().counts.clone()
+        self.state.lock().unwrap().counts.clone()
     }
 
-    /// Counts what was not LMN's.
+    /// Returns the number of requests whose signature does not verify.
     pub fn unverified(&self) -> u64 {
-        self.seen.lock().unwrap().unverified
+        self.state.lock().unwrap().unverified
     }
 
     fn listen(&mut self, listener: TcpListener) {
-        let (seen, trap) = (self.seen.clone(), self.trap);
+        let (state, redirect_target) = (self.state.clone(), self.redirect_target);
         self.listening = Some(tokio::spawn(async move {
             let mut serving = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 while serving.try_join_next().is_some() {}
-                serving.spawn(serve(stream, seen.clone(), trap));
+                serving.spawn(serve(stream, state.clone(), redirect_target));
             }
         }));
     }
 }
 
-/// Serves one request, or does not.
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>, trap: SocketAddr) {
+/// Serves one request, or closes the connection unread.
+async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, redirect_target: SocketAddr) {
     let is_unread = {
-        let mut seen = seen.lock().unwrap();
-        let is_unread = seen.chance.random_range(0..1000) < UNREAD_PERMILLE;
+        let mut state = state.lock().unwrap();
+        let is_unread = state.rng.random_range(0..1000) < UNREAD_PERMILLE;
         if is_unread {
-            *seen.counts.entry("hung up unread").or_default() += 1;
+            *state.counts.entry("hung up unread").or_default() += 1;
         }
         is_unread
     };
@@ -207,64 +207,63 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>, trap: SocketAddr) 
     let Some((headers, body)) = read(&mut stream).await else {
         return;
     };
-    let fate = seen.lock().unwrap().take(&headers, &body);
-    let more = match fate {
-        Fate::HungUp => return,
-        Fate::Taken => String::new(),
-        Fate::Slowly(delay) => {
+    let response = state.lock().unwrap().record(&headers, &body);
+    let more = match response {
+        Response::HungUp => return,
+        Response::Accepted => String::new(),
+        Response::Slow(delay) => {
             sleep(delay).await;
             String::new()
         }
-        Fate::TooSlowly => {
+        Response::TooSlow => {
             sleep(TOO_SLOW).await;
             String::new()
         }
-        Fate::Redirected => format!("location: http://{trap}/lmn\r\n"),
-        Fate::Refused(_, None) => String::new(),
-        Fate::Refused(_, Some(seconds)) => format!("retry-after: {seconds}\r\n"),
+        Response::Redirected => format!("location: http://{redirect_target}/lmn\r\n"),
+        Response::Refused(_, None) => String::new(),
+        Response::Refused(_, Some(seconds)) => format!("retry-after: {seconds}\r\n"),
     };
-    let status = match fate {
-        Fate::Refused(status, _) => status,
-        Fate::Redirected => 307,
-        Fate::Taken | Fate::Slowly(_) | Fate::TooSlowly | Fate::HungUp => 204,
+    let status = match response {
+        Response::Refused(status, _) => status,
+        Response::Redirected => 307,
+        Response::Accepted | Response::Slow(_) | Response::TooSlow | Response::HungUp => 204,
     };
-    let answer = format!(
-        "HTTP/1.1 {status} As Told\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n"
-    );
+    let answer =
+        format!("HTTP/1.1 {status} Status\r\ncontent-length: 0\r\nconnection: close\r\n{more}\r\n");
     let answer = match status {
         204 => answer.replace("content-length: 0\r\n", ""),
         _ => answer,
     };
-    // Who does not wait any more is not there.
+    // The client may have given up.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }
 
-impl Seen {
-    /// Takes what arrived, and says what becomes of it.
-    fn take(&mut self, headers: &HeaderMap, body: &[u8]) -> Fate {
+impl State {
+    /// Records an event that arrived; returns the response to it.
+    fn record(&mut self, headers: &HeaderMap, body: &[u8]) -> Response {
         let event: Value = serde_json::from_slice(body).unwrap();
         let id = event["id"].as_str().unwrap().to_owned();
         if !self.verifies(headers, body) || headers["x-lmn-event-id"] != *id {
             self.unverified += 1;
         }
-        let mut fate = Fate::draw(&mut self.chance);
+        let mut response = Response::draw(&mut self.rng);
         let faults = self.faults.entry(id.clone()).or_default();
         if *faults >= FAULTS_MAX {
-            fate = Fate::Taken;
+            response = Response::Accepted;
         }
-        *faults += usize::from(!matches!(fate, Fate::Taken | Fate::Slowly(_)));
-        *self.counts.entry(fate.name()).or_default() += 1;
+        *faults += usize::from(!matches!(response, Response::Accepted | Response::Slow(_)));
+        *self.counts.entry(response.name()).or_default() += 1;
         self.arrivals.push(Arrival {
             event: id,
             order: event["data"]["order"]["id"].as_str().unwrap().to_owned(),
             sequence: event["sequence"].as_i64().unwrap(),
-            fate,
+            response,
         });
-        fate
+        response
     }
 
-    /// Verifies in both schemes.
+    /// Verifies a request in both signature schemes.
     fn verifies(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let signature = headers["x-lmn-signature"].to_str().unwrap();
@@ -274,7 +273,7 @@ impl Seen {
     }
 }
 
-/// Reads one request; nothing if its sender left.
+/// Reads one request; returns `None` if the client hung up.
 async fn read(stream: &mut TcpStream) -> Option<(HeaderMap, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! The witness: hears every answer, and holds it against the database, at once and at the end.
+//! The check of every response against the database, at once and at the end.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use crate::support::Reply;
 
-/// An answer to one attempt, as far as it says what became of the key.
+/// The response to one attempt, as far as it concerns the idempotency key.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Answer {
     pub partner: Uuid,
     pub key: String,
     pub request_id: String,
@@ -22,23 +22,23 @@ pub struct Heard {
     pub body: Bytes,
 }
 
-/// What the database remembers of a key and of a request.
+/// The database's records of a key and of a request.
 #[derive(Debug, sqlx::FromRow)]
-struct Remembered {
+struct Recorded {
     reply: Option<Vec<u8>>,
     by_this_request: i64,
 }
 
-/// All that was heard.
+/// All responses so far, and the number of abandoned requests.
 pub struct Witness {
     db: PgPool,
-    heard: Mutex<Vec<Heard>>,
-    unheard: Mutex<u64>,
+    answers: Mutex<Vec<Answer>>,
+    abandoned: Mutex<u64>,
 }
 
 impl Witness {
     pub async fn of(db: &PgPool) -> Self {
-        // Requests are looked up thousands of times here, and by nobody else.
+        // Only this test looks requests up by their id, and does so thousands of times.
         for table in ["audit_entries", "orders", "order_steps"] {
             let index = format!("create index on {table} (request_id)");
             let index = sqlx::query(sqlx::AssertSqlSafe(index)).execute(db);
@@ -46,19 +46,19 @@ impl Witness {
         }
         Self {
             db: db.clone(),
-            heard: Mutex::default(),
-            unheard: Mutex::default(),
+            answers: Mutex::default(),
+            abandoned: Mutex::default(),
         }
     }
 
-    /// Takes note of a request whose answer nobody waited for.
-    pub fn did_not_hear(&self) {
-        *self.unheard.lock().unwrap() += 1;
+    /// Counts a request whose response the client did not wait for.
+    pub fn count_abandoned(&self) {
+        *self.abandoned.lock().unwrap() += 1;
     }
 
-    /// Holds an answer against the database; `alone` if nothing else could have used the key meanwhile.
-    pub async fn hear(&self, partner: Uuid, key: &str, reply: &Reply, alone: bool) {
-        let heard = Heard {
+    /// Compares a response with the database; `alone` if no other attempt could have used the key meanwhile.
+    pub async fn check(&self, partner: Uuid, key: &str, reply: &Reply, alone: bool) {
+        let answer = Answer {
             partner,
             key: key.to_owned(),
             request_id: reply.header("x-request-id").to_owned(),
@@ -66,10 +66,10 @@ impl Witness {
             outcome: reply.header("idempotency-status").to_owned(),
             body: reply.body.clone(),
         };
-        let now = self.remembered(&heard).await;
-        let same = now.reply.as_deref() == Some(&heard.body);
+        let now = self.recorded(&answer).await;
+        let same = now.reply.as_deref() == Some(&answer.body);
         let done = now.by_this_request;
-        let true_now = match (heard.outcome.as_str(), heard.status) {
+        let is_correct = match (answer.outcome.as_str(), answer.status) {
             ("bound", 200 | 201) => same && done == 1,
             ("replayed", 200) => same && done == 0,
             ("unbound", 503) => done == 0 && (now.reply.is_none() || !alone),
@@ -77,29 +77,29 @@ impl Witness {
             ("unknown", 503) => true,
             _ => false,
         };
-        assert!(true_now, "{heard:?} but {now:?} (alone: {alone})");
-        let replayed = heard.outcome == "replayed";
+        assert!(is_correct, "{answer:?} but {now:?} (alone: {alone})");
+        let replayed = answer.outcome == "replayed";
         assert_eq!(reply.header("idempotent-replayed"), replayed.to_string());
-        self.heard.lock().unwrap().push(heard);
+        self.answers.lock().unwrap().push(answer);
     }
 
-    async fn remembered(&self, heard: &Heard) -> Remembered {
+    async fn recorded(&self, answer: &Answer) -> Recorded {
         sqlx::query_as(
             "select (select reply_body from idempotency_keys where partner_id = $1 and key = $2::uuid) as reply,
                     (select count(*) from audit_log where request_id = $3) as by_this_request",
         )
-        .bind(heard.partner)
-        .bind(&heard.key)
-        .bind(&heard.request_id)
+        .bind(answer.partner)
+        .bind(&answer.key)
+        .bind(&answer.request_id)
         .fetch_one(&self.db)
         .await
         .unwrap()
     }
 
-    /// Holds every answer against what the database remembers in the end, and counts them.
-    pub async fn judge(&self) -> BTreeMap<String, u64> {
-        let heard = std::mem::take(&mut *self.heard.lock().unwrap());
-        let unheard = *self.unheard.lock().unwrap();
+    /// Compares every response with the final state of the database; returns the number of each outcome.
+    pub async fn check_all(&self) -> BTreeMap<String, u64> {
+        let answers = std::mem::take(&mut *self.answers.lock().unwrap());
+        let abandoned = *self.abandoned.lock().unwrap();
         let mut acted: HashMap<String, i64> =
             sqlx::query_as("select request_id, count(*) from audit_log group by request_id")
                 .fetch_all(&self.db)
@@ -107,46 +107,44 @@ impl Witness {
                 .unwrap()
                 .into_iter()
                 .collect();
-        let kept: HashMap<(Uuid, String), Vec<u8>> = sqlx::query_as::<_, (Uuid, String, Vec<u8>)>(
-            "select partner_id, key::text, reply_body from idempotency_keys",
-        )
-        .fetch_all(&self.db)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|(partner, key, body)| ((partner, key), body))
-        .collect();
+        let stored: HashMap<(Uuid, String), Vec<u8>> =
+            sqlx::query_as::<_, (Uuid, String, Vec<u8>)>(
+                "select partner_id, key::text, reply_body from idempotency_keys",
+            )
+            .fetch_all(&self.db)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(partner, key, body)| ((partner, key), body))
+            .collect();
 
         let mut counts = BTreeMap::new();
-        for answer in heard {
+        for answer in answers {
             let done = acted.remove(&answer.request_id).unwrap_or_default();
             let fits = match answer.outcome.as_str() {
                 "bound" => done == 1,
                 "unknown" => done <= 1,
                 _ => done == 0,
             };
-            assert!(fits, "{answer:?}, and it did {done} things");
+            assert!(fits, "{answer:?}, and it made {done} changes");
             if answer.status < 300 {
-                let body = &kept[&(answer.partner, answer.key.clone())];
+                let body = &stored[&(answer.partner, answer.key.clone())];
                 assert_eq!(&answer.body, body, "{answer:?}");
             }
             let name = match (answer.outcome.as_str(), done) {
-                ("unknown", 1) => "unknown, and it was done",
-                ("unknown", _) => "unknown, and it was not done",
+                ("unknown", 1) => "unknown, and executed",
+                ("unknown", _) => "unknown, and not executed",
                 (outcome, _) => outcome,
             };
             *counts.entry(name.to_owned()).or_default() += 1;
         }
-        let by_unheard: i64 = acted.values().sum();
+        let changes: i64 = acted.values().sum();
         assert!(
-            acted.len() as u64 <= unheard && by_unheard == acted.len() as i64,
-            "{acted:?} were done by nobody"
+            acted.len() as u64 <= abandoned && changes == acted.len() as i64,
+            "{acted:?} are changes of no known request"
         );
-        counts.insert("not waited for".to_owned(), unheard);
-        counts.insert(
-            "not waited for, and it was done".to_owned(),
-            acted.len() as u64,
-        );
+        counts.insert("abandoned".to_owned(), abandoned);
+        counts.insert("abandoned, and executed".to_owned(), acted.len() as u64);
         counts
     }
 }

@@ -1,4 +1,4 @@
-//! An operator at work on a database of a test's own.
+//! The command line, run by an operator on a database of the test.
 
 use std::{
     io::Write,
@@ -14,17 +14,17 @@ use crate::{
     process::{Process, lmn, words},
 };
 
-/// How long [`Desk::eventually_answers`] waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait of [`eventually`] and [`eventually_answers`].
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// An operator and their database.
-pub struct Desk {
+/// The command line with a database.
+pub struct Cli {
     pub database: TestDatabase,
     url: String,
 }
 
-impl Desk {
-    /// Takes a sandbox's database with nothing in it.
+impl Cli {
+    /// Makes the empty database of a sandbox.
     pub async fn new() -> Self {
         let database = TestDatabase::new().await;
         let url = database.url();
@@ -50,25 +50,25 @@ impl Desk {
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        // One that has no use for it may have closed it.
+        // A command that does not read its input may have closed it.
         let _ = input.write_all(text.as_bytes());
         drop(input);
         child.wait_with_output().unwrap()
     }
 
-    /// Returns a command that is not run yet.
+    /// Returns a command without running it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         lmn(arguments, &self.variables())
     }
 
-    /// Begins a command.
+    /// Starts a command.
     pub fn begin(&self, arguments: &[&str]) -> std::process::Child {
         let mut command = self.command(arguments);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
 
-    /// Runs a command that succeeds, and returns the lines of its JSON.
+    /// Runs a command that must succeed; returns the lines of its JSON.
     pub fn all(&self, arguments: &[&str]) -> Vec<Value> {
         let arguments = [arguments, &["--json"]].concat();
         let output = self.run_with(&arguments, "");
@@ -76,31 +76,31 @@ impl Desk {
         documents(&output)
     }
 
-    /// Runs a command that succeeds, and returns its one JSON document.
+    /// Runs a command that must succeed; returns its only JSON document.
     pub fn one(&self, arguments: &[&str]) -> Value {
         let mut documents = self.all(arguments);
         assert_eq!(documents.len(), 1, "{arguments:?}");
         documents.remove(0)
     }
 
-    /// Runs a command that is refused, and returns why, in one line.
+    /// Runs a command that must be refused; returns its error, which is one line.
     pub fn refused(&self, arguments: &[&str]) -> String {
         let output = self.run_with(arguments, "");
         let words = words(&output);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {words}");
-        assert!(output.stdout.is_empty(), "nothing is data when it fails");
+        assert!(output.stdout.is_empty(), "a failed command prints no data");
         assert_eq!(words.lines().count(), 1, "{words}");
         words
     }
 
-    /// Serves the database.
+    /// Starts a server on the database.
     pub fn serve(&self, environment: &str) -> Process {
         let environment = ("LMN_ENVIRONMENT", environment);
         let variables = [self.variables().as_slice(), &[environment]].concat();
         Process::start(&["serve", "--json"], &variables)
     }
 
-    /// Runs a statement that arranges the scene.
+    /// Runs statements that prepare the database.
     pub async fn sql(&self, statement: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
             .execute(&self.database.pool)
@@ -108,7 +108,7 @@ impl Desk {
             .unwrap();
     }
 
-    /// Asks a question with one answer.
+    /// Returns the single value of a query.
     pub async fn ask<T>(&self, query: &str) -> T
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
@@ -120,14 +120,14 @@ impl Desk {
     }
 }
 
-/// Reads a command's lines of JSON.
+/// Parses the lines of JSON that a command has printed.
 pub fn documents(output: &Output) -> Vec<Value> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let lines = text.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().unwrap()
 }
 
-/// Calls a server with a key, and returns the status and the body.
+/// Calls a server with a key; returns the status and the body.
 pub async fn call(server: &Process, key: &str, path: &str) -> (u16, Value) {
     let request = reqwest::Client::new().get(format!("{}{path}", server.url()));
     let response = request.header("x-api-key", key).send().await.unwrap();
@@ -136,7 +136,7 @@ pub async fn call(server: &Process, key: &str, path: &str) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// Waits until a server's answer is as it must become, and returns it.
+/// Waits until a response of a server satisfies a condition; returns its body.
 pub async fn eventually(
     server: &Process,
     key: &str,
@@ -149,12 +149,12 @@ pub async fn eventually(
         if is_so(&body) {
             return body;
         }
-        assert!(started.elapsed() < PATIENCE, "it never happened: {body}");
+        assert!(started.elapsed() < WAIT_MAX, "the response stays {body}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Waits until a server answers a key with a status, and returns the answer's body.
+/// Waits until a server answers a key with a status; returns the body.
 pub async fn eventually_answers(server: &Process, key: &str, status: u16) -> Value {
     let started = Instant::now();
     loop {
@@ -162,7 +162,7 @@ pub async fn eventually_answers(server: &Process, key: &str, status: u16) -> Val
         if answered == status {
             return body;
         }
-        assert!(started.elapsed() < PATIENCE, "it never happened: {body}");
+        assert!(started.elapsed() < WAIT_MAX, "the response stays {body}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

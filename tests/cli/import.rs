@@ -1,4 +1,4 @@
-//! What an import does to cars that were there before, to their orders, and beside other writers.
+//! Imports into an existing catalogue: changes of vehicles and their orders, and concurrent writers.
 
 use std::{
     io::Write,
@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    catalog::{cars, demo, lines, summary},
-    desk::{Desk, call, documents},
+    catalog::{demo, lines, summary, vehicles},
+    desk::{Cli, call, documents},
     orders::{order, partner},
     process::{Process, words},
 };
 
-/// A date that no test reaches.
+/// An auction date far in the future.
 const DATE: &str = "2099-04-20T13:00:00+09:00";
 const LATER: &str = "2099-04-27T13:00:00+09:00";
 const TOO_SOON: &str = "2026-01-02T13:00:00+09:00";
 
-/// The import of a snapshot of a few vehicles, of which each is more than a tenth.
+/// The command that imports a snapshot and may withdraw all vehicles of a source.
 const SNAPSHOT: [&str; 6] = [
     "catalog",
     "import",
@@ -37,7 +37,7 @@ const SNAPSHOT: [&str; 6] = [
     "100",
 ];
 
-/// A lot, each with a VIN of its own.
+/// Returns a lot with a VIN made from its id.
 pub fn lot(id: &str) -> Value {
     json!({
         "id": id, "source": "glovis", "make": "Hyundai", "model": "Grandeur", "year": 2021, "mileage_km": 40_000,
@@ -46,52 +46,52 @@ pub fn lot(id: &str) -> Value {
     })
 }
 
-fn with(mut car: Value, member: &str, value: impl Into<Value>) -> Value {
-    car[member] = value.into();
-    car
+fn with(mut vehicle: Value, member: &str, value: impl Into<Value>) -> Value {
+    vehicle[member] = value.into();
+    vehicle
 }
 
-pub fn priced(car: Value, price: i64) -> Value {
-    with(car, "pricing", json!({"listing_usd": price}))
+pub fn priced(vehicle: Value, price: i64) -> Value {
+    with(vehicle, "pricing", json!({"listing_usd": price}))
 }
 
 pub fn dealers(id: &str) -> Value {
-    let mut car = with(lot(id), "source", "dealer");
-    let members = car.as_object_mut().unwrap();
+    let mut vehicle = with(lot(id), "source", "dealer");
+    let members = vehicle.as_object_mut().unwrap();
     members.remove("auction_date");
     members.remove("auction_result");
-    car
+    vehicle
 }
 
-/// A served catalogue with one partner.
+/// A catalogue, a server, and one partner.
 struct Scene {
-    desk: Desk,
+    cli: Cli,
     server: Process,
     key: String,
 }
 
 impl Scene {
-    async fn with(cars: &[Value]) -> Self {
-        let desk = Desk::new().await;
-        desk.import(&lines(cars));
-        let key = partner(&desk, "acme");
-        let server = desk.serve("sandbox");
-        Self { desk, server, key }
+    async fn with(vehicles: &[Value]) -> Self {
+        let cli = Cli::new().await;
+        cli.import(&lines(vehicles));
+        let key = partner(&cli, "acme");
+        let server = cli.serve("sandbox");
+        Self { cli, server, key }
     }
 
-    async fn order(&self, car: &str, bid: i64) -> String {
-        order(&self.server, &self.key, car, bid).await
+    async fn order(&self, vehicle: &str, bid: i64) -> String {
+        order(&self.server, &self.key, vehicle, bid).await
     }
 
-    async fn order_at_its_price(&self, car: &str) -> String {
-        order(&self.server, &self.key, car, None).await
+    async fn order_at_its_price(&self, vehicle: &str) -> String {
+        order(&self.server, &self.key, vehicle, None).await
     }
 
     async fn get(&self, path: &str) -> Value {
         call(&self.server, &self.key, path).await.1
     }
 
-    /// Returns an order's status with its reason, its auction, and the types of its events.
+    /// Returns an order's status with its reason, its auction date, and the types of its events.
     async fn order_now(&self, id: &str) -> (String, Value, Vec<String>) {
         let it = self.get(&format!("/v1/orders/{id}")).await;
         let reason = it["cancellation_reason"]
@@ -111,35 +111,35 @@ impl Scene {
         (status, it["auction_date"].clone(), types.collect())
     }
 
-    /// Returns the last event of an order.
+    /// Returns the payload of an order's last event.
     async fn last_event(&self, id: &str) -> Value {
         self.get(&format!("/v1/orders/{id}/events")).await["data"][0]["payload"].clone()
     }
 
-    async fn is_listed(&self, car: &str) -> bool {
-        let question = format!("select withdrawn_at is null from vehicles where id = '{car}'");
-        self.desk.ask(&question).await
+    async fn is_listed(&self, vehicle: &str) -> bool {
+        let query = format!("select withdrawn_at is null from vehicles where id = '{vehicle}'");
+        self.cli.ask(&query).await
     }
 
-    /// Lets the auction of a car, and those of its orders, have been held some minutes ago.
-    async fn auction_was_held(&self, car: &str) {
-        self.desk
+    /// Sets the auction of a vehicle and of its orders to some minutes ago.
+    async fn auction_was_held(&self, vehicle: &str) {
+        self.cli
             .sql(&format!(
-                "update vehicles set auction_date = now() - interval '5 minutes' where id = '{car}';
+                "update vehicles set auction_date = now() - interval '5 minutes' where id = '{vehicle}';
                  update orders set auction_date = now() - interval '5 minutes', order_cutoff_at = now() - interval '1 day'
-                 where vehicle_id = '{car}'"
+                 where vehicle_id = '{vehicle}'"
             ))
             .await;
     }
 }
 
-impl Desk {
+impl Cli {
     /// Imports a snapshot that may withdraw everything.
     fn snapshot(&self, sources: &str, text: &str) -> Output {
         self.run_with(&[&SNAPSHOT[..], &["--snapshot", sources]].concat(), text)
     }
 
-    /// Begins an import of what will be written to its input.
+    /// Starts an import that reads its standard input.
     fn begin_import(&self) -> Child {
         let mut command = self.command(&["catalog", "import", "-", "--json"]);
         let command = command
@@ -149,19 +149,20 @@ impl Desk {
         command.spawn().unwrap()
     }
 
-    async fn eventually(&self, question: &str) {
+    /// Waits until a query returns true.
+    async fn eventually(&self, query: &str) {
         let started = Instant::now();
-        while !self.ask::<bool>(question).await {
+        while !self.ask::<bool>(query).await {
             assert!(
                 started.elapsed() < Duration::from_secs(30),
-                "it never happened: {question}"
+                "still false: {query}"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-/// Returns an import's summary; it succeeded.
+/// Returns the summary of an import, which must have succeeded.
 pub fn done(output: &Output) -> Value {
     assert!(output.status.success(), "{}", words(output));
     documents(output).remove(0)
@@ -173,12 +174,12 @@ fn counts(output: &Output, names: [&str; 3]) -> [u64; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_price_that_moved_is_told_and_remembered() {
+async fn changed_price_makes_an_event_and_is_recorded() {
     let scene = Scene::with(&[lot("sk_1"), dealers("d_1")]).await;
     let lot_order = scene.order("sk_1", 12_000).await;
     let text = lines(&[priced(lot("sk_1"), 11_000), dealers("d_1")]);
-    assert_eq!(scene.desk.import(&text), summary(2, 0, 1, 1));
-    assert_eq!(scene.desk.import(&text), summary(2, 0, 0, 2));
+    assert_eq!(scene.cli.import(&text), summary(2, 0, 1, 1));
+    assert_eq!(scene.cli.import(&text), summary(2, 0, 0, 2));
     let (status, _, events) = scene.order_now(&lot_order).await;
     assert_eq!(
         (status.as_str(), events),
@@ -189,15 +190,15 @@ async fn a_price_that_moved_is_told_and_remembered() {
         (&data["previous_listing_usd"], &data["listing_usd"]),
         (&json!(10_000), &json!(11_000))
     );
-    let car = scene.get("/v1/vehicles/sk_1").await;
-    let history = car["pricing"]["history"].as_array().unwrap();
+    let vehicle = scene.get("/v1/vehicles/sk_1").await;
+    let history = vehicle["pricing"]["history"].as_array().unwrap();
     let prices: Vec<_> = history.iter().map(|it| it["listing_usd"].clone()).collect();
     assert_eq!(prices, [10_000, 11_000]);
-    assert_eq!(history[1]["recorded_at"], car["updated_at"]);
+    assert_eq!(history[1]["recorded_at"], vehicle["updated_at"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_auction_that_moved_takes_its_orders_along_or_cancels_them() {
+async fn rescheduled_auction_reschedules_or_cancels_its_orders() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2")]).await;
     let (moved, cancelled) = (
         scene.order("sk_1", 12_000).await,
@@ -205,7 +206,7 @@ async fn an_auction_that_moved_takes_its_orders_along_or_cancels_them() {
     );
     let soon = with(priced(lot("sk_2"), 11_000), "auction_date", TOO_SOON);
     let text = lines(&[with(lot("sk_1"), "auction_date", LATER), soon]);
-    assert_eq!(scene.desk.import(&text), summary(2, 0, 2, 0));
+    assert_eq!(scene.cli.import(&text), summary(2, 0, 2, 0));
     let (status, date, events) = scene.order_now(&moved).await;
     assert_eq!((status.as_str(), date), ("proceed -", json!(LATER)));
     assert_eq!(events, ["order.auction_rescheduled"]);
@@ -218,77 +219,77 @@ async fn an_auction_that_moved_takes_its_orders_along_or_cancels_them() {
     assert_eq!(
         events,
         ["order.auction_rescheduled", "order.status_changed"],
-        "no price is told any more"
+        "a cancelled order gets no price event"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_in_a_file_leaves_the_orders_to_lmn_and_is_not_unlearned() {
+async fn imported_auction_result_leaves_the_orders_open_and_is_never_unset() {
     let scene = Scene::with(&[lot("sk_1")]).await;
     let id = scene.order("sk_1", 12_000).await;
     let sold = lines(&[with(lot("sk_1"), "auction_result", "sold")]);
-    assert_eq!(scene.desk.import(&sold), summary(1, 0, 1, 0));
+    assert_eq!(scene.cli.import(&sold), summary(1, 0, 1, 0));
     let (status, _, events) = scene.order_now(&id).await;
     assert_eq!((status.as_str(), events.len()), ("proceed -", 0));
-    let learned = "select auction_result || auction_result_at::text from vehicles";
-    let before: String = scene.desk.ask(learned).await;
-    // A file that has not heard of it, twice.
+    let result = "select auction_result || auction_result_at::text from vehicles";
+    let before: String = scene.cli.ask(result).await;
+    // An older file without the result, twice.
     let late = lines(&[lot("sk_1")]);
-    assert_eq!(scene.desk.import(&late), summary(1, 0, 0, 1));
-    assert_eq!(scene.desk.import(&late), summary(1, 0, 0, 1));
-    assert_eq!(scene.desk.ask::<String>(learned).await, before);
-    scene.desk.one(&[
+    assert_eq!(scene.cli.import(&late), summary(1, 0, 0, 1));
+    assert_eq!(scene.cli.import(&late), summary(1, 0, 0, 1));
+    assert_eq!(scene.cli.ask::<String>(result).await, before);
+    scene.cli.one(&[
         "auction", "result", "sk_1", "won", "--price", "11000", "--fee", "1",
     ]);
     assert_eq!(scene.order_now(&id).await.0, "secured -");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_car_that_is_listed_again_is_told_once_to_who_ordered_it() {
+async fn relisted_vehicle_makes_one_event_for_each_of_its_former_orders() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2")]).await;
     let lost = scene.order("sk_1", 12_000).await;
     let open = scene.order("sk_2", 12_000).await;
-    scene.desk.one(&["auction", "result", "sk_1", "outbid"]);
-    // The same car under another name, and an auction that is over comes up again.
+    scene.cli.one(&["auction", "result", "sk_1", "outbid"]);
+    // The same vehicle under another id, and a new auction date after an auction that is over.
     let again = with(lot("aj_9"), "vin", "VINsk_1");
     let later = with(lot("sk_1"), "auction_date", LATER);
     for _ in 0..2 {
-        scene.desk.import(&lines([&again, &later]));
+        scene.cli.import(&lines([&again, &later]));
     }
     let (_, _, events) = scene.order_now(&lost).await;
-    let told = [
+    let expected = [
         "order.status_changed",
         "order.status_changed",
         "order.re_auctioned",
         "order.re_auctioned",
     ];
-    assert_eq!(events, told);
-    let mut news: Vec<Value> = scene.get("/v1/events?type=order.re_auctioned").await["data"]
+    assert_eq!(events, expected);
+    let mut relisted: Vec<Value> = scene.get("/v1/events?type=order.re_auctioned").await["data"]
         .as_array()
         .unwrap()
         .iter()
         .map(|it| it["payload"]["data"]["new_vehicle_id"].clone())
         .collect();
-    news.sort_by_key(ToString::to_string);
-    assert_eq!(news, ["aj_9", "sk_1"]);
+    relisted.sort_by_key(ToString::to_string);
+    assert_eq!(relisted, ["aj_9", "sk_1"]);
     assert_eq!(scene.order_now(&open).await.2.len(), 0);
-    let car = scene.get("/v1/vehicles/sk_1").await;
+    let vehicle = scene.get("/v1/vehicles/sk_1").await;
     assert_eq!(
-        (&car["auction_result"], &car["auction_date"]),
+        (&vehicle["auction_result"], &vehicle["auction_date"]),
         (&json!("upcoming"), &json!(LATER))
     );
     scene.order("sk_1", 12_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lmn_bought_or_took_off_is_held_back() {
+async fn vehicle_bought_or_withdrawn_by_the_operator_is_held_back() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2"), dealers("d_1"), lot("sk_3")]).await;
     let id = scene.order("sk_1", 12_000).await;
-    scene.desk.one(&[
+    scene.cli.one(&[
         "auction", "result", "sk_1", "won", "--price", "11000", "--fee", "1",
     ]);
-    scene.desk.all(&["catalog", "withdraw", "sk_2"]);
-    scene.desk.all(&["catalog", "withdraw", "d_1"]);
+    scene.cli.all(&["catalog", "withdraw", "sk_2"]);
+    scene.cli.all(&["catalog", "withdraw", "d_1"]);
     let back = [
         with(lot("sk_1"), "auction_result", "no_bid"),
         priced(lot("sk_2"), 1_000),
@@ -298,18 +299,18 @@ async fn what_lmn_bought_or_took_off_is_held_back() {
     let mut expected = summary(4, 0, 0, 1);
     expected["held_back"] = 3.into();
     for _ in 0..2 {
-        assert_eq!(scene.desk.import(&lines(&back)), expected);
+        assert_eq!(scene.cli.import(&lines(&back)), expected);
     }
     assert_eq!(
         scene.get("/v1/vehicles/sk_1").await["auction_result"],
         "sold"
     );
     assert!(!scene.is_listed("sk_2").await && !scene.is_listed("d_1").await);
-    // A later auction is another matter, but not of a car that is LMN's.
+    // A later auction lists a withdrawn vehicle again, but not one that LMN has bought.
     let later = ["sk_1", "sk_2"].map(|id| with(lot(id), "auction_date", LATER));
     let mut expected = summary(2, 0, 1, 0);
     expected["held_back"] = 1.into();
-    assert_eq!(scene.desk.import(&lines(&later)), expected);
+    assert_eq!(scene.cli.import(&lines(&later)), expected);
     assert!(scene.is_listed("sk_2").await);
     assert_eq!(
         scene.get("/v1/vehicles/sk_1").await["auction_result"],
@@ -319,55 +320,55 @@ async fn what_lmn_bought_or_took_off_is_held_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lmn_has_changed_is_not_undone_by_the_same_line() {
+async fn operator_change_is_not_undone_by_an_unchanged_line() {
     let scene = Scene::with(&[lot("sk_1")]).await;
     let id = scene.order("sk_1", 12_000).await;
-    scene.desk.all(&["catalog", "price", "sk_1", "11000"]);
-    scene.desk.all(&["auction", "reschedule", "sk_1", LATER]);
+    scene.cli.all(&["catalog", "price", "sk_1", "11000"]);
+    scene.cli.all(&["auction", "reschedule", "sk_1", LATER]);
     assert_eq!(
-        scene.desk.import(&lines(&[lot("sk_1")])),
+        scene.cli.import(&lines(&[lot("sk_1")])),
         summary(1, 0, 0, 1)
     );
     let (status, date, events) = scene.order_now(&id).await;
     assert_eq!((status.as_str(), date), ("proceed -", json!(LATER)));
     assert_eq!(events, ["order.price_updated", "order.auction_rescheduled"]);
-    let car = scene.get("/v1/vehicles/sk_1").await;
-    assert_eq!(car["pricing"]["listing_usd"], 11_000);
+    let vehicle = scene.get("/v1/vehicles/sk_1").await;
+    assert_eq!(vehicle["pricing"]["listing_usd"], 11_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lmn_took_off_it_can_put_back() {
+async fn vehicle_withdrawn_by_the_operator_can_be_restored() {
     let scene = Scene::with(&[dealers("d_1"), dealers("d_2")]).await;
-    let desk = &scene.desk;
+    let cli = &scene.cli;
     let id = scene.order_at_its_price("d_1").await;
-    desk.all(&["catalog", "withdraw", "d_1"]);
+    cli.all(&["catalog", "withdraw", "d_1"]);
     assert!(!scene.is_listed("d_1").await);
-    desk.all(&["catalog", "restore", "d_1"]);
+    cli.all(&["catalog", "restore", "d_1"]);
     assert!(scene.is_listed("d_1").await);
     let (status, _, events) = scene.order_now(&id).await;
     assert_eq!(status, "cancelled seller_withdrew");
     assert_eq!(events.last().unwrap(), "order.re_auctioned");
     assert_eq!(
-        scene.desk.import(&lines(&[dealers("d_1")])),
+        scene.cli.import(&lines(&[dealers("d_1")])),
         summary(1, 0, 0, 1)
     );
 
     let refused =
-        |words: &str| assert!(desk.refused(&["catalog", "restore", "d_2"]).contains(words));
+        |words: &str| assert!(cli.refused(&["catalog", "restore", "d_2"]).contains(words));
     refused("was not taken off");
     let bought = scene.order_at_its_price("d_2").await;
-    desk.one(&["order", "advance", &bought, "acquiring"]);
+    cli.one(&["order", "advance", &bought, "acquiring"]);
     let amounts = ["--purchase-price", "9000", "--auction-fee", "0"];
-    desk.one(&[&["order", "advance", &bought, "secured"], &amounts[..]].concat());
+    cli.one(&[&["order", "advance", &bought, "secured"], &amounts[..]].concat());
     refused("LMN has bought");
     assert!(
-        desk.refused(&["catalog", "restore", "nobodys"])
+        cli.refused(&["catalog", "restore", "nobodys"])
             .contains("no such vehicle")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_takes_off_what_it_leaves_out() {
+async fn snapshot_withdraws_the_vehicles_that_it_leaves_out() {
     let scene = Scene::with(&[
         lot("sk_1"),
         lot("sk_2"),
@@ -377,29 +378,29 @@ async fn a_snapshot_takes_off_what_it_leaves_out() {
     ])
     .await;
     let gone = scene.order("sk_2", 12_000).await;
-    // A line that is not right otherwise lists its car all the same.
+    // A rejected line with an id still counts as listing its vehicle.
     let text = lines(&[priced(lot("sk_1"), 9_000), with(lot("sk_3"), "year", 0)]);
-    let output = scene.desk.snapshot("glovis,dealer", &text);
+    let output = scene.cli.snapshot("glovis,dealer", &text);
     assert_eq!(output.status.code(), Some(1), "a line was rejected");
     let mut expected = summary(2, 0, 1, 0);
     (expected["withdrawn"], expected["rejected"]) = (2.into(), 1.into());
     assert_eq!(documents(&output), [expected]);
-    for (car, is_listed) in [
+    for (vehicle, is_listed) in [
         ("sk_1", true),
         ("sk_2", false),
         ("sk_3", true),
         ("aj_1", true),
         ("d_1", false),
     ] {
-        assert_eq!(scene.is_listed(car).await, is_listed, "{car}");
+        assert_eq!(scene.is_listed(vehicle).await, is_listed, "{vehicle}");
     }
     let (status, _, events) = scene.order_now(&gone).await;
     assert_eq!(status, "cancelled seller_withdrew");
     assert_eq!(events, ["order.status_changed"]);
-    // What its source took off its source brings back.
+    // A vehicle withdrawn by a snapshot of its source is listed again by a later one.
     let back = lines(&[lot("sk_1"), lot("sk_2"), lot("sk_3"), dealers("d_1")]);
     assert_eq!(
-        done(&scene.desk.snapshot("dealer,glovis", &back)),
+        done(&scene.cli.snapshot("dealer,glovis", &back)),
         summary(4, 0, 3, 1)
     );
     assert!(scene.is_listed("sk_2").await && scene.is_listed("d_1").await);
@@ -408,125 +409,125 @@ async fn a_snapshot_takes_off_what_it_leaves_out() {
         ["order.status_changed", "order.re_auctioned"]
     );
     assert_eq!(
-        done(&scene.desk.snapshot("glovis", &back)),
+        done(&scene.cli.snapshot("glovis", &back)),
         summary(4, 0, 0, 4)
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lot_whose_auction_was_held_goes_and_its_orders_wait_for_the_result() {
+async fn lot_left_out_after_its_auction_is_withdrawn_and_its_orders_await_the_result() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2"), lot("sk_3")]).await;
     let (won, failed) = (
         scene.order("sk_1", 12_000).await,
         scene.order("sk_2", 12_000).await,
     );
-    for car in ["sk_1", "sk_2"] {
-        scene.auction_was_held(car).await;
+    for vehicle in ["sk_1", "sk_2"] {
+        scene.auction_was_held(vehicle).await;
     }
     let mut expected = summary(1, 0, 0, 1);
     expected["withdrawn"] = 2.into();
     assert_eq!(
-        done(&scene.desk.snapshot("glovis", &lines(&[lot("sk_3")]))),
+        done(&scene.cli.snapshot("glovis", &lines(&[lot("sk_3")]))),
         expected
     );
-    for (order, car) in [(&won, "sk_1"), (&failed, "sk_2")] {
-        assert!(!scene.is_listed(car).await);
+    for (order, vehicle) in [(&won, "sk_1"), (&failed, "sk_2")] {
+        assert!(!scene.is_listed(vehicle).await);
         let (status, _, events) = scene.order_now(order).await;
         assert_eq!((status.as_str(), events.len()), ("proceed -", 0));
     }
-    // LMN tells one result; of the other nobody says anything for a day.
-    scene.desk.one(&[
+    // The operator records one result; the other auction gets none for a day.
+    scene.cli.one(&[
         "auction", "result", "sk_1", "won", "--price", "11000", "--fee", "1",
     ]);
     assert_eq!(scene.order_now(&won).await.0, "secured -");
     scene
-        .desk
+        .cli
         .sql(
             "update orders set auction_date = now() - interval '25 hours' where status = 'proceed'",
         )
         .await;
-    let url = scene.desk.database.url();
+    let url = scene.cli.database.url();
     let _worker = Process::start(
         &["worker", "--json"],
         &[("DATABASE_URL", url.as_str()), ("LMN_LOG__FILTER", "off")],
     );
     scene
-        .desk
+        .cli
         .eventually("select exists (select from orders where failure_reason = 'auction_passed')")
         .await;
     assert_eq!(scene.order_now(&failed).await.0, "failed auction_passed");
-    // The car that was bought stays off, whatever the file says of that auction.
+    // The vehicle that was bought stays withdrawn, whatever result the file has for that auction.
     let mut expected = summary(1, 0, 0, 0);
     expected["held_back"] = 1.into();
     let sold = with(lot("sk_1"), "auction_result", "no_bid");
-    assert_eq!(scene.desk.import(&lines(&[sold])), expected);
+    assert_eq!(scene.cli.import(&lines(&[sold])), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_of_which_anything_is_in_doubt_takes_nothing_off() {
+async fn snapshot_that_is_empty_or_has_a_line_without_an_id_withdraws_nothing() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2")]).await;
-    let nameless = format!("{}nonsense\n", lines(&[lot("sk_1")]));
-    for (text, doubt) in [
+    let without_id = format!("{}nonsense\n", lines(&[lot("sk_1")]));
+    for (text, reason) in [
         ("", "the file lists nothing at all"),
-        (nameless.as_str(), "line 2 does not say"),
+        (without_id.as_str(), "line 2 does not say"),
     ] {
-        let output = scene.desk.snapshot("glovis", text);
+        let output = scene.cli.snapshot("glovis", text);
         assert_eq!(output.status.code(), Some(1));
-        assert!(words(&output).contains(doubt), "{}", words(&output));
+        assert!(words(&output).contains(reason), "{}", words(&output));
         assert!(words(&output).contains("no vehicle was withdrawn"));
         assert_eq!(documents(&output)[0]["withdrawn"], 0);
         assert!(scene.is_listed("sk_2").await);
     }
-    let wrong = scene.desk.snapshot("ebay", "");
+    let wrong = scene.cli.snapshot("ebay", "");
     assert_eq!(wrong.status.code(), Some(2), "{}", words(&wrong));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_spares_what_came_or_changed_since_it_began_and_waits_for_another() {
-    let desk = Desk::new().await;
-    desk.import(&lines(&[lot("sk_1"), lot("sk_2"), lot("sk_3")]));
-    let mut command = desk.command(&[&SNAPSHOT[..], &["--snapshot", "glovis"]].concat());
+async fn snapshot_spares_vehicles_changed_since_it_began_and_waits_for_another_snapshot() {
+    let cli = Cli::new().await;
+    cli.import(&lines(&[lot("sk_1"), lot("sk_2"), lot("sk_3")]));
+    let mut command = cli.command(&[&SNAPSHOT[..], &["--snapshot", "glovis"]].concat());
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut first = command.spawn().unwrap();
     let begun = "select count(*) = 2 from audit_log where action = 'catalog.import_started'";
-    desk.eventually(begun).await;
-    desk.import(&lines(&[lot("sk_4"), priced(lot("sk_2"), 8_000)]));
+    cli.eventually(begun).await;
+    cli.import(&lines(&[lot("sk_4"), priced(lot("sk_2"), 8_000)]));
     let mut second = command.spawn().unwrap();
     let waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
-    desk.eventually(waits).await;
+    cli.eventually(waits).await;
     write!(first.stdin.take().unwrap(), "{}", lines(&[lot("sk_1")])).unwrap();
     let mut expected = summary(1, 0, 0, 1);
     expected["withdrawn"] = 1.into();
     assert_eq!(done(&first.wait_with_output().unwrap()), expected);
     let listed = "select string_agg(id, ' ' order by id) from vehicles where withdrawn_at is null";
-    assert_eq!(desk.ask::<String>(listed).await, "sk_1 sk_2 sk_4");
+    assert_eq!(cli.ask::<String>(listed).await, "sk_1 sk_2 sk_4");
     write!(second.stdin.take().unwrap(), "{}", lines(&[lot("sk_3")])).unwrap();
     let mut expected = summary(1, 0, 1, 0);
     expected["withdrawn"] = 3.into();
     assert_eq!(done(&second.wait_with_output().unwrap()), expected);
-    assert_eq!(desk.ask::<String>(listed).await, "sk_3");
+    assert_eq!(cli.ask::<String>(listed).await, "sk_3");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn imports_at_once_leave_every_car_whole_and_each_price_once() {
-    let desk = Desk::new().await;
+async fn concurrent_imports_leave_consistent_vehicles_and_each_price_once() {
+    let cli = Cli::new().await;
     let cheap = demo("2500");
-    let mut dear = cars(&cheap);
-    for car in &mut dear {
-        car["pricing"]["listing_usd"] =
-            (car["pricing"]["listing_usd"].as_i64().unwrap() + 1).into();
-        car["color"] = "Emerald".into();
+    let mut expensive = vehicles(&cheap);
+    for vehicle in &mut expensive {
+        vehicle["pricing"]["listing_usd"] =
+            (vehicle["pricing"]["listing_usd"].as_i64().unwrap() + 1).into();
+        vehicle["color"] = "Emerald".into();
     }
-    let dear = lines(&dear);
-    // Backwards, so that they meet.
+    let expensive = lines(&expensive);
+    // The same lines backwards, so that the imports contend for the same vehicles.
     let backwards: String = cheap.lines().rev().flat_map(|line| [line, "\n"]).collect();
     let outputs = std::thread::scope(|scope| {
-        let runs = [cheap.as_str(), &backwards, &dear];
+        let runs = [cheap.as_str(), &backwards, &expensive];
         let runs = runs
-            .map(|text| scope.spawn(|| desk.run_with(&["catalog", "import", "-", "--json"], text)));
+            .map(|text| scope.spawn(|| cli.run_with(&["catalog", "import", "-", "--json"], text)));
         runs.map(|run| run.join().unwrap())
     });
     let sums = outputs
@@ -534,42 +535,39 @@ async fn imports_at_once_leave_every_car_whole_and_each_price_once() {
         .map(|it| counts(it, ["inserted", "updated", "unchanged"]));
     let inserted: u64 = sums.iter().map(|it| it[0]).sum();
     assert_eq!(inserted, 2_500, "{sums:?}");
-    let strange =
+    let inconsistent =
         "select count(*) from vehicles where (color = 'Emerald') <> (summary like '%Emerald%')
                    or summary not like '%\"listing_usd\":' || listing_usd || '}%'";
-    assert_eq!(desk.ask::<i64>(strange).await, 0);
+    assert_eq!(cli.ask::<i64>(inconsistent).await, 0);
     let doubled = "select count(*) from vehicle_prices join vehicles on vehicles.id = vehicle_id
                    where recorded_at >= priced_at";
-    assert_eq!(desk.ask::<i64>(doubled).await, 0);
-    assert_eq!(desk.import(&cheap)["inserted"], 0);
-    assert_eq!(desk.import(&backwards), summary(2_500, 0, 0, 2_500));
+    assert_eq!(cli.ask::<i64>(doubled).await, 0);
+    assert_eq!(cli.import(&cheap)["inserted"], 0);
+    assert_eq!(cli.import(&backwards), summary(2_500, 0, 0, 2_500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_is_killed_leaves_whole_batches_and_is_run_again() {
-    let desk = Desk::new().await;
+async fn killed_import_leaves_whole_batches_and_can_be_run_again() {
+    let cli = Cli::new().await;
     let text = demo("1500");
-    let mut import = desk.begin_import();
+    let mut import = cli.begin_import();
     write!(import.stdin.as_mut().unwrap(), "{text}").unwrap();
-    desk.eventually("select count(*) > 0 from vehicles").await;
+    cli.eventually("select count(*) > 0 from vehicles").await;
     import.kill().unwrap();
     import.wait().unwrap();
-    assert_eq!(
-        desk.ask::<i64>("select count(*) from vehicles").await,
-        1_000
-    );
-    assert_eq!(desk.import(&text), summary(1_500, 500, 0, 1_000));
+    assert_eq!(cli.ask::<i64>("select count(*) from vehicles").await, 1_000);
+    assert_eq!(cli.import(&text), summary(1_500, 500, 0, 1_000));
     let cut_off = "select count(*) filter (where action = 'catalog.import_started')
                         - count(*) filter (where action = 'catalog.imported') from audit_log";
-    assert_eq!(desk.ask::<i64>(cut_off).await, 1);
+    assert_eq!(cli.ask::<i64>(cut_off).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
-    let cars = ["sk_1", "sk_2", "sk_3", "sk_4"].map(lot);
-    let scene = Scene::with(&cars).await;
-    // Somebody holds a car, so the import stops in the middle of its batch.
-    let mut holder = scene.desk.database.pool.begin().await.unwrap();
+async fn order_waits_only_for_an_import_that_changes_its_vehicle() {
+    let vehicles = ["sk_1", "sk_2", "sk_3", "sk_4"].map(lot);
+    let scene = Scene::with(&vehicles).await;
+    // Another transaction has locked a vehicle, so the import stops in the middle of its batch.
+    let mut holder = scene.cli.database.pool.begin().await.unwrap();
     sqlx::query("select from vehicles where id = 'sk_3' for update")
         .execute(&mut *holder)
         .await
@@ -580,17 +578,17 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
         priced(lot("sk_3"), 9_000),
         lot("sk_5"),
     ]);
-    let mut import = scene.desk.begin_import();
+    let mut import = scene.cli.begin_import();
     write!(import.stdin.take().unwrap(), "{text}").unwrap();
     let waits = "select exists (select from pg_locks where locktype in ('tuple', 'transactionid') and not granted)";
-    scene.desk.eventually(waits).await;
-    // It waits all the while; had it given up and begun anew, an order could have slipped in between.
+    scene.cli.eventually(waits).await;
+    // The import waits in one transaction; if it had started anew, an order could have been placed in between.
     let since = "select min(xact_start)::text from pg_stat_activity where wait_event_type = 'Lock'";
-    let before: String = scene.desk.ask(since).await;
-    for car in ["sk_2", "sk_4"] {
-        scene.order(car, 12_000).await;
+    let before: String = scene.cli.ask(since).await;
+    for vehicle in ["sk_2", "sk_4"] {
+        scene.order(vehicle, 12_000).await;
     }
-    assert_eq!(scene.desk.ask::<Option<String>>(since).await, Some(before));
+    assert_eq!(scene.cli.ask::<Option<String>>(since).await, Some(before));
     let (url, key) = (scene.server.url().to_owned(), scene.key.clone());
     let own = tokio::spawn(async move {
         let request = reqwest::Client::new().post(format!("{url}/v1/orders"));
@@ -602,7 +600,7 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
         request.body(body).send().await.unwrap().status().as_u16()
     });
     let two = "select count(*) = 2 from pg_locks where locktype in ('tuple', 'transactionid') and not granted";
-    scene.desk.eventually(two).await;
+    scene.cli.eventually(two).await;
     holder.rollback().await.unwrap();
     assert_eq!(
         done(&import.wait_with_output().unwrap()),
@@ -611,19 +609,19 @@ async fn an_order_waits_for_no_import_but_that_of_its_own_car() {
     assert_eq!(
         own.await.unwrap(),
         201,
-        "it bids on the car as the import has left it"
+        "the order sees the vehicle as changed by the import"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_lines_are_kept_as_they_were() {
-    let desk = Desk::new().await;
+async fn rejected_lines_are_saved_unchanged() {
+    let cli = Cli::new().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rejects");
     let file = file.to_str().unwrap();
     let bad = with(lot("sk_1"), "year", 0);
     let text = format!("{}\n\n{bad}\n\"한\n{}\n", lot("sk_2"), "x".repeat(300_000));
-    let output = desk.run_with(&["catalog", "import", "-", "--rejects", file], &text);
+    let output = cli.run_with(&["catalog", "import", "-", "--rejects", file], &text);
     assert_eq!(output.status.code(), Some(1));
     let kept = std::fs::read_to_string(file).unwrap();
     let kept: Vec<Value> = kept
@@ -639,7 +637,7 @@ async fn bad_lines_are_kept_as_they_were() {
     );
     assert_eq!(kept[1]["text"], "\"한");
     assert_eq!(kept[2]["text"].as_str().unwrap().len(), 256 * 1024 + 1);
-    let refused = desk.refused(&[
+    let refused = cli.refused(&[
         "catalog",
         "import",
         "/dev/null",
@@ -652,11 +650,12 @@ async fn bad_lines_are_kept_as_they_were() {
     );
 }
 
-/// Cars with whatever a text may hold, often of what the database's own forms are made of.
-fn hostile_cars(count: usize) -> Vec<Value> {
+/// Returns vehicles with random texts, rich in characters that are special in PostgreSQL's text formats.
+fn hostile_vehicles(count: usize) -> Vec<Value> {
     let special = "\\\"'{},\t\n\r\u{8}\u{b}\u{7f}\u{2028}NxÄ한🚗:&|!*() ";
     let special = proptest::sample::select(special.chars().collect::<Vec<_>>());
-    let other = any::<char>().prop_filter("no text has it", |it| *it != '\0');
+    let other =
+        any::<char>().prop_filter("PostgreSQL stores no zero byte in a text", |it| *it != '\0');
     let character = proptest::prop_oneof![3 => special, 1 => other];
     let text = proptest::collection::vec(character, 1..40)
         .prop_map(|it| format!("x{}", it.into_iter().collect::<String>()));
@@ -675,29 +674,29 @@ fn hostile_cars(count: usize) -> Vec<Value> {
         "location",
         "description",
     ];
-    let mut car = |n| {
-        let mut car = lot(&format!("sk_{n}"));
+    let mut vehicle = |n| {
+        let mut vehicle = lot(&format!("sk_{n}"));
         for member in members {
-            car[member] = sample().into();
+            vehicle[member] = sample().into();
         }
         for member in ["options", "photos"] {
-            car[member] = json!([sample(), sample()]);
+            vehicle[member] = json!([sample(), sample()]);
         }
         let items = json!([{"part": sample(), "finding": sample()}]);
-        car["inspection"] =
+        vehicle["inspection"] =
             json!({"inspected_on": "2026-04-01", "summary": sample(), "items": items});
-        car
+        vehicle
     };
-    (0..count).map(&mut car).collect()
+    (0..count).map(&mut vehicle).collect()
 }
 
-/// Sees that each car is read back as it was written, and that the import renders it as the other writer does.
-async fn assert_written(desk: &Desk, cars: &[Value]) {
-    for car in cars {
-        let id = car["id"].as_str().unwrap();
+/// Checks that each vehicle is read back as it was written, and that the import renders it as `render_all` does.
+async fn check_written(cli: &Cli, vehicles: &[Value]) {
+    for vehicle in vehicles {
+        let id = vehicle["id"].as_str().unwrap();
         let row = format!("select to_jsonb(vehicles) from vehicles where id = '{id}'");
-        let row: Value = desk.ask(&row).await;
-        for (member, value) in car.as_object().unwrap() {
+        let row: Value = cli.ask(&row).await;
+        for (member, value) in vehicle.as_object().unwrap() {
             if !["pricing", "auction_date", "listed_at"].contains(&member.as_str()) {
                 assert_eq!(row[member], *value, "{id} {member}");
             }
@@ -705,26 +704,26 @@ async fn assert_written(desk: &Desk, cars: &[Value]) {
     }
     let rendered = "select string_agg(concat_ws('/', id, summary, detail), ',' order by id)
                     from vehicles where summary is not null and detail is not null";
-    let before: String = desk.ask(rendered).await;
-    desk.sql("update vehicles set summary = null, detail = null")
+    let before: String = cli.ask(rendered).await;
+    cli.sql("update vehicles set summary = null, detail = null")
         .await;
-    render_all(&desk.database.product, 500).await.unwrap();
-    assert!(desk.ask::<String>(rendered).await == before);
+    render_all(&cli.database.product, 500).await.unwrap();
+    assert!(cli.ask::<String>(rendered).await == before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_text_is_read_back_as_it_was_written() {
-    let desk = Desk::new().await;
-    let cars = hostile_cars(300);
-    assert_eq!(desk.import(&lines(&cars)), summary(300, 300, 0, 0));
-    assert_written(&desk, &cars).await;
-    // And once more as changes of what is there.
-    let others = cars.iter().rev();
-    let changed: Vec<_> = cars
+async fn texts_are_read_back_as_they_were_written() {
+    let cli = Cli::new().await;
+    let vehicles = hostile_vehicles(300);
+    assert_eq!(cli.import(&lines(&vehicles)), summary(300, 300, 0, 0));
+    check_written(&cli, &vehicles).await;
+    // The same again, as changes of existing vehicles.
+    let others = vehicles.iter().rev();
+    let changed: Vec<_> = vehicles
         .iter()
         .zip(others)
-        .map(|(car, other)| with(other.clone(), "id", car["id"].clone()))
+        .map(|(vehicle, other)| with(other.clone(), "id", vehicle["id"].clone()))
         .collect();
-    assert_eq!(desk.import(&lines(&changed)), summary(300, 0, 300, 0));
-    assert_written(&desk, &changed).await;
+    assert_eq!(cli.import(&lines(&changed)), summary(300, 0, 300, 0));
+    check_written(&cli, &changed).await;
 }

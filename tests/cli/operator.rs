@@ -1,4 +1,4 @@
-//! Partners, their keys, networks and limits; orders and the audit log.
+//! Commands for partners, their keys, networks and limits, for orders and for the audit log.
 
 use std::{
     collections::BTreeSet,
@@ -8,11 +8,11 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Desk, call, eventually_answers},
+    desk::{Cli, call, eventually_answers},
     process::{run, words},
 };
 
-/// The text of a member.
+/// Returns the text of a member.
 fn text<'a>(document: &'a Value, name: &str) -> &'a str {
     document[name]
         .as_str()
@@ -20,31 +20,31 @@ fn text<'a>(document: &'a Value, name: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_makes_a_production_server_on_an_empty_database() {
-    let desk = Desk::new().await;
-    desk.sql("drop schema public cascade; create schema public")
+async fn operator_sets_up_a_production_server_on_an_empty_database() {
+    let cli = Cli::new().await;
+    cli.sql("drop schema public cascade; create schema public")
         .await;
-    let pending = desk.refused(&["partner", "list"]);
+    let pending = cli.refused(&["partner", "list"]);
     assert!(pending.contains("run `lmn migrate`"), "{pending}");
-    let url = desk.database.url();
+    let url = cli.database.url();
     let variables = [
         ("DATABASE_URL", url.as_str()),
         ("LMN_ENVIRONMENT", "production"),
     ];
     assert!(run(&["migrate"], &variables).status.success());
 
-    // Nothing says that it is production but the database itself.
-    let acme = desk.one(&["partner", "add", "Acme Motors"]);
-    let issued = desk.one(&["key", "issue", "Acme Motors", "--expires-in", "30d"]);
+    // The commands learn from the database alone that it is a production one.
+    let acme = cli.one(&["partner", "add", "Acme Motors"]);
+    let issued = cli.one(&["key", "issue", "Acme Motors", "--expires-in", "30d"]);
     let key = text(&issued, "api_key");
     assert!(key.starts_with("lmn_prd_"), "{key}");
-    desk.one(&["allowlist", "add", text(&acme, "id"), "127.0.0.1"]);
+    cli.one(&["allowlist", "add", text(&acme, "id"), "127.0.0.1"]);
     let demo = run(&["catalog", "demo", "--vehicles", "50", "--seed", "3"], &[]);
-    let cars = String::from_utf8(demo.stdout).unwrap();
-    let imported = desk.run_with(&["catalog", "import", "-", "--json"], &cars);
+    let vehicles = String::from_utf8(demo.stdout).unwrap();
+    let imported = cli.run_with(&["catalog", "import", "-", "--json"], &vehicles);
     assert!(imported.status.success(), "{}", words(&imported));
 
-    let server = desk.serve("production");
+    let server = cli.serve("production");
     let (status, page) = call(
         &server,
         key,
@@ -65,9 +65,9 @@ async fn an_operator_makes_a_production_server_on_an_empty_database() {
     assert_eq!(ordered.status().as_u16(), 201);
     let order: Value = serde_json::from_slice(&ordered.bytes().await.unwrap()).unwrap();
 
-    desk.sql("update orders set external_user_id = 'desk 7'")
+    cli.sql("update orders set external_user_id = 'desk 7'")
         .await;
-    let shown = desk.one(&["order", "show", text(&order, "id")]);
+    let shown = cli.one(&["order", "show", text(&order, "id")]);
     for name in order.as_object().unwrap().keys() {
         assert_eq!(shown[name], order[name], "{name}");
     }
@@ -78,12 +78,12 @@ async fn an_operator_makes_a_production_server_on_an_empty_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotated_key_works_during_the_overlap_and_ends_after() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    let old = desk.one(&["key", "issue", "Acme"]);
-    let server = desk.serve("sandbox");
-    let new = desk.one(&["key", "rotate", text(&old, "prefix"), "--overlap", "24h"]);
+async fn rotated_key_works_during_the_overlap_and_ends_after_it() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    let old = cli.one(&["key", "issue", "Acme"]);
+    let server = cli.serve("sandbox");
+    let new = cli.one(&["key", "rotate", text(&old, "prefix"), "--overlap", "24h"]);
     assert_eq!(new["rotated"]["prefix"], old["prefix"]);
     assert_ne!(new["rotated"]["expires_at"], Value::Null);
     for key in [&old, &new] {
@@ -92,8 +92,8 @@ async fn a_rotated_key_works_during_the_overlap_and_ends_after() {
             200
         );
     }
-    // The overlap passes.
-    desk.sql("update api_keys set expires_at = expires_at - interval '24 hours'")
+    // The overlap ends.
+    cli.sql("update api_keys set expires_at = expires_at - interval '24 hours'")
         .await;
     let refused = eventually_answers(&server, text(&old, "api_key"), 401).await;
     assert_eq!(refused["error"]["details"]["reason"], "expired");
@@ -101,38 +101,38 @@ async fn a_rotated_key_works_during_the_overlap_and_ends_after() {
         call(&server, text(&new, "api_key"), "/v1/orders").await.0,
         200
     );
-    let said = desk.refused(&["key", "rotate", text(&old, "prefix")]);
-    assert!(said.contains("is expired"), "{said}");
+    let refused = cli.refused(&["key", "rotate", text(&old, "prefix")]);
+    assert!(refused.contains("is expired"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_ends_before_the_overlap_keeps_its_end() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    let old = desk.one(&["key", "issue", "Acme", "--expires-in", "1h"]);
-    let rotated = desk.one(&["key", "rotate", text(&old, "prefix"), "--overlap", "24h"]);
+async fn key_that_expires_before_the_overlap_keeps_its_expiry() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    let old = cli.one(&["key", "issue", "Acme", "--expires-in", "1h"]);
+    let rotated = cli.one(&["key", "rotate", text(&old, "prefix"), "--overlap", "24h"]);
     assert_eq!(rotated["rotated"]["expires_at"], old["expires_at"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_refused() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    let issued = desk.one(&["key", "issue", "Acme"]);
+async fn revoked_key_is_refused() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    let issued = cli.one(&["key", "issue", "Acme"]);
     let (key, prefix) = (text(&issued, "api_key"), text(&issued, "prefix"));
-    let server = desk.serve("sandbox");
+    let server = cli.serve("sandbox");
     assert_eq!(call(&server, key, "/v1/orders").await.0, 200);
-    assert_eq!(desk.one(&["key", "revoke", prefix])["state"], "revoked");
+    assert_eq!(cli.one(&["key", "revoke", prefix])["state"], "revoked");
     let refused = eventually_answers(&server, key, 401).await;
     assert_eq!(refused["error"]["details"]["reason"], "revoked");
     for (again, said) in [
         ("revoke", "is revoked already"),
         ("rotate", "is revoked and cannot be rotated"),
     ] {
-        let words = desk.refused(&["key", again, prefix]);
+        let words = cli.refused(&["key", again, prefix]);
         assert!(words.contains(said), "{words}");
     }
-    let unknown = desk.refused(&["key", "revoke", key]);
+    let unknown = cli.refused(&["key", "revoke", key]);
     assert!(
         unknown.contains(prefix) && !unknown.contains(key),
         "{unknown}"
@@ -140,28 +140,28 @@ async fn a_revoked_key_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_seventeenth_network_is_refused_also_when_two_add_at_once() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
+async fn seventeenth_network_is_refused_even_if_two_are_added_at_once() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
     for n in 1..=15 {
         let insert =
             format!("insert into allowed_networks select id, '10.0.0.{n}', now() from partners");
-        desk.sql(&insert).await;
+        cli.sql(&insert).await;
     }
-    let mut holder = desk.database.pool.acquire().await.unwrap();
+    let mut holder = cli.database.pool.acquire().await.unwrap();
     sqlx::raw_sql("begin; select id from partners for update")
         .execute(&mut *holder)
         .await
         .unwrap();
     let adding = ["10.0.1.0/24", "10.0.2.0/24"]
-        .map(|network| desk.begin(&["allowlist", "add", "Acme", network]));
+        .map(|network| cli.begin(&["allowlist", "add", "Acme", network]));
     let waiting = "select count(*) from pg_stat_activity
                    where datname = current_database() and wait_event_type = 'Lock'";
     let started = Instant::now();
-    while desk.ask::<i64>(waiting).await < 2 {
+    while cli.ask::<i64>(waiting).await < 2 {
         assert!(
             started.elapsed() < Duration::from_secs(4),
-            "both wait for the partner"
+            "both commands wait for the partner"
         );
     }
     sqlx::raw_sql("commit").execute(&mut *holder).await.unwrap();
@@ -174,18 +174,18 @@ async fn the_seventeenth_network_is_refused_also_when_two_add_at_once() {
         "{:?}",
         ended.map(|it| words(&it))
     );
-    assert_eq!(desk.all(&["allowlist", "list", "Acme"]).len(), 16);
-    let full = desk.refused(&["allowlist", "add", "Acme", "2001:db8::/32"]);
+    assert_eq!(cli.all(&["allowlist", "list", "Acme"]).len(), 16);
+    let full = cli.refused(&["allowlist", "add", "Acme", "2001:db8::/32"]);
     assert!(full.contains("16 entries"), "{full}");
-    desk.one(&["allowlist", "remove", "Acme", "10.0.0.1"]);
-    desk.one(&["allowlist", "add", "Acme", "2001:db8::/32"]);
+    cli.one(&["allowlist", "remove", "Acme", "10.0.0.1"]);
+    cli.one(&["allowlist", "add", "Acme", "2001:db8::/32"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_is_added_once_and_removed_once() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    let added = desk.one(&["allowlist", "add", "Acme", "::ffff:203.0.113.7"]);
+async fn network_is_added_once_and_removed_once() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    let added = cli.one(&["allowlist", "add", "Acme", "::ffff:203.0.113.7"]);
     assert_eq!(added["network"], "203.0.113.7/32");
     for (change, network, said) in [
         ("add", "203.0.113.7", "is on the allowlist already"),
@@ -193,19 +193,19 @@ async fn a_network_is_added_once_and_removed_once() {
         ("add", "everywhere", "neither an address nor a network"),
         ("remove", "203.0.113.8", "is not on the allowlist"),
     ] {
-        let words = desk.refused(&["allowlist", change, "Acme", network]);
+        let words = cli.refused(&["allowlist", change, "Acme", network]);
         assert!(words.contains(said), "{words}");
     }
-    desk.one(&["allowlist", "remove", "Acme", "203.0.113.7/32"]);
-    assert!(desk.all(&["allowlist", "list", "Acme"]).is_empty());
+    cli.one(&["allowlist", "remove", "Acme", "203.0.113.7/32"]);
+    assert!(cli.all(&["allowlist", "list", "Acme"]).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partner_is_found_by_its_id_or_name_and_has_limits_of_its_own() {
-    let desk = Desk::new().await;
-    let acme = desk.one(&["partner", "add", "Acme"]);
-    desk.one(&["partner", "add", "Borealis"]);
-    let names: Vec<_> = desk
+async fn partner_is_found_by_id_or_name_and_has_limits_of_its_own() {
+    let cli = Cli::new().await;
+    let acme = cli.one(&["partner", "add", "Acme"]);
+    cli.one(&["partner", "add", "Borealis"]);
+    let names: Vec<_> = cli
         .all(&["partner", "list"])
         .iter()
         .map(|it| it["name"].clone())
@@ -213,11 +213,11 @@ async fn a_partner_is_found_by_its_id_or_name_and_has_limits_of_its_own() {
     assert_eq!(names, ["Acme", "Borealis"]);
     let id = text(&acme, "id");
     assert_eq!(
-        desk.one(&["partner", "show", id]),
-        desk.one(&["partner", "show", "Acme"])
+        cli.one(&["partner", "show", id]),
+        cli.one(&["partner", "show", "Acme"])
     );
     let set = ["--limit", "10", "--window", "60", "--burst", "5"];
-    desk.one(
+    cli.one(
         &[
             ["partner", "limits", "Acme", "--policy", "write"].as_slice(),
             &set,
@@ -225,12 +225,12 @@ async fn a_partner_is_found_by_its_id_or_name_and_has_limits_of_its_own() {
         .concat(),
     );
     let expected = json!({"read": null, "write": {"limit": 10, "window_seconds": 60, "burst": 5}});
-    assert_eq!(desk.one(&["partner", "show", "Acme"])["limits"], expected);
-    desk.one(&["partner", "limits", id, "--policy", "write", "--default"]);
+    assert_eq!(cli.one(&["partner", "show", "Acme"])["limits"], expected);
+    cli.one(&["partner", "limits", id, "--policy", "write", "--default"]);
     let expected = json!({"read": null, "write": null});
-    assert_eq!(desk.one(&["partner", "show", "Acme"])["limits"], expected);
+    assert_eq!(cli.one(&["partner", "show", "Acme"])["limits"], expected);
     let set = ["--limit", "1", "--window", "86400", "--burst", "2"];
-    let slow = desk.refused(
+    let slow = cli.refused(
         &[
             ["partner", "limits", "Acme", "--policy", "read"].as_slice(),
             &set,
@@ -243,29 +243,29 @@ async fn a_partner_is_found_by_its_id_or_name_and_has_limits_of_its_own() {
         (id, "not the form of an id"),
         ("", "1 to 128"),
     ] {
-        let words = desk.refused(&["partner", "add", name]);
+        let words = cli.refused(&["partner", "add", name]);
         assert!(words.contains(said), "{words}");
     }
-    let nobody = desk.refused(&["key", "issue", "Nobody"]);
+    let unknown = cli.refused(&["key", "issue", "Nobody"]);
     assert!(
-        nobody.contains("no partner with the id or name `Nobody`"),
-        "{nobody}"
+        unknown.contains("no partner with the id or name `Nobody`"),
+        "{unknown}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_shown_once_and_kept_nowhere() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    // Without --json the key alone is data.
-    let issued = desk.run_with(&["key", "issue", "Acme"], "");
+async fn api_key_is_shown_once_and_stored_nowhere() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    // Without --json the key alone is printed to standard output.
+    let issued = cli.run_with(&["key", "issue", "Acme"], "");
     let first = String::from_utf8(issued.stdout.clone())
         .unwrap()
         .trim()
         .to_owned();
     assert_eq!(first.len(), 36);
     assert!(!words(&issued).contains(&first));
-    let rotated = desk.one(&["key", "rotate", &first[..12]]);
+    let rotated = cli.one(&["key", "rotate", &first[..12]]);
     let second = text(&rotated, "api_key").to_owned();
     let mut shown = String::new();
     for command in [
@@ -274,44 +274,44 @@ async fn a_secret_is_shown_once_and_kept_nowhere() {
         &["audit"],
     ] {
         for json in [[].as_slice(), &["--json"]] {
-            let output = desk.run_with(&[command, json].concat(), "");
+            let output = cli.run_with(&[command, json].concat(), "");
             shown += &String::from_utf8_lossy(&output.stdout);
             shown += &words(&output);
         }
     }
-    shown += &desk
+    shown += &cli
         .ask::<String>("select database_to_xml(true, false, '')::text")
         .await;
-    assert!(shown.contains(&first[..12]), "the prefixes are there");
+    assert!(shown.contains(&first[..12]), "the prefixes are shown");
     for secret in [first, second] {
         assert!(!shown.contains(&secret[12..]), "{secret}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_leaves_a_row_in_the_audit_log() {
-    let desk = Desk::new().await;
-    desk.one(&["partner", "add", "Acme"]);
-    desk.one(&["partner", "add", "Borealis"]);
-    let issued = desk.one(&["key", "issue", "Acme"]);
-    let rotated = desk.one(&["key", "rotate", text(&issued, "prefix")]);
-    desk.one(&["key", "revoke", text(&rotated, "prefix")]);
-    desk.one(&["allowlist", "add", "Acme", "203.0.113.7"]);
-    desk.one(&["allowlist", "remove", "Acme", "203.0.113.7"]);
+async fn changes_leave_a_row_each_in_the_audit_log() {
+    let cli = Cli::new().await;
+    cli.one(&["partner", "add", "Acme"]);
+    cli.one(&["partner", "add", "Borealis"]);
+    let issued = cli.one(&["key", "issue", "Acme"]);
+    let rotated = cli.one(&["key", "rotate", text(&issued, "prefix")]);
+    cli.one(&["key", "revoke", text(&rotated, "prefix")]);
+    cli.one(&["allowlist", "add", "Acme", "203.0.113.7"]);
+    cli.one(&["allowlist", "remove", "Acme", "203.0.113.7"]);
     let set = ["--limit", "10", "--window", "60", "--burst", "5"];
-    desk.one(
+    cli.one(
         &[
             ["partner", "limits", "Acme", "--policy", "read"].as_slice(),
             &set,
         ]
         .concat(),
     );
-    desk.one(&["partner", "limits", "Acme", "--policy", "read", "--default"]);
-    // What is refused or changes nothing leaves none.
-    desk.refused(&["key", "revoke", text(&rotated, "prefix")]);
-    desk.all(&["key", "list", "Acme"]);
+    cli.one(&["partner", "limits", "Acme", "--policy", "read", "--default"]);
+    // Commands that are refused or change nothing leave no row.
+    cli.refused(&["key", "revoke", text(&rotated, "prefix")]);
+    cli.all(&["key", "list", "Acme"]);
 
-    let rows = desk.all(&["audit", "--partner", "Acme", "--since", "1h"]);
+    let rows = cli.all(&["audit", "--partner", "Acme", "--since", "1h"]);
     let actions: Vec<_> = rows.iter().map(|row| text(row, "action")).collect();
     let expected = [
         "partner.added",
@@ -341,35 +341,38 @@ async fn every_change_leaves_a_row_in_the_audit_log() {
             request.starts_with("req_") && request.len() == 28,
             "{request}"
         );
-        assert!(requests.insert(request), "each run is a request of its own");
+        assert!(
+            requests.insert(request),
+            "each run has a request id of its own"
+        );
     }
 
-    assert_eq!(desk.all(&["audit"]).len(), 9);
-    let last = desk.run_with(&["audit", "--limit", "2", "--json"], "");
+    assert_eq!(cli.all(&["audit"]).len(), 9);
+    let last = cli.run_with(&["audit", "--limit", "2", "--json"], "");
     assert!(words(&last).contains("older changes"), "{}", words(&last));
     assert_eq!(crate::desk::documents(&last), rows[6..]);
-    desk.sql("update audit_entries set recorded_at = recorded_at - interval '2 days' where action = 'partner.added'").await;
-    assert_eq!(desk.all(&["audit", "--since", "24h"]).len(), 7);
+    cli.sql("update audit_entries set recorded_at = recorded_at - interval '2 days' where action = 'partner.added'").await;
+    assert_eq!(cli.all(&["audit", "--since", "24h"]).len(), 7);
     assert_eq!(
-        desk.all(&["audit", "--since", "2026-01-01T00:00:00+09:00"])
+        cli.all(&["audit", "--since", "2026-01-01T00:00:00+09:00"])
             .len(),
         9
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_is_not_there_is_refused() {
-    let desk = Desk::new().await;
+async fn missing_order_is_refused() {
+    let cli = Cli::new().await;
     let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-    let words = desk.refused(&["order", "show", id]);
+    let words = cli.refused(&["order", "show", id]);
     let expected = format!("there is no order `{id}`");
     assert!(words.contains(&expected), "{words}");
-    let nonsense = desk.run_with(&["order", "show", "nonsense"], "");
+    let nonsense = cli.run_with(&["order", "show", "nonsense"], "");
     assert_eq!(nonsense.status.code(), Some(2));
 }
 
 #[test]
-fn without_a_database_one_line_says_what_is_missing() {
+fn missing_database_is_reported_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = ["--data-dir", folder.path().to_str().unwrap()];
     for (environment, said) in [
@@ -392,12 +395,12 @@ fn without_a_database_one_line_says_what_is_missing() {
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),
         0,
-        "nothing is made"
+        "no file is created"
     );
 }
 
 #[test]
-fn the_settings_are_checked_without_telling_a_secret() {
+fn settings_are_checked_without_printing_a_secret() {
     let url = ("DATABASE_URL", "postgres://lmn:hunter2@localhost/lmn");
     let right = run(&["config", "check"], &[url]);
     assert!(right.status.success());
@@ -446,7 +449,7 @@ fn the_settings_are_checked_without_telling_a_secret() {
             "{document}"
         );
         assert_eq!(checked.status.code(), Some(i32::from(complaints > 0)));
-        let said = format!("{document}{}", words(&checked));
-        assert!(!said.contains("hunter2"), "{said}");
+        let printed = format!("{document}{}", words(&checked));
+        assert!(!printed.contains("hunter2"), "{printed}");
     }
 }

@@ -1,13 +1,13 @@
-//! The operator's hand in the life of orders: auctions, steps, shipments, reports, and the audit log of it.
+//! Commands that change orders: auctions, steps, shipments and withdrawals; reports, and the worker.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{desk::Desk, process::Process};
+use crate::{desk::Cli, process::Process};
 
-/// Lots of tomorrow's tomorrow and later, as `catalog import` reads them.
+/// Returns lots with an auction in the far future, as lines for `catalog import`.
 pub fn lots(ids: &[&str]) -> String {
     let lot = |id: &&str| {
         json!({
@@ -19,10 +19,10 @@ pub fn lots(ids: &[&str]) -> String {
     ids.iter().map(|id| format!("{}\n", lot(id))).collect()
 }
 
-/// A partner with a key.
-pub fn partner(desk: &Desk, name: &str) -> String {
-    desk.one(&["partner", "add", name]);
-    let issued = desk.one(&["key", "issue", name]);
+/// Adds a partner; returns its API key.
+pub fn partner(cli: &Cli, name: &str) -> String {
+    cli.one(&["partner", "add", name]);
+    let issued = cli.one(&["key", "issue", name]);
     let mut texts = issued
         .as_object()
         .unwrap()
@@ -31,14 +31,19 @@ pub fn partner(desk: &Desk, name: &str) -> String {
     texts.find(|it| it.len() == 36).unwrap().to_owned()
 }
 
-pub async fn order(server: &Process, key: &str, car: &str, bid: impl Into<Option<i64>>) -> String {
+pub async fn order(
+    server: &Process,
+    key: &str,
+    vehicle: &str,
+    bid: impl Into<Option<i64>>,
+) -> String {
     let bid = bid.into();
     let request = reqwest::Client::new().post(format!("{}/v1/orders", server.url()));
     let request = request
         .header("x-api-key", key)
         .header("idempotency-key", Uuid::new_v4().to_string())
         .header("content-type", "application/json")
-        .body(json!({"vehicle_id": car, "max_bid_amount_usd": bid}).to_string());
+        .body(json!({"vehicle_id": vehicle, "max_bid_amount_usd": bid}).to_string());
     let response = request.send().await.unwrap();
     assert_eq!(response.status().as_u16(), 201);
     let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
@@ -46,33 +51,33 @@ pub async fn order(server: &Process, key: &str, car: &str, bid: impl Into<Option
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_settles_an_auction_and_ships_the_car() {
-    let desk = Desk::new().await;
-    let (acme, rival) = (partner(&desk, "acme"), partner(&desk, "rival"));
-    let imported = desk.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+async fn operator_records_an_auction_result_and_ships_the_vehicle() {
+    let cli = Cli::new().await;
+    let (acme, rival) = (partner(&cli, "acme"), partner(&cli, "rival"));
+    let imported = cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
     assert!(
         imported.status.success(),
         "{}",
         crate::process::words(&imported)
     );
-    let server = desk.serve("sandbox");
+    let server = cli.serve("sandbox");
     let lost = order(&server, &acme, "glovis_1", 12_000).await;
     let won = order(&server, &rival, "glovis_1", 15_000).await;
 
-    let moved = desk.all(&[
+    let moved = cli.all(&[
         "auction",
         "reschedule",
         "glovis_1",
         "2099-04-25T13:00:00+09:00",
     ]);
     assert_eq!(moved.len(), 2);
-    let priced = desk.all(&["catalog", "price", "glovis_1", "11000"]);
+    let priced = cli.all(&["catalog", "price", "glovis_1", "11000"]);
     assert_eq!(priced.len(), 2);
     let refused = [
         "auction", "result", "glovis_1", "won", "--price", "15001", "--fee", "0",
     ];
-    assert!(desk.refused(&refused).contains("above the bid"));
-    let settled = desk.all(&[
+    assert!(cli.refused(&refused).contains("above the bid"));
+    let settled = cli.all(&[
         "auction", "result", "glovis_1", "won", "--price", "14000", "--fee", "150",
     ]);
     let ends: BTreeSet<_> = settled
@@ -89,16 +94,16 @@ async fn an_operator_settles_an_auction_and_ships_the_car() {
         BTreeSet::from([(lost.as_str(), "failed"), (won.as_str(), "secured")])
     );
 
-    ship(&desk, &won);
+    ship(&cli, &won);
 
-    // Who, when, what, and under which request.
-    let audit = desk.all(&["audit", "--partner", "rival"]);
+    // The audit log has the actor, the subject, and one request id for all changes of the command.
+    let audit = cli.all(&["audit", "--partner", "rival"]);
     let settlement = audit.iter().find(|it| it["details"]["to"] == "secured");
     let settlement = settlement.expect("the settlement is in the log");
     assert_eq!(settlement["actor"], "operator:kim");
     assert_eq!(settlement["subject"], won.as_str());
     let request = &settlement["request_id"];
-    let all = desk.all(&["audit"]);
+    let all = cli.all(&["audit"]);
     let together: BTreeSet<_> = all
         .iter()
         .filter(|it| it["request_id"] == *request)
@@ -107,16 +112,16 @@ async fn an_operator_settles_an_auction_and_ships_the_car() {
     assert_eq!(
         together.len(),
         3,
-        "the car and both orders were settled in one request: {together:?}"
+        "the vehicle and both orders were settled in one request: {together:?}"
     );
 }
 
-/// Ships a secured car, and says how it travels.
-fn ship(desk: &Desk, won: &str) {
-    desk.one(&["order", "advance", won, "shipping"]);
-    desk.one(&["order", "fulfillment", won, "awaiting_pickup"]);
+/// Ships a secured vehicle and sets its shipment.
+fn ship(cli: &Cli, won: &str) {
+    cli.one(&["order", "advance", won, "shipping"]);
+    cli.one(&["order", "fulfillment", won, "awaiting_pickup"]);
     let eta = "2099-06-05T12:00:00+01:00";
-    let shipped = desk.one(&[
+    let shipped = cli.one(&[
         "order",
         "shipment",
         won,
@@ -137,30 +142,30 @@ fn ship(desk: &Desk, won: &str) {
         statuses,
         ["proceed", "acquiring", "secured", "shipping", "shipping"]
     );
-    let cleared = desk.one(&["order", "shipment", won, "--vessel-name", ""]);
+    let cleared = cli.one(&["order", "shipment", won, "--vessel-name", ""]);
     assert!(cleared["shipment"]["vessel_name"].is_null());
     assert!(
-        desk.refused(&["order", "advance", won, "acquiring"])
+        cli.refused(&["order", "advance", won, "acquiring"])
             .contains("`shipping`")
     );
     assert!(
-        desk.refused(&["order", "advance", won, "secured"])
+        cli.refused(&["order", "advance", won, "secured"])
             .contains("--purchase-price")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overdue_delivery_is_reported_with_its_contact() {
-    let desk = Desk::new().await;
-    let acme = partner(&desk, "acme");
-    desk.one(&["partner", "contact", "acme", "logistics@acme.example"]);
-    let imported = desk.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+async fn overdue_delivery_is_reported_with_the_contact_of_its_partner() {
+    let cli = Cli::new().await;
+    let acme = partner(&cli, "acme");
+    cli.one(&["partner", "contact", "acme", "logistics@acme.example"]);
+    let imported = cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
     assert!(imported.status.success());
-    let server = desk.serve("sandbox");
+    let server = cli.serve("sandbox");
     let id = order(&server, &acme, "glovis_1", 12_000).await;
-    assert!(desk.all(&["report", "overdue"]).is_empty());
-    desk.one(&["order", "advance", &id, "acquiring"]);
-    desk.one(&[
+    assert!(cli.all(&["report", "overdue"]).is_empty());
+    cli.one(&["order", "advance", &id, "acquiring"]);
+    cli.one(&[
         "order",
         "advance",
         &id,
@@ -170,11 +175,11 @@ async fn an_overdue_delivery_is_reported_with_its_contact() {
         "--auction-fee",
         "0",
     ]);
-    desk.one(&["order", "advance", &id, "shipping"]);
-    assert!(desk.all(&["report", "overdue"]).is_empty());
-    desk.sql("update orders set shipping_since = shipping_since - interval '91 days'")
+    cli.one(&["order", "advance", &id, "shipping"]);
+    assert!(cli.all(&["report", "overdue"]).is_empty());
+    cli.sql("update orders set shipping_since = shipping_since - interval '91 days'")
         .await;
-    let overdue = desk.one(&["report", "overdue", "--partner", "acme"]);
+    let overdue = cli.one(&["report", "overdue", "--partner", "acme"]);
     assert_eq!(
         (&overdue["order"], &overdue["days"]),
         (&json!(id), &json!(91))
@@ -183,16 +188,16 @@ async fn an_overdue_delivery_is_reported_with_its_contact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_car_takes_its_orders_along_and_a_wrong_word_is_wrong_usage() {
-    let desk = Desk::new().await;
-    let acme = partner(&desk, "acme");
-    desk.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
-    let server = desk.serve("sandbox");
+async fn withdrawal_of_a_vehicle_cancels_its_orders_and_invalid_arguments_exit_with_2() {
+    let cli = Cli::new().await;
+    let acme = partner(&cli, "acme");
+    cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+    let server = cli.serve("sandbox");
     order(&server, &acme, "glovis_1", 12_000).await;
-    let withdrawn = desk.one(&["catalog", "withdraw", "glovis_1"]);
+    let withdrawn = cli.one(&["catalog", "withdraw", "glovis_1"]);
     assert_eq!(withdrawn["status"], "cancelled");
     assert!(
-        desk.refused(&["catalog", "withdraw", "glovis_9"])
+        cli.refused(&["catalog", "withdraw", "glovis_9"])
             .contains("no such vehicle")
     );
     for arguments in [
@@ -202,22 +207,22 @@ async fn a_withdrawn_car_takes_its_orders_along_and_a_wrong_word_is_wrong_usage(
         &["auction", "reschedule", "glovis_1", "2099-04-25T13:00:00Z"],
         &["catalog", "price", "glovis_1", "0"],
     ] {
-        let output = desk.run_with(arguments, "");
+        let output = cli.run_with(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
-    let nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     assert!(
-        desk.refused(&["order", "advance", nobody, "acquiring"])
+        cli.refused(&["order", "advance", unknown, "acquiring"])
             .contains("no such order")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_sweeps_apart_from_the_servers() {
-    let desk = Desk::new().await;
-    let acme = partner(&desk, "acme");
-    desk.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
-    let url = desk.database.url();
+async fn worker_runs_the_order_jobs_apart_from_the_servers() {
+    let cli = Cli::new().await;
+    let acme = partner(&cli, "acme");
+    cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+    let url = cli.database.url();
     let variables = [
         ("DATABASE_URL", url.as_str()),
         ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
@@ -225,7 +230,7 @@ async fn a_worker_sweeps_apart_from_the_servers() {
     ];
     let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
     order(&server, &acme, "glovis_1", 12_000).await;
-    desk.sql("update partners set clock_offset_seconds = 3153600000")
+    cli.sql("update partners set clock_offset_seconds = 3153600000")
         .await;
     let worker = Process::start(&["worker", "--json"], &variables);
     assert_eq!(worker.ready["working"], true);

@@ -1,4 +1,4 @@
-//! The limit on what a snapshot withdraws.
+//! The limit of the vehicles that a snapshot withdraws.
 
 use std::{fs, process::Output};
 
@@ -7,18 +7,18 @@ use tempfile::TempDir;
 
 use crate::{
     catalog::{lines, summary},
-    desk::{Desk, documents},
+    desk::{Cli, documents},
     import::{dealers, done, lot, priced},
     process::words,
 };
 
-/// Everything that an import could change.
+/// Everything that an import can change, as one value.
 const CONTENT: &str =
     "select (select md5(string_agg(vehicles::text, ',' order by id)) from vehicles)
                            || (select count(*) from audit_log)";
 const LISTED: &str = "select count(*) from vehicles where withdrawn_at is null";
 
-/// Lots of one source.
+/// Returns lots of one source.
 fn lots(count: usize) -> Vec<Value> {
     (0..count).map(|n| lot(&format!("sk_{n}"))).collect()
 }
@@ -28,7 +28,7 @@ fn repriced(vehicles: &[Value]) -> Vec<Value> {
     vehicles.map(|it| priced(it, 9_000)).collect()
 }
 
-impl Desk {
+impl Cli {
     /// Imports a snapshot from a file.
     fn import_file(&self, sources: &str, vehicles: &[Value], more: &[&str]) -> Output {
         let folder = TempDir::new().unwrap();
@@ -54,14 +54,14 @@ fn withdrawn(output: &Output) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_leaves_out_more_than_a_tenth_of_a_source_changes_nothing() {
-    let desk = Desk::new().await;
+async fn file_that_leaves_out_more_than_a_tenth_of_a_source_changes_nothing() {
+    let cli = Cli::new().await;
     let vehicles = lots(22);
-    desk.import(&lines(&vehicles));
-    // It is not listed, so it does not count.
-    desk.all(&["catalog", "withdraw", "sk_0"]);
-    let before: String = desk.ask(CONTENT).await;
-    let output = desk.import_file("glovis,sk", &repriced(&vehicles[4..]), &[]);
+    cli.import(&lines(&vehicles));
+    // A withdrawn vehicle is not listed, so it does not count.
+    cli.all(&["catalog", "withdraw", "sk_0"]);
+    let before: String = cli.ask(CONTENT).await;
+    let output = cli.import_file("glovis,sk", &repriced(&vehicles[4..]), &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         words(&output),
@@ -69,22 +69,22 @@ async fn a_file_that_leaves_out_more_than_a_tenth_of_a_source_changes_nothing() 
          source; nothing was changed\n"
     );
     assert!(output.stdout.is_empty());
-    assert_eq!(desk.ask::<String>(CONTENT).await, before);
+    assert_eq!(cli.ask::<String>(CONTENT).await, before);
 
-    let output = desk.import_file("glovis,sk", &vehicles[3..], &[]);
+    let output = cli.import_file("glovis,sk", &vehicles[3..], &[]);
     assert_eq!(withdrawn(&output), 2);
-    assert_eq!(desk.ask::<i64>(LISTED).await, 19);
+    assert_eq!(cli.ask::<i64>(LISTED).await, 19);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_input_that_leaves_out_more_than_a_tenth_of_a_source_withdraws_nothing() {
-    let desk = Desk::new().await;
+    let cli = Cli::new().await;
     let vehicles = lots(21);
-    desk.import(&lines(&vehicles));
-    // New vehicles of the file do not make the source larger.
+    cli.import(&lines(&vehicles));
+    // New vehicles of the file do not count towards the size of the source.
     let mut snapshot = repriced(&vehicles[3..]);
     snapshot.extend((0..30).map(|n| lot(&format!("new_{n}"))));
-    let output = desk.import_stdin("glovis", &snapshot, &[]);
+    let output = cli.import_stdin("glovis", &snapshot, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         words(&output),
@@ -92,23 +92,23 @@ async fn standard_input_that_leaves_out_more_than_a_tenth_of_a_source_withdraws_
          source, so no vehicle was withdrawn; 0 of 48 lines were rejected\n"
     );
     assert_eq!(documents(&output), [summary(48, 30, 18, 0)]);
-    assert_eq!(desk.ask::<i64>(LISTED).await, 51);
+    assert_eq!(cli.ask::<i64>(LISTED).await, 51);
 
     snapshot.push(vehicles[0].clone());
-    let output = desk.import_stdin("glovis", &snapshot, &[]);
+    let output = cli.import_stdin("glovis", &snapshot, &[]);
     assert_eq!(withdrawn(&output), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_limit_of_withdrawals_is_that_of_each_source() {
-    let desk = Desk::new().await;
+async fn limit_of_withdrawals_applies_to_each_source() {
+    let cli = Cli::new().await;
     let mut vehicles = lots(20);
     vehicles.extend([dealers("d_1"), dealers("d_2")]);
-    desk.import(&lines(&vehicles));
+    cli.import(&lines(&vehicles));
     let mut snapshot = vehicles.clone();
     snapshot.pop();
     for more in [&[][..], &["--withdraw-up-to", "49"]] {
-        let output = desk.import_file("dealer,glovis", &snapshot, more);
+        let output = cli.import_file("dealer,glovis", &snapshot, more);
         assert_eq!(output.status.code(), Some(1));
         let words = words(&output);
         assert!(
@@ -116,15 +116,15 @@ async fn the_limit_of_withdrawals_is_that_of_each_source() {
             "{words}"
         );
     }
-    let output = desk.import_file("dealer,glovis", &snapshot, &["--withdraw-up-to", "50"]);
+    let output = cli.import_file("dealer,glovis", &snapshot, &["--withdraw-up-to", "50"]);
     assert_eq!(withdrawn(&output), 1);
-    let output = desk.import_file("dealer,glovis", &snapshot[1..], &["--withdraw-up-to", "0"]);
+    let output = cli.import_file("dealer,glovis", &snapshot[1..], &["--withdraw-up-to", "0"]);
     let words = words(&output);
     assert!(
         words.contains("1 of the 20 listed vehicles of glovis, and"),
         "{words}"
     );
-    let output = desk.import_file(
+    let output = cli.import_file(
         "dealer,glovis",
         &snapshot[..1],
         &["--withdraw-up-to", "100"],

@@ -1,15 +1,15 @@
-//! The operator's eye on deliveries, and events sent again.
+//! Commands that show deliveries and send events again.
 
 use serde_json::{Value, json};
 
 use crate::{
-    desk::Desk,
+    desk::Cli,
     orders::{lots, order, partner},
     process::Process,
 };
 
-/// Puts an endpoint that is paused, so that nothing leaves this machine.
-async fn hook(server: &Process, key: &str) {
+/// Puts a paused endpoint, so that nothing is sent from this machine.
+async fn put_endpoint(server: &Process, key: &str) {
     let request = reqwest::Client::new().put(format!("{}/v1/webhook_endpoint", server.url()));
     let request = request
         .header("x-api-key", key)
@@ -18,8 +18,8 @@ async fn hook(server: &Process, key: &str) {
     assert_eq!(request.send().await.unwrap().status().as_u16(), 201);
 }
 
-/// Sends the events of a while again, first as a trial.
-fn replay_a_while(desk: &Desk) {
+/// Sends the events of a period again, first as a dry run.
+fn replay_period(cli: &Cli) {
     let range = [
         "webhook",
         "replay",
@@ -30,46 +30,46 @@ fn replay_a_while(desk: &Desk) {
         "--until",
         "2099-01-01T00:00:00+09:00",
     ];
-    let trial = desk.one(&[range.as_slice(), &["--dry-run"]].concat());
+    let dry_run = cli.one(&[range.as_slice(), &["--dry-run"]].concat());
     assert_eq!(
-        (&trial["events"], &trial["dry_run"]),
+        (&dry_run["events"], &dry_run["dry_run"]),
         (&json!(1), &json!(true))
     );
-    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 1);
-    assert_eq!(desk.one(&range)["events"], 1);
-    assert_eq!(desk.one(&["webhook", "show", "acme"])["waiting"], 2);
+    assert_eq!(cli.one(&["webhook", "show", "acme"])["waiting"], 1);
+    assert_eq!(cli.one(&range)["events"], 1);
+    assert_eq!(cli.one(&["webhook", "show", "acme"])["waiting"], 2);
     assert_eq!(
-        desk.one(&range)["events"],
+        cli.one(&range)["events"],
         0,
-        "what waits is not sent twice"
+        "a waiting event is not sent twice"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_sees_deliveries_and_sends_events_again() {
-    let desk = Desk::new().await;
-    let acme = partner(&desk, "acme");
-    desk.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
-    let server = desk.serve("sandbox");
+async fn operator_sees_deliveries_and_sends_events_again() {
+    let cli = Cli::new().await;
+    let acme = partner(&cli, "acme");
+    cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+    let server = cli.serve("sandbox");
     let id = order(&server, &acme, "glovis_1", 12_000).await;
-    desk.all(&["order", "advance", &id, "acquiring"]);
-    let words = desk.refused(&["webhook", "show", "acme"]);
+    cli.all(&["order", "advance", &id, "acquiring"]);
+    let words = cli.refused(&["webhook", "show", "acme"]);
     assert!(words.contains("has no webhook endpoint"), "{words}");
-    hook(&server, &acme).await;
-    desk.all(&[
+    put_endpoint(&server, &acme).await;
+    cli.all(&[
         "auction",
         "reschedule",
         "glovis_1",
         "2099-04-25T13:00:00+09:00",
     ]);
 
-    let shown = desk.one(&["webhook", "show", "acme"]);
+    let shown = cli.one(&["webhook", "show", "acme"]);
     assert_eq!(
         (&shown["url"], &shown["enabled"]),
         (&json!("https://1.1.1.1/lmn"), &json!(false))
     );
     assert_eq!((&shown["waiting"], shown.get("secret")), (&json!(1), None));
-    let skipped = desk.all(&[
+    let skipped = cli.all(&[
         "webhook",
         "deliveries",
         "acme",
@@ -77,24 +77,24 @@ async fn an_operator_sees_deliveries_and_sends_events_again() {
         "delivery_skipped",
     ]);
     assert_eq!(skipped.len(), 1);
-    assert_eq!(desk.all(&["webhook", "deliveries", "acme"]).len(), 2);
+    assert_eq!(cli.all(&["webhook", "deliveries", "acme"]).len(), 2);
 
-    replay_a_while(&desk);
+    replay_period(&cli);
     let event = skipped[0]["id"].as_str().unwrap();
     assert_eq!(
-        desk.one(&["webhook", "replay", event])["delivery_status"],
+        cli.one(&["webhook", "replay", event])["delivery_status"],
         "pending"
     );
-    let unknown = desk.refused(&["webhook", "replay", "evt_01KNVD7K402JY0W9P0X3A6T4QB"]);
+    let unknown = cli.refused(&["webhook", "replay", "evt_01KNVD7K402JY0W9P0X3A6T4QB"]);
     assert!(unknown.contains("there is no event"), "{unknown}");
     for usage in [
         &["webhook", "replay"][..],
         &["webhook", "replay", "--partner", "acme"],
         &["webhook", "replay", "x"],
     ] {
-        assert_eq!(desk.run_with(usage, "").status.code(), Some(2), "{usage:?}");
+        assert_eq!(cli.run_with(usage, "").status.code(), Some(2), "{usage:?}");
     }
-    let audit = desk.all(&["audit", "--partner", "acme"]);
+    let audit = cli.all(&["audit", "--partner", "acme"]);
     let by_operator: Vec<&Value> = audit
         .iter()
         .filter(|it| it["actor"] == "operator:kim")

@@ -1,13 +1,13 @@
-//! A database for each test: a clone of one migrated template, dropped when the test has passed.
+//! [`TestDatabase`]: a database for each test, cloned from one migrated template and dropped when the test has passed.
 //!
-//! The cluster is a private one below `target/`, unless `TEST_DATABASE_URL` names a database on another server.
-//! That one is only connected to; its user must be allowed to create databases.
+//! The databases are on a private server below `target/`, unless `TEST_DATABASE_URL` names a database on another
+//! server. That server is neither started nor stopped; the user must be allowed to create databases.
 
 #![allow(
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test without its database cannot go on, and says so"
+    reason = "a test without its database cannot go on"
 )]
 
 use std::{
@@ -38,23 +38,23 @@ use rustix::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::{runtime, sync::OnceCell, task::spawn_blocking, time::sleep};
 
-/// Held by the process that makes the template; any number that nothing else uses.
+/// Advisory lock of the process that makes the template; an arbitrary number that nothing else uses.
 const TEMPLATE_LOCK: i64 = 0x6c6d_6e01;
-/// How many connections a test may hold, unless it asks for more.
+/// Default number of connections of a test.
 const CONNECTIONS: u32 = 5;
-/// How long sessions may take to end before they are forced to.
+/// Time for sessions to end before the database is dropped by force.
 const END_LIMIT: Duration = Duration::from_millis(500);
 
-/// Where the databases are made.
+/// The server on which the databases are made.
 static SERVER: LazyLock<Server> = LazyLock::new(Server::find);
-/// The template's name, known once it is there.
+/// Name of the template, set once it exists.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
-/// A database of one test's own.
+/// A database of one test.
 pub(crate) struct TestDatabase {
-    /// Connections to it.
+    /// Connections of the test.
     pub(crate) pool: PgPool,
-    /// The product's own connections to it.
+    /// Connections made by the code under test.
     pub(crate) product: Database,
     name: String,
 }
@@ -65,7 +65,7 @@ impl TestDatabase {
         Self::with_connections(CONNECTIONS).await
     }
 
-    /// Makes one whose pool has up to `connections`.
+    /// Makes a database with the current schema, and pools of up to `connections`.
     pub(crate) async fn with_connections(connections: u32) -> Self {
         let mut admin = Self::admin().await;
         let template = TEMPLATE.get_or_init(|| prepare(&mut admin)).await;
@@ -84,8 +84,8 @@ impl TestDatabase {
     }
 
     async fn create(mut admin: PgConnection, options: &str, connections: u32) -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", id());
         run(&mut admin, format!("create database {name} {options}"))
             .await
@@ -104,13 +104,13 @@ impl TestDatabase {
         }
     }
 
-    /// Returns its URL.
+    /// Returns the URL of the database.
     pub(crate) fn url(&self) -> String {
         SERVER.url(&self.name)
     }
 }
 
-/// Makes the product's own pool, with the default settings; it connects when it is first used.
+/// Makes a pool of the code under test, with the default settings; it connects on first use.
 pub(crate) fn product(url: &str, connections: u32) -> Database {
     let variables = [
         ("DATABASE_URL", url.to_owned()),
@@ -124,11 +124,11 @@ pub(crate) fn product(url: &str, connections: u32) -> Database {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("kept for a look until the next run: {}", self.url());
+            eprintln!("kept for inspection until the next run: {}", self.url());
             return;
         }
         let name = self.name.clone();
-        // On a thread of its own, because a drop cannot wait for the test's runtime.
+        // On another thread, because `drop` cannot wait for the test's runtime.
         let dropping = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
@@ -144,9 +144,9 @@ impl Drop for TestDatabase {
 
 /// The server of the tests.
 enum Server {
-    /// Our own, running as long as this process does.
+    /// A private server, which runs as long as this process.
     Private(Cluster),
-    /// Somebody's, by the URL of a database there.
+    /// Another server, by the URL of a database on it.
     Named(String),
 }
 
@@ -173,7 +173,7 @@ impl Server {
         }
     }
 
-    /// Connects to the database that others are made from.
+    /// Connects to a database from which others can be created.
     async fn connect(&self) -> PgConnection {
         let url = match self {
             Self::Private(cluster) => cluster.url("postgres"),
@@ -183,7 +183,7 @@ impl Server {
     }
 }
 
-/// Sweeps once a process, and returns the name of the template, which it makes if no other process has.
+/// Removes leftover databases, and returns the name of the template; makes the template if no other process has.
 async fn prepare(admin: &mut PgConnection) -> String {
     sweep(admin).await;
     let template = format!("template_{:016x}", checksum());
@@ -195,7 +195,7 @@ async fn prepare(admin: &mut PgConnection) -> String {
         .unwrap();
     if !is_finished(admin, &template).await {
         remove_other_templates(admin).await;
-        // Left by a process that was killed while it made it.
+        // Left over from a process that was killed while it made the template.
         run(admin, format!("drop database if exists {template}"))
             .await
             .unwrap();
@@ -207,7 +207,7 @@ async fn prepare(admin: &mut PgConnection) -> String {
             .await
             .unwrap();
         connection.close().await.unwrap();
-        // Nobody connects to it from here on: a template in use cannot be cloned.
+        // Connections are refused from now on, because a template in use cannot be cloned.
         let finished = "is_template true allow_connections false";
         run(admin, format!("alter database {template} {finished}"))
             .await
@@ -219,7 +219,7 @@ async fn prepare(admin: &mut PgConnection) -> String {
     template
 }
 
-/// Returns a number that changes with the migrations.
+/// Returns a checksum of the migrations.
 fn checksum() -> u64 {
     let bytes = MIGRATOR
         .iter()
@@ -238,7 +238,7 @@ async fn is_finished(admin: &mut PgConnection, template: &str) -> bool {
         .is_some()
 }
 
-/// Removes the templates of earlier migrations; on a server that is not ours they may be those of another checkout.
+/// Removes the templates of earlier migrations; on another server they are kept, as another checkout may use them.
 async fn remove_other_templates(admin: &mut PgConnection) {
     if matches!(*SERVER, Server::Named(_)) {
         return;
@@ -256,7 +256,7 @@ async fn remove_other_templates(admin: &mut PgConnection) {
     }
 }
 
-/// Drops what runs that failed or were killed left behind.
+/// Drops the databases left over from failed or killed runs.
 async fn sweep(admin: &mut PgConnection) {
     for name in names(admin, "test\\_%").await {
         let owner = name.split('_').nth(1).and_then(|owner| owner.parse().ok());
@@ -264,7 +264,7 @@ async fn sweep(admin: &mut PgConnection) {
             .and_then(Pid::from_raw)
             .is_some_and(|owner| !is_alive(owner))
         {
-            // Another process may be sweeping too; and where someone is connected, it is in use after all.
+            // Fails if another process drops it at the same time, or if it is in use.
             let _ = run(admin, format!("drop database {name}")).await;
         }
     }
@@ -274,7 +274,7 @@ fn is_alive(process: Pid) -> bool {
     test_kill_process(process) != Err(Errno::SRCH)
 }
 
-/// Returns the databases whose names are like `pattern`.
+/// Returns the names of the databases that match `pattern`.
 async fn names(admin: &mut PgConnection, pattern: &str) -> Vec<String> {
     sqlx::query_scalar("select datname::text from pg_database where datname like $1")
         .bind(pattern)
@@ -283,9 +283,10 @@ async fn names(admin: &mut PgConnection, pattern: &str) -> Vec<String> {
         .unwrap()
 }
 
-/// Ends what is connected to the database and drops it.
+/// Ends the sessions of a database and drops it.
 ///
-/// A forced drop would do both, but then it sleeps for 100 ms; closing the pool needs the test's runtime, which stands still.
+/// A forced drop would do both, but sleeps for 100 ms. Closing the pool would need the runtime of the test, which is
+/// blocked.
 async fn remove(name: &str) {
     let mut admin = SERVER.connect().await;
     let began = Instant::now();
@@ -297,7 +298,7 @@ async fn remove(name: &str) {
         .unwrap();
 }
 
-/// Ends the sessions of a database, and returns how many there were.
+/// Ends the sessions of a database, and returns their number.
 async fn end_sessions(admin: &mut PgConnection, name: &str) -> u64 {
     sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
         .bind(name)
@@ -307,7 +308,7 @@ async fn end_sessions(admin: &mut PgConnection, name: &str) -> u64 {
         .rows_affected()
 }
 
-/// Runs a statement of names made here.
+/// Runs a statement that is built from names generated in this module.
 async fn run(admin: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::query(AssertSqlSafe(statement))
         .execute(admin)

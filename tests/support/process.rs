@@ -1,4 +1,4 @@
-//! The binary `lmn`, run as an operator would.
+//! The binary `lmn`: commands that run to their end, and servers.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Returns the binary with an environment of its own: nothing of the test's leaks in.
+/// Returns a command of the binary without the settings of the test's environment.
 pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
     let inherited = std::env::vars()
@@ -17,7 +17,7 @@ pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     }
     command
         .args(arguments)
-        // Processes of many tests run at once.
+        // A free port, because processes of several tests run at once.
         .env("LMN_OPERATOR__LISTEN", "127.0.0.1:0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null());
@@ -29,15 +29,15 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     lmn(arguments, variables).output().expect("the binary runs")
 }
 
-/// Returns what a command said on standard error.
+/// Returns the standard error of a command as text.
 pub fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A running server, killed when the test is over.
+/// A running server, killed when it is dropped.
 pub struct Process {
     child: Option<Child>,
-    /// The line that it printed when it was ready.
+    /// The line that it printed when it became ready.
     pub ready: Value,
 }
 
@@ -47,12 +47,12 @@ impl Process {
         Self::run(lmn(arguments, variables))
     }
 
-    /// Starts the server of a given command.
+    /// Starts a server by a given command.
     pub fn run(command: Command) -> Self {
         Self::run_with_log(command, Stdio::piped())
     }
 
-    /// Starts the server of a given command, whose log goes somewhere; more of it than a pipe can hold goes to a file.
+    /// Starts a server by a given command and redirects its log. A log larger than the pipe buffer needs a file.
     pub fn run_with_log(mut command: Command, log: impl Into<Stdio>) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -76,29 +76,29 @@ impl Process {
         }
     }
 
-    /// Returns the system's number of it.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.as_ref().expect("it is running").id()
     }
 
-    /// Returns the URL under which it serves.
+    /// Returns the URL of the API.
     pub fn url(&self) -> &str {
-        self.ready["url"].as_str().expect("it says its URL")
+        self.ready["url"].as_str().expect("it prints its URL")
     }
 
-    /// Returns the URL under which its operator asks.
+    /// Returns the URL of the operator's listener.
     pub fn operator_url(&self) -> &str {
         self.ready["operator_url"]
             .as_str()
-            .expect("it says its operator's URL")
+            .expect("it prints its operator's URL")
     }
 
-    /// Kills it: nothing is flushed, nothing is said good-bye to.
+    /// Kills the process without a graceful stop.
     pub fn kill(self) {
         drop(self);
     }
 
-    /// Stops it as an operator would, and returns what it said.
+    /// Stops the server gracefully, and returns its output.
     pub fn stop(mut self) -> Output {
         let child = self.child.take().expect("it is running");
         let id = rustix::process::Pid::from_child(&child);

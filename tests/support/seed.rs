@@ -1,8 +1,8 @@
-//! The seed of what a test leaves to chance: printed, and given back through `TEST_SEED` to see the same again.
+//! Seeds of random tests: each run prints its seed, and `TEST_SEED` repeats a run.
 
 use rand::{SeedableRng, rngs::StdRng};
 
-/// Returns the seed of this run.
+/// Returns and prints the seed of this run: `TEST_SEED`, or else a random number.
 pub fn seed() -> u64 {
     let given = std::env::var("TEST_SEED").ok();
     let seed = given.map_or_else(rand::random, |it| {
@@ -12,7 +12,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Returns one of the independent streams of chance that a seed has.
+/// Returns one of the independent random number generators of a seed.
 pub fn stream(seed: u64, number: u64) -> StdRng {
     StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

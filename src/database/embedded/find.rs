@@ -1,4 +1,4 @@
-//! Looks for PostgreSQL's server programs on this machine, and makes sure that they work.
+//! Finds PostgreSQL's server programs on this machine, and checks that they work.
 
 use std::{
     env, fs,
@@ -7,11 +7,12 @@ use std::{
 
 use super::{EmbeddedError, account::Account, fetch};
 
-/// Names the folder to take the programs from; also how the keeper is told what was found.
+/// The variable that names the directory of the programs. It also passes the directory to the keeper.
 pub(super) const BIN_DIR: &str = "PG_BIN_DIR";
-/// Hides the servers of this machine, so that the tests can do as if there were none.
+/// The variable that hides the installed servers, for tests of a machine without one.
 const NO_SYSTEM: &str = "LMN_NO_SYSTEM_POSTGRES";
-/// Where installed servers lie: a parent, what comes before the version in a child's name, and the folder in that.
+/// The directories of installed servers: parent, prefix of the version in a child's name, and subdirectory of the
+/// child.
 const STANDARD: [(&str, &str, &str); 5] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -20,25 +21,25 @@ const STANDARD: [(&str, &str, &str); 5] = [
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// The programs of one server that work for its account.
+/// The programs of one server, which work for its account.
 pub(super) struct Programs {
     pub(super) folder: PathBuf,
     major: String,
 }
 
 impl Programs {
-    /// Returns the path of one of them.
+    /// Returns the path of one of the programs.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Tells whether they can serve data of a major version, or any where there are no data yet.
+    /// Returns whether the programs can serve data of a major version, or any if there is no data yet.
     pub(super) fn serve(&self, major: Option<&str>) -> bool {
         major.is_none_or(|major| major == self.major)
     }
 }
 
-/// Finds programs that can serve the data, or fetches them.
+/// Finds programs that can serve the data, or downloads them.
 pub(super) fn find_or_fetch(
     account: &Account,
     data: &Path,
@@ -46,8 +47,8 @@ pub(super) fn find_or_fetch(
 ) -> Result<Programs, EmbeddedError> {
     match find(account, data) {
         Err(EmbeddedError::NoServer { reason }) if fetch::could_serve(None) => {
-            fetch::fetch(account, notice).map_err(|why| EmbeddedError::NoServer {
-                reason: format!("{reason}; {why}"),
+            fetch::fetch(account, notice).map_err(|cause| EmbeddedError::NoServer {
+                reason: format!("{reason}; {cause}"),
             })
         }
         Err(EmbeddedError::OtherVersion { data, major }) if fetch::could_serve(Some(&major)) => {
@@ -57,7 +58,8 @@ pub(super) fn find_or_fetch(
     }
 }
 
-/// Finds programs that can serve the data: what `PG_BIN_DIR` names, else the newest of the first place that has any.
+/// Finds programs that can serve the data: those in `PG_BIN_DIR`, else the newest of the first directory that has
+/// any.
 pub(super) fn find(account: &Account, data: &Path) -> Result<Programs, EmbeddedError> {
     let major = major_of(data);
     if let Some(folder) = env::var_os(BIN_DIR).map(PathBuf::from) {
@@ -72,7 +74,7 @@ pub(super) fn find(account: &Account, data: &Path) -> Result<Programs, EmbeddedE
         match try_out(&folder, account) {
             Ok(programs) if programs.serve(major.as_deref()) => return Ok(programs),
             Ok(_) => {}
-            Err(why) => reason = why,
+            Err(cause) => reason = cause,
         }
     }
     Err(match major {
@@ -84,34 +86,38 @@ pub(super) fn find(account: &Account, data: &Path) -> Result<Programs, EmbeddedE
     })
 }
 
-/// Returns the major version that made the data, if there are any.
+/// Returns the major version that created the data, if there is any.
 fn major_of(data: &Path) -> Option<String> {
     let version = fs::read_to_string(data.join("PG_VERSION")).ok()?;
     Some(version.trim().to_owned())
 }
 
-/// Has `initdb` tell about itself as the server's account, and returns why it cannot be used.
+/// Runs `initdb --show` as the server's account, and returns the reason if the programs cannot be used.
 ///
-/// This finds what a look at the files does not: copies without their libraries or their share folder, and folders that the account cannot reach.
+/// This finds problems that the files do not show: copies without their libraries or their share directory, and
+/// directories that the account cannot reach.
 pub(super) fn try_out(folder: &Path, account: &Account) -> Result<Programs, String> {
     let initdb = folder.join("initdb");
-    let told = account
+    let output = account
         .command(&initdb)
         .args(["--show", "--pgdata=/nonexistent"])
         .output()
-        .map_err(|error| format!("`{}` does not run: {error}", initdb.display()))?;
-    let told_text = String::from_utf8_lossy(&told.stderr);
+        .map_err(|error| format!("`{}` could not be run: {error}", initdb.display()))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let value = |key: &str| {
-        told_text
+        stderr
             .lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     };
     let (Some(version), Some(catalogue)) = (value("VERSION"), value("POSTGRES_BKI")) else {
-        let reason = told_text.lines().next().unwrap_or("nothing").to_owned();
-        return Err(format!("`{}` says «{reason}»", initdb.display()));
+        let reason = stderr.lines().next().unwrap_or("nothing").to_owned();
+        return Err(format!("`{}` printed «{reason}»", initdb.display()));
     };
     if !Path::new(catalogue).is_file() {
-        return Err(format!("`{}` misses its `{catalogue}`", initdb.display()));
+        return Err(format!(
+            "`{}` lacks its file `{catalogue}`",
+            initdb.display()
+        ));
     }
     Ok(Programs {
         folder: folder.to_owned(),
@@ -119,7 +125,7 @@ pub(super) fn try_out(folder: &Path, account: &Account) -> Result<Programs, Stri
     })
 }
 
-/// Returns the folders that have the programs, in the order of preference.
+/// Returns the directories that contain the programs, in order of preference.
 fn candidates(account: &Account) -> impl Iterator<Item = PathBuf> {
     let mut folders = Vec::new();
     if env::var_os(NO_SYSTEM).is_none() {
@@ -129,7 +135,7 @@ fn candidates(account: &Account) -> impl Iterator<Item = PathBuf> {
                 .flat_map(|(parent, prefix, child)| versions(Path::new(parent), prefix, child)),
         );
         let path = env::var_os("PATH").unwrap_or_default();
-        // A relative entry would let whoever owns the current folder choose the programs.
+        // A relative entry would let the owner of the current directory choose the programs.
         folders.extend(env::split_paths(&path).filter(|folder| folder.is_absolute()));
     }
     folders.extend(fetch::fetched(account));
@@ -138,7 +144,7 @@ fn candidates(account: &Account) -> impl Iterator<Item = PathBuf> {
         .filter(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
 }
 
-/// Returns `parent/prefixVERSION/child`, the newest version first.
+/// Returns `parent/prefixVERSION/child`, newest version first.
 fn versions(parent: &Path, prefix: &str, child: &str) -> Vec<PathBuf> {
     let mut found: Vec<(f32, PathBuf)> = fs::read_dir(parent)
         .into_iter()
@@ -158,7 +164,7 @@ fn versions(parent: &Path, prefix: &str, child: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Returns the major version of `18.6` or `15.18 (Debian …)` or `9.6.24`, as `PG_VERSION` has it.
+/// Returns the major version of `18.6`, `15.18 (Debian …)` or `9.6.24`, in the form of `PG_VERSION`.
 fn major(version: &str) -> String {
     let numbers: Vec<&str> = version
         .split(|letter: char| !letter.is_ascii_digit())
@@ -177,7 +183,7 @@ mod tests {
     use super::{major, versions};
 
     #[test]
-    fn the_newest_version_comes_first_and_other_names_do_not_count() {
+    fn versions_are_sorted_newest_first_and_other_names_ignored() {
         let parent = tempfile::tempdir().unwrap();
         for name in [
             "postgresql@9.6",
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_major_version_is_read_from_what_initdb_says() {
+    fn major_version_is_read_from_the_version_of_initdb() {
         assert_eq!(major("15.18 (Debian 15.18-0+deb12u1)"), "15");
         assert_eq!(major("18.6"), "18");
         assert_eq!(major("19devel"), "19");

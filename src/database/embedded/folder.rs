@@ -1,6 +1,7 @@
-//! The private folder of a cluster: where it lies, whose it is, its locks and its log.
+//! The private directory of a cluster: its path, its owner, its locks and its log.
 //!
-//! Root works here inside a folder of an unprivileged account, so everything is opened through the folder's own handle and never through a link.
+//! Root works here inside a directory of an unprivileged account, so every file is opened through the directory's
+//! handle and never through a symbolic link.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -16,37 +17,37 @@ use rustix::{
 
 use super::{EmbeddedError, account::Account, error::failed};
 
-/// The longest path: a unix socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` follows.
+/// The longest path: a unix socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` is appended.
 const PATH_LIMIT: usize = 90;
-/// How much of a log's end is read for a telling line.
+/// Bytes at the end of the log that are searched for a relevant line.
 const LOG_END: u64 = 16 * 1024;
 
-/// Held shared by every user of the cluster. It is the first file made, so it also marks a folder as ours.
+/// Held shared by every user of the cluster. This file is created first, so it also marks the directory as a cluster.
 pub(super) const USING: &str = "using.lock";
-/// Held by whoever starts or stops the server.
+/// Held while the server is started or stopped.
 pub(super) const STARTING: &str = "starting.lock";
-/// Held by the keeper as long as it lives.
+/// Held by the keeper for as long as it runs.
 pub(super) const KEEPER: &str = "keeper.lock";
 
-/// A folder that only the server's account can enter.
+/// A directory that only the server's account can enter.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     handle: OwnedFd,
 }
 
-/// Who uses a cluster.
+/// The use of a cluster.
 pub(super) enum Use {
-    /// Someone does, or is about to.
+    /// A process uses the cluster, or is about to.
     Busy,
-    /// Nobody does, nor can anyone begin while these locks are held.
+    /// No process uses the cluster, nor can one start to while these locks are held.
     Idle([File; 2]),
-    /// The folder was removed.
+    /// The directory was removed.
     Gone,
 }
 
 impl Folder {
-    /// Makes the folder unless it exists, in a place the account can reach, and opens it.
+    /// Creates the directory unless it exists, in a place that the account can reach, and opens it.
     pub(super) fn create(
         wanted: &Path,
         account: &Account,
@@ -70,7 +71,7 @@ impl Folder {
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) if reached => {}
             Ok(()) => notice(&format!(
-                "the account `{}` cannot reach {}: its PostgreSQL lies in {}",
+                "the account `{}` cannot reach {}: its PostgreSQL is stored in {}",
                 account.name,
                 wanted.display(),
                 path.display()
@@ -81,7 +82,7 @@ impl Folder {
         Self::open(&path, account)
     }
 
-    /// Opens a folder that is empty or a cluster of the account, and makes it private.
+    /// Opens a directory that is empty or a cluster of the account, and makes it private.
     pub(super) fn open(path: &Path, account: &Account) -> Result<Self, EmbeddedError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let not_ours = || EmbeddedError::NotOurs {
@@ -92,15 +93,16 @@ impl Folder {
             Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => return Err(not_ours()),
             opened => opened.map_err(failed("open", path))?,
         };
-        // The content is read before the owner: where another process has just made its lock file here, it has changed the owner before that.
+        // The content is read before the owner: another process that has just created its lock file here has changed
+        // the owner before that.
         let content = content(&handle).map_err(failed("read", path))?;
         let owner = fstat(&handle).map_err(failed("read", path))?.st_uid;
         if content == Content::Foreign {
             return Err(not_ours());
         }
         if owner != account.uid {
-            let empty_and_root_s = content == Content::Nothing && owner == 0 && account.handed_over;
-            if !empty_and_root_s {
+            let is_empty_of_root = content == Content::Nothing && owner == 0 && account.handed_over;
+            if !is_empty_of_root {
                 return Err(not_ours());
             }
             let (user, group) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
@@ -113,40 +115,40 @@ impl Folder {
         })
     }
 
-    /// Returns where the folder lies, without links on the way.
+    /// Returns the path of the directory, without symbolic links.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns where the server keeps its data.
+    /// Returns the data directory of the server.
     pub(super) fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
-    /// Opens a lock's file, made if it is missing.
+    /// Opens a lock file, and creates it if it is missing.
     pub(super) fn lock_file(&self, name: &str) -> Result<File, EmbeddedError> {
         self.file(name, OFlags::RDWR | OFlags::CREATE)
             .map_err(failed("open", &self.path.join(name)))
     }
 
-    /// Opens the log of the keeper and its server, to write at its end.
+    /// Opens the log of the keeper and its server for appending.
     pub(super) fn log(&self) -> Result<File, EmbeddedError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
         self.file("log", flags)
             .map_err(failed("open", &self.log_path()))
     }
 
-    /// Returns where the log lies.
+    /// Returns the path of the log.
     pub(super) fn log_path(&self) -> PathBuf {
         self.path.join("log")
     }
 
-    /// Tells whether the log says something near its end.
+    /// Returns whether the end of the log contains `words`.
     pub(super) fn log_says(&self, words: &str) -> bool {
         self.log_end().contains(words)
     }
 
-    /// Returns the log's last fatal line, or else its last line.
+    /// Returns the log's last fatal line, or its last line if there is none.
     pub(super) fn last_words(&self) -> String {
         let end = self.log_end();
         let mut lines = end.lines().rev();
@@ -159,7 +161,7 @@ impl Folder {
             .to_owned()
     }
 
-    /// Returns the end of the log, nothing if it cannot be read.
+    /// Returns the end of the log, or an empty text if it cannot be read.
     fn log_end(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
             let mut log = self.file("log", OFlags::RDONLY)?;
@@ -172,9 +174,9 @@ impl Folder {
         String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
     }
 
-    /// Tells who uses the cluster, and keeps new users waiting if nobody does.
+    /// Returns the use of the cluster. If no process uses it, the returned locks keep new users waiting.
     pub(super) fn try_empty(&self) -> Use {
-        // Opened anew and never created: files that are missing mean that the folder was removed.
+        // Opened again and never created: a missing file means that the directory was removed.
         let open = |name| self.file(name, OFlags::RDWR);
         let (Ok(starting), Ok(using)) = (open(STARTING), open(USING)) else {
             return Use::Gone;
@@ -185,7 +187,7 @@ impl Folder {
         }
     }
 
-    /// Opens a file of this folder itself: a link that the account may have planted is refused.
+    /// Opens a file of this directory itself: a symbolic link, which the account may have created, is refused.
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(openat(
@@ -197,7 +199,7 @@ impl Folder {
     }
 }
 
-/// What a folder holds.
+/// The content of a directory.
 #[derive(PartialEq, Eq)]
 enum Content {
     Nothing,
@@ -205,7 +207,7 @@ enum Content {
     Foreign,
 }
 
-/// Looks at the names in a folder; one that is being filled has the lock of the users first.
+/// Classifies the names in a directory. The users' lock is the first file of a cluster that is being created.
 fn content(handle: &OwnedFd) -> io::Result<Content> {
     let mut content = Content::Nothing;
     for entry in Dir::read_from(handle)? {
@@ -218,9 +220,9 @@ fn content(handle: &OwnedFd) -> io::Result<Content> {
     Ok(content)
 }
 
-/// Returns the absolute path with the links of its parents followed, whom it makes if they are missing.
+/// Returns the absolute path with the links of its parent resolved. Creates the parent if it is missing.
 ///
-/// One path for one folder: the server's own command line is compared with it.
+/// The result is the same for every spelling of a path, because the server's command line is compared with it.
 fn resolved(wanted: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> {
     let absolute = std::path::absolute(wanted).map_err(failed("find", wanted))?;
     let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -236,9 +238,10 @@ fn resolved(wanted: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> 
         .join(name))
 }
 
-/// Returns where a folder lies whose wanted place the account cannot reach: below a parent that only root can write to.
+/// Returns the path for a directory that the account cannot reach at the wanted path: below a parent that only root
+/// can write to.
 fn refuge(wanted: &Path) -> PathBuf {
-    // FNV-1a, because this name must stay the same for ever.
+    // FNV-1a, because this name must never change.
     let hash = wanted
         .as_os_str()
         .as_encoded_bytes()

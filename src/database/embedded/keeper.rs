@@ -1,4 +1,4 @@
-//! The keeper: a process that owns the server and stops it when nobody uses it any more.
+//! The keeper: a process that owns the server and stops it when no process uses it any more.
 
 use std::{
     env,
@@ -23,17 +23,17 @@ use super::{
     postmaster,
 };
 
-/// How often the keeper looks after the server and its users.
+/// Time between two checks of the server and its users.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long a new keeper tries to be the one: longer than a user needs to see whether there is one.
+/// Time that a new keeper tries to get the keeper's lock: longer than a user holds it to check for a keeper.
 const CONTEST: Duration = Duration::from_secs(1);
-/// How to stop a server, politely and then less so, and how long to wait each time. Either loses no committed data.
+/// Signals that stop a server, from gentle to harsh, and the time to wait after each. Neither loses committed data.
 const STOPS: [(Signal, Duration); 2] = [
     (Signal::INT, Duration::from_secs(30)),
     (Signal::QUIT, Duration::from_secs(15)),
 ];
 
-/// The program that becomes a keeper, with the arguments before the folder and the purpose.
+/// The program that runs as a keeper, with the arguments that precede the directory and the purpose.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     program: PathBuf,
@@ -41,7 +41,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Returns a keeper that is `program arguments… DIR PURPOSE`; it must call [`keep`] and print what that returns to its standard error.
+    /// Returns a keeper that is run as `program arguments… DIR PURPOSE`. The program must call [`keep`] and print its
+    /// error to standard error.
     pub fn new(
         program: impl Into<PathBuf>,
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
@@ -52,11 +53,11 @@ impl Keeper {
         }
     }
 
-    /// Returns this very program as keeper, with the given arguments.
+    /// Returns a keeper that runs the current program with the given arguments.
     ///
     /// # Errors
     ///
-    /// If the system does not tell where this program lies.
+    /// Fails if the system does not report the path of the current program.
     pub fn this_program(
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Self, EmbeddedError> {
@@ -65,7 +66,8 @@ impl Keeper {
         Ok(Self::new(program, arguments))
     }
 
-    /// Starts the keeper's process, apart from this one's terminal signals, its errors and the server's going into the log.
+    /// Starts the keeper's process in a process group of its own, so that terminal signals do not reach it. Its
+    /// output and the server's go to the log.
     pub(super) fn spawn(
         &self,
         folder: &Folder,
@@ -90,13 +92,14 @@ impl Keeper {
     }
 }
 
-/// Owns the server of the cluster in `dir` until nobody has used it for a while: the whole life of a keeper's process.
+/// Owns the server of the cluster in `dir` until no process has used it for the grace period. This is the main
+/// function of a keeper's process.
 ///
-/// A server that an earlier keeper left behind is adopted. If there is another keeper, this one has nothing to do.
+/// A server that an earlier keeper left behind is adopted. If another keeper is running, this returns at once.
 ///
 /// # Errors
 ///
-/// If the server cannot be started, or ends by itself.
+/// Fails if the server cannot be started, or exits by itself.
 pub fn keep(dir: &Path, purpose: Purpose) -> Result<(), EmbeddedError> {
     let account = Account::of_server()?;
     let folder = Folder::open(dir, &account)?;
@@ -117,7 +120,7 @@ pub fn keep(dir: &Path, purpose: Purpose) -> Result<(), EmbeddedError> {
             Use::Busy => used_at = Instant::now(),
             Use::Idle(locks) if used_at.elapsed() >= purpose.grace() => {
                 server.stop(&folder, &account)?;
-                // In this order: who comes in now must not see a keeper without a server.
+                // In this order: a new user must not find a keeper without a server.
                 drop(kept);
                 drop(locks);
                 return Ok(());
@@ -128,7 +131,7 @@ pub fn keep(dir: &Path, purpose: Purpose) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Becomes the keeper, unless there is another, and leaves its number in the lock's file.
+/// Locks the keeper's file and writes the process id to it, or returns `None` if another keeper holds the lock.
 fn contest(folder: &Folder) -> Result<Option<File>, EmbeddedError> {
     let mut lock = folder.lock_file(folder::KEEPER)?;
     let began = Instant::now();
@@ -144,7 +147,7 @@ fn contest(folder: &Folder) -> Result<Option<File>, EmbeddedError> {
     Ok(Some(lock))
 }
 
-/// Starts the server, which logs where the keeper does.
+/// Starts the server, which writes to the keeper's log.
 fn start(folder: &Folder, account: &Account, purpose: Purpose) -> Result<Child, EmbeddedError> {
     let programs = find(account, &folder.data())?;
     postmaster::disown_pid_files(folder)?;
@@ -163,16 +166,16 @@ fn start(folder: &Folder, account: &Account, purpose: Purpose) -> Result<Child, 
         .map_err(failed("run", &program))
 }
 
-/// The server under a keeper.
+/// The server of a keeper.
 enum Server {
-    /// The keeper's child.
+    /// A child process of this keeper.
     Own(Child),
     /// A server whose keeper was killed.
     Adopted(Pid),
 }
 
 impl Server {
-    /// Tells whether the server is no more; it is an error if it ended badly.
+    /// Returns whether the server has ended; an unsuccessful exit is an error.
     fn has_ended(&mut self, folder: &Folder, account: &Account) -> Result<bool, EmbeddedError> {
         match self {
             Self::Adopted(pid) => Ok(!postmaster::is_server(*pid, folder, account)),
@@ -186,11 +189,11 @@ impl Server {
         }
     }
 
-    /// Ends the server and waits until it has.
+    /// Stops the server and waits until it has ended.
     fn stop(mut self, folder: &Folder, account: &Account) -> Result<(), EmbeddedError> {
         for (signal, patience) in STOPS {
             let asked_at = Instant::now();
-            // Looked at right before: a number that is free again could be given to another process.
+            // Checked just before the signal: the id of a process that has ended may be assigned to another process.
             if self.has_ended(folder, account)? {
                 return Ok(());
             }

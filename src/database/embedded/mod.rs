@@ -1,14 +1,17 @@
-//! The private PostgreSQL of a first run and of the tests: no set-up, no port, nothing left behind.
+//! A private PostgreSQL server for a first run and for tests: it needs no setup and no port, and stops by itself.
 //!
-//! A [`Cluster`] lies in one folder that only the server's account can enter, and is reached over a unix socket in that folder; so no password is needed.
-//! Whoever uses it holds a shared lock on `using.lock`; the system gives it back however the user ends, `kill -9` included.
-//! The server belongs to a *keeper*, a small process of this same program ([`keep`]), which stops it when nobody has held the lock for a while.
-//! A keeper holds `keeper.lock`; where that is free but the server runs, the keeper was killed, and the next user starts one that adopts the server.
+//! A [`Cluster`] is stored in one directory that only the server's account can enter, and is reached over a unix
+//! socket in it, so no password is needed. Each user holds a shared lock on `using.lock`, which the system releases
+//! however the user ends, even after `kill -9`. The server belongs to a *keeper*, a process of the same program
+//! ([`keep`]), which stops the server some time after the last user has released the lock. A keeper holds
+//! `keeper.lock`. If that lock is free but the server runs, the keeper was killed, and the next user starts one that
+//! adopts the server.
 //!
-//! In reading order: [`cluster`] is what users call, [`folder`] and [`account`] make the place private, [`find`] and [`fetch`] look for a server's
-//! programs, [`keeper`] owns the running server, [`postmaster`] knows what a server tells about itself.
+//! [`cluster`] has the interface for users, [`folder`] and [`account`] make the directory private, [`find`] and
+//! [`fetch`] locate the server's programs, [`keeper`] owns the running server, and [`postmaster`] inspects a server
+//! by its files and its process.
 //!
-//! Everything here blocks: call it before the async runtime starts, or on a blocking thread.
+//! All functions here block: call them before the async runtime starts, or on a blocking thread.
 
 mod account;
 mod cluster;

@@ -1,4 +1,4 @@
-//! What a server tells about itself: its pid file, its socket, its command line.
+//! Inspection of a server: its pid file, its socket and its command line.
 
 use std::{
     ffi::OsString,
@@ -12,12 +12,12 @@ use rustix::process::Pid;
 
 use super::{EmbeddedError, account::Account, error::failed, folder::Folder};
 
-/// The socket, named after the port that is never opened.
+/// The name of the socket. It contains the port, which is never opened.
 const SOCKET: &str = ".s.PGSQL.5432";
-/// The line of the pid file (from 0) that says how far the server is.
+/// The line of the pid file, counted from 0, with the server's status.
 const STATUS_LINE: usize = 7;
 
-/// Returns the arguments that make a server this folder's own, by which it is also known again.
+/// Returns the arguments that bind a server to this directory, and that also identify it.
 pub(super) fn arguments(folder: &Folder) -> [OsString; 4] {
     [
         "-D".into(),
@@ -27,10 +27,10 @@ pub(super) fn arguments(folder: &Folder) -> [OsString; 4] {
     ]
 }
 
-/// Tells whether the server takes connections.
+/// Returns whether the server accepts connections.
 pub(super) fn is_ready(folder: &Folder) -> bool {
     let pid_file = fs::read_to_string(folder.data().join("postmaster.pid")).unwrap_or_default();
-    // The word may be left over from a crash: the socket must answer too.
+    // The status may be left over from a crash: the socket must accept a connection too.
     pid_file
         .lines()
         .nth(STATUS_LINE)
@@ -38,16 +38,17 @@ pub(super) fn is_ready(folder: &Folder) -> bool {
         && UnixStream::connect(folder.path().join(SOCKET)).is_ok()
 }
 
-/// Returns the process that serves this folder's data, if one does.
+/// Returns the process id of the server of this directory, if it is running.
 pub(super) fn running(folder: &Folder, account: &Account) -> Option<Pid> {
     let pid_file = fs::read_to_string(folder.data().join("postmaster.pid")).ok()?;
     let pid = Pid::from_raw(pid_file.lines().next()?.trim().parse().ok()?)?;
     is_server(pid, folder, account).then_some(pid)
 }
 
-/// Tells whether a process serves this folder's data: the number in a pid file may belong to another process by now.
+/// Returns whether a process is the server of this directory: a process id in a pid file may have been assigned to
+/// another process.
 ///
-/// The account is compared as well, because it can write into the file whatever it likes, and root is going to end that process.
+/// The account is compared as well: it can write any id into the file, and root is going to stop that process.
 pub(super) fn is_server(pid: Pid, folder: &Folder, account: &Account) -> bool {
     let expected = arguments(folder)
         .map(|argument| argument.to_string_lossy().into_owned())
@@ -57,11 +58,11 @@ pub(super) fn is_server(pid: Pid, folder: &Folder, account: &Account) -> bool {
     })
 }
 
-/// Makes the pid files of a server that is no more harmless.
+/// Makes the pid files of a server that has ended harmless.
 ///
-/// PostgreSQL does not start while the process in such a file is alive, and after a restart of the machine that may be any process of this account.
-/// It knows that its own parent cannot be another server, so the number of this process is written there. Removing the files instead would
-/// also remove its second check, whether left-over processes of the old server still use the data.
+/// PostgreSQL does not start while the process in such a file is alive, and after a reboot that may be any process of
+/// this account. It ignores the id of its own parent, so the id of this process is written there. Removing the files
+/// would also disable its second check, whether remaining processes of the old server still use the data.
 pub(super) fn disown_pid_files(folder: &Folder) -> Result<(), EmbeddedError> {
     for path in [
         folder.data().join("postmaster.pid"),
@@ -89,7 +90,7 @@ fn process(pid: Pid) -> Option<(u32, String)> {
     process_by_ps(&pid)
 }
 
-/// Asks `ps`, for systems without `/proc`.
+/// Queries `ps`, for systems without `/proc`.
 fn process_by_ps(pid: &str) -> Option<(u32, String)> {
     let output = Command::new("ps")
         .args(["-ww", "-o", "uid=", "-o", "command=", "-p", pid])
@@ -107,7 +108,7 @@ mod tests {
     use super::{process, process_by_ps};
 
     #[test]
-    fn a_process_is_known_by_its_owner_and_command_line() {
+    fn process_is_identified_by_owner_and_command_line() {
         let (uid, command) = process(getpid()).unwrap();
         assert_eq!(uid, geteuid().as_raw());
         let program = std::env::args().next().unwrap();
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_is_nobody() {
+    fn process_that_has_ended_is_not_found() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = Pid::from_child(&child);
         child.wait().unwrap();

@@ -1,11 +1,15 @@
-//! The limits of all keys: shared by all replicas where a store is set and answers, else this replica's own.
+//! The rate limits of all keys: counted in the store that all replicas share if it is configured and available, else by
+//! each replica for itself.
 //!
-//! Nobody gains a burst when the store goes or comes. Whatever it says about a key, the replica remembers as its own
-//! count: when the store is away, each replica goes on from what it was last told. And with a key's first request over
-//! a new link, or after requests that passed alone, a replica tells the store how the key stands, so that a store that
-//! has forgotten everything goes on from there. So while the store is away `n` replicas let through `n` times what comes
-//! back in that time, and afterwards nothing more for it; a wait that was told then may turn out one interval too short,
-//! when another replica had more to tell. What a store forgets behind a link that holds, nobody notices.
+//! No key gains a burst when the store becomes unavailable or available again:
+//!
+//! - A replica stores the result of each answer in its own count, and continues from it while the store is unavailable.
+//! - With a key's first request over a new link, or after requests that were counted locally, the replica sends its own
+//!   count of the key, so that a store that has lost its data continues from there.
+//!
+//! While the store is unavailable, `n` replicas admit `n` times the requests that become available in that time;
+//! afterwards there is no further excess. A wait that was returned then can be one interval too short if another
+//! replica has counted more. Data that a store loses while its link stays up is not noticed.
 
 use std::time::Duration;
 
@@ -17,7 +21,7 @@ use super::{
 };
 use crate::{app::App, id::KeyId};
 
-/// The use of all keys.
+/// The use of all keys, counted locally and in the shared store.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     local: Local<(KeyId, Kind)>,
@@ -25,7 +29,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Makes limits that this replica has seen nobody use.
+    /// Creates the limits without any use.
     pub(super) fn new(app: &App) -> Self {
         let settings = &app.settings().rate_limit;
         let shared = settings.shared.clone();
@@ -35,8 +39,8 @@ impl Limits {
         }
     }
 
-    /// Counts one request where each replica limits alone; `None` if a shared store must be asked.
-    pub(super) fn admit_alone(
+    /// Counts one request if there is no shared store; `None` if there is one, which must be asked.
+    pub(super) fn admit_unshared(
         &self,
         key: KeyId,
         kind: Kind,
@@ -46,7 +50,7 @@ impl Limits {
         alone.then(|| self.local.admit((key, kind), kind.as_str(), policy))
     }
 
-    /// Counts one request: how the key stands after it, and how long it must wait.
+    /// Counts one request; returns the state of the key after it, and the time to wait if it is refused.
     pub(super) async fn admit(
         &self,
         key: KeyId,
@@ -59,17 +63,17 @@ impl Limits {
         };
         let own = self.local.bucket((key, kind), policy);
         let Some((number, link)) = shared.link() else {
-            return own.admit_apart(name, policy);
+            return own.admit_locally(name, policy);
         };
-        let unheard = own.unheard(number);
-        let known = unheard.map_or(Duration::ZERO, |(_, full_in)| full_in);
-        let asked = shared.count((number, &link), key, kind, policy, known);
-        let Some(Counted { wait, full_in }) = asked.await else {
-            return own.admit_apart(name, policy);
+        let unreported = own.unreported(number);
+        let known = unreported.map_or(Duration::ZERO, |(_, full_in)| full_in);
+        let counting = shared.count((number, &link), key, kind, policy, known);
+        let Some(Counted { wait, full_in }) = counting.await else {
+            return own.admit_locally(name, policy);
         };
-        own.learn(full_in);
-        if let Some((apart, _)) = unheard {
-            own.was_heard(apart, number);
+        own.take_over(full_in);
+        if let Some((admitted_locally, _)) = unreported {
+            own.mark_reported(admitted_locally, number);
         }
         let verdict = match wait {
             Duration::ZERO => Ok(()),
@@ -78,7 +82,7 @@ impl Limits {
         (Standing::new(name, policy, full_in), verdict)
     }
 
-    /// Keeps the shared store at hand until the replica stops.
+    /// Maintains the link to the shared store until the replica stops.
     pub(super) async fn keep(self) {
         if let Some(shared) = self.shared {
             shared.keep().await;

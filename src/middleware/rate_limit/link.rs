@@ -1,4 +1,4 @@
-//! One connection to the shared store, and what is asked over it: many requests at once, each one round trip.
+//! One connection to the shared store. Requests are pipelined over it; each costs one round trip.
 
 use std::{
     sync::{
@@ -18,47 +18,47 @@ use tokio::time::timeout;
 use super::model::Policy;
 use crate::settings::SharedLimits;
 
-/// The arithmetic of `governor`, on the store's clock.
+/// The algorithm of `governor`, on the store's clock.
 const SCRIPT: &str = include_str!("gcra.lua");
-/// Requests handed to the connection's task that it has not written yet; more wait, within their time.
+/// The most requests that are queued for the connection but not written; further ones wait, within their time-out.
 const UNWRITTEN_MAX: usize = 1024;
 
-/// Why the store did not count.
+/// The reason why the store did not count a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// It said nothing to anybody in this time.
+    /// It answered no request within this time.
     #[error("it did not answer within {0:?}")]
     Silent(Duration),
-    /// It was late with this answer, but gave others meanwhile.
+    /// It did not answer this request in time, but answered others meanwhile.
     #[error("it was slow")]
     Slow,
-    /// It cannot be reached, or refuses.
+    /// It is unreachable, or it returned an error.
     #[error(transparent)]
     Refused(#[from] RedisError),
 }
 
-/// A connection that has counted once.
+/// A connection that has passed its check.
 #[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
-    /// The digest by which the store knows the script.
+    /// The digest of the script in the store.
     script: Arc<str>,
     patience: Duration,
-    /// How often it has answered.
+    /// The number of answers received.
     answers: Arc<AtomicU64>,
 }
 
-/// What the store answers.
+/// An answer of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// How long the request must wait; nothing if it passes.
+    /// The time that the request must wait; zero if it is admitted.
     pub(super) wait: Duration,
-    /// Time until the burst is whole again.
+    /// The time until the whole burst is available again.
     pub(super) full_in: Duration,
 }
 
 impl Link {
-    /// Connects, teaches the store the script, and counts under `probe` to see that it can.
+    /// Connects, loads the script into the store, and counts once under `probe` to check that it works.
     pub(super) async fn open(settings: &SharedLimits, probe: &str) -> Result<Self, Failure> {
         let connected = timeout(settings.connect, Self::connect(settings)).await;
         let link = connected.map_err(|_| Failure::Silent(settings.connect))??;
@@ -67,7 +67,7 @@ impl Link {
     }
 
     async fn connect(settings: &SharedLimits) -> Result<Self, RedisError> {
-        // Whoever asks keeps the time.
+        // The callers apply their own time-outs.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -88,7 +88,7 @@ impl Link {
         })
     }
 
-    /// Counts under a name of its own: whoever can do that can do all that requests need.
+    /// Counts one request under the name `probe`: this checks everything that requests need.
     pub(super) async fn check(&self, probe: &str) -> Result<(), Failure> {
         let one = Policy::new(1, 1, 1);
         match one {
@@ -97,25 +97,25 @@ impl Link {
         }
     }
 
-    /// Counts one request of `key` under a policy; its burst is known not to be whole again before `unheard`, if that is
-    /// more than nothing.
+    /// Counts one request of `key` under a policy. If `unreported` is not zero, the burst is known not to be whole
+    /// again before that time.
     pub(super) async fn count(
         &self,
         key: &str,
         policy: Policy,
-        unheard: Duration,
+        unreported: Duration,
     ) -> Result<Counted, Failure> {
         let (interval, burst) = (nanoseconds(policy.interval()), policy.burst());
-        let unheard = nanoseconds(unheard);
+        let unreported = nanoseconds(unreported);
         let ask = async |command: &str, script: &str| -> Result<(u64, u64), RedisError> {
             let mut asked = cmd(command);
             asked.arg(script).arg(1).arg(key);
-            asked.arg(interval).arg(burst).arg(unheard);
+            asked.arg(interval).arg(burst).arg(unreported);
             asked.query_async(&mut self.connection.clone()).await
         };
         let asking = async {
             match ask("EVALSHA", &self.script).await {
-                // It has forgotten its scripts. This way it learns this one again.
+                // The store has lost its scripts; `EVAL` loads this one again.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     ask("EVAL", SCRIPT).await
                 }
@@ -143,9 +143,9 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Reads where the store is, and whom to believe that it is the one.
+/// Creates the client from the store's URL and the certificate authority to trust.
 fn client(settings: &SharedLimits) -> Result<Client, RedisError> {
-    // Nothing is held back to fill a packet: a request waits for the answer.
+    // Nagle's algorithm is off: a request waits for each answer.
     let at = settings
         .url
         .expose_secret()
@@ -174,12 +174,13 @@ mod tests {
 
     use super::*;
 
-    /// A store that lets one request pass a probe, and answers `early` only when `late` has come, and `late` never.
+    /// Runs a store that answers `probe`, and `early` only when `late` has arrived; `late` itself is never answered.
     async fn store(listener: TcpListener) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read).lines();
-        // A command is `*3`, then for each word its length and itself; a script has lines of its own, which no word is.
+        // A command is `*3` and then, for each word, its length and the word; no line of the script equals a word
+        // below.
         let mut words: Vec<String> = Vec::new();
         while let Some(line) = lines.next_line().await? {
             words.push(line);
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_answer_is_no_silence_while_others_arrive() {
+    async fn late_answer_is_slow_not_silent_while_others_arrive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let settings = SharedLimits {
@@ -212,8 +213,11 @@ mod tests {
             let (early, late) = tokio::join!(count("early"), count("late"));
             assert_eq!(early.unwrap().full_in, Duration::from_nanos(7));
             assert!(matches!(late, Err(Failure::Slow)), "{late:?}");
-            let alone = count("other").await;
-            assert!(matches!(alone, Err(Failure::Silent(_))), "{alone:?}");
+            let unanswered = count("other").await;
+            assert!(
+                matches!(unanswered, Err(Failure::Silent(_))),
+                "{unanswered:?}"
+            );
         };
         tokio::select! {
             ended = store(listener) => panic!("{ended:?}"),

@@ -1,4 +1,4 @@
-//! Counting within one replica, with `governor`.
+//! Rate limiting within one replica, with `governor`.
 
 use std::{
     hash::Hash,
@@ -21,30 +21,31 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::model::{Policy, REFILL_SECONDS_MAX, Standing};
 
-/// A caller that was idle this long starts anew: no policy takes longer to have its burst whole again.
+/// The time after which an idle caller is dropped: every policy's burst is whole again by then.
 const IDLE: Duration = Duration::from_secs(REFILL_SECONDS_MAX);
 
-/// The use that this replica saw of each caller under each policy.
+/// The use of each policy by each caller on this replica.
 #[derive(Debug, Clone)]
 pub(crate) struct Local<C: Copy + Eq + Hash + Send + Sync + 'static> {
     buckets: Cache<(C, Policy), Arc<Bucket>>,
 }
 
-/// One caller's use of one policy.
+/// The use of one policy by one caller.
 #[derive(Debug)]
 pub(super) struct Bucket {
     limiter: RateLimiter<NotKeyed, ArrivalTime, MonotonicClock, NoOpMiddleware<Instant>>,
     arrival: Arc<AtomicU64>,
     started: Instant,
-    /// How many requests it let through of which a shared store has not heard.
-    apart: AtomicU64,
-    /// Over which link the shared store has last heard of this use; 0 is none.
-    heard_over: AtomicU64,
+    /// The number of admitted requests that the shared store has not received.
+    admitted_locally: AtomicU64,
+    /// The number of the link over which the shared store last received this use; 0 for none.
+    reported_over: AtomicU64,
 }
 
-/// Where governor keeps the theoretical arrival time, in nanoseconds since the bucket was made; zero is "never".
+/// The storage for governor's theoretical arrival time, in nanoseconds since the bucket was created; zero is "never".
 ///
-/// Kept by us, because the headers tell exactly when the burst is whole again, which governor knows and does not say.
+/// It is stored here because the headers contain the exact time at which the burst is whole again, which governor does
+/// not expose.
 #[derive(Debug)]
 struct ArrivalTime(Arc<AtomicU64>);
 
@@ -72,7 +73,7 @@ impl StateStore for ArrivalTime {
 }
 
 impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
-    /// Remembers the use of up to `callers_max` callers; the one that was idle longest makes room.
+    /// Creates counters for up to `callers_max` callers; the one that was idle longest is evicted.
     pub(crate) fn new(callers_max: u64) -> Self {
         Self {
             buckets: Cache::builder()
@@ -83,7 +84,8 @@ impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
         }
     }
 
-    /// Counts one request under a policy of that name: how the caller stands after it, and how long it must wait.
+    /// Counts one request under a policy of this name; returns the state of the caller after it, and the time to wait
+    /// if it is refused.
     pub(crate) fn admit(
         &self,
         caller: C,
@@ -93,7 +95,7 @@ impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
         self.bucket(caller, policy).admit(name, policy)
     }
 
-    /// Returns the use of a policy by a caller, to be asked more than once.
+    /// Returns the use of a policy by a caller.
     pub(super) fn bucket(&self, caller: C, policy: Policy) -> Arc<Bucket> {
         self.buckets
             .get_with((caller, policy), || Arc::new(Bucket::new(policy)))
@@ -104,7 +106,7 @@ impl Bucket {
     fn new(policy: Policy) -> Self {
         let arrival = Arc::new(AtomicU64::new(0));
         let burst = NonZeroU32::new(policy.burst()).unwrap_or(NonZeroU32::MIN);
-        // A policy's interval is never zero: a window of a second holds at most a million requests.
+        // A policy's interval is never zero: a window of one second allows at most a million requests.
         let quota = Quota::with_period(policy.interval())
             .unwrap_or(Quota::per_second(burst))
             .allow_burst(burst);
@@ -113,8 +115,8 @@ impl Bucket {
             limiter,
             arrival,
             started: Instant::now(),
-            apart: AtomicU64::new(0),
-            heard_over: AtomicU64::new(0),
+            admitted_locally: AtomicU64::new(0),
+            reported_over: AtomicU64::new(0),
         }
     }
 
@@ -124,42 +126,46 @@ impl Bucket {
         (self.standing(name, policy), wait)
     }
 
-    /// Counts one request in the place of the shared store, which is to hear of it: see [`Bucket::unheard`].
-    pub(super) fn admit_apart(
+    /// Counts one request instead of the shared store, which is sent the count later: see [`Bucket::unreported`].
+    pub(super) fn admit_locally(
         &self,
         name: &'static str,
         policy: Policy,
     ) -> (Standing, Result<(), Duration>) {
         let (standing, verdict) = self.admit(name, policy);
         if verdict.is_ok() {
-            self.apart.fetch_add(1, Ordering::AcqRel);
+            self.admitted_locally.fetch_add(1, Ordering::AcqRel);
         }
         (standing, verdict)
     }
 
-    /// Returns what the store behind a link is to hear of: how many requests passed without it, and the time until the
-    /// burst is whole again. Behind another link than before there may be another store, or one that forgot all.
+    /// Returns the local use that the store behind a link must receive: the number of requests admitted without it,
+    /// and the time until the burst is whole again. It is due after such requests and over every new link, behind
+    /// which there may be another store, or one that has lost its data.
     ///
-    /// Not every time: the store would count the way to it and back on top.
-    pub(super) fn unheard(&self, link: u64) -> Option<(u64, Duration)> {
-        let heard_over = self.heard_over.load(Ordering::Acquire);
-        let apart = self.apart.load(Ordering::Acquire);
-        (apart > 0 || heard_over != link).then(|| (apart, self.full_in()))
+    /// It is not sent every time, because the store would count the network delay on top.
+    pub(super) fn unreported(&self, link: u64) -> Option<(u64, Duration)> {
+        let reported_over = self.reported_over.load(Ordering::Acquire);
+        let admitted_locally = self.admitted_locally.load(Ordering::Acquire);
+        (admitted_locally > 0 || reported_over != link).then(|| (admitted_locally, self.full_in()))
     }
 
-    /// Takes note that the store has heard it over a link. If something passed meanwhile, the store hears all of it
-    /// again, which changes nothing.
+    /// Records that the store has received the local use over a link. If requests were admitted meanwhile, the whole
+    /// use is sent again, which changes nothing.
     ///
-    /// An answer over an older link, which comes late, makes the newer one hear again what [`Bucket::learn`] took over.
-    pub(super) fn was_heard(&self, apart: u64, link: u64) {
-        let _ = self
-            .apart
-            .compare_exchange(apart, 0, Ordering::AcqRel, Ordering::Relaxed);
-        self.heard_over.store(link, Ordering::Release);
+    /// A late answer over an older link makes the newer link receive again what [`Bucket::take_over`] took over.
+    pub(super) fn mark_reported(&self, admitted_locally: u64, link: u64) {
+        let _ = self.admitted_locally.compare_exchange(
+            admitted_locally,
+            0,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        self.reported_over.store(link, Ordering::Release);
     }
 
-    /// Takes over what the shared store knows: the burst is not whole again earlier than that.
-    pub(super) fn learn(&self, full_in: Duration) {
+    /// Takes over the shared store's count: the burst is not whole again before `full_in`.
+    pub(super) fn take_over(&self, full_in: Duration) {
         let arrival = (self.started.elapsed() + full_in).as_nanos();
         let arrival = u64::try_from(arrival).unwrap_or(u64::MAX);
         self.arrival.fetch_max(arrival, Ordering::AcqRel);
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_the_next_request_waits() {
+    fn burst_is_admitted_and_the_next_request_must_wait() {
         let local = Local::new(10);
         let key = KeyId::new(DateTime::UNIX_EPOCH);
         let policy = Policy::new(1, 1000, 3).unwrap();
@@ -211,7 +217,7 @@ mod tests {
             standing.full_in > Duration::from_secs(2990)
                 && standing.full_in <= Duration::from_secs(3000)
         );
-        // Reads, other keys and other policies have their own.
+        // Reads, other keys and other policies are counted separately.
         assert_eq!(admit(&local, key, Kind::Read, policy).1, Ok(()));
         assert_eq!(
             admit(

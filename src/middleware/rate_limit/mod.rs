@@ -1,10 +1,10 @@
-//! The rate limit: how often one API key may ask, in two policies, for reads and for writes.
+//! The rate limit of an API key, with separate policies for reads and writes.
 //!
-//! The sliding window is GCRA, the arithmetic of `governor`: every request that passes pushes the key's "theoretical
-//! arrival time" one interval into the future, and a request is early when that time is more than a burst ahead.
+//! The sliding window is GCRA, the algorithm of `governor`: every admitted request moves the key's "theoretical arrival
+//! time" one interval into the future, and a request is refused when that time is more than a burst ahead.
 //!
 //! [`local`] keeps that time in this process, [`shared`] in a store that all replicas have in common, by the same
-//! arithmetic; [`limits`] says which of the two counts.
+//! algorithm; [`limits`] chooses between the two.
 
 mod limits;
 mod link;

@@ -1,4 +1,4 @@
-//! What a limit is, and how it is told to the caller: policies, verdicts and headers, all pure.
+//! The pure model of rate limits: policies, states, details and headers.
 
 use std::{
     fmt::{self, Write},
@@ -12,10 +12,10 @@ use crate::stamp::Stamp;
 
 /// The largest number in a policy.
 const NUMBER_MAX: u32 = 1_000_000;
-/// A burst that is used up is whole again within this many seconds.
+/// A used-up burst is whole again within this many seconds.
 pub(crate) const REFILL_SECONDS_MAX: u64 = 24 * 3600;
 
-/// Which requests a policy counts.
+/// The requests that a policy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// GET and HEAD.
@@ -34,10 +34,10 @@ impl Kind {
     }
 }
 
-/// `limit` requests in any `window_seconds`, and `burst` at once on top.
+/// A policy of `limit` requests in any `window_seconds`, and `burst` on top at once.
 ///
-/// It is a sliding window without edges (GCRA): one request comes back every `window / limit`, up to `burst`. In any
-/// span of `window_seconds` at most `limit + burst` requests pass.
+/// It is a continuous sliding window (GCRA): one request becomes available every `window / limit`, up to `burst`. In
+/// any span of `window_seconds` at most `limit + burst` requests are admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
     limit: u32,
@@ -46,7 +46,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Makes a policy of three numbers from 1 to 1,000,000, whose burst comes back within 24 hours.
+    /// Creates a policy of three numbers from 1 to 1,000,000 whose burst is whole again within 24 hours.
     pub fn new(limit: u32, window_seconds: u32, burst: u32) -> Option<Self> {
         let all_fit = [limit, window_seconds, burst]
             .iter()
@@ -59,44 +59,44 @@ impl Policy {
         })
     }
 
-    /// Returns how many requests come back in a window.
+    /// Returns the number of requests that become available in a window.
     pub fn limit(self) -> u32 {
         self.limit
     }
 
-    /// Returns the length of the window.
+    /// Returns the length of the window, in seconds.
     pub fn window_seconds(self) -> u32 {
         self.window_seconds
     }
 
-    /// Returns how many requests can pass at once.
+    /// Returns the number of requests that can be admitted at once.
     pub fn burst(self) -> u32 {
         self.burst
     }
 
-    /// Returns the time after which one more request can pass, rounded up to a nanosecond: a window holds no more than
-    /// `limit` of them.
+    /// Returns the time after which one more request becomes available, rounded up to a nanosecond, so that a window
+    /// never has more than `limit` of them.
     pub fn interval(self) -> Duration {
         let window = u64::from(self.window_seconds) * 1_000_000_000;
         Duration::from_nanos(window.div_ceil(self.limit.into()))
     }
 }
 
-/// How a caller stands with a policy right after a request.
+/// The state of a caller's limit right after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// The policy's name.
+    /// The name of the policy.
     pub name: &'static str,
     /// The policy.
     pub policy: Policy,
-    /// How many requests would pass right now.
+    /// The number of requests that would be admitted now.
     pub remaining: u32,
-    /// Time until `remaining` is `burst` again.
+    /// The time until `remaining` equals `burst` again.
     pub full_in: Duration,
 }
 
 impl Standing {
-    /// Tells how a caller stands whose burst is whole again after `full_in`.
+    /// Computes the state of a caller whose burst is whole again after `full_in`.
     pub(super) fn new(name: &'static str, policy: Policy, full_in: Duration) -> Self {
         let interval = policy.interval().as_nanos().max(1);
         let taken = u32::try_from(full_in.as_nanos().div_ceil(interval)).unwrap_or(u32::MAX);
@@ -108,12 +108,12 @@ impl Standing {
         }
     }
 
-    /// Returns `t`: whole seconds, rounded up, until `burst` requests can pass.
+    /// Returns the `t` parameter of `RateLimit`: whole seconds, rounded up, until `burst` requests are available.
     pub fn full_in_seconds(&self) -> u64 {
         seconds_up(self.full_in)
     }
 
-    /// Returns the unix second by which `burst` requests can pass, never early.
+    /// Returns the unix time, rounded up to a second, at which `burst` requests are available.
     pub(crate) fn full_at(&self, now: DateTime<Utc>) -> i64 {
         let full_at = now + self.full_in;
         full_at.timestamp() + i64::from(full_at.timestamp_subsec_nanos() > 0)
@@ -140,24 +140,24 @@ impl Standing {
     }
 }
 
-/// A request that came too early.
+/// The refusal of a request that came too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttled {
-    /// The policy's name.
+    /// The name of the policy.
     pub name: &'static str,
     /// The policy.
     pub policy: Policy,
-    /// Whole seconds until one request passes: never earlier than the truth, at least 1.
+    /// Whole seconds, rounded up and at least 1, until one request is admitted.
     pub retry_after_seconds: u64,
-    /// When one request passes.
+    /// The time at which one request is admitted.
     pub reset_at: Stamp,
 }
 
 impl Throttled {
-    /// Tells when the next request passes; `wait` is the exact time until then.
+    /// Computes the time of the next request; `wait` is the exact time until then.
     pub fn new(standing: &Standing, wait: Duration, now: Stamp) -> Self {
         let retry_after_seconds = seconds_up(wait).max(1);
-        // Rounded up to the milliseconds in which times are told, so that `reset_at` is never early either.
+        // Rounded up to milliseconds, the precision of times in JSON, so that `reset_at` is never early either.
         let wait = Duration::from_millis(
             u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
         );
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_headers_are_structured_fields() {
+    fn headers_are_structured_fields() {
         let standing = Standing {
             name: "write",
             policy: Policy::new(120, 60, 30).unwrap(),
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_rounded_up() {
+    fn wait_is_rounded_up_to_seconds() {
         for (milliseconds, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
             assert_eq!(seconds_up(Duration::from_millis(milliseconds)), seconds);
         }
     }
 
     #[test]
-    fn no_more_than_the_limit_comes_back_in_a_window() {
+    fn window_refills_at_most_the_limit() {
         for (limit, window, interval) in [
             (1, 1, 1_000_000_000),
             (120, 60, 500_000_000),
@@ -227,15 +227,15 @@ mod tests {
             let policy = Policy::new(limit, window, 1).unwrap();
             assert_eq!(policy.interval(), Duration::from_nanos(interval));
             let window = u64::from(window) * 1_000_000_000;
-            // A burst that was whole when the window began, and what comes back until its end.
+            // The requests that become available during one window.
             assert!(window / interval <= u64::from(limit), "{policy:?}");
-            // And no slower than that takes.
+            // The interval is the shortest that keeps this bound.
             assert!((interval - 1) * u64::from(limit) < window, "{policy:?}");
         }
     }
 
     #[test]
-    fn a_policy_is_made_of_numbers_from_one_to_a_million() {
+    fn policy_numbers_are_one_to_a_million() {
         assert!(Policy::new(1, 86_400, 1).is_some());
         for (limit, window, burst) in [
             (0, 1, 1),

@@ -1,4 +1,4 @@
-//! The policy: count the request under the caller's key, tell the caller how the key stands, refuse what came too early.
+//! The rate-limit policy: counts a request under the caller's key, sets the headers, and refuses early requests.
 
 use axum::{
     extract::Request,
@@ -20,10 +20,10 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Room for the values of all headers.
+/// The initial capacity for the values of all headers, in bytes.
 const HEADERS_BYTES: usize = 128;
 
-/// The limits of all keys.
+/// The policy, with the limits of all keys.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimit {
     app: App,
@@ -31,18 +31,18 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Makes limits that nobody has used yet.
+    /// Creates the limits without any use.
     pub(crate) fn new(app: App) -> Self {
         let limits = Limits::new(&app);
         Self { app, limits }
     }
 
-    /// Keeps the shared store at hand until the replica stops, if there is one.
+    /// Maintains the link to the shared store, if one is configured, until the replica stops.
     pub(crate) async fn keep_shared(self) {
         self.limits.keep().await;
     }
 
-    /// Returns the policy under which a request counts.
+    /// Returns the policy for the caller's requests of a kind: the grant's own, else the default.
     fn policy(&self, caller: &Caller, kind: Kind) -> Policy {
         let defaults = &self.app.settings().rate_limit;
         match kind {
@@ -51,7 +51,7 @@ impl RateLimit {
         }
     }
 
-    /// Notes the headers, and refuses a request that came too early.
+    /// Stores the header values, and refuses a request that came too early.
     fn conclude(
         &self,
         context: &RequestContext,
@@ -76,7 +76,9 @@ impl admission::Policy for RateLimit {
         };
         let kind = kind_of(request.method());
         let policy = self.policy(&caller, kind);
-        if let Some((standing, counted)) = self.limits.admit_alone(caller.grant.key, kind, policy) {
+        if let Some((standing, counted)) =
+            self.limits.admit_unshared(caller.grant.key, kind, policy)
+        {
             return self.conclude(context, kind, &standing, counted).into();
         }
         let (limit, context) = (self.clone(), context.clone());
@@ -88,7 +90,7 @@ impl admission::Policy for RateLimit {
     }
 }
 
-/// Returns the policy that counts requests of a method.
+/// Returns the kind of requests with this method.
 fn kind_of(method: &Method) -> Kind {
     if matches!(*method, Method::GET | Method::HEAD) {
         Kind::Read
@@ -97,7 +99,7 @@ fn kind_of(method: &Method) -> Kind {
     }
 }
 
-/// Writes the values of the headers, all into one buffer.
+/// Renders the values of the headers into one buffer.
 fn headers(standing: &Standing, now: DateTime<Utc>) -> [HeaderValue; RATE_LIMIT_HEADERS.len()] {
     let mut buffer = BytesMut::with_capacity(HEADERS_BYTES);
     let mut value = |write: &dyn Fn(&mut BytesMut) -> std::fmt::Result| {
@@ -114,7 +116,7 @@ fn headers(standing: &Standing, now: DateTime<Utc>) -> [HeaderValue; RATE_LIMIT_
     ]
 }
 
-/// Takes bytes of a header; they are digits and ASCII punctuation.
+/// Converts a header value, which consists of digits and ASCII punctuation.
 fn text(bytes: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

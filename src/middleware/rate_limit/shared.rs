@@ -1,8 +1,8 @@
-//! Counting over all replicas, in Redis or Valkey, for as long as it answers.
+//! Rate limiting across all replicas, in Redis or Valkey, while it is available.
 //!
-//! There is a [`Link`] or there is none. The first request that it fails takes the link away from all, so a store that
-//! hangs costs its time-out to those only that had asked already. (An answer that is merely late, while others
-//! arrive, fails the one request.) One task brings a link back, and asks over an idle one how the store is.
+//! All requests share one [`Link`]. The first request that it fails drops the link for all, so only requests that were
+//! already sent wait for the time-out of a store that hangs. (A late answer while others arrive fails only its own
+//! request.) One background task reconnects, and probes the store over an idle link.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{
     app::App, environment::Environment, id::KeyId, settings::SharedLimits, telemetry::limits::Alone,
 };
 
-/// What every key in the store begins with; another number when what stands there is read in another way.
+/// The prefix of every key in the store; its number changes when the format of the values changes.
 const VERSION: &str = "lmn:1";
 
 /// The shared store of one replica.
@@ -36,13 +36,13 @@ struct Inner {
     store: watch::Sender<Store>,
 }
 
-/// How the store is.
+/// The availability of the store.
 enum Store {
-    /// Not tried yet.
+    /// No connection was attempted yet.
     Unknown,
-    /// It counts, over the link of that number.
+    /// Requests are counted over the link with this number.
     There(u64, Link),
-    /// It does not.
+    /// The store is unavailable.
     Away,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Makes one that is not connected yet: [`Shared::keep`] does that.
+    /// Creates the store without a connection, which [`Shared::keep`] opens.
     pub(super) fn new(app: App, settings: SharedLimits) -> Self {
         app.metrics().set_shared_limits(false);
         let store = watch::Sender::new(Store::Unknown);
@@ -73,7 +73,7 @@ impl Shared {
         }))
     }
 
-    /// Returns the link to the store, by its number; `None` if there is none, and this replica is alone.
+    /// Returns the link to the store and its number; `None` if there is none, and this replica limits locally.
     pub(super) fn link(&self) -> Option<(u64, Link)> {
         let link = self.0.store.borrow().link();
         if link.is_none() {
@@ -82,23 +82,23 @@ impl Shared {
         link
     }
 
-    /// Counts one request over all replicas; `None` if the store cannot, and this replica is alone.
+    /// Counts one request over all replicas; `None` if the store fails, and this replica limits locally.
     ///
-    /// The burst is known not to be whole again before `unheard`.
+    /// The whole burst is not available before `unreported`, as far as this replica has counted.
     pub(super) async fn count(
         &self,
         (number, link): (u64, &Link),
         key: KeyId,
         kind: Kind,
         policy: Policy,
-        unheard: Duration,
+        unreported: Duration,
     ) -> Option<Counted> {
         let metrics = self.0.app.metrics();
         let name = name(self.0.app.settings().environment, key, kind, policy);
-        let asked = Instant::now();
-        match link.count(&name, policy, unheard).await {
+        let asked_at = Instant::now();
+        match link.count(&name, policy, unreported).await {
             Ok(counted) => {
-                metrics.record_shared_limit(asked.elapsed());
+                metrics.record_shared_limit(asked_at.elapsed());
                 Some(counted)
             }
             Err(failure) => {
@@ -111,15 +111,15 @@ impl Shared {
         }
     }
 
-    /// Keeps a link to the store until the replica stops.
+    /// Maintains a link to the store until the replica stops.
     pub(super) async fn keep(self) {
         tokio::select! {
             () = self.0.app.stopping() => {}
-            () = self.link_again_and_again() => {}
+            () = self.keep_linked() => {}
         }
     }
 
-    async fn link_again_and_again(&self) {
+    async fn keep_linked(&self) {
         let probe = probe(self.0.app.settings().environment);
         let mut number = 0;
         loop {
@@ -128,8 +128,8 @@ impl Shared {
                     number += 1;
                     let found = Instant::now();
                     self.find(number, link.clone());
-                    self.watch_over(number, &link, &probe).await;
-                    // What has held for a while may hold again at once.
+                    self.wait_until_lost(number, &link, &probe).await;
+                    // A link that lasted for a while is reopened without delay.
                     if found.elapsed() > self.0.settings.retry {
                         continue;
                     }
@@ -140,8 +140,8 @@ impl Shared {
         }
     }
 
-    /// Returns when the link is lost, which a probe finds out if no request does.
-    async fn watch_over(&self, number: u64, link: &Link, probe: &str) {
+    /// Returns when the link is lost; probes find that out if no request does.
+    async fn wait_until_lost(&self, number: u64, link: &Link, probe: &str) {
         let mut store = self.0.store.subscribe();
         loop {
             let lost = store.wait_for(|store| store.link().is_none());
@@ -155,44 +155,46 @@ impl Shared {
         }
     }
 
-    /// From here on the store counts.
+    /// Makes the link available to requests.
     fn find(&self, number: u64, link: Link) {
         self.0.store.send_replace(Store::There(number, link));
         self.0.app.metrics().set_shared_limits(true);
-        tracing::info!("rate limits hold over all replicas: the shared store counts");
+        tracing::info!("rate limits are shared by all replicas: the shared store is available");
     }
 
-    /// From here on it does not. Said once, by who finds out first: a link that was replaced meanwhile is no news.
+    /// Marks the store as unavailable, and logs the change once. A failure of a link that was replaced meanwhile is
+    /// ignored.
     fn lose(&self, number: Option<u64>, failure: &Failure) {
-        let is_news = self.0.store.send_if_modified(|store| {
-            let is_news = match store {
+        let has_changed = self.0.store.send_if_modified(|store| {
+            let has_changed = match store {
                 Store::Unknown => true,
                 Store::There(current, _) => Some(*current) == number,
                 Store::Away => false,
             };
-            if is_news {
+            if has_changed {
                 *store = Store::Away;
             }
-            is_news
+            has_changed
         });
-        if is_news {
+        if has_changed {
             self.0.app.metrics().set_shared_limits(false);
             tracing::warn!(
                 error = %failure,
-                "the shared store of rate limits is away; this replica limits alone until it is back"
+                "the shared store of rate limits is unavailable; this replica limits on its own until it returns"
             );
         }
     }
 }
 
-/// Names the use of a key under a policy. A changed policy starts anew; braces keep a key's names in one slot.
+/// Returns the store's key for the use of a policy by an API key. A changed policy starts anew; the braces keep all
+/// names of one API key in one hash slot.
 fn name(environment: Environment, key: KeyId, kind: Kind, policy: Policy) -> String {
     let (limit, window, burst) = (policy.limit(), policy.window_seconds(), policy.burst());
     let (environment, kind) = (environment.as_str(), kind.as_str());
     format!("{VERSION}:{environment}:{{{key}}}:{kind}:{limit}:{window}:{burst}")
 }
 
-/// Names what a probe counts.
+/// Returns the store's key that probes count under.
 fn probe(environment: Environment) -> String {
     format!("{VERSION}:{}:{{probe}}", environment.as_str())
 }

@@ -1,4 +1,4 @@
-//! Held orders as the statement takes them that records what happened.
+//! Parameters of the statement that records changes: locked orders as JSON rows.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::super::{
 };
 use crate::stamp::Stamp;
 
-/// An order's row as it becomes, and its audit row.
+/// The new values of an order's row, and of its audit row.
 #[derive(Debug, Serialize)]
 pub(super) struct OrderChange<'a> {
     id: Uuid,
@@ -41,12 +41,12 @@ pub(super) struct OrderChange<'a> {
     last_sequence: i32,
     rendered: Rendered,
     subject: String,
-    /// Of the audit entry of a change without a step; the steps are their own.
+    /// Details of the audit entry. Only a change without a step has one: a step is audited by its own row.
     details: Option<Value>,
 }
 
 impl<'a> OrderChange<'a> {
-    /// Takes a held order. A standing is kept only from when the order has left the bidding.
+    /// Converts a locked order. The standing of its bid is stored only once the bid is no longer active.
     pub(super) fn of(held: &'a Held) -> serde_json::Result<Self> {
         let order = &held.order;
         let final_standing = order
@@ -86,13 +86,13 @@ impl<'a> OrderChange<'a> {
     }
 }
 
-/// Says whether the order was not on its way before.
+/// Returns whether the order has begun to ship since it was locked.
 fn begins_to_ship(held: &Held) -> bool {
     let is_shipping = |status| status == OrderStatus::Shipping;
     !is_shipping(held.before.status) && is_shipping(held.order.state.status)
 }
 
-/// Returns the details of the audit entry of a change that is no step: the events that tell of it.
+/// Returns the details of the audit entry of a change without a step, which lists the events.
 fn details(held: &Held) -> Option<Value> {
     let events: Vec<_> = held.events.iter().map(|it| it.event_type).collect();
     let is_step = !held.steps.is_empty();
@@ -105,7 +105,7 @@ fn details(held: &Held) -> Option<Value> {
     })
 }
 
-/// A step of an order's history; `n` counts from the last one that is there.
+/// A new step of an order's history. `n` counts from 1 after the last recorded step.
 #[derive(Debug, Serialize)]
 pub(super) struct StepChange<'a> {
     order_id: Uuid,
@@ -120,18 +120,18 @@ pub(super) struct StepChange<'a> {
 }
 
 impl<'a> StepChange<'a> {
-    /// Takes every step of a held order.
+    /// Converts every new step of a locked order.
     pub(super) fn all_of(held: &'a Held) -> impl Iterator<Item = Self> {
-        held.steps.iter().zip(1..).map(|(made, n)| Self {
+        held.steps.iter().zip(1..).map(|(step, n)| Self {
             order_id: held.order.id.uuid(),
             n,
-            status: made.state.status,
-            fulfillment_detail: made.state.fulfillment,
-            by: made.by,
-            occurred_at: made.report.occurred_at.instant(),
-            occurred_offset_minutes: made.report.occurred_at.offset_minutes(),
+            status: step.state.status,
+            fulfillment_detail: step.state.fulfillment,
+            by: step.by,
+            occurred_at: step.report.occurred_at.instant(),
+            occurred_offset_minutes: step.report.occurred_at.offset_minutes(),
             recorded_at: held.now,
-            notes: made.report.notes.as_deref(),
+            notes: step.report.notes.as_deref(),
         })
     }
 }

@@ -1,5 +1,4 @@
-//! Orders in the database: [`read`] them, [`place`] one, make a [`step`], [`sweep`] what time has
-//! passed by.
+//! SQL of orders: [`read`] by partners, [`place`] an order, record a [`step`], find what is due for a [`sweep`].
 
 mod change;
 mod place;

@@ -1,4 +1,4 @@
-//! Placing: what must be looked at, and what is recorded, in one statement or under the vehicle's lock.
+//! Statements that place an order: in one statement, or by a read and a write under the vehicle's lock.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::{
     vehicles::model::{AuctionState, Offer},
 };
 
-/// How old a decision may be that `place_order` still records.
+/// Maximum age of a decision that the SQL function `place_order` still records.
 pub(crate) const DECISION_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Looks at a locked vehicle and what else must be known to order it; it holds until the commit.
+/// Reads a locked vehicle and the other facts that decide whether it can be ordered. They hold until the commit.
 pub(crate) async fn look(
     tx: &mut Tx,
     partner: PartnerId,
@@ -79,16 +79,16 @@ pub(crate) async fn look(
     Ok(Some((offer, market)))
 }
 
-/// An order that is placed, and what is kept with it.
+/// An order to place, and the data that is stored with it.
 #[derive(Debug)]
 pub(crate) struct Placed<'a> {
     /// The order.
     pub order: &'a Order,
-    /// Who places it, and under which request.
+    /// The author of the order, with the request.
     pub author: &'a Author,
-    /// Whom in the partner's organisation it is for.
+    /// The user in the partner's organization that the order is for.
     pub user: Option<&'a str>,
-    /// The order as it is kept for reading.
+    /// The rendered order, stored for reads.
     pub rendered: &'a Rendered,
     /// The reply's `Location`.
     pub location: &'a str,
@@ -96,9 +96,9 @@ pub(crate) struct Placed<'a> {
     pub reply: &'a [u8],
 }
 
-/// Places an order in one statement: verifies what it was decided on, and records it with its key and its reply.
+/// Places an order in one statement: verifies the facts that it was decided on, and records it with its key and reply.
 ///
-/// The statement is its own transaction. It decides nothing: where a premise does not hold it changes nothing.
+/// The statement is its own transaction. If one of the facts does not hold, it changes nothing.
 pub(crate) async fn place_at_once(
     conn: &mut Connection,
     claim: &Claim,
@@ -146,7 +146,7 @@ pub(crate) async fn place_at_once(
 
 /// Records an order that was decided under the lock of its vehicle, and the reply under its bound key.
 ///
-/// The vehicle must be rendered: its JSON is kept with the order.
+/// The vehicle must be rendered: its JSON is stored with the order.
 pub(crate) async fn record(
     tx: &mut Tx,
     partner: PartnerId,

@@ -1,4 +1,4 @@
-//! Orders as partners read them, every read scoped by the partner.
+//! Reads of orders by partners. Every read is scoped by the partner.
 
 use chrono::DateTime;
 use sqlx::QueryBuilder;
@@ -57,7 +57,7 @@ impl BatchRead for ReadOrders {
     }
 }
 
-/// Finds an order.
+/// Finds an order of a partner.
 pub(crate) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
@@ -67,7 +67,9 @@ pub(crate) async fn find(
     Ok(found.flatten())
 }
 
-/// Finds the car as it was when an order was placed, byte for byte; the outer `None` is an order that is not there.
+/// Finds the JSON of the vehicle at the time of an order, byte for byte.
+///
+/// The outer `None` means that there is no such order, the inner one that it has no snapshot.
 pub(crate) async fn find_snapshot(
     conn: &mut Connection,
     partner: PartnerId,
@@ -86,7 +88,7 @@ pub(crate) async fn find_snapshot(
     .await
 }
 
-/// Finds a car as it was when the partner last ordered it.
+/// Finds the JSON of a vehicle at the time of the partner's latest order for it.
 pub(crate) async fn find_latest_snapshot(
     conn: &mut Connection,
     partner: PartnerId,
@@ -134,7 +136,7 @@ pub(crate) async fn list_history(
     )
     .fetch_all(conn)
     .await?;
-    // An order without further steps is one row of nothing.
+    // An order without further steps is one row of nulls.
     let exists = !rows.is_empty();
     let steps: Result<Vec<_>, _> = rows
         .into_iter()
@@ -143,13 +145,13 @@ pub(crate) async fn list_history(
     Ok(exists.then_some(steps?))
 }
 
-/// A place in a walk of orders: the sort's time in milliseconds (nothing is last) and the id.
+/// A position in a list of orders: the time of the sort in milliseconds (`None` is last), and the id.
 pub(crate) type Place = (Option<i64>, OrderId);
 
-/// Lists up to `limit` orders after a place, each with its own.
+/// Lists up to `limit` orders after a position, each with its own position.
 ///
-/// Put together at run time, like the list of vehicles: one statement with every filter in it, in use or not, is
-/// planned for the average of all questions and fits none.
+/// The statement is built at run time: a static one with every filter in it, set or not, would get one generic plan for
+/// all combinations, which suits none of them.
 pub(crate) async fn list(
     conn: &mut Connection,
     partner: PartnerId,
@@ -172,8 +174,8 @@ pub(crate) async fn list(
         query.push_bind(time).push(", timestamptz 'infinity'), ");
         query.push_bind(id.uuid()).push(")");
     }
-    // The limit is part of the text: a plan for any limit would be made for a large one, so the statement would be
-    // planned anew each time.
+    // The limit is part of the text. With a parameter PostgreSQL plans the statement on every execution, because a
+    // generic plan assumes a large limit.
     query.push(format_args!(
         " order by {column} {direction}, id {direction} limit {limit}"
     ));

@@ -1,4 +1,4 @@
-//! Steps of orders that are there: the locks under which they are decided, and what is recorded, many at once.
+//! Steps of existing orders: the locks under which they are decided, and the statement that records many at once.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
@@ -17,9 +17,9 @@ use crate::{
     id::{OrderId, PartnerId, VehicleId},
 };
 
-/// Locks an order and, before it, its car: what is read of either afterwards is fresh. `false` if there is none.
+/// Locks the vehicle of an order and then the order. Later statements read the current state of both.
 ///
-/// Without a partner it is anybody's.
+/// Returns `false` if there is no such order. Without a partner, it may belong to any partner.
 pub(crate) async fn lock(
     tx: &mut Tx,
     partner: Option<PartnerId>,
@@ -27,14 +27,14 @@ pub(crate) async fn lock(
 ) -> Result<bool, sqlx::Error> {
     let locked = sqlx::query_scalar!(
         r#"
-        with car as materialized (
+        with vehicle as materialized (
             select vehicles.id from vehicles
             join orders on orders.vehicle_id = vehicles.id
             where orders.id = $2 and ($1::uuid is null or orders.partner_id = $1)
             for no key update of vehicles
         )
-        select orders.id from car
-        join orders on orders.vehicle_id = car.id
+        select orders.id from vehicle
+        join orders on orders.vehicle_id = vehicle.id
         where orders.id = $2
         for update of orders
         "#,
@@ -46,7 +46,7 @@ pub(crate) async fn lock(
     Ok(locked.is_some())
 }
 
-/// Locks the orders on locked cars that LMN has not bought yet, in the order of their ids.
+/// Locks the orders on locked vehicles that are `proceed` or `acquiring`, in the order of their ids.
 pub(crate) async fn lock_open(
     tx: &mut Tx,
     vehicles: &[VehicleId],
@@ -66,7 +66,7 @@ pub(crate) async fn lock_open(
     Ok(ids.into_iter().map(OrderId::from).collect())
 }
 
-/// Finds which of locked cars LMN has bought.
+/// Finds the vehicles, of locked ones, that LMN has bought.
 pub(crate) async fn find_bought(
     conn: &mut Connection,
     vehicles: &[&str],
@@ -84,7 +84,7 @@ pub(crate) async fn find_bought(
     ids.collect()
 }
 
-/// Lets one transaction at a time tell of re-listings, so that none is told twice.
+/// Locks the recording of re-listings to one transaction at a time, so that none is recorded twice.
 pub(crate) async fn lock_relisting(tx: &mut Tx) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('lmn: re-listings'))")
         .execute(&mut **tx)
@@ -92,7 +92,7 @@ pub(crate) async fn lock_relisting(tx: &mut Tx) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
-/// Locks orders whose cars need not be locked, in the order of their ids.
+/// Locks orders without their vehicles, in the order of their ids.
 pub(crate) async fn lock_alone(tx: &mut Tx, ids: &[OrderId]) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query_scalar!(
@@ -104,7 +104,7 @@ pub(crate) async fn lock_alone(tx: &mut Tx, ids: &[OrderId]) -> Result<(), sqlx:
     .map(drop)
 }
 
-/// An order and what a step of it must know, as one row.
+/// An order and the facts that its steps depend on, as one row.
 #[derive(Debug, FromRow)]
 struct HeldRow {
     #[sqlx(flatten)]
@@ -133,7 +133,7 @@ impl HeldRow {
     }
 }
 
-/// Reads locked orders, the ones accepted first first.
+/// Reads locked orders, in the order of their acceptance.
 pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows: Vec<HeldRow> = sqlx::query_as(concat!(
@@ -154,7 +154,8 @@ pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx
     rows.into_iter().map(HeldRow::into_held).collect()
 }
 
-/// Finds former orders of cars that are listed again, each partner's latest for a listing that it was not told of.
+/// Finds the former orders of vehicles that are listed again: the latest one of each partner that has no event for the
+/// listing yet.
 pub(crate) async fn find_former(
     conn: &mut Connection,
     relisted: &[VehicleId],
@@ -190,9 +191,10 @@ pub(crate) async fn find_former(
     Ok(known.collect())
 }
 
-/// Records what happened to held orders: their rows, their steps and the audit rows. The events are not its matter.
+/// Records the changes of locked orders: their rows, their steps and the audit rows, but not their events.
 ///
-/// Each row is changed only if the order is still where it was; the locks see to that, so anything else is a bug.
+/// A row is changed only if the order still has the status that it had when it was locked. Any other status is a bug,
+/// and fails with [`sqlx::Error::RowNotFound`].
 pub(crate) async fn record_steps(
     tx: &mut Tx,
     author: &Author,

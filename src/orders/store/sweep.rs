@@ -1,4 +1,4 @@
-//! What time has made of orders: lots whose auction passed, and deliveries that are long overdue.
+//! Statements of the scheduled jobs: orders whose auction passed, and overdue deliveries.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::types::PgInterval;
@@ -10,10 +10,10 @@ use crate::{
     stamp::Stamp,
 };
 
-/// Locks up to `limit` cars with an order on which nobody acted until `grace` after the auction.
+/// Locks up to `limit` vehicles that have an order still in `proceed` when `grace` has passed since its auction.
 ///
-/// Without a partner they are anybody's. Partners live in their own times, so each one's orders are found by its own;
-/// the time is a subquery, which is asked once a partner and leads into the index.
+/// Without a partner, the orders of all partners count. Partners have different clocks, so the orders of each are found
+/// by its own time. The time is a subquery, which is evaluated once for each partner and can be used by the index.
 pub(crate) async fn lock_passed(
     tx: &mut Tx,
     partner: Option<PartnerId>,
@@ -47,7 +47,8 @@ pub(crate) async fn lock_passed(
     ids.collect()
 }
 
-/// Counts what waits for the sweeps: a partner's orders whose auction passed, and reminders of today.
+/// Counts what is due for the sweeps: a partner's orders whose auction passed, and its overdue deliveries without a
+/// reminder for the present day.
 pub(crate) async fn count_due(
     conn: &mut Connection,
     partner: PartnerId,
@@ -75,8 +76,8 @@ pub(crate) async fn count_due(
     .await
 }
 
-/// Lists the orders that have been shipping for `overdue` and longer, the longest first; all of them, or those without a
-/// reminder of today.
+/// Lists up to `limit` orders that have been shipping for at least `overdue`, the longest first: all of them, or with
+/// `is_unreminded` only those without a reminder for the present day.
 pub(crate) async fn list_overdue(
     conn: &mut Connection,
     partner: Option<PartnerId>,
@@ -120,7 +121,7 @@ pub(crate) async fn list_overdue(
     Ok(overdue.collect())
 }
 
-/// Records today's reminders of overdue orders, and returns those that were not there yet.
+/// Records the reminders of overdue orders for the present day, and returns those that are new.
 pub(crate) async fn remind(
     tx: &mut Tx,
     overdue: Vec<Overdue>,

@@ -1,4 +1,4 @@
-//! Keys, of which a digest and a prefix are kept.
+//! API keys, of which only the digest and the prefix are stored.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::{
     id::{KeyId, PartnerId},
 };
 
-/// Stores a new key's digest; `false` if another key has its prefix.
+/// Stores a new key. Returns `false` if another key has its prefix.
 pub(crate) async fn insert_key(
     tx: &mut Tx,
     partner: PartnerId,
@@ -36,7 +36,7 @@ pub(crate) async fn insert_key(
     Ok(done.rows_affected() == 1)
 }
 
-/// Locks a key, whosever it is, and returns it.
+/// Locks the key of any partner and returns it.
 pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key>, sqlx::Error> {
     sqlx::query_as!(
         Key,
@@ -69,7 +69,7 @@ pub(crate) async fn list_keys(
     .await
 }
 
-/// Sets when a locked key ends and whether it was taken back.
+/// Updates the expiry and the revocation of a locked key.
 pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update api_keys set expires_at = $2, revoked_at = $3 where prefix = $1",
@@ -82,7 +82,7 @@ pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error
     .map(drop)
 }
 
-/// Writes when keys were last used; what another replica saw later stays.
+/// Updates the times of the last use of keys. A later time from another replica is kept.
 pub(crate) async fn set_last_used(
     tx: &mut Tx,
     keys: &[KeyId],

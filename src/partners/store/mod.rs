@@ -1,4 +1,4 @@
-//! The partners in the database: each [`partner`], its [`key`]s, its [`network`]s.
+//! The store of partners: [`partner`] rows, their API [`key`]s and their allowed [`network`]s.
 
 mod key;
 mod network;

@@ -1,4 +1,4 @@
-//! Networks that partners may call from.
+//! The networks that partners may call from.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -21,7 +21,7 @@ pub(crate) async fn list_networks(
     .await
 }
 
-/// Lets a partner call from a network.
+/// Adds a network to a partner's allowlist.
 pub(crate) async fn insert_network(
     tx: &mut Tx,
     partner: PartnerId,
@@ -39,7 +39,7 @@ pub(crate) async fn insert_network(
     .map(drop)
 }
 
-/// Takes a network from a partner's list; `false` if it was not there.
+/// Removes a network from a partner's allowlist. Returns `false` if it was not on the list.
 pub(crate) async fn delete_network(
     tx: &mut Tx,
     partner: PartnerId,

@@ -1,4 +1,4 @@
-//! Partners and what their keys open.
+//! Partners and the access that their keys grant.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
@@ -11,7 +11,7 @@ use crate::{
     middleware::rate_limit::model::{Kind, Policy},
 };
 
-/// Finds what a key opens, whosever it is, and the database's time.
+/// Returns the access that a key of any partner grants, and the database's time.
 pub(crate) async fn find_any_grant(
     conn: &mut Connection,
     digest: &KeyDigest,
@@ -52,7 +52,7 @@ pub(crate) async fn find_any_grant(
     .transpose()
 }
 
-/// A policy is stored whole or not at all, in numbers that the schema bounds as the model does.
+/// Builds a policy from its columns, which are all null or all set. The schema has the same bounds as the model.
 fn policy(
     limit: Option<i32>,
     window_seconds: Option<i32>,
@@ -103,7 +103,7 @@ pub(crate) async fn list(conn: &mut Connection) -> Result<Vec<Partner>, sqlx::Er
     rows.into_iter().map(PartnerRow::into_model).collect()
 }
 
-/// Finds whose an order is, and whom in their organisation it is for.
+/// Returns the partner of an order, with its name, and the order's external user id.
 pub(crate) async fn find_owner(
     conn: &mut Connection,
     order: OrderId,
@@ -122,7 +122,7 @@ pub(crate) async fn find_owner(
     Ok(row.map(|row| (row.id.into(), row.name, row.external_user_id)))
 }
 
-/// Locks a partner against every other change by the operator; what is read of it afterwards is fresh.
+/// Locks a partner against other changes by the operator. Rows of the partner that are read afterwards are current.
 pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
     sqlx::query_scalar!(
         "select id from partners where id = $1 for no key update",
@@ -133,7 +133,7 @@ pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Er
     .map(drop)
 }
 
-/// Adds a partner; `false` if another one has the name.
+/// Inserts a partner. Returns `false` if another partner has the name.
 pub(crate) async fn insert(
     tx: &mut Tx,
     partner: PartnerId,
@@ -154,7 +154,7 @@ pub(crate) async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives a partner a limit of its own for the requests of a kind, or the deployment's again.
+/// Sets a partner's own rate limit for one kind of request; `None` restores the deployment's limit.
 pub(crate) async fn set_limit(
     tx: &mut Tx,
     partner: PartnerId,
@@ -184,7 +184,7 @@ pub(crate) async fn set_limit(
     .map(drop)
 }
 
-/// Says whom to remind at a partner.
+/// Sets or clears a partner's contact for reminders.
 pub(crate) async fn set_contact(
     tx: &mut Tx,
     partner: PartnerId,

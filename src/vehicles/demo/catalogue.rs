@@ -1,32 +1,34 @@
-//! How many lots and dealers' cars there are, and when the auctions are held.
+//! The number of lots and dealers' vehicles, and the days of the auctions.
 //!
-//! Ten working days of lots to come and five of lots gone by, each of them a fixed number of cars. A lot depends on the
-//! seed, its day and its index only, and a dealer's car on the seed and its index only: so tomorrow's catalogue is
-//! today's, moved by a day.
+//! The catalogue has the lots of ten working days ahead and five working days back, with a fixed number of vehicles
+//! for each day. A lot depends only on the seed, its day and its index, and a dealer's vehicle only on the seed and
+//! its index. So the catalogue of the next day is the same one, moved by a day.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 
-use super::{car::Offer, chance::Chance, condition::Condition};
+use super::{chance::Chance, condition::Condition, vehicle::Offer};
 use crate::{
     id::VehicleId,
     vehicles::model::{Auction, AuctionResult, Listing, Source},
     word::Word,
 };
 
-/// How many working days ahead lots are listed, today's included.
+/// Number of working days ahead whose lots are listed, today included.
 const DAYS_AHEAD: i64 = 10;
-/// How many working days back lots are shown with their results.
+/// Number of working days back whose lots are listed with their results.
 const DAYS_BACK: i64 = 5;
-/// The day from which dealers listed their cars; it cannot depend on today.
+/// First day on which dealers listed vehicles; must not depend on the current day.
 const DEALERS_SINCE: Option<NaiveDate> = NaiveDate::from_ymd_opt(2025, 10, 1);
 
-/// How many cars of one day, and how many days after one another, have slots of their own; dealers' cars follow.
+/// Number of vehicles of one day that have slots of their own.
 const SLOTS_A_DAY: u64 = 16_384;
+/// Number of consecutive days that have slots of their own.
 const DAYS_OF_SLOTS: u64 = 1_000;
+/// First slot of dealers' vehicles.
 const DEALERS_SLOTS: u64 = DAYS_OF_SLOTS * SLOTS_A_DAY;
-/// Where the slots of a catalogue of up to two million continue, when a day has more cars: so many a day, sixteen days
-/// after one another.
+/// First of the additional slots for days with more vehicles, in a catalogue of up to two million.
 const MORE_SLOTS: u64 = DEALERS_SLOTS + 500_000;
+/// Number of additional slots of one day; sixteen consecutive days have such slots of their own.
 const MORE_SLOTS_A_DAY: u64 = 131_072;
 
 /// An auction hall.
@@ -34,7 +36,7 @@ struct Hall {
     source: Source,
     number: u32,
     location: &'static str,
-    /// When its auctions begin, in minutes after midnight in Korea.
+    /// Start of its auctions, in minutes after midnight in Korea.
     start: i64,
     weekdays: &'static [Weekday],
 }
@@ -55,7 +57,7 @@ const fn hall(
     }
 }
 
-/// The halls; every working day has two at least.
+/// The halls; every working day has at least two.
 const HALLS: &[Hall] = &[
     hall(
         Source::Glovis,
@@ -108,7 +110,7 @@ const HALLS: &[Hall] = &[
     ),
 ];
 
-/// Where dealers have their yards.
+/// The cities of the dealers.
 const CITIES: &[&str] = &[
     "Seoul",
     "Incheon",
@@ -130,16 +132,17 @@ const CITIES: &[&str] = &[
     "Jeju",
 ];
 
-/// Makes a catalogue of exactly so many vehicles as it stands on `today`, Korea's calendar date.
+/// Generates a catalogue of exactly `vehicles` vehicles as of `today`, a calendar date in Korea.
 ///
-/// Seven of ten are lots of the coming ten working days, one is a lot of the last five with its result, and two are
-/// dealers' cars. Called with another day, it gives the same cars under the same ids as far as they are still listed.
+/// Of ten vehicles, seven are lots of the next ten working days, one is a lot of the last five working days with its
+/// result, and two are dealers' vehicles. For another day, the vehicles that are still listed are the same, with the
+/// same ids.
 pub fn catalogue(seed: u64, vehicles: usize, today: NaiveDate) -> Vec<Listing> {
-    cars(seed, vehicles, today).collect()
+    vehicles(seed, vehicles, today).collect()
 }
 
-/// Makes the same catalogue car by car, so that it may be larger than memory.
-pub fn cars(seed: u64, vehicles: usize, today: NaiveDate) -> impl Iterator<Item = Listing> {
+/// Generates the same catalogue vehicle by vehicle, so that it may be larger than memory.
+pub fn vehicles(seed: u64, vehicles: usize, today: NaiveDate) -> impl Iterator<Item = Listing> {
     let (dealers, past) = (vehicles / 5, vehicles / 10);
     let upcoming = vehicles - dealers - past;
     let first = working_day(today);
@@ -147,12 +150,12 @@ pub fn cars(seed: u64, vehicles: usize, today: NaiveDate) -> impl Iterator<Item 
         days(first, DAYS_AHEAD, upcoming).map(move |(day, index)| lot(seed, day, index, false));
     let back = days(first - DAYS_BACK, DAYS_BACK, past)
         .map(move |(day, index)| lot(seed, day, index, true));
-    let stock = (0..dealers).map(move |index| dealers_car(seed, u64::try_from(index).ok()?));
+    let stock = (0..dealers).map(move |index| dealers_vehicle(seed, u64::try_from(index).ok()?));
     ahead.chain(back).chain(stock).flatten()
 }
 
-/// Deals `total` lots to so many days from `first`: to each the same number whenever it is asked for, and in any such
-/// number of days in a row exactly `total`.
+/// Distributes `total` lots over `count` days from `first`. A day always has the same number of lots, and any `count`
+/// consecutive days have exactly `total`.
 fn days(first: i64, count: i64, total: usize) -> impl Iterator<Item = (i64, u64)> {
     let total = i64::try_from(total).unwrap_or_default();
     let before = move |day: i64| (day * total).div_euclid(count);
@@ -162,7 +165,7 @@ fn days(first: i64, count: i64, total: usize) -> impl Iterator<Item = (i64, u64)
     })
 }
 
-/// Counts the working days up to a date; a weekend counts as the Monday after it.
+/// Returns the number of a date's working day; a weekend counts as the Monday after it.
 fn working_day(date: NaiveDate) -> i64 {
     let day = i64::from(date.num_days_from_ce()) - 1;
     day.div_euclid(7) * 5 + day.rem_euclid(7).min(5)
@@ -174,12 +177,12 @@ fn date_of(working_day: i64) -> Option<NaiveDate> {
     NaiveDate::from_num_days_from_ce_opt(i32::try_from(day).ok()?)
 }
 
-/// Returns the instant so many minutes after midnight in Korea, which has kept the same offset since 1988.
-fn korean(date: NaiveDate, minutes: i64) -> DateTime<Utc> {
+/// Returns the time `minutes` after midnight in Korea, whose UTC offset has not changed since 1988.
+fn korean_time(date: NaiveDate, minutes: i64) -> DateTime<Utc> {
     date.and_time(NaiveTime::MIN).and_utc() + TimeDelta::minutes(minutes - 9 * 60)
 }
 
-/// Makes a lot of an auction day, held already or not.
+/// Generates a lot of an auction day; `held` states whether its auction is over.
 fn lot(seed: u64, day: i64, index: u64, held: bool) -> Option<Listing> {
     let date = date_of(day)?;
     let mut chance = Chance::of(&[seed, 1, day.cast_unsigned(), index]);
@@ -196,7 +199,7 @@ fn lot(seed: u64, day: i64, index: u64, held: bool) -> Option<Listing> {
         hall.number
     );
     let condition = Condition::draw(&mut chance)?;
-    let starts_at = korean(date, hall.start);
+    let starts_at = korean_time(date, hall.start);
     let wait = TimeDelta::minutes(20 + chance.between(0, 240));
     let auction = Auction {
         lot_number: Some(number),
@@ -211,13 +214,13 @@ fn lot(seed: u64, day: i64, index: u64, held: bool) -> Option<Listing> {
         accident_grade: chance.unless(4, condition.accident),
         exterior_grade: chance.unless(4, condition.exterior),
     };
-    // Before it can be seen at all, thirteen days ahead of its auction at most.
+    // Before the lot first appears, which is at most thirteen days ahead of its auction.
     let listed_on = date - TimeDelta::days(chance.between(14, 18));
     let offer = Offer {
         id: VehicleId::parse(&id)?,
         source: hall.source,
         location: hall.location,
-        listed_at: korean(listed_on, chance.between(9 * 60, 18 * 60)),
+        listed_at: korean_time(listed_on, chance.between(9 * 60, 18 * 60)),
         auction: Some(auction),
         condition,
         seed,
@@ -234,7 +237,7 @@ fn slot(day: u64, index: u64) -> u64 {
     }
 }
 
-/// How often a car has come up, and of how many hundred cars that is true.
+/// Number of times a vehicle has come up for auction, and the percentage of lots with that number.
 const COUNTS: &[(Option<i16>, i64)] = &[
     (Some(1), 66),
     (Some(2), 18),
@@ -244,10 +247,10 @@ const COUNTS: &[(Option<i16>, i64)] = &[
     (None, 3),
 ];
 
-/// Makes a car of a dealer's stock.
-fn dealers_car(seed: u64, index: u64) -> Option<Listing> {
+/// Generates a dealer's vehicle.
+fn dealers_vehicle(seed: u64, index: u64) -> Option<Listing> {
     let mut chance = Chance::of(&[seed, 2, index]);
-    // The multiplier shares no factor with the modulus, so that every number comes up once.
+    // The multiplier is coprime to the modulus, so that every number occurs once.
     let number =
         36_000_000 + (index * 1_618_033 + Chance::of(&[seed]).next() % 4_000_000) % 4_000_000;
     let listed_on = DEALERS_SINCE? + TimeDelta::days(chance.between(0, 90));
@@ -255,7 +258,7 @@ fn dealers_car(seed: u64, index: u64) -> Option<Listing> {
         id: VehicleId::parse(&format!("encar_{number}"))?,
         source: Source::Dealer,
         location: chance.pick(CITIES)?,
-        listed_at: korean(listed_on, chance.between(9 * 60, 20 * 60)),
+        listed_at: korean_time(listed_on, chance.between(9 * 60, 20 * 60)),
         auction: None,
         condition: Condition::draw(&mut chance)?,
         seed,
@@ -264,13 +267,13 @@ fn dealers_car(seed: u64, index: u64) -> Option<Listing> {
     offer.draw(&mut chance)
 }
 
-/// Numbers the lots of a day: scattered over four digits, and each number once.
+/// Returns the number of a lot, which is unique on its day; the first 9,000 lots have scattered numbers of four digits.
 fn lot_number(day: u64, index: u64) -> u64 {
     let scattered = (index * 1_619 + Chance::of(&[day]).next() % 9_000) % 9_000;
     1_000 + scattered + index / 9_000 * 10_000
 }
 
-/// Returns what became of a lot: of the first few, however few, a third at least are for sale at their price.
+/// Returns the result of a lot; of the first lots of a day, however few, at least a third are for sale at their price.
 fn result(index: u64) -> AuctionResult {
     match index % 5 {
         1 => AuctionResult::Sold,
@@ -293,172 +296,204 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Sixteen days in a row, two weekends and a leap day among them.
+    /// Returns sixteen consecutive days, with two weekends and a leap day among them.
     fn some_days() -> impl Iterator<Item = NaiveDate> {
         date("2028-02-18").iter_days().take(16)
     }
 
-    fn by_id(cars: Vec<Listing>) -> BTreeMap<VehicleId, Listing> {
-        cars.into_iter().map(|car| (car.id.clone(), car)).collect()
+    fn by_id(vehicles: Vec<Listing>) -> BTreeMap<VehicleId, Listing> {
+        vehicles
+            .into_iter()
+            .map(|vehicle| (vehicle.id.clone(), vehicle))
+            .collect()
     }
 
     #[test]
-    fn the_same_seed_makes_the_same_cars() {
+    fn same_seed_gives_the_same_vehicles() {
         let today = date("2026-04-20");
-        let cars = catalogue(SEED, 500, today);
-        assert_eq!(cars, catalogue(SEED, 500, today));
-        assert_ne!(cars, catalogue(SEED + 1, 500, today));
-        let told =
-            |car: &Listing| format!("{} {} {} {}", car.id, car.make, car.model, car.listing_usd);
-        // If these change, catalogues made before and after no longer fit together.
-        assert_eq!(told(&cars[0]), "aj_20260420_5003_7355 Kia Ray 3880 USD");
-        assert_eq!(told(&cars[499]), "encar_36684788 Volvo XC60 15940 USD");
+        let vehicles = catalogue(SEED, 500, today);
+        assert_eq!(vehicles, catalogue(SEED, 500, today));
+        assert_ne!(vehicles, catalogue(SEED + 1, 500, today));
+        let text = |vehicle: &Listing| {
+            format!(
+                "{} {} {} {}",
+                vehicle.id, vehicle.make, vehicle.model, vehicle.listing_usd
+            )
+        };
+        // If these change, the vehicles of a seed are no longer the same in every version.
+        assert_eq!(text(&vehicles[0]), "aj_20260420_5003_7355 Kia Ray 3880 USD");
+        assert_eq!(text(&vehicles[499]), "encar_36684788 Volvo XC60 15940 USD");
     }
 
     #[test]
-    fn there_are_exactly_as_many_as_asked_for() {
+    fn catalogue_has_exactly_the_requested_number_of_vehicles() {
         for count in [0, 1, 7, 10, 99, 500, 5000] {
             for today in some_days().step_by(3) {
-                let cars = catalogue(SEED, count, today);
-                assert_eq!(cars.len(), count, "{today}");
-                assert_eq!(by_id(cars).len(), count, "{today}");
+                let vehicles = catalogue(SEED, count, today);
+                assert_eq!(vehicles.len(), count, "{today}");
+                assert_eq!(by_id(vehicles).len(), count, "{today}");
             }
         }
     }
 
     #[test]
-    fn tomorrow_lists_mostly_the_same_cars() {
+    fn next_day_lists_mostly_the_same_vehicles() {
         let mut yesterday = by_id(catalogue(SEED, 500, date("2028-02-17")));
         for today in some_days() {
-            let cars = by_id(catalogue(SEED, 500, today));
-            let known = cars
+            let vehicles = by_id(catalogue(SEED, 500, today));
+            let known = vehicles
                 .iter()
-                .filter_map(|(id, car)| Some((car, yesterday.get(id)?)));
+                .filter_map(|(id, vehicle)| Some((vehicle, yesterday.get(id)?)));
             let mut same = 0;
-            for (car, before) in known {
+            for (vehicle, before) in known {
                 let mut before = before.clone();
-                if let (Some(old), Some(new)) = (&mut before.auction, &car.auction)
+                if let (Some(old), Some(new)) = (&mut before.auction, &vehicle.auction)
                     && old.result == AuctionResult::Upcoming
                 {
                     (old.result, old.result_at) = (new.result, new.result_at);
                 }
-                assert_eq!(*car, before);
+                assert_eq!(*vehicle, before);
                 same += 1;
             }
             assert!(same >= 430, "{today}: {same}");
-            yesterday = cars;
+            yesterday = vehicles;
         }
     }
 
     #[test]
-    fn every_car_is_what_the_model_says() {
+    fn vehicles_satisfy_the_rules_of_the_model() {
         for today in some_days() {
-            let midnight = korean(today, 0);
-            for car in catalogue(SEED, 500, today) {
+            let midnight = korean_time(today, 0);
+            for vehicle in catalogue(SEED, 500, today) {
                 assert_eq!(
-                    car.source == Source::Dealer,
-                    car.auction.is_none(),
+                    vehicle.source == Source::Dealer,
+                    vehicle.auction.is_none(),
                     "{}",
-                    car.id
+                    vehicle.id
                 );
-                assert!(car.listed_at < midnight, "{}", car.id);
+                assert!(vehicle.listed_at < midnight, "{}", vehicle.id);
                 assert!(
-                    (1_500..=70_000).contains(&car.listing_usd.dollars()),
+                    (1_500..=70_000).contains(&vehicle.listing_usd.dollars()),
                     "{}",
-                    car.id
+                    vehicle.id
                 );
                 assert!(
-                    (100..450_000).contains(&car.mileage_km),
+                    (100..450_000).contains(&vehicle.mileage_km),
                     "{} {}",
-                    car.id,
-                    car.mileage_km
+                    vehicle.id,
+                    vehicle.mileage_km
                 );
-                let first = car.details.first_registered_on;
-                let year = first.map_or(0, |first| i32::from(car.year) - first.year());
-                assert!((0..=1).contains(&year), "{}", car.id);
+                let first = vehicle.details.first_registered_on;
+                let year = first.map_or(0, |first| i32::from(vehicle.year) - first.year());
+                assert!((0..=1).contains(&year), "{}", vehicle.id);
                 assert!(
-                    first.is_none_or(|first| korean(first, 0) < car.listed_at),
+                    first.is_none_or(|first| korean_time(first, 0) < vehicle.listed_at),
                     "{}",
-                    car.id
+                    vehicle.id
                 );
                 assert_eq!(
-                    car.thumbnail_url.is_none(),
-                    car.details.photos.is_empty(),
+                    vehicle.thumbnail_url.is_none(),
+                    vehicle.details.photos.is_empty(),
                     "{}",
-                    car.id
+                    vehicle.id
                 );
-                let Some(auction) = car.auction else { continue };
+                let Some(auction) = vehicle.auction else {
+                    continue;
+                };
                 let is_open = auction.result == AuctionResult::Upcoming;
-                assert_eq!(auction.result_at.is_none(), is_open, "{}", car.id);
-                assert_eq!(auction.date >= midnight, is_open, "{}", car.id);
+                assert_eq!(auction.result_at.is_none(), is_open, "{}", vehicle.id);
+                assert_eq!(auction.date >= midnight, is_open, "{}", vehicle.id);
                 assert!(
                     auction
                         .result_at
                         .is_none_or(|at| at > auction.date && at < midnight)
                 );
-                assert!(car.listed_at < auction.date, "{}", car.id);
+                assert!(vehicle.listed_at < auction.date, "{}", vehicle.id);
                 let lot = auction.lot_number.unwrap();
-                assert!(car.id.as_str().ends_with(&format!("_{lot}")), "{}", car.id);
+                assert!(
+                    vehicle.id.as_str().ends_with(&format!("_{lot}")),
+                    "{}",
+                    vehicle.id
+                );
                 let front = format!(
                     "{}_{}_",
-                    car.source.as_str(),
+                    vehicle.source.as_str(),
                     (auction.date + TimeDelta::hours(9)).format("%Y%m%d")
                 );
-                assert!(car.id.as_str().starts_with(&front), "{}", car.id);
+                assert!(vehicle.id.as_str().starts_with(&front), "{}", vehicle.id);
             }
         }
     }
 
     #[test]
-    fn there_is_something_of_everything() {
+    fn catalogue_covers_every_source_result_and_grade() {
         for (today, count) in some_days().flat_map(|day| [(day, 500), (day, 100)]) {
-            let cars = catalogue(SEED, count, today);
-            let (lots, stock): (Vec<_>, Vec<_>) =
-                cars.into_iter().partition(|car| car.auction.is_some());
+            let vehicles = catalogue(SEED, count, today);
+            let (lots, stock): (Vec<_>, Vec<_>) = vehicles
+                .into_iter()
+                .partition(|vehicle| vehicle.auction.is_some());
             assert_eq!(stock.len(), count / 5);
-            let far = korean(today, 2 * 24 * 60);
-            let open = lots.iter().filter(|car| {
-                car.upcoming_auction()
+            let far = korean_time(today, 2 * 24 * 60);
+            let open = lots.iter().filter(|vehicle| {
+                vehicle
+                    .upcoming_auction()
                     .is_some_and(|auction| auction.state().order_cutoff_at().instant() > far)
             });
             assert!(open.count() * 100 >= lots.len() * 40, "{today}");
-            let near = lots.iter().filter(|car| {
-                car.upcoming_auction()
-                    .is_some_and(|auction| auction.date < korean(today, 4 * 24 * 60))
+            let near = lots.iter().filter(|vehicle| {
+                vehicle
+                    .upcoming_auction()
+                    .is_some_and(|auction| auction.date < korean_time(today, 4 * 24 * 60))
             });
             assert!(near.count() >= 3, "{today}");
-            let held = lots.iter().filter(|car| car.upcoming_auction().is_none());
-            let (buy_now, gone): (Vec<_>, Vec<_>) = held.partition(|car| car.is_buy_now());
+            let held = lots
+                .iter()
+                .filter(|vehicle| vehicle.upcoming_auction().is_none());
+            let (buy_now, gone): (Vec<_>, Vec<_>) = held.partition(|vehicle| vehicle.is_buy_now());
             assert_eq!(buy_now.len() + gone.len(), count / 10);
             assert!(buy_now.len() * 3 >= count / 10, "{today}");
         }
-        let cars = catalogue(SEED, 2000, date("2026-04-20"));
+        let vehicles = catalogue(SEED, 2000, date("2026-04-20"));
         for source in Source::ALL {
-            assert!(cars.iter().any(|car| car.source == *source), "{source:?}");
+            assert!(
+                vehicles.iter().any(|vehicle| vehicle.source == *source),
+                "{source:?}"
+            );
         }
         for result in AuctionResult::ALL {
-            let found = |car: &Listing| {
-                car.auction
+            let found = |vehicle: &Listing| {
+                vehicle
+                    .auction
                     .as_ref()
                     .is_some_and(|auction| auction.result == *result)
             };
-            assert!(cars.iter().any(found), "{result:?}");
+            assert!(vehicles.iter().any(found), "{result:?}");
         }
         for grade in Grade::ALL {
-            let found = |car: &Listing| {
-                car.auction
+            let found = |vehicle: &Listing| {
+                vehicle
+                    .auction
                     .as_ref()
                     .is_some_and(|auction| auction.accident_grade == Some(*grade))
             };
-            assert!(cars.iter().any(found), "{grade:?}");
+            assert!(vehicles.iter().any(found), "{grade:?}");
         }
-        assert!(cars.iter().any(|car| car.trim.is_none()));
-        assert!(cars.iter().any(|car| car.fuel.is_none()));
-        assert!(cars.iter().any(|car| car.details.photos.is_empty()));
-        assert!(cars.iter().any(|car| car.details.inspection.is_none()));
+        assert!(vehicles.iter().any(|vehicle| vehicle.trim.is_none()));
+        assert!(vehicles.iter().any(|vehicle| vehicle.fuel.is_none()));
         assert!(
-            cars.iter()
-                .map(|car| car.make.as_str())
+            vehicles
+                .iter()
+                .any(|vehicle| vehicle.details.photos.is_empty())
+        );
+        assert!(
+            vehicles
+                .iter()
+                .any(|vehicle| vehicle.details.inspection.is_none())
+        );
+        assert!(
+            vehicles
+                .iter()
+                .map(|vehicle| vehicle.make.as_str())
                 .collect::<BTreeSet<_>>()
                 .len()
                 >= 11
@@ -466,26 +501,26 @@ mod tests {
     }
 
     #[test]
-    fn no_two_cars_share_their_papers() {
-        let cars = catalogue(SEED, 5000, date("2026-04-20"));
-        let vins: Vec<&str> = cars
+    fn vins_and_plates_are_unique() {
+        let vehicles = catalogue(SEED, 5000, date("2026-04-20"));
+        let vins: Vec<&str> = vehicles
             .iter()
-            .filter_map(|car| car.details.vin.as_deref())
+            .filter_map(|vehicle| vehicle.details.vin.as_deref())
             .collect();
         for vin in &vins {
             assert_eq!(vin.len(), 17);
             assert_eq!(check_digit(vin), vin.chars().nth(8), "{vin}");
         }
         assert_eq!(vins.iter().collect::<BTreeSet<_>>().len(), vins.len());
-        let plates: Vec<_> = cars
+        let plates: Vec<_> = vehicles
             .iter()
-            .filter_map(|car| car.details.license_plate.as_ref())
+            .filter_map(|vehicle| vehicle.details.license_plate.as_ref())
             .collect();
         assert_eq!(plates.iter().collect::<BTreeSet<_>>().len(), plates.len());
     }
 
     #[test]
-    fn two_million_cars_have_slots_of_their_own() {
+    fn slots_of_two_million_vehicles_are_unique() {
         let first = working_day(date("2026-04-20"));
         let ahead = days(first, DAYS_AHEAD, 1_400_000);
         let back = days(first - DAYS_BACK, DAYS_BACK, 200_000);

@@ -1,10 +1,10 @@
-//! Chance that never changes: SplitMix64, written out here, so that no other crate's next version makes other cars.
+//! Pseudo-random numbers: SplitMix64, implemented here so that an update of a crate cannot change the vehicles.
 
-/// A stream of numbers that depends on its name only.
+/// A stream of pseudo-random numbers that depends only on its name.
 pub(super) struct Chance(u64);
 
 impl Chance {
-    /// Opens the stream of that name.
+    /// Creates the stream with this name.
     pub(super) fn of(name: &[u64]) -> Self {
         name.iter()
             .fold(Self(0), |mut stream, part| Self(stream.next() ^ part))
@@ -26,23 +26,23 @@ impl Chance {
             .rem_euclid((high - low + 1).max(1))
     }
 
-    /// Says yes in so many cases of a hundred.
+    /// Returns `true` in `percent` of a hundred cases.
     pub(super) fn percent(&mut self, percent: i64) -> bool {
         self.between(1, 100) <= percent
     }
 
-    /// Leaves the value out in so many cases of a hundred.
+    /// Returns `None` in `percent` of a hundred cases, and the value otherwise.
     pub(super) fn unless<T>(&mut self, percent: i64, value: T) -> Option<T> {
         let left_out = self.percent(percent);
         (!left_out).then_some(value)
     }
 
-    /// Picks one of the items; `None` only when there are none.
+    /// Picks one of the items; `None` only if there are none.
     pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         self.weigh(items, |_| 1)
     }
 
-    /// Picks one of the items, each as often as its share says; `None` only when there are none.
+    /// Picks one of the items, with a probability in proportion to its share; `None` only if there are none.
     pub(super) fn weigh<'a, T>(
         &mut self,
         items: &'a [T],
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stream_is_splitmix64() {
+    fn stream_is_splitmix64() {
         // The reference implementation's first numbers for the seed 1234567.
         let mut chance = Chance(1_234_567);
         let first = [chance.next(), chance.next(), chance.next()];

@@ -1,20 +1,20 @@
-//! The state a car is in: its grades, its equipment, what an inspector found and what a dealer says.
+//! The condition of a vehicle: its grades, color and equipment, the inspection report and the dealer's description.
 
 use chrono::NaiveDate;
 
 use super::{chance::Chance, models::Model};
 use crate::vehicles::model::{Finding, Grade, Inspection};
 
-/// The grades of a car, of which auctions tell.
+/// The grades of a vehicle, which auctions publish.
 #[derive(Clone, Copy)]
 pub(super) struct Condition {
-    /// Frame and body after accidents.
+    /// Grade of the frame and body after accidents.
     pub(super) accident: Grade,
-    /// The outside.
+    /// Grade of the exterior.
     pub(super) exterior: Grade,
 }
 
-/// Colors and how many of a hundred Korean cars wear them.
+/// Colors, each with the percentage of Korean vehicles that have it.
 const COLORS: &[(&str, i64)] = &[
     ("White", 22),
     ("Pearl White", 13),
@@ -30,7 +30,8 @@ const COLORS: &[(&str, i64)] = &[
     ("Beige", 1),
 ];
 
-/// Equipment, since when it is built, and how many percent of the plainest cars have it.
+/// Equipment: its name, the first model year that has it, and the percentage of vehicles with it, before the addition
+/// for the price.
 const OPTIONS: &[(&str, i16, i64)] = &[
     ("abs", 0, 90),
     ("bluetooth", 0, 60),
@@ -95,19 +96,19 @@ const FRAME: &[&str] = &[
     "trunk floor",
 ];
 
-/// What dealers say of any car.
+/// Dealers' descriptions that suit any vehicle.
 const REMARKS: &[&str] = &[
     "Regularly serviced at the manufacturer's workshop; tires changed last year.",
     "Very clean inside, non-smoker. 실내 깨끗한 비흡연 차량입니다.",
-    "Former company car with complete records. Two keys.",
+    "Former company vehicle with complete records. Two keys.",
     "Ready for export; deregistration papers take two working days.",
     "엔진, 미션 상태 좋습니다. 수출 가능합니다.",
     "Small scratches on the rear bumper, priced accordingly. Engine and gearbox run quietly.",
     "Brake pads and battery are new. 엔진오일, 미션오일 교환 완료.",
-    "Family car, always parked indoors. The dashboard camera stays in the car.",
+    "Family vehicle, always parked indoors. The dashboard camera stays in the vehicle.",
 ];
 
-/// What they say of a car without an accident.
+/// Dealers' descriptions of a vehicle without accidents.
 const PRAISE: &[&str] = &[
     "One owner, no accidents, full service history. 1인 소유 무사고 차량입니다.",
     "No accidents, original paint throughout. 완전 무사고, 내외관 관리 상태 우수합니다.",
@@ -115,7 +116,7 @@ const PRAISE: &[&str] = &[
 ];
 
 impl Condition {
-    /// Draws the grades: most cars are good.
+    /// Draws the grades; those of most vehicles are good.
     pub(super) fn draw(chance: &mut Chance) -> Option<Self> {
         const ACCIDENT: &[(Grade, i64)] = &[
             (Grade::A, 48),
@@ -139,7 +140,7 @@ impl Condition {
         })
     }
 
-    /// Returns how many percent of a flawless car's price this one brings.
+    /// Returns the price as a percentage of that of a flawless vehicle.
     pub(super) fn worth(self) -> i64 {
         let accident = match self.accident {
             Grade::A => 100,
@@ -151,7 +152,7 @@ impl Condition {
         accident - blemishes(self.exterior)
     }
 
-    /// Writes the report of an inspector.
+    /// Generates the report of an inspector.
     pub(super) fn inspection(self, chance: &mut Chance, day: NaiveDate) -> Option<Inspection> {
         let (summary, exchanged, bent) = match self.accident {
             Grade::A => ("No accident; body and frame are original.", 0, 0),
@@ -169,7 +170,7 @@ impl Condition {
             Grade::F => ("Severe damage to body and frame; sold as it is.", 5, 3),
         };
         let mut items = Vec::new();
-        // Three shares no factor with the sixteen panels, so none comes up twice.
+        // The step of three is coprime to the sixteen panels, so none is repeated.
         let start = usize::try_from(chance.between(0, 15)).ok()?;
         let mut panels = PANELS
             .iter()
@@ -208,17 +209,17 @@ impl Condition {
         })
     }
 
-    /// Draws a dealer's words, which agree with it.
+    /// Draws a dealer's description that agrees with the condition.
     pub(super) fn description(self, chance: &mut Chance, model: &Model) -> Option<String> {
-        let praised = self.accident == Grade::A && chance.percent(50);
-        let remark = chance.pick(if praised { PRAISE } else { REMARKS })?;
+        let is_praised = self.accident == Grade::A && chance.percent(50);
+        let remark = chance.pick(if is_praised { PRAISE } else { REMARKS })?;
         let name = format!("{} {}. ", model.make, model.name);
         let name = chance.unless(60, name).unwrap_or_default();
         chance.unless(10, format!("{name}{remark}"))
     }
 }
 
-/// Returns how many blemishes a grade of the outside stands for.
+/// Returns the number of blemishes for a grade of the exterior.
 fn blemishes(exterior: Grade) -> i64 {
     match exterior {
         Grade::A => 0,
@@ -235,7 +236,7 @@ pub(super) fn color(chance: &mut Chance) -> Option<String> {
     chance.unless(2, (*color).to_owned())
 }
 
-/// Draws the equipment: the dearer the car was, the more of it.
+/// Draws the equipment: the higher the price when new, the more of it.
 pub(super) fn options(chance: &mut Chance, year: i16, new_usd: i64) -> Vec<String> {
     let known = OPTIONS.iter().filter(|option| option.1 <= year);
     let built = known.filter(|option| chance.percent(option.2 + new_usd / 650));

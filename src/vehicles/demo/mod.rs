@@ -1,16 +1,16 @@
-//! A demo catalogue of Korean used cars that looks like the real thing, made from a seed.
+//! A realistic demo catalogue of Korean used vehicles, generated from a seed.
 //!
-//! The same seed gives the same cars on every machine and in every version: nothing here reads a clock, draws ambient
-//! randomness or does I/O. `catalogue` decides how many lots and dealers' cars there are and when; `car` makes one of
-//! them out of the models in `table`, whose words `models` explains, with its numbers from `papers` and its state from
-//! `condition`; all of them draw from `chance`.
+//! The same seed gives the same vehicles on every machine and in every version: nothing in this module reads a clock,
+//! uses system randomness or does I/O. `catalogue` decides the number and the days of lots and dealers' vehicles;
+//! `vehicle` generates one of them from the models in `table`, whose types are in `models`, with its identifiers from
+//! `papers` and its condition from `condition`. All of them draw random numbers from `chance`.
 
-mod car;
 mod catalogue;
 mod chance;
 mod condition;
 mod models;
 mod papers;
 mod table;
+mod vehicle;
 
-pub use catalogue::{cars, catalogue};
+pub use catalogue::{catalogue, vehicles};

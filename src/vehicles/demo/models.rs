@@ -1,5 +1,4 @@
-//! What there is to say about a model: what it is called, when it was built, what drives it, and what it cost when it
-//! was new.
+//! Types of the table of models: their names, years of production, engines and prices when new.
 
 use crate::vehicles::model::{Fuel, Transmission};
 
@@ -9,42 +8,42 @@ pub(super) struct Model {
     pub(super) make: &'static str,
     /// The model.
     pub(super) name: &'static str,
-    /// Which generation, as buyers call it; may be empty.
+    /// The name that buyers use for the generation; may be empty.
     pub(super) generation: &'static str,
-    /// The first and the last year it was built.
+    /// The first and the last year of production.
     pub(super) years: (i16, i16),
-    /// The first five characters of its identification numbers.
+    /// The first five characters of its vehicle identification numbers.
     pub(super) maker: &'static str,
-    /// How common it is.
+    /// Its frequency, relative to the other models.
     pub(super) share: i64,
-    /// What drives it.
+    /// The engines.
     pub(super) kinds: &'static [Kind],
 }
 
-/// An engine and what came with it.
+/// An engine with its transmission, drivetrains and trims.
 pub(super) struct Kind {
-    /// What buyers call it.
+    /// The name that buyers use.
     pub(super) name: &'static str,
-    /// What it runs on.
+    /// The fuel or energy source.
     pub(super) fuel: Fuel,
-    /// Displacement, in cubic centimetres.
+    /// Displacement, in cubic centimeters; `None` for an electric motor.
     pub(super) engine_cc: Option<i32>,
-    /// How its gears change.
+    /// The kind of transmission.
     pub(super) transmission: Transmission,
-    /// The drivetrains, the usual one repeated.
+    /// The drivetrains; the usual one is repeated, so that it is drawn more often.
     pub(super) drivetrains: &'static [&'static str],
     /// The trims and their prices when new, in thousands of dollars.
     pub(super) trims: &'static [(&'static str, i64)],
 }
 
 impl Model {
-    /// Says whether it was built abroad: such cars lose their price faster.
+    /// Returns whether it was built abroad; such vehicles lose value faster.
     pub(super) fn is_import(&self) -> bool {
         !self.maker.starts_with('K')
     }
 }
 
-/// Describes a generation of a model.
+/// Creates a generation of a model.
 pub(super) const fn model(
     make: &'static str,
     name: &'static str,
@@ -65,7 +64,7 @@ pub(super) const fn model(
     }
 }
 
-/// Describes an engine; zero cubic centimetres are those of an electric motor.
+/// Creates an engine; `engine_cc` is zero for an electric motor.
 pub(super) const fn kind(
     name: &'static str,
     fuel: Fuel,
@@ -95,7 +94,7 @@ mod tests {
     use crate::vehicles::model::Fuel;
 
     #[test]
-    fn the_table_is_whole() {
+    fn table_of_models_is_complete_and_consistent() {
         for model in MODELS {
             let name = format!("{} {} {}", model.make, model.name, model.generation);
             assert!(

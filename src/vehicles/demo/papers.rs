@@ -1,28 +1,28 @@
-//! What identifies a car: its vehicle identification number, and the plate it wears in Korea.
+//! Identifiers of a vehicle: its vehicle identification number (VIN) and its Korean license plate.
 
 use chrono::{Datelike, NaiveDate};
 
 use super::chance::Chance;
 
-/// The characters of a vehicle identification number: no I, O or Q.
+/// The characters that are drawn for a VIN; I, O and Q are not allowed in one.
 const VIN_LETTERS: &[char] = &[
     'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'R', 'S', 'T', 'U', 'V',
     'W', 'X', 'Y', 'Z', '1', '2', '3', '4', '5', '6', '7', '8', '9',
 ];
 
-/// The model years' characters, of which a cycle has thirty and 2010 is the first.
+/// The characters of the model years: a cycle of thirty that begins with 2010.
 const YEAR_LETTERS: &str = "ABCDEFGHJKLMNPRSTVWXY123456789";
 
-/// What each of the seventeen characters weighs in the check digit; the ninth is that digit.
+/// The weights of the seventeen characters in the check digit, which is the ninth character.
 const WEIGHTS: [u32; 17] = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
 
-/// The letters of private cars' plates.
+/// The letters of the plates of private vehicles.
 const PLATE_LETTERS: &str = "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주";
 
-/// How many plates share their first number: letters times four-digit numbers from 1000.
+/// The number of plates that share their first number: 32 letters times the four-digit numbers from 1000.
 const PLATES_PER_NUMBER: u64 = 32 * 9000;
 
-/// Makes the number of a car whose maker writes `maker`, five characters, at its front.
+/// Generates the VIN of a vehicle; `maker` is its first five characters.
 pub(super) fn vin(chance: &mut Chance, maker: &str, year: i16) -> Option<String> {
     let version: Option<String> = (0..3).map(|_| chance.pick(VIN_LETTERS)).collect();
     let version = version?;
@@ -34,32 +34,34 @@ pub(super) fn vin(chance: &mut Chance, maker: &str, year: i16) -> Option<String>
     Some(format!("{maker}{version}{check}{year}{plant}{serial:06}"))
 }
 
-/// Makes the plate of a car in a `slot` that no other car has, below nineteen million.
+/// Generates the plate of a vehicle with the number `slot`, which no other vehicle has and which is below nineteen
+/// million.
 ///
-/// Two cars with one plate are one car to us, listed again; so plates are not drawn but dealt.
+/// Two vehicles with the same plate count as one vehicle that is listed again, so plates are not drawn at random but
+/// derived from `slot`.
 pub(super) fn plate(
     chance: &mut Chance,
     seed: u64,
     slot: u64,
     registered: NaiveDate,
 ) -> Option<String> {
-    // Since September 2019 a new plate has three digits in front; most older cars keep their two.
+    // New plates begin with three digits since September 2019; most older vehicles keep plates with two.
     let is_long = registered >= NaiveDate::from_ymd_opt(2019, 9, 1)? || chance.percent(25);
     let (first, numbers) = if is_long { (100, 600) } else { (1, 69) };
-    // Multiplying by a number that shares no factor with the modulus deals every plate once.
-    let dealt = slot * 61_803_397 + seed % 1_000_000_007;
-    let dealt = dealt % (numbers * PLATES_PER_NUMBER);
+    // Multiplication by a number that is coprime to the modulus yields every plate once.
+    let index = slot * 61_803_397 + seed % 1_000_000_007;
+    let index = index % (numbers * PLATES_PER_NUMBER);
     let letter = PLATE_LETTERS
         .chars()
-        .nth(usize::try_from(dealt / 9000 % 32).ok()?)?;
+        .nth(usize::try_from(index / 9000 % 32).ok()?)?;
     Some(format!(
         "{:02}{letter}{}",
-        first + dealt / PLATES_PER_NUMBER,
-        1000 + dealt % 9000
+        first + index / PLATES_PER_NUMBER,
+        1000 + index % 9000
     ))
 }
 
-/// Returns the check digit of a vehicle identification number; `None` if a character is not allowed.
+/// Returns the check digit of a VIN; `None` if a character is not allowed.
 pub(super) fn check_digit(vin: &str) -> Option<char> {
     let mut sum = 0;
     for (character, weight) in vin.chars().zip(WEIGHTS) {
@@ -87,11 +89,11 @@ fn value(character: char) -> Option<u32> {
     }
 }
 
-/// Returns the year that a car registered on that day is sold as: autumn's cars may be next year's already.
+/// Draws the model year of a vehicle by the day of its registration: from October on, it may be the next year.
 pub(super) fn model_year(chance: &mut Chance, registered: NaiveDate, last: i16) -> Option<i16> {
-    let early = i16::from(registered.month() >= 10 && chance.percent(35));
+    let next_year = i16::from(registered.month() >= 10 && chance.percent(35));
     let year = i16::try_from(registered.year()).ok()?;
-    Some((year + early).min(last.max(year)))
+    Some((year + next_year).min(last.max(year)))
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_digits_are_those_of_real_numbers() {
+    fn check_digits_match_those_of_real_vins() {
         for vin in [
             "1M8GDM9AXKP042788",
             "11111111111111111",
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_year_is_the_tenth_character() {
+    fn model_year_is_the_tenth_character() {
         for (year, letter) in [
             (2009, '9'),
             (2010, 'A'),
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_plate_is_dealt_twice() {
+    fn plates_are_unique() {
         for registered in ["2016-01-01", "2022-01-01"] {
             let mut seen = std::collections::HashSet::new();
             for slot in (0..19_000_000).step_by(317) {

@@ -1,4 +1,4 @@
-//! The table of the models on Korea's roads.
+//! Table of the models that are common in Korea.
 
 use super::models::{Model, kind, model};
 use crate::vehicles::model::{
@@ -15,7 +15,7 @@ const FWD_AWD: &[&str] = &["FWD", "FWD", "FWD", "AWD"];
 const RWD_4WD: &[&str] = &["RWD", "4WD"];
 const RWD_AWD: &[&str] = &["RWD", "AWD"];
 
-/// The models; a line each, and a line an engine.
+/// The models: one line for each, and one for each of its engines.
 #[rustfmt::skip]
 pub(super) const MODELS: &[Model] = &[
     model("Hyundai", "Casper", "", (2021, 2026), "KMHC8", 4, &[

@@ -1,7 +1,7 @@
-//! A batch of a file's cars, and how it is written: in one transaction, with everything that follows from it.
+//! A batch of a file's vehicles, and how it is written: in one transaction, with everything that follows from it.
 //!
-//! New cars are copied straight into the catalogue. Of the others only those are locked that differ from what was last
-//! said of them, in the order of their ids and late in the transaction, so that an order waits for one of these cars as
+//! New vehicles are copied straight into the catalogue. Of the others only those are locked that differ from what was last
+//! said of them, in the order of their ids and late in the transaction, so that an order waits for one of these vehicles as
 //! shortly as can be, and for no other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,67 +21,67 @@ use crate::{
     vehicles::{
         model::Listing,
         render::render,
-        store::{self, BATCH_CARS, Digest, Draft},
+        store::{self, BATCH_VEHICLES, Digest, Draft},
     },
 };
 
-/// Bytes of lines that are held at once, beside the number of their cars.
+/// Bytes of lines that are held at once, beside the number of their vehicles.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A car of a file.
+/// A vehicle of a file.
 #[derive(Debug)]
-pub(crate) struct Car {
+pub(crate) struct Vehicle {
     /// What the file says of it.
     pub listing: Listing,
     /// Its row, if it is new.
     pub draft: Draft,
 }
 
-/// Cars that are written together, sorted by id; one that comes again goes into the next batch.
+/// Vehicles that are written together, sorted by id; one that comes again goes into the next batch.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    cars: BTreeMap<VehicleId, Car>,
-    /// Cars that are listed by lines that are not right otherwise.
+    vehicles: BTreeMap<VehicleId, Vehicle>,
+    /// Vehicles that are listed by lines that are not right otherwise.
     named: Vec<VehicleId>,
     bytes: usize,
 }
 
-/// What became of the cars of a batch.
+/// What became of the vehicles of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Cars that were not there.
+    /// Vehicles that were not there.
     pub inserted: u64,
-    /// Cars that changed, or were listed again.
+    /// Vehicles that changed, or were listed again.
     pub updated: u64,
-    /// Cars that are as they were.
+    /// Vehicles that are as they were.
     pub unchanged: u64,
-    /// Cars that are not brought back.
+    /// Vehicles that are not brought back.
     pub held_back: u64,
 }
 
 impl Batch {
-    /// Says whether a car whose line is so long can be added.
+    /// Says whether a vehicle whose line is so long can be added.
     pub(crate) fn has_room(&self, id: &VehicleId, bytes: usize) -> bool {
-        self.cars.len() < BATCH_CARS
-            && self.named.len() < BATCH_CARS
+        self.vehicles.len() < BATCH_VEHICLES
+            && self.named.len() < BATCH_VEHICLES
             && self.bytes + bytes <= BATCH_BYTES_MAX
-            && !self.cars.contains_key(id)
+            && !self.vehicles.contains_key(id)
     }
 
-    /// Adds a car.
-    pub(crate) fn add(&mut self, car: Car, bytes: usize) {
+    /// Adds a vehicle.
+    pub(crate) fn add(&mut self, vehicle: Vehicle, bytes: usize) {
         self.bytes += bytes;
-        self.cars.insert(car.listing.id.clone(), car);
+        self.vehicles.insert(vehicle.listing.id.clone(), vehicle);
     }
 
-    /// Adds a car of which nothing is known but that it is listed.
+    /// Adds a vehicle of which nothing is known but that it is listed.
     pub(crate) fn add_name(&mut self, id: VehicleId) {
         self.named.push(id);
     }
 
     /// Says whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cars.is_empty() && self.named.is_empty()
+        self.vehicles.is_empty() && self.named.is_empty()
     }
 
     /// Writes it within a transaction; a snapshot remembers what it lists.
@@ -92,19 +92,19 @@ impl Batch {
         is_snapshot: bool,
     ) -> Result<Written, ProgressError> {
         let now = store::lock_listing(tx).await?;
-        let ids: Vec<_> = self.cars.keys().map(VehicleId::as_str).collect();
+        let ids: Vec<_> = self.vehicles.keys().map(VehicleId::as_str).collect();
         if is_snapshot {
             let named = self.named.iter().map(VehicleId::as_str);
             let listed: Vec<_> = ids.iter().copied().chain(named).collect();
             store::note_listed(tx, &listed).await?;
         }
-        let cars: Vec<_> = self.cars.values().collect();
-        let digests: Vec<_> = cars.iter().map(|it| it.draft.digest).collect();
+        let vehicles: Vec<_> = self.vehicles.values().collect();
+        let digests: Vec<_> = vehicles.iter().map(|it| it.draft.digest).collect();
         let found = store::look(tx, &ids, &digests).await?;
         let (mut new, mut known) = (Vec::new(), Vec::new());
         for it in &found {
             let among = if it.is_new { &mut new } else { &mut known };
-            among.extend(cars.get(it.place).copied());
+            among.extend(vehicles.get(it.place).copied());
         }
         let drafts: Vec<_> = new.iter().map(|it| &it.draft).collect();
         store::insert(tx, &drafts, now).await?;
@@ -113,12 +113,12 @@ impl Batch {
         changed.follow(tx, author, &new).await?;
         let mut written = changed.count();
         written.inserted = new.len() as u64;
-        written.unchanged += (cars.len() - found.len()) as u64;
+        written.unchanged += (vehicles.len() - found.len()) as u64;
         Ok(written)
     }
 }
 
-/// What becomes of cars that are there, each with what was said of it.
+/// What becomes of vehicles that are there, each with what was said of it.
 #[derive(Debug, Default)]
 struct Changed {
     anew: Vec<(Anew, Digest)>,
@@ -127,32 +127,36 @@ struct Changed {
 }
 
 impl Changed {
-    /// Locks cars that may change, and decides what becomes of them.
-    async fn find(tx: &mut Tx, cars: &[&Car], now: DateTime<Utc>) -> Result<Self, ProgressError> {
+    /// Locks vehicles that may change, and decides what becomes of them.
+    async fn find(
+        tx: &mut Tx,
+        vehicles: &[&Vehicle],
+        now: DateTime<Utc>,
+    ) -> Result<Self, ProgressError> {
         let mut changed = Self::default();
-        if cars.is_empty() {
+        if vehicles.is_empty() {
             return Ok(changed);
         }
-        let ids: Vec<_> = cars.iter().map(|it| it.listing.id.as_str()).collect();
+        let ids: Vec<_> = vehicles.iter().map(|it| it.listing.id.as_str()).collect();
         let known = store::hold_known(tx, &ids).await?;
         // What the locks were waited for may have been an order of one of them.
         let bought = orders::store::find_bought(tx, &ids).await?;
         let bought: HashSet<_> = bought.iter().map(VehicleId::as_str).collect();
-        let cars: HashMap<_, _> = cars.iter().map(|it| (&it.listing.id, *it)).collect();
+        let vehicles: HashMap<_, _> = vehicles.iter().map(|it| (&it.listing.id, *it)).collect();
         for mut known in known {
             known.is_bought = bought.contains(known.listing.id.as_str());
-            if let Some(car) = cars.get(&known.listing.id) {
-                changed.add(known, car, now);
+            if let Some(vehicle) = vehicles.get(&known.listing.id) {
+                changed.add(known, vehicle, now);
             }
         }
         Ok(changed)
     }
 
-    fn add(&mut self, known: Known, car: &Car, now: DateTime<Utc>) {
-        match known.change(car.listing.clone(), now) {
-            Change::Nothing => self.same.push((known.listing.id, car.draft.digest)),
+    fn add(&mut self, known: Known, vehicle: &Vehicle, now: DateTime<Utc>) {
+        match known.change(vehicle.listing.clone(), now) {
+            Change::Nothing => self.same.push((known.listing.id, vehicle.draft.digest)),
             Change::HeldBack => self.held_back += 1,
-            Change::Anew(anew) => self.anew.push((*anew, car.draft.digest)),
+            Change::Anew(anew) => self.anew.push((*anew, vehicle.draft.digest)),
         }
     }
 
@@ -173,12 +177,12 @@ impl Changed {
         Ok(store::set_digests(tx, &same).await?)
     }
 
-    /// Lets the orders of the cars go on, and tells whoever once ordered those that can be ordered again.
+    /// Lets the orders of the vehicles go on, and tells whoever once ordered those that can be ordered again.
     async fn follow(
         &self,
         tx: &mut Tx,
         author: &Author,
-        new: &[&Car],
+        new: &[&Vehicle],
     ) -> Result<(), ProgressError> {
         let mut prices = HashMap::new();
         let mut dates = HashMap::new();

@@ -1,7 +1,7 @@
-//! What becomes of a car that is there when a file lists it: a decision of the row and the listing alone.
+//! The change of an existing vehicle that a file lists, decided from the vehicle and the listing alone.
 //!
-//! A file tells what its source knows, and may be late. So a known result is not unlearned by a listing of the same
-//! auction, a car that LMN has taken off comes back for a later auction only, and one that LMN has bought not at all.
+//! A file may be out of date. So a listing of the same auction does not reset a known result, a vehicle that LMN has
+//! withdrawn is offered again only for a later auction, and a vehicle that LMN has bought is never offered again.
 
 use chrono::{DateTime, Utc};
 
@@ -10,73 +10,74 @@ use crate::{
     vehicles::model::{Auction, AuctionResult, Listing, WithdrawnBy},
 };
 
-/// A car under its lock, as a listing of it must know it.
+/// A locked vehicle, with the state that the decision depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Known {
-    /// What stands in the catalogue.
+    /// The listing in the catalogue.
     pub listing: Listing,
-    /// Who took it off, if anybody did.
+    /// The party that withdrew it; `None` if it is listed.
     pub withdrawn_by: Option<WithdrawnBy>,
     /// Whether LMN has bought it.
     pub is_bought: bool,
 }
 
-/// What becomes of a car.
+/// The change that a listing makes to a vehicle.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    /// It is as it was.
+    /// No change.
     Nothing,
-    /// It is not brought back.
+    /// The listing is not applied, because the vehicle must not be offered again.
     HeldBack,
-    /// It is given anew.
+    /// The vehicle is rewritten.
     Anew(Box<Anew>),
 }
 
-/// A car that is given anew.
+/// The new state of a vehicle that is rewritten.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Anew {
-    /// What stands in the catalogue from now on.
+    /// The new listing in the catalogue.
     pub listing: Listing,
-    /// Its price until now, if it moves.
+    /// The former price, if the price changes.
     pub former_price: Option<Usd>,
-    /// When its auction is held from now on, if it moves.
+    /// The new date of the auction, if the date changes.
     pub new_date: Option<DateTime<Utc>>,
-    /// Whether it can be ordered again, after it was off or its auction was over.
+    /// Whether it can be ordered again after it was withdrawn or its auction was over.
     pub is_relisted: bool,
 }
 
 impl Known {
-    /// Decides what a listing makes of the car.
+    /// Decides the change that a listing makes to the vehicle.
     pub(crate) fn change(&self, mut listing: Listing, now: DateTime<Utc>) -> Change {
         let is_later = self.announces_later_auction(&listing);
-        let is_off = self.withdrawn_by.is_some();
+        let is_withdrawn = self.withdrawn_by.is_some();
         if !is_later {
             self.keep_result(&mut listing);
         }
-        let is_kept_off = self.withdrawn_by == Some(WithdrawnBy::Operator) && !is_later;
-        let is_wanted_back = is_off || (listing.is_on_offer() && !self.listing.is_on_offer());
-        if is_kept_off || (self.is_bought && is_wanted_back) {
+        let stays_withdrawn = self.withdrawn_by == Some(WithdrawnBy::Operator) && !is_later;
+        let would_be_relisted =
+            is_withdrawn || (listing.is_on_offer() && !self.listing.is_on_offer());
+        if stays_withdrawn || (self.is_bought && would_be_relisted) {
             return Change::HeldBack;
         }
         self.keep_time_of_result(&mut listing);
-        if listing == self.listing && !is_off {
+        if listing == self.listing && !is_withdrawn {
             return Change::Nothing;
         }
-        // Whether anybody has told its result or not.
+        // An auction whose date has passed was held, even if its result is not known.
         let was_held = |it: &Auction| is_over(it) || it.date <= now;
-        let was_over = !is_off && self.listing.auction.as_ref().is_some_and(was_held);
+        let was_over = !is_withdrawn && self.listing.auction.as_ref().is_some_and(was_held);
         let (before, now) = (self.listing.listing_usd, listing.listing_usd);
         let upcoming = listing.upcoming_auction().map(|it| it.date);
         let held_at = self.listing.auction.as_ref().map(|it| it.date);
         Change::Anew(Box::new(Anew {
             former_price: (before != now).then_some(before),
             new_date: upcoming.filter(|date| held_at.is_some_and(|it| it != *date)),
-            is_relisted: listing.is_on_offer() && (is_off || (was_over && is_later)),
+            is_relisted: listing.is_on_offer() && (is_withdrawn || (was_over && is_later)),
             listing,
         }))
     }
 
-    /// Says whether a listing tells of an auction that comes after the one that is known.
+    /// Returns whether a listing announces an auction that is later than the known one.
     fn announces_later_auction(&self, listing: &Listing) -> bool {
         let known = self.listing.auction.as_ref();
         listing
@@ -84,7 +85,7 @@ impl Known {
             .is_some_and(|it| known.is_none_or(|known| it.date > known.date))
     }
 
-    /// Keeps the result of an auction that a listing, which has not heard of it, still expects.
+    /// Keeps the known date and result of an auction that a listing still shows as upcoming.
     fn keep_result(&self, listing: &mut Listing) {
         let known = self.listing.auction.as_ref().filter(|it| is_over(it));
         if let (Some(known), Some(auction)) = (known, &mut listing.auction)
@@ -95,7 +96,7 @@ impl Known {
         }
     }
 
-    /// A result is known since it first was.
+    /// Keeps the time at which a result first became known.
     fn keep_time_of_result(&self, listing: &mut Listing) {
         if let (Some(known), Some(auction)) = (&self.listing.auction, &mut listing.auction)
             && known.result == auction.result
@@ -115,7 +116,7 @@ mod tests {
     use crate::{stamp::Stamp, vehicles::import::model::read_line};
 
     const EARLY: &str = "2026-04-20T13:00:00+09:00";
-    /// When a file is read, unless it is read later.
+    /// The time at which a file is read, unless a test reads it later.
     const BEFORE: &str = "2026-04-10T00:00:00+09:00";
     const LATE: &str = "2026-04-27T13:00:00+09:00";
 
@@ -123,7 +124,7 @@ mod tests {
         Stamp::parse(time).unwrap().instant()
     }
 
-    /// A lot; its result, if it has one, was heard of at `learned_at`.
+    /// Returns a lot; its result, if it has one, became known at `learned_at`.
     fn lot(date: &str, result: &str, learned_at: &str) -> Listing {
         let line = serde_json::json!({
             "id": "glovis_1", "source": "glovis", "make": "Kia", "model": "K5", "year": 2021, "mileage_km": 1,
@@ -147,7 +148,7 @@ mod tests {
         }
     }
 
-    fn off(listing: Listing, by: WithdrawnBy) -> Known {
+    fn withdrawn(listing: Listing, by: WithdrawnBy) -> Known {
         Known {
             withdrawn_by: Some(by),
             ..known(listing)
@@ -164,25 +165,25 @@ mod tests {
     fn anew(change: Change) -> Anew {
         match change {
             Change::Anew(anew) => *anew,
-            Change::Nothing | Change::HeldBack => panic!("it changes: {change:?}"),
+            Change::Nothing | Change::HeldBack => panic!("not rewritten: {change:?}"),
         }
     }
 
     #[test]
-    fn what_is_the_same_is_nothing() {
+    fn unchanged_listing_makes_no_change() {
         assert_eq!(
             known(dealers()).change(dealers(), at(BEFORE)),
             Change::Nothing
         );
         for result in ["upcoming", "no_bid", "sold"] {
-            let car = known(lot(EARLY, result, EARLY));
-            let again = car.change(lot(EARLY, result, LATE), at(BEFORE));
-            assert_eq!(again, Change::Nothing, "{result} is known since it was");
+            let vehicle = known(lot(EARLY, result, EARLY));
+            let again = vehicle.change(lot(EARLY, result, LATE), at(BEFORE));
+            assert_eq!(again, Change::Nothing, "the time of {result} is kept");
         }
     }
 
     #[test]
-    fn a_price_and_a_date_move() {
+    fn price_and_auction_date_change_with_the_listing() {
         let mut listing = lot(LATE, "upcoming", LATE);
         listing.listing_usd = Usd::new(8_000).unwrap();
         let anew = anew(known(lot(EARLY, "upcoming", EARLY)).change(listing.clone(), at(BEFORE)));
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_changes_the_car_alone() {
+    fn result_neither_moves_the_auction_nor_relists_the_vehicle() {
         let anew =
             anew(known(lot(EARLY, "upcoming", EARLY)).change(lot(LATE, "sold", LATE), at(BEFORE)));
         assert_eq!((anew.new_date, anew.is_relisted), (None, false));
@@ -203,27 +204,27 @@ mod tests {
     }
 
     #[test]
-    fn a_known_result_is_not_unlearned_by_the_same_auction() {
+    fn known_result_is_not_reset_by_a_listing_of_the_same_auction() {
         for result in [
             "no_bid",
             "sold",
             "negotiation_sold",
             "negotiation_requested",
         ] {
-            for car in [
+            for vehicle in [
                 known(lot(LATE, result, EARLY)),
                 bought(known(lot(LATE, result, EARLY))),
             ] {
                 for date in [EARLY, LATE] {
                     let mut listing = lot(date, "upcoming", LATE);
                     assert_eq!(
-                        car.change(listing.clone(), at(BEFORE)),
+                        vehicle.change(listing.clone(), at(BEFORE)),
                         Change::Nothing,
                         "{result}"
                     );
                     listing.color = Some("Emerald".into());
-                    let anew = anew(car.change(listing, at(BEFORE)));
-                    assert_eq!(anew.listing.auction, car.listing.auction);
+                    let anew = anew(vehicle.change(listing, at(BEFORE)));
+                    assert_eq!(anew.listing.auction, vehicle.listing.auction);
                     assert_eq!(anew.listing.color.as_deref(), Some("Emerald"));
                     assert_eq!((anew.new_date, anew.is_relisted), (None, false));
                 }
@@ -232,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_later_auction_lists_a_car_again() {
+    fn vehicle_is_listed_again_for_a_later_auction() {
         for result in ["no_bid", "sold"] {
-            for car in [
+            for vehicle in [
                 known(lot(EARLY, result, EARLY)),
-                off(lot(EARLY, result, EARLY), WithdrawnBy::Operator),
+                withdrawn(lot(EARLY, result, EARLY), WithdrawnBy::Operator),
             ] {
-                let anew = anew(car.change(lot(LATE, "upcoming", LATE), at(BEFORE)));
+                let anew = anew(vehicle.change(lot(LATE, "upcoming", LATE), at(BEFORE)));
                 assert_eq!((anew.new_date, anew.is_relisted), (Some(at(LATE)), true));
                 assert_eq!(anew.listing.auction.unwrap().result_at, None);
             }
@@ -246,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn an_auction_that_was_held_without_a_result_is_over_too() {
-        let car = known(lot(EARLY, "upcoming", EARLY));
+    fn auction_whose_date_has_passed_is_over_without_a_result() {
+        let vehicle = known(lot(EARLY, "upcoming", EARLY));
         for (now, is_relisted) in [(BEFORE, false), (EARLY, true)] {
-            let anew = anew(car.change(lot(LATE, "upcoming", LATE), at(now)));
+            let anew = anew(vehicle.change(lot(LATE, "upcoming", LATE), at(now)));
             assert_eq!(
                 (anew.new_date, anew.is_relisted),
                 (Some(at(LATE)), is_relisted)
@@ -258,42 +259,50 @@ mod tests {
     }
 
     #[test]
-    fn what_the_source_took_off_comes_back() {
+    fn vehicle_that_its_source_withdrew_is_listed_again() {
         let again = |listing: Listing| {
-            anew(off(listing.clone(), WithdrawnBy::Source).change(listing, at(BEFORE))).is_relisted
+            anew(withdrawn(listing.clone(), WithdrawnBy::Source).change(listing, at(BEFORE)))
+                .is_relisted
         };
         assert!(again(dealers()));
         assert!(again(lot(EARLY, "upcoming", EARLY)));
         assert!(again(lot(EARLY, "no_bid", EARLY)));
-        assert!(!again(lot(EARLY, "sold", EARLY)), "nobody can order it");
+        assert!(!again(lot(EARLY, "sold", EARLY)), "it cannot be ordered");
     }
 
     #[test]
-    fn what_lmn_took_off_stays_away_until_a_later_auction_and_what_it_bought_for_good() {
+    fn withdrawal_by_lmn_lasts_until_a_later_auction_and_purchase_forever() {
         let lot_of = |result| lot(EARLY, result, EARLY);
-        for (car, listing) in [
-            (off(dealers(), WithdrawnBy::Operator), dealers()),
-            (bought(off(dealers(), WithdrawnBy::Operator)), dealers()),
-            (bought(off(dealers(), WithdrawnBy::Source)), dealers()),
+        for (vehicle, listing) in [
+            (withdrawn(dealers(), WithdrawnBy::Operator), dealers()),
             (
-                off(lot_of("upcoming"), WithdrawnBy::Operator),
+                bought(withdrawn(dealers(), WithdrawnBy::Operator)),
+                dealers(),
+            ),
+            (bought(withdrawn(dealers(), WithdrawnBy::Source)), dealers()),
+            (
+                withdrawn(lot_of("upcoming"), WithdrawnBy::Operator),
                 lot_of("upcoming"),
             ),
             (
-                off(lot(LATE, "sold", LATE), WithdrawnBy::Operator),
+                withdrawn(lot(LATE, "sold", LATE), WithdrawnBy::Operator),
                 lot_of("upcoming"),
             ),
             (bought(known(lot_of("sold"))), lot_of("no_bid")),
             (bought(known(lot_of("sold"))), lot(LATE, "upcoming", LATE)),
             (
-                bought(off(lot_of("sold"), WithdrawnBy::Source)),
+                bought(withdrawn(lot_of("sold"), WithdrawnBy::Source)),
                 lot(LATE, "upcoming", LATE),
             ),
             (bought(known(lot_of("sold"))), lot(LATE, "no_bid", LATE)),
         ] {
-            assert_eq!(car.change(listing, at(BEFORE)), Change::HeldBack, "{car:?}");
+            assert_eq!(
+                vehicle.change(listing, at(BEFORE)),
+                Change::HeldBack,
+                "{vehicle:?}"
+            );
         }
         let sold = known(lot_of("sold")).change(lot_of("no_bid"), at(BEFORE));
-        assert!(!anew(sold).is_relisted, "without LMN it is a correction");
+        assert!(!anew(sold).is_relisted, "a sale without LMN is corrected");
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of a line: members of JSON objects, read one by one, with all that is wrong with them.
+//! The fields of a line: members of JSON objects, read one by one while their errors are collected.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -7,28 +7,29 @@ use serde_json::{Map, Value};
 
 use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::Word};
 
-/// Characters of a name, a trim, a color, a place, a number on a plate.
+/// Maximum number of characters of a name, such as a make, trim, color, location or license plate.
 const NAME_CHARACTERS_MAX: usize = 200;
-/// Characters of a URL.
+/// Maximum number of characters of a URL.
 const URL_CHARACTERS_MAX: usize = 2_048;
-/// Characters of a text in sentences.
+/// Maximum number of characters of a text in sentences.
 const PROSE_CHARACTERS_MAX: usize = 20_000;
-/// Entries of a list.
+/// Maximum number of entries of a list.
 const ITEMS_MAX: usize = 500;
-/// The years that a car and its times may bear.
+/// The years that a model year, a date or a time may have.
 pub(super) const YEARS: RangeInclusive<i64> = 1900..=2100;
-/// Characters of a wrong value that are repeated.
+/// Maximum number of characters of a wrong value that its error repeats.
 const RECEIVED_CHARACTERS_MAX: usize = 64;
-/// The members of one object, and what is wrong with them.
+
+/// The members of one object, and the errors found in them.
 pub(super) struct Fields<'a> {
     members: &'a Map<String, Value>,
-    /// What stands before a member's name in its path.
+    /// The part of a member's path before its name.
     path: &'a str,
     reasons: &'a mut Vec<String>,
 }
 
 impl<'a> Fields<'a> {
-    /// Begins to read an object whose members' paths begin with `path`.
+    /// Creates a reader of an object whose members' paths begin with `path`.
     pub(super) fn of(
         members: &'a Map<String, Value>,
         path: &'a str,
@@ -41,27 +42,27 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns a member; null is as good as absent.
+    /// Returns a member; `None` if it is absent or null.
     pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    /// Says what is wrong with a member.
-    pub(super) fn complain(&mut self, name: &str, what: impl fmt::Display) {
-        self.reasons.push(format!("{}{name}: {what}", self.path));
+    /// Records an error of a member.
+    pub(super) fn complain(&mut self, name: &str, error: impl fmt::Display) {
+        self.reasons.push(format!("{}{name}: {error}", self.path));
     }
 
-    /// Reads a member that may be absent.
+    /// Reads an optional member.
     pub(super) fn optional<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
         let read = read(self.value(name)?);
-        read.map_err(|what| self.complain(name, what)).ok()
+        read.map_err(|error| self.complain(name, error)).ok()
     }
 
-    /// Reads a member that must be there.
+    /// Reads a required member.
     pub(super) fn required<T>(
         &mut self,
         name: &str,
@@ -73,7 +74,7 @@ impl<'a> Fields<'a> {
         self.optional(name, read)
     }
 
-    /// Reads a list of values; one that is absent is empty.
+    /// Reads a list of values; an absent list is empty.
     pub(super) fn list<T>(
         &mut self,
         name: &str,
@@ -83,13 +84,13 @@ impl<'a> Fields<'a> {
         for (n, value) in self.entries(name).iter().enumerate() {
             match read(value) {
                 Ok(value) => values.push(value),
-                Err(what) => self.complain(&format!("{name}[{n}]"), what),
+                Err(error) => self.complain(&format!("{name}[{n}]"), error),
             }
         }
         values
     }
 
-    /// Reads a list of objects; one that is absent is empty.
+    /// Reads a list of objects; an absent list is empty.
     pub(super) fn items<T>(
         &mut self,
         name: &str,
@@ -117,7 +118,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reads an object, if it is there.
+    /// Reads an object, if it is present.
     pub(super) fn object<T>(
         &mut self,
         name: &str,
@@ -142,7 +143,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Says that a value is not what it should be.
+/// Returns the error of a value that is not as expected.
 fn wrong(value: &Value, expected: impl fmt::Display) -> String {
     let text = value.to_string();
     let cut: String = text.chars().take(RECEIVED_CHARACTERS_MAX).collect();
@@ -166,22 +167,22 @@ pub(super) fn prose(value: &Value) -> Result<String, String> {
 }
 
 fn text(value: &Value, characters_max: usize) -> Result<String, String> {
-    let text = value.as_str().ok_or_else(|| wrong(value, "a text"))?;
+    let text = value.as_str().ok_or_else(|| wrong(value, "a string"))?;
     if text.trim().is_empty() {
-        return Err("is an empty text; what has no value is null".to_owned());
+        return Err("is empty; use null for a missing value".to_owned());
     }
-    // The database cannot hold it.
+    // PostgreSQL cannot store a NUL in a text.
     if text.contains('\0') {
-        return Err("has a NUL character".to_owned());
+        return Err("contains a NUL character".to_owned());
     }
-    // A character is at least a byte.
+    // A character is at least one byte, so that shorter texts need no count.
     if text.len() > characters_max && text.chars().nth(characters_max).is_some() {
         return Err(format!("has more than {characters_max} characters"));
     }
     Ok(text.to_owned())
 }
 
-/// Reads a word of the contract.
+/// Reads a value of a fixed list.
 pub(super) fn word<W: Word>(value: &Value) -> Result<W, String> {
     value.as_str().and_then(W::parse).ok_or_else(|| {
         let words: Vec<&str> = W::ALL.iter().map(|word| word.as_str()).collect();
@@ -200,7 +201,7 @@ pub(super) fn vehicle_id(value: &Value) -> Result<VehicleId, String> {
     })
 }
 
-/// Reads an integer of a range.
+/// Returns a reader of an integer in a range.
 pub(super) fn integer<N: TryFrom<i64>>(
     range: RangeInclusive<i64>,
 ) -> impl Fn(&Value) -> Result<N, String> {
@@ -212,13 +213,13 @@ pub(super) fn integer<N: TryFrom<i64>>(
     }
 }
 
-/// Reads an amount.
+/// Reads an amount in US dollars.
 pub(super) fn usd(value: &Value) -> Result<Usd, String> {
     let amount = value.as_i64().and_then(Usd::new);
     amount.ok_or_else(|| wrong(value, "an amount of 1 to 10000000 whole US dollars"))
 }
 
-/// Reads a time with the offset of its place.
+/// Reads an RFC 3339 time with a numeric UTC offset.
 pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, String> {
     let text = value.as_str().ok_or_else(|| wrong(value, "a time"))?;
     let time = Stamp::parse(text).map_err(|error| wrong(value, format_args!("a time: {error}")))?;

@@ -1,7 +1,8 @@
-//! The import of a catalogue: NDJSON of the contract's `Vehicle`, one car a line.
+//! Import of a catalogue file: NDJSON, one vehicle per line, with the members of the API's `Vehicle`.
 //!
-//! [`model`] makes a listing of a line, out of [`fields`]; [`change`] decides what it makes of a car that is there;
-//! [`batch`] writes many of them at once, and lets their orders go on. [`snapshot`] takes off what a file leaves out.
+//! [`model`] parses a line into a listing, with the readers of [`fields`]; [`change`] decides how a listing changes
+//! an existing vehicle; [`batch`] writes many listings at once and updates their orders. [`snapshot`] withdraws the
+//! vehicles that a file omits.
 
 pub(crate) mod batch;
 pub(crate) mod change;

@@ -1,7 +1,7 @@
-//! A line of a catalogue's file: a car as its source lists it, or everything that is wrong with it.
+//! Parsing of a line of a catalogue file: a vehicle as its source lists it, or all errors of the line.
 //!
-//! A line is the whole car: what it leaves out, the car does not have. What follows from the rest (`order_cutoff_at`,
-//! `buy_now`, `pricing.history`, `updated_at`) is not read, nor is what nobody knows.
+//! A line is the whole vehicle: a vehicle has no value for an omitted member. Members that are derived from others
+//! (`order_cutoff_at`, `buy_now`, `pricing.history`, `updated_at`) and unknown members are ignored.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::{
     vehicles::model::{Auction, AuctionResult, Details, Finding, Inspection, Listing, Source},
 };
 
-/// What a dealer's car has none of.
+/// The fields that a dealer's vehicle must not have.
 const AUCTION_FIELDS: [&str; 6] = [
     "accident_grade",
     "exterior_grade",
@@ -25,12 +25,12 @@ const AUCTION_FIELDS: [&str; 6] = [
     "auction_result",
 ];
 
-/// Everything that is wrong with a line, each with the field's path.
+/// The errors of a line, each with the path of its field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BadLine(pub Vec<String>);
 
 impl BadLine {
-    /// Makes one of a single reason.
+    /// Creates the error of a single reason.
     pub(crate) fn because(reason: impl fmt::Display) -> Self {
         Self(vec![reason.to_string()])
     }
@@ -42,15 +42,15 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// Reads a line; a result that it tells became known at `learned_at`.
+/// Parses a line; the result of its auction, if there is one, became known at `learned_at`.
 pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listing, BadLine> {
-    let (value, doubles) = json::read(line).map_err(|error| not_json(&error))?;
+    let (value, repeated) = json::read(line).map_err(|error| not_json(&error))?;
     let Value::Object(members) = value else {
         return Err(BadLine::because("not a JSON object"));
     };
     let mut reasons = Vec::new();
-    for path in doubles {
-        reasons.push(format!("{path}: stands twice"));
+    for path in repeated {
+        reasons.push(format!("{path}: appears twice"));
     }
     let listing = Fields::of(&members, "", &mut reasons).listing(learned_at);
     match listing {
@@ -59,28 +59,28 @@ pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listin
     }
 }
 
-/// Returns the car that a bad line is about, if that much can be read of it.
+/// Returns the id of the vehicle that a bad line lists, if it can be read.
 pub(crate) fn read_name(line: &[u8]) -> Option<VehicleId> {
-    let (value, doubles) = json::read(line).ok()?;
-    let is_clear = !doubles.iter().any(|path| path == "id");
+    let (value, repeated) = json::read(line).ok()?;
+    let is_clear = !repeated.iter().any(|path| path == "id");
     vehicle_id(value.get("id")?).ok().filter(|_| is_clear)
 }
 
-/// Says where a line stops being JSON; that it is line 1 of itself is left out.
+/// Returns the error of a line that is not JSON, with its column; the line number of the parser, always 1, is omitted.
 fn not_json(error: &serde_json::Error) -> BadLine {
-    let said = error.to_string();
-    let what = said
+    let message = error.to_string();
+    let reason = message
         .rsplit_once(" at line ")
-        .map_or(said.as_str(), |it| it.0);
+        .map_or(message.as_str(), |it| it.0);
     BadLine::because(format_args!(
-        "not JSON: {what} at column {}",
+        "not JSON: {reason} at column {}",
         error.column()
     ))
 }
 
 impl Fields<'_> {
     fn listing(&mut self, learned_at: DateTime<Utc>) -> Option<Listing> {
-        // Every field is read before any is unwrapped, so that all reasons come at once.
+        // Every field is read before any is unwrapped, so that all errors are reported at once.
         let id = self.required("id", vehicle_id);
         let source = self.required("source", word);
         let make = self.required("make", name);
@@ -146,14 +146,14 @@ impl Fields<'_> {
         if source? == Source::Dealer {
             for field in AUCTION_FIELDS {
                 if self.value(field).is_some() {
-                    self.complain(field, "a dealer's car has no auction");
+                    self.complain(field, "a dealer's vehicle has no auction");
                 }
             }
             return None;
         }
         for field in ["auction_date", "auction_result"] {
             if self.value(field).is_none() {
-                self.complain(field, "is required of an auction's car");
+                self.complain(field, "is required for an auction vehicle");
             }
         }
         let result = result?;
@@ -215,7 +215,7 @@ mod tests {
         })
     }
 
-    /// A lot with one member replaced.
+    /// Returns a lot with one member replaced.
     fn with(name: &str, value: Value) -> Value {
         let mut lot = lot();
         lot[name] = value;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_line_leaves_out_the_car_does_not_have() {
+    fn omitted_members_have_no_value_in_the_vehicle() {
         let listing = read(&lot()).unwrap();
         assert_eq!(listing.details, Details::default());
         assert_eq!((listing.trim, listing.options.len()), (None, 0));
@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_known_since_it_was_read() {
+    fn result_becomes_known_when_it_is_read() {
         let listing = read(&with("auction_result", "sold".into())).unwrap();
         assert_eq!(listing.auction.unwrap().result_at, Some(now()));
     }
 
     #[test]
-    fn what_is_derived_or_unknown_is_not_read() {
+    fn derived_and_unknown_members_are_ignored() {
         for name in ["order_cutoff_at", "buy_now", "updated_at", "made_up"] {
             assert_eq!(read(&with(name, json!({"x": []}))), read(&lot()), "{name}");
         }
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(read(&with("pricing", pricing)), read(&lot()));
     }
 
-    /// Each value stands in the place of a member, and is the only thing that is wrong.
+    /// Asserts that each value, in place of a member, is refused and is the only error.
     fn assert_refused<const N: usize>(table: [(&str, Value, &str); N]) {
         for (name, value, path) in table {
             let BadLine(reasons) = read(&with(name, value)).expect_err(path);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_of_a_car_is_named_by_its_path() {
+    fn wrong_value_of_a_vehicle_is_reported_with_its_path() {
         let long = |n: usize| Value::from("x".repeat(n));
         assert_refused([
             ("id", json!("facets"), "id"),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_of_an_offer_is_named_by_its_path() {
+    fn wrong_value_of_an_auction_or_detail_is_reported_with_its_path() {
         let long = |n: usize| Value::from("x".repeat(n));
         assert_refused([
             (
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn all_reasons_come_at_once() {
+    fn all_errors_are_reported_at_once() {
         let mut line = lot();
         line["make"] = json!(7);
         line["year"] = json!(0);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dealers_car_has_no_auction() {
+    fn dealers_vehicle_has_no_auction() {
         let mut line = lot();
         line["source"] = "dealer".into();
         line["lot_number"] = "1234".into();
@@ -367,17 +367,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_refused() {
+    fn repeated_key_is_refused() {
         let line = lot().to_string().replacen('{', r#"{"make":"Kia","#, 1);
         let BadLine(reasons) = read_line(line.as_bytes(), now()).unwrap_err();
-        assert_eq!(reasons, ["make: stands twice"]);
+        assert_eq!(reasons, ["make: appears twice"]);
     }
 
     #[test]
-    fn a_bad_line_still_names_its_car() {
-        let named = |line: &str| read_name(line.as_bytes()).map(|id| id.to_string());
+    fn vehicle_id_is_read_from_a_bad_line() {
+        let id_of = |line: &str| read_name(line.as_bytes()).map(|id| id.to_string());
         assert_eq!(
-            named(r#"{"id":"sk_1","year":0,"year":1}"#),
+            id_of(r#"{"id":"sk_1","year":0,"year":1}"#),
             Some("sk_1".into())
         );
         for line in [
@@ -388,12 +388,12 @@ mod tests {
             r#"{"id":"sk_1""#,
             r#"{"id":"a","id":"b"}"#,
         ] {
-            assert_eq!(named(line), None, "{line}");
+            assert_eq!(id_of(line), None, "{line}");
         }
     }
 
     #[test]
-    fn what_is_not_one_object_is_refused() {
+    fn line_that_is_not_one_object_is_refused() {
         for line in ["", "null", "[]", "{", "{} {}", "{\"id\":\"\\ud800\"}"] {
             assert_eq!(read_line(line.as_bytes(), now()).unwrap_err().0.len(), 1);
         }
@@ -404,9 +404,9 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_the_demo_prints_is_read_back(seed: u64, day in 0_u64..3_000) {
+        fn printed_demo_vehicles_are_read_back(seed: u64, day in 0_u64..3_000) {
             let today = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap() + chrono::Days::new(day);
-            for listing in demo::cars(seed, 20, today) {
+            for listing in demo::vehicles(seed, 20, today) {
                 let vehicle = Vehicle { listing: listing.clone(), updated_at: now(), withdrawn_at: None };
                 let line = serde_json::to_string(&VehicleView::new(vehicle, Vec::new())).unwrap();
                 let mut expected = listing;
@@ -418,12 +418,12 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
             let _ = read_line(&bytes, now());
         }
 
         #[test]
-        fn no_value_makes_it_panic(name in "[a-z_]{2,14}", text in "\\PC{0,40}") {
+        fn arbitrary_strings_do_not_panic(name in "[a-z_]{2,14}", text in "\\PC{0,40}") {
             let _ = read(&with(&name, text.into()));
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     },
     vehicles::{
         model::{Source, WithdrawnBy},
-        store::{self, BATCH_CARS},
+        store::{self, BATCH_VEHICLES},
     },
 };
 
@@ -77,16 +77,16 @@ pub(crate) async fn withdraw_next(
     begun_at: DateTime<Utc>,
 ) -> Result<Option<(u64, VehicleId)>, ProgressError> {
     let now = store::lock_listing(tx).await?;
-    let limit = i64::try_from(BATCH_CARS).unwrap_or(i64::MAX);
+    let limit = i64::try_from(BATCH_VEHICLES).unwrap_or(i64::MAX);
     let ids = store::next_unlisted(tx, after, limit).await?;
     let Some(last) = ids.last().cloned() else {
         return Ok(None);
     };
-    let mut cars = store::hold(tx, &ids).await?;
+    let mut vehicles = store::hold(tx, &ids).await?;
     // Since they were found, somebody may have been there.
-    cars.retain(|it| it.withdrawn_at.is_none() && it.updated_at < begun_at);
-    let ids: Vec<_> = cars.iter().map(|it| it.id.clone()).collect();
-    let auctioned = cars.iter().filter(|it| it.was_auctioned(now));
+    vehicles.retain(|it| it.withdrawn_at.is_none() && it.updated_at < begun_at);
+    let ids: Vec<_> = vehicles.iter().map(|it| it.id.clone()).collect();
+    let auctioned = vehicles.iter().filter(|it| it.was_auctioned(now));
     let auctioned: Vec<_> = auctioned.map(|it| &it.id).collect();
     let mut held = effects::hold_open(tx, &ids).await?;
     held.retain(|it| !it.is_bidding() || auctioned.binary_search(&&it.order.vehicle_id).is_err());

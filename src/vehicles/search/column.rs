@@ -1,4 +1,4 @@
-//! Columns: one number of every vehicle, by slot and sorted.
+//! Columns: one number of every vehicle, by slot and in sorted order.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use roaring::RoaringBitmap;
 
 /// A number that a column holds.
 pub(super) trait Number: Copy + Ord + Default {
-    /// The number of a vehicle that has none and of a slot that was given up; no range holds it.
+    /// The number of a vehicle without a value and of a freed slot; no range contains it.
     const NONE: Self;
 
-    /// Returns it as a whole number that sorts alike.
+    /// Converts it to an `i64` that sorts alike.
     fn whole(self) -> i64;
 
-    /// Returns the number that sorts like a whole one, or the nearest.
+    /// Converts an `i64` to the number that sorts alike, or to the nearest number.
     fn nearest(whole: i64) -> Self;
 }
 
@@ -43,15 +43,16 @@ impl Number for i64 {
 /// One number of every vehicle.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Column<N> {
-    /// By slot.
+    /// The numbers by slot.
     values: Arc<Vec<N>>,
-    /// The slots of listed vehicles, sorted by number and id, and their numbers beside them.
+    /// The slots of listed vehicles, sorted by number and id.
     slots: Arc<Vec<u32>>,
+    /// The numbers of `slots`, in the same order.
     numbers: Arc<Vec<N>>,
 }
 
 impl<N: Number> Column<N> {
-    /// Sorts the listed slots by their numbers; `ranks` are the places of slots in the order of ids.
+    /// Sorts the listed slots by their numbers; `ranks` are the positions of slots in the order of ids.
     pub(super) fn new(values: Vec<N>, listed: &[u32], ranks: &[u32]) -> Self {
         let mut keys: Vec<(N, u32, u32)> = listed
             .iter()
@@ -75,12 +76,12 @@ impl<N: Number> Column<N> {
         &self.values
     }
 
-    /// Returns the slots of listed vehicles in order.
+    /// Returns the slots of listed vehicles, sorted by number and id.
     pub(super) fn slots(&self) -> &[u32] {
         &self.slots
     }
 
-    /// Returns the place of the first slot whose number and rank are not before these.
+    /// Returns the position of the first slot whose number and rank are not before these.
     pub(super) fn place(&self, number: N, rank: u32, ranks: &[u32]) -> usize {
         let start = self.first(number);
         let end = self.numbers.partition_point(|it| *it <= number);
@@ -88,19 +89,19 @@ impl<N: Number> Column<N> {
         start + ties.partition_point(|slot| at(ranks, *slot) < rank)
     }
 
-    /// Returns the place of the first number that is not below this one.
+    /// Returns the position of the first number that is not below this one.
     pub(super) fn first(&self, number: N) -> usize {
         self.numbers.partition_point(|it| *it < number)
     }
 
-    /// Takes over the numbers of changed slots: `gone` are slots that are not listed any more.
+    /// Merges the numbers of changed slots; `gone` are the slots that are no longer listed.
     pub(super) fn merge(&mut self, changed: &[(u32, N)], gone: &RoaringBitmap, ranks: &[u32]) {
-        let moves = |(slot, number): &&(u32, N)| {
+        let is_moved = |(slot, number): &&(u32, N)| {
             self.values
                 .get(*slot as usize)
                 .is_none_or(|it| it != number)
         };
-        let moved: Vec<(u32, N)> = changed.iter().filter(moves).copied().collect();
+        let moved: Vec<(u32, N)> = changed.iter().filter(is_moved).copied().collect();
         if moved.is_empty() && gone.is_empty() {
             return;
         }
@@ -127,19 +128,19 @@ impl<N: Number> Column<N> {
         self.reorder(&out, &fresh, ranks);
     }
 
-    /// Takes slots out of the order, and puts fresh ones in.
+    /// Removes the slots `out` from the order, and inserts the sorted entries `fresh`.
     fn reorder(&mut self, out: &RoaringBitmap, fresh: &[(N, u32, u32)], ranks: &[u32]) {
-        let room = self.slots.len() + fresh.len();
-        let (mut slots, mut numbers) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let len = self.slots.len() + fresh.len();
+        let (mut slots, mut numbers) = (Vec::with_capacity(len), Vec::with_capacity(len));
         let mut fresh = fresh.iter().peekable();
         for (slot, number) in self.slots.iter().zip(self.numbers.iter()) {
             if out.contains(*slot) {
                 continue;
             }
-            while let Some((before, _, fresh_slot)) =
+            while let Some((before, _, new_slot)) =
                 fresh.next_if(|it| it.0 < *number || (it.0 == *number && it.1 < at(ranks, *slot)))
             {
-                slots.push(*fresh_slot);
+                slots.push(*new_slot);
                 numbers.push(*before);
             }
             slots.push(*slot);
@@ -154,7 +155,7 @@ impl<N: Number> Column<N> {
     }
 }
 
-/// Returns the value of a slot; slots that there are not have the default.
+/// Returns the value of a slot; the default for a slot that does not exist.
 pub(super) fn at<T: Copy + Default>(values: &[T], slot: u32) -> T {
     values.get(slot as usize).copied().unwrap_or_default()
 }

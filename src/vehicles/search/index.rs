@@ -1,4 +1,4 @@
-//! [`Index`]: what can be searched of every listed vehicle, at one version of the catalogue.
+//! [`Index`]: the searchable fields of every listed vehicle, at one version of the catalogue.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::{
     vehicles::model::{AuctionResult, AuctionState, Offer},
 };
 
-/// What can be searched of a vehicle.
+/// The searchable fields of a vehicle.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entry {
     pub(crate) id: String,
-    /// The version of its row; every update makes another.
+    /// The version of its row; every update changes it.
     pub(crate) row_version: u32,
     pub(crate) source: String,
     pub(crate) make: String,
@@ -42,7 +42,7 @@ pub(crate) struct Entry {
     pub(crate) license_plate: Option<String>,
 }
 
-/// The numbers of a vehicle.
+/// The numbers of a vehicle, as the columns hold them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbers {
     pub(super) price: u32,
@@ -69,20 +69,22 @@ impl From<&Entry> for Numbers {
     }
 }
 
-/// The listed vehicles, each in a slot of its own; a vehicle keeps its slot while it is listed.
+/// The listed vehicles, each in its own slot; a vehicle keeps its slot while it is listed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
-    /// The number of the load that it goes back to: another load may give other slots, and after a failover the same
-    /// version or row version may mean other content.
+    /// The number of the full load that it is based on. Another load may assign other slots, and after a failover the
+    /// same version or row version may stand for other content.
     pub(crate) generation: u64,
-    /// The catalogue's version, and when it was made.
+    /// The version of the catalogue.
     pub(crate) version: i64,
+    /// The time at which that version was made.
     pub(crate) changed_at: DateTime<Utc>,
     pub(super) ids: Texts,
     pub(super) vins: Texts,
     pub(super) plates: Texts,
-    /// The slots of listed vehicles in the order of their ids, and the place of each slot in it.
+    /// The slots of listed vehicles, sorted by id.
     pub(super) by_id: Arc<Vec<u32>>,
+    /// The position of each slot in `by_id`.
     pub(super) ranks: Arc<Vec<u32>>,
     pub(super) listed: Arc<RoaringBitmap>,
     pub(super) row_versions: Arc<Vec<u32>>,
@@ -100,7 +102,7 @@ impl Index {
         self.by_id.len()
     }
 
-    /// Says whether so many slots are of vehicles that are gone that it should be built anew.
+    /// Returns whether so many slots are unused that the index should be rebuilt.
     pub(crate) fn is_worn(&self) -> bool {
         self.ids.len() as usize > 2 * self.len() + 10_000
     }
@@ -123,9 +125,9 @@ impl Index {
         found.ok().and_then(|place| self.by_id.get(place)).copied()
     }
 
-    /// Returns what an order of a listed vehicle depends on, and the version of its row.
+    /// Returns the state of a listed vehicle that an order depends on, and the version of its row.
     ///
-    /// `None` also if the vehicle can neither be bid on nor bought.
+    /// Returns `None` also if the vehicle can neither be bid on nor bought.
     pub(crate) fn offer(&self, id: &VehicleId) -> Option<(u32, Offer)> {
         let slot = self.slot(id.as_str())?;
         let has = |kind, value| self.terms.of(kind, value).any(|it| it.contains(slot));
@@ -152,24 +154,24 @@ impl Index {
         Some((self.row_version(slot), offer))
     }
 
-    /// Returns the place of the first id that is not before this one.
+    /// Returns the position of the first id that is not before this one.
     pub(super) fn rank(&self, id: &str) -> u32 {
         let place = self.by_id.partition_point(|slot| self.ids.get(*slot) < id);
         u32::try_from(place).unwrap_or(u32::MAX)
     }
 
-    /// Returns the values of a kind that vehicles show, each with its slots.
+    /// Returns the values of a kind as vehicles show them, each with its slots.
     pub(crate) fn shown(&self, kind: Kind) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
         self.terms.shown(kind)
     }
 
-    /// Returns the models that vehicles show, each with its slots.
+    /// Returns the models as vehicles show them, each with its slots.
     pub(crate) fn models(&self) -> impl Iterator<Item = ShownModel<'_>> {
         self.terms.models()
     }
 }
 
-/// Builds an index of vehicles in any order.
+/// Builds an index from vehicles in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     ids: Texts,
@@ -201,7 +203,7 @@ impl Builder {
         self.terms.add(slot, entry);
     }
 
-    /// Sorts everything.
+    /// Sorts the vehicles, and returns the index.
     pub(crate) fn build(self, version: i64) -> Index {
         let ids = self.ids;
         let mut by_id: Vec<u32> = (0..ids.len()).collect();
@@ -228,7 +230,7 @@ impl Builder {
     }
 }
 
-/// Returns the place of each slot in the order of ids.
+/// Returns the position of each slot in the order of ids.
 pub(super) fn ranks(by_id: &[u32], slots: u32) -> Vec<u32> {
     let mut ranks = vec![0; slots as usize];
     for (rank, slot) in (0..).zip(by_id) {

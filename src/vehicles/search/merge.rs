@@ -1,4 +1,4 @@
-//! Changed vehicles become a new index, which shares with the old one all that is the same.
+//! Merging of changed vehicles into a new index, which shares the unchanged parts with the old one.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use super::{
     terms::TermsBuilder,
 };
 
-/// A vehicle that changed.
+/// A changed vehicle.
 #[derive(Debug)]
 pub(crate) struct Change {
     /// Its id.
     pub(crate) id: String,
-    /// It as it is now; `None` if it is not listed.
+    /// The vehicle as it is now; `None` if it is not listed.
     pub(crate) entry: Option<Entry>,
 }
 
-/// Vehicles that changed, by what that means for the slots.
+/// Changed vehicles, by the effect on their slots.
 #[derive(Debug, Default)]
 struct Changes {
-    /// Slots with what they hold now, new slots last.
+    /// Slots with their current vehicles, new slots last.
     present: Vec<(u32, Entry)>,
-    /// Slots that were given up.
+    /// Slots of vehicles that are no longer listed.
     gone: RoaringBitmap,
-    /// All of these slots.
+    /// All changed slots.
     touched: RoaringBitmap,
 }
 
 impl Index {
-    /// Returns the index at a later version; `changes` name each vehicle once.
+    /// Returns the index at a later version; `changes` must contain each vehicle only once.
     pub(crate) fn merge(
         &self,
         version: i64,
@@ -52,7 +52,7 @@ impl Index {
         let mut terms = TermsBuilder::default();
         let mut numbers = Vec::with_capacity(changes.present.len());
         for (slot, entry) in &changes.present {
-            index.set_papers(*slot, entry);
+            index.set_vin_and_plate(*slot, entry);
             terms.add(*slot, entry);
             numbers.push((*slot, Numbers::from(entry)));
             if let Some(it) = row_versions.get_mut(*slot as usize) {
@@ -78,7 +78,7 @@ impl Index {
         index
     }
 
-    fn set_papers(&mut self, slot: u32, entry: &Entry) {
+    fn set_vin_and_plate(&mut self, slot: u32, entry: &Entry) {
         let (vin, plate) = (entry.vin.as_deref(), entry.license_plate.as_deref());
         match slot < self.vins.len() {
             true => {
@@ -92,7 +92,7 @@ impl Index {
         }
     }
 
-    /// Finds or makes the slots of changed vehicles, and takes vehicles that came and went into the order of ids.
+    /// Finds or allocates the slots of changed vehicles, and updates the order of ids for added and removed vehicles.
     fn assign_slots(&mut self, changes: Vec<Change>) -> Changes {
         let mut assigned = Changes::default();
         let mut new = Vec::new();
@@ -161,8 +161,8 @@ mod tests {
         sort::Sort,
     };
 
-    fn entry(chance: &mut StdRng, id: &str) -> Entry {
-        let mut one = |values: &[&str]| values.choose(chance).unwrap().to_string();
+    fn entry(rng: &mut StdRng, id: &str) -> Entry {
+        let mut one = |values: &[&str]| values.choose(rng).unwrap().to_string();
         let (make, model, source) = (
             one(&["Kia", "KIA", "BMW"]),
             one(&["K5", "X5"]),
@@ -172,7 +172,7 @@ mod tests {
             Some(one(&["Red Line", "sport"])),
             one(&["upcoming", "no_bid", "sold"]),
         );
-        let mut number = |max| chance.random_range(0..max);
+        let mut number = |max| rng.random_range(0..max);
         let date = DateTime::UNIX_EPOCH + TimeDelta::days(number(5));
         let is_lot = source != "dealer";
         Entry {
@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    fn conditions(chance: &mut StdRng) -> Vec<Condition> {
+    fn conditions(rng: &mut StdRng) -> Vec<Condition> {
         let texts = |it: &[&str]| it.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
         let all = [
             Condition::AnyOf(Kind::Make, texts(&["kia"])),
@@ -202,7 +202,7 @@ mod tests {
             Condition::AnyOf(Kind::Source, texts(&["sk"])),
             Condition::AllOf(Kind::Option, texts(&["1"])),
             Condition::Beginnings(texts(&["r", "li"])),
-            Condition::Ids(texts(&["v3", "v14", "v77", "nobodys"])),
+            Condition::Ids(texts(&["v3", "v14", "v77", "unknown"])),
             Condition::Within(Field::Price, Some(2), Some(4)),
             Condition::Within(Field::Mileage, None, Some(1_000)),
             Condition::Within(Field::Year, Some(2_002), None),
@@ -210,12 +210,12 @@ mod tests {
             Condition::Days(DateTime::UNIX_EPOCH.date_naive().succ_opt(), None),
             Condition::Orderable,
         ];
-        let count = chance.random_range(0..3);
-        all.sample(chance, count).cloned().collect()
+        let count = rng.random_range(0..3);
+        all.sample(rng, count).cloned().collect()
     }
 
-    /// Returns the ids of all pages.
-    fn walk(index: &Index, filter: &Filter, sort: Sort, limit: usize) -> Vec<String> {
+    /// Returns the ids on all pages.
+    fn ids_of_pages(index: &Index, filter: &Filter, sort: Sort, limit: usize) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         let mut after = None;
         loop {
@@ -236,15 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn merged_index_answers_like_one_that_is_built_anew() {
-        let mut chance = StdRng::seed_from_u64(7);
+    fn merged_index_gives_the_same_results_as_a_rebuilt_index() {
+        let mut rng = StdRng::seed_from_u64(7);
         let mut index = Builder::default().build(0);
         let mut listed = BTreeMap::new();
         for version in 1..200 {
             let mut changes = BTreeMap::new();
-            for _ in 0..chance.random_range(1..9) {
-                let id = format!("v{}", chance.random_range(0..80));
-                let change = chance.random_ratio(3, 4).then(|| entry(&mut chance, &id));
+            for _ in 0..rng.random_range(1..9) {
+                let id = format!("v{}", rng.random_range(0..80));
+                let change = rng.random_ratio(3, 4).then(|| entry(&mut rng, &id));
                 changes.insert(id, change);
             }
             for (id, change) in &changes {
@@ -257,24 +257,24 @@ mod tests {
             index = index.merge(version, DateTime::UNIX_EPOCH, changes.collect());
             let mut builder = Builder::default();
             listed.values().for_each(|it| builder.add(it));
-            let anew = builder.build(version);
+            let rebuilt = builder.build(version);
             assert_eq!(index.len(), listed.len());
             for it in listed.values() {
                 let slot = index.slot(&it.id).unwrap();
                 assert_eq!(index.row_version(slot), it.row_version);
                 assert_eq!(index.vins.get_optional(slot), it.vin.as_deref());
             }
-            let used = conditions(&mut chance).into_iter().map(|condition| Used {
+            let used = conditions(&mut rng).into_iter().map(|condition| Used {
                 name: "",
                 drops_dealers: false,
                 condition,
             });
             let filter = Filter::new(used.collect());
             for (_, sort) in Sort::ALL {
-                let found = walk(&index, &filter, *sort, 3);
+                let found = ids_of_pages(&index, &filter, *sort, 3);
                 assert_eq!(
                     found,
-                    walk(&anew, &filter, *sort, 100),
+                    ids_of_pages(&rebuilt, &filter, *sort, 100),
                     "{filter:?} {sort:?}"
                 );
                 let count = index.count(&filter, DateTime::UNIX_EPOCH);
@@ -286,9 +286,9 @@ mod tests {
                     .map(|it| (it.make.to_owned(), it.model.to_owned()));
                 models.collect()
             };
-            assert_eq!(models(&index), models(&anew));
+            assert_eq!(models(&index), models(&rebuilt));
         }
         let slots = index.ids.len() as usize;
-        assert!(slots > index.len(), "slots are not used again");
+        assert!(slots > index.len(), "slots are not reused");
     }
 }

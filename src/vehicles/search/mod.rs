@@ -1,9 +1,9 @@
-//! The catalogue's search: every filter, sort and page is answered from memory.
+//! Search of the catalogue: filters, sorts and pages are evaluated in memory.
 //!
-//! An [`Index`] holds what can be searched of every listed vehicle: a bitmap of vehicles for each [`Term`](terms::Kind)
-//! ([`terms`]), and for each number its values and the vehicles sorted by them ([`column`](mod@column)). It never changes; changed
-//! vehicles are merged into a new one that shares all that is the same. [`query`] finds pages and counts; [`sync`] keeps
-//! the index up with the database.
+//! An [`Index`] holds the searchable fields of every listed vehicle: a bitmap of vehicles for each term ([`terms`]),
+//! and for each number its values and the vehicles sorted by them ([`column`](mod@column)). An index is immutable;
+//! changed vehicles are merged into a new index, which shares the unchanged parts. [`query`] finds pages and counts;
+//! [`sync`] keeps the index up to date with the database.
 
 mod column;
 mod index;

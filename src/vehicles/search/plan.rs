@@ -1,4 +1,4 @@
-//! [`Plan`]: a filter as it is asked of one index.
+//! [`Plan`]: a filter resolved against one index.
 
 use std::borrow::Cow;
 
@@ -18,32 +18,33 @@ use crate::{
     },
 };
 
-/// Slots in a word of a [`Plan::pass`].
+/// Number of slots in a word of the bits that [`Plan::pass`] returns.
 const WORD: usize = u64::BITS as usize;
 
-/// A filter as it is asked of one index.
+/// A filter resolved against one index.
 #[derive(Default)]
 pub(super) struct Plan<'a> {
-    /// The slots that have all terms; `None` if no term is asked for.
+    /// The slots that have all terms; `None` if the filter has no terms.
     pub(super) matched: Option<Cow<'a, RoaringBitmap>>,
-    /// Ranges of numbers. No slot that was given up is within one.
+    /// Ranges of numbers. No range contains a freed slot.
     pub(super) ranges: Vec<InRange<'a>>,
-    /// The slots within the narrowest range, in the order of its numbers.
+    /// The slots within the narrowest range, sorted by its numbers.
     pub(super) narrowest: Option<&'a [u32]>,
-    /// The range of the sort's own numbers.
+    /// The range of the numbers that the page is sorted by.
     pub(super) bounds: Option<(i64, i64)>,
-    /// The time from which auctions are open to orders, and the upcoming ones.
+    /// The time from which auctions are open to orders, the auction times by slot, and the slots with upcoming
+    /// auctions.
     open: Option<(i64, &'a [i64], Cow<'a, RoaringBitmap>)>,
 }
 
-/// A range that the numbers of a column are checked for.
+/// The numbers of a column by slot, and the range that they must be within, ends included.
 pub(super) enum InRange<'a> {
     Small(&'a [u32], u32, u32),
     Large(&'a [i64], i64, i64),
 }
 
 impl<'a> Plan<'a> {
-    /// Asks a filter; `sort` is the one of the page.
+    /// Resolves a filter; `sort` is the sort of the page, if there is one.
     pub(super) fn new(
         index: &'a Index,
         filter: &'a Filter,
@@ -97,7 +98,7 @@ impl<'a> Plan<'a> {
             ),
             Field::AuctionCount => (&index.count, false),
         };
-        // A vehicle without a number has the greatest.
+        // A vehicle without a number has the maximum, which no range may contain.
         let max = max.unwrap_or(i64::MAX).min(u32::MAX.whole() - 1);
         let min = min.unwrap_or(0);
         let within = InRange::Small(column.values(), u32::nearest(min), u32::nearest(max));
@@ -113,7 +114,7 @@ impl<'a> Plan<'a> {
         let begins = |day: NaiveDate| Stamp::midnight_in_korea(day).instant().timestamp_millis();
         let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
         let min = from.map_or(i64::MIN, begins);
-        // A vehicle without an auction has the greatest time.
+        // A vehicle without an auction has the maximum, which no range may contain.
         let max = to.map_or(i64::MAX - 1, |day| begins(next(day)) - 1);
         let within = InRange::Large(index.auction.values(), min, max);
         let is_sort = sort == Some(Sort::AuctionDateAsc);
@@ -142,7 +143,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Demands a vehicle that can be ordered: returns those on offer, and checks upcoming ones for their time.
+    /// Limits the plan to vehicles that can be ordered: returns the slots with a suitable auction status or source,
+    /// and sets the check of the time of upcoming auctions.
     fn limit_to_orderable(
         &mut self,
         index: &'a Index,
@@ -150,7 +152,8 @@ impl<'a> Plan<'a> {
     ) -> Cow<'a, RoaringBitmap> {
         let with = |kind, value| index.terms.of(kind, value);
         let upcoming = || with(Kind::AuctionStatus, "upcoming");
-        // Orders close at the midnight before the auction's day begins: two midnights in Korea from now.
+        // Orders close at midnight at the start of the day before the auction, so that auctions are open from the day
+        // after tomorrow on, in Korea.
         let today = Stamp::kst(now).day_in_korea();
         let day = today.checked_add_days(Days::new(2)).unwrap_or(today);
         let from = Stamp::midnight_in_korea(day).instant().timestamp_millis();
@@ -159,17 +162,17 @@ impl<'a> Plan<'a> {
         union(upcoming().chain(to_buy))
     }
 
-    /// Says whether a slot satisfies the filter.
+    /// Returns whether a slot satisfies the filter.
     pub(super) fn holds(&self, slot: u32) -> bool {
         self.ranges.iter().all(|it| it.holds(slot)) && self.holds_beside_ranges(slot)
     }
 
-    /// Says whether a slot that has all terms satisfies the filter.
+    /// Returns whether a slot that has all terms satisfies the filter.
     pub(super) fn holds_beside_terms(&self, slot: u32) -> bool {
         self.ranges.iter().all(|it| it.holds(slot)) && self.is_open(slot)
     }
 
-    /// Says whether a slot satisfies all of the filter but its ranges.
+    /// Returns whether a slot satisfies the filter, its ranges aside.
     pub(super) fn holds_beside_ranges(&self, slot: u32) -> bool {
         let matched = self.matched.as_ref();
         matched.is_none_or(|it| it.contains(slot)) && self.is_open(slot)
@@ -187,7 +190,7 @@ impl<'a> Plan<'a> {
         slots.filter(|slot| self.holds(*slot)).count() as u64
     }
 
-    /// Checks every slot for all ranges in one pass over the columns: a bit a slot.
+    /// Checks every slot against all ranges in one pass over the columns, and returns one bit per slot.
     pub(super) fn pass(&self) -> Vec<u64> {
         let mut words = Vec::new();
         for range in &self.ranges {
@@ -199,7 +202,7 @@ impl<'a> Plan<'a> {
         words
     }
 
-    /// Says whether all that is asked for are terms.
+    /// Returns whether the filter consists of terms only.
     pub(super) fn is_of_terms_only(&self) -> bool {
         self.ranges.is_empty() && self.open.is_none()
     }
@@ -219,7 +222,7 @@ impl InRange<'_> {
     }
 }
 
-/// Clears the bits of values outside a range; without any words yet, it makes them.
+/// Clears the bits of values outside a range; `words` is extended with set bits first.
 fn pass<N: Number>(words: &mut Vec<u64>, values: &[N], min: N, max: N) {
     words.resize(values.len().div_ceil(WORD), u64::MAX);
     for (word, values) in words.iter_mut().zip(values.chunks(WORD)) {
@@ -243,14 +246,14 @@ pub(super) fn set_bits(words: &[u64]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Says whether the bit of a slot is set.
+/// Returns whether the bit of a slot is set.
 pub(super) fn is_set(words: &[u64], slot: u32) -> bool {
     let slot = slot as usize;
     let word = words.get(slot / WORD);
     word.is_some_and(|it| it >> (slot % WORD) & 1 == 1)
 }
 
-/// Joins sets; a single one is not copied.
+/// Returns the union of sets; a single set is not copied.
 fn union<'a>(sets: impl Iterator<Item = &'a RoaringBitmap>) -> Cow<'a, RoaringBitmap> {
     let mut all = Cow::Owned(RoaringBitmap::new());
     for (n, set) in sets.enumerate() {
@@ -262,7 +265,7 @@ fn union<'a>(sets: impl Iterator<Item = &'a RoaringBitmap>) -> Cow<'a, RoaringBi
     all
 }
 
-/// Intersects sets, the smallest first.
+/// Returns the intersection of sets, computed from the smallest one on; `None` if there are no sets.
 fn intersection(mut sets: Vec<Cow<'_, RoaringBitmap>>) -> Option<Cow<'_, RoaringBitmap>> {
     sets.sort_by_cached_key(|it| it.len());
     sets.into_iter()

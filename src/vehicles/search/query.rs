@@ -1,9 +1,9 @@
 //! Queries: pages and counts of the vehicles that match a filter.
 //!
-//! Where many vehicles match, a page is filled by scanning the slots in the order of the sort. A scan that finds less
-//! than was to be expected gives up. Then, and where few match, the page is gathered: every candidate is looked at once
-//! and the first ones are kept. Candidates are the slots that have all terms, those within the narrowest range, or, if
-//! both are many, those that pass all ranges in one pass over the columns, whichever costs least.
+//! If many vehicles match, a page is filled by scanning the slots in the order of the sort. A scan that finds fewer
+//! matches than expected gives up. Then, or if few vehicles match, every candidate is examined once and the first
+//! matches are kept. Candidates are the slots that have all terms, the slots within the narrowest range, or, if both
+//! are many, the slots that pass all ranges in one pass over the columns, whichever costs least.
 
 use std::{collections::BinaryHeap, ops::Range};
 
@@ -16,35 +16,35 @@ use super::{
 };
 use crate::vehicles::{filter::Filter, sort::Sort};
 
-/// A place in a sorted list: the sort's value, nothing for vehicles that have none, and the id.
+/// A place in a sorted list: the value of the sort, `None` for vehicles without one, and the id.
 pub(crate) type Place = (Option<i64>, String);
 
-/// A scan is made where it should look at this many times fewer slots than there are candidates, and gives up after
-/// looking at this many times as many as it should.
+/// A scan is tried if it is expected to examine this many times fewer slots than there are candidates, and gives up
+/// after examining this many times the expected number of slots.
 const SCAN_PATIENCE: usize = 4;
-/// Slots that any scan looks at before it gives up.
+/// Minimum number of slots that a scan examines before it gives up.
 const SCAN_MIN: usize = 2_048;
-/// The cost of looking at slots out of their order, which are far apart in memory, beside slots in order.
+/// Cost of examining a slot out of order, which is far from the last in memory, relative to a slot in order.
 const RANDOM_COST: u64 = 6;
-/// Slots of one column that are checked in a pass for the cost of looking at one.
+/// Number of slots of one column that a pass checks for the cost of examining one slot.
 const PASS_SLOTS: u64 = 4;
 
-/// Vehicles that are asked for.
+/// A query for a page of vehicles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<'a> {
-    /// Which of them.
+    /// The filter that the vehicles must satisfy.
     pub(crate) filter: &'a Filter,
-    /// In which order.
+    /// The order of the vehicles.
     pub(crate) sort: Sort,
-    /// Behind which place.
+    /// The place after which the page begins; `None` for the first page.
     pub(crate) after: Option<&'a Place>,
-    /// How many at most.
+    /// The maximum number of vehicles.
     pub(crate) limit: usize,
-    /// The caller's time, by which auctions are open to orders.
+    /// The caller's time, which decides whether auctions are open to orders.
     pub(crate) now: DateTime<Utc>,
 }
 
-/// The candidates that cost least to look at.
+/// The candidates that cost least to examine.
 enum Candidates<'a> {
     Terms,
     Narrowest(&'a [u32]),
@@ -53,7 +53,7 @@ enum Candidates<'a> {
 }
 
 impl Index {
-    /// Finds a page: slots in order.
+    /// Returns the slots of a page, in the order of the sort.
     pub(crate) fn page(&self, query: &Query<'_>) -> Vec<u32> {
         match query.sort {
             Sort::AuctionDateAsc => self.page_by(&self.auction, query),
@@ -74,7 +74,7 @@ impl Index {
         (value, self.id(slot).to_owned())
     }
 
-    /// Counts the vehicles that match.
+    /// Counts the vehicles that match a filter.
     pub(crate) fn count(&self, filter: &Filter, now: DateTime<Utc>) -> u64 {
         let plan = Plan::new(self, filter, None, now);
         match (self.candidates(&plan), &plan.matched) {
@@ -88,8 +88,8 @@ impl Index {
 
     fn page_by<N: Number>(&self, column: &Column<N>, query: &Query<'_>) -> Vec<u32> {
         let plan = Plan::new(self, query.filter, Some(query.sort), query.now);
-        let stretch = self.stretch(column, query, plan.bounds);
-        let slots = column.slots().get(stretch).unwrap_or_default();
+        let positions = self.page_range(column, query, plan.bounds);
+        let slots = column.slots().get(positions).unwrap_or_default();
         let terms = plan.matched.as_ref().map(|it| it.len());
         let range = plan.narrowest.map(|it| it.len() as u64);
         let few = terms.into_iter().chain(range).min().unwrap_or(u64::MAX);
@@ -107,10 +107,10 @@ impl Index {
         };
         match (self.candidates(&plan), &plan.matched) {
             (Candidates::Terms, Some(matched)) => {
-                order.gather(matched.iter(), |slot| plan.holds_beside_terms(slot))
+                order.first_matches(matched.iter(), |slot| plan.holds_beside_terms(slot))
             }
             (Candidates::Narrowest(range), _) => {
-                order.gather(range.iter().copied(), |slot| plan.holds(slot))
+                order.first_matches(range.iter().copied(), |slot| plan.holds(slot))
             }
             (Candidates::Passed, _) => {
                 let passed = plan.pass();
@@ -124,15 +124,16 @@ impl Index {
                         return page;
                     }
                 }
-                order.gather(set_bits(&passed), |slot| plan.holds_beside_ranges(slot))
+                order.first_matches(set_bits(&passed), |slot| plan.holds_beside_ranges(slot))
             }
             (Candidates::Terms, None) | (Candidates::All, _) => {
-                order.gather(slots.iter().copied(), |slot| plan.holds(slot))
+                order.first_matches(slots.iter().copied(), |slot| plan.holds(slot))
             }
         }
     }
 
-    /// Returns the order of a sort from the first of the slots that the page can have; `None` if there are none.
+    /// Returns the order of a sort from the first of `slots`, the slots of which a page may consist; `None` if there
+    /// are none.
     fn order<'a, N: Number>(
         &'a self,
         column: &'a Column<N>,
@@ -156,7 +157,7 @@ impl Index {
         Some(order)
     }
 
-    /// Chooses the candidates that cost least to look at.
+    /// Chooses the candidates that cost least to examine.
     fn candidates<'a>(&self, plan: &Plan<'a>) -> Candidates<'a> {
         let terms = plan.matched.as_ref().map_or(u64::MAX, |it| it.len());
         let Some(range) = plan.narrowest else {
@@ -175,8 +176,8 @@ impl Index {
         }
     }
 
-    /// Returns where in the order of a sort the page can be.
-    fn stretch<N: Number>(
+    /// Returns the range of positions in the order of a sort that the page can be taken from.
+    fn page_range<N: Number>(
         &self,
         column: &Column<N>,
         query: &Query<'_>,
@@ -190,12 +191,12 @@ impl Index {
         if let Some((value, id)) = query.after {
             let number = N::nearest(value.unwrap_or(i64::MAX));
             let place = column.place(number, self.rank(id), &self.ranks);
-            let is_there = column
+            let is_listed = column
                 .slots()
                 .get(place)
                 .is_some_and(|slot| column.get(*slot) == number && self.id(*slot) == id);
             match query.sort.is_descending() {
-                false => start = start.max(place + usize::from(is_there)),
+                false => start = start.max(place + usize::from(is_listed)),
                 true => end = end.min(place),
             }
         }
@@ -203,7 +204,7 @@ impl Index {
     }
 }
 
-/// Fills a page from slots in the order of the sort; `None` if that takes more than `budget` slots.
+/// Fills a page from slots in the order of the sort; `None` if that requires more than `budget` slots.
 fn scan(
     slots: &[u32],
     query: &Query<'_>,
@@ -224,10 +225,10 @@ fn scan(
     (is_full || slots.len() <= budget).then_some(page)
 }
 
-/// The place of a slot in the order of a sort: number and rank, negative where great ones come first, and the slot.
+/// The key of a slot in the order of a sort: number and rank, both negated for a descending sort, and the slot.
 type Key = (i64, i64, u32);
 
-/// The order of a sort from a place on.
+/// The order of a sort, from a key on.
 struct Order<'a, N> {
     column: &'a Column<N>,
     ranks: &'a [u32],
@@ -246,14 +247,14 @@ impl<N: Number> Order<'_, N> {
         (self.number(slot), self.sign * rank, slot)
     }
 
-    /// Returns the first of the candidates that hold.
-    fn gather(
+    /// Returns the first candidates for which `holds` returns true, up to the limit, in order.
+    fn first_matches(
         &self,
         candidates: impl Iterator<Item = u32>,
         holds: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
         let mut page: BinaryHeap<Key> = BinaryHeap::with_capacity(self.limit + 1);
-        // The number of most candidates tells that they are not on the page.
+        // Most candidates can be skipped by their number alone.
         let (least, mut greatest) = (self.first.0, i64::MAX);
         for slot in candidates {
             let number = self.number(slot);

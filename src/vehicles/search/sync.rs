@@ -50,7 +50,7 @@ struct Inner {
     /// When this replica last committed a change itself.
     changed: Mutex<Option<Instant>>,
     is_followed: AtomicBool,
-    /// Whether a change was found that the change log does not tell of.
+    /// Whether a change was found that is missing in the change log.
     is_doubted: AtomicBool,
     /// The number of times that the catalogue was loaded.
     loads: AtomicU64,
@@ -112,9 +112,9 @@ impl Catalogue {
         })
     }
 
-    /// Returns a later index than `index`, of which the database has been found to disagree about a vehicle.
+    /// Returns an index later than `index`, which differs from the database in a vehicle.
     ///
-    /// If the later one knows the vehicle no better, its change was not logged: everything is loaded again.
+    /// If the later one has the same version of the vehicle, the change was not logged, and the catalogue is loaded again.
     pub(crate) async fn index_after(
         &self,
         index: &Index,

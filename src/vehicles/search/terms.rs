@@ -11,12 +11,12 @@ use roaring::RoaringBitmap;
 use super::index::Entry;
 use crate::vehicles::names::{fold, words};
 
-/// What a term says about a vehicle.
+/// The field of a vehicle that a term belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     /// The brand.
     Make,
-    /// The model; its terms know the make too.
+    /// The model; its terms include the make.
     Model,
     /// A word of make, model or trim.
     Word,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Color,
     /// The grade of frame and body.
     AccidentGrade,
-    /// The grade of the outside.
+    /// The grade of the exterior.
     ExteriorGrade,
     /// A piece of equipment.
     Option,
@@ -38,20 +38,20 @@ pub(crate) enum Kind {
     AuctionStatus,
 }
 
-/// A value as it is compared, and the spelling that vehicles show.
+/// A value in the form in which it is compared, and in the spelling that vehicles show.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Term {
     kind: Kind,
-    /// The value without regard to case, width and composition.
+    /// The value, folded to ignore case, width and composition.
     folded: Box<str>,
-    /// The value as it is shown; empty where nobody lists the values that there are.
+    /// The value as vehicles show it; empty for words and options.
     shown: Box<str>,
-    /// The make of a model as it is shown; empty for all other kinds.
+    /// The make of a model as vehicles show it; empty for all other kinds.
     make: Box<str>,
 }
 
 impl Term {
-    /// Makes the term of a value that vehicles show.
+    /// Creates the term of a value that vehicles show.
     fn shown(kind: Kind, value: &str) -> Self {
         Self {
             shown: value.into(),
@@ -59,7 +59,7 @@ impl Term {
         }
     }
 
-    /// Makes the first term of a value, in the order of terms.
+    /// Creates the term that sorts before all other terms of a value.
     fn first(kind: Kind, folded: &str) -> Self {
         let (shown, make) = Default::default();
         let folded = folded.into();
@@ -72,19 +72,19 @@ impl Term {
     }
 }
 
-/// A model of the catalogue with its make, as they are shown, and the vehicles of it.
+/// A model and its make as vehicles show them, and the slots of its vehicles.
 pub(crate) struct ShownModel<'a> {
     pub(crate) make: &'a str,
     pub(crate) model: &'a str,
     pub(crate) slots: &'a RoaringBitmap,
 }
 
-/// All terms with their slots, in the order of kind and value.
+/// All terms with their slots, sorted by kind and value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Terms(Arc<BTreeMap<Arc<Term>, Arc<RoaringBitmap>>>);
 
 impl Terms {
-    /// Returns the slots that have a value, in any of its spellings.
+    /// Returns the slots that have a value: a set for each of its spellings.
     pub(super) fn of<'a>(
         &'a self,
         kind: Kind,
@@ -95,7 +95,7 @@ impl Terms {
             .map(|(_, slots)| slots)
     }
 
-    /// Returns the slots that have a value with this beginning.
+    /// Returns the slots that have a value with this beginning: a set for each term.
     pub(super) fn beginning_with<'a>(
         &'a self,
         kind: Kind,
@@ -106,13 +106,13 @@ impl Terms {
             .map(|(_, slots)| slots)
     }
 
-    /// Returns every value of a kind as it is shown, with its slots.
+    /// Returns every value of a kind as vehicles show it, with its slots.
     pub(super) fn shown(&self, kind: Kind) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
         self.from(kind, "")
             .map(|(term, slots)| (&*term.shown, slots))
     }
 
-    /// Returns every model.
+    /// Returns every model as vehicles show it.
     pub(super) fn models(&self) -> impl Iterator<Item = ShownModel<'_>> {
         self.from(Kind::Model, "").map(|(term, slots)| ShownModel {
             make: &term.make,
@@ -128,7 +128,7 @@ impl Terms {
             .map(|(term, slots)| (&**term, &**slots))
     }
 
-    /// Merges the terms of changed vehicles: `touched` are all slots that changed, `fresh` the terms that they have now.
+    /// Merges the terms of changed vehicles: `touched` are all changed slots, `fresh` are their current terms.
     pub(super) fn merge(&mut self, touched: &RoaringBitmap, fresh: TermsBuilder) {
         let mut fresh: HashMap<Term, RoaringBitmap> = fresh.terms.into_iter().collect();
         let terms = Arc::make_mut(&mut self.0);
@@ -157,14 +157,15 @@ impl Terms {
     }
 }
 
-/// Gathers the terms of vehicles, slot by slot.
+/// Collects the terms of vehicles, slot by slot.
 #[derive(Debug, Default)]
 pub(super) struct TermsBuilder {
     terms: Vec<(Term, RoaringBitmap)>,
-    /// Places in `terms` by term, and by the texts that they are made of: most of these come again and again.
+    /// Positions in `terms` by term.
     by_term: HashMap<Term, usize>,
+    /// Positions in `terms` by the texts that the terms are made from, most of which recur.
     by_texts: BTreeMap<Group, HashMap<String, Vec<usize>, RandomState>>,
-    /// The texts of which terms are looked up.
+    /// A buffer for the texts whose terms are looked up.
     texts: String,
 }
 
@@ -177,7 +178,7 @@ enum Group {
     Option,
 }
 
-/// Stands behind each of several texts: no text of the database holds a NUL.
+/// Terminates each of several texts: no text of the database contains a NUL.
 const END: char = '\0';
 
 impl TermsBuilder {
@@ -225,7 +226,7 @@ impl TermsBuilder {
     ) {
         self.texts.clear();
         for text in texts {
-            // One that is absent is no empty one.
+            // An absent text differs from an empty one.
             self.texts.push_str(text.map_or("\0", String::as_str));
             self.texts.push(END);
         }
@@ -251,7 +252,7 @@ impl TermsBuilder {
 fn add_slot(terms: &mut [(Term, RoaringBitmap)], places: &[usize], slot: u32) {
     for place in places {
         if let Some((_, slots)) = terms.get_mut(*place) {
-            // Slots mostly come in order.
+            // Slots mostly come in ascending order.
             if slots.try_push(slot).is_err() {
                 slots.insert(slot);
             }
@@ -284,7 +285,7 @@ fn terms_of_words(words: [Option<&String>; 6]) -> Vec<Term> {
     ];
     let known = kinds.into_iter().zip(words);
     let term = |(kind, word): (Kind, Option<&String>)| {
-        // Words are compared as they are.
+        // Values of fixed lists are compared without folding.
         let shown = word?.as_str().into();
         Some(Term {
             shown,

@@ -1,10 +1,10 @@
-//! Texts of vehicles by slot, in chunks that indexes share.
+//! Texts of vehicles by slot, in chunks that are shared between indexes.
 
 use std::sync::Arc;
 
-/// Texts in a chunk.
+/// Number of texts in a chunk.
 const CHUNK: usize = 1 << 12;
-/// Stands for a text that is absent: no text of the database holds a NUL.
+/// Stands for an absent text: no text of the database contains a NUL.
 const ABSENT: &str = "\0";
 
 /// A text for each slot, in the order of slots.
@@ -16,7 +16,7 @@ pub(super) struct Texts {
 #[derive(Debug, Clone, Default)]
 struct Chunk {
     text: String,
-    /// Where each text ends.
+    /// The end of each text, in bytes.
     ends: Vec<u32>,
 }
 
@@ -31,7 +31,7 @@ impl Texts {
         }
     }
 
-    /// Returns the text of a slot; empty for a slot that there is not.
+    /// Returns the text of a slot; empty for a slot that does not exist.
     pub(super) fn get(&self, slot: u32) -> &str {
         let slot = slot as usize;
         let chunk = self.chunks.get(slot / CHUNK);

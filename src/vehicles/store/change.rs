@@ -1,10 +1,10 @@
-//! Changes of cars that are there, under their locks.
+//! Changes of existing vehicles, under their locks.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::super::model::{HeldCar, WithdrawnBy};
+use super::super::model::{LockedVehicle, WithdrawnBy};
 use crate::{
     database::{
         Tx,
@@ -15,8 +15,11 @@ use crate::{
     word::Word,
 };
 
-/// Locks cars against every other change and order, in the order of their ids, and reads them.
-pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>, sqlx::Error> {
+/// Locks vehicles against all other changes and orders, in the order of their ids, and reads them.
+pub(crate) async fn hold(
+    tx: &mut Tx,
+    vehicles: &[VehicleId],
+) -> Result<Vec<LockedVehicle>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select id, listing_usd, auction_date, auction_result, updated_at, withdrawn_at from vehicles
@@ -24,12 +27,12 @@ pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>
         order by id
         for no key update
         "#,
-        &texts(cars) as &[&str],
+        &texts(vehicles) as &[&str],
     )
     .fetch_all(&mut **tx)
     .await?;
-    let held = rows.into_iter().map(|row| {
-        Ok(HeldCar {
+    let locked = rows.into_iter().map(|row| {
+        Ok(LockedVehicle {
             id: vehicle_id(&row.id)?,
             listing_usd: usd(row.listing_usd)?,
             auction_date: row.auction_date,
@@ -38,13 +41,13 @@ pub(crate) async fn hold(tx: &mut Tx, cars: &[VehicleId]) -> Result<Vec<HeldCar>
             withdrawn_at: row.withdrawn_at,
         })
     });
-    held.collect()
+    locked.collect()
 }
 
-/// Marks the auctions of held cars as over, with a buyer.
+/// Sets the auction results of locked vehicles to `sold`.
 pub(crate) async fn set_sold(
     tx: &mut Tx,
-    cars: &[VehicleId],
+    vehicles: &[VehicleId],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -53,7 +56,7 @@ pub(crate) async fn set_sold(
         set auction_result = 'sold', auction_result_at = coalesce(auction_result_at, $2), updated_at = $2
         where id = any($1::text[]) and auction_result <> 'sold'
         "#,
-        &texts(cars) as &[&str],
+        &texts(vehicles) as &[&str],
         now,
     )
     .execute(&mut **tx)
@@ -61,10 +64,10 @@ pub(crate) async fn set_sold(
     .map(drop)
 }
 
-/// Takes held cars off the catalogue; what LMN takes off, its source does not bring back.
+/// Withdraws locked vehicles; a withdrawal by LMN replaces one by the source.
 pub(crate) async fn set_withdrawn(
     tx: &mut Tx,
-    cars: &[VehicleId],
+    vehicles: &[VehicleId],
     by: WithdrawnBy,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -73,7 +76,7 @@ pub(crate) async fn set_withdrawn(
         update vehicles set withdrawn_at = coalesce(withdrawn_at, $2), withdrawn_by = $3, updated_at = $2
         where id = any($1::text[]) and (withdrawn_at is null or withdrawn_by = 'source' and $3 = 'operator')
         "#,
-        &texts(cars) as &[&str],
+        &texts(vehicles) as &[&str],
         now,
         by.as_str(),
     )
@@ -82,15 +85,15 @@ pub(crate) async fn set_withdrawn(
     .map(drop)
 }
 
-/// Puts a held car back on the catalogue.
+/// Lists a locked vehicle that was withdrawn again.
 pub(crate) async fn set_restored(
     tx: &mut Tx,
-    car: &VehicleId,
+    vehicle: &VehicleId,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update vehicles set withdrawn_at = null, withdrawn_by = null, updated_at = $2 where id = $1",
-        car.as_str(),
+        vehicle.as_str(),
         now,
     )
     .execute(&mut **tx)
@@ -98,13 +101,13 @@ pub(crate) async fn set_restored(
     .map(drop)
 }
 
-/// Moves the auctions of held cars.
+/// Sets the auction dates of locked vehicles.
 pub(crate) async fn set_auction_dates(
     tx: &mut Tx,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let (cars, dates): (Vec<&str>, Vec<DateTime<Utc>>) =
+    let (vehicles, dates): (Vec<&str>, Vec<DateTime<Utc>>) =
         dates.iter().map(|(id, date)| (id.as_str(), *date)).unzip();
     sqlx::query!(
         r#"
@@ -112,7 +115,7 @@ pub(crate) async fn set_auction_dates(
         from unnest($1::text[], $2::timestamptz[]) as it(id, date)
         where vehicles.id = it.id and auction_date <> it.date
         "#,
-        &cars as &[&str],
+        &vehicles as &[&str],
         &dates,
         now,
     )
@@ -121,13 +124,13 @@ pub(crate) async fn set_auction_dates(
     .map(drop)
 }
 
-/// Lists held cars at other prices, and keeps the old ones.
+/// Sets the prices of locked vehicles, and records the former prices.
 pub(crate) async fn set_prices(
     tx: &mut Tx,
     prices: &HashMap<VehicleId, Usd>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let (cars, prices): (Vec<&str>, Vec<i32>) = prices
+    let (vehicles, prices): (Vec<&str>, Vec<i32>) = prices
         .iter()
         .map(|(id, price)| (id.as_str(), price.dollars()))
         .unzip();
@@ -145,7 +148,7 @@ pub(crate) async fn set_prices(
         from unnest($1::text[], $2::integer[]) as it(id, listing_usd)
         where vehicles.id = it.id and vehicles.listing_usd <> it.listing_usd
         "#,
-        &cars as &[&str],
+        &vehicles as &[&str],
         &prices,
         now,
     )
@@ -154,6 +157,6 @@ pub(crate) async fn set_prices(
     .map(drop)
 }
 
-fn texts(cars: &[VehicleId]) -> Vec<&str> {
-    cars.iter().map(VehicleId::as_str).collect()
+fn texts(vehicles: &[VehicleId]) -> Vec<&str> {
+    vehicles.iter().map(VehicleId::as_str).collect()
 }

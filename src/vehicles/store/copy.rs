@@ -47,7 +47,7 @@ pub(super) const COLUMNS: [&str; 35] = [
     "detail",
 ];
 
-/// Bytes of a digest: enough that no two lines about a car ever share one by chance.
+/// Bytes of a digest: enough that no two lines about a vehicle ever share one by chance.
 const DIGEST_BYTES: usize = 16;
 
 /// What a listing said, in short. When a result became known is no part of it, because no file says so.
@@ -70,7 +70,7 @@ impl Digest {
     }
 }
 
-/// A car's row but for what is known only when it is written.
+/// A vehicle's row but for what is known only when it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     row: String,
@@ -100,7 +100,7 @@ impl Draft {
         self.row.len() + self.rendered.bytes() + 256
     }
 
-    /// Writes the row as that of a car which changes at `now`.
+    /// Writes the row as that of a vehicle which changes at `now`.
     pub(super) fn push(&self, rows: &mut String, now: DateTime<Utc>) {
         rows.push_str(&self.row);
         // A backslash of the column's own form, escaped.

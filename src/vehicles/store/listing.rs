@@ -1,4 +1,4 @@
-//! Listings as they are written: cars that are new, by `copy`; cars that are there, under their locks.
+//! Listings as they are written: vehicles that are new, by `copy`; vehicles that are there, under their locks.
 
 use std::borrow::Cow;
 
@@ -18,8 +18,8 @@ use crate::{
     id::VehicleId,
 };
 
-/// Cars that are written at once at most: so short is the time for which somebody may have to wait for one of them.
-pub(crate) const BATCH_CARS: usize = 1_000;
+/// Vehicles that are written at once at most: so short is the time for which somebody may have to wait for one of them.
+pub(crate) const BATCH_VEHICLES: usize = 1_000;
 
 /// Where changed listings stand until they are taken over, in a table of the session's own.
 const CHANGED: &str = "changed_listings";
@@ -38,16 +38,16 @@ pub(crate) async fn lock_listing(tx: &mut Tx) -> Result<DateTime<Utc>, sqlx::Err
     .await
 }
 
-/// A listing that is not what stands in the catalogue; [`look`] says of which car.
+/// A listing that is not what stands in the catalogue; [`look`] says of which vehicle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Different {
     /// Its place among those that were asked about.
     pub place: usize,
-    /// Whether there is no such car.
+    /// Whether there is no such vehicle.
     pub is_new: bool,
 }
 
-/// Finds the listings that differ from what was last taken over, and those whose car is withdrawn.
+/// Finds the listings that differ from what was last taken over, and those whose vehicle is withdrawn.
 pub(crate) async fn look(
     tx: &mut Tx,
     ids: &[&str],
@@ -76,7 +76,7 @@ pub(crate) async fn look(
     Ok(different.collect())
 }
 
-/// Adds cars that [`look`] has found to be new.
+/// Adds vehicles that [`look`] has found to be new.
 pub(crate) async fn insert(
     tx: &mut Tx,
     drafts: &[&Draft],
@@ -85,10 +85,10 @@ pub(crate) async fn insert(
     copy(tx, "vehicles", drafts, now).await
 }
 
-/// Adds the cars that are not there yet.
+/// Adds the vehicles that are not there yet.
 pub(crate) async fn insert_new(tx: &mut Tx, listings: &[Listing]) -> Result<(), sqlx::Error> {
     let now = lock_listing(tx).await?;
-    for batch in listings.chunks(BATCH_CARS) {
+    for batch in listings.chunks(BATCH_VEHICLES) {
         insert_new_of(tx, batch, now).await?;
     }
     Ok(())
@@ -137,15 +137,15 @@ async fn send(conn: &mut PgConnection, statement: &str, rows: &str) -> Result<()
     copy.finish().await.map(drop)
 }
 
-/// A row of a car that a listing is about to change.
+/// A row of a vehicle that a listing is about to change.
 #[derive(Debug, FromRow)]
 struct KnownRow {
     #[sqlx(flatten)]
-    car: VehicleRow,
+    vehicle: VehicleRow,
     withdrawn_by: Option<String>,
 }
 
-/// Locks cars in the order of their ids, and reads what a listing of them must know; who bought them is not its matter.
+/// Locks vehicles in the order of their ids, and reads what a listing of them must know; who bought them is not its matter.
 pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, sqlx::Error> {
     let rows: Vec<KnownRow> = sqlx::query_as(concat!(
         "select ",
@@ -156,7 +156,7 @@ pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, 
     .fetch_all(&mut **tx)
     .await?;
     let known = rows.into_iter().map(|row| {
-        let (vehicle, _): (Vehicle, _) = row.car.into_model_with_prices()?;
+        let (vehicle, _): (Vehicle, _) = row.vehicle.into_model_with_prices()?;
         // What nobody claims to have taken off, LMN has.
         let withdrawn_by = optional_word(row.withdrawn_by.as_deref())?;
         let withdrawn_by = withdrawn_by.or(vehicle.withdrawn_at.map(|_| WithdrawnBy::Operator));
@@ -181,7 +181,7 @@ pub(crate) async fn make_tables(tx: &mut Tx) -> Result<(), sqlx::Error> {
     .await
 }
 
-/// Gives held cars anew, and puts those that were withdrawn back; the prices that they had are kept.
+/// Gives held vehicles anew, and puts those that were withdrawn back; the prices that they had are kept.
 pub(crate) async fn change(
     tx: &mut Tx,
     drafts: &[&Draft],
@@ -191,7 +191,7 @@ pub(crate) async fn change(
         return Ok(());
     }
     copy(tx, CHANGED, drafts, now).await?;
-    // Not the id: setting it would lock out whoever refers to the car.
+    // Not the id: setting it would lock out whoever refers to the vehicle.
     let columns = COLUMNS
         .iter()
         .filter(|it| !["id", "priced_at", "summary", "detail"].contains(it));
@@ -219,7 +219,7 @@ pub(crate) async fn change(
     .await
 }
 
-/// Remembers of held cars what was said of them last, though it changed nothing.
+/// Remembers of held vehicles what was said of them last, though it changed nothing.
 pub(crate) async fn set_digests(
     tx: &mut Tx,
     said: &[(&VehicleId, Digest)],

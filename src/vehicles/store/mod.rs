@@ -1,6 +1,6 @@
-//! The catalogue in the database: [`read`] vehicles, write [`listing`]s as rows in text ([`copy`](mod@copy)), take off
-//! what a [`snapshot`] leaves out, [`change`](mod@change) vehicles under their locks, keep them as JSON ([`rendered`]),
-//! and read what can be [`searchable`] of them.
+//! The catalogue in the database: [`read`] finds single vehicles, [`listing`] writes listings, as rows in text
+//! ([`copy`](mod@copy)), [`snapshot`] finds the vehicles that a file omits, [`change`](mod@change) changes locked
+//! vehicles, [`rendered`] reads and writes their JSON, and [`searchable`] reads their searchable fields.
 
 mod change;
 mod copy;
@@ -15,7 +15,7 @@ pub(crate) use change::{
 };
 pub(crate) use copy::{Digest, Draft};
 pub(crate) use listing::{
-    BATCH_CARS, change, hold_known, insert, insert_new, lock_listing, look, make_tables,
+    BATCH_VEHICLES, change, hold_known, insert, insert_new, lock_listing, look, make_tables,
     set_digests,
 };
 pub(crate) use read::{ReadDetails, find_any, find_untouched_lot, find_whole};

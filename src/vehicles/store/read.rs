@@ -1,4 +1,4 @@
-//! Vehicles as they are read.
+//! Reads of single vehicles.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row};
@@ -17,16 +17,16 @@ use crate::{
     money::Usd,
 };
 
-/// A vehicle as it is shown alone.
+/// The JSON of a single vehicle.
 #[derive(Debug)]
 pub(crate) struct Detail {
     /// The version of its row.
     pub row_version: u32,
-    /// It as JSON; `None` if it is not rendered.
+    /// The JSON; `None` if the vehicle is not rendered.
     pub json: Option<String>,
 }
 
-/// Reads listed vehicles as they are shown alone.
+/// Reads the JSON of listed vehicles.
 #[derive(Debug)]
 pub(crate) struct ReadDetails;
 
@@ -39,7 +39,7 @@ impl BatchRead for ReadDetails {
         keys: &[Self::Key],
     ) -> Result<Vec<Self::Value>, sqlx::Error> {
         let ids: Vec<&str> = keys.iter().map(VehicleId::as_str).collect();
-        // No macro knows the type of `xmin`.
+        // The macros of sqlx do not support the type of `xmin`.
         let statement = "select n, vehicles.xmin, detail
              from unnest($1) with ordinality as asked(id, n)
              join vehicles on vehicles.id = asked.id and withdrawn_at is null";
@@ -58,7 +58,7 @@ impl BatchRead for ReadDetails {
     }
 }
 
-/// Finds a vehicle and its prices, also when it is withdrawn.
+/// Finds a vehicle and its prices, whether it is listed or withdrawn.
 pub(crate) async fn find_any(
     conn: &mut Connection,
     id: &VehicleId,
@@ -94,7 +94,7 @@ pub(crate) async fn find_whole(
     .transpose()
 }
 
-/// Finds the lot with the next auction after `auctions_after` that a partner has not ordered, and its price.
+/// Finds the listed lot with the first auction after `auctions_after` that a partner has not ordered, and its price.
 pub(crate) async fn find_untouched_lot(
     conn: &mut Connection,
     partner: PartnerId,

@@ -1,4 +1,4 @@
-//! Vehicles as JSON: read by id, and written when they are rendered.
+//! The JSON of vehicles: read by id, and written when vehicles are rendered.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ use super::super::{
 };
 use crate::database::{BatchRead, Connection, Tx, column::row_version};
 
-/// A vehicle as it is rendered.
+/// The JSON of a vehicle, to be written.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rendered<'a> {
     /// Its id.
     pub id: &'a str,
-    /// It as a list shows it.
+    /// The JSON for lists.
     pub summary: String,
-    /// It as it is shown alone.
+    /// The JSON for the single vehicle.
     pub detail: String,
 }
 
@@ -32,8 +32,7 @@ pub(crate) struct Summary {
     pub json: Option<Bytes>,
 }
 
-/// Reads the listed vehicles of pages as lists show them, in the order of their ids; those that are not listed are
-/// missing.
+/// Reads the JSON of the listed vehicles of pages, in the order of their ids; a vehicle that is not listed is `None`.
 #[derive(Debug)]
 pub(crate) struct ReadSummaries;
 
@@ -50,7 +49,7 @@ impl BatchRead for ReadSummaries {
         keys: &[Self::Key],
     ) -> Result<Vec<Self::Value>, sqlx::Error> {
         let ids: Vec<&str> = keys.iter().flatten().map(String::as_str).collect();
-        // No macro knows the type of `xmin`.
+        // The macros of sqlx do not support the type of `xmin`.
         let statement =
             "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
         let rows = sqlx::query(statement)
@@ -94,7 +93,7 @@ pub(crate) async fn find_listed(
     listed.collect()
 }
 
-/// Locks up to `limit` vehicles that are not rendered, but for those that are locked already, and reads them.
+/// Locks and reads up to `limit` vehicles that are not rendered, except those that are already locked.
 pub(crate) async fn lock_unrendered(
     tx: &mut Tx,
     limit: i64,
@@ -112,7 +111,7 @@ pub(crate) async fn lock_unrendered(
         .collect()
 }
 
-/// Reads those of locked vehicles that are not rendered.
+/// Reads the vehicles that are not rendered, out of a set of locked vehicles.
 pub(crate) async fn find_unrendered(
     tx: &mut Tx,
     ids: &[&str],
@@ -130,7 +129,7 @@ pub(crate) async fn find_unrendered(
         .collect()
 }
 
-/// Writes locked vehicles as they are rendered.
+/// Writes the JSON of locked vehicles.
 pub(crate) async fn set_rendered(
     tx: &mut Tx,
     rendered: &[Rendered<'_>],

@@ -1,4 +1,4 @@
-//! What can be searched of vehicles: all of them, and those that changed since a version of the catalogue.
+//! Reads of the searchable fields of all vehicles, and of those that changed since a version of the catalogue.
 
 use std::time::Duration;
 
@@ -18,38 +18,39 @@ macro_rules! entry_columns {
     };
 }
 
-/// The server that a catalogue was read from, as long as it loses no commit: its timeline.
+/// SQL expression for the timeline of the server, which changes with a failover that may have lost commits.
 const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
 
-/// The catalogue's state when it was looked at.
+/// The state of the catalogue at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Its version.
+    /// The version.
     pub(crate) version: i64,
-    /// When that was made.
+    /// The time at which that version was made.
     pub(crate) changed_at: DateTime<Utc>,
-    /// The server's timeline: another one may lack what this one has shown.
+    /// The timeline of the server; another timeline may lack changes that this one has shown.
     pub(crate) timeline: String,
 }
 
-/// What happened to the catalogue since a version.
+/// The changes of the catalogue since a version.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    /// Its state now.
+    /// The current state of the catalogue.
     pub(crate) moment: Moment,
     /// Whether the log reaches back to the version.
     pub(crate) is_complete: bool,
-    /// The vehicles that changed, as they are now.
+    /// The changed vehicles, as they are now.
     pub(crate) vehicles: Vec<Change>,
 }
 
-/// Reads every listed vehicle, in any order; changes that are committed meanwhile may be in it or not.
+/// Reads every listed vehicle, in any order, and returns the state of the catalogue before the read. Changes that are
+/// committed in the meantime may be included or not.
 pub(crate) async fn load(
     tx: &mut Tx,
     within: Duration,
     mut add: impl FnMut(&Entry),
 ) -> Result<Moment, sqlx::Error> {
-    // It reads the whole table, and no request waits for it.
+    // The statement reads the whole table, and no request waits for it.
     sqlx::query!(
         r#"
         select set_config('enable_seqscan', 'on', true) as scan, set_config('statement_timeout', $1, true) as timeout
@@ -75,7 +76,7 @@ pub(crate) async fn load(
     Ok(moment)
 }
 
-/// Reads the vehicles that changed since a version, and the catalogue's state, as of one moment.
+/// Reads the vehicles that changed since a version, and the state of the catalogue, in one statement.
 pub(crate) async fn changes_since(
     conn: &mut Connection,
     version: i64,
@@ -112,7 +113,8 @@ pub(crate) async fn changes_since(
     })
 }
 
-/// Deletes what the log holds from before a time.
+/// Deletes the entries of the change log that are older than `kept`, except that of the current version, and returns
+/// their number.
 pub(crate) async fn forget_changes(
     conn: &mut Connection,
     kept: Duration,
@@ -137,7 +139,7 @@ fn moment(row: &PgRow) -> Result<Moment, sqlx::Error> {
     })
 }
 
-/// Reads the columns of [`entry_columns`] from a position on.
+/// Reads the columns of [`entry_columns`], the first of which is at position `at`.
 fn entry(row: &PgRow, at: usize) -> Result<Entry, sqlx::Error> {
     Ok(Entry {
         id: row.try_get(at)?,

@@ -1,4 +1,4 @@
-//! The vehicles that a snapshot leaves out, in tables of the session that reads the file.
+//! The vehicles that a snapshot omits, in temporary tables of the session that reads the file.
 
 use chrono::{DateTime, Utc};
 
@@ -9,18 +9,18 @@ use crate::{
     word::Word,
 };
 
-/// A source, and how much of it a snapshot leaves out.
+/// A source, and the number of its vehicles that a snapshot omits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unlisted {
     /// The source.
     pub source: Source,
-    /// Its vehicles that the snapshot leaves out.
+    /// The number of its vehicles that the snapshot omits.
     pub vehicles: u64,
-    /// Its vehicles that the catalogue listed when the tables were made.
+    /// The number of its vehicles that the catalogue listed when the tables were created.
     pub listed_before: u64,
 }
 
-/// Makes the tables, and counts the vehicles of sources that the catalogue lists now.
+/// Creates the tables, and counts the vehicles of sources that the catalogue lists now.
 pub(crate) async fn make_snapshot(tx: &mut Tx, sources: &[Source]) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         r#"
@@ -31,7 +31,7 @@ pub(crate) async fn make_snapshot(tx: &mut Tx, sources: &[Source]) -> Result<(),
     )
     .execute(&mut **tx)
     .await?;
-    wait_for_ever(tx).await?;
+    disable_timeouts(tx).await?;
     let count = "insert into listed_before
                  select source, count(*) from vehicles
                  where source = any($1) and withdrawn_at is null
@@ -44,9 +44,9 @@ pub(crate) async fn make_snapshot(tx: &mut Tx, sources: &[Source]) -> Result<(),
         .map(drop)
 }
 
-/// Waits until no other session takes a snapshot of a source, and keeps all others waiting until the session ends.
+/// Locks the snapshots of a source for this session until it ends; waits while another session holds the lock.
 pub(crate) async fn take_turn(tx: &mut Tx, source: Source) -> Result<(), sqlx::Error> {
-    wait_for_ever(tx).await?;
+    disable_timeouts(tx).await?;
     sqlx::query!(
         "select pg_advisory_lock(hashtext('lmn: snapshots'), hashtext($1))",
         source.as_str(),
@@ -56,7 +56,7 @@ pub(crate) async fn take_turn(tx: &mut Tx, source: Source) -> Result<(), sqlx::E
     .map(drop)
 }
 
-/// Remembers vehicles that the file lists.
+/// Records vehicles that the file lists.
 pub(crate) async fn note_listed(tx: &mut Tx, ids: &[&str]) -> Result<(), sqlx::Error> {
     sqlx::query("insert into listed_vehicles select unnest($1::text[]) on conflict do nothing")
         .bind(ids)
@@ -65,15 +65,15 @@ pub(crate) async fn note_listed(tx: &mut Tx, ids: &[&str]) -> Result<(), sqlx::E
         .map(drop)
 }
 
-/// Gathers the vehicles of sources that the file leaves out, but for those that somebody changed since it was begun,
-/// and counts them by source.
+/// Collects the vehicles of sources that the file omits, except those that were changed at or after `begun_at`, and
+/// counts them by source.
 pub(crate) async fn find_unlisted(
     tx: &mut Tx,
     sources: &[Source],
     begun_at: DateTime<Utc>,
 ) -> Result<Vec<Unlisted>, sqlx::Error> {
-    // It reads the whole catalogue, and keeps nobody waiting.
-    wait_for_ever(tx).await?;
+    // The statement reads the whole catalogue, and no other transaction waits for it.
+    disable_timeouts(tx).await?;
     sqlx::raw_sql("analyze listed_vehicles; delete from unlisted_vehicles")
         .execute(&mut **tx)
         .await?;
@@ -102,7 +102,7 @@ pub(crate) async fn find_unlisted(
     Ok(counts.collect())
 }
 
-/// Returns the next of these vehicles after a place, by their ids.
+/// Returns up to `limit` of these vehicles after the id `after`, in the order of their ids.
 pub(crate) async fn next_unlisted(
     conn: &mut Connection,
     after: &str,
@@ -122,8 +122,8 @@ fn words(sources: &[Source]) -> Vec<&'static str> {
     sources.iter().map(|it| it.as_str()).collect()
 }
 
-/// Lets the statements of a transaction take as long as they take.
-async fn wait_for_ever(tx: &mut Tx) -> Result<(), sqlx::Error> {
+/// Disables the lock and statement timeouts of a transaction.
+async fn disable_timeouts(tx: &mut Tx) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select set_config(name, '0', true) from unnest(array['lock_timeout', 'statement_timeout']) as name"
     )

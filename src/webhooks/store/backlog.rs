@@ -1,11 +1,10 @@
-//! What waits, counted for the operator.
+//! The number of pending deliveries, for the operator's metrics.
 
 use crate::{database::Connection, telemetry::delivery::Backlog};
 
-/// Counts the lanes that wait, up to `limit` of each kind, and finds out for how long the oldest one that nobody sends is
-/// due.
+/// Counts the delivery queues, up to `limit` per state, and returns the age of the oldest due one without a lease.
 ///
-/// However many wait, it reads no more of them than that, from the index alone, and one lane of each endpoint.
+/// However many queues there are, the query reads at most `limit` per state from the index, and one queue per endpoint.
 pub(crate) async fn count_backlog(
     conn: &mut Connection,
     limit: i64,

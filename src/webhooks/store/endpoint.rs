@@ -1,4 +1,4 @@
-//! Endpoints and their secrets. Every statement is scoped by the partner.
+//! Webhook endpoints and their secrets. Every statement is scoped by the partner.
 
 use chrono::{DateTime, Utc};
 
@@ -16,7 +16,7 @@ use crate::{
     word::Word,
 };
 
-/// Locks a partner's feed: until the commit no event is appended, and no endpoint changed.
+/// Locks a partner's feed. Until the commit, no event is appended to it and the endpoint does not change.
 pub(crate) async fn lock_feed(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
@@ -30,14 +30,14 @@ pub(crate) async fn lock_feed(tx: &mut Tx, partner: PartnerId) -> Result<(), sql
     .map(drop)
 }
 
-/// Locks a partner's feed and then its endpoint, and finds that as nobody can change it any more.
+/// Locks a partner's feed and then its endpoint, and returns the locked endpoint.
 pub(crate) async fn lock(tx: &mut Tx, partner: PartnerId) -> Result<Option<Endpoint>, sqlx::Error> {
     lock_feed(tx, partner).await?;
     lock_health(tx, partner).await?;
     find(tx, partner).await
 }
 
-/// Finds a partner's endpoint.
+/// Returns a partner's endpoint.
 pub(crate) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
@@ -70,7 +70,7 @@ pub(crate) async fn find(
     }))
 }
 
-/// Writes a partner's endpoint as it is now, and tells the locked feed of it.
+/// Inserts or updates a partner's endpoint, and copies its event types to the locked feed.
 pub(crate) async fn save(
     tx: &mut Tx,
     partner: PartnerId,
@@ -107,7 +107,7 @@ pub(crate) async fn save(
     .map(drop)
 }
 
-/// Gives a new endpoint its secret.
+/// Inserts the current secret of an endpoint.
 pub(crate) async fn insert_secret(
     tx: &mut Tx,
     partner: PartnerId,
@@ -123,7 +123,7 @@ pub(crate) async fn insert_secret(
     .map(drop)
 }
 
-/// Puts a secret in the present one's place, which also signs for another day; an older one ends at once.
+/// Replaces the current secret, which stays valid until `former_until`. An older one is deleted.
 pub(crate) async fn replace_secret(
     tx: &mut Tx,
     partner: PartnerId,
@@ -146,9 +146,9 @@ pub(crate) async fn replace_secret(
     insert_secret(tx, partner, secret).await
 }
 
-/// Takes away a partner's endpoint with its secrets; what waited for it is not sent any more.
+/// Deletes a partner's endpoint with its secrets, and skips its pending events.
 pub(crate) async fn delete(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::Error> {
-    // One after the other: locks are taken in one order.
+    // Separate statements, so that the locks are taken in one order.
     sqlx::query!(
         "delete from webhook_endpoints where partner_id = $1",
         partner.uuid(),
@@ -179,7 +179,7 @@ pub(crate) async fn delete(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::
     .map(drop)
 }
 
-/// Makes everything that waits due now, with all its attempts before it.
+/// Makes all of a partner's delivery queues due now and resets their attempts.
 pub(crate) async fn begin_anew(
     tx: &mut Tx,
     partner: PartnerId,
@@ -195,16 +195,16 @@ pub(crate) async fn begin_anew(
     .map(drop)
 }
 
-/// Takes times of deliveries back with the partner's clock, so that what waits does so no longer than before.
+/// Sets the times of deliveries back together with the partner's clock, so that no delivery waits longer than before.
 ///
-/// The feed is locked, so that nothing begins to wait in between.
+/// The caller has locked the feed, so that no event is queued in between.
 pub(crate) async fn turn_back(
     tx: &mut Tx,
     partner: PartnerId,
     seconds: i64,
 ) -> Result<(), sqlx::Error> {
     let seconds = seconds as f64;
-    // One after the other: locks are taken in one order.
+    // Separate statements, so that the locks are taken in one order.
     sqlx::query!(
         r#"
         update webhook_endpoints
@@ -227,28 +227,28 @@ pub(crate) async fn turn_back(
     .map(drop)
 }
 
-/// How an endpoint does.
+/// The health of an endpoint.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// Where it is.
+    /// The URL of the endpoint.
     pub url: String,
-    /// Whether events are sent there.
+    /// Whether events are sent.
     pub enabled: bool,
-    /// Since when every attempt has failed.
+    /// The time since which every attempt has failed.
     pub failing_since: Option<DateTime<Utc>>,
-    /// When the last one did.
+    /// The time of the last failed attempt.
     pub last_failed_at: Option<DateTime<Utc>>,
 }
 
 impl Health {
-    /// Returns its failures since the last success.
+    /// Returns the failures since the last success.
     pub(crate) fn failures(&self) -> Option<Failures> {
         let (since, last) = self.failing_since.zip(self.last_failed_at)?;
         Some(Failures { since, last })
     }
 }
 
-/// Locks an endpoint, and reads how it does.
+/// Locks an endpoint and returns its health.
 pub(crate) async fn lock_health(
     tx: &mut Tx,
     partner: PartnerId,
@@ -265,7 +265,7 @@ pub(crate) async fn lock_health(
     .await
 }
 
-/// Ends a time of failing: an event was taken where the endpoint is. Hardly ever is there anything to write.
+/// Ends the failure period of the endpoint at `url` after a success. Usually there is none and no row changes.
 pub(crate) async fn forgive(tx: &mut Tx, partner: PartnerId, url: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
@@ -280,7 +280,7 @@ pub(crate) async fn forgive(tx: &mut Tx, partner: PartnerId, url: &str) -> Resul
     .map(drop)
 }
 
-/// Writes how a locked endpoint failed, and disables it if there is a reason to.
+/// Sets the failure period of a locked endpoint, and disables the endpoint if a reason is given.
 pub(crate) async fn set_health(
     tx: &mut Tx,
     partner: PartnerId,

@@ -1,4 +1,4 @@
-//! Lanes: what came of an attempt, and what is sent next.
+//! Delivery queues: the result of an attempt and the next event to send. A queue is a row of `webhook_lanes`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Due;
 use crate::{database::Tx, events::model::DeliveryStatus, id::EventId, word::Word};
 
-/// Tells the workers that something is due.
+/// Notifies the workers, at the commit, that a delivery is due.
 pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_notify('lmn_webhooks', '')")
         .execute(&mut **tx)
@@ -14,16 +14,16 @@ pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
         .map(drop)
 }
 
-/// A lane that is locked.
+/// A locked delivery queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
-    /// How often its head was sent since it began to wait.
+    /// The number of attempts to send its head, since that became pending or its attempts were reset.
     pub tries: i32,
-    /// What time it is for the partner, now that it is locked.
+    /// The partner's time, read after the lock was acquired.
     pub now: DateTime<Utc>,
 }
 
-/// Locks a lane that is still leased as it was; `None` if it is not, and the attempt does not count.
+/// Locks a delivery queue if its lease is still the same. Otherwise returns `None`, and the attempt does not count.
 pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<Option<Held>, sqlx::Error> {
     sqlx::query_as!(
         Held,
@@ -40,7 +40,7 @@ pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<Option<Held>, sqlx::E
     .await
 }
 
-/// Records an attempt to send the head of a held lane.
+/// Records an attempt to send the head of a locked delivery queue.
 pub(crate) async fn record_attempt(
     tx: &mut Tx,
     event: EventId,
@@ -65,7 +65,7 @@ pub(crate) async fn record_attempt(
     .map(drop)
 }
 
-/// Gives back a held lane whose head is sent again later.
+/// Releases a locked delivery queue whose head is sent again later.
 pub(crate) async fn postpone(
     tx: &mut Tx,
     lane: Uuid,
@@ -83,9 +83,9 @@ pub(crate) async fn postpone(
     .map(drop)
 }
 
-/// Gives back a held lane whose head is done: the next event of the lane is its head, or the lane is gone.
+/// Releases a locked delivery queue whose head is done. The next event becomes its head; an empty queue is deleted.
 ///
-/// Who appends to the lane waits for its lock, so nothing is appended between the look and the end.
+/// A transaction that appends to the queue waits for its lock, so no event is added between the check and the commit.
 pub(crate) async fn go_on(tx: &mut Tx, lane: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"

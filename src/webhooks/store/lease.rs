@@ -1,8 +1,8 @@
-//! Leasing: what is due is given to one worker for a while, fairly among partners.
+//! Leases: a due event is assigned to one worker for a limited time, fairly among partners.
 //!
-//! Two statements of one short transaction. The first finds, locks and orders the endpoints for which something is due;
-//! the second takes from the lanes of each no more than it may have in flight. Neither looks at more than a few lanes of
-//! a partner, however many wait.
+//! A short transaction runs two statements. The first finds, locks and orders the endpoints with due deliveries; the
+//! second leases no more of an endpoint's delivery queues than it may have in flight. Neither reads more than a few
+//! queues of a partner, however many there are.
 
 use std::time::Duration;
 
@@ -16,64 +16,65 @@ use crate::{
     id::{EventId, PartnerId},
 };
 
-/// How much may be leased at once.
+/// The limits of one lease.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Lanes.
+    /// The maximum number of delivery queues.
     pub lanes: i64,
-    /// Endpoints that fail.
+    /// The maximum number of failing endpoints.
     pub failing: i64,
-    /// Lanes of one partner in flight.
+    /// The maximum number of one partner's queues that are leased at the same time.
     pub of_partner: i64,
-    /// For how long.
+    /// The duration of the lease.
     pub lease: Duration,
 }
 
-/// An endpoint for which something is due.
+/// A locked endpoint with due deliveries.
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     partner: PartnerId,
     target: Target,
     secrets: Vec<Secret>,
-    /// What time it is for the partner.
+    /// The partner's time.
     now: DateTime<Utc>,
-    /// What time it is.
+    /// The real time.
     real_now: DateTime<Utc>,
     /// Whether its last attempt failed.
     is_failing: bool,
+    /// The number of delivery queues that may be leased in addition.
     free: i64,
 }
 
-/// An event that is due, leased.
+/// A due event under a lease.
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
-    /// Its lane.
+    /// The delivery queue of which the event is the head.
     pub lane: Uuid,
-    /// Who has it.
+    /// The token of the lease.
     pub lease: Uuid,
     /// The event.
     pub event: EventId,
-    /// Whose it is.
+    /// The partner.
     pub partner: PartnerId,
-    /// The event as it is sent.
+    /// The event as JSON, the body of the request.
     pub payload: String,
-    /// How often it was sent since it began to wait.
+    /// The number of attempts to send it, since it became pending or its attempts were reset.
     pub tries: i32,
-    /// When it was due, in the partner's time.
+    /// The time at which it was due, by the partner's clock.
     pub due_at: DateTime<Utc>,
-    /// Where it goes.
+    /// The URL to send it to.
     pub target: Target,
-    /// What signs it, the present secret first.
+    /// The secrets that sign it, the current one first.
     pub secrets: Vec<Secret>,
-    /// When it was leased, in the partner's time.
+    /// The time of the lease, by the partner's clock.
     pub now: DateTime<Utc>,
-    /// When it was leased.
+    /// The time of the lease, in real time.
     pub real_now: DateTime<Utc>,
-    /// Whether the endpoint was failing then.
+    /// Whether the endpoint was failing at that time.
     pub is_failing: bool,
 }
 
-/// Locks the endpoints for which something is due, who was served least recently first, and those that fail last.
+/// Locks the endpoints with due deliveries: the least recently served one first, failing endpoints last.
 pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
@@ -127,8 +128,8 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
         let target = Target::parse(&row.url).ok();
         let secrets: Option<Vec<_>> = row.secrets.iter().map(|it| Secret::parse(it)).collect();
         let Some((target, secrets)) = target.zip(secrets) else {
-            // A bug, and this partner's alone: the others go on.
-            tracing::error!(%partner, "a webhook endpoint cannot be read");
+            // This is a bug, but it affects this partner only; the others are served.
+            tracing::error!(%partner, "a webhook endpoint has an invalid URL or secret");
             return None;
         };
         Some(Served {
@@ -144,7 +145,7 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
     Ok(served.collect())
 }
 
-/// Leases the lanes that are due, one of each partner in turn.
+/// Leases due delivery queues, one of each partner in turn.
 pub(crate) async fn lease(
     tx: &mut Tx,
     served: &[Served],

@@ -1,6 +1,6 @@
-//! Endpoints, secrets and lanes in the database.
+//! The store of webhook endpoints, secrets and delivery queues.
 //!
-//! Locks are taken in one order: feed, endpoint, lane, event. A lease waits for none of them: it skips what is locked.
+//! Locks are taken in one order: feed, endpoint, delivery queue, event. A lease skips locked rows, so it never waits.
 
 mod backlog;
 mod endpoint;

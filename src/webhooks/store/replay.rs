@@ -1,4 +1,4 @@
-//! Sending again: one event, or those of a while.
+//! Redeliveries of one event or of the events in a time range.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,16 +10,16 @@ use crate::{
     id::{EventId, PartnerId},
 };
 
-/// A while.
+/// A time range.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Range {
-    /// From here on.
+    /// The start, inclusive.
     pub since: DateTime<Utc>,
-    /// Before this.
+    /// The end, exclusive.
     pub until: DateTime<Utc>,
 }
 
-/// Lists up to `limit` events of a while that are not on their way, the first one first, from behind a place in the feed.
+/// Lists up to `limit` events of a time range that are not pending, after a feed position, in feed order.
 pub(crate) async fn list_done(
     conn: &mut Connection,
     partner: PartnerId,
@@ -47,18 +47,18 @@ pub(crate) async fn list_done(
     .await
 }
 
-/// An event that does not wait, and can be sent again.
+/// An event that is not pending and can be sent again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Done {
     /// The event.
     pub event: Uuid,
-    /// Its place in the feed.
+    /// Its position in the feed.
     pub position: i64,
     /// Its order.
     pub order: Option<Uuid>,
 }
 
-/// Brings the delivery of a waiting event forward, unless others of its order go before it.
+/// Makes a pending event due at once if it is the head of its delivery queue.
 pub(crate) async fn bring_forward(
     tx: &mut Tx,
     partner: PartnerId,
@@ -76,7 +76,7 @@ pub(crate) async fn bring_forward(
     .map(drop)
 }
 
-/// An event and the lane that it waits in.
+/// An event and the delivery queue to put it in.
 #[derive(Debug, Serialize)]
 pub(crate) struct Place {
     event: Uuid,
@@ -84,13 +84,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Gives an event a lane of its own.
+    /// Puts an event in a delivery queue of its own.
     pub(crate) fn alone(event: EventId) -> Self {
         let event = event.uuid();
         Self { event, lane: event }
     }
 
-    /// Puts an event behind those of its order that are sent again, too: their lane is the order's in reverse.
+    /// Puts an event in the delivery queue for redeliveries of its order, whose id is the bitwise complement of the
+    /// order's. An event without an order gets a queue of its own.
     pub(crate) fn among(done: &Done) -> Self {
         let reverse = |order: Uuid| Uuid::from_u128(!order.as_u128());
         Self {
@@ -100,9 +101,10 @@ impl Place {
     }
 }
 
-/// Makes events wait again, each in its lane, outside the sequence of their orders. Counts those that do.
+/// Makes events pending again, each in the given delivery queue, outside the sequence of its order.
 ///
-/// The feed is locked, so nobody else does it at the same time; an event that waits already stays where it is.
+/// Returns their number. The caller has locked the feed, so no other transaction does the same at that time. An event
+/// that is already pending stays in its queue.
 pub(crate) async fn queue(
     tx: &mut Tx,
     partner: PartnerId,
@@ -135,7 +137,7 @@ pub(crate) async fn queue(
     Ok(queued.unsigned_abs())
 }
 
-/// Counts the events that wait for a partner's endpoint.
+/// Counts the pending events of a partner.
 pub(crate) async fn count_waiting(
     conn: &mut Connection,
     partner: PartnerId,

@@ -1,4 +1,4 @@
-//! `GET /v1/errors`, `GET /v1/errors/{code}`: the catalogue, for programs and for people.
+//! `GET /v1/errors` and `GET /v1/errors/{code}`: the error catalogue as JSON and as Markdown.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Document, Partner, Reply, Service};
 
-/// The page that is kept in the repository.
+/// The generated page in the repository.
 const PAGE: &str = include_str!("../../../docs/errors.md");
 
-/// Asks without a key.
-async fn read(nobody: &Partner, path: &str, headers: &[(&str, &str)]) -> Reply {
-    let mut ask = nobody.ask(Method::GET, path);
+/// Reads a path with some headers.
+async fn read(keyless: &Partner, path: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut ask = keyless.ask(Method::GET, path);
     for (name, value) in headers {
         ask = ask.header(name, value);
     }
@@ -19,16 +19,16 @@ async fn read(nobody: &Partner, path: &str, headers: &[(&str, &str)]) -> Reply {
 }
 
 #[tokio::test]
-async fn the_catalogue_is_read_without_a_key_row_by_row() {
+async fn catalogue_is_served_without_a_key_as_a_list_and_row_by_row() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
-    let list = nobody.get("/v1/errors").await.ok();
+    let keyless = service.partner("acme").await.with_key("");
+    let list = keyless.get("/v1/errors").await.ok();
     assert_eq!(list["next_cursor"], Value::Null);
     let rows = list["data"].as_array().unwrap();
     assert_eq!(rows.len(), Code::ALL.len());
     for (code, row) in Code::ALL.into_iter().zip(rows) {
         let entry = code.entry();
-        let own = nobody.get(&format!("/v1/errors/{}", entry.code)).await;
+        let own = keyless.get(&format!("/v1/errors/{}", entry.code)).await;
         assert_eq!(own.ok(), *row);
         assert_eq!(own.header("ratelimit"), "");
         assert_eq!(row["code"], entry.code);
@@ -41,23 +41,26 @@ async fn the_catalogue_is_read_without_a_key_row_by_row() {
         }
         let details = row["details"].as_array().unwrap();
         let names: Vec<_> = details.iter().map(|it| it["name"].clone()).collect();
-        let told: Vec<_> = entry.details.iter().map(|it| json!(it.name)).collect();
-        assert_eq!(names, told);
+        let declared: Vec<_> = entry.details.iter().map(|it| json!(it.name)).collect();
+        assert_eq!(names, declared);
     }
-    let transition = nobody.get("/v1/errors/invalid_status_transition").await;
+    let transition = keyless.get("/v1/errors/invalid_status_transition").await;
     assert_eq!(
         transition.ok()["lendfoundry_codes"],
         json!(["FORBIDDEN", "WORKFLOW_STATE_INVALID"])
     );
     for unknown in ["nonsense", "RATE_LIMITED", "%00", "rate_limited%20", "%FF"] {
-        let reply = nobody.get(&format!("/v1/errors/{unknown}")).await;
+        let reply = keyless.get(&format!("/v1/errors/{unknown}")).await;
         reply.refused(404, Code::NotFound);
     }
-    nobody.get("/v1/errors/").await.refused(404, Code::NotFound);
+    keyless
+        .get("/v1/errors/")
+        .await
+        .refused(404, Code::NotFound);
 }
 
 #[tokio::test]
-async fn the_type_of_every_problem_leads_to_its_row() {
+async fn type_of_every_problem_leads_to_its_row() {
     let service = Service::with(&[("PUBLIC_URL", "https://api.example.com/")]).await;
     let acme = service.partner("acme").await;
     for code in Code::ALL {
@@ -77,9 +80,9 @@ async fn the_type_of_every_problem_leads_to_its_row() {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_document_are_what_is_answered() {
+async fn examples_in_the_document_are_the_responses() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     let document = Document::read();
     for (operation, path) in [
         ("list_errors", "/v1/errors"),
@@ -87,40 +90,40 @@ async fn the_examples_of_the_document_are_what_is_answered() {
     ] {
         let members = &document.operation(operation).members;
         let example = members.pointer("/responses/200/content/application~1json/example");
-        assert_eq!(example, Some(&nobody.get(path).await.ok()));
+        assert_eq!(example, Some(&keyless.get(path).await.ok()));
     }
 }
 
 #[tokio::test]
-async fn people_get_markdown_and_each_form_has_a_tag_of_its_own() {
+async fn markdown_is_served_on_request_with_an_etag_of_its_own() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     for path in ["/v1/errors", "/v1/errors/rate_limited"] {
         let mut tags = Vec::new();
         for (accept, media_type) in [
             ("application/json", "application/json"),
             ("text/markdown", "text/markdown; charset=utf-8"),
         ] {
-            let reply = read(&nobody, path, &[("accept", accept)]).await;
+            let reply = read(&keyless, path, &[("accept", accept)]).await;
             assert_eq!(reply.status, 200);
             assert_eq!(reply.header("content-type"), media_type);
             assert_eq!(reply.header("vary"), "Accept");
             assert_eq!(reply.header("cache-control"), "private, no-cache");
             let tag = reply.header("etag").to_owned();
             let again = [("accept", accept), ("if-none-match", &tag)];
-            let again = read(&nobody, path, &again).await;
+            let again = read(&keyless, path, &again).await;
             assert_eq!((again.status, again.header("vary")), (304, "Accept"));
             assert!(again.body.is_empty());
             tags.push(tag);
         }
         assert_ne!(tags[0], tags[1]);
         let other = [("accept", "text/markdown"), ("if-none-match", &tags[0])];
-        assert_eq!(read(&nobody, path, &other).await.status, 200);
+        assert_eq!(read(&keyless, path, &other).await.status, 200);
     }
-    let page = read(&nobody, "/v1/errors", &[("accept", "text/markdown")]).await;
+    let page = read(&keyless, "/v1/errors", &[("accept", "text/markdown")]).await;
     assert_eq!(page.body, PAGE);
     let row = read(
-        &nobody,
+        &keyless,
         "/v1/errors/rate_limited",
         &[("accept", "text/markdown")],
     );
@@ -130,9 +133,9 @@ async fn people_get_markdown_and_each_form_has_a_tag_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_odd_accept_gets_json_and_never_406() {
+async fn unusable_accept_header_gets_json_and_never_406() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     for (accept, media_type) in [
         ("*/*", "application/json"),
         ("", "application/json"),
@@ -148,7 +151,7 @@ async fn an_odd_accept_gets_json_and_never_406() {
         ),
         ("text/*", "text/markdown; charset=utf-8"),
     ] {
-        let reply = read(&nobody, "/v1/errors", &[("accept", accept)]).await;
+        let reply = read(&keyless, "/v1/errors", &[("accept", accept)]).await;
         assert_eq!(reply.status, 200, "{accept}");
         assert_eq!(reply.header("content-type"), media_type, "{accept}");
     }

@@ -1,4 +1,4 @@
-"""Runs LendFoundry's retry handler, as its documentation prints it, on cases from standard input; says what came of each."""
+"""Runs LendFoundry's retry handler, as printed in its documentation, on cases from standard input; prints results."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from lendfoundry_handler import APIError, make_request_with_retry
 results = []
 for case in json.load(sys.stdin):
     headers, requests.slept[:] = case["headers"], []
-    # A fault that passes: it is gone after the first pause.
+    # A transient fault ends after the first pause.
     lift = lambda: headers.pop("X-Sandbox-Force", None)
     requests.after_sleep = lift if case["passes"] else lambda: None
     try:

@@ -1,4 +1,4 @@
-//! The three forms of an error: the same status and headers, whatever the body looks like.
+//! The three forms of an error, which share status and headers and differ in the body.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Car, Document, Partner, Reply, Service, key};
+use crate::support::{Document, Partner, Reply, Service, Vehicle, key};
 
-/// What `Accept` says for each form.
+/// The media type of each form.
 pub const FORMS: [&str; 3] = [
     "application/json",
     "application/problem+json",
     "application/vnd.lendfoundry.error+json",
 ];
 
-/// Headers whose value is another one every time.
+/// Headers whose values differ between responses.
 const VARIABLE: [&str; 7] = [
     "x-request-id",
     "date",
@@ -26,24 +26,26 @@ const VARIABLE: [&str; 7] = [
     "content-type",
 ];
 
-/// Returns an answer's headers, those that vary without their values.
+/// Returns the headers of a response, those that vary without their values.
 fn fixed(reply: &Reply) -> BTreeMap<String, String> {
-    let told = reply.headers.keys().map(|name| {
+    let headers = reply.headers.keys().map(|name| {
         let value = match VARIABLE.contains(&name.as_str()) {
             true => "",
             false => reply.header(name.as_str()),
         };
         (name.to_string(), value.to_owned())
     });
-    told.filter(|(name, _)| name != "content-length").collect()
+    headers
+        .filter(|(name, _)| name != "content-length")
+        .collect()
 }
 
-/// Checks that three answers are the same error in the three forms, and gives the code.
+/// Checks that three responses are the same error in the three forms; returns its code.
 #[track_caller]
 pub fn same_in_all_forms(document: &Document, replies: &[Reply; 3]) -> Code {
     let [envelope, problem, lendfoundry] = replies;
-    let told = envelope.json()["error"].clone();
-    let code = Code::parse(told["code"].as_str().unwrap()).unwrap();
+    let expected = envelope.json()["error"].clone();
+    let code = Code::parse(expected["code"].as_str().unwrap()).unwrap();
     let details = envelope.refused(envelope.status, code);
     for (reply, form) in replies.iter().zip(FORMS) {
         assert_eq!(reply.status, envelope.status);
@@ -63,13 +65,13 @@ pub fn same_in_all_forms(document: &Document, replies: &[Reply; 3]) -> Code {
     valid("Problem", &body);
     assert_eq!(body["status"], problem.status);
     assert_eq!(body["instance"], problem.header("x-request-id"));
-    assert_eq!(body["detail"], told["message"]);
+    assert_eq!(body["detail"], expected["message"]);
     assert_eq!(body["title"], code.entry().title);
     assert_eq!(body["code"], code.as_str());
     let kind = body["type"].as_str().unwrap();
     assert!(kind.ends_with(&format!("/v1/errors/{}", code.as_str())));
     for name in details.as_object().into_iter().flatten().map(|it| it.0) {
-        // Two answers to one wish need not be given in the same moment.
+        // Only presence is compared: the responses are made at different times.
         assert!(body.get(name).is_some(), "{name}: {body}");
     }
     assert_eq!(
@@ -82,15 +84,18 @@ pub fn same_in_all_forms(document: &Document, replies: &[Reply; 3]) -> Code {
     let mut more = body.clone();
     let details = &mut more["error"]["details"];
     if let Some(rows) = details.as_array_mut() {
-        rows.push(json!({"surprise": null}));
+        rows.push(json!({"additional": null}));
     } else {
-        details["surprise"] = Value::Null;
+        details["additional"] = Value::Null;
     }
     let validator = document.validator(&schema("LendFoundryError"));
-    assert!(!validator.is_valid(&more), "too much is noticed: {more}");
+    assert!(
+        !validator.is_valid(&more),
+        "an additional member is invalid: {more}"
+    );
     let error = &body["error"];
     assert_eq!(error["lmn_code"], code.as_str());
-    assert_eq!(error["message"], told["message"]);
+    assert_eq!(error["message"], expected["message"]);
     assert_eq!(error["trace_id"], lendfoundry.header("x-request-id"));
     check_details(error);
     code
@@ -159,7 +164,7 @@ async fn status_and_headers_are_the_same_in_all_forms_of_every_error() {
     }
 }
 
-/// Asks for LendFoundry's form, and gives its error.
+/// Sends a request that accepts LendFoundry's form; returns the error.
 async fn lendfoundry(acme: &Partner, method: Method, path: &str, body: &Value) -> Value {
     let ask = acme.ask(method, path).key(&key()).json(body);
     let reply = ask.header("accept", FORMS[2]).send().await;
@@ -167,11 +172,11 @@ async fn lendfoundry(acme: &Partner, method: Method, path: &str, body: &Value) -
     reply.json()["error"].take()
 }
 
-/// An id that nobody has.
+/// An id that does not exist.
 const UNKNOWN: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/// What is asked for and not there: method, path, type, id.
-const LACKING: &str = "
+/// Requests for resources that do not exist: method, path, resource type, resource id.
+const MISSING: &str = "
     GET    /v1/vehicles/nobodys                 vehicle           nobodys
     GET    /v1/vehicles/no%21body               vehicle           no!body
     POST   /v1/sandbox/vehicles/nobodys/withdraw vehicle          nobodys
@@ -192,42 +197,42 @@ const LACKING: &str = "
 ";
 
 #[tokio::test]
-async fn lendfoundrys_details_name_what_is_not_there() {
+async fn lendfoundry_details_name_the_missing_resource() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let nothing = json!({});
-    let lacks = async |method: &str, path: &str, body: &Value, kind: &str, id: Value| {
+    let check_missing = async |method: &str, path: &str, body: &Value, kind: &str, id: Value| {
         let error = lendfoundry(&acme, method.parse().unwrap(), path, body).await;
         assert_eq!(error["code"], "RESOURCE_NOT_FOUND", "{path}");
         let details = json!({"resource_type": kind, "resource_id": id});
         assert_eq!(error["details"], details, "{path}");
     };
-    let table = LACKING.replace("UNKNOWN", UNKNOWN);
+    let table = MISSING.replace("UNKNOWN", UNKNOWN);
     for row in table.lines().filter(|it| !it.trim().is_empty()) {
         let row: Vec<_> = row.split_whitespace().collect();
         let id = Some(row[3]).filter(|it| *it != "null");
-        lacks(row[0], row[1], &nothing, row[2], json!(id)).await;
+        check_missing(row[0], row[1], &nothing, row[2], json!(id)).await;
     }
     let long = "x".repeat(100);
     let path = format!("/v1/vehicles/{long}");
-    lacks("GET", &path, &nothing, "vehicle", json!(long[..64])).await;
-    let body = json!({"vehicle_id": "nobody's car", "max_bid_amount_usd": 12_000});
-    let car = body["vehicle_id"].clone();
-    lacks("POST", "/v1/orders", &body, "vehicle", car).await;
-    service.car(Car::no_bid("sold")).await;
+    check_missing("GET", &path, &nothing, "vehicle", json!(long[..64])).await;
+    let body = json!({"vehicle_id": "no such vehicle", "max_bid_amount_usd": 12_000});
+    let vehicle = body["vehicle_id"].clone();
+    check_missing("POST", "/v1/orders", &body, "vehicle", vehicle).await;
+    service.vehicle(Vehicle::no_bid("sold")).await;
     service
         .sql("update vehicles set withdrawn_at = now() where id = 'sold'")
         .await;
     let body = json!({"vehicle_id": "sold"});
-    lacks("POST", "/v1/orders", &body, "vehicle", json!("sold")).await;
+    check_missing("POST", "/v1/orders", &body, "vehicle", json!("sold")).await;
 }
 
 #[tokio::test]
-async fn lendfoundrys_details_name_the_step_that_a_state_refuses() {
+async fn lendfoundry_details_name_the_refused_action_and_the_state() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("lot_1")).await;
-    service.car(Car::lot("lot_2")).await;
+    service.vehicle(Vehicle::lot("lot_1")).await;
+    service.vehicle(Vehicle::lot("lot_2")).await;
     let order = acme.place_order("lot_1", 12_000).await.id();
     let refused = async |method: Method, path: &str, body: Value, expected: [Value; 3]| {
         let error = lendfoundry(&acme, method, path, &body).await;
@@ -265,7 +270,7 @@ async fn lendfoundrys_details_name_the_step_that_a_state_refuses() {
 }
 
 #[tokio::test]
-async fn lendfoundrys_details_name_every_issue() {
+async fn lendfoundry_details_name_every_issue() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let body = json!({"max_bid_amount_usd": "7"});
@@ -278,9 +283,9 @@ async fn lendfoundrys_details_name_every_issue() {
 }
 
 #[tokio::test]
-async fn a_refused_form_is_not_given_and_none_is_ever_406() {
+async fn form_refused_by_accept_is_not_used_and_none_is_406() {
     let service = Service::start().await;
-    let nobody = service.partner("acme").await.with_key("");
+    let keyless = service.partner("acme").await.with_key("");
     for (accept, form) in [
         ("text/html", 0),
         ("*/*;q=0", 0),
@@ -290,13 +295,13 @@ async fn a_refused_form_is_not_given_and_none_is_ever_406() {
         ("application/vnd.lendfoundry.error+json, */*;q=0.9", 2),
     ] {
         for path in ["/v1/orders", "/v1/nothing"] {
-            let ask = nobody.ask(Method::GET, path).header("accept", accept);
+            let ask = keyless.ask(Method::GET, path).header("accept", accept);
             let reply = ask.send().await;
             assert!([401, 404].contains(&reply.status));
             assert_eq!(reply.header("content-type"), FORMS[form], "{accept}");
         }
     }
-    // Successes are JSON, whatever is asked for.
+    // Successful responses are JSON, whatever the request accepts.
     let acme = service.partner("bravo").await;
     let ask = acme
         .ask(Method::GET, "/v1/orders")

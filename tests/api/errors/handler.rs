@@ -1,4 +1,4 @@
-//! The retry handler that LendFoundry's documentation prints copes with us as it stands.
+//! The retry handler printed in LendFoundry's documentation works with this API unchanged.
 
 use std::{
     io::Write,
@@ -9,9 +9,9 @@ use lmn_partner_api::error::catalogue::Code;
 use serde_json::{Value, json};
 
 use super::forms::FORMS;
-use crate::support::{Car, Partner, Service, key};
+use crate::support::{Partner, Service, Vehicle, key};
 
-/// Runs the handler on cases.
+/// Runs the handler on cases; returns their results.
 async fn run(cases: Vec<Value>) -> Vec<Value> {
     let run = move || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/errors/drive.py");
@@ -32,8 +32,8 @@ async fn run(cases: Vec<Value>) -> Vec<Value> {
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-/// A case: an order of a car, with an error that is asked for.
-fn case(partner: &Partner, car: &str, force: Option<&str>, passes: bool) -> Value {
+/// Returns a case: an order of a vehicle, with a forced error that ends after the first pause if `is_transient`.
+fn case(partner: &Partner, vehicle: &str, force: Option<&str>, is_transient: bool) -> Value {
     let mut headers = json!({
         "x-api-key": partner.api_key,
         "Idempotency-Key": key(),
@@ -45,22 +45,22 @@ fn case(partner: &Partner, car: &str, force: Option<&str>, passes: bool) -> Valu
     json!({
         "url": format!("{}/v1/orders", partner.url),
         "headers": headers,
-        "data": {"vehicle_id": car, "max_bid_amount_usd": 12_000},
-        "passes": passes,
+        "data": {"vehicle_id": vehicle, "max_bid_amount_usd": 12_000},
+        "passes": is_transient,
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_handler_waits_as_it_is_told_and_gets_its_order() {
+async fn handler_waits_for_retry_after_and_gets_its_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 1..=3 {
-        service.car(Car::lot(&format!("lot_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("lot_{n}"))).await;
     }
-    let told = acme.ask(reqwest::Method::POST, "/v1/orders").key(&key());
-    let told = told.header("x-sandbox-force", "rate_limited");
-    let told = told.json(&json!({})).send().await;
-    let retry_after = told.json()["error"]["details"]["retry_after"].clone();
+    let limited = acme.ask(reqwest::Method::POST, "/v1/orders").key(&key());
+    let limited = limited.header("x-sandbox-force", "rate_limited");
+    let limited = limited.json(&json!({})).send().await;
+    let retry_after = limited.json()["error"]["details"]["retry_after"].clone();
     let cases = vec![
         case(&acme, "lot_1", Some("rate_limited"), true),
         case(&acme, "lot_2", Some("internal_error"), true),
@@ -83,7 +83,7 @@ async fn the_handler_waits_as_it_is_told_and_gets_its_order() {
         );
     }
     let orders = acme.get("/v1/orders").await.ids();
-    assert_eq!(orders.len(), 3, "one order an intention");
+    assert_eq!(orders.len(), 3, "one order per intended order");
     let duplicate = &results[5];
     assert_eq!(duplicate["code"], "DUPLICATE_RESOURCE");
     assert_eq!(
@@ -95,7 +95,7 @@ async fn the_handler_waits_as_it_is_told_and_gets_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_handler_ends_on_every_error_there_is() {
+async fn handler_ends_on_every_error() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let all = Code::ALL.into_iter().flat_map(|code| {

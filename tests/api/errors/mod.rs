@@ -1,4 +1,4 @@
-//! Errors as data, in three forms.
+//! Errors in their three forms, and the error catalogue.
 
 mod catalogue;
 mod forms;

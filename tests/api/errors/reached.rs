@@ -1,5 +1,5 @@
-//! Every code of the catalogue is reached twice: as it happens, or by a fault that is made and named here, and by
-//! `X-Sandbox-Force`; each time in all three forms.
+//! Every code of the catalogue is reached twice, each time in all three forms: by a request, together with a fault
+//! made here if the request alone does not suffice, and by `X-Sandbox-Force`.
 
 use std::{
     collections::BTreeSet,
@@ -14,28 +14,28 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::forms::{FORMS, same_in_all_forms};
-use crate::support::{Ask, Car, Document, Partner, Reply, Service, eventually, key};
+use crate::support::{Ask, Document, Partner, Reply, Service, Vehicle, eventually, key};
 
-/// The faults that are made, because what they lead to does not happen by a request alone.
+/// Faults that lead to errors which no request alone causes.
 const SNAPSHOT_IS_GONE: &str = "delete from order_vehicles";
 const TABLE_IS_GONE: &str = "alter table order_history rename to lost_history";
 const CATALOGUE_IS_GONE: &str = "alter table catalogue rename to lost_catalogue";
 
-/// A list that is refused while the catalogue cannot be confirmed.
+/// A list that is refused while the catalogue cannot be confirmed to be current.
 const LIST: &str = "/v1/vehicles?source=glovis";
 
-/// Everything that is needed to go wrong.
+/// The partners, vehicles and orders with which every error can be reached.
 struct Scene {
     service: Service,
-    /// A partner like others.
+    /// An ordinary partner.
     acme: Partner,
-    /// One that calls from an address that is not on its list.
+    /// A partner that calls from an address outside its allowlist.
     outsider: Partner,
-    /// One that has made its one request.
+    /// A partner that has used up its limit of one read.
     hasty: Partner,
-    /// An order of acme's on which LMN has acted.
+    /// An order of acme, which the operator has taken to `acquiring`.
     order: String,
-    /// The key that placed it.
+    /// The idempotency key that placed the order.
     spent: String,
 }
 
@@ -52,13 +52,13 @@ impl Scene {
         let acme = service.partner("acme").await;
         let outsider = service.partner("outsider").await;
         let hasty = service.partner("hasty").await;
-        for car in [
-            Car::lot("taken"),
-            Car::lot("free"),
-            Car::lot("past").on("now() + interval '1 hour'"),
-            Car::dealers("gone"),
+        for vehicle in [
+            Vehicle::lot("taken"),
+            Vehicle::lot("free"),
+            Vehicle::lot("past").on("now() + interval '1 hour'"),
+            Vehicle::dealers("gone"),
         ] {
-            service.car(car).await;
+            service.vehicle(vehicle).await;
         }
         let spent = key();
         let placed = acme.place_order_once(&spent, "taken", 12_000).await;
@@ -89,8 +89,8 @@ impl Scene {
         self.acme.ask(Method::GET, path)
     }
 
-    fn order(&self, car: &str, bid: Option<i64>) -> Ask {
-        let body = json!({"vehicle_id": car, "max_bid_amount_usd": bid});
+    fn order(&self, vehicle: &str, bid: Option<i64>) -> Ask {
+        let body = json!({"vehicle_id": vehicle, "max_bid_amount_usd": bid});
         self.post("/v1/orders").json(&body)
     }
 
@@ -103,7 +103,7 @@ impl Scene {
             .json(body)
     }
 
-    /// Returns the request that is answered with a code and a status. A new code finds no arm here.
+    /// Returns the request that is answered with a code and a status. The match makes every new code add an arm.
     fn recipe(&self, code: Code, status: u16) -> Ask {
         let of_order = |rest: &str| self.get(&format!("/v1/orders/{}{rest}", self.order));
         let at = "2026-04-01T10:30:00+09:00";
@@ -159,18 +159,18 @@ impl Scene {
         }
     }
 
-    /// Makes the fault of a code that needs one of its own.
+    /// Makes the fault that a code needs, if it needs one of its own.
     async fn break_for(&self, code: Code) {
         if code == Code::ServiceUnavailable {
             self.service.sql_elsewhere(CATALOGUE_IS_GONE).await;
-            eventually("what was read before is too old", async || {
+            eventually("the cached catalogue is too old", async || {
                 (self.acme.get(LIST).await.status == 503).then_some(())
             })
             .await;
         }
     }
 
-    /// Asks in each form.
+    /// Sends a request in each form.
     async fn ask(&self, ask: impl Fn() -> Ask) -> [Reply; 3] {
         let [first, second, third] = FORMS.map(|form| ask().header("accept", form));
         [first.send().await, second.send().await, third.send().await]
@@ -196,7 +196,7 @@ impl hyper::body::Body for Halting {
 }
 
 #[tokio::test]
-async fn every_code_is_reached_naturally_and_by_force() {
+async fn codes_are_all_reached_by_requests_and_by_force() {
     let scene = Scene::set().await;
     let document = Document::read();
     scene.service.sql(TABLE_IS_GONE).await;
@@ -210,8 +210,8 @@ async fn every_code_is_reached_naturally_and_by_force() {
             assert_eq!((reached.as_str(), replies[0].status), place);
             happened.insert(place);
 
-            let wish = format!("{};status={status}", code.as_str());
-            let force = || scene.get("/v1/orders").header("x-sandbox-force", &wish);
+            let value = format!("{};status={status}", code.as_str());
+            let force = || scene.get("/v1/orders").header("x-sandbox-force", &value);
             let replies = scene.ask(force).await;
             let reached = same_in_all_forms(&document, &replies);
             assert_eq!((reached.as_str(), replies[0].status), place);
@@ -226,6 +226,6 @@ async fn every_code_is_reached_naturally_and_by_force() {
     assert_eq!((codes(&happened), codes(&forced)), (all, all));
     assert_eq!(happened, forced);
     println!(
-        "{all} of {all} codes (100 %), {statuses} with their statuses, as they happen and by force"
+        "{all} of {all} codes (100 %), {statuses} with their statuses, by requests and by force"
     );
 }

@@ -1,4 +1,4 @@
-"""What the handler needs of the library `requests`, on the standard library alone. Time does not pass: it is written down."""
+"""The part of the library `requests` that the handler needs, on the standard library. Sleeps are only recorded."""
 
 import json as _json
 import time

@@ -1,4 +1,4 @@
-//! From where: the allowlist and the client's address.
+//! The IP allowlist and the detection of the client's address.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use crate::{
     support::{Partner, Reply, Service, eventually},
 };
 
-/// The tests call from this machine, which plays the trusted proxy.
+/// Makes this machine, from which the tests call, a trusted proxy.
 const BEHIND_A_PROXY: (&str, &str) = ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1");
 
 async fn from(partner: &Partner, address: &str) -> Reply {
@@ -20,7 +20,7 @@ async fn from(partner: &Partner, address: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_partner_is_served_from_its_networks_only() {
+async fn partner_is_served_from_its_allowed_networks_only() {
     let service = Service::with(&[BEHIND_A_PROXY]).await;
     let acme = service.partner("acme").await;
     from(&acme, "203.0.113.7").await.ok();
@@ -31,7 +31,7 @@ async fn a_partner_is_served_from_its_networks_only() {
                     unnest(array['203.0.113.0/24', '198.51.100.7/32', '2001:db8::/48']) as network",
         )
         .await;
-    eventually("the list is heard", async || {
+    eventually("the allowlist is in force", async || {
         (from(&acme, "192.0.2.1").await.status == 403).then_some(())
     })
     .await;
@@ -67,13 +67,13 @@ async fn a_partner_is_served_from_its_networks_only() {
         assert_eq!(
             reply.header("ratelimit"),
             "",
-            "a refused address burns no quota"
+            "a refused address uses no quota"
         );
     }
 }
 
 #[tokio::test]
-async fn nobody_is_believed_but_a_trusted_proxy() {
+async fn client_address_headers_count_from_a_trusted_proxy_only() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service
@@ -88,7 +88,7 @@ async fn nobody_is_believed_but_a_trusted_proxy() {
         "x-real-ip",
         "true-client-ip",
     ] {
-        let details = eventually("the list is heard", async || {
+        let details = eventually("the allowlist is in force", async || {
             let reply = acme
                 .ask(Method::GET, "/v1/orders")
                 .header(header, "203.0.113.7")
@@ -102,7 +102,7 @@ async fn nobody_is_believed_but_a_trusted_proxy() {
 }
 
 #[tokio::test]
-async fn an_empty_list_admits_nobody_in_production() {
+async fn empty_allowlist_admits_no_address_in_production() {
     let database = TestDatabase::new().await;
     sqlx::query("update deployment set environment = 'production'")
         .execute(&database.pool)
@@ -129,7 +129,7 @@ async fn an_empty_list_admits_nobody_in_production() {
     service
         .sql("insert into allowed_networks (partner_id, network, created_at) select id, '127.0.0.1', now() from partners")
         .await;
-    eventually("the list is heard", async || {
+    eventually("the allowlist is in force", async || {
         (acme.get("/v1/orders").await.status == 200).then_some(())
     })
     .await;

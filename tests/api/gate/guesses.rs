@@ -1,11 +1,11 @@
-//! Guessing: keys that nobody knows, tried from one address.
+//! The throttle of unknown API keys that come from one address.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
 
 use crate::support::{Partner, Reply, Service, eventually};
 
-/// The tests call from this machine, which plays the trusted proxy, and a guess comes back after 1000 s only.
+/// Makes this machine, from which the tests call, a trusted proxy, and allows one further unknown key per 1000 s.
 const SLOW: [(&str, &str); 3] = [
     ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1"),
     ("GATE__GUESS__WINDOW_SECONDS", "1000"),
@@ -20,23 +20,23 @@ async fn from(partner: &Partner, address: &str) -> Reply {
         .await
 }
 
-/// A key of the right form that is nobody's.
-fn guess(partner: &Partner, n: usize) -> Partner {
+/// Returns the partner with a key of the right form that belongs to no partner.
+fn with_unknown_key(partner: &Partner, n: usize) -> Partner {
     partner.with_key(&format!("lmn_stg_nobodys{n:0>21}"))
 }
 
-/// Guesses until one more guess from the address is refused.
+/// Sends as many unknown keys from an address as its burst allows, and one more; returns the reply to that one.
 async fn exhaust(partner: &Partner, address: &str, burst: usize) -> Reply {
     for n in 0..burst {
-        let reply = from(&guess(partner, n), address).await;
+        let reply = from(&with_unknown_key(partner, n), address).await;
         let details = reply.refused(401, Code::InvalidApiKey);
         assert_eq!(details["reason"], "unknown");
     }
-    from(&guess(partner, burst), address).await
+    from(&with_unknown_key(partner, burst), address).await
 }
 
 #[tokio::test]
-async fn who_guesses_keys_is_told_to_wait_and_nothing_is_looked_up() {
+async fn address_that_sends_unknown_keys_must_wait_and_no_key_is_looked_up() {
     let service = Service::with(&SLOW).await;
     let acme = service.partner("acme").await;
     let early = exhaust(&acme, "203.0.113.7", 3).await;
@@ -51,9 +51,9 @@ async fn who_guesses_keys_is_told_to_wait_and_nothing_is_looked_up() {
     assert_eq!(details["remaining"], 0);
     assert!(details["reset_at"].as_str().unwrap().ends_with("+09:00"));
     for limit in ["ratelimit", "ratelimit-policy", "x-ratelimit-remaining"] {
-        assert_eq!(early.header(limit), "", "nobody's quota is told");
+        assert_eq!(early.header(limit), "", "no partner's quota is shown");
     }
-    // Even the right key is not looked up now; from elsewhere it is.
+    // Even a valid key is not looked up now from this address; from another address it is.
     let hit = from(&acme, "203.0.113.7").await;
     hit.refused(429, Code::RateLimited);
     from(&acme, "203.0.113.8").await.ok();
@@ -62,7 +62,7 @@ async fn who_guesses_keys_is_told_to_wait_and_nothing_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_key_in_use_is_never_affected() {
+async fn cached_key_is_never_throttled() {
     let service = Service::with(&SLOW).await;
     let (acme, rival) = (
         service.partner("acme").await,
@@ -70,20 +70,23 @@ async fn a_key_in_use_is_never_affected() {
     );
     let before = from(&acme, "203.0.113.7").await;
     before.ok();
-    // It was counted once, as the first look at it.
+    // The first request with the key was counted once, because the key was looked up.
     let early = exhaust(&rival, "203.0.113.7", 2).await;
     early.refused(429, Code::RateLimited);
     let after = from(&acme, "203.0.113.7").await;
     after.ok();
     let left = |reply: &Reply| -> u32 { reply.header("x-ratelimit-remaining").parse().unwrap() };
     assert!(left(&before) >= 99_999);
-    assert!(left(&after) >= 99_998, "no partner's quota pays for it");
+    assert!(
+        left(&after) >= 99_998,
+        "unknown keys use no partner's quota"
+    );
 
-    // A change makes every replica read the key again, and so does a lost connection: still no guess.
+    // A change makes every replica read the key again, and so does a lost connection: neither counts as unknown.
     service
         .sql("update partners set read_burst = 90000 where name = 'acme'")
         .await;
-    eventually("the new limit is heard", async || {
+    eventually("the new limit is in force", async || {
         let reply = from(&acme, "203.0.113.7").await;
         reply.ok();
         (reply.header("x-ratelimit-limit") == "90000").then_some(())
@@ -98,14 +101,14 @@ async fn a_key_in_use_is_never_affected() {
     for _ in 0..10 {
         from(&acme, "203.0.113.7").await.ok();
     }
-    // Another's first request from there must wait.
+    // The first request of another partner from this address must wait.
     from(&rival, "203.0.113.7")
         .await
         .refused(429, Code::RateLimited);
 }
 
 #[tokio::test]
-async fn an_address_is_one_guesser_and_so_is_a_network_of_ipv6() {
+async fn ipv4_address_has_one_throttle_and_so_has_an_ipv6_network() {
     let service = Service::with(&SLOW).await;
     let acme = service.partner("acme").await;
     exhaust(&acme, "2001:db8:1:2::1", 3)
@@ -120,16 +123,16 @@ async fn an_address_is_one_guesser_and_so_is_a_network_of_ipv6() {
         ("198.51.100.1", 429),
         ("::ffff:198.51.100.1", 429),
         ("198.51.100.2", 401),
-        // What the caller claims on its way to the proxy changes nothing.
+        // Entries that the caller itself put into the header change nothing.
         ("192.0.2.9, 198.51.100.1", 429),
     ] {
-        let reply = from(&guess(&acme, 9), address).await;
+        let reply = from(&with_unknown_key(&acme, 9), address).await;
         assert_eq!(reply.status, status, "{address}: {reply:?}");
     }
 }
 
 #[tokio::test]
-async fn what_needs_no_look_up_is_no_guess() {
+async fn key_that_needs_no_lookup_is_not_counted_as_unknown() {
     let service = Service::with(&SLOW).await;
     let acme = service.partner("acme").await;
     for _ in 0..5 {
@@ -144,7 +147,7 @@ async fn what_needs_no_look_up_is_no_guess() {
 }
 
 #[tokio::test]
-async fn many_first_requests_with_one_key_are_one_guess() {
+async fn many_first_requests_with_one_key_are_counted_as_one_lookup() {
     let service = Service::with(&SLOW).await;
     let acme = service.partner("acme").await;
     let racers: Vec<_> = (0..32)
@@ -162,12 +165,12 @@ async fn many_first_requests_with_one_key_are_one_guess() {
 }
 
 #[tokio::test]
-async fn twenty_guesses_at_once_and_then_one_a_second() {
+async fn unknown_keys_pass_twenty_at_once_and_then_one_a_second() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    // However slow the machine is, some guess is one too many, and none before the burst is.
+    // However slow the machine is, some request is throttled, and none within the burst is.
     for n in 0..10_000 {
-        let reply = guess(&acme, n).get("/v1/orders").await;
+        let reply = with_unknown_key(&acme, n).get("/v1/orders").await;
         if reply.status == 429 {
             assert!(n >= 20, "{n}");
             let details = reply.refused(429, Code::RateLimited);
@@ -180,5 +183,5 @@ async fn twenty_guesses_at_once_and_then_one_a_second() {
         }
         reply.refused(401, Code::InvalidApiKey);
     }
-    panic!("nobody was told to wait");
+    panic!("no request was throttled");
 }

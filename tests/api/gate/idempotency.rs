@@ -1,4 +1,4 @@
-//! Once: a key does one thing, whatever happens on the way.
+//! Idempotency keys: a key is used for one write, whatever happens to its requests.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Car, Service, key, nobody_waits, somebody_waits};
+use crate::support::{Service, Vehicle, key, nobody_waits, somebody_waits};
 
 #[tokio::test]
-async fn the_same_request_is_replayed_byte_for_byte() {
+async fn reply_to_the_same_request_is_replayed_byte_for_byte() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
     let first = acme.place_order_once(&key, "glovis_1", 12_000).await;
     first.created();
@@ -32,7 +32,7 @@ async fn the_same_request_is_replayed_byte_for_byte() {
         again.replays(&first);
         assert_eq!(again.header("location"), first.header("location"));
     }
-    // The reply stays what it was, whatever happens to the order.
+    // The stored reply does not change with the order.
     acme.cancel(&first.id()).await.ok();
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
@@ -41,11 +41,11 @@ async fn the_same_request_is_replayed_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_same_key_for_anything_else_is_refused_and_names_the_original() {
+async fn idempotency_key_reused_for_another_request_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     let key = key();
     let order = acme.place_order_once(&key, "glovis_1", 12_000).await;
     order.created();
@@ -92,7 +92,7 @@ async fn the_same_key_for_anything_else_is_refused_and_names_the_original() {
 }
 
 #[tokio::test]
-async fn a_key_is_needed_and_must_be_one() {
+async fn idempotency_key_is_required_and_must_be_one_uuid() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for (method, path) in [
@@ -125,14 +125,14 @@ async fn a_key_is_needed_and_must_be_one() {
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_the_key_free() {
+async fn refused_request_leaves_its_key_free() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let key = key();
     let refused = acme.place_order_once(&key, "glovis_1", 12_000).await;
     refused.refused(404, Code::VehicleNotFound);
     assert_eq!(refused.outcome(), ("unbound", "false"));
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let too_low = acme.place_order_once(&key, "glovis_1", 9_000).await;
     too_low.refused(400, Code::MissingMaxBid);
     acme.place_order_once(&key, "glovis_1", 12_000)
@@ -141,13 +141,13 @@ async fn a_refusal_leaves_the_key_free() {
 }
 
 #[tokio::test]
-async fn what_a_key_did_can_be_looked_up() {
+async fn order_of_a_key_can_be_looked_up_by_the_key() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let (placing, cancelling) = (key(), key());
     let look_up = |key: &str| format!("/v1/orders?idempotency_key={key}");
     assert_eq!(acme.get(&look_up(&placing)).await.ids(), [""; 0]);
@@ -167,7 +167,7 @@ async fn what_a_key_did_can_be_looked_up() {
         issues,
         [("idempotency_key".into(), "INVALID_FORMAT".into())]
     );
-    // Keys are a partner's own: the same one does another thing for another partner.
+    // Keys are scoped by partner: another partner can use the same key for another order.
     rival
         .place_order_once(&placing, "glovis_1", 13_000)
         .await
@@ -175,10 +175,10 @@ async fn what_a_key_did_can_be_looked_up() {
 }
 
 #[tokio::test]
-async fn a_delete_is_replayed_too_and_its_body_ignored() {
+async fn delete_is_replayed_and_its_body_ignored() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let key = key();
     let first = acme.cancel_once(&key, &order).await;
@@ -197,7 +197,7 @@ async fn a_delete_is_replayed_too_and_its_body_ignored() {
 async fn simultaneous_requests_with_one_key_make_one_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
     let racers: Vec<_> = (0..16)
         .map(|_| {
@@ -212,7 +212,7 @@ async fn simultaneous_requests_with_one_key_make_one_order() {
     let first = replies
         .iter()
         .position(|reply| reply.status == 201)
-        .expect("one is first");
+        .expect("one request is first");
     let first = replies.swap_remove(first);
     first.created();
     replies.iter().for_each(|reply| reply.replays(&first));
@@ -220,13 +220,13 @@ async fn simultaneous_requests_with_one_key_make_one_order() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_leaves_the_key_free() {
+async fn request_whose_caller_hangs_up_leaves_its_key_free() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
 
-    // Somebody holds the car, so the order waits in the middle of its transaction.
+    // Another transaction holds the vehicle, so the order waits in the middle of its own.
     let holder = service.lock_vehicles().await;
     let body = r#"{"vehicle_id":"glovis_1","max_bid_amount_usd":12000}"#;
     let mut socket = TcpStream::connect(service.url.trim_start_matches("http://"))
@@ -255,10 +255,10 @@ async fn a_caller_that_hangs_up_leaves_the_key_free() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_key_in_flight_is_bounded() {
+async fn wait_for_a_key_in_flight_is_bounded() {
     let service = Service::with(&[("DATABASE__LOCK_SECONDS", "1")]).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("insert into idempotency_keys (partner_id, key, fingerprint) values ($1, $2::uuid, repeat('x', 96)::bytea)")

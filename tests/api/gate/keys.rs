@@ -1,4 +1,4 @@
-//! Who may call: API keys.
+//! Authentication with API keys.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
@@ -6,7 +6,7 @@ use reqwest::Method;
 use crate::support::{Service, eventually};
 
 #[tokio::test]
-async fn a_key_that_is_not_in_force_is_refused_with_its_reason() {
+async fn key_that_is_not_in_force_is_refused_with_the_reason() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for (api_key, statement) in [
@@ -69,31 +69,34 @@ async fn two_different_keys_in_one_request_are_refused() {
 }
 
 #[tokio::test]
-async fn what_a_key_opens_is_remembered_until_a_change_is_announced() {
+async fn key_is_cached_until_a_change_is_announced() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     acme.get("/v1/orders").await.ok();
 
-    // Behind the triggers' back nothing is announced: a remembered key goes on working.
-    eventually("the heartbeat is heard and the key cached", async || {
-        acme.get("/v1/orders").await.ok();
-        service
+    // A change made without the triggers is not announced: a cached key keeps working.
+    eventually(
+        "the heartbeat is received and the key is cached",
+        async || {
+            acme.get("/v1/orders").await.ok();
+            service
             .sql(
                 "alter table api_keys disable trigger user; update api_keys set revoked_at = now()",
             )
             .await;
-        let remembered = acme.get("/v1/orders").await.status == 200;
-        service
+            let is_cached = acme.get("/v1/orders").await.status == 200;
+            service
             .sql("alter table api_keys enable trigger user; update api_keys set revoked_at = null")
             .await;
-        remembered.then_some(())
-    })
+            is_cached.then_some(())
+        },
+    )
     .await;
 
-    // A revocation is announced, and heard by every replica.
+    // A revocation is announced and reaches every replica.
     let replica = acme.at(&service.url);
     service.sql("update api_keys set revoked_at = now()").await;
-    let refused = eventually("the revocation is heard", async || {
+    let refused = eventually("the revocation reaches the replica", async || {
         let reply = replica.get("/v1/orders").await;
         (reply.status != 200).then_some(reply)
     })
@@ -105,11 +108,11 @@ async fn what_a_key_opens_is_remembered_until_a_change_is_announced() {
 }
 
 #[tokio::test]
-async fn a_lost_listening_connection_opens_nothing() {
+async fn cached_key_is_read_again_when_the_listening_connection_is_lost() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     acme.get("/v1/orders").await.ok();
-    // Nothing can listen any more, so nothing remembered may be trusted for long.
+    // No change is announced any more, and the heartbeat is lost, so a cached key must expire soon.
     service
         .sql("alter table api_keys disable trigger user")
         .await;

@@ -1,11 +1,11 @@
-//! How many at once: the lane.
+//! The limit of concurrent writes of one partner.
 
 use lmn_partner_api::error::catalogue::Code;
 
-use crate::support::{Car, Service, somebody_waits};
+use crate::support::{Service, Vehicle, somebody_waits};
 
 #[tokio::test]
-async fn beyond_the_lane_writes_wait_their_turn_and_others_pass() {
+async fn writes_beyond_the_partner_write_limit_wait_and_other_requests_pass() {
     let settings = [
         ("GATE__LANE_WRITES_MAX", "1"),
         ("GATE__LANE_WAIT_SECONDS", "1"),
@@ -17,7 +17,7 @@ async fn beyond_the_lane_writes_wait_their_turn_and_others_pass() {
         service.partner("rival").await,
     );
     for id in ["glovis_1", "glovis_2"] {
-        service.car(Car::lot(id)).await;
+        service.vehicle(Vehicle::lot(id)).await;
     }
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("select from vehicles where id = 'glovis_1' for update")

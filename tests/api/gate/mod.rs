@@ -1,4 +1,4 @@
-//! The gate: keys, their use, guesses, addresses, limits, and what happens once.
+//! The gate of `/v1`: authentication, IP allowlist, rate limits, concurrency limits and idempotency.
 
 mod address;
 mod commit;

@@ -1,15 +1,15 @@
-//! How often: the rate limit and its headers.
+//! The rate limit and its headers.
 
 use lmn_partner_api::error::catalogue::Code;
 
 use crate::support::{Service, eventually};
 
-/// So slow that nothing comes back while the test runs.
+/// Sets limits so slow that no request becomes available again while a test runs.
 const SLOW: &str = "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 3,
                                         write_limit = 2, write_window_seconds = 20000, write_burst = 2";
 
 #[tokio::test]
-async fn a_burst_passes_and_the_next_request_is_told_when_to_come_back() {
+async fn burst_passes_and_the_next_request_is_refused_with_the_time_to_wait() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.sql(SLOW).await;
@@ -56,7 +56,7 @@ async fn a_burst_passes_and_the_next_request_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn replays_and_refusals_count_and_refused_keys_do_not() {
+async fn refused_requests_count_and_requests_with_refused_keys_do_not() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.sql(SLOW).await;
@@ -76,12 +76,12 @@ async fn replays_and_refusals_count_and_refused_keys_do_not() {
 }
 
 #[tokio::test]
-async fn a_changed_limit_is_heard() {
+async fn changed_limit_takes_effect() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     acme.get("/v1/orders").await.ok();
     service.sql(SLOW).await;
-    eventually("the new limit is heard", async || {
+    eventually("the new limit is in force", async || {
         (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "3").then_some(())
     })
     .await;

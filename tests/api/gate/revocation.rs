@@ -1,4 +1,4 @@
-//! A revoked key is refused by every replica within a second, whatever becomes of the news.
+//! A revoked key is refused by every replica within a second, whatever happens to the notification.
 
 use std::time::{Duration, Instant};
 
@@ -12,37 +12,37 @@ use tokio::{
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, Service, eventually, somebody_waits},
+    support::{Partner, Service, Vehicle, eventually, somebody_waits},
     wire,
 };
 
-/// What the contract promises.
-const PROMISE: Duration = Duration::from_secs(1);
-/// Requests that are made after that.
+/// Time after which every replica must refuse a revoked key.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+/// Requests that are sent after that time.
 const REQUESTS: usize = 50;
-/// What needs a key and then, because it is wrong, nothing of the database.
+/// A request that needs a key and then, because it is malformed, no database.
 const PATH: &str = "/v1/orders?limit=0";
 
-/// What becomes of the connection by which a replica hears the news.
+/// State of the connection over which a replica receives notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
+enum Link {
     /// It works.
     Whole,
-    /// It is closed, and none can be opened.
+    /// It is closed, and no new one can be opened.
     Cut,
-    /// It is open, new ones can be opened, and nothing arrives any more, neither way.
+    /// It is open, and new ones can be opened, but no data passes in either direction.
     Hangs,
 }
 
-/// A replica whose news comes over a line that can fail; all else goes to the database as ever.
+/// A replica whose notification connection can be made to fail; its other connections always work.
 struct Replica {
     process: Process,
-    line: watch::Sender<Line>,
+    link: watch::Sender<Link>,
 }
 
 impl Replica {
     async fn start(database: &TestDatabase) -> Self {
-        let (line, seen) = watch::channel(Line::Whole);
+        let (link, seen) = watch::channel(Link::Whole);
         let url = wire::url_at(database, proxy(database, seen).await);
         let variables = [
             ("DATABASE_URL", url),
@@ -57,23 +57,23 @@ impl Replica {
         });
         Self {
             process: process.await.unwrap(),
-            line,
+            link,
         }
     }
 }
 
-/// Stands before the database, and lets the line that hears the news fail.
-async fn proxy(database: &TestDatabase, line: watch::Receiver<Line>) -> u16 {
+/// Starts a proxy in front of the database that makes the notification connection fail; returns its port.
+async fn proxy(database: &TestDatabase, link: watch::Receiver<Link>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let options = (*database.pool.connect_options()).clone();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
-            let (options, line) = (options.clone(), line.clone());
+            let (options, link) = (options.clone(), link.clone());
             tokio::spawn(async move {
                 let server = wire::dial(&options).await?;
-                carry(client, server, line).await
+                carry(client, server, link).await
             });
         }
     });
@@ -83,16 +83,16 @@ async fn proxy(database: &TestDatabase, line: watch::Receiver<Line>) -> u16 {
 async fn carry(
     mut client: TcpStream,
     mut server: Box<dyn wire::Stream>,
-    mut line: watch::Receiver<Line>,
+    mut link: watch::Receiver<Link>,
 ) -> std::io::Result<()> {
-    // The first message names who connects: its length, and the rest.
+    // The first message holds the name of the application: a length, and the rest.
     let length = client.read_u32().await?;
     let mut startup = vec![0; length as usize - 4];
     client.read_exact(&mut startup).await?;
-    let hears_the_news = String::from_utf8_lossy(&startup).contains("lmn heartbeat");
+    let is_heartbeat = String::from_utf8_lossy(&startup).contains("lmn heartbeat");
     let failed = async {
-        if hears_the_news {
-            *line.wait_for(|it| *it != Line::Whole).await.unwrap()
+        if is_heartbeat {
+            *link.wait_for(|it| *it != Link::Whole).await.unwrap()
         } else {
             std::future::pending().await
         }
@@ -107,14 +107,14 @@ async fn carry(
         how = failed => how,
         ended = whole => return ended.map(drop),
     };
-    if how == Line::Hangs {
+    if how == Link::Hangs {
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
-/// Revokes a key while requests keep coming to two replicas, one of which has a line that fails just before.
-async fn refused_in_time(line: Line) {
+/// Revokes a key while two replicas serve requests; the notification connection of one fails just before.
+async fn check_revocation(link: Link) {
     let database = TestDatabase::new().await;
     let (near, far) = tokio::join!(Replica::start(&database), Replica::start(&database));
     let acme = Partner::add(&database.pool, near.process.url(), "acme").await;
@@ -124,19 +124,19 @@ async fn refused_in_time(line: Line) {
             acme.get(PATH).await.issues();
         }
     }
-    far.line.send_replace(line);
+    far.link.send_replace(link);
     sqlx::query("update api_keys set revoked_at = now()")
         .execute(&database.pool)
         .await
         .unwrap();
     let revoked = Instant::now();
-    let [near, far] = at.map(|acme| tokio::spawn(insist(acme, revoked)));
+    let [near, far] = at.map(|acme| tokio::spawn(keep_asking(acme, revoked)));
     near.await.unwrap();
     far.await.unwrap();
 }
 
-/// Asks all the time, and checks that nothing is served that is sent a second after the revocation.
-async fn insist(acme: Partner, revoked: Instant) {
+/// Sends requests without a pause, and checks that none sent a second after the revocation is served.
+async fn keep_asking(acme: Partner, revoked: Instant) {
     let (mut late, mut refused) = (0, false);
     while late < REQUESTS {
         let sent = revoked.elapsed();
@@ -144,35 +144,38 @@ async fn insist(acme: Partner, revoked: Instant) {
         if reply.status == 400 {
             assert!(
                 !refused,
-                "it was refused, and is served again after {sent:?}"
+                "served again {sent:?} after the revocation, having been refused"
             );
-            assert!(sent < PROMISE, "it is still served after {sent:?}");
+            assert!(
+                sent < REFUSED_WITHIN,
+                "still served {sent:?} after the revocation"
+            );
             continue;
         }
         let details = reply.refused(401, Code::InvalidApiKey);
         assert_eq!(details["reason"], "revoked");
         refused = true;
-        late += usize::from(sent >= PROMISE);
+        late += usize::from(sent >= REFUSED_WITHIN);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_time_when_the_news_arrives() {
-    refused_in_time(Line::Whole).await;
+async fn revoked_key_is_refused_in_time_when_the_notification_arrives() {
+    check_revocation(Link::Whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_time_when_the_news_is_lost() {
-    refused_in_time(Line::Cut).await;
+async fn revoked_key_is_refused_in_time_when_the_connection_is_lost() {
+    check_revocation(Link::Cut).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_time_when_the_line_hangs() {
-    refused_in_time(Line::Hangs).await;
+async fn revoked_key_is_refused_in_time_when_the_connection_hangs() {
+    check_revocation(Link::Hangs).await;
 }
 
 #[tokio::test]
-async fn a_remembered_key_is_not_looked_up_and_needs_no_connection() {
+async fn cached_key_is_not_looked_up_and_needs_no_connection() {
     let settings = [
         ("DATABASE__CONNECTIONS_MAX", "1"),
         ("DATABASE__ACQUIRE_SECONDS", "1"),
@@ -183,10 +186,10 @@ async fn a_remembered_key_is_not_looked_up_and_needs_no_connection() {
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.get(PATH).await.issues();
     let holder = service.lock_vehicles().await;
-    // The one connection of the replica is in the middle of a write now.
+    // The only connection of the replica is now in the middle of a write.
     let write = {
         let rival = rival.clone();
         tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await })
@@ -208,9 +211,9 @@ async fn a_remembered_key_is_not_looked_up_and_needs_no_connection() {
 }
 
 #[tokio::test]
-async fn many_who_must_be_looked_up_at_once_are_looked_up_together() {
+async fn simultaneous_requests_share_one_lookup_of_their_key() {
     let settings = [
-        // Nothing remembered is ever trusted.
+        // No cached key is ever trusted.
         ("GATE__KEY_TRUST_MILLISECONDS", "2"),
         ("DATABASE__HEARTBEAT_MILLISECONDS", "1"),
         ("DATABASE__CONNECTIONS_MAX", "1"),
@@ -222,7 +225,7 @@ async fn many_who_must_be_looked_up_at_once_are_looked_up_together() {
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.get(PATH).await.issues();
     let holder = service.lock_vehicles().await;
     let write = tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await });

@@ -1,4 +1,5 @@
-//! How often, over all replicas: real processes on one real store, which is killed, held still and set wrong.
+//! The rate limit shared by all replicas: real processes on one real store, which is killed, suspended and
+//! misconfigured.
 
 use std::{
     fs::{read_to_string, write},
@@ -25,10 +26,10 @@ use crate::{
     support::{Partner, Reply, eventually},
 };
 
-/// So slow that nothing comes back while the test runs.
+/// A limit so slow that no request becomes available again while a test runs.
 const SLOW: &str = "read_limit = 1, read_window_seconds = 20000, read_burst = 3";
 
-/// A replica, and what it logs.
+/// A replica and its log.
 struct Replica {
     process: Process,
     log: NamedTempFile,
@@ -41,7 +42,7 @@ impl Replica {
             ("DATABASE_URL", url.as_str()),
             ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
             ("LMN_LOG__FILTER", "info"),
-            // Machines that run tests are busy.
+            // Long timeouts, because machines that run tests are busy.
             ("LMN_RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS", "5000"),
             ("LMN_RATE_LIMIT__SHARED__CONNECT_MILLISECONDS", "5000"),
             ("LMN_RATE_LIMIT__SHARED__RETRY_MILLISECONDS", "100"),
@@ -53,10 +54,10 @@ impl Replica {
         Self { process, log }
     }
 
-    /// Starts one that counts in a store, and waits until it does.
+    /// Starts a replica that counts in a store, and waits until it does.
     async fn counting_in(url: &str, database: &TestDatabase) -> Self {
         let replica = Self::start(database, &[("LMN_RATE_LIMIT__SHARED__URL", url)]);
-        replica.says("lmn_rate_limit_shared_up 1").await;
+        replica.shows("lmn_rate_limit_shared_up 1").await;
         replica
     }
 
@@ -66,7 +67,7 @@ impl Replica {
     }
 
     /// Waits for a line in the metrics.
-    async fn says(&self, line: &str) {
+    async fn shows(&self, line: &str) {
         eventually(line, async || {
             let metrics = self.metrics().await;
             metrics.lines().any(|it| it == line).then_some(())
@@ -74,15 +75,15 @@ impl Replica {
         .await;
     }
 
-    /// Returns a number that it counts, 0 if it is not there.
+    /// Returns the value of a metric, 0 if the metric is absent.
     async fn counts(&self, name: &str) -> u64 {
         let metrics = self.metrics().await;
         let mut lines = metrics.lines().filter_map(|it| it.strip_prefix(name));
         lines.next().map_or(0, |it| it.trim().parse().unwrap())
     }
 
-    /// How often it has limited a request alone.
-    async fn alone(&self) -> u64 {
+    /// Returns the number of requests that the replica has limited without the store.
+    async fn limited_alone(&self) -> u64 {
         self.counts("lmn_rate_limit_alone_total{reason=\"away\"}")
             .await
             + self
@@ -90,7 +91,7 @@ impl Replica {
                 .await
     }
 
-    /// How often a text stands in its log.
+    /// Returns how often its log contains a text.
     fn logged(&self, text: &str) -> usize {
         read_to_string(self.log.path())
             .unwrap()
@@ -99,7 +100,7 @@ impl Replica {
     }
 }
 
-/// A partner with limits of its own.
+/// Adds a partner with limits of its own.
 async fn partner(database: &TestDatabase, replica: &Replica, limits: &str) -> Partner {
     let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
     let statement = format!("update partners set {limits}");
@@ -110,7 +111,7 @@ async fn partner(database: &TestDatabase, replica: &Replica, limits: &str) -> Pa
     acme
 }
 
-/// How many of some requests pass; the others are early.
+/// Sends requests and returns how many pass; the others must be refused by the rate limit.
 async fn passing(acme: &Partner, requests: usize) -> usize {
     let mut passed = 0;
     for _ in 0..requests {
@@ -124,7 +125,7 @@ async fn passing(acme: &Partner, requests: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_let_through_together_what_one_would() {
+async fn two_replicas_admit_together_as_many_requests_as_one_would() {
     const LIMIT: usize = 40;
     const WINDOW: u64 = 2;
     const BURST: usize = 15;
@@ -160,11 +161,11 @@ async fn two_replicas_let_through_together_what_one_would() {
     store.ask("ECHO enough");
     let passes = listening.await.unwrap();
     assert_eq!(passes.len() as u64, PASSED.load(Ordering::Relaxed));
-    // Not one was lost or counted twice, to the nanosecond.
+    // No request was lost or counted twice, to the nanosecond.
     for pair in passes.windows(2) {
         assert_eq!(pair[1].arrival - pair[0].arrival, interval.as_nanos());
     }
-    // No span of the window holds more than the contract allows.
+    // No period of the window's length holds more requests than the limit and the burst together.
     let window = Duration::from_secs(WINDOW).as_micros() as u64;
     for (n, first) in passes.iter().enumerate() {
         let within = passes[n..]
@@ -172,7 +173,7 @@ async fn two_replicas_let_through_together_what_one_would() {
             .take_while(|it| it.at <= first.at + window);
         assert!(within.count() <= LIMIT + BURST);
     }
-    // And none was refused that one replica would have let through: after the burst, one an interval.
+    // No request was refused that one replica would have admitted: after the burst, one per interval.
     let late = |n: usize| {
         let due = passes[0].at + (n + 1 - BURST) as u64 * interval.as_micros() as u64;
         passes[n].at as i64 - due as i64
@@ -182,7 +183,7 @@ async fn two_replicas_let_through_together_what_one_would() {
     assert!(*early > -2_000, "{late:?}");
     assert!(*punctual.unwrap() < interval.as_micros() as i64, "{late:?}");
     for replica in &replicas {
-        assert_eq!(replica.alone().await, 0);
+        assert_eq!(replica.limited_alone().await, 0);
         assert!(
             replica
                 .counts("lmn_rate_limit_shared_duration_seconds_count")
@@ -193,7 +194,7 @@ async fn two_replicas_let_through_together_what_one_would() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_is_told_is_true_at_every_replica() {
+async fn retry_after_is_exact_at_every_replica() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let replicas = [
         Replica::counting_in(&store.url(), &database).await,
@@ -217,21 +218,24 @@ async fn a_wait_that_is_told_is_true_at_every_replica() {
         assert!((1..=2).contains(&retry_after), "{reply:?}");
         let promise = Instant::now() + Duration::from_secs(retry_after);
         promised = promised.min(Some(promise)).or(Some(promise));
-        assert!(began.elapsed() < Duration::from_secs(30), "it never passes");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "no request passes"
+        );
     }
-    assert!(promised.is_some(), "it was early");
+    assert!(promised.is_some(), "no request was refused");
     assert!(
         began.elapsed() >= Duration::from_millis(1500),
-        "one comes back every 1.5 s"
+        "one request is allowed every 1.5 s"
     );
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The script, its clock set by hand, does what `governor` does, to the nanosecond.
+    /// Compares the script, run with a clock set by hand, with `governor`, to the nanosecond.
     #[test]
-    fn the_store_reckons_as_a_replica_does(cases in prop::collection::vec(case(), 200)) {
+    fn store_counts_as_a_replica_does(cases in prop::collection::vec(case(), 200)) {
         let store = Store::start();
         let client = redis::Client::open(store.url()).unwrap();
         let mut connection = client.get_connection().unwrap();
@@ -241,13 +245,13 @@ proptest! {
     }
 }
 
-/// A policy whose requests come back so slowly that the store forgets none while this runs, and when requests arrive.
+/// A policy so slow that no key in the store expires while the test runs, and the times at which requests arrive.
 #[derive(Debug, Clone)]
 struct Case {
     interval: u64,
     burst: u32,
     start: u64,
-    /// Microseconds, and whether the store has lost all it knew by then.
+    /// Pauses before each request in microseconds, and whether the store has lost its data by then.
     pauses: Vec<(u64, bool)>,
 }
 
@@ -317,7 +321,7 @@ impl Case {
     }
 }
 
-/// The script, whose clock is what the last two arguments say.
+/// Returns the script with a clock that its last two arguments set.
 fn script_with_a_clock() -> String {
     let script = include_str!("../../../src/middleware/rate_limit/gcra.lua");
     let script = script.replacen("redis.call('TIME')", "{ARGV[4], ARGV[5]}", 1);
@@ -326,7 +330,7 @@ fn script_with_a_clock() -> String {
 }
 
 #[test]
-fn a_clock_that_is_set_back_locks_nobody_out_until_it_has_caught_up() {
+fn store_whose_clock_is_set_back_makes_no_caller_wait_until_it_has_caught_up() {
     const INTERVAL: u64 = 10;
     let store = Store::start();
     let client = redis::Client::open(store.url()).unwrap();
@@ -344,7 +348,7 @@ fn a_clock_that_is_set_back_locks_nobody_out_until_it_has_caught_up() {
         for _ in 0..burst {
             assert_eq!(at(noon), 0);
         }
-        // As after a burst, and what it is told is true.
+        // The wait is that after a burst, and it is exact.
         assert_eq!(at(eleven), INTERVAL);
         assert_eq!(at(eleven + 4), INTERVAL - 4);
         assert_eq!(at(eleven + INTERVAL), 0);
@@ -354,7 +358,7 @@ fn a_clock_that_is_set_back_locks_nobody_out_until_it_has_caught_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_killed_under_load_fails_no_request_and_is_found_again() {
+async fn store_killed_under_load_fails_no_request_and_is_used_again_after_its_restart() {
     let (database, mut store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
     let acme = partner(&database, &replica, SLOW).await;
@@ -370,42 +374,46 @@ async fn a_store_that_is_killed_under_load_fails_no_request_and_is_found_again()
             })
         })
         .collect();
-    eventually("there is load", async || {
+    eventually("the store is under load", async || {
         let counted = replica.counts("lmn_rate_limit_shared_duration_seconds_count");
         (counted.await > 20).then_some(())
     })
     .await;
     store.kill();
-    replica.says("lmn_rate_limit_shared_up 0").await;
-    // The replica knows what passed with the store: of a burst of three, two.
+    replica.shows("lmn_rate_limit_shared_up 0").await;
+    // The replica remembers the requests counted in the store: two of a burst of three.
     assert_eq!(passing(&acme, 5).await, 1);
     for load in load {
         load.await.unwrap();
     }
-    assert!(replica.alone().await > 5);
+    assert!(replica.limited_alone().await > 5);
     let (found, lost) = (
-        "the shared store counts",
-        "is away; this replica limits alone",
+        "the shared store is available",
+        "is unavailable; this replica limits on its own",
     );
     assert_eq!((replica.logged(found), replica.logged(lost)), (1, 1));
 
     store.start_again();
-    replica.says("lmn_rate_limit_shared_up 1").await;
+    replica.shows("lmn_rate_limit_shared_up 1").await;
     assert_eq!((replica.logged(found), replica.logged(lost)), (2, 1));
-    let before = replica.alone().await;
+    let before = replica.limited_alone().await;
     assert_eq!(
         passing(&acme, 5).await,
         0,
-        "it hears what has passed without it"
+        "the store receives the requests that passed without it"
     );
-    assert_eq!(replica.alone().await, before);
-    // Nothing secret stands in the store, and nothing stays for ever.
+    assert_eq!(replica.limited_alone().await, before);
+    // The store holds no secret.
     let name = store.ask("KEYS lmn:1:sandbox:{*}:read:1:20000:3");
-    assert_eq!(name, Some("*1".to_owned()), "one key is counted under it");
+    assert_eq!(
+        name,
+        Some("*1".to_owned()),
+        "one API key is counted under this name"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
+async fn store_that_is_killed_and_restarted_gives_no_partner_another_burst() {
     let (database, mut store) = (TestDatabase::new().await, Store::start());
     let replicas = [
         Replica::counting_in(&store.url(), &database).await,
@@ -418,49 +426,49 @@ async fn nobody_gains_a_burst_when_the_store_goes_and_comes() {
     assert_eq!(passing(&two, 1).await, 1);
     store.kill();
     for replica in &replicas {
-        replica.says("lmn_rate_limit_shared_up 0").await;
+        replica.shows("lmn_rate_limit_shared_up 0").await;
     }
-    // Each goes on from what it was last told: of ten six, and seven.
+    // Each replica continues from the last state that it received: six of ten, and seven of ten.
     assert_eq!((passing(&one, 9).await, passing(&two, 9).await), (4, 3));
     store.start_again();
     for replica in &replicas {
-        replica.says("lmn_rate_limit_shared_up 1").await;
+        replica.shows("lmn_rate_limit_shared_up 1").await;
     }
-    // The store was empty; the first request brings it what passed without it.
+    // The store was empty; the first request brings it the requests that passed without it.
     let (first, second) = (passing(&one, 2).await, passing(&two, 2).await);
     assert_eq!((first, second), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_that_was_used_up_before_the_store_went_does_not_return_with_it() {
+async fn burst_used_up_before_the_store_is_killed_does_not_return_with_it() {
     let (database, mut store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
     let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
     let acme = partner(&database, &replica, SLOW).await;
     assert_eq!(passing(&acme, 5).await, 3);
     assert_eq!(passing(&beta, 2).await, 2);
-    // Twice: what a store hears once is heard again by the next one.
+    // Twice, because the state brought to one store must be brought to the next one, too.
     for _ in 0..2 {
         store.kill();
-        replica.says("lmn_rate_limit_shared_up 0").await;
-        // Nobody asks meanwhile.
+        replica.shows("lmn_rate_limit_shared_up 0").await;
+        // No request is sent meanwhile.
         store.start_again();
-        replica.says("lmn_rate_limit_shared_up 1").await;
-        let before = replica.alone().await;
+        replica.shows("lmn_rate_limit_shared_up 1").await;
+        let before = replica.limited_alone().await;
         assert_eq!(passing(&acme, 5).await, 0);
-        assert_eq!(replica.alone().await, before);
+        assert_eq!(replica.limited_alone().await, before);
     }
-    assert_eq!(passing(&beta, 5).await, 1, "and nobody loses one");
+    assert_eq!(passing(&beta, 5).await, 1, "no partner loses a request");
     store.kill();
-    replica.says("lmn_rate_limit_shared_up 0").await;
+    replica.shows("lmn_rate_limit_shared_up 0").await;
     assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
     store.start_again();
-    replica.says("lmn_rate_limit_shared_up 1").await;
+    replica.shows("lmn_rate_limit_shared_up 1").await;
     assert_eq!((passing(&acme, 2).await, passing(&beta, 2).await), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_hangs_costs_its_time_once() {
+async fn store_that_hangs_costs_its_timeout_once() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let settings = [
         ("LMN_RATE_LIMIT__SHARED__URL", store.url()),
@@ -471,7 +479,7 @@ async fn a_store_that_hangs_costs_its_time_once() {
         .each_ref()
         .map(|(name, value)| (*name, value.as_str()));
     let replica = Replica::start(&database, &settings);
-    replica.says("lmn_rate_limit_shared_up 1").await;
+    replica.shows("lmn_rate_limit_shared_up 1").await;
     let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
     acme.get("/v1/orders").await.ok();
     store.hang();
@@ -487,19 +495,19 @@ async fn a_store_that_hangs_costs_its_time_once() {
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(replica.logged("it did not answer within"), 1);
     store.go_on();
-    replica.says("lmn_rate_limit_shared_up 1").await;
-    let before = replica.alone().await;
+    replica.shows("lmn_rate_limit_shared_up 1").await;
+    let before = replica.limited_alone().await;
     acme.get("/v1/orders").await.ok();
-    assert_eq!(replica.alone().await, before);
+    assert_eq!(replica.limited_alone().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_and_refusals_are_the_same_with_a_store_and_without() {
+async fn headers_and_refusals_are_the_same_with_a_store_and_without_one() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let shared = Replica::counting_in(&store.url(), &database).await;
     let local = Replica::start(&database, &[]);
     let acme = partner(&database, &shared, SLOW).await;
-    let told = |reply: &Reply| {
+    let limit_fields = |reply: &Reply| {
         let headers: Vec<_> = reply.headers.keys().map(ToString::to_string).collect();
         let fields = [
             "ratelimit-policy",
@@ -531,16 +539,16 @@ async fn headers_and_refusals_are_the_same_with_a_store_and_without() {
     for _ in 0..5 {
         let with = acme.get("/v1/orders").await;
         let without = acme.at(local.process.url()).get("/v1/orders").await;
-        assert_eq!(told(&with), told(&without));
+        assert_eq!(limit_fields(&with), limit_fields(&without));
     }
     assert!(
         !local.metrics().await.contains("lmn_rate_limit_"),
-        "no store, no metrics of it"
+        "a replica without a store has no metrics of one"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_limit_starts_anew_and_forgotten_scripts_are_learned_again() {
+async fn changed_limit_starts_anew_and_a_flushed_script_is_sent_again() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
     let acme = partner(&database, &replica, SLOW).await;
@@ -550,20 +558,20 @@ async fn a_changed_limit_starts_anew_and_forgotten_scripts_are_learned_again() {
         .execute(&database.pool)
         .await
         .unwrap();
-    eventually("the new limit is heard", async || {
+    eventually("the new limit is in force", async || {
         (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "2").then_some(())
     })
     .await;
     assert_eq!(passing(&acme, 4).await, 1);
-    assert_eq!(replica.alone().await, 0);
-    // It was sent whole again, and from then on by its digest.
-    let learned = evaluations(&store);
-    assert!(learned > 0, "it is learned from whoever asks first");
+    assert_eq!(replica.limited_alone().await, 0);
+    // The script was sent whole again, and from then on by its digest.
+    let evaluated = evaluations(&store);
+    assert!(evaluated > 0, "the first request sends the script");
     assert_eq!(passing(&acme, 10).await, 0);
-    assert_eq!(evaluations(&store), learned);
+    assert_eq!(evaluations(&store), evaluated);
 }
 
-/// How often a store was sent a whole script to run.
+/// Returns how often a store received a whole script to run.
 fn evaluations(store: &Store) -> u64 {
     let client = redis::Client::open(store.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
@@ -582,16 +590,16 @@ fn evaluations(store: &Store) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_refuses_limits_nobody_out() {
+async fn store_that_refuses_commands_fails_no_request() {
     let database = TestDatabase::new().await;
-    // A wrong password: it never counts, and everybody is served.
+    // With a wrong password the store never counts, and every partner is served.
     let locked = Store::with(&["--requirepass", "right"]);
     let url = format!("{}?pass=wrong", locked.url());
     let replica = Replica::start(&database, &[("LMN_RATE_LIMIT__SHARED__URL", &url)]);
     let acme = partner(&database, &replica, SLOW).await;
     assert_eq!(passing(&acme, 5).await, 3);
-    replica.says("lmn_rate_limit_shared_up 0").await;
-    eventually("it is said", async || {
+    replica.shows("lmn_rate_limit_shared_up 0").await;
+    eventually("the refusal is logged", async || {
         (replica.logged("AuthenticationFailed") == 1).then_some(())
     })
     .await;
@@ -599,24 +607,25 @@ async fn a_store_that_refuses_limits_nobody_out() {
     let replica = Replica::counting_in(&right, &database).await;
     assert_eq!(passing(&acme.at(replica.process.url()), 5).await, 3);
 
-    // One that has become a copy of another: it answers, and cannot write.
+    // A store that has become a replica of another one: it answers and cannot write.
     let store = Store::start();
     let replica = Replica::counting_in(&store.url(), &database).await;
     let acme = acme.at(replica.process.url());
     assert_eq!(store.ask("REPLICAOF 127.0.0.1 1"), Some("+OK".into()));
     assert_eq!(passing(&acme, 5).await, 3);
-    eventually("it is said", async || {
+    eventually("the refusal is logged", async || {
         (replica.logged("ReadOnly") == 1).then_some(())
     })
     .await;
-    // It is ready all the same.
+    // The server is ready all the same.
     let ready = reqwest::get(format!("{}/readyz", replica.process.operator_url())).await;
     assert_eq!(ready.unwrap().status(), 200);
     assert_eq!(store.ask("REPLICAOF NO ONE"), Some("+OK".into()));
-    replica.says("lmn_rate_limit_shared_up 1").await;
+    replica.shows("lmn_rate_limit_shared_up 1").await;
 }
 
-/// Writes an authority, and a certificate and key for `localhost` that it vouches for, into a folder.
+/// Writes a certificate authority, and a certificate for `localhost` signed by it with its key, into a folder.
+/// Returns the path of the authority.
 fn authority(folder: &Path) -> String {
     let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut params = CertificateParams::default();
@@ -633,7 +642,7 @@ fn authority(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_is_believed_over_tls_if_the_authority_vouches_for_it() {
+async fn store_is_trusted_over_tls_if_the_authority_has_signed_its_certificate() {
     let database = TestDatabase::new().await;
     let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (right, wrong) = (authority(folder.path()), authority(elsewhere.path()));
@@ -662,15 +671,15 @@ async fn a_store_is_believed_over_tls_if_the_authority_vouches_for_it() {
         ];
         Replica::start(&database, &settings)
     };
-    let believing = replica(&right);
-    believing.says("lmn_rate_limit_shared_up 1").await;
-    let acme = partner(&database, &believing, SLOW).await;
+    let trusting = replica(&right);
+    trusting.shows("lmn_rate_limit_shared_up 1").await;
+    let acme = partner(&database, &trusting, SLOW).await;
     assert_eq!(passing(&acme, 4).await, 3);
-    assert_eq!(believing.alone().await, 0);
-    let doubting = replica(&wrong);
-    eventually("it is said", async || {
-        (doubting.logged("invalid peer certificate") == 1).then_some(())
+    assert_eq!(trusting.limited_alone().await, 0);
+    let distrusting = replica(&wrong);
+    eventually("the refusal is logged", async || {
+        (distrusting.logged("invalid peer certificate") == 1).then_some(())
     })
     .await;
-    doubting.says("lmn_rate_limit_shared_up 0").await;
+    distrusting.shows("lmn_rate_limit_shared_up 0").await;
 }

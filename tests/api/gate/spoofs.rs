@@ -1,22 +1,23 @@
-//! Spoofs: ways to claim somebody else's address, none of which works.
+//! Attempts to spoof another client's address through forwarding headers, none of which works.
 //!
-//! The tests call from this machine, which plays the trusted proxy. What a form says when nobody adds to it is what a
-//! trusted proxy would have said; what counts is that a caller, whose own address the proxy adds, gains nothing by it.
+//! The tests call from this machine, which is configured as a trusted proxy. A header value that no proxy appends to
+//! counts as written by the trusted proxy. A caller to whose value the proxy appends the caller's own address must
+//! gain nothing by it.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::{Client, header::HeaderValue};
 
 use crate::support::{Partner, Service, eventually};
 
-/// Who is admitted, and whom everybody claims to be.
+/// The address that the header values claim.
 const VICTIM: &str = "203.0.113.7";
-/// Who really calls.
+/// The address of the real caller.
 const CALLER: &str = "198.51.100.66";
-/// The proxy that the service hears from, and one behind it; both are trusted.
+/// The proxy that connects to the service, and one behind it; both are trusted.
 const PROXY: &str = "127.0.0.1";
 const INNER: &str = "10.1.2.3";
 
-/// `x-forwarded-for` that can be read, and as what.
+/// Valid values of `x-forwarded-for`, each with the address that it stands for.
 const ADDRESSES: &[(&str, &str)] = &[
     ("203.0.113.7", VICTIM),
     ("203.0.113.7:80", VICTIM),
@@ -34,7 +35,7 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("2001:DB8:0:0::7", "2001:db8::7"),
     ("[2001:db8::7]", "2001:db8::7"),
     ("[2001:db8::7]:1", "2001:db8::7"),
-    // Addresses that hold another one are not the other one.
+    // Addresses that embed another one are not that other one.
     ("::203.0.113.7", "::cb00:7107"),
     ("64:ff9b::203.0.113.7", "64:ff9b::cb00:7107"),
     ("2002:cb00:7107::1", "2002:cb00:7107::1"),
@@ -45,7 +46,7 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("203.0.113.7, 10.0.0.9, 192.0.2.1, 10.0.0.8", "192.0.2.1"),
 ];
 
-/// `x-forwarded-for` that nobody can read.
+/// Invalid values of `x-forwarded-for`.
 const GARBAGE: &[&str] = &[
     "",
     " ",
@@ -152,7 +153,7 @@ const GARBAGE: &[&str] = &[
     "203.0.113.7, 203.0.113.7, _x",
 ];
 
-/// `forwarded` that can be read, and as what.
+/// Valid values of `forwarded`, each with the address that it stands for.
 const ELEMENTS: &[(&str, &str)] = &[
     ("for=203.0.113.7", VICTIM),
     ("FOR=203.0.113.7", VICTIM),
@@ -172,7 +173,7 @@ const ELEMENTS: &[(&str, &str)] = &[
     ("host=\"for=203.0.113.7\";for=192.0.2.1", "192.0.2.1"),
 ];
 
-/// `forwarded` that nobody can read.
+/// Invalid values of `forwarded`.
 const BROKEN: &[&str] = &[
     "203.0.113.7",
     "for",
@@ -212,7 +213,7 @@ const BROKEN: &[&str] = &[
     "for=203.0.113.7, for=_x",
 ];
 
-/// Asks with some header lines; the answer says as whom the caller was seen.
+/// Sends a request with some header lines; returns the client address that the refusal shows.
 async fn seen(acme: &Partner, lines: &[(&'static str, &str)]) -> String {
     let mut request = Client::new()
         .get(format!("{}/v1/orders", acme.url))
@@ -225,7 +226,7 @@ async fn seen(acme: &Partner, lines: &[(&'static str, &str)]) -> String {
     details["client_ip"].as_str().unwrap().to_owned()
 }
 
-/// A service that admits nobody whom these tests know, so that it says whom it sees.
+/// Starts a service that admits no address of these tests, so that its refusals show the detected address.
 async fn service(header: &str) -> (Service, Partner) {
     let settings = [
         ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1,10.0.0.0/8"),
@@ -236,51 +237,65 @@ async fn service(header: &str) -> (Service, Partner) {
     service
         .sql("insert into allowed_networks (partner_id, network, created_at) select id, '192.0.2.99/32', now() from partners")
         .await;
-    eventually("the list is heard", async || {
+    eventually("the allowlist is in force", async || {
         (acme.get("/v1/orders").await.status == 403).then_some(())
     })
     .await;
     (service, acme)
 }
 
-/// Tries a form in every place where a caller can put it.
+/// Sends a header value in every place where a caller can put it.
 async fn try_everywhere(
     acme: &Partner,
-    (read, other): (&'static str, &'static str),
-    form: &str,
-    says: Option<&str>,
+    (trusted, other): (&'static str, &'static str),
+    value: &str,
+    address: Option<&str>,
     element: impl Fn(&str) -> String,
 ) {
-    let alone = seen(acme, &[(read, form)]).await;
-    assert_eq!(alone, says.unwrap_or(PROXY), "{form}");
-    let behind = seen(acme, &[(read, form), (read, &element(INNER))]).await;
-    assert_eq!(behind, says.unwrap_or(INNER), "{form} behind a proxy");
-    // The caller is who the proxy says, however it adds that, and whatever the other header says.
+    let alone = seen(acme, &[(trusted, value)]).await;
+    assert_eq!(alone, address.unwrap_or(PROXY), "{value}");
+    let behind = seen(acme, &[(trusted, value), (trusted, &element(INNER))]).await;
+    assert_eq!(behind, address.unwrap_or(INNER), "{value} behind a proxy");
+    // The caller is the address that the proxy appends, however it does so, and whatever the other header holds.
     let own = element(CALLER);
-    let line = seen(acme, &[(read, form), (read, &own)]).await;
-    assert_eq!(line, CALLER, "{form} and a line of the proxy");
-    let deep = seen(acme, &[(read, form), (read, &own), (read, &element(INNER))]).await;
-    assert_eq!(deep, CALLER, "{form} and two lines of proxies");
-    let elsewhere = seen(acme, &[(other, form), (read, &own), ("x-real-ip", form)]).await;
-    assert_eq!(elsewhere, CALLER, "{form} in another header");
-    let appended = seen(acme, &[(read, &format!("{form}, {own}"))]).await;
-    // A quote that the caller has left open hides the proxy's word: the proxy itself is seen then, and nobody else.
-    let is_open = form.replace("\\\"", "").matches('"').count() % 2 == 1;
-    let hidden = read == "forwarded" && is_open && appended == PROXY;
+    let line = seen(acme, &[(trusted, value), (trusted, &own)]).await;
+    assert_eq!(line, CALLER, "{value} and a line of the proxy");
+    let deep = seen(
+        acme,
+        &[
+            (trusted, value),
+            (trusted, &own),
+            (trusted, &element(INNER)),
+        ],
+    )
+    .await;
+    assert_eq!(deep, CALLER, "{value} and two lines of proxies");
+    let elsewhere = seen(
+        acme,
+        &[(other, value), (trusted, &own), ("x-real-ip", value)],
+    )
+    .await;
+    assert_eq!(elsewhere, CALLER, "{value} in another header");
+    let appended = seen(acme, &[(trusted, &format!("{value}, {own}"))]).await;
+    // A quote that the caller has left open hides what the proxy appends: the proxy's own address counts then.
+    let is_open = value.replace("\\\"", "").matches('"').count() % 2 == 1;
+    let hidden = trusted == "forwarded" && is_open && appended == PROXY;
     assert!(
         hidden || appended == CALLER,
-        "{form} in the same line: {appended}"
+        "{value} in the same line: {appended}"
     );
 }
 
 #[tokio::test]
-async fn no_form_of_x_forwarded_for_makes_a_caller_somebody_else() {
+async fn x_forwarded_for_cannot_spoof_the_address_of_a_caller() {
     let (_service, acme) = service("x-forwarded-for").await;
     let headers = ("x-forwarded-for", "forwarded");
     assert!(ADDRESSES.len() + GARBAGE.len() >= 100);
-    let addresses = ADDRESSES.iter().map(|(form, says)| (*form, Some(*says)));
-    for (form, says) in addresses.chain(GARBAGE.iter().map(|form| (*form, None))) {
-        try_everywhere(&acme, headers, form, says, str::to_owned).await;
+    let addresses = ADDRESSES
+        .iter()
+        .map(|(value, address)| (*value, Some(*address)));
+    for (value, address) in addresses.chain(GARBAGE.iter().map(|value| (*value, None))) {
+        try_everywhere(&acme, headers, value, address, str::to_owned).await;
     }
     for length in [100, 1000, 10_000] {
         try_everywhere(&acme, headers, &"2".repeat(length), None, str::to_owned).await;
@@ -290,14 +305,16 @@ async fn no_form_of_x_forwarded_for_makes_a_caller_somebody_else() {
 }
 
 #[tokio::test]
-async fn no_form_of_forwarded_makes_a_caller_somebody_else() {
+async fn forwarded_cannot_spoof_the_address_of_a_caller() {
     let (_service, acme) = service("forwarded").await;
     let headers = ("forwarded", "x-forwarded-for");
-    let elements = ELEMENTS.iter().map(|(form, says)| (*form, Some(*says)));
-    for (form, says) in elements.chain(BROKEN.iter().map(|form| (*form, None))) {
-        try_everywhere(&acme, headers, form, says, |it| format!("for={it}")).await;
+    let elements = ELEMENTS
+        .iter()
+        .map(|(value, address)| (*value, Some(*address)));
+    for (value, address) in elements.chain(BROKEN.iter().map(|value| (*value, None))) {
+        try_everywhere(&acme, headers, value, address, |it| format!("for={it}")).await;
     }
-    // What the caller sends as `Host` is quoted by the proxy, behind a quote that the caller has left open.
+    // The proxy quotes the caller's `Host`, behind a quote that the caller has left open.
     for host in [
         "a,for=203.0.113.7;b",
         "a\\\",for=203.0.113.7;b=\\\"c",
@@ -305,29 +322,29 @@ async fn no_form_of_forwarded_makes_a_caller_somebody_else() {
     ] {
         let own = format!("for={CALLER};host=\"{host}\"");
         assert_eq!(seen(&acme, &[("forwarded", &own)]).await, CALLER, "{host}");
-        for form in ["x=\"", "for=\"203.0.113.7", "x=\"\\"] {
-            let line = format!("{form}, {own}");
+        for value in ["x=\"", "for=\"203.0.113.7", "x=\"\\"] {
+            let line = format!("{value}, {own}");
             assert_eq!(seen(&acme, &[("forwarded", &line)]).await, PROXY, "{line}");
         }
     }
 }
 
 #[tokio::test]
-async fn who_is_no_trusted_proxy_is_seen_as_it_is() {
+async fn caller_that_is_no_trusted_proxy_is_seen_with_its_own_address() {
     let settings = [("GATE__TRUSTED_PROXIES", "10.0.0.0/8")];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
     service
         .sql("insert into allowed_networks (partner_id, network, created_at) select id, '203.0.113.7', now() from partners")
         .await;
-    eventually("the list is heard", async || {
+    eventually("the allowlist is in force", async || {
         (acme.get("/v1/orders").await.status == 403).then_some(())
     })
     .await;
-    for (form, _) in ADDRESSES {
-        assert_eq!(seen(&acme, &[("x-forwarded-for", form)]).await, PROXY);
+    for (value, _) in ADDRESSES {
+        assert_eq!(seen(&acme, &[("x-forwarded-for", value)]).await, PROXY);
     }
-    for (form, _) in ELEMENTS {
-        assert_eq!(seen(&acme, &[("forwarded", form)]).await, PROXY);
+    for (value, _) in ELEMENTS {
+        assert_eq!(seen(&acme, &[("forwarded", value)]).await, PROXY);
     }
 }

@@ -1,4 +1,4 @@
-//! When a key was last used.
+//! The time of a key's last use.
 
 use sqlx::postgres::PgListener;
 
@@ -10,11 +10,11 @@ use crate::{
 const UNUSED: &str = "lmn_stg_unusedAAAAAAAAAAAAAAAAAAAAAA";
 const REVOKED: &str = "lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA";
 
-/// How many keys were used in the last minute.
+/// Counts the keys that were used within the last minute.
 const USED: &str = "select count(*) from api_keys where last_used_at between now() - interval '1 minute' and now() + interval '1 minute'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_a_key_was_last_used_is_written_and_listed_and_not_announced() {
+async fn last_use_of_a_key_is_written_and_listed_and_not_announced() {
     let service = Service::with(&[("GATE__KEY_USE_SECONDS", "1")]).await;
     let acme = service.partner("acme").await;
     for key in [UNUSED, REVOKED] {
@@ -38,7 +38,7 @@ async fn when_a_key_was_last_used_is_written_and_listed_and_not_announced() {
     assert_eq!(
         next.payload(),
         "the next one",
-        "a use makes no replica read a key again"
+        "the use of a key makes no replica read it again"
     );
 
     let url = service.database.url();
@@ -64,7 +64,7 @@ async fn when_a_key_was_last_used_is_written_and_listed_and_not_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_written_yet_is_written_when_the_replica_stops() {
+async fn last_uses_not_yet_written_are_written_when_the_replica_stops() {
     let mut service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
@@ -72,8 +72,12 @@ async fn what_is_not_written_yet_is_written_when_the_replica_stops() {
     );
     acme.get("/v1/orders").await.ok();
     rival.get("/v1/orders").await.ok();
-    assert_eq!(service.count(USED).await, 0, "nothing waits for it");
-    // Another replica saw the rival's key later.
+    assert_eq!(
+        service.count(USED).await,
+        0,
+        "no request waits for the write"
+    );
+    // Another replica has written a later use of the rival's key.
     service
         .sql(
             "update api_keys set last_used_at = now() + interval '1 hour' from partners

@@ -1,5 +1,5 @@
-//! Thousands of requests that were right before chance had its way: none is a fault of ours, each is answered in the
-//! envelope, and nothing is done that no answer tells.
+//! Thousands of randomly mutated requests: none causes a server error, each error has the envelope, and every order
+//! that is placed has been reported in a response.
 
 mod request;
 mod strange;
@@ -20,17 +20,17 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use self::request::{Answer, Request};
 use crate::{
     seed::{seed, stream},
-    support::{Car, Document, Operation, Partner, Service, key},
+    support::{Document, Operation, Partner, Service, Vehicle, key},
 };
 
-/// Requests sent, and how many at once.
+/// Number of requests, and of requests at once.
 const REQUESTS: usize = 3_000;
 const AT_ONCE: usize = 12;
-/// Cars there are; the first few are ordered from the start.
-const CARS: usize = 60;
+/// Number of vehicles, and of those that are ordered at the start.
+const VEHICLES: usize = 60;
 const ORDERED: usize = 20;
 
-/// What right requests are made of.
+/// The data of which valid requests are made.
 struct Scene {
     acme: Partner,
     routes: Vec<Operation>,
@@ -41,14 +41,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set(service: &Service) -> Self {
+    async fn start(service: &Service) -> Self {
         let acme = service.partner("acme").await;
         let mut orders = Vec::new();
         let mut placed = None;
-        for n in 1..=CARS {
-            let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
+        for n in 1..=VEHICLES {
+            let vehicle = service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
             if n <= ORDERED {
-                let (key, body) = (key(), body(&car.id));
+                let (key, body) = (key(), body(&vehicle.id));
                 let reply = acme.post_once(&key, "/v1/orders", body.clone()).await;
                 orders.push(reply.id());
                 placed = Some((key, body));
@@ -63,24 +63,28 @@ impl Scene {
         }
     }
 
-    /// A request that is right, on any of the routes.
-    fn request(&self, chance: &mut StdRng) -> Request {
-        let route = self.routes.choose(chance).unwrap();
+    /// Returns a valid request on a random route.
+    fn request(&self, rng: &mut StdRng) -> Request {
+        let route = self.routes.choose(rng).unwrap();
         let (method, path) = (&route.method, route.path());
-        let order = self.orders.choose(chance).unwrap();
+        let order = self.orders.choose(rng).unwrap();
         let mut request = Request::new(
             method.as_str(),
             &path.replace("01ARZ3NDEKTSV4RRFFQ69G5FAV", order),
         );
         request.header("x-api-key", &self.acme.api_key);
         if matches!(method.as_str(), "POST" | "DELETE") {
-            // Now and then the key of another request, or the very same request again.
-            let again = chance.random_ratio(1, 8);
+            // Some requests repeat the key and body of the placed order, on any route.
+            let is_repeated = rng.random_ratio(1, 8);
             let fresh = (
                 key(),
-                body(&format!("glovis_{}", chance.random_range(1..=CARS))),
+                body(&format!("glovis_{}", rng.random_range(1..=VEHICLES))),
             );
-            let (key, body) = if again { self.placed.clone() } else { fresh };
+            let (key, body) = if is_repeated {
+                self.placed.clone()
+            } else {
+                fresh
+            };
             request.header("idempotency-key", &key);
             request.header("content-type", "application/json");
             request.body = body.to_string().into_bytes();
@@ -89,53 +93,53 @@ impl Scene {
     }
 }
 
-fn body(car: &str) -> Value {
-    json!({"vehicle_id": car, "max_bid_amount_usd": 12_000, "note": {"tags": ["a", 1, null, 2.5e3, true]}})
+fn body(vehicle: &str) -> Value {
+    json!({"vehicle_id": vehicle, "max_bid_amount_usd": 12_000, "note": {"tags": ["a", 1, null, 2.5e3, true]}})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_however_strange_is_a_fault_of_ours_or_done_in_silence() {
+async fn strange_requests_cause_no_server_error_and_no_unreported_order() {
     let seed = seed();
     let settings = [
         ("SERVER__BODY_SECONDS", "1"),
         ("SERVER__HEADER_SECONDS", "1"),
     ];
     let service = Service::with(&settings).await;
-    let scene = Arc::new(Scene::set(&service).await);
+    let scene = Arc::new(Scene::start(&service).await);
     let next = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..AT_ONCE)
-        .map(|_| tokio::spawn(send_all(seed, scene.clone(), next.clone())))
+        .map(|_| tokio::spawn(send_requests(seed, scene.clone(), next.clone())))
         .collect();
-    let mut told = Told::default();
+    let mut outcomes = Outcomes::default();
     for sender in senders {
-        told.add(sender.await.unwrap());
+        outcomes.add(sender.await.unwrap());
     }
-    eprintln!("{:?}", told.statuses);
+    eprintln!("{:?}", outcomes.statuses);
 
     let made: Vec<String> =
         sqlx::query_scalar("select subject from audit_log where action = 'order.placed'")
             .fetch_all(service.db())
             .await
             .unwrap();
-    told.created.extend(scene.orders.iter().cloned());
-    assert_eq!(told.created, made.into_iter().collect());
-    let made = i64::try_from(told.created.len()).unwrap();
+    outcomes.created.extend(scene.orders.iter().cloned());
+    assert_eq!(outcomes.created, made.into_iter().collect());
+    let made = i64::try_from(outcomes.created.len()).unwrap();
     assert_eq!(service.count("select count(*) from orders").await, made);
     for status in [200, 201, 400, 401, 404, 405, 409, 413, 415, 422] {
-        assert!(told.statuses.contains_key(&status), "never: {status}");
+        assert!(outcomes.statuses.contains_key(&status), "never: {status}");
     }
 }
 
-/// What the answers told.
+/// Outcomes of the requests, from their responses.
 #[derive(Default)]
-struct Told {
-    /// How often each status was answered; 0 is a connection that was closed without a word.
+struct Outcomes {
+    /// Number of responses with each status; 0 is a connection that was closed without a response.
     statuses: BTreeMap<u16, u32>,
-    /// The orders that were made.
+    /// Ids of the placed orders.
     created: BTreeSet<String>,
 }
 
-impl Told {
+impl Outcomes {
     fn add(&mut self, other: Self) {
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
@@ -144,42 +148,44 @@ impl Told {
     }
 }
 
-async fn send_all(seed: u64, scene: Arc<Scene>, next: Arc<AtomicUsize>) -> Told {
-    let mut told = Told::default();
+async fn send_requests(seed: u64, scene: Arc<Scene>, next: Arc<AtomicUsize>) -> Outcomes {
+    let mut outcomes = Outcomes::default();
     loop {
         let number = next.fetch_add(1, Ordering::SeqCst);
         if number >= REQUESTS {
-            return told;
+            return outcomes;
         }
-        let mut chance = stream(seed, number as u64);
-        let mut request = scene.request(&mut chance);
-        for _ in 0..chance.random_range(0..4) {
-            strange::change(&mut request, &mut chance);
+        let mut rng = stream(seed, number as u64);
+        let mut request = scene.request(&mut rng);
+        for _ in 0..rng.random_range(0..4) {
+            strange::change(&mut request, &mut rng);
         }
         let mut socket = TcpStream::connect(&scene.address).await.unwrap();
-        // A server that has refused the head need not read the rest.
+        // A server that has refused the head may not read the rest.
         let _ = socket.write_all(&request.bytes()).await;
         let answer = Answer::read(&mut socket).await;
         let context = || format!("request {number}: {request:?}\n{answer:?}");
         let status = answer.as_ref().map_or(0, |it| it.status);
-        *told.statuses.entry(status).or_default() += 1;
+        *outcomes.statuses.entry(status).or_default() += 1;
         let Some(answer) = &answer else { continue };
         check(&request, answer, &context);
         if answer.status == 201 {
             let order: Value = serde_json::from_slice(&answer.body).unwrap();
-            told.created
+            outcomes
+                .created
                 .insert(order["id"].as_str().unwrap().to_owned());
         }
     }
 }
 
-/// What holds of every answer, whatever was asked.
+/// Checks what holds for every response.
 fn check(request: &Request, answer: &Answer, context: &dyn Fn() -> String) {
     assert!(answer.status < 500, "{}", context());
     let Some(request_id) = answer.header("x-request-id") else {
-        // The HTTP library's own answer, which never reached the router.
-        let own = matches!(answer.status, 400 | 408 | 414 | 431) && answer.body.is_empty();
-        assert!(own, "{}", context());
+        // A response of the HTTP library; the request did not reach the router.
+        let is_http_library =
+            matches!(answer.status, 400 | 408 | 414 | 431) && answer.body.is_empty();
+        assert!(is_http_library, "{}", context());
         return;
     };
     assert!(
@@ -197,14 +203,14 @@ fn check(request: &Request, answer: &Answer, context: &dyn Fn() -> String) {
         context()
     );
     if let Some(outcome) = outcome {
-        let fits = match answer.status {
+        let is_allowed = match answer.status {
             201 => outcome == "bound",
-            200 if request.is_trial() => outcome == "unbound",
+            200 if request.is_dry_run() => outcome == "unbound",
             200 => matches!(outcome, "bound" | "replayed"),
             422 => outcome == "conflict",
             _ => matches!(outcome, "unbound" | "unknown"),
         };
-        assert!(fits, "{}", context());
+        assert!(is_allowed, "{}", context());
     }
     if matches!(answer.status, 200..=299 | 304) || request.method == b"HEAD" {
         return;

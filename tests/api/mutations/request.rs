@@ -1,11 +1,11 @@
-//! Requests as bytes, so that they can be wrong in every way, and answers as they arrive.
+//! Requests as raw bytes, which can be malformed in every way, and their responses.
 
 use std::{fmt, time::Duration};
 
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
-/// Longer than any limit of the service under test.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A time longer than any limit of the service under test.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request in parts.
 pub struct Request {
@@ -14,7 +14,7 @@ pub struct Request {
     pub version: Vec<u8>,
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub body: Vec<u8>,
-    /// What `Content-Length` says instead of the truth.
+    /// Value of `Content-Length` in place of the true length.
     pub length: Option<usize>,
 }
 
@@ -37,7 +37,7 @@ impl Request {
         self.headers.push((name.into(), value.into()));
     }
 
-    /// Says whether it carries a key: a POST or DELETE whose `Idempotency-Key` is not empty.
+    /// Returns whether it is a POST or DELETE with a non-empty `Idempotency-Key`.
     pub fn is_keyed(&self) -> bool {
         let key = self
             .headers
@@ -48,8 +48,8 @@ impl Request {
             && key.is_some_and(|(_, it)| !it.trim_ascii().is_empty())
     }
 
-    /// Says whether it may be a dry run, which answers and does nothing.
-    pub fn is_trial(&self) -> bool {
+    /// Returns whether its target asks for a dry run.
+    pub fn is_dry_run(&self) -> bool {
         self.target.windows(12).any(|it| it == b"dry_run=true")
     }
 
@@ -76,7 +76,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -85,11 +85,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads until the other end closes; nothing if it does so without a word.
+    /// Reads until the server closes the connection; returns `None` if no response has arrived.
     pub async fn read(socket: &mut TcpStream) -> Option<Self> {
         let mut bytes = Vec::new();
-        let read = timeout(PATIENCE, socket.read_to_end(&mut bytes));
-        // A reset is a way of closing, too: what came before it counts.
+        let read = timeout(TIMEOUT, socket.read_to_end(&mut bytes));
+        // A reset also closes the connection; the bytes before it count.
         let _ = read.await.expect("every connection comes to an end");
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {

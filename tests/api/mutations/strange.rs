@@ -1,4 +1,4 @@
-//! What chance does to a request: one change at a time, to its line, its headers or its body.
+//! Random mutations of a request: of its request line, its headers or its body.
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 
@@ -10,7 +10,7 @@ const METHODS: [&str; 12] = [
     "P\u{0}ST",
 ];
 
-/// Pieces of a path or a query.
+/// Segments of a path.
 const PIECES: [&str; 26] = [
     "",
     ".",
@@ -40,7 +40,7 @@ const PIECES: [&str; 26] = [
     "http://elsewhere.test/v1/orders",
 ];
 
-/// Parameters that some list reads, and some that none does.
+/// Query parameters: those of the routes, and unknown ones.
 const PARAMETERS: [&str; 20] = [
     "limit",
     "cursor",
@@ -97,7 +97,7 @@ const VALUES: [&str; 30] = [
     "created_asc",
 ];
 
-const NAMES: [&str; 24] = [
+const HEADER_NAMES: [&str; 24] = [
     "x-api-key",
     "idempotency-key",
     "content-type",
@@ -124,7 +124,7 @@ const NAMES: [&str; 24] = [
     "content-length",
 ];
 
-const CONTENTS: [&str; 26] = [
+const HEADER_VALUES: [&str; 26] = [
     "",
     " ",
     "*",
@@ -153,7 +153,7 @@ const CONTENTS: [&str; 26] = [
     "trailers",
 ];
 
-/// Bodies of their own kind.
+/// Bodies that replace the whole body.
 const BODIES: [&str; 20] = [
     "",
     " ",
@@ -177,7 +177,7 @@ const BODIES: [&str; 20] = [
     "\u{feff}{\"vehicle_id\":\"glovis_1\",\"max_bid_amount_usd\":12000}",
 ];
 
-/// What a number in a body can become.
+/// Replacements for a number in a body.
 const NUMBERS: [&str; 12] = [
     "0",
     "-0",
@@ -193,88 +193,84 @@ const NUMBERS: [&str; 12] = [
     "\"12000\"",
 ];
 
-/// Makes one change.
-pub fn change(request: &mut Request, chance: &mut StdRng) {
-    match chance.random_range(0..20) {
-        0 => request.method = pick(&METHODS, chance),
-        1..4 => change_path(request, chance),
-        4..7 => add_parameter(request, chance),
-        7 => flip(&mut request.target, chance),
-        8..11 => add_header(request, chance),
-        11 => drop_header(request, chance),
-        12 => double_header(request, chance),
-        13 => change_header(request, chance),
-        14 => request.body = pick(&BODIES, chance),
-        15..18 => change_body(request, chance),
-        18 => change_length(request, chance),
+/// Makes one random change.
+pub fn change(request: &mut Request, rng: &mut StdRng) {
+    match rng.random_range(0..20) {
+        0 => request.method = pick(&METHODS, rng),
+        1..4 => change_path(request, rng),
+        4..7 => add_parameter(request, rng),
+        7 => flip(&mut request.target, rng),
+        8..11 => add_header(request, rng),
+        11 => drop_header(request, rng),
+        12 => double_header(request, rng),
+        13 => change_header(request, rng),
+        14 => request.body = pick(&BODIES, rng),
+        15..18 => change_body(request, rng),
+        18 => change_length(request, rng),
         _ => {
             let versions = [
                 "HTTP/1.0", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/2.0", "HTTP/x", "",
             ];
-            request.version = pick(&versions, chance);
+            request.version = pick(&versions, rng);
         }
     }
 }
 
-fn pick(from: &[&str], chance: &mut StdRng) -> Vec<u8> {
-    from.choose(chance).unwrap().as_bytes().to_vec()
+fn pick(from: &[&str], rng: &mut StdRng) -> Vec<u8> {
+    from.choose(rng).unwrap().as_bytes().to_vec()
 }
 
-/// A piece as it is, many times over, or cut in the middle of a character.
-fn piece(from: &[&str], chance: &mut StdRng) -> Vec<u8> {
-    let mut piece = pick(from, chance);
-    match chance.random_range(0..12) {
-        0 => piece = piece.repeat(chance.random_range(2..400)),
-        1 => piece = piece.repeat(chance.random_range(400..4_000)),
-        2 => piece.truncate(chance.random_range(0..=piece.len())),
+/// Returns a random piece: as it is, repeated, or truncated even within a character.
+fn piece(from: &[&str], rng: &mut StdRng) -> Vec<u8> {
+    let mut piece = pick(from, rng);
+    match rng.random_range(0..12) {
+        0 => piece = piece.repeat(rng.random_range(2..400)),
+        1 => piece = piece.repeat(rng.random_range(400..4_000)),
+        2 => piece.truncate(rng.random_range(0..=piece.len())),
         _ => {}
     }
     piece
 }
 
-fn change_path(request: &mut Request, chance: &mut StdRng) {
-    let (path, query) = parts(&request.target);
+fn change_path(request: &mut Request, rng: &mut StdRng) {
+    let (path, query) = split_target(&request.target);
     let mut segments: Vec<Vec<u8>> = path.split(|it| *it == b'/').map(<[u8]>::to_vec).collect();
-    let at = chance.random_range(0..segments.len());
-    match chance.random_range(0..5) {
-        0 => segments[at] = piece(&PIECES, chance),
-        1 => segments[at].extend(piece(&PIECES, chance)),
-        2 => segments.insert(at, piece(&PIECES, chance)),
+    let at = rng.random_range(0..segments.len());
+    match rng.random_range(0..5) {
+        0 => segments[at] = piece(&PIECES, rng),
+        1 => segments[at].extend(piece(&PIECES, rng)),
+        2 => segments.insert(at, piece(&PIECES, rng)),
         3 => segments[at].make_ascii_uppercase(),
         _ => drop(segments.remove(at)),
     }
     request.target = [segments.join(&b'/'), query].concat();
 }
 
-fn add_parameter(request: &mut Request, chance: &mut StdRng) {
+fn add_parameter(request: &mut Request, rng: &mut StdRng) {
     let separator = if request.target.contains(&b'?') {
         b"&"
     } else {
         b"?"
     };
     request.target.extend(separator);
-    request.target.extend(pick(&PARAMETERS, chance));
-    let equals: &[u8] = if chance.random_ratio(1, 10) {
-        b""
-    } else {
-        b"="
-    };
+    request.target.extend(pick(&PARAMETERS, rng));
+    let equals: &[u8] = if rng.random_ratio(1, 10) { b"" } else { b"=" };
     request.target.extend(equals);
-    request.target.extend(piece(&VALUES, chance));
+    request.target.extend(piece(&VALUES, rng));
 }
 
-fn add_header(request: &mut Request, chance: &mut StdRng) {
-    let mut header = (pick(&NAMES, chance), piece(&CONTENTS, chance));
-    if chance.random_ratio(1, 10) {
-        flip_on_line(&mut header.0, chance);
+fn add_header(request: &mut Request, rng: &mut StdRng) {
+    let mut header = (pick(&HEADER_NAMES, rng), piece(&HEADER_VALUES, rng));
+    if rng.random_ratio(1, 10) {
+        flip_on_line(&mut header.0, rng);
     }
-    let at = chance.random_range(0..=request.headers.len());
+    let at = rng.random_range(0..=request.headers.len());
     request.headers.insert(at, header);
 }
 
-/// The `Connection: close` stays, or nobody would know where the answer ends.
-fn some_header(request: &Request, chance: &mut StdRng) -> usize {
-    let at = chance.random_range(0..request.headers.len());
+/// Returns the index of a random header. `Connection: close` is kept, because it marks the end of the response.
+fn random_header(request: &Request, rng: &mut StdRng) -> usize {
+    let at = rng.random_range(0..request.headers.len());
     if request.headers[at].0 == b"connection" {
         0
     } else {
@@ -282,62 +278,62 @@ fn some_header(request: &Request, chance: &mut StdRng) -> usize {
     }
 }
 
-fn drop_header(request: &mut Request, chance: &mut StdRng) {
-    let at = some_header(request, chance);
+fn drop_header(request: &mut Request, rng: &mut StdRng) {
+    let at = random_header(request, rng);
     if request.headers[at].0 != b"connection" {
         request.headers.remove(at);
     }
 }
 
-fn double_header(request: &mut Request, chance: &mut StdRng) {
-    let at = some_header(request, chance);
+fn double_header(request: &mut Request, rng: &mut StdRng) {
+    let at = random_header(request, rng);
     let mut again = request.headers[at].clone();
-    if again.0 == b"idempotency-key" && chance.random_bool(0.5) {
+    if again.0 == b"idempotency-key" && rng.random_bool(0.5) {
         again.1 = key().into_bytes();
     }
     request.headers.push(again);
 }
 
-fn change_header(request: &mut Request, chance: &mut StdRng) {
-    let at = some_header(request, chance);
+fn change_header(request: &mut Request, rng: &mut StdRng) {
+    let at = random_header(request, rng);
     if request.headers[at].0 == b"connection" {
         return;
     }
-    match chance.random_range(0..3) {
-        0 => request.headers[at].1 = piece(&CONTENTS, chance),
-        1 => flip_on_line(&mut request.headers[at].1, chance),
+    match rng.random_range(0..3) {
+        0 => request.headers[at].1 = piece(&HEADER_VALUES, rng),
+        1 => flip_on_line(&mut request.headers[at].1, rng),
         _ => request.headers[at].1.make_ascii_uppercase(),
     }
 }
 
-fn change_body(request: &mut Request, chance: &mut StdRng) {
+fn change_body(request: &mut Request, rng: &mut StdRng) {
     let text = String::from_utf8_lossy(&request.body).into_owned();
-    match chance.random_range(0..8) {
-        0 => flip(&mut request.body, chance),
+    match rng.random_range(0..8) {
+        0 => flip(&mut request.body, rng),
         1 => {
-            let end = chance.random_range(0..=request.body.len());
+            let end = rng.random_range(0..=request.body.len());
             request.body.truncate(end);
         }
         2 => {
-            let depth = chance.random_range(1..20_000);
-            let (open, close) = *[("[", "]"), ("{\"a\":", "}")].choose(chance).unwrap();
+            let depth = rng.random_range(1..20_000);
+            let (open, close) = *[("[", "]"), ("{\"a\":", "}")].choose(rng).unwrap();
             let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             request.body = format!("{{\"deep\":{deep}}}").into_bytes();
         }
         3 => request.body = text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
         4 => {
-            let number = *NUMBERS.choose(chance).unwrap();
+            let number = *NUMBERS.choose(rng).unwrap();
             request.body = text.replace("12000", number).into_bytes();
         }
         5 => request.body = text.replacen('{', "{\"vehicle_id\":1,", 1).into_bytes(),
         6 => {
-            let huge = "x".repeat(chance.random_range(1..200_000));
+            let huge = "x".repeat(rng.random_range(1..200_000));
             request.body = text
                 .replacen('{', &format!("{{\"{huge}\":1,"), 1)
                 .into_bytes();
         }
         _ => {
-            let many: String = (0..chance.random_range(1..3_000))
+            let many: String = (0..rng.random_range(1..3_000))
                 .map(|n| format!("\"{}\":{n},", n % 1_000))
                 .collect();
             request.body = text.replacen('{', &format!("{{{many}"), 1).into_bytes();
@@ -345,33 +341,33 @@ fn change_body(request: &mut Request, chance: &mut StdRng) {
     }
 }
 
-/// Says that the body is longer or shorter than it is. Rarely, because the longer one is waited for.
-fn change_length(request: &mut Request, chance: &mut StdRng) {
-    if chance.random_ratio(1, 8) {
-        request.length = Some(chance.random_range(0..=request.body.len() * 2));
+/// Sets a wrong `Content-Length`. This is rare, because the server waits for a body that is too short.
+fn change_length(request: &mut Request, rng: &mut StdRng) {
+    if rng.random_ratio(1, 8) {
+        request.length = Some(rng.random_range(0..=request.body.len() * 2));
     }
 }
 
-/// Flips a bit, or puts a byte in.
-fn flip(bytes: &mut Vec<u8>, chance: &mut StdRng) {
+/// Flips a bit or inserts a byte.
+fn flip(bytes: &mut Vec<u8>, rng: &mut StdRng) {
     if bytes.is_empty() {
         return;
     }
-    let at = chance.random_range(0..bytes.len());
-    if chance.random_bool(0.5) {
-        bytes[at] ^= 1 << chance.random_range(0..8);
+    let at = rng.random_range(0..bytes.len());
+    if rng.random_bool(0.5) {
+        bytes[at] ^= 1 << rng.random_range(0..8);
     } else {
-        bytes.insert(at, chance.random());
+        bytes.insert(at, rng.random());
     }
 }
 
-/// Flips a bit, or puts a byte in, but ends no line: what comes after the end of a head is another request.
-fn flip_on_line(bytes: &mut Vec<u8>, chance: &mut StdRng) {
-    flip(bytes, chance);
+/// Flips a bit or inserts a byte, without a line break: bytes after the end of a head would be another request.
+fn flip_on_line(bytes: &mut Vec<u8>, rng: &mut StdRng) {
+    flip(bytes, rng);
     bytes.retain(|it| !matches!(it, b'\r' | b'\n'));
 }
 
-fn parts(target: &[u8]) -> (Vec<u8>, Vec<u8>) {
+fn split_target(target: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let end = target.iter().position(|it| *it == b'?');
     let (path, query) = target.split_at(end.unwrap_or(target.len()));
     (path.to_vec(), query.to_vec())

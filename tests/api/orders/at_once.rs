@@ -1,4 +1,4 @@
-//! Placing at once: one round trip where nothing is in doubt, and the vehicle's lock where something is.
+//! Placing an order in one round trip, and under the vehicle's lock where a premise does not hold.
 
 use std::sync::{
     Arc,
@@ -10,57 +10,64 @@ use serde_json::json;
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Service, eventually, key, somebody_waits},
+    support::{Service, Vehicle, eventually, key, somebody_waits},
     wire::{self, Fault, Moment},
 };
 
-/// A service whose round trips to the database are counted.
-struct Counted {
+/// A service whose transactions on the database are counted: each begin and each commit.
+struct CountingService {
     service: Service,
-    trips: Arc<AtomicUsize>,
+    round_trips: Arc<AtomicUsize>,
 }
 
-impl Counted {
+impl CountingService {
     async fn start() -> Self {
-        let (database, trips) = (TestDatabase::new().await, Arc::new(AtomicUsize::new(0)));
-        let counted = trips.clone();
+        let (database, round_trips) = (TestDatabase::new().await, Arc::new(AtomicUsize::new(0)));
+        let counting = round_trips.clone();
         let url = wire::string(&database, move |moment| {
-            // Of the heartbeat, which asks all the time, nothing is counted.
+            // Plain statements are not counted: the heartbeat makes them all the time.
             if matches!(moment, Moment::Begin | Moment::Commit) {
-                counted.fetch_add(1, Ordering::SeqCst);
+                counting.fetch_add(1, Ordering::SeqCst);
             }
             Fault::None
         });
         let url = url.await;
         let service = Service::at(database, &url, &[], router).await;
-        Self { service, trips }
+        Self {
+            service,
+            round_trips,
+        }
     }
 
-    fn trips(&self) -> usize {
-        self.trips.swap(0, Ordering::SeqCst)
+    fn round_trips(&self) -> usize {
+        self.round_trips.swap(0, Ordering::SeqCst)
     }
 }
 
 #[tokio::test]
 async fn order_and_its_replay_take_one_transaction_of_one_statement() {
-    let counted = Counted::start().await;
-    let service = &counted.service;
+    let counting = CountingService::start().await;
+    let service = &counting.service;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     acme.place_order("glovis_1", 12_000).await.created();
-    counted.trips();
+    counting.round_trips();
     let key = key();
     let first = acme.place_order_once(&key, "glovis_2", 12_000).await;
     first.created();
     assert_eq!(first.outcome(), ("bound", "false"));
-    assert_eq!(counted.trips(), 1, "a commit of its own, and no beginning");
+    assert_eq!(
+        counting.round_trips(),
+        1,
+        "a commit of its own, and no beginning"
+    );
     acme.place_order_once(&key, "glovis_2", 12_000)
         .await
         .replays(&first);
     let reused = acme.place_order_once(&key, "glovis_1", 12_000).await;
     reused.refused(422, Code::IdempotencyKeyReused);
-    assert_eq!(counted.trips(), 2);
+    assert_eq!(counting.round_trips(), 2);
     assert_eq!(
         service.count("select count(*) from idempotency_keys").await,
         2
@@ -69,25 +76,25 @@ async fn order_and_its_replay_take_one_transaction_of_one_statement() {
 
 #[tokio::test]
 async fn bid_above_all_rivals_is_placed_at_once_and_any_other_under_the_lock() {
-    let counted = Counted::start().await;
-    let service = &counted.service;
+    let counting = CountingService::start().await;
+    let service = &counting.service;
     let (acme, rival, third) = (
         service.partner("acme").await,
         service.partner("rival").await,
         service.partner("third").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let first = acme.place_order("glovis_1", 12_000).await;
-    counted.trips();
+    counting.round_trips();
     let higher = rival.place_order("glovis_1", 13_000).await.created();
-    assert_eq!(counted.trips(), 1);
+    assert_eq!(counting.round_trips(), 1);
     assert_eq!(
         (&higher["is_highest_bid"], &higher["current_max_bid_usd"]),
         (&json!(true), &json!(13_000))
     );
     let equal = third.place_order("glovis_1", 13_000).await.created();
     assert_eq!(
-        counted.trips(),
+        counting.round_trips(),
         3,
         "tried at once, then a beginning and a commit"
     );
@@ -105,13 +112,13 @@ async fn bid_above_all_rivals_is_placed_at_once_and_any_other_under_the_lock() {
 }
 
 #[tokio::test]
-async fn order_decided_on_a_vehicle_that_has_changed_is_decided_anew() {
+async fn order_decided_on_a_changed_vehicle_is_decided_again() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.place_order("glovis_1", 12_000).await.created();
     let operator = service.operator();
     operator.reprice("glovis_1", 15_000).await.unwrap();
@@ -122,11 +129,11 @@ async fn order_decided_on_a_vehicle_that_has_changed_is_decided_anew() {
     assert_eq!(details, json!({"listing_usd": 15_000, "received": 14_000}));
     let placed = rival.place_order("glovis_1", 16_000).await;
     placed.created();
-    let kept = rival
+    let snapshot = rival
         .get(&format!("/v1/orders/{}/vehicle", placed.id()))
         .await;
-    assert_eq!(kept.ok()["pricing"]["listing_usd"], 15_000);
-    assert_eq!(kept.body, rival.get("/v1/vehicles/glovis_1").await.body);
+    assert_eq!(snapshot.ok()["pricing"]["listing_usd"], 15_000);
+    assert_eq!(snapshot.body, rival.get("/v1/vehicles/glovis_1").await.body);
     operator.withdraw("glovis_1").await.unwrap();
     let third = service.partner("third").await;
     third
@@ -136,13 +143,13 @@ async fn order_decided_on_a_vehicle_that_has_changed_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn order_that_waited_for_its_vehicle_sees_what_was_done_meanwhile() {
+async fn order_that_waited_for_its_vehicle_sees_concurrent_changes() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let first = acme.place_order("glovis_1", 12_000).await;
     acme.cancel(&first.id()).await.ok();
     for (what, change, expected) in [
@@ -172,22 +179,22 @@ async fn order_that_waited_for_its_vehicle_sees_what_was_done_meanwhile() {
 }
 
 #[tokio::test]
-async fn cutoff_that_passes_while_an_order_waits_refuses_it() {
-    let counted = Counted::start().await;
-    let service = &counted.service;
+async fn order_that_waits_past_its_cutoff_is_refused() {
+    let counting = CountingService::start().await;
+    let service = &counting.service;
     let acme = service.partner("acme").await;
-    let lot = |id: &str| Car::lot(id).on("timestamptz '2026-04-20T13:00:00+09:00'");
-    service.car(lot("glovis_1")).await;
+    let lot = |id: &str| Vehicle::lot(id).on("timestamptz '2026-04-20T13:00:00+09:00'");
+    service.vehicle(lot("glovis_1")).await;
     service.time_is("2026-04-18T23:59:59.999+09:00").await;
     let mut n = 1;
     eventually(
         "the replica hears the time, and decides by it",
         async || {
             n += 1;
-            let other = service.car(lot(&format!("glovis_{n}"))).await;
-            counted.trips();
+            let other = service.vehicle(lot(&format!("glovis_{n}"))).await;
+            counting.round_trips();
             acme.place_order(&other.id, 12_000).await.created();
-            (counted.trips() == 1).then_some(())
+            (counting.round_trips() == 1).then_some(())
         },
     )
     .await;
@@ -205,20 +212,20 @@ async fn cutoff_that_passes_while_an_order_waits_refuses_it() {
 }
 
 #[tokio::test]
-async fn hang_up_in_the_middle_of_placing_leaves_one_order_or_none_and_the_key_tells() {
+async fn disconnect_while_placing_leaves_at_most_one_order_and_a_usable_key() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let holder = service.lock_vehicles().await;
     let key = key();
-    let asked = {
+    let request = {
         let (acme, key) = (acme.clone(), key.clone());
         tokio::spawn(async move { acme.place_order_once(&key, "glovis_1", 12_000).await })
     };
     somebody_waits(service.db()).await;
-    asked.abort();
+    request.abort();
     holder.rollback().await.unwrap();
-    let reply = eventually("the key is answered for", async || {
+    let reply = eventually("the request with the key succeeds", async || {
         let reply = acme.place_order_once(&key, "glovis_1", 12_000).await;
         (reply.status < 300).then_some(reply)
     })
@@ -232,11 +239,11 @@ async fn hang_up_in_the_middle_of_placing_leaves_one_order_or_none_and_the_key_t
 }
 
 #[tokio::test]
-async fn sandbox_time_that_moved_is_the_time_of_the_next_order() {
+async fn sandbox_clock_change_applies_to_the_next_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     acme.place_order("glovis_1", 12_000).await.created();
     let clock = acme.wait(3_600).await;
     let order = acme.place_order("glovis_2", 12_000).await.created();

@@ -1,4 +1,4 @@
-//! What becomes of the orders on a car: results, new dates and prices, withdrawals, re-listings.
+//! Operator commands on a vehicle and their effects on its orders: results, dates, prices, withdrawals, re-listings.
 
 use lmn_partner_api::{
     error::catalogue::Code,
@@ -9,9 +9,9 @@ use lmn_partner_api::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Car, Partner, Service, secure, won};
+use crate::support::{Partner, Service, Vehicle, secure, won};
 
-/// Three partners bid on one lot: 12,000, 15,000 and again 15,000; LMN has begun to buy for the first.
+/// Orders of three partners on one lot, with bids of 12,000, 15,000 and 15,000; the first order is in `acquiring`.
 struct Bids {
     service: Service,
     partners: Vec<Partner>,
@@ -21,7 +21,7 @@ struct Bids {
 impl Bids {
     async fn placed() -> Self {
         let service = Service::start().await;
-        service.car(Car::lot("glovis_1")).await;
+        service.vehicle(Vehicle::lot("glovis_1")).await;
         let (mut partners, mut orders) = (Vec::new(), Vec::new());
         for (name, bid) in [("acme", 12_000), ("bolt", 15_000), ("core", 15_000)] {
             let partner = service.partner(name).await;
@@ -47,7 +47,7 @@ impl Bids {
         read
     }
 
-    /// How each order ended: its status, its reason, and the statuses of its events.
+    /// Returns how each order ended: its status, its reason, and the statuses of its events.
     async fn ends(&self) -> Vec<String> {
         let mut ends = Vec::new();
         for (order, (partner, id)) in self
@@ -60,7 +60,7 @@ impl Bids {
                 .as_str()
                 .or(order["cancellation_reason"].as_str());
             let events = partner.events_of(id).await;
-            let told: Vec<_> = events
+            let statuses: Vec<_> = events
                 .iter()
                 .map(|it| it["data"]["order"]["status"].as_str().unwrap())
                 .collect();
@@ -77,7 +77,7 @@ impl Bids {
                 "{} {} ({})",
                 order["status"].as_str().unwrap(),
                 reason.unwrap_or("-"),
-                told.join(" ")
+                statuses.join(" ")
             ));
         }
         ends
@@ -85,7 +85,7 @@ impl Bids {
 }
 
 #[tokio::test]
-async fn a_result_brings_every_order_to_its_end() {
+async fn auction_result_ends_every_order() {
     let table: [(AuctionOutcome, [&str; 3]); 4] = [
         (
             won(14_000, 200),
@@ -121,7 +121,7 @@ async fn a_result_brings_every_order_to_its_end() {
             .await
             .unwrap();
         assert_eq!(bids.ends().await, ends, "{outcome:?}");
-        // The standings are those from before the result.
+        // The standings are frozen as they were before the result.
         for (order, (leads, bid)) in
             bids.read()
                 .await
@@ -133,12 +133,12 @@ async fn a_result_brings_every_order_to_its_end() {
             assert_eq!(order["max_bid_amount_usd"], bid);
         }
         let again = bids.service.operator().settle("glovis_1", outcome).await;
-        assert!(again.is_err(), "nobody waits for it any more");
+        assert!(again.is_err(), "no order is open any more");
     }
 }
 
 #[tokio::test]
-async fn a_car_is_won_within_the_bid_and_for_somebody() {
+async fn auction_is_won_within_the_bid_and_for_a_bidding_order() {
     let bids = Bids::placed().await;
     let operator = bids.service.operator();
     let refused = operator
@@ -148,20 +148,20 @@ async fn a_car_is_won_within_the_bid_and_for_somebody() {
     assert!(refused.to_string().contains("above the bid"), "{refused}");
     let before = bids.service.count("select count(*) from events").await;
     assert_eq!(before, 1, "nothing has happened");
-    bids.service.car(Car::lot("glovis_2")).await;
-    let nobody = operator
+    bids.service.vehicle(Vehicle::lot("glovis_2")).await;
+    let without_bids = operator
         .settle("glovis_2", won(10_000, 0))
         .await
         .unwrap_err();
-    assert_eq!(nobody.to_string(), "no order bids on the vehicle");
+    assert_eq!(without_bids.to_string(), "no order bids on the vehicle");
     operator.settle("glovis_2", Outbid).await.unwrap();
-    let car = bids.partners[0].get("/v1/vehicles/glovis_2").await.ok();
-    assert_eq!(car["auction_result"], "sold");
+    let vehicle = bids.partners[0].get("/v1/vehicles/glovis_2").await.ok();
+    assert_eq!(vehicle["auction_result"], "sold");
     assert!(operator.settle("glovis_9", Outbid).await.is_err());
 }
 
 #[tokio::test]
-async fn a_car_is_bought_for_one_order_only() {
+async fn vehicle_is_secured_for_one_order_only() {
     let bids = Bids::placed().await;
     let operator = bids.service.operator();
     let [first, second, _] = [&bids.orders[0], &bids.orders[1], &bids.orders[2]];
@@ -171,13 +171,16 @@ async fn a_car_is_bought_for_one_order_only() {
         .advance(second, &secure(12_000, 0))
         .await
         .unwrap_err();
-    assert_eq!(refused.to_string(), "the car is secured by another order");
+    assert_eq!(
+        refused.to_string(),
+        "the vehicle is secured by another order"
+    );
 }
 
 #[tokio::test]
-async fn a_buy_now_car_that_is_secured_for_one_is_gone_for_all() {
+async fn buy_now_vehicle_secured_for_one_partner_is_unavailable_to_all() {
     let service = Service::start().await;
-    service.car(Car::dealers("encar_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
@@ -206,31 +209,31 @@ async fn a_buy_now_car_that_is_secured_for_one_is_gone_for_all() {
 }
 
 #[tokio::test]
-async fn a_new_date_moves_the_orders_and_cancels_what_it_leaves_no_time_for() {
+async fn reschedule_moves_orders_and_cancels_those_past_their_new_cutoff() {
     let service = Service::start().await;
     service.time_is("2026-04-10T12:00:00+09:00").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    let (waits, bought) = (
+    let (waiting, acquiring) = (
         acme.place_order("glovis_1", 15_000).await.id(),
         rival.place_order("glovis_1", 12_000).await.id(),
     );
     let operator = service.operator();
-    operator.takes(&bought, &[Advance::Acquire]).await;
+    operator.takes(&acquiring, &[Advance::Acquire]).await;
 
     operator
         .reschedule("glovis_1", "2026-04-25T15:00:00+09:00")
         .await
         .unwrap();
-    let order = acme.order(&waits).await.ok();
+    let order = acme.order(&waiting).await.ok();
     assert_eq!(order["auction_date"], "2026-04-25T15:00:00+09:00");
     assert_eq!(order["order_cutoff_at"], "2026-04-24T00:00:00+09:00");
-    let events = acme.events_of(&waits).await;
+    let events = acme.events_of(&waiting).await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["type"], "order.auction_rescheduled");
     assert_eq!(
@@ -238,26 +241,26 @@ async fn a_new_date_moves_the_orders_and_cancels_what_it_leaves_no_time_for() {
         "2026-04-20T13:00:00+09:00"
     );
     assert_eq!(events[0]["data"]["order"], order);
-    // The same date again is no news.
+    // The same date again makes no event.
     operator
         .reschedule("glovis_1", "2026-04-25T15:00:00+09:00")
         .await
         .unwrap();
-    assert_eq!(acme.events_of(&waits).await.len(), 1);
+    assert_eq!(acme.events_of(&waiting).await.len(), 1);
 
-    // Tomorrow: its cutoff was last midnight.
+    // The auction is tomorrow, so the cutoff was the last midnight.
     operator
         .reschedule("glovis_1", "2026-04-11T09:00:00+09:00")
         .await
         .unwrap();
-    let cancelled = acme.order(&waits).await.ok();
+    let cancelled = acme.order(&waiting).await.ok();
     assert_eq!(cancelled["status"], "cancelled");
     assert_eq!(
         cancelled["cancellation_reason"],
         "auction_rescheduled_too_soon"
     );
     let types: Vec<_> = acme
-        .events_of(&waits)
+        .events_of(&waiting)
         .await
         .into_iter()
         .map(|it| it["type"].clone())
@@ -270,54 +273,54 @@ async fn a_new_date_moves_the_orders_and_cancels_what_it_leaves_no_time_for() {
             "order.status_changed"
         ]
     );
-    // LMN is buying already: the order stays, leads now, and was told so.
-    let order = rival.order(&bought).await.ok();
+    // The order in `acquiring` stays open and leads now, as its last event shows.
+    let order = rival.order(&acquiring).await.ok();
     assert_eq!(order["status"], "acquiring");
     assert_eq!(order["is_highest_bid"], true);
-    let events = rival.events_of(&bought).await;
+    let events = rival.events_of(&acquiring).await;
     assert_eq!(events.last().unwrap()["data"]["order"], order);
     assert_eq!(events.len(), 3);
 }
 
 #[tokio::test]
-async fn a_new_price_is_told_while_lmn_has_not_acted() {
+async fn new_price_is_announced_to_orders_without_operator_steps() {
     let service = Service::start().await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    let (waits, bought) = (
+    let (waiting, acquiring) = (
         acme.place_order("glovis_1", 15_000).await.id(),
         rival.place_order("glovis_1", 12_000).await.id(),
     );
     let operator = service.operator();
-    operator.takes(&bought, &[Advance::Acquire]).await;
-    let before = acme.order(&waits).await;
+    operator.takes(&acquiring, &[Advance::Acquire]).await;
+    let before = acme.order(&waiting).await;
     operator.reprice("glovis_1", 11_000).await.unwrap();
     operator.reprice("glovis_1", 11_000).await.unwrap();
-    let events = acme.events_of(&waits).await;
+    let events = acme.events_of(&waiting).await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["data"]["previous_listing_usd"], 10_000);
     assert_eq!(events[0]["data"]["listing_usd"], 11_000);
-    assert_eq!(acme.order(&waits).await.body, before.body);
-    assert_eq!(rival.events_of(&bought).await.len(), 1);
-    let car = acme.get("/v1/vehicles/glovis_1").await.ok();
-    assert_eq!(car["pricing"]["listing_usd"], 11_000);
-    assert_eq!(car["pricing"]["history"].as_array().unwrap().len(), 2);
+    assert_eq!(acme.order(&waiting).await.body, before.body);
+    assert_eq!(rival.events_of(&acquiring).await.len(), 1);
+    let vehicle = acme.get("/v1/vehicles/glovis_1").await.ok();
+    assert_eq!(vehicle["pricing"]["listing_usd"], 11_000);
+    assert_eq!(vehicle["pricing"]["history"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_car_that_is_listed_again_is_told_once_on_the_latest_former_order() {
+async fn relisted_vehicle_is_announced_once_on_the_latest_former_order() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
     let operator = service.operator();
-    // The tests' cars are all the same car, by its VIN and plate.
-    for car in ["glovis_1", "glovis_2"] {
-        service.car(Car::lot(car)).await;
+    // All vehicles of the tests have the same VIN and license plate.
+    for vehicle in ["glovis_1", "glovis_2"] {
+        service.vehicle(Vehicle::lot(vehicle)).await;
     }
     let first = acme.place_order("glovis_1", 12_000).await.id();
     acme.cancel(&first).await.ok();
@@ -325,7 +328,7 @@ async fn a_car_that_is_listed_again_is_told_once_on_the_latest_former_order() {
     acme.cancel(&last).await.ok();
     let open = rival.place_order("glovis_2", 12_000).await.id();
 
-    service.car(Car::lot("sk_3")).await;
+    service.vehicle(Vehicle::lot("sk_3")).await;
     operator.relist("sk_3").await.unwrap();
     operator.relist("sk_3").await.unwrap();
     assert_eq!(acme.events_of(&first).await.len(), 0);
@@ -338,7 +341,7 @@ async fn a_car_that_is_listed_again_is_told_once_on_the_latest_former_order() {
 }
 
 #[tokio::test]
-async fn every_act_of_the_operator_leaves_an_audit_row_with_its_request() {
+async fn operator_changes_leave_audit_rows_with_their_request() {
     let bids = Bids::placed().await;
     let operator = bids.service.operator();
     operator.settle("glovis_1", won(14_000, 0)).await.unwrap();
@@ -349,11 +352,11 @@ async fn every_act_of_the_operator_leaves_an_audit_row_with_its_request() {
     .fetch_all(bids.service.db())
     .await
     .unwrap();
-    let (car, orders): (Vec<_>, Vec<_>) = rows
+    let (vehicle, orders): (Vec<_>, Vec<_>) = rows
         .into_iter()
         .partition(|(_, action, _)| action == "vehicle.settled");
     // The first order is in `acquiring`; the other two pass through it.
-    assert_eq!((car.len(), orders.len()), (1, 5));
+    assert_eq!((vehicle.len(), orders.len()), (1, 5));
     for (actor, action, details) in orders {
         assert_eq!(
             (actor.as_str(), action.as_str()),
@@ -364,7 +367,7 @@ async fn every_act_of_the_operator_leaves_an_audit_row_with_its_request() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_car_takes_its_orders_along() {
+async fn withdrawn_vehicle_ends_its_orders() {
     let bids = Bids::placed().await;
     bids.service.operator().withdraw("glovis_1").await.unwrap();
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Bidding: several partners on one car.
+//! Bids of several partners on one vehicle.
 
 use serde_json::json;
 
-use crate::support::{Car, Partner, Reply, Service};
+use crate::support::{Partner, Reply, Service, Vehicle};
 
 async fn standing(partner: &Partner, order: &Reply) -> (serde_json::Value, serde_json::Value) {
     let order = partner.order(&order.id()).await.ok();
@@ -13,9 +13,9 @@ async fn standing(partner: &Partner, order: &Reply) -> (serde_json::Value, serde
 }
 
 #[tokio::test]
-async fn the_highest_bid_leads_and_of_equal_ones_the_first() {
+async fn highest_bid_leads_and_the_first_of_equal_bids() {
     let service = Service::start().await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let (first, second, third) = (
         service.partner("first").await,
         service.partner("second").await,
@@ -39,7 +39,7 @@ async fn the_highest_bid_leads_and_of_equal_ones_the_first() {
         "a rival's bid is no change of the order"
     );
 
-    // The leader leaves: its standing stays as it was, the others move up.
+    // The leader cancels: its standing is frozen, and the next highest bid leads.
     third.cancel(&three.id()).await.ok();
     assert_eq!(standing(&third, &three).await, (json!(true), json!(15_000)));
     assert_eq!(standing(&first, &one).await, (json!(true), json!(12_000)));
@@ -47,16 +47,16 @@ async fn the_highest_bid_leads_and_of_equal_ones_the_first() {
     assert_eq!(standing(&second, &two).await, (json!(true), json!(12_000)));
     assert_eq!(standing(&first, &one).await, (json!(true), json!(12_000)));
 
-    // A rival that comes later does not move those who have left.
+    // A later bid does not change the standing of cancelled orders.
     first.place_order("glovis_1", 20_000).await.created();
     assert_eq!(standing(&third, &three).await, (json!(true), json!(15_000)));
     assert_eq!(standing(&second, &two).await, (json!(false), json!(20_000)));
 }
 
 #[tokio::test]
-async fn of_many_simultaneous_bids_exactly_one_leads() {
+async fn exactly_one_of_many_simultaneous_bids_leads() {
     let service = Service::start().await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let mut bidders = Vec::new();
     for n in 0..12 {
         let partner = service.partner(&format!("partner {n}")).await;

@@ -1,15 +1,15 @@
-//! Cancelling.
+//! Cancellation of an order by its partner.
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
-use crate::support::{Car, Service, secure};
+use crate::support::{Service, Vehicle, secure};
 
 #[tokio::test]
-async fn an_order_that_lmn_has_not_acted_on_can_be_cancelled() {
+async fn order_without_operator_steps_can_be_cancelled() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let reply = acme.cancel(&order).await;
     let cancelled = reply.ok();
@@ -38,10 +38,10 @@ async fn an_order_that_lmn_has_not_acted_on_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn from_any_other_state_it_is_409_with_where_the_order_is() {
+async fn cancellation_in_another_state_returns_409_with_the_current_state() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let operator = service.operator();
     operator.takes(&order, &[Advance::Acquire]).await;
@@ -77,25 +77,25 @@ async fn from_any_other_state_it_is_409_with_where_the_order_is() {
 async fn simultaneous_cancellations_with_different_keys_cancel_once() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let racers: Vec<_> = (0..8)
+    let requests: Vec<_> = (0..8)
         .map(|_| {
             let (acme, order) = (acme.clone(), order.clone());
             tokio::spawn(async move { acme.cancel(&order).await })
         })
         .collect();
-    let mut done = 0;
-    for racer in racers {
-        let reply = racer.await.unwrap();
+    let mut cancelled = 0;
+    for request in requests {
+        let reply = request.await.unwrap();
         match reply.status {
-            200 => done += 1,
+            200 => cancelled += 1,
             _ => assert_eq!(
                 reply.refused(409, Code::InvalidStatusTransition)["current_status"],
                 "cancelled"
             ),
         }
     }
-    assert_eq!(done, 1);
+    assert_eq!(cancelled, 1);
     assert_eq!(service.count("select count(*) from order_history").await, 2);
 }

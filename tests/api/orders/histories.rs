@@ -1,4 +1,5 @@
-//! Histories at random: partners, LMN and time act on a few cars, and after each act the service reads as the model.
+//! Random histories: partners, the operator and the clock act on a few vehicles, and the service must match the model
+//! after each action.
 
 use std::collections::BTreeMap;
 
@@ -18,63 +19,63 @@ use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::model::{Deed, End, Lot, Refusal, World, plate, text, vin};
+use super::model::{AuctionEnd, Model, ModelVehicle, OperatorStep, Refusal, plate, text, vin};
 use crate::{
     seed::{seed, stream},
-    support::{Car, Operator, Partner, Reply, Service, key, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, key, secure, won},
 };
 
 const PARTNERS: usize = 4;
-/// Cars that are for sale at once, and kinds of them.
-const CARS: usize = 7;
+/// Number of vehicles that are for sale at any time, and of their kinds.
+const VEHICLES: usize = 7;
 const KINDS: usize = 3;
-const ACTS: usize = 500;
+const ACTIONS: usize = 500;
 
-/// The service and its model, side by side.
-struct Play {
+/// A service and a model to which the same actions are applied.
+struct Simulation {
     service: Service,
     operator: Operator,
     partners: Vec<Partner>,
-    world: World,
-    chance: StdRng,
-    /// How often what was refused, or not.
-    came: BTreeMap<String, usize>,
+    model: Model,
+    rng: StdRng,
+    /// Number of times that each action had each outcome.
+    outcomes: BTreeMap<String, usize>,
 }
 
-impl Play {
-    async fn begin(seed: u64) -> Self {
+impl Simulation {
+    async fn start(seed: u64) -> Self {
         let service = Service::start().await;
         let mut partners = Vec::new();
         for n in 0..PARTNERS {
             partners.push(service.partner(&format!("partner {n}")).await);
         }
         let now: DateTime<Utc> = "2026-04-10T03:00:00Z".parse().unwrap();
-        let mut play = Self {
+        let mut simulation = Self {
             operator: service.operator(),
             service,
             partners,
-            world: World::new(now, PARTNERS),
-            chance: stream(seed, 1),
-            came: BTreeMap::new(),
+            model: Model::new(now, PARTNERS),
+            rng: stream(seed, 1),
+            outcomes: BTreeMap::new(),
         };
-        play.time_is(now).await;
-        for _ in 0..CARS {
-            play.list_car().await;
+        simulation.time_is(now).await;
+        for _ in 0..VEHICLES {
+            simulation.list_vehicle().await;
         }
-        play
+        simulation
     }
 
-    fn roll(&mut self, sides: usize) -> usize {
-        self.chance.random_range(0..sides)
+    fn random_below(&mut self, bound: usize) -> usize {
+        self.rng.random_range(0..bound)
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        *from.choose(&mut self.chance).unwrap()
+        *from.choose(&mut self.rng).unwrap()
     }
 
-    /// Moves everybody's time; what each is ahead stays.
+    /// Sets the time of all partners, and keeps their clock offsets.
     async fn time_is(&mut self, now: DateTime<Utc>) {
-        self.world.now = now;
+        self.model.now = now;
         let statement = format!(
             "create or replace function lmn_now(offset_seconds bigint) returns timestamptz
              language sql volatile return timestamptz '{}' + make_interval(secs => offset_seconds)",
@@ -83,23 +84,23 @@ impl Play {
         self.service.sql(&statement).await;
     }
 
-    async fn list_car(&mut self) {
-        let n = self.world.cars.len();
-        let (kind, hours) = (n % KINDS, 48 + 4 * self.roll(50) as i64);
-        let date = (self.roll(4) > 0).then(|| self.world.now + TimeDelta::hours(hours));
-        let car = match date {
+    async fn list_vehicle(&mut self) {
+        let n = self.model.vehicles.len();
+        let (kind, hours) = (n % KINDS, 48 + 4 * self.random_below(50) as i64);
+        let date = (self.random_below(4) > 0).then(|| self.model.now + TimeDelta::hours(hours));
+        let vehicle = match date {
             Some(date) => {
-                Car::lot(&format!("glovis_{n}")).on(&format!("timestamptz '{}'", text(date)))
+                Vehicle::lot(&format!("glovis_{n}")).on(&format!("timestamptz '{}'", text(date)))
             }
-            None => Car::dealers(&format!("encar_{n}")),
+            None => Vehicle::dealers(&format!("encar_{n}")),
         };
-        let id = self.service.car(car).await.id;
+        let id = self.service.vehicle(vehicle).await.id;
         let (vin, plate) = (vin(kind), plate(kind));
-        let named = format!(
+        let statement = format!(
             "update vehicles set vin = '{vin}', license_plate = '{plate}' where id = '{id}'"
         );
-        self.service.sql(&named).await;
-        self.world.cars.push(Lot {
+        self.service.sql(&statement).await;
+        self.model.vehicles.push(ModelVehicle {
             id,
             kind,
             listing: 10_000,
@@ -109,49 +110,56 @@ impl Play {
         });
     }
 
-    /// A car, mostly one that is for sale.
-    fn car(&mut self) -> usize {
-        let cars = self.world.cars.iter().enumerate();
-        let live = cars.filter(|(_, it)| !it.is_sold && !it.is_withdrawn);
-        let live: Vec<_> = live.map(|(n, _)| n).collect();
-        match self.roll(10) {
-            0 => self.roll(self.world.cars.len()),
-            _ => self.pick(&live),
+    /// Returns a random vehicle, usually one that is for sale.
+    fn vehicle(&mut self) -> usize {
+        let vehicles = self.model.vehicles.iter().enumerate();
+        let for_sale = vehicles.filter(|(_, it)| !it.is_sold && !it.is_withdrawn);
+        let for_sale: Vec<_> = for_sale.map(|(n, _)| n).collect();
+        match self.random_below(10) {
+            0 => self.random_below(self.model.vehicles.len()),
+            _ => self.pick(&for_sale),
         }
     }
 
-    /// An order, mostly one that goes on.
+    /// Returns a random order, usually an open one.
     fn order(&mut self) -> Option<usize> {
-        let orders = self.world.orders.iter().enumerate();
+        let orders = self.model.orders.iter().enumerate();
         let open: Vec<_> = orders
             .filter(|(_, it)| !it.is_done())
             .map(|(n, _)| n)
             .collect();
-        let all = self.world.orders.len();
+        let all = self.model.orders.len();
         if all == 0 {
             return None;
         }
-        Some(match self.roll(8) {
-            0 => self.roll(all),
-            _ if open.is_empty() => self.roll(all),
+        Some(match self.random_below(8) {
+            0 => self.random_below(all),
+            _ if open.is_empty() => self.random_below(all),
             _ => self.pick(&open),
         })
     }
 
     fn price(&mut self) -> i64 {
-        10_000 + 1_000 * self.roll(4) as i64
+        10_000 + 1_000 * self.random_below(4) as i64
     }
 
-    /// Lets somebody do something, and returns what.
-    async fn act(&mut self) -> String {
-        let live = self.world.cars.iter();
-        if live.filter(|it| !it.is_sold && !it.is_withdrawn).count() < CARS {
-            self.list_car().await;
-            let n = self.world.cars.len() - 1;
-            self.operator.relist(&self.world.cars[n].id).await.unwrap();
-            self.world.relist(n);
+    /// Takes a random action and returns its description.
+    async fn take_action(&mut self) -> String {
+        let for_sale = self.model.vehicles.iter();
+        if for_sale
+            .filter(|it| !it.is_sold && !it.is_withdrawn)
+            .count()
+            < VEHICLES
+        {
+            self.list_vehicle().await;
+            let n = self.model.vehicles.len() - 1;
+            self.operator
+                .relist(&self.model.vehicles[n].id)
+                .await
+                .unwrap();
+            self.model.relist(n);
         }
-        match self.roll(100) {
+        match self.random_below(100) {
             0..36 => self.place().await,
             36..40 => self.cancel().await,
             40..49 => self.report().await,
@@ -165,51 +173,51 @@ impl Play {
             89..94 => self.wait().await,
             94..97 => self.reset().await,
             _ => {
-                let hours = TimeDelta::hours(1 + self.roll(12) as i64);
-                self.time_is(self.world.now + hours).await;
+                let hours = TimeDelta::hours(1 + self.random_below(12) as i64);
+                self.time_is(self.model.now + hours).await;
                 format!("{} hours pass", hours.num_hours())
             }
         }
     }
 
     async fn place(&mut self) -> String {
-        let (mut partner, mut car) = (self.roll(PARTNERS), self.car());
-        for _ in 0..self.roll(8) {
-            let price = self.world.cars[car].listing;
-            let bid = self.world.cars[car].date.map(|_| price);
-            if self.world.may_place(partner, car, bid).is_ok() {
+        let (mut partner, mut vehicle) = (self.random_below(PARTNERS), self.vehicle());
+        for _ in 0..self.random_below(8) {
+            let price = self.model.vehicles[vehicle].listing;
+            let bid = self.model.vehicles[vehicle].date.map(|_| price);
+            if self.model.may_place(partner, vehicle, bid).is_ok() {
                 break;
             }
-            (partner, car) = (self.roll(PARTNERS), self.car());
+            (partner, vehicle) = (self.random_below(PARTNERS), self.vehicle());
         }
-        let listing = self.world.cars[car].listing;
+        let listing = self.model.vehicles[vehicle].listing;
         let mut bids = [0, 1_000, 1_000, 2_000, 3_000, -1].map(|more| Some(listing + more));
-        if self.world.cars[car].date.is_none() {
+        if self.model.vehicles[vehicle].date.is_none() {
             bids[1..].fill(None);
         }
-        let bid = if self.roll(20) == 0 {
+        let bid = if self.random_below(20) == 0 {
             None
         } else {
             self.pick(&bids)
         };
         let reply = self.partners[partner]
-            .place_order(&self.world.cars[car].id, bid)
+            .place_order(&self.model.vehicles[vehicle].id, bid)
             .await;
-        let may = self.world.may_place(partner, car, bid);
-        let what = format!("{partner} bids {bid:?} on {car}: {may:?}");
-        match may {
+        let expected = self.model.may_place(partner, vehicle, bid);
+        let what = format!("{partner} bids {bid:?} on {vehicle}: {expected:?}");
+        match expected {
             Ok(()) => {
-                self.world.place(
+                self.model.place(
                     reply.created()["id"].as_str().unwrap().into(),
                     partner,
-                    car,
+                    vehicle,
                     bid,
                 );
-                assert_eq!(reply.json(), self.world.read(self.world.orders.len() - 1));
+                assert_eq!(reply.json(), self.model.read(self.model.orders.len() - 1));
             }
             Err(code) => assert_eq!(reply.json()["error"]["code"], code, "{what}"),
         }
-        self.note("place", may);
+        self.count_outcome("place", expected);
         what
     }
 
@@ -217,41 +225,47 @@ impl Play {
         let Some(n) = self.order() else {
             return "nothing".into();
         };
-        let reply = self.partner_of(n).cancel(&self.world.orders[n].id).await;
-        let may = self.world.cancel(n);
-        self.answered(n, "cancel", &reply, may)
+        let reply = self.partner_of(n).cancel(&self.model.orders[n].id).await;
+        let expected = self.model.cancel(n);
+        self.check_reply(n, "cancel", &reply, expected)
     }
 
     async fn report(&mut self) -> String {
         let Some(n) = self.order() else {
             return "nothing".into();
         };
-        let words = ["in_transit", "customs", "customs", "delivered"];
-        let word = match self.roll(12) {
+        let values = ["in_transit", "customs", "customs", "delivered"];
+        let value = match self.random_below(12) {
             0 => "awaiting_pickup",
-            _ => self.pick(&words),
+            _ => self.pick(&values),
         };
-        let member = match word {
+        let member = match value {
             "delivered" => "status",
             _ => "fulfillment_detail",
         };
         let at = "2026-04-09T10:30:00+01:00";
-        let report = json!({member: word, "occurred_at": at, "notes": "so we heard"});
-        let id = &self.world.orders[n].id;
+        let report = json!({member: value, "occurred_at": at, "notes": "so we heard"});
+        let id = &self.model.orders[n].id;
         let reply = self.partner_of(n).report(id, report).await;
-        let may = self.world.report(n, word, at);
-        self.answered(n, word, &reply, may)
+        let expected = self.model.report(n, value, at);
+        self.check_reply(n, value, &reply, expected)
     }
 
     fn partner_of(&self, n: usize) -> &Partner {
-        &self.partners[self.world.orders[n].partner]
+        &self.partners[self.model.orders[n].partner]
     }
 
-    /// Holds what a partner was answered to the model.
-    fn answered(&mut self, n: usize, act: &str, reply: &Reply, may: Result<(), Refusal>) -> String {
-        let what = format!("{act} of {n}: {may:?}");
-        let now = self.world.read(n);
-        match may {
+    /// Checks a reply to a partner against the model.
+    fn check_reply(
+        &mut self,
+        n: usize,
+        action: &str,
+        reply: &Reply,
+        expected: Result<(), Refusal>,
+    ) -> String {
+        let what = format!("{action} of {n}: {expected:?}");
+        let now = self.model.read(n);
+        match expected {
             Ok(()) => assert_eq!(reply.ok(), now, "{what}"),
             Err(reason) => {
                 let status = if reason == "out_of_sequence" {
@@ -265,7 +279,7 @@ impl Play {
                 assert_eq!(details["allowed_actions"], now["allowed_actions"]);
             }
         }
-        self.note(act, may);
+        self.count_outcome(action, expected);
         what
     }
 
@@ -274,11 +288,11 @@ impl Play {
             return "nothing".into();
         };
         let price = self.price();
-        let likely = match self.world.orders[n].status {
-            "proceed" if self.chance.random_bool(0.6) => Deed::Acquire,
-            "acquiring" => Deed::Secure(price, 150),
-            "secured" => Deed::Ship,
-            _ => Deed::Fulfill("awaiting_pickup"),
+        let likely = match self.model.orders[n].status {
+            "proceed" if self.rng.random_bool(0.6) => OperatorStep::Acquire,
+            "acquiring" => OperatorStep::Secure(price, 150),
+            "secured" => OperatorStep::Ship,
+            _ => OperatorStep::Fulfill("awaiting_pickup"),
         };
         let cancelled = [
             "auction_rescheduled_too_soon",
@@ -291,151 +305,163 @@ impl Play {
             "vehicle_unavailable",
             "auction_cancelled",
         ];
-        let deeds = [
-            Deed::Acquire,
-            Deed::Secure(price, 0),
-            Deed::Fail(self.pick(&failed)),
-            Deed::Cancel(self.pick(&cancelled)),
-            Deed::Ship,
-            Deed::Fulfill("export_processing"),
-            Deed::Vessel("Glovis Sun"),
+        let steps = [
+            OperatorStep::Acquire,
+            OperatorStep::Secure(price, 0),
+            OperatorStep::Fail(self.pick(&failed)),
+            OperatorStep::Cancel(self.pick(&cancelled)),
+            OperatorStep::Ship,
+            OperatorStep::Fulfill("export_processing"),
+            OperatorStep::Vessel("Glovis Sun"),
         ];
-        let deed = if self.roll(2) == 0 {
+        let step = if self.random_below(2) == 0 {
             likely
         } else {
-            self.pick(&deeds)
+            self.pick(&steps)
         };
-        let id = self.world.orders[n].id.clone();
-        let came = self.operator.advance(&id, &advance_of(deed)).await;
-        let may = self.world.advance(n, deed);
-        self.done(&format!("{deed:?} {n}"), &came, may)
+        let id = self.model.orders[n].id.clone();
+        let result = self.operator.advance(&id, &product_step(step)).await;
+        let expected = self.model.advance(n, step);
+        self.check_result(&format!("{step:?} {n}"), &result, expected)
     }
 
     async fn settle(&mut self) -> String {
         let (order, price) = (self.order(), self.price());
-        let car = match order.filter(|_| self.chance.random_bool(0.5)) {
-            Some(n) => self.world.orders[n].car,
-            None => self.car(),
+        let vehicle = match order.filter(|_| self.rng.random_bool(0.5)) {
+            Some(n) => self.model.orders[n].vehicle,
+            None => self.vehicle(),
         };
-        let ends = [End::Outbid, End::Cancelled, End::Withdrawn];
-        let end = match self.roll(2) {
-            0 => End::Won(price, 0),
+        let ends = [
+            AuctionEnd::Outbid,
+            AuctionEnd::Cancelled,
+            AuctionEnd::Withdrawn,
+        ];
+        let end = match self.random_below(2) {
+            0 => AuctionEnd::Won(price, 0),
             _ => self.pick(&ends),
         };
         let outcome = match end {
-            End::Won(price, _) => won(price, 0),
-            End::Outbid => AuctionOutcome::Outbid,
-            End::Cancelled => AuctionOutcome::Cancelled,
-            End::Withdrawn => AuctionOutcome::Withdrawn,
+            AuctionEnd::Won(price, _) => won(price, 0),
+            AuctionEnd::Outbid => AuctionOutcome::Outbid,
+            AuctionEnd::Cancelled => AuctionOutcome::Cancelled,
+            AuctionEnd::Withdrawn => AuctionOutcome::Withdrawn,
         };
-        let came = self
+        let result = self
             .operator
-            .settle(&self.world.cars[car].id, outcome)
+            .settle(&self.model.vehicles[vehicle].id, outcome)
             .await;
-        let may = self.world.settle(car, end);
-        self.done(&format!("{end:?} {car}"), &came, may)
+        let expected = self.model.settle(vehicle, end);
+        self.check_result(&format!("{end:?} {vehicle}"), &result, expected)
     }
 
     async fn reschedule(&mut self) -> String {
-        let (car, hours) = (self.car(), 4 * self.roll(40) as i64);
-        let date = self.world.now + TimeDelta::hours(hours);
-        let id = self.world.cars[car].id.clone();
-        let came = self.operator.reschedule(&id, &text(date)).await;
-        let may = self.world.reschedule(car, date);
-        self.done(&format!("move {car} to {date}"), &came, may)
+        let (vehicle, hours) = (self.vehicle(), 4 * self.random_below(40) as i64);
+        let date = self.model.now + TimeDelta::hours(hours);
+        let id = self.model.vehicles[vehicle].id.clone();
+        let result = self.operator.reschedule(&id, &text(date)).await;
+        let expected = self.model.reschedule(vehicle, date);
+        self.check_result(&format!("move {vehicle} to {date}"), &result, expected)
     }
 
     async fn reprice(&mut self) -> String {
-        let (car, price) = (self.car(), self.price());
-        let id = self.world.cars[car].id.clone();
-        let came = self.operator.reprice(&id, price).await;
-        self.world.reprice(car, price);
-        self.done(&format!("price {car} at {price}"), &came, Ok(()))
+        let (vehicle, price) = (self.vehicle(), self.price());
+        let id = self.model.vehicles[vehicle].id.clone();
+        let result = self.operator.reprice(&id, price).await;
+        self.model.reprice(vehicle, price);
+        self.check_result(&format!("price {vehicle} at {price}"), &result, Ok(()))
     }
 
     async fn withdraw(&mut self) -> String {
-        let car = self.car();
-        let came = self.operator.withdraw(&self.world.cars[car].id).await;
-        self.world.withdraw(car);
-        self.done(&format!("withdraw {car}"), &came, Ok(()))
+        let vehicle = self.vehicle();
+        let result = self
+            .operator
+            .withdraw(&self.model.vehicles[vehicle].id)
+            .await;
+        self.model.withdraw(vehicle);
+        self.check_result(&format!("withdraw {vehicle}"), &result, Ok(()))
     }
 
     async fn relist(&mut self) -> String {
-        let car = self.car();
-        let came = self.operator.relist(&self.world.cars[car].id).await;
-        self.world.relist(car);
-        self.done(&format!("relist {car}"), &came, Ok(()))
+        let vehicle = self.vehicle();
+        let result = self.operator.relist(&self.model.vehicles[vehicle].id).await;
+        self.model.relist(vehicle);
+        self.check_result(&format!("relist {vehicle}"), &result, Ok(()))
     }
 
     async fn sweep(&mut self) -> String {
         let failed = fail_passed(&self.service.app).await.unwrap();
-        assert_eq!(failed, self.world.sweep(None));
-        let some = if failed > 0 {
+        assert_eq!(failed, self.model.sweep(None));
+        let outcome = if failed > 0 {
             "sweep"
         } else {
             "sweep of nothing"
         };
-        self.note(some, Ok(()));
+        self.count_outcome(outcome, Ok(()));
         format!("sweep {failed}")
     }
 
     async fn wait(&mut self) -> String {
-        let (partner, hours) = (self.roll(PARTNERS), 1 + self.roll(48) as i64);
+        let (partner, hours) = (
+            self.random_below(PARTNERS),
+            1 + self.random_below(48) as i64,
+        );
         let clock = self.partners[partner].wait(hours * 3_600).await;
-        self.world.ahead[partner] += hours * 3_600;
-        let failed = self.world.sweep(Some(partner));
-        let now = text(self.world.now_of(partner));
-        let expected =
-            json!({"now": now, "offset_seconds": self.world.ahead[partner], "pending_jobs": 0});
+        self.model.offset_seconds[partner] += hours * 3_600;
+        let failed = self.model.sweep(Some(partner));
+        let now = text(self.model.now_of(partner));
+        let expected = json!({"now": now, "offset_seconds": self.model.offset_seconds[partner], "pending_jobs": 0});
         assert_eq!(clock, expected);
-        let some = if failed > 0 {
+        let outcome = if failed > 0 {
             "wait"
         } else {
             "wait for nothing"
         };
-        self.note(some, Ok(()));
+        self.count_outcome(outcome, Ok(()));
         format!("{partner} waits for {hours} h: {failed}")
     }
 
     async fn reset(&mut self) -> String {
-        let partner = self.roll(PARTNERS);
+        let partner = self.random_below(PARTNERS);
         let ask = self.partners[partner].ask(Method::DELETE, "/v1/sandbox/clock");
         ask.key(&key()).send().await.ok();
-        self.world.ahead[partner] = 0;
+        self.model.offset_seconds[partner] = 0;
         format!("{partner} is back")
     }
 
-    /// Holds what LMN was told to the model.
-    fn done<T>(
+    /// Checks the result of an operator's command against the model.
+    fn check_result<T>(
         &mut self,
         what: &str,
-        came: &Result<T, AuctionError>,
-        may: Result<(), Refusal>,
+        result: &Result<T, AuctionError>,
+        expected: Result<(), Refusal>,
     ) -> String {
-        let what = format!("{what}: {may:?}");
+        let what = format!("{what}: {expected:?}");
         assert_eq!(
-            came.as_ref().map(|_| ()).map_err(refusal),
-            may.as_ref().copied().map_err(|it| *it),
+            result.as_ref().map(|_| ()).map_err(refusal),
+            expected.as_ref().copied().map_err(|it| *it),
             "{what}"
         );
         let kind = what.split([' ', '(']).next().unwrap_or_default().to_owned();
-        self.note(&kind, may);
+        self.count_outcome(&kind, expected);
         what
     }
 
-    fn note(&mut self, act: &str, came: Result<(), Refusal>) {
-        let came = came.err().unwrap_or("done");
-        *self.came.entry(format!("{act} {came}")).or_default() += 1;
+    fn count_outcome(&mut self, action: &str, result: Result<(), Refusal>) {
+        let result = result.err().unwrap_or("done");
+        *self
+            .outcomes
+            .entry(format!("{action} {result}"))
+            .or_default() += 1;
     }
 
-    /// Compares what the act can have changed, and counts all there is.
+    /// Compares the orders that the action changed in the model, and the number of orders, steps and events.
     async fn compare(&mut self) {
-        for n in std::mem::take(&mut self.world.touched) {
-            let it = &self.world.orders[n];
+        for n in std::mem::take(&mut self.model.changed) {
+            let it = &self.model.orders[n];
             let read = self.partners[it.partner].order(&it.id).await.ok();
-            assert_eq!(read, self.world.read(n), "order {n}");
+            assert_eq!(read, self.model.read(n), "order {n}");
         }
-        let orders = &self.world.orders;
+        let orders = &self.model.orders;
         let steps: usize = orders.iter().map(|it| it.history.len()).sum();
         let events: usize = orders.iter().map(|it| it.events.len()).sum();
         let counted: (i64, i64, i64) = sqlx::query_as(
@@ -447,11 +473,11 @@ impl Play {
         assert_eq!(counted, (orders.len() as i64, steps as i64, events as i64));
     }
 
-    /// Compares everything there is.
+    /// Compares all orders, histories, events and feeds.
     async fn compare_all(&self) {
-        for (n, it) in self.world.orders.iter().enumerate() {
+        for (n, it) in self.model.orders.iter().enumerate() {
             let partner = &self.partners[it.partner];
-            assert_eq!(partner.order(&it.id).await.ok(), self.world.read(n));
+            assert_eq!(partner.order(&it.id).await.ok(), self.model.read(n));
             let path = format!("/v1/orders/{}/history?limit=100", it.id);
             assert_eq!(partner.rows(&path).await, it.history, "order {n}");
             let mut events = partner.events_of(&it.id).await;
@@ -460,8 +486,8 @@ impl Play {
             }
             assert_eq!(events, it.events, "order {n}");
         }
-        for (partner, feed) in self.partners.iter().zip(&self.world.feeds) {
-            let told: Vec<(i64, String, i32)> = sqlx::query_as(
+        for (partner, feed) in self.partners.iter().zip(&self.model.feeds) {
+            let stored: Vec<(i64, String, i32)> = sqlx::query_as(
                 "select position, payload #>> '{data,order,id}', sequence from events
                  where partner_id = $1 order by position",
             )
@@ -470,30 +496,30 @@ impl Play {
             .await
             .unwrap();
             let expected = feed.iter().zip(1..).map(|((order, sequence), position)| {
-                let id = self.world.orders[*order].id.clone();
+                let id = self.model.orders[*order].id.clone();
                 (position, id, i32::try_from(*sequence).unwrap())
             });
-            assert_eq!(told, expected.collect::<Vec<_>>());
+            assert_eq!(stored, expected.collect::<Vec<_>>());
         }
     }
 }
 
-fn advance_of(deed: Deed) -> Advance {
-    match deed {
-        Deed::Acquire => Advance::Acquire,
-        Deed::Secure(price, fee) => secure(price, i32::try_from(fee).unwrap()),
-        Deed::Fail(reason) => Advance::Fail(word::<FailureReason>(reason)),
-        Deed::Cancel(reason) => Advance::Cancel(word::<CancellationReason>(reason)),
-        Deed::Ship => Advance::Ship,
-        Deed::Fulfill(detail) => Advance::Fulfill(word::<FulfillmentDetail>(detail)),
-        Deed::Vessel(name) => Advance::Shipment(ShipmentChange {
+fn product_step(step: OperatorStep) -> Advance {
+    match step {
+        OperatorStep::Acquire => Advance::Acquire,
+        OperatorStep::Secure(price, fee) => secure(price, i32::try_from(fee).unwrap()),
+        OperatorStep::Fail(reason) => Advance::Fail(parse::<FailureReason>(reason)),
+        OperatorStep::Cancel(reason) => Advance::Cancel(parse::<CancellationReason>(reason)),
+        OperatorStep::Ship => Advance::Ship,
+        OperatorStep::Fulfill(detail) => Advance::Fulfill(parse::<FulfillmentDetail>(detail)),
+        OperatorStep::Vessel(name) => Advance::Shipment(ShipmentChange {
             vessel_name: Some(Some(name.to_owned())),
             ..ShipmentChange::default()
         }),
     }
 }
 
-fn word<W: Word>(text: &str) -> W {
+fn parse<W: Word>(text: &str) -> W {
     W::parse(text).unwrap()
 }
 
@@ -516,17 +542,17 @@ fn refusal(error: &AuctionError) -> Refusal {
 }
 
 #[tokio::test]
-async fn whatever_happens_the_service_reads_as_the_contract_says() {
+async fn random_history_matches_the_model() {
     let seed = seed();
-    let mut play = Play::begin(seed).await;
-    for n in 0..ACTS {
-        let what = play.act().await;
+    let mut simulation = Simulation::start(seed).await;
+    for n in 0..ACTIONS {
+        let what = simulation.take_action().await;
         eprintln!("{n:>4}  {what}");
-        play.compare().await;
+        simulation.compare().await;
     }
-    play.compare_all().await;
-    eprintln!("{:#?}", play.came);
-    for often in [
+    simulation.compare_all().await;
+    eprintln!("{:#?}", simulation.outcomes);
+    for outcome in [
         "place done",
         "place duplicate_order",
         "place past_order_cutoff",
@@ -536,12 +562,15 @@ async fn whatever_happens_the_service_reads_as_the_contract_says() {
         "Secure done",
         "move done",
     ] {
-        assert!(play.came.contains_key(often), "never: {often}");
+        assert!(
+            simulation.outcomes.contains_key(outcome),
+            "never: {outcome}"
+        );
     }
 }
 
-/// What orders leave in the tables but for names that chance gave, order by order.
-const LEFT: &str = "
+/// Selects the rows of each order, without randomly generated ids.
+const REMAINING_ROWS: &str = "
     select jsonb_build_object(
         'order', to_jsonb(orders) - '{id,partner_id,request_id,placed_by}'::text[]
             || jsonb_build_object('rendered', replace(rendered, ulid(id), 'id')),
@@ -555,28 +584,29 @@ const LEFT: &str = "
         'events', (select jsonb_agg(type order by sequence) from events where order_id = orders.id))
     from orders order by accepted_no";
 
-impl Play {
-    /// Plays a history, with every order decided under its vehicle's lock or, where nothing is in doubt, at once.
-    async fn played(seed: u64, is_at_once: bool) -> Vec<Value> {
-        let mut play = Self::begin(seed).await;
+impl Simulation {
+    /// Runs a random history and returns the rows it leaves. Orders are placed at once where possible if `is_at_once`,
+    /// and otherwise all under the lock of their vehicle.
+    async fn remaining_rows(seed: u64, is_at_once: bool) -> Vec<Value> {
+        let mut simulation = Self::start(seed).await;
         if !is_at_once {
-            play.service.decides_nothing_at_once().await;
+            simulation.service.decides_nothing_at_once().await;
         }
-        for _ in 0..ACTS {
-            play.act().await;
+        for _ in 0..ACTIONS {
+            simulation.take_action().await;
         }
-        play.compare_all().await;
-        let rows = sqlx::query_scalar(LEFT).fetch_all(play.service.db());
+        simulation.compare_all().await;
+        let rows = sqlx::query_scalar(REMAINING_ROWS).fetch_all(simulation.service.db());
         rows.await.unwrap()
     }
 }
 
 #[tokio::test]
-async fn history_leaves_the_same_rows_whether_orders_are_placed_at_once_or_under_the_lock() {
+async fn history_leaves_the_same_rows_at_once_and_under_the_lock() {
     let seed = seed();
     let (at_once, under_the_lock) = (
-        Play::played(seed, true).await,
-        Play::played(seed, false).await,
+        Simulation::remaining_rows(seed, true).await,
+        Simulation::remaining_rows(seed, false).await,
     );
     assert_eq!(at_once.len(), under_the_lock.len());
     for (one, other) in at_once.iter().zip(&under_the_lock) {

@@ -1,4 +1,4 @@
-//! A whole life: what the operator does, what the partner reports, and what is kept of it.
+//! The life of an order: steps of the operator, reports of the partner, and the history, events and bytes they leave.
 
 use lmn_partner_api::{
     error::catalogue::Code,
@@ -6,12 +6,12 @@ use lmn_partner_api::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Car, Partner, Service, secure};
+use crate::support::{Partner, Service, Vehicle, secure};
 
-/// An order that ships.
-async fn shipping(service: &Service, acme: &Partner, car: &str) -> String {
-    service.car(Car::lot(car)).await;
-    let id = acme.place_order(car, 12_000).await.created()["id"].clone();
+/// Places an order and brings it to `shipping`; returns its id.
+async fn shipping_order(service: &Service, acme: &Partner, vehicle: &str) -> String {
+    service.vehicle(Vehicle::lot(vehicle)).await;
+    let id = acme.place_order(vehicle, 12_000).await.created()["id"].clone();
     let id = id.as_str().unwrap().to_owned();
     let steps = [Advance::Acquire, secure(11_000, 150), Advance::Ship];
     service.operator().takes(&id, &steps).await;
@@ -27,10 +27,10 @@ fn statuses(rows: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_order_is_bought_shipped_and_delivered_with_a_gapless_history() {
+async fn order_is_bought_shipped_and_delivered_with_a_gapless_history() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let id = shipping(&service, &acme, "glovis_1").await;
+    let id = shipping_order(&service, &acme, "glovis_1").await;
     let at = "2026-09-01T10:30:00+01:00";
     let report =
         |member: &str, value: &str| json!({member: value, "occurred_at": at, "notes": "Apapa"});
@@ -78,20 +78,20 @@ async fn an_order_is_bought_shipped_and_delivered_with_a_gapless_history() {
     assert_eq!(history[4]["notes"], "Apapa");
     assert_eq!(history[4]["by"], "partner");
     assert_eq!(history[1]["by"], "operator");
-    // The partner's own steps are no news to it.
+    // A partner's own steps make no events.
     let events = acme.events_of(&id).await;
-    let told: Vec<_> = events
+    let announced: Vec<_> = events
         .iter()
         .map(|it| it["data"]["order"]["status"].clone())
         .collect();
-    assert_eq!(told, ["acquiring", "secured", "shipping"]);
+    assert_eq!(announced, ["acquiring", "secured", "shipping"]);
 }
 
 #[tokio::test]
-async fn an_event_holds_the_very_bytes_that_a_reader_gets_at_that_version() {
+async fn event_holds_the_bytes_that_a_reader_gets_at_that_version() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [
         Advance::Acquire,
@@ -129,15 +129,15 @@ async fn an_event_holds_the_very_bytes_that_a_reader_gets_at_that_version() {
 }
 
 #[tokio::test]
-async fn what_the_partner_may_not_report_is_told_apart_from_what_comes_too_early() {
+async fn report_reserved_to_the_operator_returns_403_and_an_early_one_409() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     let at = "2026-09-01T10:30:00+01:00";
     let with = |member: &str, value: &str| json!({member: value, "occurred_at": at});
 
-    // LMN's own, whatever the state.
+    // Statuses reserved to the operator, refused in every state.
     for body in [
         with("status", "acquiring"),
         with("status", "proceed"),
@@ -153,7 +153,7 @@ async fn what_the_partner_may_not_report_is_told_apart_from_what_comes_too_early
         assert_eq!(details["current_status"], "proceed");
         assert_eq!(details["allowed_actions"], json!(["cancel"]));
     }
-    // The partner's, but not from here.
+    // Statuses that a partner reports, but not for an order in `proceed`.
     for body in [
         with("status", "delivered"),
         with("fulfillment_detail", "in_transit"),
@@ -164,20 +164,20 @@ async fn what_the_partner_may_not_report_is_told_apart_from_what_comes_too_early
         assert_eq!(details["reason"], "out_of_sequence");
         assert_eq!(reply.outcome(), ("unbound", "false"));
     }
-    // Nobody's order, and nobody else's.
-    let nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    // An order that does not exist, and an order of another partner.
+    let unknown_id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let rival = service.partner("rival").await;
-    for (partner, id) in [(&acme, nobody), (&rival, id.as_str()), (&acme, "x")] {
+    for (partner, id) in [(&acme, unknown_id), (&rival, id.as_str()), (&acme, "x")] {
         let reply = partner.report(id, with("status", "acquiring")).await;
         reply.refused(404, Code::OrderNotFound);
     }
 }
 
 #[tokio::test]
-async fn a_report_must_be_one_word_at_a_time_that_is_not_ahead() {
+async fn report_requires_one_status_and_a_time_not_in_the_future() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let id = shipping(&service, &acme, "glovis_1").await;
+    let id = shipping_order(&service, &acme, "glovis_1").await;
     let at = "2026-09-01T10:30:00+01:00";
     let issue = |path: &str, kind: &str| (path.to_owned(), kind.to_owned());
     for (body, issues) in [
@@ -237,10 +237,10 @@ async fn a_report_must_be_one_word_at_a_time_that_is_not_ahead() {
 }
 
 #[tokio::test]
-async fn repeating_the_present_sub_status_changes_nothing_and_binds_its_key() {
+async fn repeated_sub_status_changes_nothing_and_binds_its_key() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let id = shipping(&service, &acme, "glovis_1").await;
+    let id = shipping_order(&service, &acme, "glovis_1").await;
     let body = json!({"fulfillment_detail": "customs", "occurred_at": "2026-09-01T10:30:00+01:00"});
     let first = acme.report(&id, body.clone()).await;
     first.ok();
@@ -252,11 +252,11 @@ async fn repeating_the_present_sub_status_changes_nothing_and_binds_its_key() {
 }
 
 #[tokio::test]
-async fn a_car_that_a_body_names_in_passing_is_not_locked() {
+async fn vehicle_named_in_a_report_body_is_not_locked() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let id = shipping(&service, &acme, "glovis_1").await;
-    service.car(Car::lot("glovis_2")).await;
+    let id = shipping_order(&service, &acme, "glovis_1").await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("select from vehicles where id = 'glovis_2' for update")
         .execute(&mut *holder)

@@ -1,4 +1,4 @@
-//! The list of orders: its filters, its sorts, and walks of it while others write.
+//! The list of orders: its filters, its sorts, and paging while orders are placed and cancelled.
 
 use std::collections::HashMap;
 
@@ -9,19 +9,19 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::support::{Car, Partner, Service};
+use crate::support::{Partner, Service, Vehicle};
 
-/// Three orders of three kinds, a day apart: cancelled, open on a lot, open on a dealer's car.
-async fn three(service: &Service, acme: &Partner) -> [String; 3] {
+/// Places three orders, a day apart: one cancelled, one open on a lot, one open on a dealer's vehicle.
+async fn place_three_orders(service: &Service, acme: &Partner) -> [String; 3] {
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-05-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-05-20T13:00:00+09:00'"))
         .await;
     service
-        .car(Car::lot("glovis_2").on("timestamptz '2026-05-10T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_2").on("timestamptz '2026-05-10T13:00:00+09:00'"))
         .await;
-    service.car(Car::dealers("encar_3")).await;
+    service.vehicle(Vehicle::dealers("encar_3")).await;
     let mut ids = Vec::new();
-    for (n, (car, bid)) in [
+    for (n, (vehicle, bid)) in [
         ("glovis_1", Some(12_000)),
         ("glovis_2", Some(12_000)),
         ("encar_3", None),
@@ -32,7 +32,7 @@ async fn three(service: &Service, acme: &Partner) -> [String; 3] {
         service
             .time_is(&format!("2026-04-0{}T10:00:00+09:00", n + 1))
             .await;
-        ids.push(acme.place_order(car, bid).await.id());
+        ids.push(acme.place_order(vehicle, bid).await.id());
     }
     service.time_is("2026-04-09T10:00:00+09:00").await;
     acme.cancel(&ids[0]).await.ok();
@@ -43,7 +43,7 @@ async fn three(service: &Service, acme: &Partner) -> [String; 3] {
 async fn filters_are_joined_by_and() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let [one, two, three] = three(&service, &acme).await;
+    let [one, two, three] = place_three_orders(&service, &acme).await;
     for (query, expected) in [
         ("", vec![&three, &two, &one]),
         ("status=proceed", vec![&three, &two]),
@@ -51,10 +51,10 @@ async fn filters_are_joined_by_and() {
         ("status=delivered", vec![]),
         ("vehicle_id=glovis_2", vec![&two]),
         ("vehicle_id=glovis_2&status=cancelled", vec![]),
-        ("vehicle_id=nobodys%20car", vec![]),
+        ("vehicle_id=unknown%20vehicle", vec![]),
         (&format!("ids={one},nonsense,{three}"), vec![&three, &one]),
         ("ids=nonsense", vec![]),
-        // Half-open: from is in, to is not. A plus sign that nobody encoded is a plus sign.
+        // The range includes `from` and excludes `to`. An unencoded plus sign stays a plus sign.
         (
             "from=2026-04-02T10:00:00%2B09:00&to=2026-04-03T10:00:00%2B09:00",
             vec![&two],
@@ -75,7 +75,7 @@ async fn filters_are_joined_by_and() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_said_at_once() {
+async fn invalid_filters_are_all_reported_at_once() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let many = vec!["x"; 101].join(",");
@@ -112,15 +112,15 @@ async fn what_cannot_be_asked_is_said_at_once() {
 async fn every_sort_has_its_order_and_its_cursor() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let [one, two, three] = three(&service, &acme).await;
+    let [one, two, three] = place_three_orders(&service, &acme).await;
     for (sort, expected) in [
         ("created_desc", [&three, &two, &one]),
         ("created_asc", [&one, &two, &three]),
         ("auction_date_asc", [&two, &one, &three]),
         ("updated_desc", [&one, &three, &two]),
     ] {
-        let walked = walk(&acme, &format!("sort={sort}&limit=1"), async || ()).await;
-        assert_eq!(walked.iter().collect::<Vec<_>>(), expected, "{sort}");
+        let listed = list_all(&acme, &format!("sort={sort}&limit=1"), async || ()).await;
+        assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{sort}");
         let cursor = acme
             .get(&format!("/v1/orders?sort={sort}&limit=1"))
             .await
@@ -145,10 +145,10 @@ async fn every_sort_has_its_order_and_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_page_links_to_the_next_one() {
+async fn page_links_to_the_next_one() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let [one, two, three] = three(&service, &acme).await;
+    let [one, two, three] = place_three_orders(&service, &acme).await;
     let mut path =
         "/v1/orders?status=proceed,cancelled&to=2027-01-01T00:00:00%2B09:00&limit=2".to_owned();
     let first = acme.get(&path).await;
@@ -170,29 +170,29 @@ async fn a_page_links_to_the_next_one() {
     assert!(last.json()["next_cursor"].is_null());
 }
 
-/// Walks the list to its end; `meanwhile` happens after every page.
-async fn walk(partner: &Partner, query: &str, meanwhile: impl AsyncFn()) -> Vec<String> {
+/// Reads all pages of the list and returns the ids; calls `meanwhile` after every page.
+async fn list_all(partner: &Partner, query: &str, meanwhile: impl AsyncFn()) -> Vec<String> {
     let mut path = format!("/v1/orders?{query}");
-    let mut walked = Vec::new();
+    let mut listed = Vec::new();
     loop {
         let page = partner.get(&path).await;
-        walked.extend(page.ids());
+        listed.extend(page.ids());
         meanwhile().await;
         match page.header("link") {
-            "" => return walked,
+            "" => return listed,
             link => path = link[1..link.find('>').unwrap()].to_owned(),
         }
     }
 }
 
-/// One history: orders at random times, and what is written between the pages of a walk.
+/// A random case: orders placed at random times, and the writes between the pages of a list.
 #[derive(Debug, Clone)]
 struct History {
-    /// When the orders were placed, in minutes; many at once.
+    /// Minutes at which the orders were placed; several share a minute.
     placed: Vec<u8>,
     sort: &'static str,
     limit: usize,
-    /// Which orders change between pages, and whether one is added.
+    /// After each page: the order that is cancelled, and whether a new order is placed.
     changes: Vec<(prop::sample::Index, bool)>,
 }
 
@@ -219,8 +219,8 @@ fn history() -> impl Strategy<Value = History> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_that_do_not_change_are_seen_exactly_once_whatever_is_written_meanwhile() {
-    // A partner for every history, all from one address: else the last ones would be guesses too many.
+async fn unchanged_orders_are_listed_exactly_once_during_concurrent_writes() {
+    // Each case adds a partner; the default burst of unknown keys from one address is too small for all of them.
     let service = Service::with(&[("GATE__GUESS__BURST", "100")]).await;
     let histories = {
         let mut runner = TestRunner::new_with_rng(
@@ -240,20 +240,22 @@ async fn orders_that_do_not_change_are_seen_exactly_once_whatever_is_written_mea
                 .time_is(&format!("2026-04-01T10:{minute:02}:00+09:00"))
                 .await;
             let day = minute % 3 + 10;
-            let car = match minute % 4 {
-                3 => Car::dealers(&name),
-                _ => Car::lot(&name).on(&format!("timestamptz '2026-05-{day}T13:00:00+09:00'")),
+            let vehicle = match minute % 4 {
+                3 => Vehicle::dealers(&name),
+                _ => Vehicle::lot(&name).on(&format!("timestamptz '2026-05-{day}T13:00:00+09:00'")),
             };
-            let bid = car.auction_date.is_some().then_some(12_000);
-            acme.place_order(&service.car(car).await.id, bid).await.id()
+            let bid = vehicle.auction_date.is_some().then_some(12_000);
+            acme.place_order(&service.vehicle(vehicle).await.id, bid)
+                .await
+                .id()
         };
         let mut before = Vec::new();
         for (i, minute) in history.placed.iter().enumerate() {
-            before.push(place(format!("car_{n}_{i}"), *minute).await);
+            before.push(place(format!("vehicle_{n}_{i}"), *minute).await);
         }
         let changes = std::sync::Mutex::new(history.changes.into_iter().enumerate());
         let changed = std::sync::Mutex::new(Vec::new());
-        let walked = walk(
+        let listed = list_all(
             &acme,
             &format!("sort={}&limit={}", history.sort, history.limit),
             async || {
@@ -271,7 +273,7 @@ async fn orders_that_do_not_change_are_seen_exactly_once_whatever_is_written_mea
         )
         .await;
         let mut seen = HashMap::new();
-        walked
+        listed
             .iter()
             .for_each(|id| *seen.entry(id).or_insert(0) += 1);
         let changed = changed.into_inner().unwrap();
@@ -281,7 +283,7 @@ async fn orders_that_do_not_change_are_seen_exactly_once_whatever_is_written_mea
             assert_eq!(
                 seen.get(id),
                 Some(&1),
-                "{id} in {walked:?}, sort {}",
+                "{id} in {listed:?}, sort {}",
                 history.sort
             );
         }

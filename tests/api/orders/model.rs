@@ -1,30 +1,30 @@
-//! What the contract says of orders, written out again as a small world in memory: no line of it is the product's.
+//! A model of orders in memory, written independently of the code under test.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, FixedOffset, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-/// Why something is not done.
+/// The reason for which an action is refused.
 pub type Refusal = &'static str;
 
-/// A car.
-pub struct Lot {
+/// A vehicle of the model.
+pub struct ModelVehicle {
     pub id: String,
-    /// Cars of one kind have one VIN and one plate.
+    /// Vehicles of one kind share a VIN and a license plate.
     pub kind: usize,
     pub listing: i64,
-    /// When it is auctioned; `None` for a dealer's car.
+    /// Time of its auction; `None` for a dealer's vehicle.
     pub date: Option<DateTime<Utc>>,
     pub is_sold: bool,
     pub is_withdrawn: bool,
 }
 
-/// An order.
-pub struct Known {
+/// An order of the model.
+pub struct ModelOrder {
     pub id: String,
     pub partner: usize,
-    pub car: usize,
+    pub vehicle: usize,
     pub bid: Option<i64>,
     pub standing: Option<(bool, i64)>,
     pub status: &'static str,
@@ -39,7 +39,7 @@ pub struct Known {
     pub events: Vec<Value>,
 }
 
-impl Known {
+impl ModelOrder {
     pub fn is_active(&self) -> bool {
         ["proceed", "acquiring"].contains(&self.status)
     }
@@ -53,9 +53,9 @@ impl Known {
     }
 }
 
-/// LMN's step of one order.
+/// A step that the operator makes on one order.
 #[derive(Debug, Clone, Copy)]
-pub enum Deed {
+pub enum OperatorStep {
     Acquire,
     Secure(i64, i64),
     Fail(&'static str),
@@ -65,30 +65,30 @@ pub enum Deed {
     Vessel(&'static str),
 }
 
-/// How an auction ends.
+/// The result of an auction.
 #[derive(Debug, Clone, Copy)]
-pub enum End {
+pub enum AuctionEnd {
     Won(i64, i64),
     Outbid,
     Cancelled,
     Withdrawn,
 }
 
-/// All there is.
-pub struct World {
-    /// What time it is for LMN.
+/// The state of the service: vehicles, orders, event feeds and clocks.
+pub struct Model {
+    /// The current time, before any partner's clock offset.
     pub now: DateTime<Utc>,
-    /// How far each partner is ahead, in seconds.
-    pub ahead: Vec<i64>,
-    pub cars: Vec<Lot>,
-    /// In the order in which they were accepted.
-    pub orders: Vec<Known>,
-    /// Each partner's events: the order, and the number there.
+    /// Clock offset of each partner, in seconds.
+    pub offset_seconds: Vec<i64>,
+    pub vehicles: Vec<ModelVehicle>,
+    /// Orders in the order of their acceptance.
+    pub orders: Vec<ModelOrder>,
+    /// Events of each partner: the index of the order, and the event's sequence number in it.
     pub feeds: Vec<Vec<(usize, usize)>>,
-    /// Which partner was told of which listing.
-    told: BTreeSet<(usize, usize)>,
-    /// The orders that read differently since this was last emptied.
-    pub touched: BTreeSet<usize>,
+    /// Pairs of a partner and a re-listed vehicle for which an event was recorded.
+    announced_relistings: BTreeSet<(usize, usize)>,
+    /// Orders that have changed since this set was last emptied.
+    pub changed: BTreeSet<usize>,
 }
 
 fn korea(time: DateTime<Utc>) -> DateTime<FixedOffset> {
@@ -99,7 +99,7 @@ pub fn text(time: DateTime<Utc>) -> String {
     korea(time).format("%Y-%m-%dT%H:%M:%S+09:00").to_string()
 }
 
-/// Midnight in Korea at the start of the day before the auction's.
+/// Returns the order cutoff: midnight in Korea at the start of the day before the auction.
 pub fn cutoff(auction: DateTime<Utc>) -> DateTime<Utc> {
     let day = korea(auction).date_naive() - Days::new(1);
     let midnight = day.and_time(NaiveTime::MIN);
@@ -107,26 +107,26 @@ pub fn cutoff(auction: DateTime<Utc>) -> DateTime<Utc> {
     there.unwrap().to_utc()
 }
 
-impl World {
+impl Model {
     pub fn new(now: DateTime<Utc>, partners: usize) -> Self {
         Self {
             now,
-            ahead: vec![0; partners],
-            cars: Vec::new(),
+            offset_seconds: vec![0; partners],
+            vehicles: Vec::new(),
             orders: Vec::new(),
             feeds: vec![Vec::new(); partners],
-            told: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            announced_relistings: BTreeSet::new(),
+            changed: BTreeSet::new(),
         }
     }
 
     pub fn now_of(&self, partner: usize) -> DateTime<Utc> {
-        self.now + TimeDelta::seconds(self.ahead[partner])
+        self.now + TimeDelta::seconds(self.offset_seconds[partner])
     }
 
-    /// Returns an order as its partner reads it.
+    /// Returns an order as the API shows it to its partner.
     pub fn read(&self, n: usize) -> Value {
-        let (it, car) = (&self.orders[n], &self.cars[self.orders[n].car]);
+        let (it, vehicle) = (&self.orders[n], &self.vehicles[self.orders[n].vehicle]);
         let allowed: &[&str] = match it.status {
             "proceed" => &["cancel"],
             "shipping" => &["in_transit", "customs", "delivered"],
@@ -137,7 +137,7 @@ impl World {
                    "etd": null, "eta": null})
         });
         json!({
-            "id": it.id, "vehicle_id": car.id, "vin": vin(car.kind), "license_plate": plate(car.kind),
+            "id": it.id, "vehicle_id": vehicle.id, "vin": vin(vehicle.kind), "license_plate": plate(vehicle.kind),
             "status": it.status, "fulfillment_detail": it.detail, "max_bid_amount_usd": it.bid,
             "is_highest_bid": it.standing.map(|it| it.0), "current_max_bid_usd": it.standing.map(|it| it.1),
             "amounts": {"purchase_price_usd": it.amounts.map(|it| it.0), "auction_fee_usd": it.amounts.map(|it| it.1)},
@@ -149,14 +149,14 @@ impl World {
         })
     }
 
-    fn on(&self, car: usize, which: impl Fn(&Known) -> bool) -> Vec<usize> {
-        let found = |n: &usize| self.orders[*n].car == car && which(&self.orders[*n]);
+    fn on(&self, vehicle: usize, which: impl Fn(&ModelOrder) -> bool) -> Vec<usize> {
+        let found = |n: &usize| self.orders[*n].vehicle == vehicle && which(&self.orders[*n]);
         (0..self.orders.len()).filter(found).collect()
     }
 
-    /// Tells the bids on a car how they stand.
-    fn rank(&mut self, car: usize) {
-        let bidding = self.on(car, Known::is_bidding);
+    /// Updates the standings of the open bids on a vehicle.
+    fn update_standings(&mut self, vehicle: usize) {
+        let bidding = self.on(vehicle, ModelOrder::is_bidding);
         let mut best: Option<(usize, i64)> = None;
         for n in &bidding {
             let bid = self.orders[*n].bid.unwrap();
@@ -168,13 +168,13 @@ impl World {
             let standing = best.map(|(leader, high)| (leader == n, high));
             if self.orders[n].standing != standing {
                 self.orders[n].standing = standing;
-                self.touched.insert(n);
+                self.changed.insert(n);
             }
         }
     }
 
-    /// Writes down an event, with the order as it reads now.
-    fn tell(&mut self, n: usize, kind: &str, member: &str, value: Value) {
+    /// Records an event with the current state of the order.
+    fn record_event(&mut self, n: usize, kind: &str, member: &str, value: Value) {
         let (order, at) = (self.read(n), text(self.now_of(self.orders[n].partner)));
         let mut data = Map::from_iter([("order".to_owned(), order)]);
         data.insert(member.to_owned(), value);
@@ -184,7 +184,7 @@ impl World {
         self.feeds[self.orders[n].partner].push((n, sequence));
     }
 
-    /// Makes a step, and tells it unless it is the partner's own.
+    /// Makes a step; records an event unless the partner made it.
     fn step(&mut self, n: usize, status: &'static str, detail: Option<&'static str>, by: &str) {
         let at = text(self.now_of(self.orders[n].partner));
         self.step_at(n, (status, detail), by, (&at, None));
@@ -195,7 +195,7 @@ impl World {
         n: usize,
         to: (&'static str, Option<&'static str>),
         by: &str,
-        told: (&str, Option<&str>),
+        occurred: (&str, Option<&str>),
     ) {
         let now = self.now_of(self.orders[n].partner);
         let it = &mut self.orders[n];
@@ -203,18 +203,18 @@ impl World {
         (it.status, it.detail, it.updated_at) = (to.0, to.1, now);
         it.history.push(
             json!({"n": it.history.len() + 1, "status": to.0, "fulfillment_detail": to.1, "by": by,
-            "occurred_at": told.0, "recorded_at": text(now), "notes": told.1}),
+            "occurred_at": occurred.0, "recorded_at": text(now), "notes": occurred.1}),
         );
-        self.touched.insert(n);
+        self.changed.insert(n);
         match by {
             "partner" => {}
-            _ if was.0 == to.0 => self.tell(
+            _ if was.0 == to.0 => self.record_event(
                 n,
                 "order.fulfillment_updated",
                 "previous_fulfillment_detail",
                 json!(was.1),
             ),
-            _ => self.tell(n, "order.status_changed", "previous_status", json!(was.0)),
+            _ => self.record_event(n, "order.status_changed", "previous_status", json!(was.0)),
         }
     }
 
@@ -223,28 +223,33 @@ impl World {
         self.step(n, status, None, by);
     }
 
-    /// Fails an order for which LMN was to pay.
+    /// Fails an order, by way of `acquiring`.
     fn fail(&mut self, n: usize, reason: &'static str) {
-        self.buy(n);
+        self.acquire(n);
         self.end(n, "failed", reason, "operator");
     }
 
-    fn buy(&mut self, n: usize) {
+    fn acquire(&mut self, n: usize) {
         if self.orders[n].status == "proceed" {
             self.step(n, "acquiring", None, "operator");
         }
     }
 
-    /// Ends an order whose car is not to be had.
-    fn call_off(&mut self, n: usize, cancelled: &'static str, failed: &'static str) {
+    /// Ends an order whose vehicle is no longer available: cancels it in `proceed`, fails it otherwise.
+    fn end_as_unavailable(&mut self, n: usize, cancelled: &'static str, failed: &'static str) {
         match self.orders[n].status {
             "proceed" => self.end(n, "cancelled", cancelled, "operator"),
             _ => self.end(n, "failed", failed, "operator"),
         }
     }
 
-    pub fn may_place(&self, partner: usize, car: usize, bid: Option<i64>) -> Result<(), Refusal> {
-        let it = &self.cars[car];
+    pub fn may_place(
+        &self,
+        partner: usize,
+        vehicle: usize,
+        bid: Option<i64>,
+    ) -> Result<(), Refusal> {
+        let it = &self.vehicles[vehicle];
         if it.is_withdrawn {
             return Err("vehicle_unavailable");
         }
@@ -255,35 +260,35 @@ impl World {
             Some(date) if self.now_of(partner) >= cutoff(date) => return Err("past_order_cutoff"),
             _ => {}
         }
-        match self.on(car, |it| it.partner == partner && !it.is_done())[..] {
+        match self.on(vehicle, |it| it.partner == partner && !it.is_done())[..] {
             [] => Ok(()),
             _ => Err("duplicate_order"),
         }
     }
 
-    pub fn place(&mut self, id: String, partner: usize, car: usize, bid: Option<i64>) {
+    pub fn place(&mut self, id: String, partner: usize, vehicle: usize, bid: Option<i64>) {
         let now = self.now_of(partner);
         let first = json!({"n": 1, "status": "proceed", "fulfillment_detail": null, "by": "partner",
                            "occurred_at": text(now), "recorded_at": text(now), "notes": null});
-        self.orders.push(Known {
+        self.orders.push(ModelOrder {
             id,
             partner,
-            car,
+            vehicle,
             bid,
             standing: None,
             status: "proceed",
             detail: None,
             reason: None,
             amounts: None,
-            date: bid.and(self.cars[car].date),
+            date: bid.and(self.vehicles[vehicle].date),
             vessel: None,
             created_at: now,
             updated_at: now,
             history: vec![first],
             events: Vec::new(),
         });
-        self.touched.insert(self.orders.len() - 1);
-        self.rank(car);
+        self.changed.insert(self.orders.len() - 1);
+        self.update_standings(vehicle);
     }
 
     pub fn cancel(&mut self, n: usize) -> Result<(), Refusal> {
@@ -291,22 +296,22 @@ impl World {
             return Err("out_of_sequence");
         }
         self.end(n, "cancelled", "partner_cancelled", "partner");
-        self.rank(self.orders[n].car);
+        self.update_standings(self.orders[n].vehicle);
         Ok(())
     }
 
-    /// The partner's report, told as of some time.
-    pub fn report(&mut self, n: usize, word: &'static str, at: &str) -> Result<(), Refusal> {
-        if !["in_transit", "customs", "delivered"].contains(&word) {
+    /// Applies a partner's report with the time at which it happened.
+    pub fn report(&mut self, n: usize, value: &'static str, at: &str) -> Result<(), Refusal> {
+        if !["in_transit", "customs", "delivered"].contains(&value) {
             return Err("partner_not_authorized");
         }
         let it = &self.orders[n];
         if it.status != "shipping" {
             return Err("out_of_sequence");
         }
-        let to = match word {
+        let to = match value {
             "delivered" => ("delivered", it.detail),
-            _ => ("shipping", Some(word)),
+            _ => ("shipping", Some(value)),
         };
         if to != (it.status, it.detail) {
             self.step_at(n, to, "partner", (at, Some("so we heard")));
@@ -314,48 +319,48 @@ impl World {
         Ok(())
     }
 
-    pub fn advance(&mut self, n: usize, deed: Deed) -> Result<(), Refusal> {
+    pub fn advance(&mut self, n: usize, step: OperatorStep) -> Result<(), Refusal> {
         let it = &self.orders[n];
-        let (status, at, car, bid) = (it.status, it.detail, it.car, it.bid);
+        let (status, at, vehicle, bid) = (it.status, it.detail, it.vehicle, it.bid);
         let now = self.now_of(it.partner);
-        let from = match deed {
-            Deed::Acquire | Deed::Cancel(_) => "proceed",
-            Deed::Secure(..) | Deed::Fail(_) => "acquiring",
-            Deed::Ship => "secured",
-            Deed::Fulfill(_) | Deed::Vessel(_) => "shipping",
+        let from = match step {
+            OperatorStep::Acquire | OperatorStep::Cancel(_) => "proceed",
+            OperatorStep::Secure(..) | OperatorStep::Fail(_) => "acquiring",
+            OperatorStep::Ship => "secured",
+            OperatorStep::Fulfill(_) | OperatorStep::Vessel(_) => "shipping",
         };
         if status != from {
             return Err("out_of_sequence");
         }
-        match deed {
-            Deed::Acquire => self.step(n, "acquiring", None, "operator"),
-            Deed::Cancel(reason) => self.end(n, "cancelled", reason, "operator"),
-            Deed::Fail(reason) => self.end(n, "failed", reason, "operator"),
-            Deed::Ship => self.step(n, "shipping", Some("export_processing"), "operator"),
-            Deed::Fulfill(detail) if at == Some(detail) => {}
-            Deed::Fulfill(detail) => self.step(n, "shipping", Some(detail), "operator"),
-            Deed::Vessel(name) if self.orders[n].vessel.as_deref() == Some(name) => {}
-            Deed::Vessel(name) => {
+        match step {
+            OperatorStep::Acquire => self.step(n, "acquiring", None, "operator"),
+            OperatorStep::Cancel(reason) => self.end(n, "cancelled", reason, "operator"),
+            OperatorStep::Fail(reason) => self.end(n, "failed", reason, "operator"),
+            OperatorStep::Ship => self.step(n, "shipping", Some("export_processing"), "operator"),
+            OperatorStep::Fulfill(detail) if at == Some(detail) => {}
+            OperatorStep::Fulfill(detail) => self.step(n, "shipping", Some(detail), "operator"),
+            OperatorStep::Vessel(name) if self.orders[n].vessel.as_deref() == Some(name) => {}
+            OperatorStep::Vessel(name) => {
                 (self.orders[n].vessel, self.orders[n].updated_at) = (Some(name.to_owned()), now);
-                self.touched.insert(n);
+                self.changed.insert(n);
                 let member = "previous_fulfillment_detail";
-                self.tell(n, "order.fulfillment_updated", member, json!(at));
+                self.record_event(n, "order.fulfillment_updated", member, json!(at));
             }
-            Deed::Secure(price, fee) => self.secure(n, price, fee)?,
+            OperatorStep::Secure(price, fee) => self.secure(n, price, fee)?,
         }
-        if matches!(deed, Deed::Secure(..)) && bid.is_none() {
-            for other in self.on(car, |it| it.is_active() && it.bid.is_none()) {
+        if matches!(step, OperatorStep::Secure(..)) && bid.is_none() {
+            for other in self.on(vehicle, |it| it.is_active() && it.bid.is_none()) {
                 self.fail(other, "vehicle_unavailable");
             }
-            self.cars[car].is_withdrawn = true;
+            self.vehicles[vehicle].is_withdrawn = true;
         }
-        self.rank(car);
+        self.update_standings(vehicle);
         Ok(())
     }
 
     fn may_secure(&self, n: usize, price: i64) -> Result<(), Refusal> {
-        let is_bought = |it: &Known| ["secured", "shipping", "delivered"].contains(&it.status);
-        if !self.on(self.orders[n].car, is_bought).is_empty() {
+        let is_bought = |it: &ModelOrder| ["secured", "shipping", "delivered"].contains(&it.status);
+        if !self.on(self.orders[n].vehicle, is_bought).is_empty() {
             return Err("secured_by_another");
         }
         match self.orders[n].bid.is_some_and(|bid| price > bid) {
@@ -366,109 +371,119 @@ impl World {
 
     fn secure(&mut self, n: usize, price: i64, fee: i64) -> Result<(), Refusal> {
         self.may_secure(n, price)?;
-        self.buy(n);
+        self.acquire(n);
         self.orders[n].amounts = Some((price, fee));
         self.step(n, "secured", None, "operator");
         Ok(())
     }
 
-    pub fn settle(&mut self, car: usize, end: End) -> Result<(), Refusal> {
-        let (it, bidding) = (&self.cars[car], self.on(car, Known::is_bidding));
+    pub fn settle(&mut self, vehicle: usize, end: AuctionEnd) -> Result<(), Refusal> {
+        let (it, bidding) = (
+            &self.vehicles[vehicle],
+            self.on(vehicle, ModelOrder::is_bidding),
+        );
         let is_upcoming = !it.is_sold && !it.is_withdrawn;
         if it.date.is_none() || (bidding.is_empty() && !is_upcoming) {
             return Err("no_open_auction");
         }
-        if let End::Won(price, fee) = end {
+        if let AuctionEnd::Won(price, fee) = end {
             let leads = |n: &&usize| self.orders[**n].standing.is_some_and(|it| it.0);
             let winner = *bidding.iter().find(leads).ok_or("nobody_bids")?;
             self.secure(winner, price, fee)?;
         }
         for n in bidding {
             match end {
-                End::Won(..) if self.orders[n].status == "secured" => {}
-                End::Won(..) => self.fail(n, "outbid_internally"),
-                End::Outbid => self.fail(n, "outbid"),
-                End::Cancelled => self.call_off(n, "auction_cancelled", "auction_cancelled"),
-                End::Withdrawn => self.call_off(n, "seller_withdrew", "vehicle_unavailable"),
+                AuctionEnd::Won(..) if self.orders[n].status == "secured" => {}
+                AuctionEnd::Won(..) => self.fail(n, "outbid_internally"),
+                AuctionEnd::Outbid => self.fail(n, "outbid"),
+                AuctionEnd::Cancelled => {
+                    self.end_as_unavailable(n, "auction_cancelled", "auction_cancelled");
+                }
+                AuctionEnd::Withdrawn => {
+                    self.end_as_unavailable(n, "seller_withdrew", "vehicle_unavailable");
+                }
             }
         }
         match end {
-            End::Won(..) | End::Outbid => self.cars[car].is_sold = true,
-            End::Cancelled | End::Withdrawn => self.cars[car].is_withdrawn = true,
+            AuctionEnd::Won(..) | AuctionEnd::Outbid => self.vehicles[vehicle].is_sold = true,
+            AuctionEnd::Cancelled | AuctionEnd::Withdrawn => {
+                self.vehicles[vehicle].is_withdrawn = true;
+            }
         }
         Ok(())
     }
 
-    pub fn withdraw(&mut self, car: usize) {
-        for n in self.on(car, Known::is_active) {
-            self.call_off(n, "seller_withdrew", "vehicle_unavailable");
+    pub fn withdraw(&mut self, vehicle: usize) {
+        for n in self.on(vehicle, ModelOrder::is_active) {
+            self.end_as_unavailable(n, "seller_withdrew", "vehicle_unavailable");
         }
-        self.cars[car].is_withdrawn = true;
+        self.vehicles[vehicle].is_withdrawn = true;
     }
 
-    pub fn reschedule(&mut self, car: usize, date: DateTime<Utc>) -> Result<(), Refusal> {
-        let it = &self.cars[car];
+    pub fn reschedule(&mut self, vehicle: usize, date: DateTime<Utc>) -> Result<(), Refusal> {
+        let it = &self.vehicles[vehicle];
         let before = it.date.filter(|_| !it.is_sold && !it.is_withdrawn);
         let before = before.ok_or("no_open_auction")?;
-        self.cars[car].date = Some(date);
+        self.vehicles[vehicle].date = Some(date);
         if date == before {
             return Ok(());
         }
         let (kind, member) = ("order.auction_rescheduled", "previous_auction_date");
-        let mut stay = Vec::new();
-        for n in self.on(car, Known::is_bidding) {
+        let mut kept_open = Vec::new();
+        for n in self.on(vehicle, ModelOrder::is_bidding) {
             let now = self.now_of(self.orders[n].partner);
             (self.orders[n].date, self.orders[n].updated_at) = (Some(date), now);
-            self.touched.insert(n);
+            self.changed.insert(n);
             let closes = now < cutoff(before) && now >= cutoff(date);
             if closes && self.orders[n].status == "proceed" {
-                self.tell(n, kind, member, json!(text(before)));
+                self.record_event(n, kind, member, json!(text(before)));
                 self.end(n, "cancelled", "auction_rescheduled_too_soon", "operator");
             } else {
-                stay.push(n);
+                kept_open.push(n);
             }
         }
-        self.rank(car);
-        for n in stay {
-            self.tell(n, kind, member, json!(text(before)));
+        self.update_standings(vehicle);
+        for n in kept_open {
+            self.record_event(n, kind, member, json!(text(before)));
         }
         Ok(())
     }
 
-    pub fn reprice(&mut self, car: usize, price: i64) {
-        let before = self.cars[car].listing;
-        self.cars[car].listing = price;
+    pub fn reprice(&mut self, vehicle: usize, price: i64) {
+        let before = self.vehicles[vehicle].listing;
+        self.vehicles[vehicle].listing = price;
         if before == price {
             return;
         }
-        for n in self.on(car, |it| it.status == "proceed") {
+        for n in self.on(vehicle, |it| it.status == "proceed") {
             let kind = "order.price_updated";
-            self.tell(n, kind, "previous_listing_usd", json!(before));
+            self.record_event(n, kind, "previous_listing_usd", json!(before));
             self.orders[n].events.last_mut().unwrap()["data"]["listing_usd"] = json!(price);
         }
     }
 
-    pub fn relist(&mut self, car: usize) {
-        for partner in 0..self.ahead.len() {
-            let kind = self.cars[car].kind;
-            let is_former = |it: &Known| {
-                it.partner == partner && it.is_done() && self.cars[it.car].kind == kind
+    pub fn relist(&mut self, vehicle: usize) {
+        for partner in 0..self.offset_seconds.len() {
+            let kind = self.vehicles[vehicle].kind;
+            let is_former = |it: &ModelOrder| {
+                it.partner == partner && it.is_done() && self.vehicles[it.vehicle].kind == kind
             };
             let former = self.orders.iter().rposition(is_former);
-            if let Some(n) = former.filter(|_| self.told.insert((partner, car))) {
-                let id = json!(self.cars[car].id);
-                self.tell(n, "order.re_auctioned", "new_vehicle_id", id);
+            if let Some(n) = former.filter(|_| self.announced_relistings.insert((partner, vehicle)))
+            {
+                let id = json!(self.vehicles[vehicle].id);
+                self.record_event(n, "order.re_auctioned", "new_vehicle_id", id);
             }
         }
     }
 
-    /// Lets time do what it does, for one partner or for all.
-    pub fn sweep(&mut self, whose: Option<usize>) -> usize {
-        let is_due = |it: &Known| {
+    /// Fails the orders whose auction passed 24 hours ago, of one partner or of all; returns how many.
+    pub fn sweep(&mut self, partner: Option<usize>) -> usize {
+        let is_due = |it: &ModelOrder| {
             let date = it.date.filter(|_| it.status == "proceed");
-            let is_his = whose.is_none_or(|partner| it.partner == partner);
+            let is_included = partner.is_none_or(|partner| it.partner == partner);
             let past = |date| date + TimeDelta::hours(24) <= self.now_of(it.partner);
-            is_his && date.is_some_and(past)
+            is_included && date.is_some_and(past)
         };
         let due: Vec<_> = (0..self.orders.len())
             .filter(|n| is_due(&self.orders[*n]))
@@ -477,7 +492,7 @@ impl World {
             self.end(*n, "failed", "auction_passed", "automatic");
         }
         for n in &due {
-            self.rank(self.orders[*n].car);
+            self.update_standings(self.orders[*n].vehicle);
         }
         due.len()
     }

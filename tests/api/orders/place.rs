@@ -1,9 +1,9 @@
-//! Placing: every rule and every refusal.
+//! Placing an order: every rule and every refusal.
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
-use crate::support::{Car, Service, secure};
+use crate::support::{Service, Vehicle, secure};
 
 #[tokio::test]
 async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
@@ -11,7 +11,7 @@ async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
     let acme = service.partner("acme").await;
     service.time_is("2026-04-01T10:00:00.5+09:00").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
     let reply = acme.place_order("glovis_1", 15_500).await;
     let order = reply.created();
@@ -51,21 +51,21 @@ async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
 }
 
 #[tokio::test]
-async fn an_order_leaves_its_first_step_a_snapshot_and_an_audit_row() {
+async fn order_records_its_first_step_a_snapshot_and_an_audit_row() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let seen = acme.get("/v1/vehicles/glovis_1").await;
     let reply = acme.place_order("glovis_1", 12_000).await;
     reply.created();
-    let kept: String = sqlx::query_scalar("select vehicle::text from order_vehicles")
+    let snapshot: String = sqlx::query_scalar("select vehicle::text from order_vehicles")
         .fetch_one(service.db())
         .await
         .unwrap();
     assert_eq!(
-        kept.as_bytes(),
+        snapshot.as_bytes(),
         seen.body,
-        "the car is kept as the partner saw it, byte for byte"
+        "the vehicle is kept as the partner saw it, byte for byte"
     );
     let step: (i32, String, String, i16) =
         sqlx::query_as("select n, status, by, occurred_offset_minutes from order_history")
@@ -91,11 +91,11 @@ async fn an_order_leaves_its_first_step_a_snapshot_and_an_audit_row() {
 }
 
 #[tokio::test]
-async fn a_buy_now_car_is_ordered_without_a_bid() {
+async fn buy_now_vehicle_is_ordered_without_a_bid() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::dealers("encar_1")).await;
-    service.car(Car::no_bid("glovis_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
+    service.vehicle(Vehicle::no_bid("glovis_1")).await;
     for id in ["encar_1", "glovis_1"] {
         let issues = acme.place_order(id, 10_000).await.issues();
         assert_eq!(
@@ -122,10 +122,10 @@ async fn a_buy_now_car_is_ordered_without_a_bid() {
 }
 
 #[tokio::test]
-async fn an_auction_car_needs_a_bid_of_at_least_its_price() {
+async fn auction_vehicle_requires_a_bid_of_at_least_its_price() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     for bid in [None, Some(0), Some(-1), Some(9_999)] {
         let details = acme
             .place_order("glovis_1", bid)
@@ -154,12 +154,12 @@ async fn an_auction_car_needs_a_bid_of_at_least_its_price() {
 }
 
 #[tokio::test]
-async fn the_window_closes_at_midnight_in_korea_to_the_second() {
+async fn order_window_closes_at_midnight_in_korea_to_the_second() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let rival = service.partner("rival").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
 
     service.time_is("2026-04-18T23:59:59+09:00").await;
@@ -178,7 +178,7 @@ async fn the_window_closes_at_midnight_in_korea_to_the_second() {
             json!({"cutoff_at": "2026-04-19T00:00:00+09:00", "now": shown})
         );
     }
-    // The first one stays what it is; a bid that is no bid is told before the cutoff.
+    // The earlier order is unchanged; a missing bid is refused before the cutoff is checked.
     assert_eq!(
         acme.get("/v1/orders").await.ok()["data"][0]["status"],
         "proceed"
@@ -190,15 +190,15 @@ async fn the_window_closes_at_midnight_in_korea_to_the_second() {
 }
 
 #[tokio::test]
-async fn an_auction_that_is_over_is_past_its_cutoff() {
+async fn order_after_an_auction_result_is_refused_as_past_its_cutoff() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for result in ["sold", "negotiation_sold", "negotiation_requested"] {
-        let car = Car {
+        let vehicle = Vehicle {
             auction_result: Some(result),
-            ..Car::lot(result).on("now() - interval '1 day'")
+            ..Vehicle::lot(result).on("now() - interval '1 day'")
         };
-        service.car(car).await;
+        service.vehicle(vehicle).await;
         acme.place_order(result, 12_000)
             .await
             .refused(409, Code::PastOrderCutoff);
@@ -206,10 +206,10 @@ async fn an_auction_that_is_over_is_past_its_cutoff() {
 }
 
 #[tokio::test]
-async fn a_partner_has_one_open_order_for_a_car() {
+async fn partner_has_one_open_order_for_a_vehicle() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let first = acme.place_order("glovis_1", 12_000).await.id();
     let details = acme
         .place_order("glovis_1", 13_000)
@@ -221,10 +221,10 @@ async fn a_partner_has_one_open_order_for_a_car() {
 }
 
 #[tokio::test]
-async fn a_car_that_is_unknown_is_404_and_one_that_is_gone_410() {
+async fn unknown_vehicle_returns_404_and_withdrawn_vehicle_410() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     service
         .sql("update vehicles set withdrawn_at = now()")
         .await;
@@ -249,10 +249,10 @@ async fn a_car_that_is_unknown_is_404_and_one_that_is_gone_410() {
 }
 
 #[tokio::test]
-async fn unknown_fields_are_ignored_and_missing_ones_named() {
+async fn unknown_fields_are_ignored_and_missing_fields_are_named() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let issues = acme.post("/v1/orders", json!({})).await.issues();
     assert_eq!(
         issues,
@@ -264,15 +264,15 @@ async fn unknown_fields_are_ignored_and_missing_ones_named() {
 }
 
 #[tokio::test]
-async fn a_buy_now_car_that_was_bought_for_somebody_is_410() {
+async fn buy_now_vehicle_secured_for_another_partner_returns_410() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::dealers("encar_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
     let first = acme.place_order("encar_1", None).await.id();
-    // Several may want it, until it is bought for one.
+    // Several partners may have an open order for it until it is secured for one of them.
     let second = rival.place_order("encar_1", None).await;
     rival.cancel(&second.id()).await.ok();
     let steps = [Advance::Acquire, secure(10_000, 0)];
@@ -285,10 +285,10 @@ async fn a_buy_now_car_that_was_bought_for_somebody_is_410() {
 }
 
 #[tokio::test]
-async fn numbers_beyond_all_bounds_are_told_as_numbers() {
+async fn numbers_beyond_64_bits_are_refused_for_their_range_not_their_type() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let post = async |bid: &str| {
         let body = format!(r#"{{"vehicle_id":"glovis_1","max_bid_amount_usd":{bid}}}"#);
         let ask = acme

@@ -1,4 +1,5 @@
-//! Races: partners, LMN and time act on one car at once, round after round; the table holds, and losers are told why.
+//! Races: partners, the operator and sweeps act on one vehicle concurrently. The table of states holds, and each
+//! refusal names a state that the order was in.
 
 use std::sync::Arc;
 
@@ -24,13 +25,13 @@ use super::model::{cutoff, text};
 use crate::{
     database::TestDatabase,
     seed::{seed, stream},
-    support::{Car, Operator, Partner, Reply, Service, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, secure, won},
 };
 
-/// What must hold of the tables, each as a count of what does not.
-const BROKEN: [(&str, &str); 8] = [
+/// Violations of the invariants of the tables: a description, and a query that counts them.
+const VIOLATIONS: [(&str, &str); 8] = [
     (
-        "a step that the table does not have",
+        "a step that is not allowed",
         "with steps as (
              select *, lag(status) over (partition by order_id order by n) as was from order_history)
          select count(*) from steps where not case n when 1 then status = 'proceed' and by = 'partner' else (was, status, by) in (
@@ -41,7 +42,7 @@ const BROKEN: [(&str, &str); 8] = [
              ('shipping', 'shipping', 'partner'), ('shipping', 'delivered', 'partner')) end",
     ),
     (
-        "a history with a gap, or an order that is not where it ends",
+        "a history with a gap, or an order whose status is not that of its last step",
         "select count(*) from (
              select from orders join order_history on order_id = orders.id group by orders.id
              having max(n) <> count(*) or orders.status <> (array_agg(order_history.status order by n desc))[1]
@@ -61,7 +62,7 @@ const BROKEN: [(&str, &str); 8] = [
              having max(position) <> count(*) or min(position) <> 1 or last_position <> count(*)) broken",
     ),
     (
-        "a step of LMN's that was not told, or told otherwise",
+        "a step of the operator or a sweep without its event",
         "select count(*) from orders
          where array(select status from order_history
                      where order_id = orders.id and by <> 'partner' and status <> 'shipping' order by n)
@@ -70,7 +71,7 @@ const BROKEN: [(&str, &str); 8] = [
                        and payload #>> '{data,order,status}' <> 'shipping' order by sequence)",
     ),
     (
-        "a car that was bought twice",
+        "a vehicle that was bought twice",
         "select count(*) from (
              select from orders where status in ('secured', 'shipping', 'delivered')
              group by vehicle_id having count(*) > 1) broken",
@@ -85,22 +86,22 @@ const BROKEN: [(&str, &str); 8] = [
                and loser.final_highest_bid_usd = winner.max_bid_usd)",
     ),
     (
-        "a sold car for which somebody waits",
+        "an open order on a sold or withdrawn vehicle",
         "select count(*) from orders join vehicles on vehicles.id = vehicle_id
          where status in ('proceed', 'acquiring') and (auction_result = 'sold' or withdrawn_at is not null)",
     ),
 ];
 
-/// A service with some partners, for many tasks at once.
+/// A service with some partners, shared by concurrent tasks.
 struct Race {
     service: Service,
     partners: Vec<Partner>,
 }
 
 impl Race {
-    async fn of(partners: usize) -> Arc<Self> {
+    async fn with_partners(partners: usize) -> Arc<Self> {
         let database = TestDatabase::with_connections(12).await;
-        // A sweep at a time fails one order at most, so that others get their turn.
+        // A sweep fails at most one order, so that concurrent actions reach the others.
         let settings = [("DATABASE__CONNECTIONS_MAX", "12"), ("SWEEPS__BATCH", "1")];
         let service = Service::on(database, &settings, router).await;
         let mut all = Vec::new();
@@ -117,12 +118,12 @@ impl Race {
         self.service.operator()
     }
 
-    /// A new car with the orders of the first partners.
-    async fn ordered(&self, car: Car, bids: &[Option<i64>]) -> Vec<String> {
-        let car = self.service.car(car).await.id;
+    /// Adds a vehicle, places one order on it for each bid, by the first partners, and returns the ids.
+    async fn place_orders(&self, vehicle: Vehicle, bids: &[Option<i64>]) -> Vec<String> {
+        let vehicle = self.service.vehicle(vehicle).await.id;
         let mut ids = Vec::new();
         for (partner, bid) in self.partners.iter().zip(bids) {
-            ids.push(partner.place_order(&car, *bid).await.id());
+            ids.push(partner.place_order(&vehicle, *bid).await.id());
         }
         ids
     }
@@ -137,8 +138,9 @@ impl Race {
         rows.await.unwrap()
     }
 
-    /// Lets a partner try. A refusal names a state in which the order was while it was asked.
-    async fn tries(&self, id: &str, ask: impl Future<Output = Reply>) -> bool {
+    /// Sends a request of a partner and returns whether it succeeded. A refusal must name a status that the order had
+    /// while the request was in progress.
+    async fn attempt(&self, id: &str, ask: impl Future<Output = Reply>) -> bool {
         let before = self.statuses(id).await;
         let reply = ask.await;
         if reply.status == 200 {
@@ -153,43 +155,43 @@ impl Race {
     }
 
     async fn cancels(&self, partner: usize, id: &str) -> bool {
-        self.tries(id, self.partners[partner].cancel(id)).await
+        self.attempt(id, self.partners[partner].cancel(id)).await
     }
 
     async fn reports(&self, partner: usize, id: &str, report: (&str, &str)) -> bool {
         let body = json!({report.0: report.1, "occurred_at": "2026-03-01T10:30:00+01:00"});
-        self.tries(id, self.partners[partner].report(id, body))
+        self.attempt(id, self.partners[partner].report(id, body))
             .await
     }
 
-    /// Lets LMN try.
+    /// Makes a step of the operator; returns whether it succeeded.
     async fn steps(&self, id: &str, step: &Advance) -> bool {
         is_done(self.operator().advance(id, step).await)
     }
 
-    async fn nothing_is_broken(&self) {
-        for (what, query) in BROKEN {
+    async fn assert_no_violations(&self) {
+        for (what, query) in VIOLATIONS {
             assert_eq!(self.service.count(query).await, 0, "{what}");
         }
     }
 }
 
-/// Says whether LMN did it; if not, then for a reason that the contract has.
+/// Returns whether an operator's command succeeded; panics on a database error.
 #[track_caller]
-fn is_done<T>(came: Result<T, AuctionError>) -> bool {
-    match came {
+fn is_done<T>(result: Result<T, AuctionError>) -> bool {
+    match result {
         Err(AuctionError::Progress(ProgressError::Database(error))) => panic!("{error}"),
-        came => came.is_ok(),
+        result => result.is_ok(),
     }
 }
 
-/// Does not count what was done.
-fn aside(_: bool) -> bool {
+/// Returns `false`, so that the outcome of an action is not counted.
+fn uncounted(_: bool) -> bool {
     false
 }
 
-/// Begins everything at once, and says how often it was done.
-macro_rules! at_once {
+/// Runs all actions concurrently, and returns how many of them succeeded.
+macro_rules! concurrently {
     ($race:ident, $($act:expr),+ $(,)?) => {{
         let mut tasks = JoinSet::new();
         $(tasks.spawn({ let $race = $race.clone(); async move { ($act).await } });)+
@@ -200,26 +202,30 @@ macro_rules! at_once {
 const ROUNDS: usize = 25;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_is_cancelled_or_bought_and_never_both() {
-    let race = Race::of(1).await;
-    let called_off = Advance::Cancel(CancellationReason::AuctionCancelled);
-    let outbid = Advance::Fail(FailureReason::Outbid);
+async fn order_is_cancelled_or_acquired_and_never_both() {
+    let race = Race::with_partners(1).await;
+    let cancel_step = Advance::Cancel(CancellationReason::AuctionCancelled);
+    let fail_step = Advance::Fail(FailureReason::Outbid);
     for round in 0..ROUNDS {
-        let car = Car::lot(&format!("glovis_{round}"));
-        let id = &*race.ordered(car, &[Some(12_000)]).await.remove(0).leak();
-        let (called_off, outbid) = (called_off.clone(), outbid.clone());
+        let vehicle = Vehicle::lot(&format!("glovis_{round}"));
+        let id = &*race
+            .place_orders(vehicle, &[Some(12_000)])
+            .await
+            .remove(0)
+            .leak();
+        let (cancel_step, fail_step) = (cancel_step.clone(), fail_step.clone());
         let failed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let failing = failed.clone();
-        let done = at_once!(
+        let done = concurrently!(
             race,
             race.cancels(0, id),
             race.steps(id, &Advance::Acquire),
             race.cancels(0, id),
-            race.steps(id, &called_off),
+            race.steps(id, &cancel_step),
             race.reports(0, id, ("fulfillment_detail", "in_transit")),
             race.steps(id, &Advance::Acquire),
             async {
-                let done = race.steps(id, &outbid).await;
+                let done = race.steps(id, &fail_step).await;
                 failing.fetch_add(usize::from(done), std::sync::atomic::Ordering::SeqCst);
                 false
             },
@@ -228,18 +234,22 @@ async fn an_order_is_cancelled_or_bought_and_never_both() {
         let failed = failed.load(std::sync::atomic::Ordering::SeqCst);
         assert_eq!(race.statuses(id).await.len(), 2 + failed);
     }
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_car_is_delivered_once_whatever_else_is_said_of_it_meanwhile() {
-    let race = Race::of(1).await;
+async fn order_is_delivered_once_despite_concurrent_reports_and_steps() {
+    let race = Race::with_partners(1).await;
     for round in 0..ROUNDS {
-        let car = Car::lot(&format!("glovis_{round}"));
-        let id = &*race.ordered(car, &[Some(12_000)]).await.remove(0).leak();
+        let vehicle = Vehicle::lot(&format!("glovis_{round}"));
+        let id = &*race
+            .place_orders(vehicle, &[Some(12_000)])
+            .await
+            .remove(0)
+            .leak();
         let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
         race.operator().takes(id, &steps).await;
-        let done = at_once!(
+        let done = concurrently!(
             race,
             race.reports(0, id, ("status", "delivered")),
             async {
@@ -262,34 +272,34 @@ async fn a_car_is_delivered_once_whatever_else_is_said_of_it_meanwhile() {
         assert_eq!(done, 1);
         assert_eq!(race.statuses(id).await.last().unwrap(), "delivered");
     }
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_result_counts_whoever_bids_or_cancels_and_whatever_the_clock_says() {
-    let race = Race::of(5).await;
+async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_moves() {
+    let race = Race::with_partners(5).await;
     let first: DateTime<Utc> = "2026-04-10T03:00:00Z".parse().unwrap();
     for round in 0..ROUNDS as i64 {
         let now = first + TimeDelta::days(20 * round);
         race.service.time_is(&text(now)).await;
         let date = now + TimeDelta::days(10);
-        let car = Car::lot(&format!("glovis_{round}"));
-        let car = car.on(&format!("timestamptz '{}'", text(date)));
-        let lot = &*car.id.clone().leak();
+        let vehicle = Vehicle::lot(&format!("glovis_{round}"));
+        let vehicle = vehicle.on(&format!("timestamptz '{}'", text(date)));
+        let lot = &*vehicle.id.clone().leak();
         let bids = [Some(15_000), Some(15_000), Some(12_000)];
-        let ids: &[String] = race.ordered(car, &bids).await.leak();
-        let settles = at_once!(
+        let ids: &[String] = race.place_orders(vehicle, &bids).await.leak();
+        let settles = concurrently!(
             race,
-            async { aside(race.cancels(0, &ids[0]).await) },
+            async { uncounted(race.cancels(0, &ids[0]).await) },
             async { is_done(race.operator().settle(lot, won(11_000, 0)).await) },
-            bids_in_time(&race.partners[3], lot, 16_000),
+            bids_or_is_late(&race.partners[3], lot, 16_000),
             async {
                 let later = text(date + TimeDelta::days(3 - 12 * (round % 2)));
-                aside(is_done(race.operator().reschedule(lot, &later).await))
+                uncounted(is_done(race.operator().reschedule(lot, &later).await))
             },
-            async { aside(race.cancels(2, &ids[2]).await) },
-            async { aside(race.steps(&ids[1], &Advance::Acquire).await) },
-            bids_in_time(&race.partners[4], lot, 15_000),
+            async { uncounted(race.cancels(2, &ids[2]).await) },
+            async { uncounted(race.steps(&ids[1], &Advance::Acquire).await) },
+            bids_or_is_late(&race.partners[4], lot, 15_000),
             async { is_done(race.operator().settle(lot, won(10_000, 0)).await) },
             async {
                 if round % 3 == 0 {
@@ -310,12 +320,12 @@ async fn one_result_counts_whoever_bids_or_cancels_and_whatever_the_clock_says()
     assert_eq!(race.service.count(late).await, 0, "a bid after the cutoff");
     let won = "select count(*) from orders where status = 'secured'";
     assert!(race.service.count(won).await > 0);
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }
 
-/// Bids, and is accepted or late.
-async fn bids_in_time(partner: &Partner, car: &str, bid: i64) -> bool {
-    let reply = partner.place_order(car, bid).await;
+/// Places an order that must be accepted or past its cutoff; returns `false`, so that it is not counted.
+async fn bids_or_is_late(partner: &Partner, vehicle: &str, bid: i64) -> bool {
+    let reply = partner.place_order(vehicle, bid).await;
     if reply.status != 201 {
         reply.refused(409, Code::PastOrderCutoff);
     }
@@ -323,32 +333,32 @@ async fn bids_in_time(partner: &Partner, car: &str, bid: i64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_car_is_secured_for_one_of_all_who_are_bought_for_at_once() {
-    let race = Race::of(3).await;
+async fn vehicle_is_secured_for_one_of_several_concurrent_orders() {
+    let race = Race::with_partners(3).await;
     for round in 0..2 * ROUNDS {
-        let (car, bid) = match round % 2 {
-            0 => (Car::lot(&format!("glovis_{round}")), Some(12_000)),
-            _ => (Car::dealers(&format!("encar_{round}")), None),
+        let (vehicle, bid) = match round % 2 {
+            0 => (Vehicle::lot(&format!("glovis_{round}")), Some(12_000)),
+            _ => (Vehicle::dealers(&format!("encar_{round}")), None),
         };
-        let ids: &[String] = race.ordered(car, &[bid; 3]).await.leak();
+        let ids: &[String] = race.place_orders(vehicle, &[bid; 3]).await.leak();
         for id in &ids[..2] {
             race.operator().takes(id, &[Advance::Acquire]).await;
         }
-        let done = at_once!(
+        let done = concurrently!(
             race,
             race.steps(&ids[0], &secure(11_000, 0)),
             race.steps(&ids[1], &secure(11_500, 0)),
-            async { aside(race.cancels(2, &ids[2]).await) },
+            async { uncounted(race.cancels(2, &ids[2]).await) },
             race.steps(&ids[0], &secure(10_000, 0)),
         );
         assert_eq!(done, 1);
         let [one, other] = [&ids[0], &ids[1]].map(|id| race.statuses(id));
         let mut ends = [one.await.pop().unwrap(), other.await.pop().unwrap()];
         ends.sort();
-        // A lot that is not settled may keep its bids; a buy-now car is gone.
+        // The other bid on an unsettled lot stays open; the other order on a buy-now vehicle fails.
         let left = if bid.is_some() { "acquiring" } else { "failed" };
         assert_eq!(ends, [left, "secured"]);
-        if let Some(loser) = is_waiting(race.service.db(), &ids[..2]).await {
+        if let Some(loser) = acquiring_order(race.service.db(), &ids[..2]).await {
             let again = race.operator().advance(&loser, &secure(9_000, 0)).await;
             let again = again.unwrap_err();
             assert!(matches!(
@@ -357,10 +367,10 @@ async fn a_car_is_secured_for_one_of_all_who_are_bought_for_at_once() {
             ));
         }
     }
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }
 
-async fn is_waiting(db: &PgPool, ids: &[String]) -> Option<String> {
+async fn acquiring_order(db: &PgPool, ids: &[String]) -> Option<String> {
     let query = "select substring(reply_location from '[^/]*$') from idempotency_keys
                  join orders on orders.id = order_id
                  where status = 'acquiring' and substring(reply_location from '[^/]*$') = any($1)";
@@ -372,13 +382,13 @@ async fn is_waiting(db: &PgPool, ids: &[String]) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_whose_auction_passed_is_failed_bought_or_cancelled_but_once() {
-    let race = Race::of(3).await;
+async fn order_past_its_auction_is_failed_acquired_or_cancelled_once() {
+    let race = Race::with_partners(3).await;
     for round in 0..4 {
         let mut orders = Vec::new();
         for n in 0..10 {
-            let car = Car::lot(&format!("glovis_{round}_{n}"));
-            orders.push(race.ordered(car, &[Some(12_000); 3]).await);
+            let vehicle = Vehicle::lot(&format!("glovis_{round}_{n}"));
+            orders.push(race.place_orders(vehicle, &[Some(12_000); 3]).await);
         }
         let ahead = "update partners set clock_offset_seconds = 12 * 86400";
         race.service.sql(ahead).await;
@@ -407,13 +417,13 @@ async fn an_order_whose_auction_passed_is_failed_bought_or_cancelled_but_once() 
         let back = "update partners set clock_offset_seconds = 0";
         race.service.sql(back).await;
     }
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }
 
-/// Lets somebody do something to one of a few cars.
-async fn anything(race: &Race, chance: &mut StdRng) {
-    let n = chance.random_range(0..8);
-    let car = match n {
+/// Takes a random action on one of the vehicles: an order is placed, or an existing one is acted on.
+async fn random_action(race: &Race, rng: &mut StdRng) {
+    let n = rng.random_range(0..8);
+    let vehicle = match n {
         0..6 => format!("glovis_{n}"),
         _ => format!("encar_{n}"),
     };
@@ -421,26 +431,26 @@ async fn anything(race: &Race, chance: &mut StdRng) {
         "select substring(reply_location from '[^/]*$') from idempotency_keys join orders on orders.id = order_id
          where reply_location like '/v1/orders/%' and vehicle_id = $1 order by random() limit 1",
     )
-    .bind(&car)
+    .bind(&vehicle)
     .fetch_optional(race.service.db())
     .await
     .unwrap();
-    match order.filter(|_| chance.random_bool(0.6)) {
-        Some(order) => go_on(race, &car, &order, chance).await,
+    match order.filter(|_| rng.random_bool(0.6)) {
+        Some(order) => random_order_action(race, &vehicle, &order, rng).await,
         None => {
-            let partner = &race.partners[chance.random_range(0..race.partners.len())];
-            let bid = (n < 6).then(|| 10_000 + 1_000 * chance.random_range(0..4_i64));
-            let reply = partner.place_order(&car, bid).await;
+            let partner = &race.partners[rng.random_range(0..race.partners.len())];
+            let bid = (n < 6).then(|| 10_000 + 1_000 * rng.random_range(0..4_i64));
+            let reply = partner.place_order(&vehicle, bid).await;
             assert!(reply.status < 500, "{reply:?}");
         }
     }
 }
 
-/// Lets somebody do something to an order and its car.
-async fn go_on(race: &Race, car: &str, order: &str, chance: &mut StdRng) {
-    let partner = &race.partners[chance.random_range(0..race.partners.len())];
+/// Takes a random action on an order or its vehicle.
+async fn random_order_action(race: &Race, vehicle: &str, order: &str, rng: &mut StdRng) {
+    let partner = &race.partners[rng.random_range(0..race.partners.len())];
     let operator = race.operator();
-    let came = match chance.random_range(0..18) {
+    let result = match rng.random_range(0..18) {
         0..3 => {
             let reply = partner.cancel(order).await;
             assert!(reply.status < 500, "{reply:?}");
@@ -455,52 +465,52 @@ async fn go_on(race: &Race, car: &str, order: &str, chance: &mut StdRng) {
             fail_passed(&race.service.app).await.unwrap();
             return;
         }
-        // The car comes back as another lot would.
+        // The settled vehicle becomes an upcoming lot again.
         6..8 => {
             let again = format!(
                 "update vehicles set auction_result = 'upcoming', auction_result_at = null
-                 where id = '{car}' and auction_result is not null and withdrawn_at is null"
+                 where id = '{vehicle}' and auction_result is not null and withdrawn_at is null"
             );
             return race.service.sql(&again).await;
         }
         8..12 => operator.advance(order, &Advance::Acquire).await,
         12 => operator.advance(order, &secure(10_000, 0)).await,
-        13 => operator.settle(car, won(10_000, 0)).await,
-        14 => operator.settle(car, AuctionOutcome::Outbid).await,
+        13 => operator.settle(vehicle, won(10_000, 0)).await,
+        14 => operator.settle(vehicle, AuctionOutcome::Outbid).await,
         15 => {
-            let days = TimeDelta::days(chance.random_range(-3..20));
-            operator.reschedule(car, &text(Utc::now() + days)).await
+            let days = TimeDelta::days(rng.random_range(-3..20));
+            operator.reschedule(vehicle, &text(Utc::now() + days)).await
         }
         16 => {
             operator
-                .reprice(car, chance.random_range(9_000..10_000))
+                .reprice(vehicle, rng.random_range(9_000..10_000))
                 .await
         }
-        _ => operator.relist(car).await,
+        _ => operator.relist(vehicle).await,
     };
-    is_done(came);
+    is_done(result);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_everything_on_a_few_cars_breaks_nothing() {
-    let (seed, race) = (seed(), Race::of(4).await);
+async fn random_concurrent_actions_on_a_few_vehicles_violate_no_invariant() {
+    let (seed, race) = (seed(), Race::with_partners(4).await);
     for n in 0..8 {
-        let car = match n {
-            0..6 => Car::lot(&format!("glovis_{n}")),
-            _ => Car::dealers(&format!("encar_{n}")),
+        let vehicle = match n {
+            0..6 => Vehicle::lot(&format!("glovis_{n}")),
+            _ => Vehicle::dealers(&format!("encar_{n}")),
         };
-        race.service.car(car).await;
+        race.service.vehicle(vehicle).await;
     }
     let mut tasks = JoinSet::new();
     for task in 1..=12 {
         let race = race.clone();
         tasks.spawn(async move {
-            let mut chance = stream(seed, task);
+            let mut rng = stream(seed, task);
             for _ in 0..60 {
-                anything(&race, &mut chance).await;
+                random_action(&race, &mut rng).await;
             }
         });
     }
     tasks.join_all().await;
-    race.nothing_is_broken().await;
+    race.assert_no_violations().await;
 }

@@ -1,21 +1,21 @@
-//! Reading: one order, and the list.
+//! Reads of one order, of the list, and of an order's vehicle and history.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Car, Service, eventually};
+use crate::support::{Service, Vehicle, eventually};
 
 #[tokio::test]
-async fn somebody_elses_order_is_indistinguishable_from_none() {
+async fn order_of_another_partner_is_indistinguishable_from_a_missing_one() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let without_its_id = |mut body: serde_json::Value| {
+    let without_request_id = |mut body: serde_json::Value| {
         body["error"]["request_id"].take();
         body
     };
@@ -32,7 +32,7 @@ async fn somebody_elses_order_is_indistinguishable_from_none() {
         assert_eq!(cancelled.outcome(), ("unbound", "false"));
         for reply in [read, cancelled] {
             reply.refused(404, Code::OrderNotFound);
-            answers.push(without_its_id(reply.json()));
+            answers.push(without_request_id(reply.json()));
         }
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -41,45 +41,47 @@ async fn somebody_elses_order_is_indistinguishable_from_none() {
 }
 
 #[tokio::test]
-async fn the_list_is_walked_newest_first_page_by_page() {
+async fn list_is_paged_newest_first_despite_new_orders() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let mut placed = Vec::new();
     for n in 0..7 {
-        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
-        placed.insert(0, acme.place_order(&car.id, 12_000).await.id());
+        let vehicle = service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
+        placed.insert(0, acme.place_order(&vehicle.id, 12_000).await.id());
     }
     assert_eq!(acme.get("/v1/orders").await.ids(), placed);
 
-    let mut walked = Vec::new();
+    let mut listed = Vec::new();
     let mut path = "/v1/orders?limit=3".to_owned();
     let mut pages = 0;
     loop {
         pages += 1;
         let page = acme.get(&path).await;
-        walked.extend(page.ids());
-        // Whatever is placed meanwhile stands before the place where the walk is.
-        let car = service.car(Car::lot(&format!("late_{pages}"))).await;
-        acme.place_order(&car.id, 12_000).await.created();
+        listed.extend(page.ids());
+        // Orders placed between pages are newer, so they sort before the cursor.
+        let vehicle = service
+            .vehicle(Vehicle::lot(&format!("late_{pages}")))
+            .await;
+        acme.place_order(&vehicle.id, 12_000).await.created();
         match page.json()["next_cursor"].as_str() {
             Some(cursor) => path = format!("/v1/orders?limit=2&cursor={cursor}"),
             None => break,
         }
     }
     assert_eq!(pages, 3);
-    assert_eq!(walked, placed);
+    assert_eq!(listed, placed);
 }
 
 #[tokio::test]
-async fn a_cursor_of_somebody_else_or_somewhere_else_is_refused() {
+async fn cursor_of_another_partner_or_another_list_is_refused() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
     for n in 0..2 {
-        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
-        acme.place_order(&car.id, 12_000).await.created();
+        let vehicle = service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
+        acme.place_order(&vehicle.id, 12_000).await.created();
     }
     let page = acme.get("/v1/orders?limit=1").await.json();
     let cursor = page["next_cursor"].as_str().unwrap();
@@ -117,13 +119,13 @@ async fn a_cursor_of_somebody_else_or_somewhere_else_is_refused() {
 }
 
 #[tokio::test]
-async fn who_has_an_order_already_gets_304_until_it_changes_or_its_standing_does() {
+async fn conditional_read_returns_304_until_the_order_or_its_standing_changes() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     let path = format!("/v1/orders/{id}");
     let first = acme.order(&id).await;
@@ -156,7 +158,7 @@ async fn who_has_an_order_already_gets_304_until_it_changes_or_its_standing_does
     assert_eq!(outbid.json()["updated_at"], first.json()["updated_at"]);
     assert_ne!(outbid.header("etag"), tag);
     assert_eq!(again("*").await.status, 304);
-    // Somebody who has it still has to be allowed to see it.
+    // `If-None-Match: *` does not reveal the order to another partner.
     let stranger = rival
         .ask(Method::GET, &path)
         .header("if-none-match", "*")
@@ -166,30 +168,30 @@ async fn who_has_an_order_already_gets_304_until_it_changes_or_its_standing_does
 }
 
 #[tokio::test]
-async fn the_car_is_kept_as_it_was_when_it_was_ordered() {
+async fn vehicle_snapshot_stays_as_it_was_when_ordered() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let seen = acme.get("/v1/vehicles/glovis_1").await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     service
         .sql("update vehicles set listing_usd = 11000, color = 'black'")
         .await;
     let path = format!("/v1/orders/{id}/vehicle");
-    let kept = acme.get(&path).await;
-    assert_eq!((kept.status, &kept.body), (200, &seen.body));
+    let snapshot = acme.get(&path).await;
+    assert_eq!((snapshot.status, &snapshot.body), (200, &seen.body));
     assert_eq!(
         acme.ask(Method::GET, &path)
-            .header("if-none-match", kept.header("etag"))
+            .header("if-none-match", snapshot.header("etag"))
             .send()
             .await
             .status,
         304
     );
-    eventually("the price is heard of", async || {
+    eventually("the new price is shown", async || {
         let reply = acme.get("/v1/vehicles/glovis_1").await;
         (reply.ok()["pricing"]["listing_usd"] == 11_000).then_some(())
     })
@@ -199,11 +201,11 @@ async fn the_car_is_kept_as_it_was_when_it_was_ordered() {
         .await
         .refused(404, Code::OrderNotFound);
 
-    // A withdrawn car is shown to who ordered it, and to nobody else.
+    // A withdrawn vehicle is shown only to the partner that ordered it.
     service
         .sql("update vehicles set withdrawn_at = now()")
         .await;
-    let recovered = eventually("the withdrawal is heard of", async || {
+    let recovered = eventually("the snapshot is shown", async || {
         let reply = acme.get("/v1/vehicles/glovis_1").await;
         (reply.header("x-lmn-snapshot") == "true").then_some(reply)
     })
@@ -224,14 +226,14 @@ async fn the_car_is_kept_as_it_was_when_it_was_ordered() {
 }
 
 #[tokio::test]
-async fn the_history_tells_every_step_page_by_page() {
+async fn history_lists_every_step_page_by_page() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
     service.time_is("2026-04-01T10:00:00.25+09:00").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     service.time_is("2026-04-02T10:00:00+09:00").await;
     acme.cancel(&id).await.ok();
@@ -261,10 +263,10 @@ async fn the_history_tells_every_step_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_head_is_a_get_without_its_body() {
+async fn head_request_returns_the_get_response_without_its_body() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     for (path, status) in [
         ("/v1/orders", 200),
         ("/v1/vehicles/glovis_1", 200),

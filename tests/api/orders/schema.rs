@@ -1,20 +1,20 @@
-//! The schema refuses what the server never writes, by domains and triggers where no CHECK or foreign key stands.
+//! The schema refuses invalid rows by its constraints, domains and triggers.
 
-use crate::support::{Car, Service};
+use crate::support::{Service, Vehicle};
 
-/// A service with one order that is bidding.
-async fn with_an_order() -> Service {
+/// Starts a service with one open order on a lot.
+async fn service_with_order() -> Service {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.place_order("glovis_1", 12_000).await.created();
     service
 }
 
 #[tokio::test]
-async fn change_that_breaks_a_rule_of_orders_is_refused_by_its_name() {
-    let service = with_an_order().await;
-    for (change, rule) in [
+async fn change_that_violates_a_rule_is_refused_with_its_constraint_name() {
+    let service = service_with_order().await;
+    for (change, constraint) in [
         ("status = 'lost'", "order_status_known"),
         ("max_bid_usd = 0", "usd_range"),
         ("max_bid_usd = null", "orders_auction_whole"),
@@ -51,13 +51,13 @@ async fn change_that_breaks_a_rule_of_orders_is_refused_by_its_name() {
             .execute(service.db())
             .await;
         let error = refused.unwrap_err().into_database_error().unwrap();
-        assert_eq!(error.constraint(), Some(rule), "{change}: {error}");
+        assert_eq!(error.constraint(), Some(constraint), "{change}: {error}");
     }
 }
 
 #[tokio::test]
-async fn order_and_what_it_points_at_cannot_be_deleted() {
-    let service = with_an_order().await;
+async fn order_and_the_rows_it_references_cannot_be_deleted() {
+    let service = service_with_order().await;
     for table in ["orders", "vehicles", "partners"] {
         let statement = format!("delete from {table}");
         let refused = sqlx::query(sqlx::AssertSqlSafe(statement))

@@ -1,27 +1,27 @@
-//! What time does: auctions that passed, deliveries that are overdue. Each sweep is stepped, never waited for.
+//! The scheduled order jobs: orders whose auction has passed, and overdue deliveries. Each test runs a sweep itself.
 
 use lmn_partner_api::orders::{
     advance::Advance,
     sweeps::{fail_passed, remind_overdue},
 };
 
-use crate::support::{Car, Service, secure};
+use crate::support::{Service, Vehicle, secure};
 
 #[tokio::test]
-async fn an_order_on_which_nobody_acted_fails_a_day_after_the_auction() {
+async fn order_without_operator_steps_fails_a_day_after_its_auction() {
     let service = Service::start().await;
     service.time_is("2026-04-10T12:00:00+09:00").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
-    service.car(Car::dealers("encar_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    let waits = acme.place_order("glovis_1", 12_000).await.id();
+    let waiting = acme.place_order("glovis_1", 12_000).await.id();
     let bought = rival.place_order("glovis_1", 15_000).await.id();
-    let bidless = acme.place_order("encar_1", None).await.id();
+    let without_bid = acme.place_order("encar_1", None).await.id();
     service.operator().takes(&bought, &[Advance::Acquire]).await;
 
     service.time_is("2026-04-21T12:59:59.999+09:00").await;
@@ -30,23 +30,23 @@ async fn an_order_on_which_nobody_acted_fails_a_day_after_the_auction() {
     assert_eq!(fail_passed(&service.app).await.unwrap(), 1);
     assert_eq!(fail_passed(&service.app).await.unwrap(), 0);
 
-    let order = acme.order(&waits).await.ok();
+    let order = acme.order(&waiting).await.ok();
     assert_eq!(order["failure_reason"], "auction_passed");
     assert_eq!(order["is_highest_bid"], false);
     assert_eq!(order["updated_at"], "2026-04-21T13:00:00+09:00");
-    let history = acme.rows(&format!("/v1/orders/{waits}/history")).await;
+    let history = acme.rows(&format!("/v1/orders/{waiting}/history")).await;
     assert_eq!(history[1]["by"], "automatic");
-    assert_eq!(acme.events_of(&waits).await[0]["data"]["order"], order);
+    assert_eq!(acme.events_of(&waiting).await[0]["data"]["order"], order);
     assert_eq!(rival.order(&bought).await.ok()["status"], "acquiring");
-    assert_eq!(acme.order(&bidless).await.ok()["status"], "proceed");
+    assert_eq!(acme.order(&without_bid).await.ok()["status"], "proceed");
 }
 
 #[tokio::test]
-async fn many_replicas_may_sweep_at_once() {
+async fn concurrent_sweeps_fail_each_order_once() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 0..20 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
         acme.place_order(&format!("glovis_{n}"), 12_000)
             .await
             .created();
@@ -69,11 +69,11 @@ async fn many_replicas_may_sweep_at_once() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_takes_ninety_days_is_reminded_of_once_a_day() {
+async fn overdue_delivery_gets_one_reminder_a_day_from_the_ninetieth_day() {
     let service = Service::start().await;
     service.time_is("2026-04-01T12:00:00+09:00").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
     let acme = service.partner("acme").await;
     let id = acme.place_order("glovis_1", 12_000).await.id();

@@ -1,4 +1,4 @@
-//! The table of states, walked through the product: every step, from every state, by everyone (contract, section 7).
+//! The state table of orders: every step from every state, by partner and operator.
 
 use std::collections::BTreeSet;
 
@@ -18,9 +18,9 @@ use lmn_partner_api::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Car, Partner, Service, secure};
+use crate::support::{Partner, Service, Vehicle, secure};
 
-/// Every state; the columns of [`TABLE`] are their statuses.
+/// All states of an order. The columns of [`TABLE`] are their statuses.
 const STATES: [&str; 10] = [
     "proceed",
     "acquiring",
@@ -34,8 +34,8 @@ const STATES: [&str; 10] = [
     "failed",
 ];
 
-/// The contract's table by hand: where each step leads from each status. `=` stays there, `-` is out of sequence, and
-/// `x` is not for this owner to do, whatever the state.
+/// The state that each step leads to from each status. `=` keeps the state, `-` is refused as out of sequence, and `x`
+/// is refused in every state because the step is not open to this actor.
 const TABLE: &str = "
     by       step                                   proceed   acquiring secured  shipping    delivered cancelled failed
     partner  cancel                                 cancelled -         -        -           -         -         -
@@ -69,8 +69,8 @@ const TABLE: &str = "
     operator fail:vehicle_unavailable               -         failed    -        -           -         -         -
     operator fail:auction_cancelled                 -         failed    -        -           -         -         -";
 
-/// The operator's steps by the names of the table.
-fn operators() -> Vec<(&'static str, Advance)> {
+/// Returns the operator's steps with their names in the table.
+fn operator_steps() -> Vec<(&'static str, Advance)> {
     let vessel_name = Some(Some("Glovis Sun".to_owned()));
     let shipment = ShipmentChange {
         vessel_name,
@@ -122,38 +122,38 @@ fn operators() -> Vec<(&'static str, Advance)> {
     ]
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug, PartialEq)]
-enum Came {
+enum Outcome {
     Done,
-    NotYours,
+    NotAuthorized,
     OutOfSequence,
 }
 
-/// A partner whose orders are brought anywhere, each on a car of its own.
-struct Walk {
+/// A service and a partner that brings orders into any state, each on a vehicle of its own.
+struct Fixture {
     service: Service,
     acme: Partner,
-    cars: usize,
+    vehicles: usize,
 }
 
-impl Walk {
-    async fn begin() -> Self {
+impl Fixture {
+    async fn start() -> Self {
         let service = Service::start().await;
         let acme = service.partner("acme").await;
         Self {
             service,
             acme,
-            cars: 0,
+            vehicles: 0,
         }
     }
 
-    /// Brings a new order into a state.
+    /// Places an order and brings it into a state; returns its id.
     async fn order_in(&mut self, state: &str) -> String {
-        self.cars += 1;
-        let car = format!("glovis_{}", self.cars);
-        self.service.car(Car::lot(&car)).await;
-        let id = self.acme.place_order(&car, 12_000).await.created()["id"].clone();
+        self.vehicles += 1;
+        let vehicle = format!("glovis_{}", self.vehicles);
+        self.service.vehicle(Vehicle::lot(&vehicle)).await;
+        let id = self.acme.place_order(&vehicle, 12_000).await.created()["id"].clone();
         let id = id.as_str().unwrap().to_owned();
         let (status, detail) = state.split_once('/').unwrap_or((state, ""));
         let steps = [Advance::Acquire, secure(11_000, 150), Advance::Ship];
@@ -173,26 +173,29 @@ impl Walk {
             _ => return id,
         };
         let order = self.acme.order(&id).await.ok();
-        assert_eq!(self.step(&order, last.0, last.1).await, Came::Done);
+        assert_eq!(self.step(&order, last.0, last.1).await, Outcome::Done);
         id
     }
 
-    /// Makes a step, and holds a refusal to what it says of the order.
-    async fn step(&self, before: &Value, by: &str, step: &str) -> Came {
+    /// Makes a step. A refusal must name the state of the order.
+    async fn step(&self, before: &Value, by: &str, step: &str) -> Outcome {
         let id = before["id"].as_str().unwrap();
         if by == "operator" {
-            let operators = operators();
-            let (_, advance) = operators.iter().find(|(name, _)| *name == step).unwrap();
+            let operator_steps = operator_steps();
+            let (_, advance) = operator_steps
+                .iter()
+                .find(|(name, _)| *name == step)
+                .unwrap();
             return match self.service.operator().advance(id, advance).await {
-                Ok(_) => Came::Done,
+                Ok(_) => Outcome::Done,
                 Err(AuctionError::Progress(ProgressError::Step(AdvanceError::Refused(
                     state,
-                    why,
+                    refusal,
                 )))) => {
                     assert_eq!(state.status.as_str(), before["status"]);
-                    match why {
-                        Refused::NotYours => Came::NotYours,
-                        Refused::OutOfSequence => Came::OutOfSequence,
+                    match refusal {
+                        Refused::NotYours => Outcome::NotAuthorized,
+                        Refused::OutOfSequence => Outcome::OutOfSequence,
                     }
                 }
                 Err(error) => panic!("{error}"),
@@ -211,21 +214,25 @@ impl Walk {
                 self.acme.report(id, report).await
             }
         };
-        let (came, reason) = match reply.status {
-            200 => return Came::Done,
-            403 => (Came::NotYours, "partner_not_authorized"),
-            _ => (Came::OutOfSequence, "out_of_sequence"),
+        let (outcome, reason) = match reply.status {
+            200 => return Outcome::Done,
+            403 => (Outcome::NotAuthorized, "partner_not_authorized"),
+            _ => (Outcome::OutOfSequence, "out_of_sequence"),
         };
-        let status = if came == Came::NotYours { 403 } else { 409 };
+        let status = if outcome == Outcome::NotAuthorized {
+            403
+        } else {
+            409
+        };
         let details = reply.refused(status, Code::InvalidStatusTransition);
         assert_eq!(details["reason"], reason);
         assert_eq!(details["current_status"], before["status"]);
         assert_eq!(details["allowed_actions"], before["allowed_actions"]);
-        came
+        outcome
     }
 
-    /// Reads what there is of an order: itself, its history, its events.
-    async fn look(&self, id: &str) -> (Value, Vec<Value>, Vec<Value>) {
+    /// Reads an order, its history and its events.
+    async fn snapshot(&self, id: &str) -> (Value, Vec<Value>, Vec<Value>) {
         let path = format!("/v1/orders/{id}/history?limit=100");
         let (order, history) = (self.acme.order(id).await.ok(), self.acme.rows(&path).await);
         (order, history, self.acme.events_of(id).await)
@@ -251,8 +258,8 @@ fn target(cell: &str, from: &str) -> String {
     }
 }
 
-/// Checks what a step that was made has left behind.
-fn is_told(
+/// Checks the effects of a successful step on the order, its history and its events.
+fn check_effects(
     (by, step): (&str, &str),
     from: &str,
     to: &str,
@@ -285,8 +292,8 @@ fn is_told(
     }
     let last = after.1.last().unwrap();
     if steps == 1 {
-        let told = json!([last["status"], last["fulfillment_detail"], last["by"]]);
-        assert_eq!(told, json!([status, detail, by]), "{what}");
+        let recorded = json!([last["status"], last["fulfillment_detail"], last["by"]]);
+        assert_eq!(recorded, json!([status, detail, by]), "{what}");
     }
     let is_event = by == "operator" && (steps == 1 || step == "shipment");
     assert_eq!(after.2.len(), before.2.len() + usize::from(is_event));
@@ -308,48 +315,52 @@ fn is_told(
 }
 
 #[tokio::test]
-async fn every_step_from_every_state_does_what_the_contract_says_and_nothing_else() {
-    let mut walk = Walk::begin().await;
+async fn every_step_from_every_state_matches_the_table() {
+    let mut fixture = Fixture::start().await;
     let rows: Vec<Vec<&str>> = TABLE
         .lines()
         .skip(1)
         .map(|line| line.split_whitespace().collect())
         .collect();
     let (head, rows) = rows.split_first().unwrap();
-    assert_eq!(rows.len(), 12 + operators().len());
-    let mut made = 0;
+    assert_eq!(rows.len(), 12 + operator_steps().len());
+    let mut steps_made = 0;
     for from in STATES {
         let column = head.iter().position(|it| *it == parts(from).0).unwrap();
         let mut succeeded = BTreeSet::new();
-        let mut id = walk.order_in(from).await;
-        let mut before = walk.look(&id).await;
+        let mut id = fixture.order_in(from).await;
+        let mut before = fixture.snapshot(&id).await;
         let allowed = before.0["allowed_actions"].clone();
         for row in rows {
             let (by, step, cell) = (row[0], row[1], row[column]);
-            let came = walk.step(&before.0, by, step).await;
+            let outcome = fixture.step(&before.0, by, step).await;
             let expected = match cell {
-                "x" => Came::NotYours,
-                "-" => Came::OutOfSequence,
-                _ => Came::Done,
+                "x" => Outcome::NotAuthorized,
+                "-" => Outcome::OutOfSequence,
+                _ => Outcome::Done,
             };
-            assert_eq!(came, expected, "{by} {step} from {from}");
-            if came != Came::Done {
-                let order = walk.acme.order(&id).await.ok();
+            assert_eq!(outcome, expected, "{by} {step} from {from}");
+            if outcome != Outcome::Done {
+                let order = fixture.acme.order(&id).await.ok();
                 assert_eq!(order, before.0, "{by} {step} from {from}");
                 continue;
             }
-            made += 1;
-            let after = walk.look(&id).await;
-            is_told((by, step), from, &target(cell, from), &before, &after);
+            steps_made += 1;
+            let after = fixture.snapshot(&id).await;
+            check_effects((by, step), from, &target(cell, from), &before, &after);
             if by == "partner" {
                 succeeded.insert(step);
             }
             if after != before {
-                id = walk.order_in(from).await;
-                before = walk.look(&id).await;
+                id = fixture.order_in(from).await;
+                before = fixture.snapshot(&id).await;
             }
         }
-        assert_eq!(walk.look(&id).await, before, "a refusal leaves nothing");
+        assert_eq!(
+            fixture.snapshot(&id).await,
+            before,
+            "a refusal leaves nothing"
+        );
         let allowed: BTreeSet<_> = allowed
             .as_array()
             .unwrap()
@@ -358,27 +369,28 @@ async fn every_step_from_every_state_does_what_the_contract_says_and_nothing_els
             .collect();
         assert_eq!(allowed, succeeded, "{from}");
     }
-    assert_eq!(made, 5 + 5 + 1 + 4 * 6);
+    assert_eq!(steps_made, 5 + 5 + 1 + 4 * 6);
 }
 
 #[tokio::test]
-async fn time_fails_what_nobody_acted_on_and_leaves_every_other_state_alone() {
-    let mut walk = Walk::begin().await;
+async fn sweep_fails_orders_without_operator_steps_and_changes_no_other_state() {
+    let mut fixture = Fixture::start().await;
     let mut orders = Vec::new();
     for state in STATES {
-        let id = walk.order_in(state).await;
-        orders.push((state, walk.look(&id).await));
+        let id = fixture.order_in(state).await;
+        orders.push((state, fixture.snapshot(&id).await));
     }
-    walk.service.car(Car::dealers("encar_1")).await;
-    let bidless = walk.acme.place_order("encar_1", None).await.id();
-    orders.push(("no bid", walk.look(&bidless).await));
-    walk.service
+    fixture.service.vehicle(Vehicle::dealers("encar_1")).await;
+    let without_bid = fixture.acme.place_order("encar_1", None).await.id();
+    orders.push(("no bid", fixture.snapshot(&without_bid).await));
+    fixture
+        .service
         .sql("update partners set clock_offset_seconds = 12 * 86400")
         .await;
-    assert_eq!(fail_passed(&walk.service.app).await.unwrap(), 1);
-    assert_eq!(fail_passed(&walk.service.app).await.unwrap(), 0);
+    assert_eq!(fail_passed(&fixture.service.app).await.unwrap(), 1);
+    assert_eq!(fail_passed(&fixture.service.app).await.unwrap(), 0);
     for (state, before) in orders {
-        let after = walk.look(before.0["id"].as_str().unwrap()).await;
+        let after = fixture.snapshot(before.0["id"].as_str().unwrap()).await;
         if state != "proceed" {
             assert_eq!(after, before, "{state}");
             continue;

@@ -1,21 +1,21 @@
-//! Dry runs: every check and every refusal, and nothing done.
+//! Dry runs: they make every check of an order and store nothing.
 
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Car, Partner, Reply, Service, key};
+use crate::support::{Partner, Reply, Service, Vehicle, key};
 
 impl Partner {
-    /// Tries an order with a given key.
-    async fn try_order(&self, key: &str, vehicle_id: &str, max_bid: Option<i64>) -> Reply {
+    /// Makes a dry run of an order with a given key.
+    async fn dry_run_order(&self, key: &str, vehicle_id: &str, max_bid: Option<i64>) -> Reply {
         let body = json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": max_bid});
         self.post_once(key, "/v1/orders?dry_run=true", body).await
     }
 }
 
-/// Everything that an order or a key would leave behind.
-async fn traces(service: &Service) -> i64 {
+/// Returns the number of rows in the tables that an order or a key is written to.
+async fn stored_rows(service: &Service) -> i64 {
     service
         .count(
             "select (select count(*) from orders) + (select count(*) from idempotency_keys)
@@ -25,27 +25,27 @@ async fn traces(service: &Service) -> i64 {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_the_order_and_leaves_nothing() {
+async fn dry_run_returns_the_order_and_stores_nothing() {
     let service = Service::start().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     rival.place_order("glovis_1", 20_000).await.created();
-    let before = traces(&service).await;
+    let before = stored_rows(&service).await;
 
     let key = key();
-    let trial = acme.try_order(&key, "glovis_1", Some(12_000)).await;
-    let order = trial.ok();
-    assert_eq!(trial.outcome(), ("unbound", "false"));
-    assert_eq!(trial.header("location"), "");
-    for rivals in ["id", "is_highest_bid", "current_max_bid_usd"] {
-        assert!(order[rivals].is_null(), "{rivals}: {order}");
+    let dry_run = acme.dry_run_order(&key, "glovis_1", Some(12_000)).await;
+    let order = dry_run.ok();
+    assert_eq!(dry_run.outcome(), ("unbound", "false"));
+    assert_eq!(dry_run.header("location"), "");
+    for name in ["id", "is_highest_bid", "current_max_bid_usd"] {
+        assert!(order[name].is_null(), "{name}: {order}");
     }
-    assert_eq!(traces(&service).await, before);
+    assert_eq!(stored_rows(&service).await, before);
 
-    // The key is free, and the order comes out as it was shown.
+    // The key is still unused, and the order placed with it equals the dry run.
     let placed = acme.place_order_once(&key, "glovis_1", 12_000).await;
     let mut placed = placed.created();
     for name in [
@@ -61,31 +61,31 @@ async fn a_dry_run_shows_the_order_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_refused_as_the_order_would_be() {
+async fn dry_run_is_refused_as_the_order_would_be() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    service.car(Car::dealers("encar_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
     service
-        .car(Car::lot("glovis_2").on("now() + interval '1 hour'"))
+        .vehicle(Vehicle::lot("glovis_2").on("now() + interval '1 hour'"))
         .await;
-    let trial = async |id: &str, bid| acme.try_order(&key(), id, bid).await;
-    trial("glovis_9", Some(12_000))
+    let dry_run = async |id: &str, bid| acme.dry_run_order(&key(), id, bid).await;
+    dry_run("glovis_9", Some(12_000))
         .await
         .refused(404, Code::VehicleNotFound);
-    trial("glovis_1", None)
+    dry_run("glovis_1", None)
         .await
         .refused(400, Code::MissingMaxBid);
-    trial("glovis_2", Some(12_000))
+    dry_run("glovis_2", Some(12_000))
         .await
         .refused(409, Code::PastOrderCutoff);
     assert_eq!(
-        trial("encar_1", Some(1)).await.issues(),
+        dry_run("encar_1", Some(1)).await.issues(),
         [("max_bid_amount_usd".into(), "INVALID_VALUE".into())]
     );
-    trial("encar_1", None).await.ok();
+    dry_run("encar_1", None).await.ok();
     acme.place_order("glovis_1", 12_000).await.created();
-    let late = trial("glovis_1", Some(12_000)).await;
+    let late = dry_run("glovis_1", Some(12_000)).await;
     late.refused(409, Code::DuplicateOrder);
     assert_eq!(late.outcome(), ("unbound", "false"));
 
@@ -96,24 +96,24 @@ async fn a_dry_run_is_refused_as_the_order_would_be() {
 }
 
 #[tokio::test]
-async fn a_key_that_did_something_is_not_free_for_a_dry_run() {
+async fn idempotency_key_of_a_placed_order_is_refused_for_a_dry_run() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .created();
-    let trial = acme.try_order(&key, "glovis_1", Some(12_000)).await;
-    let details = trial.refused(422, Code::IdempotencyKeyReused);
+    let dry_run = acme.dry_run_order(&key, "glovis_1", Some(12_000)).await;
+    let details = dry_run.refused(422, Code::IdempotencyKeyReused);
     assert_eq!(details["mismatch"], json!(["query"]));
 }
 
 #[tokio::test]
-async fn a_dry_run_is_true_or_false_and_only_of_an_order() {
+async fn dry_run_takes_true_or_false_and_only_when_placing_an_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let wrong = [("dry_run".to_owned(), "INVALID_VALUE".to_owned())];
     let body = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000});
     for value in ["", "1", "TRUE", "yes"] {

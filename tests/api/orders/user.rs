@@ -1,4 +1,4 @@
-//! `X-User-Id`: kept on the order, never returned, and in the log as a digest only.
+//! `X-User-Id`: stored on the order, never returned, and logged only as a digest.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::{
     database::TestDatabase,
     process::{Process, words},
-    support::{Car, Partner, Reply, Service, key},
+    support::{Partner, Reply, Service, Vehicle, key},
 };
 
-/// Orders a car on behalf of whom the given headers say.
+/// Places an order with extra request headers.
 async fn order_for(acme: &Partner, vehicle_id: &str, headers: &[(&str, &str)]) -> Reply {
     let mut ask = acme.ask(Method::POST, "/v1/orders").key(&key());
     for (name, value) in headers {
@@ -20,11 +20,11 @@ async fn order_for(acme: &Partner, vehicle_id: &str, headers: &[(&str, &str)]) -
 }
 
 #[tokio::test]
-async fn an_order_keeps_whom_it_is_for_and_never_tells() {
+async fn order_stores_its_user_id_and_never_returns_it() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let longest = "가".repeat(128);
-    for (n, (headers, kept)) in [
+    for (n, (headers, expected)) in [
         (vec![], None),
         (vec![("x-user-id", "")], None),
         (vec![("X-User-Id", "dealer 7")], Some("dealer 7")),
@@ -35,19 +35,19 @@ async fn an_order_keeps_whom_it_is_for_and_never_tells() {
     .into_iter()
     .enumerate()
     {
-        let car = service.car(Car::lot(&format!("glovis_{n}"))).await;
-        let placed = order_for(&acme, &car.id, &headers).await;
+        let vehicle = service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
+        let placed = order_for(&acme, &vehicle.id, &headers).await;
         placed.created();
         let stored: Option<String> =
             sqlx::query_scalar("select external_user_id from orders where vehicle_id = $1")
-                .bind(&car.id)
+                .bind(&vehicle.id)
                 .fetch_one(service.db())
                 .await
                 .unwrap();
-        assert_eq!(stored.as_deref(), kept);
+        assert_eq!(stored.as_deref(), expected);
         let read = acme.order(&placed.id()).await;
         assert!(
-            kept.is_none_or(
+            expected.is_none_or(
                 |it| !String::from_utf8_lossy(&read.body).contains(&format!("\"{it}\""))
             )
         );
@@ -55,10 +55,10 @@ async fn an_order_keeps_whom_it_is_for_and_never_tells() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_too_long_doubled_or_no_text_is_refused_on_every_request() {
+async fn user_id_too_long_or_given_twice_is_refused_on_every_request() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let long = "x".repeat(129);
     let issue = |kind: &str| [("X-User-Id".to_owned(), kind.to_owned())];
     for (method, path) in [
@@ -73,7 +73,7 @@ async fn an_id_that_is_too_long_doubled_or_no_text_is_refused_on_every_request()
     let two = order_for(&acme, "glovis_1", &[("x-user-id", "a"), ("x_user_id", "b")]);
     assert_eq!(two.await.issues(), issue("DUPLICATE"));
 
-    // With everything else that is wrong, at once.
+    // It is reported together with every other issue of the request.
     let ask = acme
         .ask(Method::POST, "/v1/orders?dry_run=maybe")
         .key(&key());
@@ -84,7 +84,7 @@ async fn an_id_that_is_too_long_doubled_or_no_text_is_refused_on_every_request()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_holds_a_digest_of_the_id() {
+async fn log_holds_a_digest_of_the_user_id() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -94,7 +94,7 @@ async fn the_log_holds_a_digest_of_the_id() {
     ];
     let replica = Process::start(&["serve", "--json"], &variables);
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     order_for(&acme, "glovis_1", &[("x-user-id", "somebody-at-acme")])
         .await
         .created();

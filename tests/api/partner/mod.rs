@@ -1,4 +1,4 @@
-//! The integrations that partners are shown, as processes of their own, at a service that misbehaves on purpose.
+//! The example integrations, as processes of their own, with a service whose connections fail on purpose.
 
 mod patience;
 mod program;

@@ -1,4 +1,4 @@
-//! When the integration in Rust asks again: as the catalogue says, and not for ever.
+//! The retry policy of the example integration in Rust: it follows the error catalogue and ends in time.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use lmn_partner_api::error::{catalogue::Code, entry::RetryClass};
 
 #[path = "../../../examples/partner/retry.rs"]
 mod retry;
-use retry::{Failure, Patience, Refusal};
+use retry::{Failure, Refusal, RetryPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn patience() -> Patience {
-    Patience {
+fn policy() -> RetryPolicy {
+    RetryPolicy {
         attempt: SECOND,
         total: 60 * SECOND,
         first_pause: SECOND,
@@ -31,16 +31,16 @@ fn refused(code: &str, should_retry: Option<bool>, retry_after: Option<Duration>
 }
 
 #[test]
-fn every_code_is_repeated_as_its_class_says() {
+fn codes_are_retried_according_to_their_retry_class() {
     for code in Code::ALL {
         let is_worth_it = code.entry().retry.should_retry();
         let failure = refused(code.as_str(), Some(is_worth_it), None);
-        assert_eq!(failure.may_pass(), is_worth_it);
-        let is_of_credentials = code.entry().retry == RetryClass::FixCredentials;
-        assert_eq!(failure.is_of_credentials(), is_of_credentials);
+        assert_eq!(failure.is_retryable(), is_worth_it);
+        let is_credentials_error = code.entry().retry == RetryClass::FixCredentials;
+        assert_eq!(failure.is_credentials_error(), is_credentials_error);
         for nth in 1..=10 {
-            let pause = patience().pause(&failure, nth, Duration::ZERO, 0.5);
-            // Three tries more, and no other.
+            let pause = policy().pause(&failure, nth, Duration::ZERO, 0.5);
+            // An internal error is retried three times.
             let expected = is_worth_it && (code != Code::InternalError || nth <= 3);
             assert_eq!(pause.is_some(), expected, "{code:?} {nth}");
         }
@@ -48,24 +48,24 @@ fn every_code_is_repeated_as_its_class_says() {
 }
 
 #[test]
-fn pauses_are_drawn_below_a_bound_that_doubles() {
+fn pauses_are_random_below_a_bound_that_doubles() {
     let lost = Failure::Lost(String::new());
-    let bound = |nth| patience().pause(&lost, nth, Duration::ZERO, 1.0).unwrap();
+    let bound = |nth| policy().pause(&lost, nth, Duration::ZERO, 1.0).unwrap();
     for (nth, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 20), (99, 20)] {
         assert_eq!(bound(nth), seconds * SECOND);
-        let least = patience().pause(&lost, nth, Duration::ZERO, 0.0);
+        let least = policy().pause(&lost, nth, Duration::ZERO, 0.0);
         assert_eq!(least, Some(Duration::ZERO));
     }
 }
 
 #[test]
-fn what_is_told_comes_first_and_time_ends() {
-    let told = refused("rate_limited", Some(true), Some(30 * SECOND));
-    let pause = |spent, chance| patience().pause(&told, 1, spent, chance);
+fn retry_after_takes_precedence_and_total_time_is_bounded() {
+    let limited = refused("rate_limited", Some(true), Some(30 * SECOND));
+    let pause = |spent, chance| policy().pause(&limited, 1, spent, chance);
     assert_eq!(pause(Duration::ZERO, 0.0), Some(30 * SECOND));
     assert_eq!(pause(Duration::ZERO, 1.0), Some(31 * SECOND));
     assert_eq!(pause(29 * SECOND, 0.0), Some(30 * SECOND));
     assert_eq!(pause(30 * SECOND, 0.0), None);
-    // What is not LMN's says nothing of the request.
-    assert!(refused("", None, None).may_pass());
+    // A response that is not LMN's does not show that the request has failed for good.
+    assert!(refused("", None, None).is_retryable());
 }

@@ -1,4 +1,4 @@
-//! A program that partners are shown, and what it says.
+//! A process of an example integration, and its output.
 
 use std::{
     env, fs,
@@ -13,17 +13,17 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a program may say nothing that is waited for.
+/// Longest wait for a line of output.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// Which of them.
+/// The language of the integration.
 #[derive(Debug, Clone, Copy)]
 pub enum Language {
     Rust,
     Python,
 }
 
-/// How long it waits for an attempt and for all of them, in milliseconds.
+/// Timeouts of one attempt and of all attempts of a request together, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub attempt: u32,
@@ -31,25 +31,25 @@ pub struct Times {
 }
 
 impl Times {
-    /// Little for an attempt that is not answered, and much for all of them.
+    /// A short timeout for an attempt, and a long one for all attempts.
     pub const USUAL: Self = Self {
         attempt: 400,
         total: 20_000,
     };
 }
 
-/// A running one, killed when it is dropped.
+/// A running program, killed on drop.
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
-    /// Everything that it said.
-    pub said: Vec<String>,
+    /// All lines of output read so far.
+    pub output: Vec<String>,
 }
 
-/// Where a program keeps its key and its journal, so that it can be started again.
-pub struct Desk(TempDir);
+/// The folder with the API key and the journal of a program, with which the program can be started again.
+pub struct Workspace(TempDir);
 
-impl Desk {
+impl Workspace {
     pub fn new(api_key: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("key"), api_key).unwrap();
@@ -60,15 +60,15 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// Returns what is written down of every intention under a name.
+    /// Returns a member of every intended order in the journal.
     pub fn journal(&self, name: &str) -> Vec<Value> {
         let journal = fs::read(self.file("journal.json")).unwrap();
         let journal: Value = serde_json::from_slice(&journal).unwrap();
-        let intentions = journal.as_array().unwrap().iter();
-        intentions.map(|it| it[name].clone()).collect()
+        let orders = journal.as_array().unwrap().iter();
+        orders.map(|it| it[name].clone()).collect()
     }
 
-    /// Returns the keys of the intentions that are written down.
+    /// Returns the idempotency keys in the journal.
     pub fn keys(&self) -> Vec<String> {
         let keys = self.journal("key");
         keys.iter()
@@ -78,8 +78,14 @@ impl Desk {
 }
 
 impl Program {
-    /// Starts one that shall have `orders` orders.
-    pub fn start(language: Language, api: &str, desk: &Desk, orders: usize, times: Times) -> Self {
+    /// Starts a program that places `orders` orders.
+    pub fn start(
+        language: Language,
+        api: &str,
+        workspace: &Workspace,
+        orders: usize,
+        times: Times,
+    ) -> Self {
         let mut command = match language {
             Language::Rust => Command::new(binary()),
             Language::Python => {
@@ -90,7 +96,7 @@ impl Program {
         };
         let child = command
             .arg(api)
-            .args([desk.file("key"), desk.file("journal.json")])
+            .args([workspace.file("key"), workspace.file("journal.json")])
             .arg(orders.to_string())
             .env("PARTNER_ATTEMPT_MS", times.attempt.to_string())
             .env("PARTNER_TOTAL_MS", times.total.to_string())
@@ -101,41 +107,46 @@ impl Program {
             Language::Rust => panic!("`cargo build --example partner` makes it: {error}"),
             Language::Python => panic!("this test needs python3 (README, Run it): {error}"),
         });
-        let (told, lines) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap()).lines();
-        // It ends with the program, and so does what it tells.
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The thread ends with the program's output.
         thread::spawn(move || {
-            output
+            stdout
                 .map_while(Result::ok)
-                .try_for_each(|it| told.send(it))
+                .try_for_each(|it| sender.send(it))
         });
         Self {
             child,
             lines,
-            said: Vec::new(),
+            output: Vec::new(),
         }
     }
 
-    /// Reads on until it says something that begins like this, and returns that.
+    /// Reads output until a line begins with `beginning`; returns that line.
     pub fn until(&mut self, beginning: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-                panic!("{error}: it never said `{beginning}`: {:#?}", self.said)
+                panic!(
+                    "{error}: no line begins with `{beginning}`: {:#?}",
+                    self.output
+                )
             });
-            self.said.push(line.clone());
+            self.output.push(line.clone());
             if line.starts_with(beginning) {
                 return line;
             }
         }
     }
 
-    /// Waits until it ends by itself, and says whether that is a success.
+    /// Waits until the program ends by itself; returns whether it succeeded.
     pub fn ends(&mut self) -> bool {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.said.push(line),
+                Ok(line) => self.output.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it goes on: {:#?}", self.said),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the program does not end: {:#?}", self.output)
+                }
             }
         }
         self.child.wait().unwrap().success()
@@ -144,13 +155,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The program may have ended by itself.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 }
 
-/// Returns where Cargo puts the example: it is built along with the tests.
+/// Returns the path at which Cargo puts the example, which is built along with the tests.
 fn binary() -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();

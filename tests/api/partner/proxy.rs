@@ -1,4 +1,4 @@
-//! A proxy that misbehaves: between a partner and the service, with a fault for each of the first attempts.
+//! A proxy between a partner and the service that injects a fault into each of the first attempts of a request.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,48 +13,49 @@ use tokio::{
     time::sleep,
 };
 
-/// What happens to an attempt.
+/// A fault of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// It never reaches the service, and the connection is cut.
+    /// The request does not reach the service, and the connection is closed.
     CutBefore,
-    /// The service has done it, and the connection is cut before a byte of the answer.
+    /// The service executes the request, and the connection is closed before the first byte of the response.
     CutAfter,
-    /// The service has done it, and the answer is cut in the middle of its body.
+    /// The service executes the request, and the response is cut in the middle of its body.
     Half,
-    /// The service has done it, and the answer comes when nobody waits for it any more.
+    /// The service executes the request, and the response arrives after the timeout of the attempt.
     Late,
-    /// The service has done it, and the answer comes after a while.
+    /// The service executes the request, and the response arrives late, but within the timeout.
     Slow,
-    /// It never reaches the service: 502, in HTML.
+    /// The request does not reach the service: 502, in HTML.
     BadGateway,
-    /// The service has done it, and somebody in between says 502.
+    /// The service executes the request, and the proxy answers 502.
     BadGatewayAfter,
-    /// It never reaches the service: 503, and when to come back.
+    /// The request does not reach the service: 503, with `Retry-After`.
     Busy,
-    /// It never reaches the service: 429 of somebody in between, which says nothing more.
+    /// The request does not reach the service: 429 of the proxy, without `Retry-After`.
     TooMany,
-    /// The service has done it, and the answer is a page that says 200.
+    /// The service executes the request, and the response is an HTML page with status 200.
     Page,
-    /// The service has done it, and the answer is JSON of somebody else, who names requests too.
+    /// The service executes the request, and the response is another server's JSON, with a foreign request id.
     Stranger,
-    /// It never reaches the service: 404 of somebody in between.
+    /// The request does not reach the service: 404 of the proxy.
     Nowhere,
-    /// It never reaches the service: 301, to where the service is.
+    /// The request does not reach the service: 301, to the address of the service.
     Moved,
-    /// The service has done it, and the answer comes byte by byte, each of them in time.
+    /// The service executes the request, and the response arrives byte by byte, each within the timeout of a read.
     Drip,
-    /// The service has done it, and the answer is one of LMN's to something else.
+    /// The service executes the request, and the response is one of LMN's to another request.
     Another,
-    /// The service has done it, and somebody in between says to come back when nobody waits any more.
+    /// The service executes the request, and the proxy answers 503 with a `Retry-After` beyond the total timeout.
     Never,
-    /// The service is asked under a key that it does not know.
+    /// The request reaches the service with an unknown API key.
     WrongKey,
 }
 
-/// Every fault that an order recovers from by being sent again. The last one can be told in an order's answer alone.
+/// Every fault from which an order recovers by being sent again. The last one can be detected only in the response to
+/// an order.
 ///
-/// An order that `Slow` or `Another` strikes is known without another attempt, so each is the last of three.
+/// An order hit by `Slow` or `Another` needs no further attempt, so each of them is the last of a group of three.
 pub const FAULTS: [Fault; 15] = [
     Fault::CutBefore,
     Fault::CutAfter,
@@ -73,8 +74,8 @@ pub const FAULTS: [Fault; 15] = [
     Fault::Another,
 ];
 
-/// How many attempts of a request fail before one is let through.
-const FAULTS_A_REQUEST: usize = 3;
+/// Attempts of a request that fail before one succeeds.
+const FAULTS_PER_REQUEST: usize = 3;
 
 /// The proxy.
 pub struct Proxy {
@@ -84,31 +85,33 @@ pub struct Proxy {
 
 struct State {
     service: String,
-    /// Attempts so far, by what is asked for and under which key.
+    /// Attempts so far, by request line and, for orders, by key.
     attempts: HashMap<String, usize>,
-    /// How many attempts of a request fail before one is let through.
+    /// Attempts of a request that fail before one succeeds.
     faults: usize,
-    /// How many faults there were, of orders and of all else, and which of them struck what kind of request.
+    /// Faults so far: of requests other than orders, and of orders.
     counts: [usize; 2],
-    struck: BTreeSet<(String, Fault)>,
-    /// What happens to the attempts of the first order, the last of it ever after, and its key.
-    never: &'static [Fault],
-    unlucky: Option<String>,
+    /// The faults that have occurred, each with the line of its request.
+    occurred: BTreeSet<(String, Fault)>,
+    /// Faults of the attempts of the first order; the last one is repeated for all further attempts.
+    first_order_faults: &'static [Fault],
+    /// The key of the first order.
+    first_order: Option<String>,
 }
 
 impl Proxy {
-    /// Starts one before a service, with every fault there is; the first order is never answered.
+    /// Starts a proxy in front of a service, with every fault of [`FAULTS`]; the first order is never answered.
     pub async fn start(service: &str) -> Self {
-        let never = &[Fault::CutAfter, Fault::CutAfter, Fault::Never];
-        Self::with(service, FAULTS_A_REQUEST, never).await
+        let first_order_faults = &[Fault::CutAfter, Fault::CutAfter, Fault::Never];
+        Self::with(service, FAULTS_PER_REQUEST, first_order_faults).await
     }
 
-    /// Starts one that does nothing to requests but `fault` to the first order, always.
+    /// Starts a proxy that injects `fault` into every attempt of the first order, and no other fault.
     pub async fn with_one(service: &str, fault: &'static [Fault; 1]) -> Self {
         Self::with(service, 0, fault).await
     }
 
-    async fn with(service: &str, faults: usize, never: &'static [Fault]) -> Self {
+    async fn with(service: &str, faults: usize, first_order_faults: &'static [Fault]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
@@ -116,47 +119,52 @@ impl Proxy {
             attempts: HashMap::new(),
             faults,
             counts: [0; 2],
-            struck: BTreeSet::new(),
-            never,
-            unlucky: None,
+            occurred: BTreeSet::new(),
+            first_order_faults,
+            first_order: None,
         }));
         let shared = state.clone();
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let state = shared.clone();
-                // A caller that goes away is what this is about.
+                // An error of the connection is expected: callers hang up.
                 tokio::spawn(async move { carry(client, &state).await });
             }
         });
         Self { url, state }
     }
 
-    /// Returns which faults have struck requests whose first line begins like this.
-    pub fn struck(&self, beginning: &str) -> BTreeSet<Fault> {
+    /// Returns the faults that have occurred in requests whose line begins with `beginning`.
+    pub fn occurred(&self, beginning: &str) -> BTreeSet<Fault> {
         let state = self.state.lock().unwrap();
-        let struck = state.struck.iter();
-        let alike = struck.filter(|(line, _)| line.starts_with(beginning));
-        alike.map(|(_, fault)| *fault).collect()
+        let occurred = state.occurred.iter();
+        let matching = occurred.filter(|(line, _)| line.starts_with(beginning));
+        matching.map(|(_, fault)| *fault).collect()
     }
 
     /// Returns the key of the order that was never answered.
     pub fn never_answered(&self) -> Option<String> {
-        self.state.lock().unwrap().unlucky.clone()
+        self.state.lock().unwrap().first_order.clone()
     }
 }
 
 impl State {
-    /// Says what happens to an attempt.
-    fn fate(&mut self, request: &Request) -> Option<Fault> {
+    /// Returns the fault of an attempt, if it has one.
+    fn next_fault(&mut self, request: &Request) -> Option<Fault> {
         let is_order = request.line.starts_with("POST /v1/orders ");
-        // Orders fail each for itself; other requests fail by what they ask for, so that a secret is shown at last.
+        // Orders are counted by key. Other requests are counted by their line alone, so that creating the webhook
+        // endpoint succeeds at last.
         let key = Some(&request.key).filter(|_| is_order);
         let attempts = format!("{} {key:?}", request.line);
         let attempts = self.attempts.entry(attempts).or_default();
         *attempts += 1;
-        if is_order && *self.unlucky.get_or_insert(request.key.clone()) == request.key {
-            return self.never.get(*attempts - 1).or(self.never.last()).copied();
+        if is_order && *self.first_order.get_or_insert(request.key.clone()) == request.key {
+            return self
+                .first_order_faults
+                .get(*attempts - 1)
+                .or(self.first_order_faults.last())
+                .copied();
         }
         if *attempts > self.faults {
             return None;
@@ -165,26 +173,26 @@ impl State {
         let count = &mut self.counts[usize::from(is_order)];
         let fault = faults[*count % faults.len()];
         *count += 1;
-        self.struck.insert((request.line.clone(), fault));
+        self.occurred.insert((request.line.clone(), fault));
         Some(fault)
     }
 }
 
-/// A request as it came, and what tells it from others.
+/// A request as received, with its line and idempotency key.
 struct Request {
     line: String,
     key: String,
     bytes: Vec<u8>,
 }
 
-/// Carries one request, and closes.
+/// Forwards one request, and closes the connection.
 async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let Some(mut request) = read(&mut client).await? else {
         return Ok(());
     };
     let (fault, service) = {
         let mut state = state.lock().unwrap();
-        (state.fate(&request), state.service.clone())
+        (state.next_fault(&request), state.service.clone())
     };
     let own = |status: &str, headers: &str, body: &str| {
         let length = body.len();
@@ -193,7 +201,7 @@ async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
         )
     };
     let (html, page) = ("content-type: text/html\r\n", "<html>Hello.</html>");
-    // What never reaches the service.
+    // Faults with which the request does not reach the service.
     let answer = match fault {
         Some(Fault::CutBefore) => return Ok(()),
         Some(Fault::BadGateway) => Some(own("502 Bad Gateway", html, page)),
@@ -216,7 +224,7 @@ async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     }
     if fault == Some(Fault::WrongKey) {
         let place = find(&request.bytes, b"lmn_stg_").map(|it| it + 8);
-        request.bytes[place.expect("it has a key")..][..4].copy_from_slice(b"AAAA");
+        request.bytes[place.expect("the request has a key")..][..4].copy_from_slice(b"AAAA");
     }
     let mut answer = forward(&service, &request.bytes).await?;
     let (request_id, traced) = (
@@ -246,7 +254,7 @@ async fn carry(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     client.write_all(&answer).await
 }
 
-/// Answers byte by byte, until nobody listens any more.
+/// Sends a response byte by byte, until the client hangs up.
 async fn drip(client: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     for byte in answer {
         client.write_all(&[*byte]).await?;
@@ -280,7 +288,7 @@ async fn read(client: &mut TcpStream) -> io::Result<Option<Request>> {
     }
     let line = text.lines().next().unwrap_or_default().to_owned();
     let body = bytes.split_off(head + 4);
-    // The service closes behind its answer, so that its end is seen.
+    // The service closes the connection after its response, which shows where the response ends.
     let lines = text
         .lines()
         .filter(|it| !it.to_lowercase().starts_with("connection:"));

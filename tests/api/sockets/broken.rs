@@ -1,12 +1,12 @@
-//! What is no HTTP, or too much of it: answered 4xx or closed, and nobody else notices.
+//! Input that is not HTTP, or too long: the server answers 4xx or closes the connection, and serves other callers.
 
 use tokio::io::AsyncWriteExt;
 
-use super::raw::{head, rest, say, socket, statuses};
+use super::raw::{exchange, head, rest, socket, statuses};
 use crate::support::Service;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_http_is_refused_or_closed() {
+async fn input_that_is_not_http_is_refused_or_closed() {
     let service = Service::with(&[
         ("SERVER__HEADER_SECONDS", "1"),
         ("SERVER__FIRST_BYTE_SECONDS", "1"),
@@ -26,11 +26,11 @@ async fn what_is_no_http_is_refused_or_closed() {
         ("line feeds", vec![b'\n'; 4096]),
         ("another protocol", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
         (
-            "a proxy's line",
+            "a header of the PROXY protocol",
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n".to_vec(),
         ),
         (
-            "a request of the next version",
+            "a request in HTTP/3",
             b"GET / HTTP/3.0\r\nhost: x\r\n\r\n".to_vec(),
         ),
         (
@@ -42,7 +42,7 @@ async fn what_is_no_http_is_refused_or_closed() {
             [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0xff; 512]].concat(),
         ),
     ] {
-        let answer = say(&service, &bytes).await;
+        let answer = exchange(&service, &bytes).await;
         let refused = statuses(&answer).iter().all(|it| (400..500).contains(it));
         assert!(refused, "{name}: {answer}");
         acme.get("/v1/orders").await.ok();
@@ -50,7 +50,7 @@ async fn what_is_no_http_is_refused_or_closed() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_is_refused_and_not_read_to_its_end() {
+async fn head_that_is_too_long_is_refused_and_not_read_to_its_end() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let head = head(&acme, "GET /v1/orders HTTP/1.1");
@@ -68,19 +68,19 @@ async fn a_head_that_is_too_long_is_refused_and_not_read_to_its_end() {
         ("two hundred headers", format!("{head}{many}\r\n"), 431),
         ("a line of 100 KiB", long, 414),
     ] {
-        let statuses = statuses(&say(&service, request).await);
-        // The answer is lost where more is under way than is read.
+        let statuses = statuses(&exchange(&service, request).await);
+        // The response is lost if the server closes the connection with unread data.
         assert!(
             statuses.is_empty() || statuses == [expected],
             "{name}: {statuses:?}"
         );
     }
-    // Sixty thousand are read; what is in them is the API's to judge.
+    // A line of sixty thousand bytes is read and reaches the API.
     let line = format!("GET /v1/orders?x={} HTTP/1.1", "x".repeat(60_000));
     let fits = format!("{}connection: close\r\n\r\n", self::head(&acme, &line));
-    assert_eq!(statuses(&say(&service, fits).await), [200]);
+    assert_eq!(statuses(&exchange(&service, fits).await), [200]);
 
-    // More than sockets hold: whoever would read it all would take it all.
+    // More than socket buffers hold, so writing succeeds only while the server reads.
     let mut endless = socket(&service).await;
     endless.write_all(head.as_bytes()).await.unwrap();
     let mut written = 0_usize;
@@ -88,13 +88,13 @@ async fn a_head_that_is_too_long_is_refused_and_not_read_to_its_end() {
     while written < 512 && endless.write_all(&part).await.is_ok() {
         written += 1;
     }
-    assert!(written < 512, "it was given up");
+    assert!(written < 512, "the server stops reading");
     rest(&mut endless).await;
     acme.get("/v1/orders").await.ok();
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn request_must_name_one_host() {
     let service = Service::start().await;
     for (hosts, missing) in [
         ("", "REQUIRED_FIELD_MISSING"),
@@ -102,7 +102,7 @@ async fn a_request_names_one_host() {
         ("host: x\r\nHost: y\r\n", "DUPLICATE"),
     ] {
         let request = format!("GET /v1/orders HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
-        let answer = say(&service, request).await;
+        let answer = exchange(&service, request).await;
         assert_eq!(statuses(&answer), [400], "{hosts}");
         assert!(
             answer.contains("\"path\":\"Host\"") && answer.contains(missing),
@@ -110,5 +110,5 @@ async fn a_request_names_one_host() {
         );
     }
     let empty = "GET /v1/orders HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n";
-    assert_eq!(statuses(&say(&service, empty).await), [401]);
+    assert_eq!(statuses(&exchange(&service, empty).await), [401]);
 }

@@ -1,20 +1,20 @@
-//! A crowd of slow callers beside healthy ones.
+//! Many slow connections beside healthy callers.
 
 use tokio::{io::AsyncWriteExt, task::JoinSet, time::timeout};
 
 use super::raw::{PATIENCE, head, socket};
-use crate::support::{Car, Service, eventually};
+use crate::support::{Service, Vehicle, eventually};
 
 /// Slow sockets of each kind.
 const EACH: usize = 75;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
+async fn three_hundred_slow_sockets_do_not_affect_healthy_callers() {
     let settings = [
         ("SERVER__HEADER_SECONDS", "3"),
         ("SERVER__FIRST_BYTE_SECONDS", "3"),
         ("SERVER__BODY_SECONDS", "5"),
-        // All of the slow bodies at once, and one more.
+        // One more than the number of slow bodies.
         ("GATE__PARTNER_REQUESTS_MAX", "76"),
     ];
     let service = Service::with(&settings).await;
@@ -32,14 +32,14 @@ async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
         ),
         format!("{head_of_order}content-length: 60000\r\n\r\n{{\"vehicle_id\":"),
     ];
-    let mut crowd = Vec::new();
+    let mut slow_sockets = Vec::new();
     for kind in kinds.iter().flat_map(|it| std::iter::repeat_n(it, EACH)) {
         let mut socket = socket(&service).await;
         socket.write_all(kind.as_bytes()).await.unwrap();
-        crowd.push(socket);
+        slow_sockets.push(socket);
     }
-    assert_eq!(crowd.len(), 300);
-    eventually("the bodies are waited for", async || {
+    assert_eq!(slow_sockets.len(), 300);
+    eventually("all slow bodies are in flight", async || {
         let waiting = service.metric("lmn_http_requests_in_flight").await;
         (waiting >= EACH as f64).then_some(())
     })
@@ -47,7 +47,7 @@ async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
     let mut calls = JoinSet::new();
     for n in 0..40 {
         let healthy = healthy.clone();
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
         calls.spawn(async move {
             healthy.get("/v1/orders").await.ok();
             healthy
@@ -63,13 +63,13 @@ async fn three_hundred_slow_sockets_cost_healthy_callers_nothing() {
     })
     .await
     .expect("every healthy call is answered");
-    // And the crowd is let go, each by its own limit.
-    eventually("the bodies are given up", async || {
+    // The slow connections are closed, each by its own limit.
+    eventually("every slow body has timed out", async || {
         let line = "lmn_http_requests_total{route=\"/v1/orders\",method=\"POST\",status=\"408\",code=\"request_timeout\"}";
         (service.metric(line).await == EACH as f64).then_some(())
     })
     .await;
-    for mut socket in crowd {
+    for mut socket in slow_sockets {
         super::raw::rest(&mut socket).await;
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: what it bounds, and what it survives.
+//! HTTP/2 with hand-made frames: its bounds, and clients that misuse it.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::raw::{PATIENCE, rest, socket};
-use crate::support::{Car, Partner, Service, key};
+use crate::support::{Partner, Service, Vehicle, key};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -26,7 +26,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Headers without compression: each a literal with its name and value.
+/// Encodes headers without compression, each as a literal name and value.
 fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |it: &str| [&[u8::try_from(it.len()).unwrap()], it.as_bytes()].concat();
     let fields = fields.iter();
@@ -50,7 +50,7 @@ async fn next(socket: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     timeout(PATIENCE, socket.read_exact(&mut head))
         .await
-        .expect("a frame comes")
+        .expect("a frame arrives")
         .ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
@@ -59,7 +59,7 @@ async fn next(socket: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
     Some((head[3], head[4], stream, payload))
 }
 
-async fn begun(service: &Service, settings: &[u8]) -> TcpStream {
+async fn open(service: &Service, settings: &[u8]) -> TcpStream {
     let mut socket = socket(service).await;
     socket.write_all(PREFACE).await.unwrap();
     socket
@@ -79,7 +79,7 @@ async fn many_requests_on_one_connection_are_all_answered() {
         .unwrap();
     let mut requests = JoinSet::new();
     for n in 0..120 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
         let request = client
             .post(format!("{}/v1/orders", service.url))
             .header("x-api-key", &acme.api_key)
@@ -101,16 +101,16 @@ async fn many_requests_on_one_connection_are_all_answered() {
 }
 
 #[tokio::test]
-async fn streams_beyond_the_bound_are_refused_and_those_within_are_answered() {
+async fn streams_beyond_the_bound_are_refused_and_those_within_it_answered() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    // All orders wait for one lock.
+    // Every request for orders waits for this lock.
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("lock table orders in access exclusive mode")
         .execute(&mut *holder)
         .await
         .unwrap();
-    let mut socket = begun(&service, &[]).await;
+    let mut socket = open(&service, &[]).await;
     let max = loop {
         let (kind, flags, _, payload) = next(&mut socket).await.unwrap();
         if (kind, flags) == (SETTINGS, 0) {
@@ -121,7 +121,7 @@ async fn streams_beyond_the_bound_are_refused_and_those_within_are_answered() {
             break settings
                 .into_iter()
                 .find(|it| it.0 == 3)
-                .expect("it is bounded")
+                .expect("the number of streams is bounded")
                 .1;
         }
     };
@@ -142,7 +142,7 @@ async fn streams_beyond_the_bound_are_refused_and_those_within_are_answered() {
         let (kind, _, _, payload) = next(&mut socket)
             .await
             .expect("streams are refused, not the connection");
-        assert_ne!(kind, HEADERS, "nothing can be answered yet");
+        assert_ne!(kind, HEADERS, "no request can be answered yet");
         if kind == RST_STREAM {
             assert_eq!(payload, REFUSED_STREAM.to_be_bytes());
             refused += 1;
@@ -151,16 +151,16 @@ async fn streams_beyond_the_bound_are_refused_and_those_within_are_answered() {
     holder.rollback().await.unwrap();
     let mut answered = 0;
     while answered < max {
-        let (kind, ..) = next(&mut socket).await.expect("the connection holds");
+        let (kind, ..) = next(&mut socket).await.expect("the connection stays open");
         answered += u32::from(kind == HEADERS);
     }
 }
 
 #[tokio::test]
-async fn who_resets_again_and_again_is_shown_the_door_and_nobody_else_notices() {
+async fn client_that_resets_many_streams_is_closed_and_others_are_served() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let mut flood = begun(&service, &[]).await;
+    let mut flood = open(&service, &[]).await;
     let request = get("/v1/orders", &acme.api_key);
     let mut bytes = Vec::new();
     for n in 0..20_000_u32 {
@@ -176,27 +176,27 @@ async fn who_resets_again_and_again_is_shown_the_door_and_nobody_else_notices() 
     let flooding = async {
         let _ = writes.write_all(&bytes).await;
     };
-    let mut said = Vec::new();
-    let hearing = reads.read_to_end(&mut said);
+    let mut received = Vec::new();
+    let reading = reads.read_to_end(&mut received);
     let healthy = async {
         for _ in 0..20 {
             acme.get("/v1/orders").await.ok();
         }
     };
-    let ((), heard, ()) = timeout(PATIENCE, async { tokio::join!(flooding, hearing, healthy) })
+    let ((), read, ()) = timeout(PATIENCE, async { tokio::join!(flooding, reading, healthy) })
         .await
-        .expect("it is closed, and healthy calls are answered");
-    let _ = heard;
-    // GOAWAY, ENHANCE_YOUR_CALM; unless the reset of the connection was faster.
-    let calm = [GOAWAY, 0, 0, 0, 0, 0];
+        .expect("the connection is closed, and healthy calls are answered");
+    let _ = read;
+    // GOAWAY with the highest stream id 0, unless the connection was reset before it arrived.
+    let goaway = [GOAWAY, 0, 0, 0, 0, 0];
     assert!(
-        said.is_empty() || said.windows(6).any(|it| it == calm),
-        "{said:?}"
+        received.is_empty() || received.windows(6).any(|it| it == goaway),
+        "{received:?}"
     );
     acme.get("/v1/orders").await.ok();
 }
 
-/// Sends the head of an order and a part of its body.
+/// Returns the frames of an order's head and of a part of its body.
 fn half_an_order(acme: &Partner) -> Vec<u8> {
     let head = headers(&[
         (":method", "POST"),
@@ -216,10 +216,10 @@ fn half_an_order(acme: &Partner) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_stream_that_stalls_is_told_408_and_others_on_the_connection_go_on() {
+async fn stalled_stream_gets_408_and_others_on_its_connection_are_served() {
     let service = Service::with(&[("SERVER__BODY_SECONDS", "3")]).await;
     let acme = service.partner("acme").await;
-    let mut socket = begun(&service, &[]).await;
+    let mut socket = open(&service, &[]).await;
     socket.write_all(&half_an_order(&acme)).await.unwrap();
     let request = get("/v1/orders", &acme.api_key);
     socket
@@ -229,7 +229,8 @@ async fn a_stream_that_stalls_is_told_408_and_others_on_the_connection_go_on() {
     let mut order = Vec::new();
     let mut stalled = Vec::new();
     while order.len() < 2 {
-        let (kind, _, stream, payload) = next(&mut socket).await.expect("both are answered");
+        let (kind, _, stream, payload) =
+            next(&mut socket).await.expect("both requests are answered");
         if kind == HEADERS {
             order.push(stream);
         } else if kind == DATA && stream == 1 {
@@ -238,7 +239,7 @@ async fn a_stream_that_stalls_is_told_408_and_others_on_the_connection_go_on() {
     }
     assert_eq!(order, [3, 1]);
     while stalled.is_empty() {
-        let (kind, _, stream, payload) = next(&mut socket).await.expect("it has a body");
+        let (kind, _, stream, payload) = next(&mut socket).await.expect("the response has a body");
         if kind == DATA && stream == 1 {
             stalled.extend(payload);
         }
@@ -247,16 +248,16 @@ async fn a_stream_that_stalls_is_told_408_and_others_on_the_connection_go_on() {
 }
 
 #[tokio::test]
-async fn who_never_opens_the_window_is_closed_when_it_is_idle() {
+async fn connection_whose_window_stays_closed_is_closed_when_idle() {
     let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
-    // SETTINGS_INITIAL_WINDOW_SIZE 0: nothing of a body may ever be sent.
-    let mut shut = begun(&service, &[0, 4, 0, 0, 0, 0]).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE 0: the server may send no byte of a body.
+    let mut shut = open(&service, &[0, 4, 0, 0, 0, 0]).await;
     let request = get("/v1/openapi.json", "");
     shut.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &request))
         .await
         .unwrap();
     loop {
-        let (kind, ..) = next(&mut shut).await.expect("the head comes");
+        let (kind, ..) = next(&mut shut).await.expect("the head arrives");
         assert_ne!(kind, DATA);
         if kind == HEADERS {
             break;
@@ -266,7 +267,7 @@ async fn who_never_opens_the_window_is_closed_when_it_is_idle() {
 }
 
 #[tokio::test]
-async fn who_opens_the_window_wide_and_reads_nothing_holds_no_connection_for_ever() {
+async fn connection_with_a_wide_window_whose_client_reads_nothing_is_closed() {
     let limits = [
         ("SERVER__WRITE_SECONDS", "1"),
         ("SERVER__IDLE_SECONDS", "600"),
@@ -274,8 +275,8 @@ async fn who_opens_the_window_wide_and_reads_nothing_holds_no_connection_for_eve
         ("SERVER__CONNECTIONS_MAX", "1"),
     ];
     let service = Service::with(&limits).await;
-    // SETTINGS_INITIAL_WINDOW_SIZE and the connection's own window: all that can be.
-    let mut slow = begun(&service, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE and the window of the connection, both at their maximum.
+    let mut slow = open(&service, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
     let wide = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
     let mut bytes = frame(WINDOW_UPDATE, 0, 0, &wide);
     let request = get("/v1/openapi.json", "");
@@ -288,7 +289,7 @@ async fn who_opens_the_window_wide_and_reads_nothing_holds_no_connection_for_eve
         ));
     }
     slow.write_all(&bytes).await.unwrap();
-    // There is room for it when that one is gone.
+    // The next connection is accepted once that one is closed.
     let mut next = socket(&service).await;
     next.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         .await

@@ -1,4 +1,4 @@
-//! Callers that are slow or silent, and connections that are too many.
+//! Limits of connections: their number, and the time of slow, silent and idle callers.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::{
 };
 
 use super::raw::{PATIENCE, rest, socket};
-use crate::support::{Car, Service, eventually, key};
+use crate::support::{Service, Vehicle, eventually, key};
 
 #[tokio::test]
-async fn a_connection_that_is_silent_or_slow_is_closed() {
+async fn silent_or_slow_connection_is_closed() {
     let settings = [
         ("SERVER__FIRST_BYTE_SECONDS", "1"),
         ("SERVER__HEADER_SECONDS", "1"),
@@ -20,7 +20,7 @@ async fn a_connection_that_is_silent_or_slow_is_closed() {
     ];
     let service = Service::with(&settings).await;
     let mut slow = Vec::new();
-    // Nothing; the beginning of either version; a head cut short; a second head cut short.
+    // No data; the beginning of HTTP/1 or HTTP/2; an incomplete head; an incomplete second head.
     for sent in [
         "",
         "P",
@@ -40,12 +40,12 @@ async fn a_connection_that_is_silent_or_slow_is_closed() {
     for mut socket in slow {
         assert_eq!(rest(&mut socket).await, "");
     }
-    // A head that trickles in after an answer.
+    // The second head continues after the first response and stays incomplete.
     let mut answer = [0; 12];
     second.read_exact(&mut answer).await.unwrap();
     second.write_all(b"where HTTP/1.1\r\nhos").await.unwrap();
     rest(&mut second).await;
-    // An idle connection outlasts them all.
+    // The idle connection is still open.
     idle.read_exact(&mut answer).await.unwrap();
     idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         .await
@@ -60,7 +60,7 @@ async fn a_connection_that_is_silent_or_slow_is_closed() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_its_own_time() {
+async fn idle_connection_is_closed_after_the_idle_time() {
     let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
     let mut idle = socket(&service).await;
     idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -70,7 +70,7 @@ async fn an_idle_connection_is_closed_in_its_own_time() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_to_those_who_begin_with_it() {
+async fn http_2_with_prior_knowledge_is_served() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let client = reqwest::Client::builder()
@@ -90,14 +90,14 @@ async fn http_2_is_spoken_to_those_who_begin_with_it() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_408_and_costs_no_connection_of_the_pool() {
+async fn body_that_does_not_arrive_is_408_and_holds_no_database_connection() {
     let settings = [
         ("SERVER__BODY_SECONDS", "1"),
         ("DATABASE__CONNECTIONS_MAX", "1"),
     ];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let mut slow = socket(&service).await;
     let head = format!(
         "POST /v1/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {}\r\nidempotency-key: {}\r\n\
@@ -119,7 +119,7 @@ async fn a_body_that_does_not_arrive_is_408_and_costs_no_connection_of_the_pool(
 }
 
 #[tokio::test]
-async fn beyond_the_cap_connections_wait_for_their_turn() {
+async fn connections_beyond_the_limit_wait_for_a_free_slot() {
     let service = Service::with(&[("SERVER__CONNECTIONS_MAX", "2")]).await;
     let (one, two) = (socket(&service).await, socket(&service).await);
     let mut third = socket(&service).await;
@@ -138,7 +138,7 @@ async fn beyond_the_cap_connections_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn a_graceful_stop_closes_idle_connections_and_refuses_new_ones() {
+async fn graceful_stop_closes_idle_connections_and_refuses_new_ones() {
     let mut service = Service::start().await;
     let mut idle = socket(&service).await;
     idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -148,10 +148,10 @@ async fn a_graceful_stop_closes_idle_connections_and_refuses_new_ones() {
     idle.read_exact(&mut answer).await.unwrap();
     timeout(PATIENCE, service.stop())
         .await
-        .expect("an idle connection does not hold up the stop");
+        .expect("an idle connection does not delay the stop");
     rest(&mut idle).await;
     let address = service.url.trim_start_matches("http://").to_owned();
-    eventually("nobody listens", async || {
+    eventually("new connections are refused", async || {
         TcpStream::connect(&address).await.is_err().then_some(())
     })
     .await;

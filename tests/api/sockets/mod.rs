@@ -1,4 +1,4 @@
-//! Raw sockets: callers that are slow, silent, broken or hostile, in every version of HTTP.
+//! Raw sockets: slow, silent, malformed or hostile callers, in every version of HTTP.
 
 mod broken;
 mod crowd;

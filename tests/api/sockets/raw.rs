@@ -1,4 +1,4 @@
-//! Bytes on a socket.
+//! Requests as bytes on raw sockets.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::{Partner, Service, key};
 
-/// Longer than any limit that these tests set.
+/// Timeout longer than any limit that these tests set.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn socket(service: &Service) -> TcpStream {
@@ -25,19 +25,20 @@ pub async fn rest(socket: &mut TcpStream) -> String {
     let read = timeout(PATIENCE, socket.read_to_end(&mut answer))
         .await
         .expect("the connection is closed");
-    // A reset is a way of closing, too.
+    // A reset closes the connection, too.
     let _ = read;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Says all of it, whether or not it is heard to the end, and returns what is answered until the other end closes.
-pub async fn say(service: &Service, bytes: impl AsRef<[u8]>) -> String {
+/// Sends bytes on a new connection, even if the server stops reading, and returns everything that the server sends
+/// until it closes the connection.
+pub async fn exchange(service: &Service, bytes: impl AsRef<[u8]>) -> String {
     let mut socket = socket(service).await;
     let _ = socket.write_all(bytes.as_ref()).await;
     rest(&mut socket).await
 }
 
-/// The statuses of the answers in what was read, in their order.
+/// Returns the statuses of the responses in a text, in their order.
 pub fn statuses(answers: &str) -> Vec<u16> {
     let heads = answers.match_indices("HTTP/1.");
     heads
@@ -45,7 +46,7 @@ pub fn statuses(answers: &str) -> Vec<u16> {
         .collect()
 }
 
-/// The line and the headers of a request that needs a key, without the blank line.
+/// Returns the request line and the headers of a request that needs a key, without the blank line.
 pub fn head(partner: &Partner, line: &str) -> String {
     format!(
         "{line}\r\nhost: x\r\nx-api-key: {}\r\nidempotency-key: {}\r\ncontent-type: application/json\r\n",
@@ -54,7 +55,7 @@ pub fn head(partner: &Partner, line: &str) -> String {
     )
 }
 
-/// A whole request that orders a car.
+/// Returns a whole request that orders a vehicle.
 pub fn order(partner: &Partner, vehicle_id: &str) -> String {
     let body = format!("{{\"vehicle_id\":\"{vehicle_id}\",\"max_bid_amount_usd\":12000}}");
     let head = head(partner, "POST /v1/orders HTTP/1.1");

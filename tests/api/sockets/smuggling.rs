@@ -1,16 +1,17 @@
-//! Smuggling: a request that can be read as one or as two is refused, or read as one. What hides in it is never done.
+//! Request smuggling: a request that can be read as one or as two is refused, or read as one. A request hidden in it
+//! is never executed.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::raw::{head, order, say, statuses};
-use crate::support::{Car, Partner, Service};
+use super::raw::{exchange, head, order, statuses};
+use crate::support::{Partner, Service, Vehicle};
 
-/// The framing, then what follows the blank line. `{all}` is the length of all that follows, `{hidden}` a whole request
-/// that orders a car, `{size}` its length in hexadecimal digits.
+/// Names, framing headers, and the text after the blank line. `{all}` is the length of that text, `{hidden}` a whole
+/// request that orders a vehicle, `{size}` the length of that request in hexadecimal digits.
 const FORMS: [(&str, &str, &str); 39] = [
-    // Both framings, in each order and on each side of the pair.
+    // Both framings, in each order, with a length that covers or does not cover the hidden request.
     (
         "a length, then chunks",
         "content-length: {all}\r\ntransfer-encoding: chunked\r\n",
@@ -41,7 +42,7 @@ const FORMS: [(&str, &str, &str); 39] = [
         "content-length: {all}\r\nTransfer-encoding: CHUNKED\r\n",
         "0\r\n\r\n{hidden}",
     ),
-    // Lengths that differ, or are none.
+    // Lengths that differ or are invalid.
     (
         "two lengths",
         "content-length: 2\r\ncontent-length: {all}\r\n",
@@ -85,7 +86,7 @@ const FORMS: [(&str, &str, &str); 39] = [
         "content-length: 18446744073709551618\r\n",
         "{}{hidden}",
     ),
-    // Codings that are not chunks, or only nearly.
+    // Transfer codings other than exactly `chunked`.
     (
         "chunks and identity",
         "content-length: {all}\r\ntransfer-encoding: chunked, identity\r\n",
@@ -126,7 +127,7 @@ const FORMS: [(&str, &str, &str); 39] = [
         "content-length: {all}\r\ntransfer-encoding: \0chunked\r\n",
         "0\r\n\r\n{hidden}",
     ),
-    // Headers that are lines to one and none to another.
+    // Header lines that some parsers accept and others do not.
     (
         "a space before the colon",
         "content-length: {all}\r\ntransfer-encoding : chunked\r\n",
@@ -157,7 +158,7 @@ const FORMS: [(&str, &str, &str); 39] = [
         "content-length: {all}\ntransfer-encoding: chunked\n",
         "0\n\n{hidden}",
     ),
-    // Chunks that are none.
+    // Invalid chunks.
     (
         "a chunk beyond all numbers",
         "transfer-encoding: chunked\r\n",
@@ -174,7 +175,7 @@ const FORMS: [(&str, &str, &str); 39] = [
         "0x2\r\n{}\r\n0\r\n\r\n{hidden}",
     ),
     (
-        "a chunk that is longer than it says",
+        "a chunk that is longer than its size",
         "transfer-encoding: chunked\r\n",
         "1\r\n{}\r\n0\r\n\r\n{hidden}",
     ),
@@ -189,19 +190,15 @@ const FORMS: [(&str, &str, &str); 39] = [
         "2\n{}\n0\n\n{hidden}",
     ),
     (
-        "a line feed in a chunk's remarks",
+        "a line feed in a chunk extension",
         "transfer-encoding: chunked\r\n",
         "2;a\nb\r\n{}\r\n0\r\n\r\n{hidden}",
     ),
-    // Somebody's length around it, which is honest.
-    (
-        "an honest length",
-        "content-length: {all}\r\n",
-        "{}{hidden}",
-    ),
+    // A valid length that covers the hidden request.
+    ("a valid length", "content-length: {all}\r\n", "{}{hidden}"),
 ];
 
-/// Every form of hiding a request, behind every kind of request.
+/// Returns every form of hiding a request, in every kind of request.
 fn framed(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
     let mut attempts = Vec::new();
     for (name, framing, content) in FORMS {
@@ -218,7 +215,7 @@ fn framed(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
             let request = format!("{}{framing}\r\n{content}", head(acme, line));
             attempts.push((format!("{name}, {line}"), request));
         }
-        // Refused before anybody looks at its body.
+        // This request is refused before its body is read.
         let unknown = head(&acme.with_key("lmn_stg_short"), "POST /v1/orders HTTP/1.1");
         attempts.push((
             format!("{name}, without a key"),
@@ -228,8 +225,8 @@ fn framed(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
     attempts
 }
 
-/// Requests whose own line can be read in two ways.
-fn odd(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
+/// Returns requests whose request line can be read in two ways.
+fn ambiguous(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
     let old = head(acme, "POST /v1/orders HTTP/1.0");
     [
         (
@@ -237,7 +234,7 @@ fn odd(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
             format!("{old}transfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"),
         ),
         (
-            "HTTP/1.0 that does not stay",
+            "HTTP/1.0 without keep-alive",
             format!("{old}content-length: 2\r\n\r\n{{}}{hidden}"),
         ),
         ("no version", format!("GET /v1/orders\r\n\r\n{hidden}")),
@@ -262,16 +259,16 @@ fn odd(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_hides_in_a_body_is_never_done() {
+async fn request_hidden_in_another_is_never_executed() {
     let service = Arc::new(Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await);
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let hidden = order(&acme, "glovis_1");
-    let attempts = [framed(&acme, &hidden), odd(&acme, &hidden)].concat();
+    let attempts = [framed(&acme, &hidden), ambiguous(&acme, &hidden)].concat();
     let mut answers = JoinSet::new();
     for (name, request) in attempts {
         let service = service.clone();
-        answers.spawn(async move { (name, say(&service, request).await) });
+        answers.spawn(async move { (name, exchange(&service, request).await) });
     }
     while let Some(answer) = answers.join_next().await {
         let (name, answer) = answer.unwrap();
@@ -287,10 +284,10 @@ async fn what_hides_in_a_body_is_never_done() {
         service.count("select count(*) from idempotency_keys").await,
         0
     );
-    // It would have been done: behind an honest request it is one.
-    let honest = format!(
+    // The hidden request itself is valid: after a complete request it is executed.
+    let pipelined = format!(
         "{}content-length: 2\r\n\r\n{{}}{hidden}",
         head(&acme, "POST /v1/orders HTTP/1.1")
     );
-    assert_eq!(statuses(&say(&service, honest).await), [400, 201]);
+    assert_eq!(statuses(&exchange(&service, pipelined).await), [400, 201]);
 }

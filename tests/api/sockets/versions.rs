@@ -1,25 +1,28 @@
-//! HTTP/1 as it may also be spoken: old, absolute, pipelined, asking first, in pieces, with one hand on the door.
+//! Less common features of HTTP/1: version 1.0, absolute targets, pipelining, `Expect`, chunks, half-closed sockets.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::raw::{head, order, rest, say, socket, statuses};
-use crate::support::{Car, Service, eventually, key};
+use super::raw::{exchange, head, order, rest, socket, statuses};
+use crate::support::{Service, Vehicle, eventually, key};
 
 #[tokio::test]
-async fn http_1_0_stays_only_where_it_asks_to() {
+async fn http_1_0_connection_stays_open_only_with_keep_alive() {
     let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
     let acme = service.partner("acme").await;
     let once = format!(
         "GET /v1/orders HTTP/1.0\r\nx-api-key: {}\r\n\r\n",
         acme.api_key
     );
-    assert_eq!(statuses(&say(&service, once.repeat(2)).await), [200]);
+    assert_eq!(statuses(&exchange(&service, once.repeat(2)).await), [200]);
     let again = once.replace("\r\n\r\n", "\r\nconnection: keep-alive\r\n\r\n");
-    assert_eq!(statuses(&say(&service, again.repeat(2)).await), [200, 200]);
+    assert_eq!(
+        statuses(&exchange(&service, again.repeat(2)).await),
+        [200, 200]
+    );
 }
 
 #[tokio::test]
-async fn an_absolute_target_is_its_path() {
+async fn absolute_target_is_served_by_its_path() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for (target, status) in [
@@ -29,7 +32,7 @@ async fn an_absolute_target_is_its_path() {
         ("*", 404),
     ] {
         let line = format!("GET {target} HTTP/1.1");
-        let answer = say(
+        let answer = exchange(
             &service,
             format!("{}connection: close\r\n\r\n", head(&acme, &line)),
         )
@@ -40,11 +43,11 @@ async fn an_absolute_target_is_its_path() {
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_done_once_and_answered_in_their_order() {
+async fn pipelined_requests_are_executed_once_and_answered_in_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for id in ["glovis_1", "glovis_2", "glovis_3"] {
-        service.car(Car::lot(id)).await;
+        service.vehicle(Vehicle::lot(id)).await;
     }
     let first = acme.place_order("glovis_1", 12_000).await.id();
     let cancel = format!(
@@ -61,11 +64,11 @@ async fn pipelined_requests_are_done_once_and_answered_in_their_order() {
         head(&acme, "GET /nowhere HTTP/1.1")
     );
     let third = order(&acme, "glovis_3");
-    // The second one twice, byte for byte: with the same key, so it is a replay.
+    // The second order is sent twice, byte for byte, so with the same key: the repetition is a replay.
     let all = [&second, &cancel, &show, &second, &third, &last]
         .map(String::as_str)
         .concat();
-    let answers = say(&service, all).await;
+    let answers = exchange(&service, all).await;
     assert_eq!(
         statuses(&answers),
         [201, 200, 200, 200, 201, 404],
@@ -86,10 +89,10 @@ async fn pipelined_requests_are_done_once_and_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn who_asks_first_is_told_to_go_on_and_who_is_refused_sends_nothing() {
+async fn expect_100_continue_is_answered_before_the_body_unless_the_request_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = order(&acme, "glovis_1").replace(
         "\r\n\r\n",
         "\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
@@ -105,15 +108,15 @@ async fn who_asks_first_is_told_to_go_on_and_who_is_refused_sends_nothing() {
     assert_eq!(statuses(&answer), [201], "{answer}");
 
     let refused = head.replace(&acme.api_key, "lmn_stg_short");
-    let answer = say(&service, refused).await;
+    let answer = exchange(&service, refused).await;
     assert_eq!(statuses(&answer), [401], "{answer}");
 }
 
 #[tokio::test]
-async fn a_body_in_pieces_is_a_body() {
+async fn chunked_body_is_accepted_and_its_trailers_ignored() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let head = || {
         format!(
             "{}transfer-encoding: chunked\r\nconnection: close\r\n\r\n",
@@ -125,24 +128,25 @@ async fn a_body_in_pieces_is_a_body() {
         .chars()
         .map(|it| format!("1;x=\"y\"\r\n{it}\r\n"))
         .collect();
-    // Trailers say nothing that counts, whatever they are called.
+    // Trailers are ignored, whatever their names.
     let trailers = format!(
         "0\r\nx-api-key: lmn_stg_short\r\nidempotency-key: {}\r\ncontent-length: 7\r\n\r\n",
         key()
     );
-    let answer = say(&service, format!("{}{pieces}{trailers}", head())).await;
+    let answer = exchange(&service, format!("{}{pieces}{trailers}", head())).await;
     assert_eq!(statuses(&answer), [201], "{answer}");
-    let nothing = say(&service, format!("{}0\r\n\r\n", head())).await;
+    let nothing = exchange(&service, format!("{}0\r\n\r\n", head())).await;
     assert_eq!(statuses(&nothing), [400], "{nothing}");
     assert!(nothing.contains("\"validation_error\""), "{nothing}");
-    // Cut off in the middle: nothing is done, and nothing is kept.
-    let mut cut = socket(&service).await;
-    cut.write_all(format!("{}{}", head(), &pieces[..40]).as_bytes())
+    // A body that is cut off in the middle places no order.
+    let mut incomplete = socket(&service).await;
+    incomplete
+        .write_all(format!("{}{}", head(), &pieces[..40]).as_bytes())
         .await
         .unwrap();
-    drop(cut);
+    drop(incomplete);
     let too_long = format!("{}{:x}\r\n", head(), u64::MAX);
-    let answer = say(&service, format!("{too_long}{}", "x".repeat(200_000))).await;
+    let answer = exchange(&service, format!("{too_long}{}", "x".repeat(200_000))).await;
     let statuses = statuses(&answer);
     assert!(
         statuses.is_empty() || matches!(statuses[..], [400 | 413]),
@@ -152,10 +156,10 @@ async fn a_body_in_pieces_is_a_body() {
 }
 
 #[tokio::test]
-async fn who_closes_one_half_has_hung_up_and_its_key_tells_what_happened() {
+async fn request_on_a_half_closed_socket_can_be_resolved_by_its_key() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();
     let body = "{\"vehicle_id\":\"glovis_1\",\"max_bid_amount_usd\":12000}";
     let request = format!(

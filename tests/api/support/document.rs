@@ -1,4 +1,4 @@
-//! The OpenAPI document, and whether an answer is as it says.
+//! [`Document`]: the OpenAPI document, and checks of replies against it.
 
 use std::{
     cell::RefCell,
@@ -13,15 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::Reply;
 
-/// Headers that HTTP or every answer has, and no operation tells of.
-const NOT_TOLD: [&str; 4] = [
+/// Headers of every reply, which no operation documents.
+const COMMON_HEADERS: [&str; 4] = [
     "content-type",
     "content-length",
     "date",
     "x-content-type-options",
 ];
 
-/// The document.
+/// The OpenAPI document.
 pub struct Document {
     pub text: Value,
     pub operations: Vec<Operation>,
@@ -29,7 +29,7 @@ pub struct Document {
     compiled: RefCell<HashMap<String, Rc<Validator>>>,
 }
 
-/// One of its operations.
+/// An operation of the document.
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub id: String,
@@ -39,12 +39,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Says whether it needs no key.
+    /// Returns whether the operation needs no API key.
     pub fn is_open(&self) -> bool {
         self.members["security"] == json!([])
     }
 
-    /// Returns a path that the template stands for.
+    /// Returns a path that matches the template.
     pub fn path(&self) -> String {
         let id = match self.template.contains("/vehicles/") {
             true => "glovis_1",
@@ -57,12 +57,12 @@ impl Operation {
 }
 
 impl Document {
-    /// Makes the sandbox's document of this build.
+    /// Generates the document of the sandbox.
     pub fn read() -> Self {
         Self::of(Environment::Sandbox, "http://localhost:8080")
     }
 
-    /// Makes an environment's document of this build, as it is at a URL.
+    /// Generates the document of an environment with a public URL.
     pub fn of(environment: Environment, public_url: &str) -> Self {
         let text = document(environment, public_url);
         let paths = text["paths"].as_object().expect("it has paths");
@@ -95,7 +95,7 @@ impl Document {
         found.unwrap_or_else(|| panic!("no operation {id}"))
     }
 
-    /// Follows a reference, if it is one.
+    /// Returns the target of a reference; any other value is returned as it is.
     #[track_caller]
     pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
@@ -106,12 +106,12 @@ impl Document {
         found.unwrap_or_else(|| panic!("{reference} leads nowhere"))
     }
 
-    /// Compiles a schema of the document, once: it takes the longest part of a check.
+    /// Compiles a schema of the document. Compiled schemas are cached, as compilation is the slowest part of a check.
     pub fn validator(&self, schema: &Value) -> Rc<Validator> {
         let mut compiled = self.compiled.borrow_mut();
         let text = schema.to_string();
         let compile = |text: &str| {
-            // Whatever stands beside the schema is read with it: only what references lead to, if there are any.
+            // The component schemas are compiled too, so they are left out if nothing refers to them.
             let schemas = &self.text["components"]["schemas"];
             let schemas = text.contains("$ref").then_some(schemas);
             let whole = json!({"allOf": [schema], "components": {"schemas": schemas}});
@@ -124,24 +124,24 @@ impl Document {
         known.clone()
     }
 
-    /// Checks an answer of an operation: its status, headers and body are told.
+    /// Checks that the status, headers and body of a reply are documented for an operation.
     #[track_caller]
     pub fn check(&self, id: &str, reply: &Reply) {
         let status = reply.status;
-        let told = &self.operation(id).members["responses"][status.to_string()];
+        let documented = &self.operation(id).members["responses"][status.to_string()];
         assert!(
-            told.is_object(),
-            "{id} does not tell of {status}: {reply:?}"
+            documented.is_object(),
+            "{id} does not document {status}: {reply:?}"
         );
-        self.check_response(&format!("{id} {status}"), self.resolve(told), reply);
+        self.check_response(&format!("{id} {status}"), self.resolve(documented), reply);
         self.checked.borrow_mut().insert((id.to_owned(), status));
     }
 
-    /// Checks an answer against a response of the document.
+    /// Checks a reply against a response of the document.
     #[track_caller]
-    pub fn check_response(&self, what: &str, told: &Value, reply: &Reply) {
+    pub fn check_response(&self, what: &str, documented: &Value, reply: &Reply) {
         let none = Map::new();
-        let headers = told["headers"].as_object().unwrap_or(&none);
+        let headers = documented["headers"].as_object().unwrap_or(&none);
         for (name, header) in headers {
             let header = self.resolve(header);
             let present = reply.headers.contains_key(name.as_str());
@@ -161,14 +161,14 @@ impl Document {
             }
         }
         for name in reply.headers.keys().map(|name| name.as_str()) {
-            let told = headers.keys().any(|it| it.eq_ignore_ascii_case(name));
+            let is_documented = headers.keys().any(|it| it.eq_ignore_ascii_case(name));
             assert!(
-                told || NOT_TOLD.contains(&name),
-                "{what}: {name} is not told"
+                is_documented || COMMON_HEADERS.contains(&name),
+                "{what}: {name} is not documented"
             );
         }
-        let Some(schema) = told.pointer("/content/application~1json/schema") else {
-            assert!(reply.body.is_empty(), "{what}: a body is not told");
+        let Some(schema) = documented.pointer("/content/application~1json/schema") else {
+            assert!(reply.body.is_empty(), "{what}: a body is not documented");
             return;
         };
         assert_eq!(reply.header("content-type"), "application/json");
@@ -177,27 +177,28 @@ impl Document {
             panic!("{what}: {error} at {} in {body:#}", error.instance_path());
         }
         if schema["type"] != "object" {
-            exact(what, &validator, &body);
+            check_objects(what, &validator, &body);
         }
     }
 
-    /// Returns the operations and statuses that no answer was checked for.
+    /// Returns the documented operations and statuses for which no reply was checked.
     pub fn unchecked(&self) -> Vec<(String, u16)> {
-        let told = self.operations.iter().flat_map(|operation| {
+        let documented = self.operations.iter().flat_map(|operation| {
             let statuses = operation.members["responses"]
                 .as_object()
                 .into_iter()
                 .flatten();
             statuses.map(|(status, _)| (operation.id.clone(), status.parse().expect("a status")))
         });
-        told.filter(|it| !self.checked.borrow().contains(it))
+        documented
+            .filter(|it| !self.checked.borrow().contains(it))
             .collect()
     }
 }
 
-/// Expects that a member too many and a missing one are noticed, in every object of a body.
+/// Checks that the schema refuses an additional and a missing member in every object of a body.
 #[track_caller]
-fn exact(what: &str, validator: &Validator, body: &Value) {
+fn check_objects(what: &str, validator: &Validator, body: &Value) {
     let mut objects = Vec::new();
     find_objects(body, String::new(), &mut objects);
     for (pointer, members) in objects {
@@ -216,7 +217,7 @@ fn exact(what: &str, validator: &Validator, body: &Value) {
             "{what}: a member too many at `{pointer}` is not noticed"
         );
         for name in members {
-            // The few that may be absent (contract, section 5).
+            // Some members are optional: those of issues, and two of a `validation_error`.
             let less = with(&|members| drop(members.remove(&name)));
             let may_lack = match name.as_str() {
                 "expected" | "received" => pointer.contains("/issues/"),
@@ -224,7 +225,7 @@ fn exact(what: &str, validator: &Validator, body: &Value) {
                     pointer.ends_with("/error/details")
                         && body["error"]["code"] == "validation_error"
                 }
-                // One member a brand.
+                // `models` has one member for each make.
                 _ => pointer == "/models",
             };
             assert_eq!(less, may_lack, "{what}: `{pointer}` without `{name}`");

@@ -1,4 +1,4 @@
-//! LMN's people: what they do to orders and cars, through the product's own functions.
+//! [`Operator`]: the operator's commands on orders and vehicles.
 
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
@@ -22,7 +22,7 @@ pub struct Operator {
     pub author: Author,
 }
 
-/// A step that secures.
+/// Returns a step that secures a vehicle, with amounts in USD.
 pub fn secure(price: i64, fee: i32) -> Advance {
     Advance::Secure {
         purchase_price: Usd::new(price).expect("it is an amount"),
@@ -30,7 +30,7 @@ pub fn secure(price: i64, fee: i32) -> Advance {
     }
 }
 
-/// An auction that LMN won.
+/// Returns the outcome of a won auction, with amounts in USD.
 pub fn won(price: i64, fee: i32) -> AuctionOutcome {
     AuctionOutcome::Won {
         price: Usd::new(price).expect("it is an amount"),
@@ -58,7 +58,7 @@ impl Operator {
         operator::advance(&self.database, &self.author, order, step).await
     }
 
-    /// Makes several steps that must all be possible.
+    /// Makes several steps; panics if one is refused.
     pub async fn takes(&self, order: &str, steps: &[Advance]) {
         for step in steps {
             self.advance(order, step)
@@ -69,32 +69,36 @@ impl Operator {
 
     pub async fn settle(
         &self,
-        car: &str,
+        vehicle: &str,
         outcome: AuctionOutcome,
     ) -> Result<Vec<Concerned>, AuctionError> {
-        operator::settle(&self.database, &self.author, &vehicle(car), outcome).await
+        operator::settle(&self.database, &self.author, &vehicle(vehicle), outcome).await
     }
 
-    pub async fn reschedule(&self, car: &str, date: &str) -> Result<Vec<Concerned>, AuctionError> {
+    pub async fn reschedule(
+        &self,
+        vehicle: &str,
+        date: &str,
+    ) -> Result<Vec<Concerned>, AuctionError> {
         let date: DateTime<Utc> = Stamp::parse(date).expect("it is a time").instant();
-        operator::reschedule(&self.database, &self.author, &vehicle(car), date).await
+        operator::reschedule(&self.database, &self.author, &vehicle(vehicle), date).await
     }
 
-    pub async fn reprice(&self, car: &str, price: i64) -> Result<Vec<Concerned>, AuctionError> {
+    pub async fn reprice(&self, vehicle: &str, price: i64) -> Result<Vec<Concerned>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
-        operator::reprice(&self.database, &self.author, &vehicle(car), price).await
+        operator::reprice(&self.database, &self.author, &vehicle(vehicle), price).await
     }
 
-    pub async fn withdraw(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::withdraw(&self.database, &self.author, &vehicle(car)).await
+    pub async fn withdraw(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
+        operator::withdraw(&self.database, &self.author, &vehicle(vehicle)).await
     }
 
-    pub async fn restore(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::restore(&self.database, &self.author, &vehicle(car)).await
+    pub async fn restore(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
+        operator::restore(&self.database, &self.author, &vehicle(vehicle)).await
     }
 
-    pub async fn relist(&self, car: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::relist(&self.database, &self.author, &vehicle(car)).await
+    pub async fn relist(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
+        operator::relist(&self.database, &self.author, &vehicle(vehicle)).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! A partner: its key, and what it can ask.
+//! [`Partner`]: a client with an API key.
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Reply;
 
-/// A partner's system.
+/// A partner that calls the API.
 #[derive(Clone)]
 pub struct Partner {
     pub id: Uuid,
@@ -16,13 +16,13 @@ pub struct Partner {
     client: Client,
 }
 
-/// A fresh Idempotency-Key.
+/// Returns a new idempotency key.
 pub fn key() -> String {
     Uuid::new_v4().to_string()
 }
 
 impl Partner {
-    /// Adds a partner to a database; it calls the service at `url`.
+    /// Adds a partner with an API key to a database. The partner calls the service at `url`.
     pub async fn add(db: &PgPool, url: &str, name: &str) -> Self {
         let id = Uuid::new_v4();
         sqlx::query(
@@ -45,7 +45,7 @@ impl Partner {
         partner
     }
 
-    /// Returns a partner that is in the database already, with its key.
+    /// Returns a partner that already exists in the database, with its API key.
     pub fn known(url: &str, id: Uuid, api_key: &str) -> Self {
         Self {
             id,
@@ -55,7 +55,7 @@ impl Partner {
         }
     }
 
-    /// Stores a key of this partner.
+    /// Stores an API key of this partner.
     pub async fn issue(&self, db: &PgPool, api_key: &str) {
         sqlx::query(
             "insert into api_keys (id, partner_id, digest, prefix, created_at)
@@ -69,7 +69,7 @@ impl Partner {
         .expect("a key can be issued");
     }
 
-    /// Returns the same partner calling with another key.
+    /// Returns the same partner with another API key.
     pub fn with_key(&self, api_key: &str) -> Self {
         Self {
             api_key: api_key.to_owned(),
@@ -77,7 +77,7 @@ impl Partner {
         }
     }
 
-    /// Returns the same partner calling another replica.
+    /// Returns the same partner, which calls another replica.
     pub fn at(&self, url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -85,23 +85,23 @@ impl Partner {
         }
     }
 
-    /// Begins a request.
+    /// Builds a request with the API key.
     pub fn ask(&self, method: Method, path: &str) -> Ask {
         let request = self.client.request(method, format!("{}{path}", self.url));
         Ask(request.header("x-api-key", &self.api_key))
     }
 
-    /// GET.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> Reply {
         self.ask(Method::GET, path).send().await
     }
 
-    /// POST with a fresh key.
+    /// Sends a POST request with a new idempotency key.
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.post_once(&key(), path, body).await
     }
 
-    /// POST with a given key.
+    /// Sends a POST request with a given idempotency key.
     pub async fn post_once(&self, key: &str, path: &str, body: Value) -> Reply {
         self.ask(Method::POST, path)
             .key(key)
@@ -110,12 +110,12 @@ impl Partner {
             .await
     }
 
-    /// Places an order with a fresh key.
+    /// Places an order with a new idempotency key.
     pub async fn place_order(&self, vehicle_id: &str, max_bid: impl Into<Option<i64>>) -> Reply {
         self.place_order_once(&key(), vehicle_id, max_bid).await
     }
 
-    /// Places an order with a given key.
+    /// Places an order with a given idempotency key.
     pub async fn place_order_once(
         &self,
         key: &str,
@@ -131,18 +131,18 @@ impl Partner {
         self.get(&format!("/v1/orders/{id}")).await
     }
 
-    /// Reports where a shipping car is.
+    /// Reports the status of an order.
     pub async fn report(&self, id: &str, report: Value) -> Reply {
         self.post(&format!("/v1/orders/{id}/status"), report).await
     }
 
-    /// Reads a list's rows.
+    /// Reads one page of a list, and returns its rows.
     pub async fn rows(&self, path: &str) -> Vec<Value> {
         let body = self.get(path).await.ok();
         body["data"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Reads the payloads of an order's events, the first one first.
+    /// Reads the payloads of an order's events, oldest first.
     pub async fn events_of(&self, id: &str) -> Vec<Value> {
         let rows = self
             .rows(&format!("/v1/orders/{id}/events?limit=200"))
@@ -153,18 +153,18 @@ impl Partner {
             .collect()
     }
 
-    /// Moves this partner's time on.
+    /// Advances this partner's sandbox clock, and returns the clock.
     pub async fn wait(&self, seconds: i64) -> Value {
         let body = json!({"advance_seconds": seconds});
         self.post("/v1/sandbox/clock", body).await.ok()
     }
 
-    /// Cancels an order with a fresh key.
+    /// Cancels an order with a new idempotency key.
     pub async fn cancel(&self, id: &str) -> Reply {
         self.cancel_once(&key(), id).await
     }
 
-    /// Cancels an order with a given key.
+    /// Cancels an order with a given idempotency key.
     pub async fn cancel_once(&self, key: &str, id: &str) -> Reply {
         self.ask(Method::DELETE, &format!("/v1/orders/{id}"))
             .key(key)
@@ -173,7 +173,7 @@ impl Partner {
     }
 }
 
-/// A request in the making.
+/// A request that is being built.
 pub struct Ask(RequestBuilder);
 
 impl Ask {

@@ -1,11 +1,11 @@
-//! What the service answered, and what a test expects of it.
+//! [`Reply`]: a response of the service, and expectations of it.
 
 use bytes::Bytes;
 use lmn_partner_api::error::catalogue::Code;
 use reqwest::Response;
 use serde_json::Value;
 
-/// An answer, read whole.
+/// A response with its complete body.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -23,40 +23,40 @@ impl Reply {
         }
     }
 
-    /// Returns a header's text; empty if it is not there.
+    /// Returns the value of a header; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().expect("headers are text"))
     }
 
-    /// Returns the body.
+    /// Returns the body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Expects a status, and gives the body.
+    /// Expects a status, and returns the body.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         self.json()
     }
 
-    /// Expects 200.
+    /// Expects 200, and returns the body.
     #[track_caller]
     pub fn ok(&self) -> Value {
         self.expect(200)
     }
 
-    /// Expects 201, bound, and gives the order.
+    /// Expects 201 with a bound key, and returns the order.
     #[track_caller]
     pub fn created(&self) -> Value {
         assert_eq!(self.outcome(), ("bound", "false"), "{self:?}");
         self.expect(201)
     }
 
-    /// Expects the replay of another answer: 200 and the same bytes.
+    /// Expects the replay of another reply: 200 and the same bytes.
     #[track_caller]
     pub fn replays(&self, original: &Self) {
         assert_eq!(self.status, 200, "{self:?}");
@@ -64,7 +64,7 @@ impl Reply {
         assert_eq!(self.outcome(), ("replayed", "true"));
     }
 
-    /// Expects a refusal in the envelope, and gives its details.
+    /// Expects an error in the envelope, and returns its details.
     #[track_caller]
     pub fn refused(&self, status: u16, code: Code) -> Value {
         let body = self.expect(status);
@@ -94,7 +94,7 @@ impl Reply {
         details
     }
 
-    /// Expects a `validation_error`, and gives the path and kind of every issue.
+    /// Expects a `validation_error`, and returns the path and kind of every issue.
     #[track_caller]
     pub fn issues(&self) -> Vec<(String, String)> {
         let details = self.refused(400, Code::ValidationError);

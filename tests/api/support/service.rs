@@ -12,14 +12,14 @@ use lmn_partner_api::{
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{Car, Operator, Partner};
+use super::{Operator, Partner, Vehicle};
 use crate::database::TestDatabase;
 
 /// One replica on a database of its own, in this process, behind a real socket.
 pub struct Service {
     pub url: String,
     pub database: TestDatabase,
-    /// What its requests reach; for steps that otherwise a loop makes.
+    /// State of the application, by which tests run background jobs themselves.
     pub app: App,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
@@ -31,12 +31,12 @@ impl Service {
         Self::with(&[]).await
     }
 
-    /// Starts a sandbox with some settings, given as environment variables without their prefix.
+    /// Starts a sandbox with some settings, given as environment variables without the prefix `LMN_`.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::new().await, settings, router).await
     }
 
-    /// Starts on a given database, with given routes.
+    /// Starts a sandbox on a given database, with given routes.
     pub async fn on(
         database: TestDatabase,
         settings: &[(&str, &str)],
@@ -46,7 +46,7 @@ impl Service {
         Self::at(database, &url, settings, routes).await
     }
 
-    /// Starts on a given database that is reached by another way.
+    /// Starts a sandbox on a given database that it reaches at `database_url`.
     pub async fn at(
         database: TestDatabase,
         database_url: &str,
@@ -92,12 +92,12 @@ impl Service {
         }
     }
 
-    /// Returns the database, to arrange things and to look at what happened.
+    /// Returns connections to the database.
     pub fn db(&self) -> &PgPool {
         &self.database.pool
     }
 
-    /// Stops as an operator would, and waits for it.
+    /// Stops the replica gracefully, and waits until it has stopped.
     pub async fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(running) = self.running.take() {
@@ -105,12 +105,12 @@ impl Service {
         }
     }
 
-    /// Adds a partner with a key and no limits that a test could meet by accident.
+    /// Adds a partner with an API key, and rate limits that no test reaches by accident.
     pub async fn partner(&self, name: &str) -> Partner {
         Partner::add(self.db(), &self.url, name).await
     }
 
-    /// Serves this replica's operator, and returns where.
+    /// Starts the operator's listener of this replica, and returns its URL.
     pub async fn operator_url(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -123,14 +123,14 @@ impl Service {
         format!("http://{address}")
     }
 
-    /// Returns what the operator is told in `/metrics`.
+    /// Returns the text of `/metrics`.
     pub async fn metrics(&self) -> String {
         let url = format!("{}/metrics", self.operator_url().await);
         let answer = reqwest::get(url).await.expect("the operator is answered");
         answer.text().await.expect("the body arrives")
     }
 
-    /// Returns one of the metrics, named with its labels; zero if it is not there.
+    /// Returns the value of a metric, named with its labels; zero if it is absent.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.metrics().await;
         let value = text
@@ -139,25 +139,25 @@ impl Service {
         value.map_or(0.0, |it| it.parse().expect("it is a number"))
     }
 
-    /// Returns LMN's people.
+    /// Returns an operator.
     pub fn operator(&self) -> Operator {
         Operator::at(&self.database.product)
     }
 
-    /// Adds a car to the catalogue.
-    pub async fn car(&self, car: Car) -> Car {
-        car.insert(&self.database).await;
+    /// Adds a vehicle to the catalogue, and waits until this replica has it.
+    pub async fn vehicle(&self, vehicle: Vehicle) -> Vehicle {
+        vehicle.insert(&self.database).await;
         self.app.catch_up().await;
-        car
+        vehicle
     }
 
-    /// Runs a statement that arranges the scene, and waits until this replica shows what it did.
+    /// Runs a statement, and waits until this replica shows its changes to the catalogue.
     pub async fn sql(&self, statement: &str) {
         self.sql_elsewhere(statement).await;
         self.app.catch_up().await;
     }
 
-    /// Runs a statement as another process would: this replica finds out by itself.
+    /// Runs a statement as another process would, without waiting for this replica.
     pub async fn sql_elsewhere(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
             .execute(self.db())
@@ -165,7 +165,7 @@ impl Service {
             .expect(statement);
     }
 
-    /// Counts what a query's single number says.
+    /// Returns the single number that a query selects.
     pub async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
             .fetch_one(self.db())
@@ -173,7 +173,7 @@ impl Service {
             .expect(query)
     }
 
-    /// Makes every order be decided under its vehicle's lock: the statement that places one at once finds a doubt.
+    /// Replaces the function that places an order at once, so that every order is decided under its vehicle's lock.
     pub async fn decides_nothing_at_once(&self) {
         self.sql(
             "do $$ begin
@@ -185,7 +185,7 @@ impl Service {
         .await;
     }
 
-    /// Locks every vehicle, as a write in progress does, until the transaction ends.
+    /// Locks every vehicle, as a write in progress does, until the returned transaction ends.
     pub async fn lock_vehicles(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
         let mut holder = self.db().begin().await.unwrap();
         sqlx::query("select from vehicles for update")
@@ -195,7 +195,7 @@ impl Service {
         holder
     }
 
-    /// Holds the partners' time still at an instant, to the millisecond.
+    /// Stops the clock of all partners at an instant, to the millisecond.
     pub async fn time_is(&self, instant: &str) {
         let statement = format!(
             "create or replace function lmn_now(offset_seconds bigint) returns timestamptz

@@ -1,4 +1,4 @@
-//! A partner's receiver: it keeps what is sent to it, and answers as it is told.
+//! A webhook receiver: it records the deliveries and answers them by a rule that the test sets.
 
 use std::{
     net::SocketAddr,
@@ -15,12 +15,12 @@ use axum::{
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-/// A delivery as it arrived.
+/// A delivery that has arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// How it is answered.
+    /// Status of the answer.
     pub answered: u16,
 }
 
@@ -33,12 +33,12 @@ impl Received {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The event's id.
+    /// Returns the id of the event.
     pub fn id(&self) -> String {
         self.header("x-lmn-event-id").to_owned()
     }
 
-    /// The order that it is about, and its number among the order's events.
+    /// Returns the id of the event's order, and its sequence number among the events of the order.
     pub fn place(&self) -> (String, i64) {
         let body = self.json();
         let order = body["data"]["order"]["id"].as_str().unwrap_or_default();
@@ -49,12 +49,12 @@ impl Received {
     }
 }
 
-/// How a delivery is answered.
+/// The answer to a delivery.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub delay: Duration,
-    /// What it waits for, too.
+    /// Semaphore that is acquired before the answer is sent.
     pub gate: Option<Arc<Semaphore>>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
@@ -77,7 +77,7 @@ impl Answer {
         Self { delay, ..self }
     }
 
-    /// Waits until a gate is open.
+    /// Sends the answer only after `gate` has a permit.
     pub fn behind(self, gate: &Arc<Semaphore>) -> Self {
         let gate = Some(gate.clone());
         Self { gate, ..self }
@@ -91,7 +91,7 @@ impl Answer {
 
 type Rule = Box<dyn FnMut(&Received) -> Answer + Send>;
 
-/// The receiver.
+/// A running webhook receiver.
 pub struct Sink {
     pub address: SocketAddr,
     inner: Arc<Inner>,
@@ -104,12 +104,12 @@ struct Inner {
 }
 
 impl Sink {
-    /// Starts one that takes everything.
+    /// Starts a receiver on a free port that answers 200.
     pub async fn start() -> Self {
         Self::at("127.0.0.1:0").await
     }
 
-    /// Starts one at an address.
+    /// Starts a receiver at an address that answers 200.
     pub async fn at(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
@@ -126,40 +126,40 @@ impl Sink {
         }
     }
 
-    /// Returns the URL of an endpoint there.
+    /// Returns the URL of an endpoint at this receiver.
     pub fn url(&self) -> String {
         format!("http://{}/lmn?shop=1", self.address)
     }
 
-    /// Answers everything alike from here on.
+    /// Gives the same answer to every further delivery.
     pub fn answers(&self, answer: impl Into<Answer>) {
         let answer = answer.into();
         self.decides(move |_| answer.clone());
     }
 
-    /// Answers as a rule has it from here on.
+    /// Answers every further delivery by a rule.
     pub fn decides(&self, rule: impl FnMut(&Received) -> Answer + Send + 'static) {
         *self.inner.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// Returns what has arrived.
+    /// Returns the deliveries that have arrived.
     pub fn received(&self) -> Vec<Received> {
         self.inner.received.lock().unwrap().clone()
     }
 
-    /// Returns how much has arrived.
+    /// Returns the number of deliveries that have arrived.
     pub fn count(&self) -> usize {
         self.inner.received.lock().unwrap().len()
     }
 
-    /// Returns the places of what has arrived and was taken, in the order of its arrival.
+    /// Returns the order and sequence number of each delivery that was answered with 2xx, in the order of arrival.
     pub fn taken(&self) -> Vec<(String, i64)> {
         let received = self.received().into_iter();
         let taken = received.filter(|it| it.answered < 300);
         taken.map(|it| it.place()).collect()
     }
 
-    /// Goes down: connections to it are refused.
+    /// Stops the receiver, so that connections are refused; returns its address.
     pub async fn stop(self) -> SocketAddr {
         let address = self.address;
         self.running.abort();

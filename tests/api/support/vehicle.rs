@@ -1,12 +1,12 @@
-//! Cars for the tests' catalogues.
+//! [`Vehicle`]: a vehicle that a test adds to the catalogue.
 
 use lmn_partner_api::vehicles::render::render_all;
 
 use crate::database::TestDatabase;
 
-/// A car of the catalogue, as a test cares about it.
+/// A vehicle, with the columns that tests vary.
 #[derive(Debug, Clone)]
-pub struct Car {
+pub struct Vehicle {
     pub id: String,
     pub source: &'static str,
     pub make: &'static str,
@@ -14,13 +14,13 @@ pub struct Car {
     pub year: i16,
     pub mileage_km: i32,
     pub listing_usd: i32,
-    /// SQL of the auction's time; `None` for a dealer's car.
+    /// SQL expression of the time of its auction; `None` for a dealer's vehicle.
     pub auction_date: Option<String>,
     pub auction_result: Option<&'static str>,
 }
 
-impl Car {
-    /// A lot at 10,000 USD whose auction is ten days away.
+impl Vehicle {
+    /// Returns a lot at 10,000 USD whose auction is in ten days.
     pub fn lot(id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -35,7 +35,7 @@ impl Car {
         }
     }
 
-    /// A dealer's car at 10,000 USD.
+    /// Returns a dealer's vehicle at 10,000 USD.
     pub fn dealers(id: &str) -> Self {
         Self {
             source: "dealer",
@@ -45,7 +45,7 @@ impl Car {
         }
     }
 
-    /// A lot that nobody bid on, for sale at 10,000 USD.
+    /// Returns a lot whose auction ended without a bid, for sale at 10,000 USD.
     pub fn no_bid(id: &str) -> Self {
         Self {
             auction_result: Some("no_bid"),
@@ -53,7 +53,7 @@ impl Car {
         }
     }
 
-    /// The same lot with its auction at another time, given in SQL.
+    /// Returns the lot with another time of its auction, an SQL expression.
     pub fn on(self, auction_date: &str) -> Self {
         Self {
             auction_date: Some(auction_date.to_owned()),
@@ -82,8 +82,8 @@ impl Car {
             .bind(self.auction_result)
             .execute(&database.pool)
             .await;
-        inserted.expect("the car fits the schema");
+        inserted.expect("the vehicle fits the schema");
         let rendered = render_all(&database.product, 100).await;
-        rendered.expect("the car can be shown");
+        rendered.expect("the vehicle can be shown");
     }
 }

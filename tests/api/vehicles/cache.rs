@@ -1,10 +1,11 @@
-//! Vehicles are cached by version: a page is put together from them, whoever asks for it in whatever words.
+//! The vehicle cache: vehicles are cached by id and version, and pages of all partners and queries are assembled from
+//! them.
 
-use crate::support::{Car, Service, eventually};
+use crate::support::{Service, Vehicle, eventually};
 
 const PAGE: &str = "/v1/vehicles?source=glovis&limit=20";
 
-/// Reads how many vehicles of lists were cached, and how many were not.
+/// Returns the number of cache hits and of cache misses of vehicles in lists.
 async fn hits_and_misses(service: &Service) -> (f64, f64) {
     let count = async |result: &str| {
         let labels = format!("{{kind=\"summary\",result=\"{result}\"}}");
@@ -16,22 +17,22 @@ async fn hits_and_misses(service: &Service) -> (f64, f64) {
 }
 
 /// Adds twenty vehicles of two makes.
-async fn furnish(service: &Service) {
+async fn add_vehicles(service: &Service) {
     for n in 10..30 {
-        let vehicle = Car {
+        let vehicle = Vehicle {
             make: ["Hyundai", "Kia"][n % 2],
             listing_usd: 5_000 + i32::try_from(n).unwrap(),
-            ..Car::lot(&format!("glovis_{n}"))
+            ..Vehicle::lot(&format!("glovis_{n}"))
         };
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
     }
 }
 
 #[tokio::test]
-async fn changed_vehicle_makes_one_cache_miss() {
+async fn changed_vehicle_causes_one_cache_miss() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let first = acme.get(PAGE).await;
     assert_eq!(first.ids().len(), 20);
     assert_eq!(hits_and_misses(&service).await, (0.0, 20.0));
@@ -53,11 +54,11 @@ async fn changed_vehicle_makes_one_cache_miss() {
 }
 
 #[tokio::test]
-async fn vehicle_that_is_cached_is_cached_for_every_question() {
+async fn cached_vehicle_serves_every_query() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let other = service.partner("other").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let all: Vec<_> = acme.get(PAGE).await.ids();
     let (_, misses) = hits_and_misses(&service).await;
     for query in [
@@ -75,10 +76,10 @@ async fn vehicle_that_is_cached_is_cached_for_every_question() {
 }
 
 #[tokio::test]
-async fn replica_without_a_cache_shows_the_same() {
+async fn replica_without_a_cache_returns_the_same_vehicles() {
     let service = Service::with(&[("CATALOGUE__CACHE_MEBIBYTES", "0")]).await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let first = acme.get(PAGE).await;
     assert_eq!(first.ids().len(), 20);
     assert_eq!(acme.get(PAGE).await.body, first.body);
@@ -99,7 +100,7 @@ async fn replica_without_a_cache_shows_the_same() {
 async fn page_is_the_same_after_the_catalogue_was_loaded_again() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let columns = "make, model, year, mileage_km, listing_usd, auction_date, auction_result, listed_at, updated_at, priced_at";
     let copy = |id: &str, source: &str, count: u32| {
         format!(
@@ -107,7 +108,7 @@ async fn page_is_the_same_after_the_catalogue_was_loaded_again() {
              from vehicles, generate_series(1, {count}) as n where id = 'glovis_1'"
         )
     };
-    // So many vehicles go that the replica reads the others again, at the same version.
+    // The deletion of so many vehicles makes the replica reload the others at the same version.
     service.sql(&copy("sk", "sk", 12_000)).await;
     service.sql(&copy("aj", "aj", 3)).await;
     let expected = ["aj_1", "aj_2", "aj_3", "glovis_1"];

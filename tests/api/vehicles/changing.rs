@@ -1,4 +1,4 @@
-//! Walks of a list while others change vehicles of it in every way.
+//! Paging through lists while their vehicles change in every way.
 
 use std::{
     collections::HashMap,
@@ -13,22 +13,27 @@ use rand::{RngExt, seq::IndexedRandom};
 use sqlx::PgPool;
 
 use super::{
-    model::{Question, Row, at},
-    walks::{Found, VEHICLES, ask_all, start},
+    model::{Row, Search, at},
+    walks::{Found, VEHICLES, run_searches, start},
 };
 use crate::seed::{seed, stream};
 
-/// Questions that are asked while vehicles change.
-const WALKS: usize = 150;
+/// Number of searches that are made while vehicles change.
+const SEARCHES: usize = 150;
 
-/// Says whether a vehicle is left alone while others change.
-fn is_still(row: &Row) -> bool {
+/// Returns whether a vehicle stays unchanged while others change.
+fn is_unchanged(row: &Row) -> bool {
     row.id.bytes().map(u32::from).sum::<u32>() % 2 == 0
 }
 
-/// Changes vehicles in every way that there is, again and again; returns how often.
-async fn disturb(db: PgPool, restless: Vec<String>, seed: u64, stop: Arc<AtomicBool>) -> usize {
-    let mut chance = stream(seed, 2);
+/// Changes vehicles in random ways until `stop`, and returns the number of changes.
+async fn change_vehicles(
+    db: PgPool,
+    changing: Vec<String>,
+    seed: u64,
+    stop: Arc<AtomicBool>,
+) -> usize {
+    let mut rng = stream(seed, 2);
     let statement = "select string_agg(column_name, ', ') from information_schema.columns
         where table_name = 'vehicles' and is_generated = 'NEVER' and column_name not in ('id', 'summary', 'detail')";
     let columns: String = sqlx::query_scalar(statement).fetch_one(&db).await.unwrap();
@@ -40,9 +45,9 @@ async fn disturb(db: PgPool, restless: Vec<String>, seed: u64, stop: Arc<AtomicB
     let first_auction: DateTime<FixedOffset> = at(0, NaiveTime::MIN);
     let mut changes = 0;
     while !stop.load(Ordering::SeqCst) {
-        let ids: Vec<_> = restless.sample(&mut chance, 12).cloned().collect();
-        let random = chance.random_range(0..8_i32);
-        let statement = match chance.random_range(0..7) {
+        let ids: Vec<_> = changing.sample(&mut rng, 12).cloned().collect();
+        let random = rng.random_range(0..8_i32);
+        let statement = match rng.random_range(0..7) {
             0 => "update vehicles set listing_usd = 1000 + 1000 * $2 where id = any($1) and $3 is not null",
             1 => "update vehicles set year = 2014 + $2, mileage_km = 10000 * $2 where id = any($1) and $3 is not null",
             2 => "update vehicles set auction_date = $3 + $2 * interval '12 hours'
@@ -63,36 +68,36 @@ async fn disturb(db: PgPool, restless: Vec<String>, seed: u64, stop: Arc<AtomicB
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vehicle_that_does_not_change_is_seen_exactly_once_while_others_do() {
+async fn unchanged_vehicle_is_listed_exactly_once_while_others_change() {
     let seed = seed();
-    let mut chance = stream(seed, 0);
-    let rows: Vec<_> = (0..VEHICLES).map(|n| Row::random(&mut chance, n)).collect();
+    let mut rng = stream(seed, 0);
+    let rows: Vec<_> = (0..VEHICLES).map(|n| Row::random(&mut rng, n)).collect();
     let replicas = start(&rows).await;
-    let (still, restless): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_still);
-    assert!(still.len() > VEHICLES / 4 && restless.len() > VEHICLES / 4);
-    let restless: Vec<_> = restless.into_iter().map(|it| it.id).collect();
+    let (unchanged, changing): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_unchanged);
+    assert!(unchanged.len() > VEHICLES / 4 && changing.len() > VEHICLES / 4);
+    let changing: Vec<_> = changing.into_iter().map(|it| it.id).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let db = replicas.0[0].db().clone();
-    let disturbing = tokio::spawn(disturb(db, restless, seed, stop.clone()));
-    let check = |question: &Question, found: &Found, still: &[Row]| {
-        let known: HashMap<_, _> = still.iter().map(|it| (&it.id, it)).collect();
+    let writer = tokio::spawn(change_vehicles(db, changing, seed, stop.clone()));
+    let check = |search: &Search, found: &Found, unchanged: &[Row]| {
+        let by_id: HashMap<_, _> = unchanged.iter().map(|it| (&it.id, it)).collect();
         let seen: Vec<_> = found
             .ids()
-            .filter(|it| known.contains_key(it))
+            .filter(|it| by_id.contains_key(it))
             .cloned()
             .collect();
-        assert_eq!(seen, question.answer(still), "{question:?}");
+        assert_eq!(seen, search.matching_ids(unchanged), "{search:?}");
         let first = &found.filtered_out[0];
         let stays = found.filtered_out.iter().all(|it| it == first);
-        assert!(stays, "{found:?} {question:?}");
+        assert!(stays, "{found:?} {search:?}");
     };
-    let asked = ask_all(&replicas, WALKS, seed, &Arc::new(still), check).await;
+    let totals = run_searches(&replicas, SEARCHES, seed, &Arc::new(unchanged), check).await;
     stop.store(true, Ordering::SeqCst);
-    let changes = disturbing.await.expect("vehicles can be changed");
+    let changes = writer.await.expect("vehicles can be changed");
     eprintln!("{changes} changes");
-    // Half of the walks and more go over several pages.
+    // At least half of the searches have several pages.
     assert!(
-        changes > 100 && asked.pages > WALKS + WALKS / 2,
-        "{changes} {asked:?}"
+        changes > 100 && totals.pages > SEARCHES + SEARCHES / 2,
+        "{changes} {totals:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! A replica that is cut off from its database: it refuses what it cannot confirm, and catches up afterwards.
+//! A replica that is disconnected from its database: it refuses reads that it cannot confirm, and later catches up.
 
 use std::{
     sync::{
@@ -10,20 +10,20 @@ use std::{
 
 use lmn_partner_api::{error::catalogue::Code, router::router};
 
-use super::walk;
+use super::list_all;
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Reply, Service, eventually},
+    support::{Partner, Reply, Service, Vehicle, eventually},
     wire::{self, Fault},
 };
 
 const PAGE: &str = "/v1/vehicles?source=glovis";
 const VEHICLE: &str = "/v1/vehicles/l1";
 const FACETS: &str = "/v1/vehicles/facets";
-/// Readers are refused after this time.
-const SHORT_PATIENCE: (&str, &str) = ("DATABASE__ACQUIRE_SECONDS", "1");
+/// Setting by which reads are refused after one second without a connection.
+const SHORT_ACQUIRE_TIMEOUT: (&str, &str) = ("DATABASE__ACQUIRE_SECONDS", "1");
 
-/// A thousand commits, each of which changes a vehicle; every vehicle is changed at last.
+/// A thousand commits, each of which changes one vehicle; in the end every vehicle has changed.
 const THOUSAND_CHANGES: &str = "do $$ begin
         for n in 1..1000 loop
             update vehicles set listing_usd = 10000 + n where id = 'l' || n % 50;
@@ -31,12 +31,12 @@ const THOUSAND_CHANGES: &str = "do $$ begin
         end loop;
     end $$";
 
-/// A change that the log does not know: it is found only by who reads all vehicles.
+/// A change without a row in the change log: only a reload of all vehicles finds it.
 const UNLOGGED_CHANGE: &str = "alter table vehicles disable trigger vehicles_updated;
     update vehicles set listing_usd = 99000 where id = 'unlogged';
     alter table vehicles enable trigger vehicles_updated";
 
-/// A replica on a wire that can be cut.
+/// A replica whose connections to the database can be cut.
 struct Scene {
     service: Service,
     acme: Partner,
@@ -44,22 +44,24 @@ struct Scene {
 }
 
 impl Scene {
-    /// Starts with fifty vehicles, and one that is called `unlogged`.
-    async fn set() -> Self {
+    /// Starts a replica with fifty vehicles and one whose id is `unlogged`.
+    async fn start() -> Self {
         let database = TestDatabase::new().await;
         let is_cut = Arc::new(AtomicBool::new(false));
-        let plan = is_cut.clone();
-        let url = wire::string(&database, move |_| match plan.load(Ordering::SeqCst) {
+        let cut = is_cut.clone();
+        let url = wire::string(&database, move |_| match cut.load(Ordering::SeqCst) {
             true => Fault::CutBefore,
             false => Fault::None,
         })
         .await;
-        let service = Service::at(database, &url, &[SHORT_PATIENCE], router).await;
+        let service = Service::at(database, &url, &[SHORT_ACQUIRE_TIMEOUT], router).await;
         let acme = service.partner("acme").await;
         for n in 0..50 {
-            Car::lot(&format!("l{n}")).insert(&service.database).await;
+            Vehicle::lot(&format!("l{n}"))
+                .insert(&service.database)
+                .await;
         }
-        service.car(Car::lot("unlogged")).await;
+        service.vehicle(Vehicle::lot("unlogged")).await;
         Self {
             service,
             acme,
@@ -67,7 +69,7 @@ impl Scene {
         }
     }
 
-    /// Cuts the wire; a list that is asked for later than the staleness allows is refused.
+    /// Cuts the connections, and waits until lists are refused, within the staleness.
     async fn cut(&self) {
         self.acme.get(PAGE).await.ok();
         self.is_cut.store(true, Ordering::SeqCst);
@@ -86,7 +88,7 @@ impl Scene {
         .await;
     }
 
-    /// Mends the wire, and waits until the replica lists vehicles; the first list is what the database holds.
+    /// Restores the connections, and waits until the replica lists vehicles; the first list must equal the database.
     async fn mend(&self) {
         self.is_cut.store(false, Ordering::SeqCst);
         let listed = eventually("vehicles are listed", async || {
@@ -116,12 +118,12 @@ fn assert_unavailable(reply: &Reply) {
     assert_eq!(details["retry_after"].to_string(), retry_after);
 }
 
-/// Finds the vehicle that the log does not know of by its new price.
-const DEAR: &str = "source=glovis&price_min_usd=90000";
+/// Query that matches the vehicle of the unlogged change by its new price.
+const UNLOGGED_PRICE: &str = "source=glovis&price_min_usd=90000";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replica_that_was_cut_off_catches_up_from_the_log() {
-    let scene = Scene::set().await;
+async fn disconnected_replica_catches_up_from_the_log() {
+    let scene = Scene::start().await;
     scene.cut().await;
     scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
     scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
@@ -134,24 +136,24 @@ async fn replica_that_was_cut_off_catches_up_from_the_log() {
     })
     .await;
     let cheap = "source=glovis&price_min_usd=10951";
-    assert_eq!(walk(&scene.acme, cheap).await.len(), 50);
-    // It has not read all vehicles again.
-    assert_eq!(walk(&scene.acme, DEAR).await, [""; 0]);
+    assert_eq!(list_all(&scene.acme, cheap).await.len(), 50);
+    // The catalogue has not been reloaded.
+    assert_eq!(list_all(&scene.acme, UNLOGGED_PRICE).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replica_that_was_cut_off_for_longer_than_the_log_loads_everything_again() {
-    let scene = Scene::set().await;
+async fn replica_disconnected_for_longer_than_the_log_reloads_the_catalogue() {
+    let scene = Scene::start().await;
     scene.cut().await;
     scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
     scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
-    let forget =
+    let truncate_log =
         "delete from catalogue_changes where version < (select version - 10 from catalogue)";
-    scene.service.sql_elsewhere(forget).await;
+    scene.service.sql_elsewhere(truncate_log).await;
     assert_unavailable(&scene.acme.get(PAGE).await);
     scene.mend().await;
-    assert_eq!(walk(&scene.acme, DEAR).await, ["unlogged"]);
-    // From here on it follows the log again, also where that is empty.
+    assert_eq!(list_all(&scene.acme, UNLOGGED_PRICE).await, ["unlogged"]);
+    // The replica follows the log again, although the log is empty.
     scene
         .service
         .sql_elsewhere("delete from catalogue_changes")
@@ -160,14 +162,17 @@ async fn replica_that_was_cut_off_for_longer_than_the_log_loads_everything_again
         .service
         .sql("update vehicles set listing_usd = 95000 where id = 'l1'")
         .await;
-    assert_eq!(walk(&scene.acme, DEAR).await, ["l1", "unlogged"]);
+    assert_eq!(
+        list_all(&scene.acme, UNLOGGED_PRICE).await,
+        ["l1", "unlogged"]
+    );
 }
 
 #[tokio::test]
-async fn replica_that_cannot_confirm_its_catalogue_refuses_vehicles_and_serves_the_rest() {
-    let service = Service::with(&[SHORT_PATIENCE]).await;
+async fn replica_that_cannot_confirm_its_catalogue_refuses_only_vehicle_reads() {
+    let service = Service::with(&[SHORT_ACQUIRE_TIMEOUT]).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("l1")).await;
+    service.vehicle(Vehicle::lot("l1")).await;
     let order = acme.place_order("l1", 12_000).await.id();
     let mut holder = service.db().begin().await.unwrap();
     sqlx::query("lock table catalogue in access exclusive mode")

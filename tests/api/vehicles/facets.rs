@@ -1,4 +1,4 @@
-//! The values that vehicles of the catalogue have.
+//! Facets: the distinct values of the listed vehicles.
 
 use lmn_partner_api::router::router;
 use reqwest::Method;
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Service},
+    support::{Partner, Service, Vehicle},
 };
 
 const FACETS: &str = "/v1/vehicles/facets";
 
 /// Adds vehicles of three sources; `sk_2` is withdrawn.
-async fn furnish(service: &Service) {
+async fn add_vehicles(service: &Service) {
     for (id, source, make, model, fuel, transmission, color) in [
         (
             "encar_1", "dealer", "기아", "모닝", "'lpg'", "null", "'흰색'",
@@ -34,16 +34,16 @@ async fn furnish(service: &Service) {
         ("aj_2", "aj", "Kia", "K5", "'diesel'", "'auto'", "'black'"),
     ] {
         let vehicle = match source {
-            "dealer" => Car::dealers(id),
-            _ => Car::lot(id),
+            "dealer" => Vehicle::dealers(id),
+            _ => Vehicle::lot(id),
         };
-        let vehicle = Car {
+        let vehicle = Vehicle {
             source,
             make,
             model,
             ..vehicle
         };
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
         let update = format!(
             "update vehicles set fuel = {fuel}, transmission = {transmission}, color = {color} where id = '{id}'"
         );
@@ -55,7 +55,7 @@ async fn furnish(service: &Service) {
 }
 
 impl Partner {
-    /// Reads facets without their time.
+    /// Reads the facets without `as_of`.
     async fn facets(&self, query: &str) -> Value {
         let mut facets = self.get(&format!("{FACETS}{query}")).await.ok();
         let as_of = facets.as_object_mut().unwrap().remove("as_of").unwrap();
@@ -63,7 +63,7 @@ impl Partner {
         facets
     }
 
-    /// Reads when the catalogue last changed.
+    /// Reads `as_of`: the time at which the catalogue last changed.
     async fn as_of(&self) -> String {
         let facets = self.get(FACETS).await.ok();
         facets["as_of"].as_str().unwrap().to_owned()
@@ -74,7 +74,7 @@ impl Partner {
 async fn facets_are_the_distinct_values_of_listed_vehicles_in_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let all = json!({
         "makes": ["BMW", "Kia", "기아"],
         "models": {"BMW": ["X5"], "Kia": ["K3", "K5"], "기아": ["모닝"]},
@@ -112,16 +112,16 @@ async fn facets_of_an_empty_catalogue_are_empty() {
         "makes": [], "models": {}, "fuels": [], "transmissions": [], "sources": [], "colors": [],
     });
     assert_eq!(acme.facets("").await, none);
-    service.car(Car::lot("sk_1")).await;
+    service.vehicle(Vehicle::lot("sk_1")).await;
     service.sql("delete from vehicles").await;
     assert_eq!(acme.facets("").await, none);
 }
 
 #[tokio::test]
-async fn every_value_of_the_facets_finds_vehicles() {
+async fn every_facet_value_finds_vehicles() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let all = acme.facets("").await;
     let texts = |values: &Value| -> Vec<String> {
         let values = values.as_array().unwrap().iter();
@@ -155,7 +155,7 @@ async fn every_value_of_the_facets_finds_vehicles() {
 }
 
 #[tokio::test]
-async fn source_that_does_not_exist_is_refused() {
+async fn unknown_source_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let issue = |kind: &str| ("source".to_owned(), kind.to_owned());
@@ -178,35 +178,35 @@ async fn facets_are_the_same_on_every_replica() {
     let other = Service::at(TestDatabase::new().await, &url, &[], router).await;
     let acme = service.partner("acme").await;
     let there = acme.at(&other.url);
-    furnish(&service).await;
+    add_vehicles(&service).await;
     other.app.catch_up().await;
-    let known = async |acme: &Partner, etag: &str| {
+    let conditional = async |acme: &Partner, etag: &str| {
         let ask = acme.ask(Method::GET, FACETS).header("if-none-match", etag);
         ask.send().await
     };
     let first = acme.get(FACETS).await;
     first.ok();
     assert_eq!(there.get(FACETS).await.body, first.body);
-    let same = known(&there, first.header("etag")).await;
+    let same = conditional(&there, first.header("etag")).await;
     assert_eq!((same.status, same.body.len()), (304, 0));
 
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     other.app.catch_up().await;
-    let second = known(&there, first.header("etag")).await;
+    let second = conditional(&there, first.header("etag")).await;
     let makes = &second.ok()["makes"];
     assert_eq!(*makes, json!(["BMW", "Hyundai", "Kia", "기아"]));
     assert_eq!(acme.get(FACETS).await.body, second.body);
-    let same = known(&acme, second.header("etag")).await;
+    let same = conditional(&acme, second.header("etag")).await;
     assert_eq!((same.status, same.body.len()), (304, 0));
 }
 
 #[tokio::test]
-async fn as_of_moves_when_a_vehicle_changes_and_not_otherwise() {
+async fn as_of_moves_only_when_a_vehicle_changes() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let first = acme.get(FACETS).await;
-    // An order, a partner and another look change no vehicle.
+    // An order, a new partner and a catch-up change no vehicle.
     acme.place_order("sk_1", 12_000).await.created();
     service.partner("other").await;
     service.app.catch_up().await;
@@ -228,11 +228,11 @@ async fn as_of_moves_when_a_vehicle_changes_and_not_otherwise() {
 }
 
 #[tokio::test]
-async fn vehicle_whose_make_changes_moves_from_one_facet_to_the_other() {
+async fn vehicle_whose_make_changes_moves_to_another_facet() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for id in ["sk_1", "sk_2"] {
-        service.car(Car::lot(id)).await;
+        service.vehicle(Vehicle::lot(id)).await;
     }
     let found = async |query: &str| acme.get(&format!("/v1/vehicles?{query}")).await.ids();
     let rename = "update vehicles set make = 'Genesis', model = 'G80' where id =";

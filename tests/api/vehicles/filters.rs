@@ -1,59 +1,59 @@
-//! Each filter, and what it leaves.
+//! Filters of the list, and the vehicles that they keep.
 
 use lmn_partner_api::vehicles::render::render_all;
 use reqwest::Method;
 
-use super::walk;
-use crate::support::{Car, Partner, Service};
+use super::list_all;
+use crate::support::{Partner, Service, Vehicle};
 
-/// Six cars that differ in everything.
-async fn furnish(service: &Service) {
-    for (car, details) in [
+/// Adds six vehicles that differ in every column.
+async fn add_vehicles(service: &Service) {
+    for (vehicle, details) in [
         (
-            Car { make: "기아", model: "모닝", year: 2016, mileage_km: 90_000, listing_usd: 3_000, ..Car::dealers("d1") },
+            Vehicle { make: "기아", model: "모닝", year: 2016, mileage_km: 90_000, listing_usd: 3_000, ..Vehicle::dealers("d1") },
             "trim = '럭셔리', fuel = 'lpg', color = '흰색', options = '{어라운드뷰}'",
         ),
         (
-            Car { make: "Kia", model: "K5", year: 2018, mileage_km: 50_000, listing_usd: 9_000, ..Car::dealers("d2") },
+            Vehicle { make: "Kia", model: "K5", year: 2018, mileage_km: 50_000, listing_usd: 9_000, ..Vehicle::dealers("d2") },
             "trim = 'Prestige', fuel = 'diesel', transmission = 'auto', color = 'Black', options = '{HUD,sunroof}'",
         ),
         (
-            Car { make: "KIA", model: "K5 Hybrid", year: 2019, mileage_km: 40_000, listing_usd: 11_000, source: "sk", ..Car::lot("l1") }
+            Vehicle { make: "KIA", model: "K5 Hybrid", year: 2019, mileage_km: 40_000, listing_usd: 11_000, source: "sk", ..Vehicle::lot("l1") }
                 .on("timestamptz '2026-04-20T00:00:00+09:00'"),
             "fuel = 'gasoline_hybrid', transmission = 'dct', color = 'BLACK', options = '{sunroof}', accident_grade = 'A',
              exterior_grade = 'B', auction_count = 1",
         ),
         (
-            Car { make: "ＫＩＡ", model: "K5", year: 2020, mileage_km: 30_000, listing_usd: 12_000, ..Car::lot("l2") }
+            Vehicle { make: "ＫＩＡ", model: "K5", year: 2020, mileage_km: 30_000, listing_usd: 12_000, ..Vehicle::lot("l2") }
                 .on("timestamptz '2026-04-20T23:59:59.999+09:00'"),
             "trim = 'Noblesse 2.0', fuel = 'gasoline', transmission = 'auto', options = '{Sunroof,hud}',
              accident_grade = 'F', auction_count = 2",
         ),
         (
-            Car { make: "Citroën", model: "C4 Picasso", year: 2021, mileage_km: 20_000, listing_usd: 13_000, source: "aj", ..Car::no_bid("l3") }
+            Vehicle { make: "Citroën", model: "C4 Picasso", year: 2021, mileage_km: 20_000, listing_usd: 13_000, source: "aj", ..Vehicle::no_bid("l3") }
                 .on("timestamptz '2026-04-19T10:00:00+09:00'"),
             "fuel = 'diesel', transmission = 'manual', color = 'red', exterior_grade = 'A'",
         ),
         (
-            Car { make: "Mercedes-Benz", model: "E-Class", year: 2022, mileage_km: 0, listing_usd: 40_000, ..Car::lot("l4") }
+            Vehicle { make: "Mercedes-Benz", model: "E-Class", year: 2022, mileage_km: 0, listing_usd: 40_000, ..Vehicle::lot("l4") }
                 .on("timestamptz '2026-04-21T00:00:00+09:00'"),
             "trim = '(W213) 기아', accident_grade = 'B', exterior_grade = 'B', auction_count = 3",
         ),
     ] {
-        service.car(car.clone()).await;
-        let update = format!("update vehicles set {details} where id = '{}'", car.id);
+        service.vehicle(vehicle.clone()).await;
+        let update = format!("update vehicles set {details} where id = '{}'", vehicle.id);
         service.sql(&update).await;
     }
     render_all(&service.database.product, 100).await.unwrap();
 }
 
-/// Every make there is, so that dealers' cars are in scope.
-const ALL: &str = "make=kia,기아,citroën,mercedes-benz";
+/// Names every make, so that dealers' vehicles are in scope.
+const ALL_MAKES: &str = "make=kia,기아,citroën,mercedes-benz";
 
-/// Questions, and the cars that match.
-const ANY_CAR: &[(&str, &str)] = &[
+/// Queries, and the ids of the vehicles that match.
+const ANY_VEHICLE: &[(&str, &str)] = &[
     ("", "d1 d2 l1 l2 l3 l4"),
-    // Names: in any case, width and composition; one of several is enough.
+    // Names match in any case, width and composition; one of several values is enough.
     ("source=dealer,sk,glovis&make=kIa", "d2 l1 l2"),
     ("make=%EF%BC%AB%EF%BD%89a", "d2 l1 l2"),
     ("make=%E1%84%80%E1%85%B5%E1%84%8B%E1%85%A1", "d1"),
@@ -66,13 +66,13 @@ const ANY_CAR: &[(&str, &str)] = &[
     ("make=k_a", ""),
     ("color=black", "d2 l1"),
     ("color=흰색,RED", "d1 l3"),
-    // Words.
+    // Sources, fuels and transmissions match exactly.
     ("source=dealer&make=kia", "d2"),
     ("source=sk,aj", "l1 l3"),
     ("fuel=diesel", "d2 l3"),
     ("fuel=gasoline,lpg", "d1 l2"),
     ("transmission=auto,dct", "d2 l1 l2"),
-    // Every word is the beginning of a word of make, model or trim.
+    // Every keyword is a prefix of a word of the make, model or trim.
     ("keyword=k5", "d2 l1 l2"),
     ("keyword=K5%20kI", "d2 l1 l2"),
     ("keyword=hyb", "l1"),
@@ -86,12 +86,12 @@ const ANY_CAR: &[(&str, &str)] = &[
     ("keyword=CITRO%C3%8B", "l3"),
     ("keyword=2.0", "l2"),
     ("keyword=c4*", "l3"),
-    // All of the equipment.
+    // All of the options are required.
     ("options_include=sunroof", "d2 l1 l2"),
     ("options_include=SUNROOF,Hud", "d2 l2"),
     ("options_include=어라운드뷰", "d1"),
     ("options_include=hud,어라운드뷰", ""),
-    // Ranges, both ends in them.
+    // Ranges include both ends.
     ("year_min=2019&year_max=2020", "l1 l2"),
     ("year_min=2021", "l3 l4"),
     ("year_max=2016", "d1"),
@@ -99,16 +99,16 @@ const ANY_CAR: &[(&str, &str)] = &[
     ("mileage_max_km=0", "l4"),
     ("price_min_usd=12000&price_max_usd=13000", "l2 l3"),
     ("price_max_usd=9000", "d1 d2"),
-    // AND between them.
+    // Filters are joined by AND.
     (
         "fuel=diesel&transmission=auto&color=black&options_include=hud&price_max_usd=9000&year_min=2018",
         "d2",
     ),
     ("ids=d1,d2,l1&fuel=diesel", "d2"),
-    ("ids=l4,nobodys,%EA%B0%80,a%20b", "l4"),
+    ("ids=l4,unknown,%EA%B0%80,a%20b", "l4"),
 ];
 
-/// Questions that no dealer's car can satisfy.
+/// Queries that no dealer's vehicle can match.
 const AUCTIONED: &[(&str, &str)] = &[
     ("accident_grade=A,B", "l1 l4"),
     ("exterior_grade=B", "l1 l4"),
@@ -128,27 +128,27 @@ const AUCTIONED: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn each_filter_leaves_what_matches() {
+async fn each_filter_keeps_exactly_the_matching_vehicles() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
-    for (query, expected) in ANY_CAR.iter().chain(AUCTIONED) {
-        let says_whose_cars = ["make=", "ids=", "source="]
+    add_vehicles(&service).await;
+    for (query, expected) in ANY_VEHICLE.iter().chain(AUCTIONED) {
+        let is_scoped = ["make=", "ids=", "source="]
             .iter()
             .any(|it| query.contains(it));
-        let query = match says_whose_cars {
+        let query = match is_scoped {
             true => (*query).to_owned(),
-            false => format!("{ALL}&{query}"),
+            false => format!("{ALL_MAKES}&{query}"),
         };
         for sort in ["auction_date_asc", "price_desc"] {
-            let mut ids = walk(&acme, &format!("{query}&sort={sort}")).await;
+            let mut ids = list_all(&acme, &format!("{query}&sort={sort}")).await;
             ids.sort();
             assert_eq!(ids.join(" "), *expected, "{query} {sort}");
         }
     }
 }
 
-/// Reads `X-LMN-Filtered-Out` of the first page, and where the next one begins.
+/// Reads `X-LMN-Filtered-Out` of a page, and the cursor of the next one.
 async fn filtered_out(acme: &Partner, query: &str) -> (Option<String>, Option<String>) {
     let reply = acme.get(&format!("/v1/vehicles?{query}")).await;
     let next = reply.ok()["next_cursor"].as_str().map(str::to_owned);
@@ -160,10 +160,10 @@ async fn filtered_out(acme: &Partner, query: &str) -> (Option<String>, Option<St
 }
 
 #[tokio::test]
-async fn dropped_dealers_are_told_of_exactly_when_they_were_asked_for_and_dropped() {
+async fn dropped_dealers_are_counted_only_when_in_scope_and_dropped() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     for (query, count) in [
         ("accident_grade=A", Some(2)),
         ("exterior_grade=A,B", Some(2)),
@@ -172,7 +172,7 @@ async fn dropped_dealers_are_told_of_exactly_when_they_were_asked_for_and_droppe
         ("auction_date_to=2026-01-01", Some(2)),
         ("auction_count_min=0", Some(2)),
         ("auction_count_max=9", Some(2)),
-        // Everything else they must match.
+        // Only vehicles that match all other filters are counted.
         ("auction_status=upcoming&fuel=lpg", Some(1)),
         ("auction_status=upcoming&keyword=k&year_min=2018", Some(1)),
         (
@@ -186,10 +186,10 @@ async fn dropped_dealers_are_told_of_exactly_when_they_were_asked_for_and_droppe
         ("", None),
         ("fuel=lpg&year_min=2000", None),
     ] {
-        let (told, _) = filtered_out(&acme, &format!("{ALL}&{query}")).await;
-        assert_eq!(told, count.map(|it| format!("dealer={it}")), "{query}");
+        let (header, _) = filtered_out(&acme, &format!("{ALL_MAKES}&{query}")).await;
+        assert_eq!(header, count.map(|it| format!("dealer={it}")), "{query}");
     }
-    // Without a brand there are only auction houses, and nobody was dropped.
+    // Dealers' vehicles are out of scope without a make, so none is dropped.
     assert_eq!(
         filtered_out(&acme, "source=sk&accident_grade=A").await.0,
         None
@@ -202,13 +202,13 @@ async fn dropped_dealers_are_told_of_exactly_when_they_were_asked_for_and_droppe
 }
 
 #[tokio::test]
-async fn number_of_dropped_dealers_is_exact_and_stays_the_same_on_later_pages() {
+async fn number_of_dropped_dealers_is_exact_and_the_same_on_later_pages() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 0..3 {
-        service.car(Car::lot(&format!("l{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("l{n}"))).await;
     }
-    service.car(Car::dealers("d0")).await;
+    service.vehicle(Vehicle::dealers("d0")).await;
     let columns =
         "source, make, model, year, mileage_km, listing_usd, listed_at, updated_at, priced_at";
     service
@@ -229,7 +229,7 @@ async fn number_of_dropped_dealers_is_exact_and_stays_the_same_on_later_pages() 
         .await;
     let (cheap, _) = filtered_out(&acme, &priced).await;
     assert_eq!(cheap.as_deref(), Some("dealer=2"));
-    // Later pages repeat what the first one said.
+    // Later pages repeat the count of the first page.
     let cursor = next.unwrap();
     let (later, next) = filtered_out(&acme, &format!("{query}&limit=1&cursor={cursor}")).await;
     assert_eq!(later, first);
@@ -238,16 +238,16 @@ async fn number_of_dropped_dealers_is_exact_and_stays_the_same_on_later_pages() 
 }
 
 #[tokio::test]
-async fn page_of_rare_vehicles_is_full_wherever_in_the_order_they_stand() {
+async fn page_of_rare_vehicles_is_full_in_every_sort() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let base = Car {
+    let base = Vehicle {
         year: 2010,
-        ..Car::lot("l0000")
+        ..Vehicle::lot("l0000")
     };
-    service.car(base).await;
+    service.vehicle(base).await;
     let columns = "source, make, model, mileage_km, auction_date, auction_result, listed_at, updated_at, priced_at";
-    // Of 9,000 vehicles 1,500 are red and of 2020: the most expensive ones, and the last by their ids.
+    // 1,500 of 9,000 vehicles are red and of 2020: the most expensive ones, which are also the last by id.
     service
         .sql(&format!(
             "insert into vehicles (id, listing_usd, year, color, {columns})
@@ -280,7 +280,7 @@ async fn page_of_rare_vehicles_is_full_wherever_in_the_order_they_stand() {
     }
 }
 
-/// Walks a list to its end, and returns how many vehicles each page has.
+/// Reads all pages of a list, and returns the number of vehicles on each page.
 async fn pages(acme: &Partner, query: &str, limit: usize) -> Vec<usize> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -297,11 +297,11 @@ async fn pages(acme: &Partner, query: &str, limit: usize) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn vehicle_that_is_not_rendered_is_shown_as_it_is_now() {
+async fn unrendered_vehicle_is_shown_with_its_current_values() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("l1")).await;
-    service.car(Car::lot("l2")).await;
+    service.vehicle(Vehicle::lot("l1")).await;
+    service.vehicle(Vehicle::lot("l2")).await;
     service
         .sql("update vehicles set trim = 'Noblesse', listing_usd = 12345, updated_at = now() where id = 'l2'")
         .await;

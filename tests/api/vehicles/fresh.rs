@@ -1,4 +1,5 @@
-//! What one replica shows after a change: its own at once, that of others soon, and never anything older afterwards.
+//! Freshness of one replica: it shows its own changes at once, those of other processes soon, and never an older state
+//! afterwards.
 
 use std::{
     sync::{
@@ -12,13 +13,13 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::silence;
-use crate::support::{Car, Partner, Service, eventually};
+use super::disable_notifications;
+use crate::support::{Partner, Service, Vehicle, eventually};
 
 const PAGE: &str = "/v1/vehicles?source=glovis&sort=auction_date_asc";
 const VEHICLE: &str = "/v1/vehicles/glovis_1";
-/// What a busy machine may take longer.
-const SLACK: Duration = Duration::from_secs(2);
+/// Tolerance for a busy machine.
+const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Reads the price of the vehicle on a page, or of the vehicle alone.
 async fn price(acme: &Partner, path: &str) -> i64 {
@@ -31,18 +32,22 @@ async fn price(acme: &Partner, path: &str) -> i64 {
     vehicle["pricing"]["listing_usd"].as_i64().unwrap()
 }
 
-/// Reads again and again in every way; `known` is the latest price that anybody has been shown.
-fn read_all(acme: &Partner, known: &Arc<AtomicI64>, stop: &Arc<AtomicBool>) -> JoinSet<usize> {
+/// Starts tasks that read the price by every route; `latest_shown` is the latest price that any of them has read.
+fn read_all(
+    acme: &Partner,
+    latest_shown: &Arc<AtomicI64>,
+    stop: &Arc<AtomicBool>,
+) -> JoinSet<usize> {
     let mut readers = JoinSet::new();
     for path in [PAGE, VEHICLE, PAGE, "/v1/vehicles?ids=glovis_1", VEHICLE] {
-        let (acme, known, stop) = (acme.clone(), known.clone(), stop.clone());
+        let (acme, latest_shown, stop) = (acme.clone(), latest_shown.clone(), stop.clone());
         readers.spawn(async move {
             let mut reads = 0;
             while !stop.load(Ordering::SeqCst) {
-                let before = known.load(Ordering::SeqCst);
+                let before = latest_shown.load(Ordering::SeqCst);
                 let price = price(&acme, path).await;
                 assert!(price >= before, "{path}: {price} after {before} was shown");
-                known.fetch_max(price, Ordering::SeqCst);
+                latest_shown.fetch_max(price, Ordering::SeqCst);
                 reads += 1;
             }
             reads
@@ -59,23 +64,23 @@ async fn finish(mut readers: JoinSet<usize>, stop: &AtomicBool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn change_that_a_replica_has_acknowledged_is_shown_by_it_from_then_on() {
+async fn change_acknowledged_by_a_replica_is_shown_by_it_from_then_on() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.place_order("glovis_1", 900_000).await.created();
-    let (known, stop) = (
+    let (latest_shown, stop) = (
         Arc::new(AtomicI64::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    let readers = read_all(&acme, &known, &stop);
+    let readers = read_all(&acme, &latest_shown, &stop);
     for change in 1..=60 {
         let price = 10_000 + change;
         let body = json!({"listing_usd": price});
         acme.post("/v1/sandbox/vehicles/glovis_1/price", body)
             .await
             .ok();
-        known.fetch_max(price, Ordering::SeqCst);
+        latest_shown.fetch_max(price, Ordering::SeqCst);
         for path in [PAGE, VEHICLE] {
             assert_eq!(self::price(&acme, path).await, price, "{path}");
         }
@@ -84,15 +89,15 @@ async fn change_that_a_replica_has_acknowledged_is_shown_by_it_from_then_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn change_of_others_is_shown_within_the_staleness_and_never_taken_back() {
+async fn change_by_another_process_is_shown_within_the_staleness_and_never_undone() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    let (known, stop) = (
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let (latest_shown, stop) = (
         Arc::new(AtomicI64::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    let readers = read_all(&acme, &known, &stop);
+    let readers = read_all(&acme, &latest_shown, &stop);
     let staleness = service.app.settings().catalogue.staleness;
     for change in 1..=60 {
         let price = 10_000 + change;
@@ -105,27 +110,27 @@ async fn change_of_others_is_shown_within_the_staleness_and_never_taken_back() {
             })
             .await;
         }
-        assert!(changed.elapsed() < staleness + SLACK, "change {change}");
+        assert!(changed.elapsed() < staleness + TOLERANCE, "change {change}");
     }
     finish(readers, &stop).await;
 }
 
 #[tokio::test]
-async fn change_that_was_shown_in_one_way_is_shown_in_every_other() {
+async fn change_shown_by_one_route_is_shown_by_every_other() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     for n in 1..=10 {
-        let vehicle = Car {
+        let vehicle = Vehicle {
             source: "sk",
-            ..Car::lot(&format!("sk_{n}"))
+            ..Vehicle::lot(&format!("sk_{n}"))
         };
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
     }
-    silence(&service).await;
+    disable_notifications(&service).await;
     let mut old = 10_000;
     for n in 1..=10 {
-        // These are cached, and nothing tells the replica of the change.
+        // Both responses are cached, and the replica gets no notification of the change.
         assert_eq!(
             [price(&acme, PAGE).await, price(&acme, VEHICLE).await],
             [old; 2]
@@ -133,7 +138,7 @@ async fn change_that_was_shown_in_one_way_is_shown_in_every_other() {
         let new = old + 1;
         let statement = format!("update vehicles set listing_usd = {new}, updated_at = now()");
         service.sql_elsewhere(&statement).await;
-        // Nobody has asked for this one yet, so it comes from the database.
+        // This vehicle is not cached yet, so it is read from the database.
         let shown = match n % 2 {
             0 => acme.get(&format!("/v1/vehicles/sk_{n}")).await.ok(),
             _ => acme.get(&format!("/v1/vehicles?ids=sk_{n}")).await.ok()["data"][0].take(),
@@ -149,21 +154,21 @@ async fn change_that_was_shown_in_one_way_is_shown_in_every_other() {
 }
 
 #[tokio::test]
-async fn vehicle_is_known_by_its_etag_until_its_price_changes() {
+async fn vehicle_etag_stays_until_its_price_changes() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
-    let known = async |etag: &str| {
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let conditional = async |etag: &str| {
         let ask = acme.ask(Method::GET, VEHICLE).header("if-none-match", etag);
         ask.send().await
     };
     let mut etag = acme.get(VEHICLE).await.header("etag").to_owned();
     for (n, price) in [(2, 11_000), (3, 9_000), (4, 11_000)] {
-        let same = known(&etag).await;
+        let same = conditional(&etag).await;
         assert_eq!((same.status, same.body.len()), (304, 0));
         service.operator().reprice("glovis_1", price).await.unwrap();
         service.app.catch_up().await;
-        let changed = known(&etag).await;
+        let changed = conditional(&etag).await;
         assert_eq!(changed.status, 200);
         assert_ne!(changed.header("etag"), etag);
         changed.header("etag").clone_into(&mut etag);
@@ -183,23 +188,23 @@ async fn vehicle_is_known_by_its_etag_until_its_price_changes() {
             "{times:?}"
         );
     }
-    // The same for every key of the partner, and the bytes of every replica.
+    // A further read returns the same tag.
     let again = acme.get(VEHICLE).await;
     assert_eq!(again.header("etag"), etag);
     assert_eq!(again.header("cache-control"), "private, no-cache");
 }
 
 #[tokio::test]
-async fn withdrawn_vehicle_is_shown_to_the_partner_that_ordered_it_as_it_was_then() {
+async fn withdrawn_vehicle_is_shown_as_ordered_to_the_partner_that_ordered_it() {
     let service = Service::start().await;
     let (acme, other) = (
         service.partner("acme").await,
         service.partner("other").await,
     );
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.place_order("glovis_1", 20_000).await.created();
     let then = acme.get(VEHICLE).await.ok();
-    // It is listed still, so everybody sees it as it is.
+    // It is still listed, so every partner gets its current state.
     service
         .operator()
         .reprice("glovis_1", 12_000)
@@ -219,9 +224,9 @@ async fn withdrawn_vehicle_is_shown_to_the_partner_that_ordered_it_as_it_was_the
     let ask = acme
         .ask(Method::GET, VEHICLE)
         .header("if-none-match", recovered.header("etag"));
-    let known = ask.send().await;
+    let reply = ask.send().await;
     assert_eq!(
-        (known.status, known.header("x-lmn-snapshot")),
+        (reply.status, reply.header("x-lmn-snapshot")),
         (304, "true")
     );
 }

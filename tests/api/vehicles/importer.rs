@@ -1,4 +1,4 @@
-//! An operator who imports vehicles: the binary `lmn`, beside the replicas under test.
+//! Imports of vehicles by the binary `lmn`, beside the replicas under test.
 
 use std::{
     io::Write,
@@ -22,7 +22,7 @@ pub async fn demo(vehicles: &'static str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Returns a lot as a line of a file.
+/// Returns a lot in the format of an import file.
 pub fn lot(id: &str, price: i64) -> Value {
     json!({
         "id": id, "source": "glovis", "make": "Hyundai", "model": "Grandeur", "year": 2021, "mileage_km": 40_000,
@@ -31,7 +31,7 @@ pub fn lot(id: &str, price: i64) -> Value {
     })
 }
 
-/// Begins an import of a text, which goes on until its input is closed.
+/// Starts an import of a text. It runs until the returned input is closed.
 pub fn begin(database: &TestDatabase, text: String) -> (Child, JoinHandle<ChildStdin>) {
     let url = database.url();
     let variables = [("DATABASE_URL", url.as_str()), ("LMN_OPERATOR", "kim")];
@@ -44,14 +44,14 @@ pub fn begin(database: &TestDatabase, text: String) -> (Child, JoinHandle<ChildS
         .expect("the binary runs");
     let mut input = import.stdin.take().expect("its input is ours");
     let writing = spawn(move || {
-        // An import that was killed does not read the rest.
+        // A killed import does not read the rest.
         drop(input.write_all(text.as_bytes()));
         input
     });
     (import, writing)
 }
 
-/// Imports vehicles, and waits for the end.
+/// Imports vehicles and waits until the import has ended.
 pub async fn import(database: &TestDatabase, vehicles: &[Value]) {
     let text = vehicles.iter().map(|it| format!("{it}\n")).collect();
     let (import, writing) = begin(database, text);

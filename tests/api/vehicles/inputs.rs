@@ -1,4 +1,4 @@
-//! What the list takes: every bad value is told at once, and the document says beforehand which those are.
+//! Parameters of the list: all bad values are reported at once, and the OpenAPI document describes the accepted ones.
 
 use lmn_partner_api::error::catalogue::Code;
 use rand::{RngExt, seq::IndexedRandom};
@@ -15,8 +15,8 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
 }
 
 impl Partner {
-    /// Asks for cars, and gives what is wrong with the question.
-    async fn complaints(&self, pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    /// Requests a list and returns the issues of its refusal, sorted.
+    async fn issues_of(&self, pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let query = encoded(pairs);
         let mut issues = self.get(&format!("/v1/vehicles?{query}")).await.issues();
         issues.sort();
@@ -24,16 +24,16 @@ impl Partner {
     }
 }
 
-/// A parameter, what is wrong with its value, and the kinds of issue that say so.
-type Bad = (&'static str, &'static str, &'static [&'static str]);
+/// A parameter, a bad value, and the kinds of the issues that report it.
+type BadValue = (&'static str, &'static str, &'static [&'static str]);
 
 const VALUE: &[&str] = &["INVALID_VALUE"];
 const FORMAT: &[&str] = &["INVALID_FORMAT"];
 const TYPE: &[&str] = &["INVALID_TYPE"];
 const RANGE: &[&str] = &["OUT_OF_RANGE"];
 
-/// Values that are bad whatever else is asked.
-const BAD: &[Bad] = &[
+/// Values that are refused in every query.
+const BAD_VALUES: &[BadValue] = &[
     ("ids", "", VALUE),
     ("ids", "a,,b,", &["INVALID_VALUE", "INVALID_VALUE"]),
     ("ids", "a\0", VALUE),
@@ -97,7 +97,7 @@ const BAD: &[Bad] = &[
     ("dry_run", "true", VALUE),
 ];
 
-fn expected(bad: &[Bad]) -> Vec<(String, String)> {
+fn expected(bad: &[BadValue]) -> Vec<(String, String)> {
     let issues = bad.iter().flat_map(|(name, _, kinds)| {
         kinds
             .iter()
@@ -112,14 +112,14 @@ fn expected(bad: &[Bad]) -> Vec<(String, String)> {
 async fn every_bad_value_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    for bad in BAD {
+    for bad in BAD_VALUES {
         let (name, value, _) = *bad;
         let mut pairs = vec![(name, value)];
         if !["make", "ids"].contains(&name) {
             pairs.push(("make", "kia"));
         }
         assert_eq!(
-            acme.complaints(&pairs).await,
+            acme.issues_of(&pairs).await,
             expected(&[*bad]),
             "{name}={value}"
         );
@@ -127,15 +127,15 @@ async fn every_bad_value_is_refused() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once() {
+async fn all_issues_are_reported_at_once() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let seed = seed();
     for number in 0..150 {
-        let mut chance = stream(seed, number);
-        let mut bad: Vec<Bad> = Vec::new();
-        for _ in 0..chance.random_range(2..8) {
-            let one = BAD.choose(&mut chance).unwrap();
+        let mut rng = stream(seed, number);
+        let mut bad: Vec<BadValue> = Vec::new();
+        for _ in 0..rng.random_range(2..8) {
+            let one = BAD_VALUES.choose(&mut rng).unwrap();
             if bad.iter().all(|it| it.0 != one.0) {
                 bad.push(*one);
             }
@@ -144,12 +144,12 @@ async fn everything_that_is_wrong_is_told_at_once() {
         if bad.iter().all(|it| it.0 != "make") {
             pairs.push(("make", "kia"));
         }
-        assert_eq!(acme.complaints(&pairs).await, expected(&bad), "{pairs:?}");
+        assert_eq!(acme.issues_of(&pairs).await, expected(&bad), "{pairs:?}");
     }
 }
 
 #[tokio::test]
-async fn a_parameter_that_stands_twice_is_refused() {
+async fn repeated_parameter_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for pair in [
@@ -159,11 +159,11 @@ async fn a_parameter_that_stands_twice_is_refused() {
         ("auction_date_to", "2026-04-20"),
     ] {
         let issues = acme
-            .complaints(&[("make", "kia"), ("source", "sk"), pair, pair])
+            .issues_of(&[("make", "kia"), ("source", "sk"), pair, pair])
             .await;
         assert_eq!(issues[0], (pair.0.to_owned(), "DUPLICATE".to_owned()));
     }
-    // The first and the last day that there are.
+    // The first and the last day that are accepted.
     for (from, to) in [("0000-01-01", "9999-12-31"), ("9999-12-31", "9999-12-31")] {
         let pairs = [
             ("source", "sk"),
@@ -177,7 +177,7 @@ async fn a_parameter_that_stands_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn a_range_upside_down_is_refused_at_its_lower_end() {
+async fn inverted_range_is_refused_at_its_lower_bound() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for (min, max, from, to) in [
@@ -193,7 +193,7 @@ async fn a_range_upside_down_is_refused_at_its_lower_end() {
     ] {
         let pairs = [("source", "sk"), (min, from), (max, to)];
         assert_eq!(
-            acme.complaints(&pairs).await,
+            acme.issues_of(&pairs).await,
             [(min.to_owned(), "OUT_OF_RANGE".to_owned())]
         );
         let even = [("source", "sk"), (min, to), (max, to)];
@@ -204,7 +204,7 @@ async fn a_range_upside_down_is_refused_at_its_lower_end() {
 }
 
 #[tokio::test]
-async fn what_needs_something_beside_it_says_so() {
+async fn parameter_that_requires_another_is_refused_without_it() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let needs = |names: &[&str]| -> Vec<(String, String)> {
@@ -213,7 +213,7 @@ async fn what_needs_something_beside_it_says_so() {
             .map(|it| ((*it).to_owned(), "REQUIRES".to_owned()))
             .collect()
     };
-    for (pairs, lacking) in [
+    for (pairs, missing) in [
         (vec![("source", "sk"), ("model", "K5")], vec!["model"]),
         (vec![("model", "K5")], vec!["make", "model"]),
         (vec![("ids", "a"), ("model", "K5")], vec!["model"]),
@@ -223,10 +223,10 @@ async fn what_needs_something_beside_it_says_so() {
         (vec![("source", "dealer")], vec!["make"]),
         (vec![("source", "sk,dealer")], vec!["make"]),
     ] {
-        assert_eq!(acme.complaints(&pairs).await, needs(&lacking), "{pairs:?}");
+        assert_eq!(acme.issues_of(&pairs).await, needs(&missing), "{pairs:?}");
         let reply = acme.get(&format!("/v1/vehicles?{}", encoded(&pairs))).await;
         let details = reply.refused(400, Code::ValidationError);
-        let field = lacking.contains(&"make").then_some("make");
+        let field = missing.contains(&"make").then_some("make");
         assert_eq!(
             details.get("field").and_then(Value::as_str),
             field,
@@ -246,7 +246,7 @@ async fn what_needs_something_beside_it_says_so() {
     }
 }
 
-/// Returns values of a parameter that its schema allows, and others.
+/// Returns values that a schema allows, and values that it does not.
 fn samples(document: &Document, schema: &Value) -> (Vec<String>, Vec<String>) {
     let schema = document.resolve(schema);
     let number = |name: &str| schema[name].as_i64();
@@ -254,7 +254,7 @@ fn samples(document: &Document, schema: &Value) -> (Vec<String>, Vec<String>) {
     match schema["type"].as_str().unwrap() {
         "integer" => {
             let (min, max) = (number("minimum").unwrap(), number("maximum").unwrap());
-            let numbers = |them: [i64; 2]| them.map(|it| it.to_string()).to_vec();
+            let numbers = |values: [i64; 2]| values.map(|it| it.to_string()).to_vec();
             (numbers([min, max]), numbers([min - 1, max + 1]))
         }
         "array" => {
@@ -293,7 +293,7 @@ fn samples(document: &Document, schema: &Value) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_document_tells_exactly_what_is_refused() {
+async fn document_describes_exactly_the_accepted_values() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     let document = Document::read();
@@ -305,13 +305,13 @@ async fn the_document_tells_exactly_what_is_refused() {
         if parameter["in"] != "query" || name == "cursor" {
             continue;
         }
-        let beside: &[(&str, &str)] = match name {
+        let other_parameters: &[(&str, &str)] = match name {
             "make" | "source" | "ids" => &[("ids", "a"), ("make", "kia")],
             _ => &[("make", "kia")],
         };
         let ask = async |value: &str| {
             let mut pairs = vec![(name, value)];
-            pairs.extend(beside.iter().filter(|it| it.0 != name));
+            pairs.extend(other_parameters.iter().filter(|it| it.0 != name));
             acme.get(&format!("/v1/vehicles?{}", encoded(&pairs))).await
         };
         let (good, bad) = samples(&document, &parameter["schema"]);

@@ -1,21 +1,21 @@
-//! The list: sorts, filters, the dealer rule and cursors.
+//! The list: sorts, filters, cursors, and the rule for dealers' vehicles.
 
 use lmn_partner_api::error::catalogue::Code;
 
-use super::walk;
-use crate::support::{Car, Service};
+use super::list_all;
+use crate::support::{Service, Vehicle};
 
-/// A small catalogue with ties in every sort.
-async fn catalogue(service: &Service) -> Vec<Car> {
-    let mut cars = Vec::new();
+/// Adds a small catalogue with ties in every sort, and returns its vehicles.
+async fn catalogue(service: &Service) -> Vec<Vehicle> {
+    let mut vehicles = Vec::new();
     for n in 0..8 {
         let base = match n {
-            0 | 1 => Car::dealers(&format!("encar_{n}")),
-            2 => Car::no_bid("sk_2"),
-            _ => Car::lot(&format!("glovis_{n}"))
+            0 | 1 => Vehicle::dealers(&format!("encar_{n}")),
+            2 => Vehicle::no_bid("sk_2"),
+            _ => Vehicle::lot(&format!("glovis_{n}"))
                 .on(&format!("now() + interval '{} days'", 5 + n / 3)),
         };
-        let car = Car {
+        let vehicle = Vehicle {
             make: ["Hyundai", "Kia"][n % 2],
             model: ["Grandeur", "K5", "Casper"][n % 3],
             year: 2018 + i16::try_from(n % 3).unwrap(),
@@ -24,46 +24,61 @@ async fn catalogue(service: &Service) -> Vec<Car> {
             source: if base.id == "sk_2" { "sk" } else { base.source },
             ..base
         };
-        cars.push(service.car(car).await);
+        vehicles.push(service.vehicle(vehicle).await);
     }
-    cars
+    vehicles
 }
 
-fn sorted<K: Ord>(cars: &[Car], reverse: bool, by: impl Fn(&Car) -> K) -> Vec<String> {
-    let mut cars: Vec<_> = cars.iter().map(|car| (by(car), car.id.clone())).collect();
-    cars.sort();
+fn sorted<K: Ord>(vehicles: &[Vehicle], reverse: bool, by: impl Fn(&Vehicle) -> K) -> Vec<String> {
+    let mut vehicles: Vec<_> = vehicles
+        .iter()
+        .map(|vehicle| (by(vehicle), vehicle.id.clone()))
+        .collect();
+    vehicles.sort();
     if reverse {
-        cars.reverse();
+        vehicles.reverse();
     }
-    cars.into_iter().map(|(_, id)| id).collect()
+    vehicles.into_iter().map(|(_, id)| id).collect()
 }
 
 #[tokio::test]
-async fn every_sort_walks_all_pages_in_order() {
+async fn every_sort_lists_all_pages_in_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let cars = catalogue(&service).await;
+    let vehicles = catalogue(&service).await;
     let all = "make=hyundai,KIA";
-    let auctions_first = sorted(&cars, false, |car| {
-        (car.auction_result.is_none(), car.auction_date.clone())
+    let auctions_first = sorted(&vehicles, false, |vehicle| {
+        (
+            vehicle.auction_result.is_none(),
+            vehicle.auction_date.clone(),
+        )
     });
     // "now() - …" sorts after "now() + …" as text, and before it as time.
     let mut by_auction = auctions_first;
     by_auction.retain(|id| id != "sk_2");
     by_auction.insert(0, "sk_2".into());
-    assert_eq!(walk(&acme, all).await, by_auction);
+    assert_eq!(list_all(&acme, all).await, by_auction);
     assert_eq!(
-        walk(&acme, &format!("{all}&sort=auction_date_asc")).await,
+        list_all(&acme, &format!("{all}&sort=auction_date_asc")).await,
         by_auction
     );
     for (sort, expected) in [
-        ("price_asc", sorted(&cars, false, |car| car.listing_usd)),
-        ("price_desc", sorted(&cars, true, |car| car.listing_usd)),
-        ("year_desc", sorted(&cars, true, |car| car.year)),
-        ("mileage_asc", sorted(&cars, false, |car| car.mileage_km)),
+        (
+            "price_asc",
+            sorted(&vehicles, false, |vehicle| vehicle.listing_usd),
+        ),
+        (
+            "price_desc",
+            sorted(&vehicles, true, |vehicle| vehicle.listing_usd),
+        ),
+        ("year_desc", sorted(&vehicles, true, |vehicle| vehicle.year)),
+        (
+            "mileage_asc",
+            sorted(&vehicles, false, |vehicle| vehicle.mileage_km),
+        ),
     ] {
         assert_eq!(
-            walk(&acme, &format!("{all}&sort={sort}")).await,
+            list_all(&acme, &format!("{all}&sort={sort}")).await,
             expected,
             "{sort}"
         );
@@ -74,48 +89,50 @@ async fn every_sort_walks_all_pages_in_order() {
 async fn filters_are_joined_by_and_and_their_values_by_or() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    let cars = catalogue(&service).await;
-    let matching = |wanted: &dyn Fn(&Car) -> bool| -> Vec<String> {
-        let mut ids: Vec<_> = cars
+    let vehicles = catalogue(&service).await;
+    let matching = |wanted: &dyn Fn(&Vehicle) -> bool| -> Vec<String> {
+        let mut ids: Vec<_> = vehicles
             .iter()
-            .filter(|car| wanted(car))
-            .map(|car| car.id.clone())
+            .filter(|vehicle| wanted(vehicle))
+            .map(|vehicle| vehicle.id.clone())
             .collect();
         ids.sort();
         ids
     };
-    let asked = async |query: &str| {
-        let mut ids = walk(&acme, query).await;
+    let found = async |query: &str| {
+        let mut ids = list_all(&acme, query).await;
         ids.sort();
         ids
     };
     assert_eq!(
-        asked("make=HYUNDAI").await,
-        matching(&|car| car.make == "Hyundai")
+        found("make=HYUNDAI").await,
+        matching(&|vehicle| vehicle.make == "Hyundai")
     );
     assert_eq!(
-        asked("make=kia&model=k5,CASPER&source=dealer,glovis").await,
-        matching(&|car| car.make == "Kia" && car.model != "Grandeur" && car.source != "sk")
+        found("make=kia&model=k5,CASPER&source=dealer,glovis").await,
+        matching(&|vehicle| vehicle.make == "Kia"
+            && vehicle.model != "Grandeur"
+            && vehicle.source != "sk")
     );
-    assert_eq!(asked("source=sk").await, ["sk_2"]);
+    assert_eq!(found("source=sk").await, ["sk_2"]);
     assert_eq!(
-        asked("source=sk,glovis&auction_status=no_bid").await,
+        found("source=sk,glovis&auction_status=no_bid").await,
         ["sk_2"]
     );
     assert_eq!(
-        asked("ids=encar_0,sk_2,nobodys,a%20b").await,
+        found("ids=encar_0,sk_2,unknown,a%20b").await,
         ["encar_0", "sk_2"]
     );
-    assert_eq!(asked("ids=a%20b").await, [""; 0]);
-    assert_eq!(asked("make=Hyundai%25").await, [""; 0]);
+    assert_eq!(found("ids=a%20b").await, [""; 0]);
+    assert_eq!(found("make=Hyundai%25").await, [""; 0]);
     service
         .sql("update vehicles set withdrawn_at = now() where id = 'sk_2'")
         .await;
-    assert_eq!(asked("source=sk").await, [""; 0]);
+    assert_eq!(found("source=sk").await, [""; 0]);
 }
 
 #[tokio::test]
-async fn dealers_cars_are_listed_by_make_or_ids() {
+async fn dealers_vehicles_are_listed_by_make_or_ids() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for query in [
@@ -155,7 +172,7 @@ async fn dealers_cars_are_listed_by_make_or_ids() {
 }
 
 #[tokio::test]
-async fn dealers_cars_that_a_filter_drops_are_counted() {
+async fn dealers_vehicles_dropped_by_a_filter_are_counted() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     catalogue(&service).await;
@@ -175,10 +192,10 @@ async fn dealers_cars_that_a_filter_drops_are_counted() {
         dropped("make=kia&auction_status=upcoming").await.0,
         "dealer=1"
     );
-    // Dealers were not in scope, or nothing dropped them: no header.
+    // The header is absent if dealers' vehicles are out of scope or none is dropped.
     assert_eq!(dropped("source=glovis&auction_status=upcoming").await.0, "");
     assert_eq!(dropped("make=kia").await.0, "");
-    // Later pages repeat page 1's figure.
+    // Later pages repeat the count of the first page.
     let (_, cursor) = dropped("make=hyundai,kia&auction_status=upcoming&limit=2").await;
     service
         .sql("update vehicles set withdrawn_at = now() where source = 'dealer'")
@@ -192,7 +209,7 @@ async fn dealers_cars_that_a_filter_drops_are_counted() {
 }
 
 #[tokio::test]
-async fn a_cursor_belongs_to_its_sort_and_filters() {
+async fn cursor_belongs_to_its_sort_and_filters() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     catalogue(&service).await;

@@ -1,4 +1,4 @@
-//! A replica that starts: it is not ready until it has loaded the catalogue.
+//! The start of a replica: it is not ready until it has loaded the catalogue.
 
 use lmn_partner_api::{error::catalogue::Code, router::router};
 use serde_json::{Value, json};
@@ -7,11 +7,11 @@ use sqlx::{Postgres, Transaction};
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Partner, Service, eventually, somebody_waits},
+    support::{Partner, Service, Vehicle, eventually, somebody_waits},
 };
 
-/// Keeps everybody from reading vehicles until the transaction ends.
-async fn shut(database: &TestDatabase) -> Transaction<'static, Postgres> {
+/// Locks the vehicles, so that no other transaction reads them until the returned one ends.
+async fn lock_out_readers(database: &TestDatabase) -> Transaction<'static, Postgres> {
     let mut holder = database.pool.begin().await.unwrap();
     sqlx::query("lock table vehicles in access exclusive mode")
         .execute(&mut *holder)
@@ -32,8 +32,8 @@ async fn readiness(operator: &str) -> (u16, Value) {
 #[tokio::test]
 async fn replica_is_not_ready_until_the_catalogue_is_loaded() {
     let database = TestDatabase::new().await;
-    Car::lot("glovis_1").insert(&database).await;
-    let holder = shut(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
+    let holder = lock_out_readers(&database).await;
     let settings = [("DATABASE__ACQUIRE_SECONDS", "1")];
     let service = Service::on(database, &settings, router).await;
     let operator = service.operator_url().await;
@@ -59,11 +59,11 @@ async fn replica_is_not_ready_until_the_catalogue_is_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn process_says_that_it_is_ready_once_the_catalogue_is_loaded() {
+async fn process_reports_ready_once_the_catalogue_is_loaded() {
     let database = TestDatabase::new().await;
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, "", "acme").await;
-    let holder = shut(&database).await;
+    let holder = lock_out_readers(&database).await;
     let url = database.url();
     let starting = tokio::task::spawn_blocking(move || {
         let variables = [
@@ -77,7 +77,7 @@ async fn process_says_that_it_is_ready_once_the_catalogue_is_loaded() {
     holder.rollback().await.unwrap();
     let replica = starting.await.unwrap();
     assert_eq!(readiness(replica.operator_url()).await.0, 200);
-    // The first caller waits for nothing.
+    // The first request finds the catalogue loaded.
     let acme = acme.at(replica.url());
     let facets = acme.get("/v1/vehicles/facets").await.ok();
     assert_eq!(facets["models"], json!({"Hyundai": ["Grandeur"]}));
@@ -86,11 +86,11 @@ async fn process_says_that_it_is_ready_once_the_catalogue_is_loaded() {
 }
 
 #[tokio::test]
-async fn change_that_was_not_logged_is_found_by_who_reads_the_vehicle() {
+async fn unlogged_change_is_found_by_a_read_of_the_vehicle() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 1..=3 {
-        service.car(Car::lot(&format!("glovis_{n}"))).await;
+        service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
     }
     service.app.catch_up().await;
     for (price, id, path) in [

@@ -1,7 +1,6 @@
-//! The catalogue over HTTP.
+//! Vehicles over HTTP.
 
 mod cache;
-mod car;
 mod changing;
 mod cut_off;
 mod facets;
@@ -15,12 +14,13 @@ mod model;
 mod orderable;
 mod relisted;
 mod replicas;
+mod vehicle;
 mod walks;
 
 use crate::support::{Partner, Service};
 
-/// Walks a list to its end in pages of three.
-async fn walk(partner: &Partner, query: &str) -> Vec<String> {
+/// Reads all pages of a list, three vehicles a page, and returns the ids.
+async fn list_all(partner: &Partner, query: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -35,8 +35,8 @@ async fn walk(partner: &Partner, query: &str) -> Vec<String> {
     }
 }
 
-/// Raises the catalogue's version without announcing it.
-const SILENCE: &str = "do $$
+/// SQL that replaces the function which raises the catalogue's version by one that sends no notification.
+const DISABLE_NOTIFICATIONS: &str = "do $$
     declare
         spoken text := pg_get_functiondef('raise_catalogue_version'::regproc);
         silent text := replace(spoken, 'perform pg_notify(''lmn_catalogue'', '''');', '');
@@ -45,7 +45,7 @@ const SILENCE: &str = "do $$
         execute silent;
     end $$";
 
-/// Loses the announcements of changes from here on.
-async fn silence(service: &Service) {
-    service.sql_elsewhere(SILENCE).await;
+/// Stops the notifications of catalogue changes.
+async fn disable_notifications(service: &Service) {
+    service.sql_elsewhere(DISABLE_NOTIFICATIONS).await;
 }

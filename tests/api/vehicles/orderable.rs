@@ -1,50 +1,50 @@
-//! `orderable=true`: the vehicles of which an order would be taken now.
+//! `orderable=true`: the vehicles that can be ordered now.
 
 use chrono::{NaiveTime, Utc};
 use lmn_partner_api::error::catalogue::Code;
 
 use super::{
+    list_all,
     model::{at, now},
-    walk,
 };
-use crate::support::{Car, Partner, Service, eventually};
+use crate::support::{Partner, Service, Vehicle, eventually};
 
-/// Every make there is, so that dealers' vehicles are in scope.
+/// Names every make, so that dealers' vehicles are in scope.
 const ORDERABLE: &str = "make=hyundai&orderable=true";
 const DAY: i64 = 24 * 60 * 60;
 
-/// Returns a time in SQL: of a day in Korea, counted from the first day of the model.
+/// Returns, in SQL, a time on a day in Korea, `days` after the first day of the model.
 fn sql(days: u64, time: &str) -> String {
     let time: NaiveTime = time.parse().unwrap();
     format!("timestamptz '{}'", at(days, time).to_rfc3339())
 }
 
-/// Adds vehicles about every cutoff, and of every auction result.
-async fn furnish(service: &Service) {
+/// Adds vehicles close to each cutoff and with each auction result.
+async fn add_vehicles(service: &Service) {
     for vehicle in [
-        Car::dealers("dealers"),
-        Car::no_bid("no_bid"),
-        Car::lot("over").on("now() - interval '1 hour'"),
-        Car::lot("day_0").on(&sql(0, "23:00:00")),
-        Car::lot("day_1").on(&sql(1, "23:59:59.999")),
-        Car::lot("day_2_first").on(&sql(2, "00:00:00")),
-        Car::lot("day_2_last").on(&sql(2, "23:59:59.999")),
-        Car::lot("day_3").on(&sql(3, "00:00:00")),
+        Vehicle::dealers("dealers"),
+        Vehicle::no_bid("no_bid"),
+        Vehicle::lot("over").on("now() - interval '1 hour'"),
+        Vehicle::lot("day_0").on(&sql(0, "23:00:00")),
+        Vehicle::lot("day_1").on(&sql(1, "23:59:59.999")),
+        Vehicle::lot("day_2_first").on(&sql(2, "00:00:00")),
+        Vehicle::lot("day_2_last").on(&sql(2, "23:59:59.999")),
+        Vehicle::lot("day_3").on(&sql(3, "00:00:00")),
     ] {
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
     }
     for result in ["sold", "negotiation_sold", "negotiation_requested"] {
-        let vehicle = Car {
+        let vehicle = Vehicle {
             auction_result: Some(result),
-            ..Car::lot(result).on(&sql(3, "10:00:00"))
+            ..Vehicle::lot(result).on(&sql(3, "10:00:00"))
         };
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
     }
     for (id, vehicle) in [
-        ("gone_d", Car::dealers("gone_d")),
-        ("gone_l", Car::lot("gone_l")),
+        ("gone_d", Vehicle::dealers("gone_d")),
+        ("gone_l", Vehicle::lot("gone_l")),
     ] {
-        service.car(vehicle).await;
+        service.vehicle(vehicle).await;
         service
             .sql(&format!(
                 "update vehicles set withdrawn_at = now() where id = '{id}'"
@@ -53,10 +53,10 @@ async fn furnish(service: &Service) {
     }
 }
 
-/// Waits until a list has these vehicles: a partner's time is cached with its key, and moves on a moment later.
+/// Waits until a list has these vehicles. A partner's clock is cached with its key and moves with a delay.
 async fn finds(acme: &Partner, query: &str, expected: &[&str]) {
     eventually("the vehicles are found", async || {
-        let mut found = walk(acme, query).await;
+        let mut found = list_all(acme, query).await;
         found.sort();
         (found == expected).then_some(())
     })
@@ -67,10 +67,10 @@ async fn finds(acme: &Partner, query: &str, expected: &[&str]) {
 async fn orderable_vehicles_are_those_that_can_be_ordered() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let ahead = (now() - Utc::now().fixed_offset()).num_seconds();
     acme.wait(ahead).await;
-    // Today, tomorrow and the day after.
+    // On the first day and on the two following days.
     for lots in [
         vec!["day_2_first", "day_2_last", "day_3"],
         vec!["day_3"],
@@ -94,13 +94,13 @@ async fn orderable_vehicles_are_those_that_can_be_ordered() {
 }
 
 #[tokio::test]
-async fn orderable_is_judged_by_the_time_of_each_partner() {
+async fn orderable_depends_on_the_clock_of_each_partner() {
     let service = Service::start().await;
     let (acme, other) = (
         service.partner("acme").await,
         service.partner("other").await,
     );
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let ahead = (now() - Utc::now().fixed_offset()).num_seconds();
     acme.wait(ahead + 10 * DAY).await;
     let query = "source=glovis&auction_status=upcoming&orderable=true";
@@ -110,10 +110,10 @@ async fn orderable_is_judged_by_the_time_of_each_partner() {
 }
 
 #[tokio::test]
-async fn orderable_drops_no_dealers_and_counts_those_that_another_filter_drops() {
+async fn orderable_keeps_dealers_vehicles_and_counts_those_another_filter_drops() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     let reply = acme.get(&format!("/v1/vehicles?{ORDERABLE}")).await;
     assert!(reply.ids().contains(&"dealers".to_owned()));
     assert!(!reply.headers.contains_key("x-lmn-filtered-out"));

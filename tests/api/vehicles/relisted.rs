@@ -1,18 +1,18 @@
-//! A vehicle that goes and comes back: it is found by everything that is true of it, and by nothing else.
+//! Vehicles that are removed and listed again: each is found by its current values and by no others.
 
-use super::walk;
-use crate::support::{Car, Partner, Service};
+use super::list_all;
+use crate::support::{Partner, Service, Vehicle};
 
-/// A vehicle with a value for every filter, and beside it one that no question is about.
-async fn furnish(service: &Service) {
-    let vehicle = Car {
+/// Adds a vehicle with a value for every filter, and one that none of the queries matches.
+async fn add_vehicles(service: &Service) {
+    let vehicle = Vehicle {
         make: "Citroën",
         model: "C4 Picasso",
         source: "sk",
-        ..Car::lot("sk_1")
+        ..Vehicle::lot("sk_1")
     };
-    service.car(vehicle).await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(vehicle).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     service
         .sql(
             "update vehicles set trim = 'Shine 1.6', fuel = 'diesel', transmission = 'dct', color = 'red',
@@ -23,8 +23,8 @@ async fn furnish(service: &Service) {
         .await;
 }
 
-/// Questions that find the one vehicle alone.
-const TERMS: [&str; 20] = [
+/// Queries that match only that vehicle.
+const QUERIES: [&str; 20] = [
     "make=citroën",
     "make=citroën,saab&model=C4%20PICASSO",
     "source=sk",
@@ -48,8 +48,8 @@ const TERMS: [&str; 20] = [
 ];
 
 async fn assert_found(acme: &Partner, ids: &[&str]) {
-    for query in TERMS {
-        assert_eq!(walk(acme, query).await, ids, "{query}");
+    for query in QUERIES {
+        assert_eq!(list_all(acme, query).await, ids, "{query}");
     }
     let shown = acme.get("/v1/vehicles/facets").await.ok()["makes"].clone();
     let makes = match ids.is_empty() {
@@ -57,14 +57,14 @@ async fn assert_found(acme: &Partner, ids: &[&str]) {
         false => serde_json::json!(["Citroën", "Hyundai"]),
     };
     assert_eq!(shown, makes);
-    assert_eq!(walk(acme, "source=glovis").await, ["glovis_1"]);
+    assert_eq!(list_all(acme, "source=glovis").await, ["glovis_1"]);
 }
 
 #[tokio::test]
-async fn vehicle_that_was_withdrawn_and_restored_is_found_under_all_its_terms() {
+async fn restored_vehicle_is_found_by_all_its_values() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
+    add_vehicles(&service).await;
     assert_found(&acme, &["sk_1"]).await;
     for _ in 0..2 {
         service.operator().withdraw("sk_1").await.unwrap();
@@ -79,11 +79,11 @@ async fn vehicle_that_was_withdrawn_and_restored_is_found_under_all_its_terms() 
 }
 
 #[tokio::test]
-async fn vehicle_that_was_deleted_and_listed_again_is_found_under_its_new_terms() {
+async fn vehicle_deleted_and_listed_again_is_found_by_its_new_values() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    furnish(&service).await;
-    // Gone and back in one moment, and in two.
+    add_vehicles(&service).await;
+    // Deleted and inserted in one transaction, then in two.
     let again = "create temporary table gone as select * from vehicles where id = 'sk_1';
                  delete from vehicles where id = 'sk_1';
                  insert into vehicles select * from gone;
@@ -92,36 +92,36 @@ async fn vehicle_that_was_deleted_and_listed_again_is_found_under_its_new_terms(
     assert_found(&acme, &["sk_1"]).await;
     service.sql("delete from vehicles where id = 'sk_1'").await;
     assert_found(&acme, &[]).await;
-    furnish_differently(&service).await;
-    for query in TERMS {
-        let is_true_still = ["ids=sk_1", "source=sk&sort=price_asc"].contains(&query)
+    list_again_with_other_values(&service).await;
+    for query in QUERIES {
+        let still_matches = ["ids=sk_1", "source=sk&sort=price_asc"].contains(&query)
             || query.starts_with("source=sk&auction_status")
             || query.starts_with("source=sk&orderable")
             || query == "source=sk";
-        let expected: &[&str] = if is_true_still { &["sk_1"] } else { &[] };
-        assert_eq!(walk(&acme, query).await, expected, "{query}");
+        let expected: &[&str] = if still_matches { &["sk_1"] } else { &[] };
+        assert_eq!(list_all(&acme, query).await, expected, "{query}");
     }
     for query in [
         "make=saab",
         "source=sk,glovis&fuel=lpg",
         "ids=sk_1&color=blue",
     ] {
-        assert_eq!(walk(&acme, query).await, ["sk_1"], "{query}");
+        assert_eq!(list_all(&acme, query).await, ["sk_1"], "{query}");
     }
 }
 
 /// Lists the vehicle again with other values.
-async fn furnish_differently(service: &Service) {
-    let vehicle = Car {
+async fn list_again_with_other_values(service: &Service) {
+    let vehicle = Vehicle {
         make: "Saab",
         model: "9-3",
         source: "sk",
         year: 2022,
         mileage_km: 99_000,
         listing_usd: 20_000,
-        ..Car::lot("sk_1")
+        ..Vehicle::lot("sk_1")
     };
-    service.car(vehicle).await;
+    service.vehicle(vehicle).await;
     service
         .sql("update vehicles set fuel = 'lpg', color = 'blue' where id = 'sk_1'")
         .await;

@@ -1,4 +1,4 @@
-//! Replicas that follow one catalogue while an import changes it: what one of them shows, the other shows soon.
+//! Two replicas that follow one catalogue during an import: a change that one replica shows is soon shown by the other.
 
 use std::{
     collections::BTreeSet,
@@ -14,20 +14,20 @@ use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{
+    disable_notifications,
     importer::{begin, demo, import, lot},
-    silence,
 };
 use crate::{
     database::TestDatabase,
-    support::{Car, Partner, Service, eventually},
+    support::{Partner, Service, Vehicle, eventually},
 };
 
 const PAGE: &str = "/v1/vehicles?source=glovis";
 const VEHICLE: &str = "/v1/vehicles/glovis_1";
 const FACETS: &str = "/v1/vehicles/facets";
-/// What a busy machine may take longer.
-const SLACK: Duration = Duration::from_secs(2);
-/// Vehicles that an import writes in one transaction.
+/// Tolerance for a busy machine.
+const TOLERANCE: Duration = Duration::from_secs(2);
+/// Number of vehicles that an import writes in one transaction.
 const BATCH: usize = 1_000;
 
 /// Starts two replicas on one database, and returns them with a partner that calls each of them.
@@ -40,7 +40,7 @@ async fn two_replicas() -> ([Service; 2], [Partner; 2]) {
     ([first, second], [acme, there])
 }
 
-/// Reads the price of the one vehicle.
+/// Reads the price of the vehicle from a list or from its own route.
 async fn price(acme: &Partner, path: &str) -> i64 {
     let body = acme.get(path).await.ok();
     let vehicle = if path == VEHICLE {
@@ -51,7 +51,7 @@ async fn price(acme: &Partner, path: &str) -> i64 {
     vehicle["pricing"]["listing_usd"].as_i64().unwrap()
 }
 
-/// Waits until a replica shows a price in every way.
+/// Waits until a replica shows a price in the list and on the vehicle.
 async fn shows(acme: &Partner, expected: i64) {
     for path in [PAGE, VEHICLE] {
         eventually("the price is shown", async || {
@@ -61,7 +61,7 @@ async fn shows(acme: &Partner, expected: i64) {
     }
 }
 
-/// Reads prices of a replica all the time; none is below one that it has shown.
+/// Starts tasks that read the price from a replica; no price is below one that it has shown.
 fn watch(acme: &Partner, stop: &Arc<AtomicBool>) -> JoinSet<usize> {
     let mut watchers = JoinSet::new();
     let latest = Arc::new(AtomicI64::new(0));
@@ -83,7 +83,7 @@ fn watch(acme: &Partner, stop: &Arc<AtomicBool>) -> JoinSet<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn imported_change_that_one_replica_shows_is_soon_shown_by_the_other() {
+async fn imported_change_shown_by_one_replica_is_soon_shown_by_the_other() {
     let (services, [here, there]) = two_replicas().await;
     let database = &services[0].database;
     import(database, &[lot("glovis_1", 10_000)]).await;
@@ -112,7 +112,7 @@ async fn imported_change_that_one_replica_shows_is_soon_shown_by_the_other() {
             },
         );
         for since in [first_shown, imported] {
-            assert!(since.unwrap().elapsed() < staleness + SLACK, "{change}");
+            assert!(since.unwrap().elapsed() < staleness + TOLERANCE, "{change}");
         }
     }
     stop.store(true, Ordering::SeqCst);
@@ -124,11 +124,11 @@ async fn imported_change_that_one_replica_shows_is_soon_shown_by_the_other() {
 }
 
 #[tokio::test]
-async fn change_whose_announcement_is_lost_is_shown_within_the_staleness() {
+async fn change_whose_notification_is_lost_is_shown_within_the_staleness() {
     let (services, partners) = two_replicas().await;
-    services[0].car(Car::lot("glovis_1")).await;
+    services[0].vehicle(Vehicle::lot("glovis_1")).await;
     services[1].app.catch_up().await;
-    silence(&services[0]).await;
+    disable_notifications(&services[0]).await;
     let staleness = services[0].app.settings().catalogue.staleness;
     for change in 1..=10 {
         let price = 10_000 + change;
@@ -141,21 +141,21 @@ async fn change_whose_announcement_is_lost_is_shown_within_the_staleness() {
             let facets = acme.get(FACETS).await.ok();
             assert_eq!(facets["makes"], serde_json::json!([make]));
         }
-        assert!(changed.elapsed() < staleness + SLACK, "change {change}");
+        assert!(changed.elapsed() < staleness + TOLERANCE, "change {change}");
     }
 }
 
-/// A catalogue as lines of a file.
+/// A catalogue as the text of an import file.
 struct Catalogue {
     text: String,
-    /// A question for all of its vehicles.
+    /// Query that matches all of its vehicles.
     everything: String,
-    /// How many dealers' vehicles are there when a number of whole batches was imported.
+    /// Number of dealers' vehicles after each whole batch, as `X-LMN-Filtered-Out` shows it.
     dealers: BTreeSet<String>,
 }
 
 impl Catalogue {
-    /// Mixes the lines of a file, so that every batch has vehicles of dealers.
+    /// Shuffles the lines of a file, so that every batch has dealers' vehicles.
     fn of(text: &str) -> Self {
         let lines: Vec<_> = text.lines().collect();
         let mixed = (0..lines.len()).map(|n| lines[n * 7_919 % lines.len()]);
@@ -187,7 +187,7 @@ impl Catalogue {
         }
     }
 
-    /// Reads how many dealers' vehicles a replica has, of which a filter drops all.
+    /// Returns `X-LMN-Filtered-Out` of a query that drops all dealers' vehicles of a replica.
     async fn dealers_at(&self, acme: &Partner) -> String {
         let path = format!("/v1/vehicles?{}&auction_status=upcoming", self.everything);
         let reply = acme.get(&path).await;
@@ -211,7 +211,7 @@ impl Catalogue {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_show_the_whole_batches_of_an_import_that_was_killed() {
+async fn replicas_show_only_whole_batches_of_a_killed_import() {
     let (services, partners) = two_replicas().await;
     let catalogue = Arc::new(Catalogue::of(&demo("4500").await));
     assert!(catalogue.dealers.len() > 4, "batches can be told apart");
@@ -229,7 +229,7 @@ async fn replicas_show_the_whole_batches_of_an_import_that_was_killed() {
             seen
         });
     }
-    // Its input stays open, so the last batch, which is not whole, is not written.
+    // The input stays open, so the last, incomplete batch is not written.
     let (mut import, writing) = begin(&services[0].database, catalogue.text.clone());
     eventually("some batches are there", async || {
         let count = services[0].count("select count(*) from vehicles").await;

@@ -1,4 +1,4 @@
-//! Any question, asked page by page of any replica: the right vehicles in the right order.
+//! Random searches, read page by page from any replica: the right vehicles in the right order.
 
 use std::sync::{
     Arc,
@@ -11,28 +11,28 @@ use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::model::{Question, Row, now};
+use super::model::{Row, Search, now};
 use crate::{
     database::TestDatabase,
     seed::{seed, stream},
     support::{Partner, Service},
 };
 
-/// Vehicles there are, and questions asked of them.
+/// Number of vehicles, of searches, and of searches at once.
 pub const VEHICLES: usize = 300;
-const QUESTIONS: usize = 500;
+const SEARCHES: usize = 500;
 const AT_ONCE: usize = 6;
-/// More pages than any walk has.
+/// Bound on the pages of one search.
 const PAGES_MAX: usize = 400;
 
-/// What a walk has found.
+/// The result of a search, from all its pages.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The vehicles as they were shown.
     pub shown: Vec<Row>,
-    /// How many of them were on each page.
+    /// Number of vehicles on each page.
     pub pages: Vec<usize>,
-    /// What `X-LMN-Filtered-Out` said on each page.
+    /// `X-LMN-Filtered-Out` of each page.
     pub filtered_out: Vec<String>,
 }
 
@@ -42,15 +42,15 @@ impl Found {
     }
 }
 
-/// Asks a question to its end, in pages of any size, each of any replica.
-async fn ask(replicas: &[Partner], question: &Question, chance: &mut StdRng) -> Found {
+/// Reads all pages of a search, each of a random size and from a random replica.
+async fn run_search(replicas: &[Partner], search: &Search, rng: &mut StdRng) -> Found {
     let mut found = Found::default();
     let mut cursor = String::new();
-    let largest = *[4, 40, 200, 200].choose(chance).unwrap();
+    let largest = *[4, 40, 200, 200].choose(rng).unwrap();
     for _ in 0..PAGES_MAX {
-        let limit = chance.random_range(1..=largest);
-        let query = question.query(chance);
-        let replica = replicas.choose(chance).unwrap();
+        let limit = rng.random_range(1..=largest);
+        let query = search.query(rng);
+        let replica = replicas.choose(rng).unwrap();
         let page = replica
             .get(&format!("/v1/vehicles?{query}&limit={limit}{cursor}"))
             .await;
@@ -71,7 +71,7 @@ async fn ask(replicas: &[Partner], question: &Question, chance: &mut StdRng) -> 
             }
         }
     }
-    panic!("it never ends: {question:?}");
+    panic!("it never ends: {search:?}");
 }
 
 async fn insert(service: &Service, rows: &[Row]) {
@@ -93,7 +93,7 @@ async fn insert(service: &Service, rows: &[Row]) {
     rendered.expect("the vehicles can be shown");
 }
 
-/// Starts replicas that show the same vehicles, the last of them without a cache, and a partner whose time is the model's.
+/// Starts replicas of one catalogue, the last one without a cache, and a partner whose clock shows the model's time.
 pub async fn start(rows: &[Row]) -> (Vec<Service>, Partner) {
     let first = Service::start().await;
     insert(&first, rows).await;
@@ -111,81 +111,81 @@ pub async fn start(rows: &[Row]) -> (Vec<Service>, Partner) {
     (replicas, acme)
 }
 
-/// Asks numbered questions of the replicas, some at once; `check` looks at each answer.
-pub async fn ask_all(
+/// Makes numbered random searches, some at once, and applies `check` to each result.
+pub async fn run_searches(
     (replicas, acme): &(Vec<Service>, Partner),
     count: usize,
     seed: u64,
     rows: &Arc<Vec<Row>>,
-    check: fn(&Question, &Found, &[Row]),
-) -> Asked {
-    let places: Vec<_> = replicas.iter().map(|it| acme.at(&it.url)).collect();
+    check: fn(&Search, &Found, &[Row]),
+) -> Totals {
+    let partners: Vec<_> = replicas.iter().map(|it| acme.at(&it.url)).collect();
     let next = Arc::new(AtomicUsize::new(0));
-    let mut askers = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (places, next, rows) = (places.clone(), next.clone(), rows.clone());
-        askers.spawn(async move {
-            let mut asked = Asked::default();
+        let (partners, next, rows) = (partners.clone(), next.clone(), rows.clone());
+        tasks.spawn(async move {
+            let mut totals = Totals::default();
             loop {
                 let number = next.fetch_add(1, Ordering::SeqCst);
                 if number >= count {
-                    return asked;
+                    return totals;
                 }
-                let mut chance = stream(seed, 10 + number as u64);
-                let question = Question::random(&mut chance, &rows);
-                let found = ask(&places, &question, &mut chance).await;
+                let mut rng = stream(seed, 10 + number as u64);
+                let search = Search::random(&mut rng, &rows);
+                let found = run_search(&partners, &search, &mut rng).await;
                 for vehicle in &found.shown {
-                    let matches = question.matches(vehicle);
-                    assert!(matches, "{vehicle:?} is shown for {question:?}");
+                    let matches = search.matches(vehicle);
+                    assert!(matches, "{vehicle:?} is shown for {search:?}");
                 }
                 for pair in found.shown.windows(2) {
-                    let in_order = question.is_before(&pair[0], &pair[1]);
-                    assert!(in_order, "{pair:?} {question:?}");
+                    let in_order = search.is_before(&pair[0], &pair[1]);
+                    assert!(in_order, "{pair:?} {search:?}");
                 }
-                check(&question, &found, &rows);
-                asked.found += usize::from(!found.shown.is_empty());
-                asked.strict += usize::from(question.is_strict());
-                asked.pages += found.pages.len();
+                check(&search, &found, &rows);
+                totals.found += usize::from(!found.shown.is_empty());
+                totals.strict += usize::from(search.is_strict());
+                totals.pages += found.pages.len();
             }
         });
     }
-    let mut all = Asked::default();
-    while let Some(asked) = askers.join_next().await {
-        let asked = asked.expect("every answer is right");
-        all.found += asked.found;
-        all.strict += asked.strict;
-        all.pages += asked.pages;
+    let mut all = Totals::default();
+    while let Some(totals) = tasks.join_next().await {
+        let totals = totals.expect("every answer is right");
+        all.found += totals.found;
+        all.strict += totals.strict;
+        all.pages += totals.pages;
     }
     eprintln!("{all:?}");
     all
 }
 
-/// How much was asked, so that it is not for nothing.
+/// Totals over the searches, by which a test checks that it covers enough cases.
 #[derive(Debug, Default)]
-pub struct Asked {
-    /// Questions to which there are vehicles.
+pub struct Totals {
+    /// Searches that found vehicles.
     pub found: usize,
-    /// Questions that drop dealers' vehicles.
+    /// Searches with a filter that drops dealers' vehicles.
     pub strict: usize,
     pub pages: usize,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_question_is_answered_as_by_looking_at_every_vehicle() {
+async fn any_search_finds_what_a_scan_of_all_vehicles_finds() {
     let seed = seed();
-    let mut chance = stream(seed, 0);
-    let rows: Vec<_> = (0..VEHICLES).map(|n| Row::random(&mut chance, n)).collect();
+    let mut rng = stream(seed, 0);
+    let rows: Vec<_> = (0..VEHICLES).map(|n| Row::random(&mut rng, n)).collect();
     let replicas = start(&rows).await;
-    let check = |question: &Question, found: &Found, rows: &[Row]| {
+    let check = |search: &Search, found: &Found, rows: &[Row]| {
         let ids: Vec<_> = found.ids().cloned().collect();
-        assert_eq!(ids, question.answer(rows), "{question:?}");
+        assert_eq!(ids, search.matching_ids(rows), "{search:?}");
         let is_last_empty = found.pages.last() == Some(&0);
-        assert!(!is_last_empty || found.pages.len() == 1, "{question:?}");
-        let expected = question.filtered_out(rows);
+        assert!(!is_last_empty || found.pages.len() == 1, "{search:?}");
+        let expected = search.filtered_out(rows);
         let is_exact = found.filtered_out.iter().all(|it| *it == expected);
-        assert!(is_exact, "{expected} {found:?} {question:?}");
+        assert!(is_exact, "{expected} {found:?} {search:?}");
     };
-    let asked = ask_all(&replicas, QUESTIONS, seed, &Arc::new(rows), check).await;
-    assert!(asked.found > QUESTIONS / 4, "{asked:?}");
-    assert!(asked.strict > QUESTIONS / 4, "{asked:?}");
+    let totals = run_searches(&replicas, SEARCHES, seed, &Arc::new(rows), check).await;
+    assert!(totals.found > SEARCHES / 4, "{totals:?}");
+    assert!(totals.strict > SEARCHES / 4, "{totals:?}");
 }

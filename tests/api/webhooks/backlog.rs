@@ -1,4 +1,4 @@
-//! What the operator is told of what waits.
+//! The metrics of waiting deliveries.
 
 use lmn_partner_api::{operator, webhooks::backlog};
 use serde_json::json;
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::scene::Scene;
 
 #[tokio::test]
-async fn the_operator_is_told_what_waits_and_why() {
+async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
     let scene = Scene::set().await;
     let mut partners = vec![scene.acme.clone()];
     for name in ["fails", "pauses"] {
@@ -16,7 +16,7 @@ async fn the_operator_is_told_what_waits_and_why() {
         partner.hook(hook).await.expect(201);
         partners.push(partner);
     }
-    // Due for acme: one for 100 s, one for 300 s, one for 900 s that is being sent; and one is not due.
+    // Due for acme: one since 100 s, one since 300 s, and one since 900 s that is being sent; another one is not due.
     for (partner, ago, count) in [
         (0, 100, 1),
         (0, 300, 1),

@@ -1,4 +1,4 @@
-//! What workers do to each other, and what dies with one: nothing.
+//! Workers that run side by side, are killed or stop: no delivery is lost.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::{
     support::{Answer, Sink, eventually},
 };
 
-/// Expects that every event of each order was taken, and the first time of each in its sequence.
-fn in_order(taken: &[(String, i64)], events: i64) {
+/// Checks that every event of each order was received, and received for the first time in its sequence.
+fn check_sequence(taken: &[(String, i64)], events: i64) {
     let mut last: HashMap<&str, i64> = HashMap::new();
     for (order, sequence) in taken {
         let last = last.entry(order).or_default();
@@ -25,7 +25,7 @@ fn in_order(taken: &[(String, i64)], events: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_is_down_for_a_day_loses_nothing() {
+async fn receiver_that_is_down_for_a_day_gets_every_event_afterwards() {
     let scene = Scene::set().await;
     let address = scene.sink.address.to_string();
     let orders = [scene.order("glovis_1").await, scene.order("glovis_2").await];
@@ -54,23 +54,23 @@ async fn a_receiver_that_is_down_for_a_day_loses_nothing() {
         while worker.deliver_due().await.unwrap().total() > 0 {}
     }
     assert_eq!(sink.count(), 6);
-    in_order(&sink.taken(), 6);
+    check_sequence(&sink.taken(), 6);
     let delivered = acme.rows("/v1/events?delivery_status=delivered").await;
     assert_eq!(delivered.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_delays_and_two_workers_lose_nothing_and_turn_nothing_around() {
+async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
     let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
-    let (mut chance, orders) = (StdRng::seed_from_u64(seed()), 60);
+    let (mut random, orders) = (StdRng::seed_from_u64(seed()), 60);
     scene.sink.decides(move |_| {
-        let status = match chance.random_range(0..10) {
+        let status = match random.random_range(0..10) {
             0..6 => 204,
             6 | 7 => 500,
             8 => 429,
             _ => 302,
         };
-        let delay = Duration::from_millis(chance.random_range(0..8));
+        let delay = Duration::from_millis(random.random_range(0..8));
         Answer::from(status).after(delay)
     });
     let mut ids = Vec::new();
@@ -95,17 +95,17 @@ async fn failures_delays_and_two_workers_lose_nothing_and_turn_nothing_around() 
             ship.await.unwrap();
         }
     }
-    eventually("all is delivered", async || {
+    eventually("every event is delivered", async || {
         let waiting = scene.count("pending").await;
         if waiting > 0 {
-            // Whatever failed is due again, and is not given up.
+            // Makes every failed delivery due again, with all of its attempts left.
             let due = "update webhook_lanes set due_at = due_at - interval '1 day', tries = 0 where lease is null";
             scene.service.sql(due).await;
         }
         (waiting == 0).then_some(())
     })
     .await;
-    in_order(&scene.sink.taken(), 3 * orders);
+    check_sequence(&scene.sink.taken(), 3 * orders);
     assert_eq!(scene.count("delivered").await, 3 * orders);
     let attempts = scene
         .service
@@ -114,13 +114,13 @@ async fn failures_delays_and_two_workers_lose_nothing_and_turn_nothing_around() 
     assert_eq!(
         attempts,
         i64::try_from(scene.sink.count()).unwrap(),
-        "every attempt is told of"
+        "every attempt is recorded"
     );
     scene.check_lanes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
+async fn worker_killed_in_the_middle_of_a_delivery_loses_no_event() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene
@@ -138,7 +138,7 @@ async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
     let doomed = worker();
     scene.ships(&order).await;
     let sink = &scene.sink;
-    eventually("it is being sent", async || {
+    eventually("the first event is being sent", async || {
         (sink.count() == 1).then_some(())
     })
     .await;
@@ -146,7 +146,7 @@ async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
     scene.sink.answers(200);
     assert_eq!(scene.count("pending").await, 3);
     let _other = worker();
-    eventually("the other worker takes it over", async || {
+    eventually("the other worker takes the deliveries over", async || {
         (scene.count("delivered").await == 3).then_some(())
     })
     .await;
@@ -156,7 +156,7 @@ async fn a_worker_that_is_killed_in_the_middle_of_a_delivery_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_stop_finishes_what_it_is_sending() {
+async fn stopping_worker_finishes_the_delivery_that_it_is_sending() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     let slow = Answer::from(200).after(Duration::from_millis(700));
@@ -170,7 +170,7 @@ async fn a_worker_that_is_told_to_stop_finishes_what_it_is_sending() {
     let worker = Process::start(&["worker", "--json"], &variables);
     scene.ships(&order).await;
     let sink = &scene.sink;
-    eventually("it is being sent", async || {
+    eventually("the first event is being sent", async || {
         (sink.count() == 1).then_some(())
     })
     .await;
@@ -182,13 +182,13 @@ async fn a_worker_that_is_told_to_stop_finishes_what_it_is_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_begins_soon_after_its_cause_and_a_dead_endpoint_delays_no_other() {
+async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpoint() {
     let scene = Scene::with(&[
         ("WEBHOOKS__SENDS_MAX", "8"),
         ("WEBHOOKS__ATTEMPT_SECONDS", "5"),
     ])
     .await;
-    // Thousands of orders of a partner whose receiver never answers.
+    // Thousands of due deliveries to a partner whose receiver never answers.
     let dead = scene.service.partner("dead").await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
@@ -210,7 +210,7 @@ async fn a_delivery_begins_soon_after_its_cause_and_a_dead_endpoint_delays_no_ot
     })
     .await;
     let order = scene.order("glovis_1").await;
-    eventually("it is known to fail", async || {
+    eventually("the dead endpoint is marked as failing", async || {
         let failing = "select count(*) from webhook_endpoints where failing_since is not null";
         (scene.service.count(failing).await > 0).then_some(())
     })
@@ -226,22 +226,28 @@ async fn a_delivery_begins_soon_after_its_cause_and_a_dead_endpoint_delays_no_ot
         scene.service.operator().takes(&order, &[step]).await;
         let begun = std::time::Instant::now();
         let sink = &scene.sink;
-        eventually("it arrives", async || (sink.count() == n + 1).then_some(())).await;
+        eventually("the event arrives", async || {
+            (sink.count() == n + 1).then_some(())
+        })
+        .await;
         assert!(
             begun.elapsed() < Duration::from_secs(2),
             "{:?}",
             begun.elapsed()
         );
     }
-    eventually("one at a time is tried, while it fails", async || {
-        let in_flight = "select count(*) from webhook_lanes where leased_until > now()";
-        (scene.service.count(in_flight).await == 1).then_some(())
-    })
+    eventually(
+        "a failing endpoint is tried with one delivery at a time",
+        async || {
+            let in_flight = "select count(*) from webhook_lanes where leased_until > now()";
+            (scene.service.count(in_flight).await == 1).then_some(())
+        },
+    )
     .await;
 }
 
 #[tokio::test]
-async fn what_comes_of_an_attempt_whose_lease_is_over_does_not_count() {
+async fn outcome_of_an_attempt_whose_lease_has_ended_is_ignored() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;

@@ -1,4 +1,4 @@
-//! Deliveries: in order, again after a failure, given up, disabled, sent again by hand.
+//! Deliveries: their order, attempts after failures, the end of attempts, disabled endpoints, and redelivery.
 
 use lmn_partner_api::{
     error::catalogue::Code, orders::advance::Advance, webhooks::worker::Outcome,
@@ -6,13 +6,13 @@ use lmn_partner_api::{
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};
-use crate::support::{Answer, Car, key};
+use crate::support::{Answer, Vehicle, key};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
 
-fn sequence(places: &[(String, i64)]) -> Vec<i64> {
-    places.iter().map(|it| it.1).collect()
+fn sequence(events: &[(String, i64)]) -> Vec<i64> {
+    events.iter().map(|it| it.1).collect()
 }
 
 #[tokio::test]
@@ -39,12 +39,12 @@ async fn events_arrive_as_they_are_read_and_in_order() {
 }
 
 #[tokio::test]
-async fn what_fails_is_sent_again_when_it_is_due_and_what_follows_waits() {
+async fn failed_event_is_sent_again_when_it_is_due_and_later_events_of_its_order_wait() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     let other = scene.order("glovis_2").await;
-    let dead = order.clone();
-    scene.sink.decides(move |it| match it.place().0 == dead {
+    let failing = order.clone();
+    scene.sink.decides(move |it| match it.place().0 == failing {
         true => 500.into(),
         false => 204.into(),
     });
@@ -53,7 +53,7 @@ async fn what_fails_is_sent_again_when_it_is_due_and_what_follows_waits() {
     assert_eq!(
         scene.drain().await,
         4,
-        "one of the dead order, three of the other"
+        "one event of the failing order, three of the other"
     );
     let event = scene
         .acme
@@ -67,7 +67,7 @@ async fn what_fails_is_sent_again_when_it_is_due_and_what_follows_waits() {
     let wait = moment(&event["next_attempt_at"]) - moment(&event["last_attempt_at"]);
     assert!((54..=66).contains(&wait.num_seconds()), "{wait}");
     scene.acme.wait(40).await;
-    assert_eq!(scene.drain().await, 0, "it is not due");
+    assert_eq!(scene.drain().await, 0, "the event is not due");
     scene.acme.wait(26).await;
     assert_eq!(scene.drain().await, 1);
     scene.sink.answers(200);
@@ -85,7 +85,7 @@ async fn what_fails_is_sent_again_when_it_is_due_and_what_follows_waits() {
 }
 
 #[tokio::test]
-async fn after_ten_attempts_an_event_is_given_up_and_the_next_one_goes_on() {
+async fn event_is_given_up_after_ten_attempts_and_the_next_event_is_sent() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.sink.decides(|it| match it.place().1 {
@@ -96,7 +96,7 @@ async fn after_ten_attempts_an_event_is_given_up_and_the_next_one_goes_on() {
     for attempt in 1..10 {
         let outcome = scene.worker.deliver_due().await.unwrap();
         assert_eq!((outcome.postponed, outcome.total()), (1, 1), "{attempt}");
-        // Twice the longest gap, so that it is due in any case; so far apart, the endpoint would be disabled.
+        // Twice the longest wait, so that the event is due; after such waits the endpoint would be disabled.
         scene
             .service
             .sql("update webhook_endpoints set failing_since = null")
@@ -117,7 +117,7 @@ async fn after_ten_attempts_an_event_is_given_up_and_the_next_one_goes_on() {
     assert_eq!(scene.drain().await, 2);
     assert_eq!(sequence(&scene.sink.taken()), [2, 3]);
 
-    // By hand it is sent again, with its own id.
+    // A redelivery sends it again, with the same id.
     scene.sink.answers(200);
     let path = format!("/v1/events/{}/redeliver", failed[0]["id"].as_str().unwrap());
     let key = key();
@@ -136,7 +136,7 @@ async fn after_ten_attempts_an_event_is_given_up_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn a_redelivery_is_outside_the_orders_sequence() {
+async fn redelivery_is_outside_the_sequence_of_the_order() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene
@@ -145,7 +145,7 @@ async fn a_redelivery_is_outside_the_orders_sequence() {
         .takes(&order, &[Advance::Acquire])
         .await;
     assert_eq!(scene.drain().await, 1);
-    // The second event is stuck; the first one is sent again all the same.
+    // The second event fails; the first one is sent again all the same.
     scene.sink.decides(|it| match it.place().1 {
         2 => 500.into(),
         _ => 200.into(),
@@ -165,10 +165,10 @@ async fn a_redelivery_is_outside_the_orders_sequence() {
     redeliver(2).await;
     assert_eq!(scene.drain().await, 1);
     assert_eq!(scene.sink.received().last().unwrap().place().1, 1);
-    // The third waits behind the second: asking for it does not make it overtake.
+    // The third event waits behind the second: a redelivery does not let it overtake.
     redeliver(0).await;
     assert_eq!(scene.drain().await, 0);
-    // The second is at its head: it is tried at once.
+    // The second event is the head of the queue: it is tried at once.
     redeliver(1).await;
     assert_eq!(scene.drain().await, 1);
     scene.check_lanes().await;
@@ -181,10 +181,10 @@ async fn a_redelivery_is_outside_the_orders_sequence() {
 }
 
 #[tokio::test]
-async fn a_test_is_sent_whatever_is_wanted() {
+async fn test_event_is_sent_whichever_event_types_are_selected() {
     let scene = Scene::set().await;
-    let wish = json!({"url": scene.sink.url(), "event_types": ["order.price_updated"]});
-    scene.acme.hook(wish).await.ok();
+    let settings = json!({"url": scene.sink.url(), "event_types": ["order.price_updated"]});
+    scene.acme.hook(settings).await.ok();
     let test = scene
         .acme
         .post(&format!("{ENDPOINT}/test"), json!({}))
@@ -204,7 +204,7 @@ async fn a_test_is_sent_whatever_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_gone_endpoint_is_disabled_and_enabling_resumes_in_order() {
+async fn endpoint_that_answers_410_is_disabled_and_resumes_in_order_when_enabled() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -228,13 +228,13 @@ async fn a_gone_endpoint_is_disabled_and_enabling_resumes_in_order() {
     );
     assert_eq!(scene.drain().await, 3);
     assert_eq!(sequence(&scene.sink.taken()), [1, 2, 3]);
-    let told =
+    let disabled =
         "select count(*) from audit_log where action = 'webhook.disabled' and actor = 'automatic'";
-    assert_eq!(scene.service.count(told).await, 1);
+    assert_eq!(scene.service.count(disabled).await, 1);
 }
 
 #[tokio::test]
-async fn an_endpoint_that_fails_for_five_days_is_disabled() {
+async fn endpoint_that_fails_for_five_days_is_disabled() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -253,7 +253,7 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled() {
 }
 
 #[tokio::test]
-async fn a_success_in_between_forgives() {
+async fn success_between_failures_keeps_the_endpoint_enabled() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -276,7 +276,7 @@ async fn a_success_in_between_forgives() {
 }
 
 #[tokio::test]
-async fn a_quiet_while_forgives_too() {
+async fn period_without_attempts_does_not_count_towards_five_days_of_failure() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -289,7 +289,7 @@ async fn a_quiet_while_forgives_too() {
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_is_honoured() {
+async fn retry_after_of_the_receiver_is_honored() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -304,7 +304,7 @@ async fn a_wish_to_wait_is_honoured() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_a_failure_and_is_not_followed() {
+async fn redirect_is_a_failure_and_is_not_followed() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene
@@ -324,11 +324,11 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn the_clock_taken_back_keeps_the_wait() {
+async fn reset_of_the_sandbox_clock_keeps_the_wait_for_the_next_attempt() {
     let scene = Scene::set().await;
     scene.acme.wait(300 * DAY).await;
-    let lot = Car::lot("glovis_1").on("now() + interval '600 days'");
-    scene.service.car(lot).await;
+    let lot = Vehicle::lot("glovis_1").on("now() + interval '600 days'");
+    scene.service.vehicle(lot).await;
     let order = scene.acme.place_order("glovis_1", 12_000).await.id();
     scene.sink.answers(500);
     scene.ships(&order).await;

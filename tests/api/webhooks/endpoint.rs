@@ -1,33 +1,34 @@
-//! The endpoint: made, changed, paused, given another secret, tested and taken away by its partner.
+//! The webhook endpoint: created, changed, paused, given another secret, tested and deleted by its partner.
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};
-use crate::support::{Car, Service, key};
+use crate::support::{Service, Vehicle, key};
 
 #[tokio::test]
-async fn an_endpoint_is_made_changed_and_taken_away() {
+async fn endpoint_is_created_changed_and_deleted() {
     let scene = Scene::set().await;
     let (acme, url) = (&scene.acme, scene.sink.url());
     assert!(scene.secret.starts_with("whsec_"));
     let made = acme.get(ENDPOINT).await.ok();
-    assert_eq!(made["secret"], Value::Null, "it is shown once");
+    assert_eq!(made["secret"], Value::Null, "the secret is shown once");
     assert_eq!(made["url"], url);
     assert_eq!(made["enabled"], true);
     assert_eq!(made["event_types"], Value::Null);
 
     let again = acme.hook(json!({"url": url})).await.ok();
-    assert_eq!(again, made, "what is the same is not touched");
+    assert_eq!(again, made, "an unchanged endpoint is not touched");
     let types = json!(["order.price_updated", "order.price_updated"]);
-    let wish = json!({"url": url, "enabled": false, "event_types": types, "description": "shop"});
-    let changed = acme.hook(wish).await.ok();
+    let settings =
+        json!({"url": url, "enabled": false, "event_types": types, "description": "shop"});
+    let changed = acme.hook(settings).await.ok();
     assert_eq!(changed["enabled"], false);
     assert_eq!(
         changed["disabled_reason"],
         Value::Null,
-        "its partner did it"
+        "the partner disabled it itself"
     );
     assert_eq!(changed["event_types"], json!(["order.price_updated"]));
     assert_eq!(changed["description"], "shop");
@@ -38,20 +39,20 @@ async fn an_endpoint_is_made_changed_and_taken_away() {
     for reply in [acme.get(ENDPOINT).await, acme.unhook().await] {
         reply.refused(404, Code::WebhookEndpointNotFound);
     }
-    let anew = acme.hook(json!({"url": url})).await;
-    assert_eq!(anew.header("location"), ENDPOINT);
-    assert_ne!(anew.expect(201)["secret"], scene.secret.as_str());
+    let recreated = acme.hook(json!({"url": url})).await;
+    assert_eq!(recreated.header("location"), ENDPOINT);
+    assert_ne!(recreated.expect(201)["secret"], scene.secret.as_str());
     let rows =
         "select count(*) from audit_log where action like 'webhook.%' and actor like 'key:%'";
     assert_eq!(scene.service.count(rows).await, 4);
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_wish_is_said_at_once() {
+async fn issues_of_an_endpoint_are_all_reported_at_once() {
     let scene = Scene::set().await;
-    let wish = json!({"url": "ftp://example.com", "enabled": "yes", "event_types": ["order.gone", 7],
+    let settings = json!({"url": "ftp://example.com", "enabled": "yes", "event_types": ["order.gone", 7],
                       "description": "x".repeat(257)});
-    let issues = scene.acme.hook(wish).await.issues();
+    let issues = scene.acme.hook(settings).await.issues();
     let paths: Vec<_> = issues.iter().map(|it| it.0.as_str()).collect();
     assert_eq!(
         paths,
@@ -68,7 +69,7 @@ async fn everything_wrong_with_a_wish_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn a_rotation_shows_the_secret_once_and_its_replay_does_not() {
+async fn rotation_shows_the_new_secret_once_and_its_replay_does_not() {
     let scene = Scene::set().await;
     let (path, key) = (format!("{ENDPOINT}/rotate_secret"), key());
     let first = scene.acme.post_once(&key, &path, json!({})).await;
@@ -87,20 +88,20 @@ async fn a_rotation_shows_the_secret_once_and_its_replay_does_not() {
     assert_eq!(
         scene.service.count(live).await,
         2,
-        "the oldest ends at once"
+        "the oldest secret ends at once"
     );
 }
 
 #[tokio::test]
-async fn what_nobody_wants_is_skipped() {
+async fn events_of_types_that_are_not_selected_are_skipped() {
     let service = Service::with(&[super::scene::OPEN]).await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let operator = service.operator();
     operator.reprice("glovis_1", 10_500).await.unwrap();
-    let wish = json!({"url": "http://127.0.0.1:9/", "event_types": ["order.status_changed"]});
-    acme.hook(wish).await.expect(201);
+    let settings = json!({"url": "http://127.0.0.1:9/", "event_types": ["order.status_changed"]});
+    acme.hook(settings).await.expect(201);
     operator.reprice("glovis_1", 11_000).await.unwrap();
     operator.takes(&order, &[Advance::Acquire]).await;
     let of_status = async |status: &str| {
@@ -117,7 +118,7 @@ async fn what_nobody_wants_is_skipped() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_goes_while_events_are_written_leaves_none_waiting() {
+async fn endpoint_deleted_while_events_are_written_leaves_no_delivery_waiting() {
     let scene = Scene::set().await;
     let mut orders = Vec::new();
     for n in 0..12 {
@@ -154,7 +155,7 @@ async fn an_endpoint_that_goes_while_events_are_written_leaves_none_waiting() {
 }
 
 #[tokio::test]
-async fn a_put_needs_no_key_and_a_post_does() {
+async fn put_needs_no_idempotency_key_and_post_does() {
     let scene = Scene::set().await;
     let test = scene.acme.ask(Method::POST, &format!("{ENDPOINT}/test"));
     let refused = test.json(&json!({})).send().await;

@@ -1,4 +1,4 @@
-//! Where deliveries must not go, at registration and when something is sent.
+//! Addresses that are refused for deliveries, at registration and at every attempt.
 
 use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::scene::{ENDPOINT, Scene};
 use crate::support::{Answer, Service, Sink};
 
-/// Hosts that lead into our own network; `PORT` is the receiver's.
+/// Hosts that lead into a private or reserved network, or nowhere.
 const HOSTS: [&str; 60] = [
     "127.0.0.1",
     "127.1",
@@ -71,7 +71,7 @@ const HOSTS: [&str; 60] = [
 ];
 
 #[tokio::test]
-async fn sixty_ways_into_our_network_are_refused_for_one_reason() {
+async fn hosts_that_are_not_public_are_refused_with_one_reason() {
     let sink = Sink::start().await;
     let port = sink.address.port().to_string();
     let service = Service::with(&[("WEBHOOKS__PORTS", &port)]).await;
@@ -88,7 +88,7 @@ async fn sixty_ways_into_our_network_are_refused_for_one_reason() {
     acme.get(ENDPOINT)
         .await
         .refused(404, Code::WebhookEndpointNotFound);
-    // The port is looked at, too, and what is public is taken without a visit.
+    // The port is checked, too, and a public address is accepted without a request to it.
     let issues = acme
         .hook(json!({"url": "https://1.1.1.1:22/"}))
         .await
@@ -107,7 +107,7 @@ async fn sixty_ways_into_our_network_are_refused_for_one_reason() {
 }
 
 #[tokio::test]
-async fn what_leads_inside_when_it_is_sent_is_not_sent() {
+async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene
@@ -115,7 +115,7 @@ async fn what_leads_inside_when_it_is_sent_is_not_sent() {
         .operator()
         .takes(&order, &[Advance::Acquire])
         .await;
-    // The same database, served by workers that open nothing: the address has turned since it was registered.
+    // A worker on the same database that allows no private network, as if the address had changed since registration.
     let port = scene.sink.address.port().to_string();
     let url = scene.service.database.url();
     let variables = [
@@ -148,17 +148,17 @@ async fn what_leads_inside_when_it_is_sent_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_found_any_more_can_be_paused() {
+async fn endpoint_whose_host_is_no_longer_found_can_be_paused() {
     let scene = Scene::set().await;
     let lost = "http://no-such-host.invalid/lmn";
     scene
         .service
         .sql(&format!("update webhook_endpoints set url = '{lost}'"))
         .await;
-    let wish = |enabled: bool| json!({"url": lost, "enabled": enabled});
-    let paused = scene.acme.hook(wish(false)).await.ok();
+    let settings = |enabled: bool| json!({"url": lost, "enabled": enabled});
+    let paused = scene.acme.hook(settings(false)).await.ok();
     assert_eq!(paused["enabled"], false);
-    let refused = scene.acme.hook(wish(true)).await;
+    let refused = scene.acme.hook(settings(true)).await;
     refused.refused(400, Code::ValidationError);
     let elsewhere = json!({"url": "http://no-other-host.invalid/", "enabled": false});
     let refused = scene.acme.hook(elsewhere).await;
@@ -166,7 +166,7 @@ async fn a_name_that_is_not_found_any_more_can_be_paused() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_to_a_bound_and_in_time() {
+async fn response_of_a_receiver_is_read_up_to_a_bound_in_size_and_time() {
     let scene = Scene::with(&[("WEBHOOKS__ATTEMPT_SECONDS", "1")]).await;
     let endless = Answer {
         body: vec![b'x'; 50_000_000].into(),
@@ -175,7 +175,7 @@ async fn an_answer_is_read_to_a_bound_and_in_time() {
     let bomb = endless.clone().with("content-encoding", "gzip");
     let late = Answer::from(200).after(std::time::Duration::from_secs(5));
     let large = Answer::from(200).with("x-large", &"x".repeat(300_000));
-    for (n, (answer, is_taken)) in [(endless, true), (bomb, true), (late, false), (large, false)]
+    for (n, (answer, is_accepted)) in [(endless, true), (bomb, true), (late, false), (large, false)]
         .into_iter()
         .enumerate()
     {
@@ -188,7 +188,7 @@ async fn an_answer_is_read_to_a_bound_and_in_time() {
             .await;
         let began = std::time::Instant::now();
         let outcome = scene.worker.deliver_due().await.unwrap();
-        assert_eq!(outcome.delivered == 1, is_taken, "{n}: {outcome:?}");
+        assert_eq!(outcome.delivered == 1, is_accepted, "{n}: {outcome:?}");
         assert!(began.elapsed() < std::time::Duration::from_secs(3));
     }
 }

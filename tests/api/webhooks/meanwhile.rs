@@ -1,14 +1,14 @@
-//! What changes while an event is being sent, or while it waits for a lock.
+//! Changes of the clock, the endpoint and its secret while an event is being sent or waits for a lock.
 
 use lmn_partner_api::{orders::advance::Advance, webhooks::worker::Outcome};
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};
-use crate::support::{Car, Sink, somebody_waits};
+use crate::support::{Sink, Vehicle, somebody_waits};
 
 const DAY: i64 = 86_400;
 
-/// What comes of one attempt that fails.
+/// The outcome of one failed attempt.
 const POSTPONED: Outcome = Outcome {
     delivered: 0,
     postponed: 1,
@@ -16,30 +16,30 @@ const POSTPONED: Outcome = Outcome {
     lost: 0,
 };
 
-/// Sets a scene whose partner is far ahead of real time, with an order there.
+/// Sets up a partner whose sandbox clock is far ahead of real time, and an order at that time.
 async fn ahead() -> (Scene, String) {
     let scene = Scene::set().await;
     scene.acme.wait(300 * DAY).await;
-    let lot = Car::lot("glovis_1").on("now() + interval '600 days'");
-    scene.service.car(lot).await;
+    let lot = Vehicle::lot("glovis_1").on("now() + interval '600 days'");
+    scene.service.vehicle(lot).await;
     let order = scene.acme.place_order("glovis_1", 12_000).await.id();
     (scene, order)
 }
 
 #[tokio::test]
-async fn the_clock_is_taken_back() {
+async fn clock_reset_during_a_failing_attempt_keeps_the_wait_for_the_next_attempt() {
     let (scene, order) = ahead().await;
     scene.ships(&order).await;
     let sending = scene.sending(500).await;
     scene.acme.reset_clock().await;
     assert_eq!(sending.ends().await, POSTPONED);
-    assert_eq!(scene.drain().await, 0, "it is not due");
+    assert_eq!(scene.drain().await, 0, "the event is not due");
     scene.acme.wait(66).await;
     assert_eq!(scene.drain().await, 3);
 }
 
 #[tokio::test]
-async fn the_clock_is_taken_back_and_the_next_event_is_due() {
+async fn clock_reset_during_a_successful_attempt_leaves_the_next_event_due() {
     let (scene, order) = ahead().await;
     scene.ships(&order).await;
     let sending = scene.sending(200).await;
@@ -49,9 +49,9 @@ async fn the_clock_is_taken_back_and_the_next_event_is_due() {
 }
 
 #[tokio::test]
-async fn the_clock_is_taken_back_before_an_event_that_waits_for_the_feed() {
+async fn clock_reset_while_an_event_waits_for_the_feed_leaves_the_event_due() {
     let (scene, order) = ahead().await;
-    // As the reset does: the clock, then the feed.
+    // The lock order of the reset: the partner's clock, then the feed.
     let mut tx = scene.service.db().begin().await.unwrap();
     for statement in [
         "update partners set clock_offset_seconds = 0",
@@ -68,7 +68,7 @@ async fn the_clock_is_taken_back_before_an_event_that_waits_for_the_feed() {
 }
 
 #[tokio::test]
-async fn enabling_begins_anew_whatever_came_of_the_attempt_before() {
+async fn enabling_an_endpoint_starts_anew_whatever_the_outcome_of_the_attempt_before() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -78,8 +78,8 @@ async fn enabling_begins_anew_whatever_came_of_the_attempt_before() {
     let sending = scene.sending(410).await;
     let url = scene.sink.url();
     for enabled in [false, true] {
-        let wish = json!({"url": url, "enabled": enabled});
-        scene.acme.hook(wish).await.ok();
+        let settings = json!({"url": url, "enabled": enabled});
+        scene.acme.hook(settings).await.ok();
     }
     assert_eq!(sending.ends().await, POSTPONED);
     assert_eq!(scene.acme.get(ENDPOINT).await.ok()["enabled"], true);
@@ -93,7 +93,7 @@ async fn enabling_begins_anew_whatever_came_of_the_attempt_before() {
 }
 
 #[tokio::test]
-async fn another_url_begins_anew_whatever_came_of_the_former_one() {
+async fn another_url_starts_anew_whatever_the_outcome_at_the_former_one() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -107,23 +107,23 @@ async fn another_url_begins_anew_whatever_came_of_the_former_one() {
 }
 
 #[tokio::test]
-async fn what_its_partner_paused_is_not_disabled() {
+async fn endpoint_paused_by_its_partner_is_not_disabled() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
     let sending = scene.sending(410).await;
-    let wish = json!({"url": scene.sink.url(), "enabled": false});
-    let paused = scene.acme.hook(wish).await.ok();
+    let settings = json!({"url": scene.sink.url(), "enabled": false});
+    let paused = scene.acme.hook(settings).await.ok();
     assert_eq!(sending.ends().await, POSTPONED);
     let endpoint = scene.acme.get(ENDPOINT).await.ok();
     assert_eq!(endpoint, paused);
     assert_eq!(endpoint["disabled_reason"], Value::Null);
-    let told = "select count(*) from audit_log where action = 'webhook.disabled'";
-    assert_eq!(scene.service.count(told).await, 0);
+    let disabled = "select count(*) from audit_log where action = 'webhook.disabled'";
+    assert_eq!(scene.service.count(disabled).await, 0);
 }
 
 #[tokio::test]
-async fn a_success_forgives_what_failed_since_it_was_sent() {
+async fn success_clears_failures_recorded_since_it_was_sent() {
     let scene = Scene::set().await;
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -136,7 +136,7 @@ async fn a_success_forgives_what_failed_since_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_rotation_does_not_undo_what_a_worker_decides() {
+async fn rotation_does_not_undo_the_disabling_by_a_worker() {
     let scene = Scene::set().await;
     let mut tx = scene.service.db().begin().await.unwrap();
     let gone = "update webhook_endpoints set enabled = false, disabled_reason = 'endpoint_gone'";

@@ -1,4 +1,4 @@
-//! Webhooks: every event arrives at least once, in its order's sequence, signed, and nowhere it must not.
+//! Webhooks: every event arrives at least once, in the sequence of its order, signed, and at public addresses only.
 
 mod backlog;
 mod crash;

@@ -1,4 +1,4 @@
-//! The receiver that partners are shown, as a process of its own, at a replica that works.
+//! The example receiver, as a process of its own, with a replica that delivers to it.
 
 use std::{
     env, fs,
@@ -13,17 +13,17 @@ use super::scene::OPEN;
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Car, Operator, Partner, secure},
+    support::{Operator, Partner, Vehicle, secure},
 };
 
-/// The receiver, killed when the test is over.
+/// A process of the receiver, killed on drop.
 struct Receiver {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Receiver {
-    /// Starts it for a partner.
+    /// Starts a receiver for a partner.
     fn start(partner: &Partner) -> Self {
         let keys = tempfile::NamedTempFile::new().unwrap();
         fs::write(&keys, &partner.api_key).unwrap();
@@ -40,16 +40,16 @@ impl Receiver {
         receiver
     }
 
-    /// Returns where Cargo puts it: it is built along with the tests.
+    /// Returns the path at which Cargo puts the binary, which is built along with the tests.
     fn binary() -> PathBuf {
         let test = env::current_exe().unwrap();
         let profile = test.parent().and_then(|it| it.parent()).unwrap();
         profile.join("examples/receiver")
     }
 
-    /// Waits for its next line.
+    /// Waits for the next line of output.
     fn line(&mut self) -> String {
-        self.lines.next().expect("it goes on").unwrap()
+        self.lines.next().expect("the receiver is running").unwrap()
     }
 }
 
@@ -61,7 +61,7 @@ impl Drop for Receiver {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_receiver_that_is_shown_verifies_what_arrives_and_minds_the_sequence() {
+async fn example_receiver_verifies_events_and_checks_their_sequence() {
     let database = TestDatabase::new().await;
     let url = database.url();
     let variables = [
@@ -78,12 +78,12 @@ async fn the_receiver_that_is_shown_verifies_what_arrives_and_minds_the_sequence
             .await
             .unwrap()
     };
-    Car::lot("glovis_1").insert(&database).await;
+    Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
-    let said = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
-    for (n, line) in said.await.unwrap().iter().enumerate() {
+    let lines = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
+    for (n, line) in lines.await.unwrap().iter().enumerate() {
         let status = ["acquiring", "secured", "shipping"][n];
         let place = format!("order {order} #{} (in order): {status}", n + 1);
         assert!(
@@ -92,5 +92,8 @@ async fn the_receiver_that_is_shown_verifies_what_arrives_and_minds_the_sequence
         );
     }
     let delivered = acme.rows("/v1/events?delivery_status=delivered").await;
-    assert!(delivered.len() >= 2, "the last one may be on its way back");
+    assert!(
+        delivered.len() >= 2,
+        "the response to the last one may be still on its way"
+    );
 }

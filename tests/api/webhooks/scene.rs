@@ -1,4 +1,4 @@
-//! A partner with an endpoint, orders that go on, and a worker that is stepped.
+//! A partner with an endpoint, orders that progress, and a worker that tests run step by step.
 
 use std::sync::Arc;
 
@@ -12,32 +12,32 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
     database::TestDatabase,
-    support::{Answer, Car, Partner, Reply, Service, Sink, eventually, key, secure},
+    support::{Answer, Partner, Reply, Service, Sink, Vehicle, eventually, key, secure},
 };
 
-/// Where an endpoint is.
+/// Path of the endpoint.
 pub const ENDPOINT: &str = "/v1/webhook_endpoint";
 
-/// What opens the tests' own machine to deliveries.
+/// The setting that allows deliveries to this machine.
 pub const OPEN: (&str, &str) = ("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8");
 
-/// A service, a partner and its receiver.
+/// A service, a partner, its receiver and a worker.
 pub struct Scene {
     pub service: Service,
     pub acme: Partner,
     pub sink: Sink,
     pub worker: Worker,
-    /// What signs deliveries.
+    /// The secret that signs deliveries.
     pub secret: String,
 }
 
 impl Scene {
-    /// Sets it, with an endpoint.
+    /// Sets up a scene, with an endpoint.
     pub async fn set() -> Self {
         Self::with(&[]).await
     }
 
-    /// Sets it with more settings.
+    /// Sets up a scene with more settings.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         let settings = [&[OPEN], settings].concat();
         let database = TestDatabase::with_connections(12).await;
@@ -57,18 +57,18 @@ impl Scene {
     }
 
     /// Places an order on a new lot.
-    pub async fn order(&self, car: &str) -> String {
-        self.service.car(Car::lot(car)).await;
-        self.acme.place_order(car, 12_000).await.id()
+    pub async fn order(&self, vehicle: &str) -> String {
+        self.service.vehicle(Vehicle::lot(vehicle)).await;
+        self.acme.place_order(vehicle, 12_000).await.id()
     }
 
-    /// Makes the three events of an order that ships.
+    /// Takes an order to `shipping`, which makes three events.
     pub async fn ships(&self, order: &str) {
         let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
         self.service.operator().takes(order, &steps).await;
     }
 
-    /// Sends until nothing is due, and returns how much was sent.
+    /// Delivers until nothing is due; returns the number of attempts.
     pub async fn drain(&self) -> usize {
         let mut sent = 0;
         loop {
@@ -80,13 +80,13 @@ impl Scene {
         }
     }
 
-    /// Begins to send what is due: the receiver has it, and will answer with this status.
+    /// Begins an attempt and waits until the receiver has the event, which it will answer with this status.
     pub async fn sending(&self, status: u16) -> Sending {
         let (gate, before) = (Arc::new(Semaphore::new(0)), self.sink.count());
         self.sink.answers(Answer::from(status).behind(&gate));
         let worker = self.worker.clone();
         let running = tokio::spawn(async move { worker.deliver_due().await.unwrap() });
-        eventually("it is being sent", async || {
+        eventually("an event is being sent", async || {
             (self.sink.count() > before).then_some(())
         })
         .await;
@@ -94,31 +94,36 @@ impl Scene {
         Sending { gate, running }
     }
 
-    /// Counts events by what became of them.
+    /// Counts the events with a delivery status.
     pub async fn count(&self, status: &str) -> i64 {
         let query = format!("select count(*) from events where delivery_status = '{status}'");
         self.service.count(&query).await
     }
 
-    /// Expects what must always hold: what waits has a lane, its head is the first that waits, and nothing else has one.
+    /// Checks the invariant of delivery queues: each waiting event is in a queue whose head is its first waiting
+    /// event, and no queue is empty.
     pub async fn check_lanes(&self) {
         let wrong = "select count(*) from (
                 select lane_id, (array_agg(id order by sequence))[1] as first from events
                 where lane_id is not null group by lane_id
             ) waiting full join webhook_lanes lane on lane.id = waiting.lane_id
             where lane.event_id is distinct from waiting.first";
-        assert_eq!(self.service.count(wrong).await, 0, "a lane is wrong");
+        assert_eq!(
+            self.service.count(wrong).await,
+            0,
+            "a delivery queue is wrong"
+        );
     }
 }
 
-/// What is being sent, and not answered yet.
+/// An attempt whose response the receiver holds back.
 pub struct Sending {
     gate: Arc<Semaphore>,
     running: JoinHandle<Outcome>,
 }
 
 impl Sending {
-    /// Answers, and returns what came of it.
+    /// Lets the receiver answer; returns the outcome of the attempt.
     pub async fn ends(self) -> Outcome {
         self.gate.close();
         self.running.await.unwrap()
@@ -126,18 +131,18 @@ impl Sending {
 }
 
 impl Partner {
-    /// Puts its endpoint.
-    pub async fn hook(&self, wish: Value) -> Reply {
-        self.ask(Method::PUT, ENDPOINT).json(&wish).send().await
+    /// Puts the partner's endpoint.
+    pub async fn hook(&self, settings: Value) -> Reply {
+        self.ask(Method::PUT, ENDPOINT).json(&settings).send().await
     }
 
-    /// Takes its clock back to real time.
+    /// Resets the partner's sandbox clock to real time.
     pub async fn reset_clock(&self) {
         let reset = self.ask(Method::DELETE, "/v1/sandbox/clock").key(&key());
         reset.send().await.ok();
     }
 
-    /// Takes its endpoint away.
+    /// Deletes the partner's endpoint.
     pub async fn unhook(&self) -> Reply {
         self.ask(Method::DELETE, ENDPOINT).key(&key()).send().await
     }

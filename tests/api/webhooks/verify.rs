@@ -1,4 +1,4 @@
-//! What arrives verifies: with a stock library, with the receivers of the documentation, and with nothing else.
+//! Verification of signatures with a stock library and with the receivers shown in the documentation.
 
 use std::{
     io::Write,
@@ -14,17 +14,17 @@ use crate::support::Document;
 #[path = "../../../examples/receiver/verify.rs"]
 mod receiver;
 
-/// What partners read about webhooks.
+/// The documentation of webhooks for partners.
 const DOCS: &str = include_str!("../../../docs/webhooks.md");
 
-/// Returns the blocks of code in a language.
+/// Returns the code blocks in a language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     let blocks = DOCS.split(fence.as_str()).skip(1);
     blocks.map(|it| it.split("```").next().unwrap()).collect()
 }
 
-/// Makes events and returns one as it arrived, with the time at which it was signed.
+/// Delivers events and returns the last one as received, with the time of its signature.
 async fn delivered(scene: &Scene) -> (crate::support::Received, i64) {
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
@@ -35,7 +35,7 @@ async fn delivered(scene: &Scene) -> (crate::support::Received, i64) {
 }
 
 #[tokio::test]
-async fn a_stock_standard_webhooks_library_verifies() {
+async fn stock_standard_webhooks_library_verifies_deliveries() {
     let scene = Scene::set().await;
     let (received, _) = delivered(&scene).await;
     let stock = Webhook::new(&scene.secret).unwrap();
@@ -54,7 +54,7 @@ async fn a_stock_standard_webhooks_library_verifies() {
 }
 
 #[tokio::test]
-async fn the_receivers_of_the_documentation_verify_and_refuse() {
+async fn receivers_in_the_documentation_accept_valid_and_refuse_other_signatures() {
     let scene = Scene::set().await;
     let (received, time) = delivered(&scene).await;
     let (secret, body) = (scene.secret.as_str(), received.body.to_vec());
@@ -77,7 +77,7 @@ async fn the_receivers_of_the_documentation_verify_and_refuse() {
         (secret, format!("t={}", i64::MIN), &body, time, false),
         (secret, endless, &body, time, false),
     ];
-    // While the secret is replaced, both of them verify.
+    // While a secret is being replaced, both secrets verify.
     let rotate = format!("{ENDPOINT}/rotate_secret");
     let rotated = scene.acme.post(&rotate, json!({})).await.ok();
     let fresh = rotated["secret"].as_str().unwrap();
@@ -119,13 +119,13 @@ async fn the_receivers_of_the_documentation_verify_and_refuse() {
         };
         let flag = if program == "node" { "-e" } else { "-c" };
         let script = format!("{block}{driver}");
-        if let Some(said) = run(program, &[flag, &script], &json!(asked)) {
-            assert_eq!(said, expected, "{language}");
+        if let Some(verdicts) = run(program, &[flag, &script], &json!(asked)) {
+            assert_eq!(verdicts, expected, "{language}");
         }
     }
 }
 
-/// Runs a program that reads JSON and says `true` or `false`; nothing if it is not there.
+/// Runs a program that reads JSON and prints a line `true` or `false` per case; returns `None` if it is not installed.
 fn run(program: &str, arguments: &[&str], input: &Value) -> Option<Vec<bool>> {
     let child = Command::new(program)
         .args(arguments)
@@ -133,7 +133,7 @@ fn run(program: &str, arguments: &[&str], input: &Value) -> Option<Vec<bool>> {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        eprintln!("there is no {program} here");
+        eprintln!("{program} is not installed");
         return None;
     };
     let mut stdin = child.stdin.take().unwrap();
@@ -141,19 +141,19 @@ fn run(program: &str, arguments: &[&str], input: &Value) -> Option<Vec<bool>> {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{program}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    Some(said.lines().map(|it| it.parse().unwrap()).collect())
+    let verdicts = String::from_utf8(output.stdout).unwrap();
+    Some(verdicts.lines().map(|it| it.parse().unwrap()).collect())
 }
 
 #[test]
-fn the_documentation_shows_the_receiver_that_is_tested() {
+fn receiver_in_the_documentation_is_the_tested_one() {
     let source = include_str!("../../../examples/receiver/verify.rs");
     let [block] = blocks("rust")[..] else {
         panic!("one receiver in Rust")
     };
     assert!(
         source.contains(block.trim()),
-        "docs/webhooks.md shows another one than examples/receiver/verify.rs"
+        "docs/webhooks.md differs from examples/receiver/verify.rs"
     );
     let source = include_str!("../../../examples/python/receiver.py");
     let [block] = blocks("python")[..] else {
@@ -162,12 +162,12 @@ fn the_documentation_shows_the_receiver_that_is_tested() {
     let (_, function) = block.split_once("\n\n\n").unwrap();
     assert!(
         source.contains(function.trim()),
-        "docs/webhooks.md shows another one than examples/python/receiver.py"
+        "docs/webhooks.md differs from examples/python/receiver.py"
     );
 }
 
 #[test]
-fn the_documentation_shows_every_type_as_it_is_sent() {
+fn documentation_shows_every_event_type_as_it_is_sent() {
     let document = Document::read();
     let validator = document.validator(&json!({"$ref": "#/components/schemas/Event"}));
     let mut types = Vec::new();
@@ -183,7 +183,7 @@ fn the_documentation_shows_every_type_as_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_can_be_replaced_under_traffic() {
+async fn secret_can_be_replaced_while_events_are_delivered() {
     let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
     scene.service.app.tasks().spawn(scene.worker.clone().run());
     let mut secrets = vec![scene.secret.clone()];
@@ -199,11 +199,11 @@ async fn a_secret_can_be_replaced_under_traffic() {
             secrets.push(rotated["secret"].as_str().unwrap().to_owned());
         }
     }
-    crate::support::eventually("all is delivered", async || {
+    crate::support::eventually("every event is delivered", async || {
         (scene.count("delivered").await == 60).then_some(())
     })
     .await;
-    // Each delivery verifies with a secret that was in force, and once a secret is replaced, with its successor, too.
+    // Each delivery verifies with a secret in force at that time and, during a rotation, with its successor, too.
     for it in scene.sink.received() {
         let (signature, time) = (
             it.header("x-lmn-signature"),

@@ -1,6 +1,6 @@
-//! Orders placed before migration 11: a database of the earlier schema is migrated, and its orders go on.
+//! Orders placed before migration 11: a database of the earlier schema is migrated, and its orders can still be used.
 //!
-//! The files beside this one were recorded from the server of commit 43ab0d5, which knew ten migrations. `database.sql`
+//! The files beside this one were recorded from the server of commit 43ab0d5, which had ten migrations. `database.sql`
 //! holds the rows that it wrote, `writes.jsonl` the requests that bound a key and their replies, `reads.jsonl` its
 //! replies to reads at the end, `audit.jsonl` the output of `lmn audit --json`.
 
@@ -28,11 +28,11 @@ const WRITES: &str = include_str!("writes.jsonl");
 const READS: &str = include_str!("reads.jsonl");
 const AUDIT: &str = include_str!("audit.jsonl");
 
-/// The migration that carries the orders over.
+/// The migration that converts the orders.
 const VERSION: i64 = 11;
 
-/// Starts the service on the recorded database, migrated by `lmn migrate`, at a time after all that was recorded.
-async fn carried_over() -> Service {
+/// Starts the service on the recorded database, migrated by `lmn migrate`, at a time after the recording.
+async fn migrated_service() -> Service {
     let database = TestDatabase::empty().await;
     let mut connection = database.pool.acquire().await.unwrap();
     let earlier = MIGRATOR.iter().filter(|it| it.version < VERSION);
@@ -52,7 +52,7 @@ async fn carried_over() -> Service {
     let migrated = run(&["migrate"], &[("DATABASE_URL", &database.url())]);
     assert!(migrated.status.success(), "{}", words(&migrated));
     let service = Service::on(database, &[], router).await;
-    // Limits that no test reaches.
+    // Rate limits that no test reaches.
     service
         .sql(
             "update partners set (read_limit, read_window_seconds, read_burst) = (100000, 1, 100000),
@@ -63,7 +63,7 @@ async fn carried_over() -> Service {
     service
 }
 
-/// A recorded partner with its recorded key.
+/// Returns a recorded partner with its recorded key.
 async fn partner(service: &Service, name: &str) -> Partner {
     let id: Uuid = sqlx::query_scalar("select id from partners where name = $1")
         .bind(name)
@@ -79,7 +79,7 @@ fn lines(text: &str) -> Vec<Value> {
     lines.collect::<Result<_, _>>().unwrap()
 }
 
-/// The order that a partner placed on a vehicle.
+/// Returns the id of the order that a partner placed on a vehicle.
 fn order(partner: &str, vehicle: &str) -> String {
     let placed = lines(WRITES).into_iter().find(|it| {
         it["partner"] == partner && text(it, "body").contains(&format!("\"{vehicle}\""))
@@ -96,7 +96,7 @@ fn body(reply: &Reply) -> &str {
     std::str::from_utf8(&reply.body).unwrap()
 }
 
-/// The names of an order's members, in the order in which they are written.
+/// Returns the names of an order's members in the order in which they are written.
 fn members(order: &str) -> Vec<&str> {
     let names = order
         .split(['{', ','])
@@ -104,27 +104,27 @@ fn members(order: &str) -> Vec<&str> {
     names.map(|(name, _)| name).collect()
 }
 
-/// Begins a recorded write anew, with its key.
-fn again(partner: &Partner, write: &Value) -> Ask {
-    repeat(partner, write, text(write, "path"), write["body"].as_str())
+/// Builds the request of a recorded write again, with its key.
+fn replay(partner: &Partner, write: &Value) -> Ask {
+    request(partner, write, text(write, "path"), write["body"].as_str())
 }
 
-/// Begins another request with the key of a recorded write, and returns the part in which the two differ.
-fn another(partner: &Partner, write: &Value) -> (Ask, &'static str) {
+/// Builds another request with the key of a recorded write, and returns the part in which the two differ.
+fn conflicting(partner: &Partner, write: &Value) -> (Ask, &'static str) {
     let path = text(write, "path");
     match write["body"].as_str() {
         Some(body) => {
             let body = body.replace('}', ",\"note\":1}");
-            (repeat(partner, write, path, Some(&body)), "body")
+            (request(partner, write, path, Some(&body)), "body")
         }
         None => {
             let path = path.to_ascii_lowercase();
-            (repeat(partner, write, &path, None), "path")
+            (request(partner, write, &path, None), "path")
         }
     }
 }
 
-fn repeat(partner: &Partner, write: &Value, path: &str, body: Option<&str>) -> Ask {
+fn request(partner: &Partner, write: &Value, path: &str, body: Option<&str>) -> Ask {
     let method = Method::from_bytes(text(write, "method").as_bytes()).unwrap();
     let ask = partner.ask(method, path).key(text(write, "key"));
     match body {
@@ -136,8 +136,8 @@ fn repeat(partner: &Partner, write: &Value, path: &str, body: Option<&str>) -> A
 }
 
 #[tokio::test]
-async fn order_carried_over_is_answered_byte_for_byte_as_before() {
-    let service = carried_over().await;
+async fn migrated_order_is_answered_byte_for_byte_as_before() {
+    let service = migrated_service().await;
     let reads = lines(READS);
     assert!(reads.len() > 60, "all was recorded");
     for read in &reads {
@@ -149,18 +149,18 @@ async fn order_carried_over_is_answered_byte_for_byte_as_before() {
 }
 
 #[tokio::test]
-async fn key_carried_over_replays_its_reply_and_refuses_another_request() {
-    let service = carried_over().await;
+async fn migrated_key_replays_its_reply_and_refuses_another_request() {
+    let service = migrated_service().await;
     let before = service.count("select count(*) from order_history").await;
     for write in &lines(WRITES) {
         let writer = partner(&service, text(write, "partner")).await;
-        let replay = again(&writer, write).send().await;
+        let replay = replay(&writer, write).send().await;
         assert_eq!(replay.status, 200, "{write}: {replay:?}");
         assert_eq!(body(&replay), text(write, "reply"));
         assert_eq!(replay.outcome(), ("replayed", "true"));
         assert_eq!(replay.header("location"), text(write, "location"));
 
-        let (other, part) = another(&writer, write);
+        let (other, part) = conflicting(&writer, write);
         let refused = other.send().await;
         let details = refused.refused(422, Code::IdempotencyKeyReused);
         assert_eq!(details["mismatch"], json!([part]), "{write}");
@@ -170,8 +170,8 @@ async fn key_carried_over_replays_its_reply_and_refuses_another_request() {
 }
 
 #[tokio::test]
-async fn audit_log_still_tells_who_placed_and_moved_each_order() {
-    let service = carried_over().await;
+async fn audit_log_still_names_the_actor_of_each_placement_and_step() {
+    let service = migrated_service().await;
     let printed = run(
         &["audit", "--json"],
         &[("DATABASE_URL", &service.database.url())],
@@ -192,7 +192,7 @@ async fn audit_log_still_tells_who_placed_and_moved_each_order() {
     );
 }
 
-/// A recorded audit entry as it reads now: one of several steps has become one entry a step.
+/// Returns a recorded audit entry in its current form: an entry with several steps has become one entry for each step.
 fn entries_of(entry: &Value) -> Vec<Value> {
     let details = &entry["details"];
     if !["order.cancelled", "order.reported", "order.advanced"].contains(&text(entry, "action")) {
@@ -210,13 +210,13 @@ fn entries_of(entry: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn order_carried_over_goes_on() {
-    let service = carried_over().await;
+async fn migrated_order_can_be_advanced_reported_and_cancelled() {
+    let service = migrated_service().await;
     let (acme, rival) = (
         partner(&service, "acme").await,
         partner(&service, "rival").await,
     );
-    // The operator buys; all that a step does not change reads as the migration wrote it.
+    // A step of the operator changes the status, and keeps every other member as the migration wrote it.
     let outbid = order("acme", "glovis_rivals");
     let before = acme.order(&outbid).await;
     service.operator().takes(&outbid, &[Advance::Acquire]).await;
@@ -224,7 +224,7 @@ async fn order_carried_over_goes_on() {
     let expected = body(&before)
         .replace("\"proceed\"", "\"acquiring\"")
         .replace("[\"cancel\"]", "[]");
-    assert_eq!(renewed(&expected), body(&after));
+    assert_eq!(updated_now(&expected), body(&after));
     let history = acme.rows(&format!("/v1/orders/{outbid}/history")).await;
     let steps: Vec<_> = history.iter().map(|it| (&it["n"], &it["status"])).collect();
     assert_eq!(
@@ -236,7 +236,7 @@ async fn order_carried_over_goes_on() {
     );
     assert_eq!(acme.events_of(&outbid).await.len(), 2);
 
-    // The same with a shipment and its characters that are escaped.
+    // The same for a shipment with escaped characters.
     let shipping = order("acme", "glovis_settled");
     let before = acme.order(&shipping).await;
     let change = ShipmentChange {
@@ -249,14 +249,14 @@ async fn order_carried_over_goes_on() {
         .await;
     let after = acme.order(&shipping).await;
     assert_eq!(
-        renewed(&body(&before).replace("GLV-1", "GLV-2")),
+        updated_now(&body(&before).replace("GLV-1", "GLV-2")),
         body(&after)
     );
     let report = json!({"status": "delivered", "occurred_at": "2026-06-30T10:30:00-03:30"});
     let delivered = acme.report(&shipping, report).await.ok();
     assert_eq!(delivered["status"], "delivered");
 
-    // The highest bid leaves, and the other one leads.
+    // The highest bid is cancelled, and the other one leads.
     let highest = order("rival", "glovis_rivals");
     let cancelled = rival.cancel(&highest).await.ok();
     assert_eq!(cancelled["status"], "cancelled");
@@ -266,27 +266,27 @@ async fn order_carried_over_goes_on() {
     assert_eq!(leads["current_max_bid_usd"], 12_000);
 }
 
-/// The text of an order whose last change is the one just made.
-fn renewed(order: &str) -> String {
+/// Returns the text of an order with `updated_at` set to the time of the tests.
+fn updated_now(order: &str) -> String {
     let (before, _) = order.split_once("\"updated_at\":").unwrap();
     format!("{before}\"updated_at\":\"2026-07-01T10:00:00+09:00\"}}")
 }
 
 #[tokio::test]
-async fn new_order_meets_the_orders_carried_over() {
-    let service = carried_over().await;
+async fn new_order_takes_migrated_orders_into_account() {
+    let service = migrated_service().await;
     let (acme, late) = (
         partner(&service, "acme").await,
         partner(&service, "late").await,
     );
-    let alone = order("acme", "glovis_left");
-    let before = acme.order(&alone).await;
+    let sole_bid = order("acme", "glovis_left");
+    let before = acme.order(&sole_bid).await;
     assert_eq!(before.ok()["is_highest_bid"], true);
-    // One bid on a vehicle where a bid stands alone, one where two compete, one on a vehicle that is bought.
+    // Orders on a vehicle with one bid, on a vehicle with two bids, and on a secured vehicle.
     let first = late.place_order("glovis_left", 13_000).await;
     assert_eq!(first.created()["is_highest_bid"], true);
     assert_eq!(members(body(&before)), members(body(&first)));
-    let outbid = acme.order(&alone).await.ok();
+    let outbid = acme.order(&sole_bid).await.ok();
     assert_eq!(outbid["is_highest_bid"], false);
     assert_eq!(outbid["current_max_bid_usd"], 13_000);
 
@@ -294,9 +294,9 @@ async fn new_order_meets_the_orders_carried_over() {
     assert_eq!(lower["is_highest_bid"], false);
     assert_eq!(lower["current_max_bid_usd"], 15_000);
 
-    let bought = late.place_order("dealer_secured", None).await;
-    bought.refused(410, Code::VehicleUnavailable);
-    // A partner's own open order stands in the way of another one.
+    let refused_order = late.place_order("dealer_secured", None).await;
+    refused_order.refused(410, Code::VehicleUnavailable);
+    // A migrated open order prevents another order of its partner on the vehicle.
     let refused = acme.place_order("dealer_open", None).await;
     let details = refused.refused(409, Code::DuplicateOrder);
     assert_eq!(details["existing_order_id"], order("acme", "dealer_open"));

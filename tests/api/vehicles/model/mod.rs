@@ -1,4 +1,4 @@
-//! The catalogue as it is documented, written out again in memory: no line of it is the product's.
+//! A model of the catalogue in memory, written independently of the code under test.
 
 mod question;
 mod row;
@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveTime, Utc};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 
-pub use question::Question;
+pub use question::Search;
 pub use row::Row;
 
-/// A name as it is written, as it is compared, and the words in it as they are compared: all spelled out by hand.
+/// A name as written, its normalized form, and its normalized words.
 #[derive(Debug)]
 pub struct Name(&'static str, &'static str, &'static [&'static str]);
 
@@ -76,7 +76,7 @@ const SORTS: &[&str] = &[
     "mileage_asc",
 ];
 
-/// A day in Korea that is to come; auctions are on it and on the days after it.
+/// A future day in Korea; auctions are on this day and on the following ones.
 static FIRST_DAY: LazyLock<NaiveDate> = LazyLock::new(|| {
     let today = Utc::now().with_timezone(&korea()).date_naive();
     today + Days::new(10)
@@ -86,12 +86,12 @@ fn korea() -> FixedOffset {
     FixedOffset::east_opt(9 * 3600).unwrap()
 }
 
-/// Returns the time that the questions take it to be: noon of the first day, far from where another day begins.
+/// Returns the time at which the searches are made: noon of the first day, far from any midnight.
 pub fn now() -> DateTime<FixedOffset> {
     at(0, NaiveTime::from_hms_opt(12, 0, 0).unwrap())
 }
 
-/// Returns a time of a day in Korea, counted from the first one.
+/// Returns a time on a day in Korea, `days` after the first one.
 pub fn at(days: u64, time: NaiveTime) -> DateTime<FixedOffset> {
     let day = (*FIRST_DAY + Days::new(days)).and_time(time);
     day.and_local_timezone(korea()).unwrap()
@@ -99,7 +99,7 @@ pub fn at(days: u64, time: NaiveTime) -> DateTime<FixedOffset> {
 
 /// Returns the times of auctions.
 ///
-/// They are about midnights in Korea, where a day begins; and so far away that a fraction has no place in a float.
+/// Some are close to midnight in Korea; some are so distant that a float cannot hold their milliseconds.
 fn auctions() -> Vec<DateTime<FixedOffset>> {
     let time = |text: &str| text.parse::<NaiveTime>().unwrap();
     let mut times: Vec<_> = [
@@ -121,16 +121,16 @@ fn auctions() -> Vec<DateTime<FixedOffset>> {
     times
 }
 
-fn maybe<T: Copy>(chance: &mut StdRng, values: &[T]) -> Option<T> {
-    let is_known = chance.random_ratio(3, 4);
-    is_known.then(|| one(chance, values))
+fn maybe<T: Copy>(rng: &mut StdRng, values: &[T]) -> Option<T> {
+    let is_known = rng.random_ratio(3, 4);
+    is_known.then(|| one(rng, values))
 }
 
-fn one<T: Copy>(chance: &mut StdRng, values: &[T]) -> T {
-    *values.choose(chance).unwrap()
+fn one<T: Copy>(rng: &mut StdRng, values: &[T]) -> T {
+    *values.choose(rng).unwrap()
 }
 
-fn maybe_name(chance: &mut StdRng, names: &'static [Name]) -> Option<&'static Name> {
-    let is_known = chance.random_ratio(3, 4);
-    is_known.then(|| names.choose(chance).unwrap())
+fn maybe_name(rng: &mut StdRng, names: &'static [Name]) -> Option<&'static Name> {
+    let is_known = rng.random_ratio(3, 4);
+    is_known.then(|| names.choose(rng).unwrap())
 }

@@ -1,4 +1,4 @@
-//! [`Question`]: filters and a sort, and which vehicles answer them.
+//! [`Search`]: filters and a sort, and the vehicles that match them.
 
 use chrono::{Days, NaiveDate};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
@@ -9,11 +9,11 @@ use super::{
     row::{Lot, Row},
 };
 
-/// What is asked; what is empty is not.
+/// The parameters of a search. Empty ones are not sent.
 #[derive(Debug, Clone, Default)]
-pub struct Question {
+pub struct Search {
     ids: Vec<String>,
-    /// Beginnings of words, as they are compared.
+    /// Prefixes of normalized words.
     keyword: Vec<String>,
     make: Vec<&'static Name>,
     model: Vec<&'static Name>,
@@ -34,100 +34,92 @@ pub struct Question {
     pub sort: Option<&'static str>,
 }
 
-/// A few values, now and then the same one twice.
-fn some<T: Copy>(chance: &mut StdRng, ratio: (u32, u32), values: &[T]) -> Vec<T> {
-    let count = chance.random_range(1..4);
-    match chance.random_ratio(ratio.0, ratio.1) {
-        true => (0..count).map(|_| one(chance, values)).collect(),
+/// Returns a few random values, possibly with repetitions, or none.
+fn some<T: Copy>(rng: &mut StdRng, ratio: (u32, u32), values: &[T]) -> Vec<T> {
+    let count = rng.random_range(1..4);
+    match rng.random_ratio(ratio.0, ratio.1) {
+        true => (0..count).map(|_| one(rng, values)).collect(),
         false => Vec::new(),
     }
 }
 
-fn some_names(
-    chance: &mut StdRng,
-    ratio: (u32, u32),
-    names: &'static [Name],
-) -> Vec<&'static Name> {
+fn some_names(rng: &mut StdRng, ratio: (u32, u32), names: &'static [Name]) -> Vec<&'static Name> {
     let names: Vec<_> = names.iter().collect();
-    some(chance, ratio, &names)
+    some(rng, ratio, &names)
 }
 
-/// A range, either end of which may be open.
+/// Returns a random range; either end may be open.
 fn range<T: Ord + Copy>(
-    chance: &mut StdRng,
+    rng: &mut StdRng,
     ratio: (u32, u32),
     values: &[T],
 ) -> (Option<T>, Option<T>) {
-    if !chance.random_ratio(ratio.0, ratio.1) {
+    if !rng.random_ratio(ratio.0, ratio.1) {
         return (None, None);
     }
-    let (one, other) = (maybe(chance, values), maybe(chance, values));
+    let (one, other) = (maybe(rng, values), maybe(rng, values));
     match (one, other) {
         (Some(one), Some(other)) => (Some(one.min(other)), Some(one.max(other))),
         ends => ends,
     }
 }
 
-impl Question {
-    /// Asks anything that the dealer rule allows.
-    pub fn random(chance: &mut StdRng, rows: &[Row]) -> Self {
+impl Search {
+    /// Makes a random search that is valid: one that covers dealers' vehicles names makes or ids.
+    pub fn random(rng: &mut StdRng, rows: &[Row]) -> Self {
         let day = |days: u64| *FIRST_DAY + Days::new(days) - Days::new(1);
         let days: Vec<_> = (0..6).map(day).collect();
-        let mut question = Self {
-            keyword: Self::beginnings(chance),
-            make: some_names(chance, (1, 2), MAKES),
-            source: some(chance, (1, 3), SOURCES),
-            fuel: some(chance, (1, 8), FUELS),
-            transmission: some(chance, (1, 8), TRANSMISSIONS),
-            color: some_names(chance, (1, 8), COLORS),
-            options: some_names(chance, (1, 8), OPTIONS),
-            accident_grade: some(chance, (1, 10), GRADES),
-            exterior_grade: some(chance, (1, 10), GRADES),
-            auction_status: some(chance, (1, 5), RESULTS),
-            mileage_max: chance
-                .random_ratio(1, 8)
-                .then(|| chance.random_range(0..60_000)),
-            year: range(chance, (1, 8), &[2015, 2016, 2017, 2018, 2019, 2020]),
-            price: range(chance, (1, 6), &[1_000, 2_500, 3_000, 4_000, 6_000, 9_000]),
-            auction_count: range(chance, (1, 10), &[0, 1, 2, 3]),
-            auction_date: range(chance, (1, 6), &days),
-            is_orderable: chance.random_ratio(1, 5),
-            sort: maybe(chance, SORTS),
+        let mut search = Self {
+            keyword: Self::word_prefixes(rng),
+            make: some_names(rng, (1, 2), MAKES),
+            source: some(rng, (1, 3), SOURCES),
+            fuel: some(rng, (1, 8), FUELS),
+            transmission: some(rng, (1, 8), TRANSMISSIONS),
+            color: some_names(rng, (1, 8), COLORS),
+            options: some_names(rng, (1, 8), OPTIONS),
+            accident_grade: some(rng, (1, 10), GRADES),
+            exterior_grade: some(rng, (1, 10), GRADES),
+            auction_status: some(rng, (1, 5), RESULTS),
+            mileage_max: rng.random_ratio(1, 8).then(|| rng.random_range(0..60_000)),
+            year: range(rng, (1, 8), &[2015, 2016, 2017, 2018, 2019, 2020]),
+            price: range(rng, (1, 6), &[1_000, 2_500, 3_000, 4_000, 6_000, 9_000]),
+            auction_count: range(rng, (1, 10), &[0, 1, 2, 3]),
+            auction_date: range(rng, (1, 6), &days),
+            is_orderable: rng.random_ratio(1, 5),
+            sort: maybe(rng, SORTS),
             ..Self::default()
         };
-        if chance.random_ratio(1, 10) {
+        if rng.random_ratio(1, 10) {
             let ids = rows.iter().map(|it| it.id.clone());
-            let ids: Vec<_> = ids.chain(["nobodys".into(), "a b".into()]).collect();
-            question.ids = (0..20)
-                .map(|_| ids.choose(chance).unwrap().clone())
-                .collect();
+            let ids: Vec<_> = ids.chain(["unknown".into(), "a b".into()]).collect();
+            search.ids = (0..20).map(|_| ids.choose(rng).unwrap().clone()).collect();
         }
-        if !question.make.is_empty() {
-            question.model = some_names(chance, (1, 2), MODELS);
+        if !search.make.is_empty() {
+            search.model = some_names(rng, (1, 2), MODELS);
         }
-        if question.covers_dealers() && question.make.is_empty() && question.ids.is_empty() {
-            question.source = some(chance, (1, 1), &SOURCES[1..]);
+        if search.covers_dealers() && search.make.is_empty() && search.ids.is_empty() {
+            search.source = some(rng, (1, 1), &SOURCES[1..]);
         }
-        question
+        search
     }
 
-    fn beginnings(chance: &mut StdRng) -> Vec<String> {
+    fn word_prefixes(rng: &mut StdRng) -> Vec<String> {
         let names = [MAKES, MODELS, TRIMS].into_iter().flatten();
         let words: Vec<_> = names.flat_map(|it| it.2).copied().collect();
-        let words = some(chance, (1, 5), &words);
+        let words = some(rng, (1, 5), &words);
         let mut cut = |word: &str| {
             let length = word.chars().count();
-            word.chars().take(chance.random_range(1..=length)).collect()
+            word.chars().take(rng.random_range(1..=length)).collect()
         };
         words.into_iter().take(2).map(&mut cut).collect()
     }
 
-    /// Says whether dealers' vehicles are asked for.
+    /// Returns whether the search covers dealers' vehicles.
     pub fn covers_dealers(&self) -> bool {
         self.source.is_empty() || self.source.contains(&"dealer")
     }
 
-    /// Says whether something is asked that no dealer's vehicle has.
+    /// Returns whether the search has a filter that no dealer's vehicle can match.
     pub fn is_strict(&self) -> bool {
         let lists = [
             &self.accident_grade,
@@ -139,12 +131,12 @@ impl Question {
             || self.auction_date != (None, None)
     }
 
-    /// Returns it as a query, in spellings that mean the same.
-    pub fn query(&self, chance: &mut StdRng) -> String {
+    /// Returns the search as a query string, with random equivalent spellings.
+    pub fn query(&self, rng: &mut StdRng) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let mut list = |name: &str, values: Vec<String>| {
             if !values.is_empty() {
-                query.append_pair(name, &values.join(one(chance, &[",", ", ", " ,"])));
+                query.append_pair(name, &values.join(one(rng, &[",", ", ", " ,"])));
             }
         };
         list("ids", self.ids.clone());
@@ -172,8 +164,8 @@ impl Question {
             list(name, words.iter().map(|it| (*it).to_owned()).collect());
         }
         if !self.keyword.is_empty() {
-            let words = self.keyword.join(one(chance, &[" ", "-", " (", "/ "]));
-            let text = if chance.random() {
+            let words = self.keyword.join(one(rng, &[" ", "-", " (", "/ "]));
+            let text = if rng.random() {
                 words.to_uppercase()
             } else {
                 words
@@ -210,7 +202,7 @@ impl Question {
         self.sort.unwrap_or("auction_date_asc")
     }
 
-    /// Says whether one vehicle comes before another.
+    /// Returns whether one vehicle comes before another in the sort.
     pub fn is_before(&self, one: &Row, other: &Row) -> bool {
         let (one, other) = (one.place(self.sort()), other.place(self.sort()));
         match self.sort().ends_with("_desc") {
@@ -220,7 +212,7 @@ impl Question {
     }
 
     /// Returns the ids of the vehicles that match, in order.
-    pub fn answer(&self, rows: &[Row]) -> Vec<String> {
+    pub fn matching_ids(&self, rows: &[Row]) -> Vec<String> {
         let sort = self.sort();
         let mut found: Vec<_> = rows.iter().filter(|row| self.matches(row)).collect();
         found.sort_by_key(|row| row.place(sort));
@@ -230,7 +222,7 @@ impl Question {
         found.into_iter().map(|row| row.id.clone()).collect()
     }
 
-    /// Returns what `X-LMN-Filtered-Out` says; empty if it is not there.
+    /// Returns the expected value of `X-LMN-Filtered-Out`; empty if the header is absent.
     pub fn filtered_out(&self, rows: &[Row]) -> String {
         if !self.is_strict() || !self.covers_dealers() {
             return String::new();
@@ -241,7 +233,7 @@ impl Question {
         format!("dealer={}", dropped.count())
     }
 
-    /// Says whether a vehicle matches.
+    /// Returns whether a vehicle matches.
     pub fn matches(&self, row: &Row) -> bool {
         self.matches_as_any_vehicle(row)
             && (!self.is_strict() || row.auction.as_ref().is_some_and(|it| self.matches_lot(it)))
@@ -288,7 +280,7 @@ impl Question {
     }
 }
 
-/// Says whether a vehicle can be ordered: before its cutoff, which is the midnight a day before that of its auction.
+/// Returns whether a vehicle can be ordered. The cutoff is midnight at the start of the day before the auction.
 fn is_orderable(row: &Row) -> bool {
     let today = now().date_naive();
     row.auction.as_ref().is_none_or(|it| match it.result {

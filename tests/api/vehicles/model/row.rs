@@ -1,4 +1,4 @@
-//! [`Row`]: a vehicle.
+//! [`Row`]: a vehicle of the model.
 
 use chrono::{DateTime, FixedOffset};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
@@ -9,7 +9,7 @@ use super::{
     auctions, maybe, maybe_name, one,
 };
 
-/// A vehicle.
+/// A vehicle of the model.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub id: String,
@@ -28,7 +28,7 @@ pub struct Row {
     pub(super) is_withdrawn: bool,
 }
 
-/// Its auction.
+/// The auction of a vehicle.
 #[derive(Debug, Clone)]
 pub(super) struct Lot {
     pub(super) date: DateTime<FixedOffset>,
@@ -39,55 +39,55 @@ pub(super) struct Lot {
 }
 
 impl Row {
-    /// Makes a vehicle that ties with others in everything but its id.
-    pub fn random(chance: &mut StdRng, number: usize) -> Self {
-        let source = one(chance, SOURCES);
-        let source = if chance.random_ratio(1, 5) {
+    /// Makes a random vehicle from few values, so that vehicles tie in every sort.
+    pub fn random(rng: &mut StdRng, number: usize) -> Self {
+        let source = one(rng, SOURCES);
+        let source = if rng.random_ratio(1, 5) {
             "dealer"
         } else {
             source
         };
         let auction = (source != "dealer").then(|| Lot {
-            date: one(chance, &auctions()),
-            result: one(chance, RESULTS),
-            count: maybe(chance, &[1, 2, 3]),
-            accident_grade: maybe(chance, GRADES),
-            exterior_grade: maybe(chance, GRADES),
+            date: one(rng, &auctions()),
+            result: one(rng, RESULTS),
+            count: maybe(rng, &[1, 2, 3]),
+            accident_grade: maybe(rng, GRADES),
+            exterior_grade: maybe(rng, GRADES),
         });
-        // Ids are compared as bytes, whatever a locale says of case and punctuation.
-        let beginning = one(chance, &["a", "A", "_", "-", "9", "b", "B"]);
+        // Ids are compared as bytes, not by the rules of a locale.
+        let prefix = one(rng, &["a", "A", "_", "-", "9", "b", "B"]);
         Self {
-            id: format!("{beginning}{}", number * 37 % 1_000),
+            id: format!("{prefix}{}", number * 37 % 1_000),
             source,
-            make: MAKES.choose(chance).unwrap(),
-            model: MODELS.choose(chance).unwrap(),
-            trim: maybe_name(chance, TRIMS),
-            year: chance.random_range(2016..2021),
-            mileage_km: chance.random_range(0..6) * 10_000,
-            listing_usd: chance.random_range(1..8) * 1_000,
-            fuel: maybe(chance, FUELS),
-            transmission: maybe(chance, TRANSMISSIONS),
-            color: maybe_name(chance, COLORS),
+            make: MAKES.choose(rng).unwrap(),
+            model: MODELS.choose(rng).unwrap(),
+            trim: maybe_name(rng, TRIMS),
+            year: rng.random_range(2016..2021),
+            mileage_km: rng.random_range(0..6) * 10_000,
+            listing_usd: rng.random_range(1..8) * 1_000,
+            fuel: maybe(rng, FUELS),
+            transmission: maybe(rng, TRANSMISSIONS),
+            color: maybe_name(rng, COLORS),
             options: OPTIONS
-                .sample(chance, 2)
+                .sample(rng, 2)
                 .filter(|it| it.0 != "HUD" || number.is_multiple_of(3))
                 .collect(),
             auction,
-            is_withdrawn: chance.random_ratio(1, 20),
+            is_withdrawn: rng.random_ratio(1, 20),
         }
     }
 
-    /// Reads a vehicle of a list.
+    /// Reads a vehicle from a list response.
     pub fn shown(vehicle: &Value) -> Self {
         let text = |name: &str| vehicle[name].as_str().map(str::to_owned);
         let number = |name: &str| vehicle[name].as_i64();
         let word = |words: &'static [&'static str], name: &str| {
             let text = text(name)?;
-            Some(known(words.iter().copied(), |it| *it == text, &text))
+            Some(find_value(words.iter().copied(), |it| *it == text, &text))
         };
         let named = |names: &'static [Name], text: Option<String>| {
             let text = text?;
-            Some(known(names.iter(), |it| it.0 == text, &text))
+            Some(find_value(names.iter(), |it| it.0 == text, &text))
         };
         let options = vehicle["options"].as_array().unwrap().iter();
         let option = |it: &Value| named(OPTIONS, it.as_str().map(str::to_owned)).unwrap();
@@ -116,7 +116,7 @@ impl Row {
         }
     }
 
-    /// Returns its columns.
+    /// Returns the values of its columns.
     pub fn columns(&self) -> Value {
         let spelled = |name: &Name| name.0;
         let lot = self.auction.as_ref();
@@ -134,7 +134,7 @@ impl Row {
         })
     }
 
-    /// Returns where it stands in a sort that goes up, or down.
+    /// Returns its key in a sort.
     pub fn place(&self, sort: &str) -> (i64, &str) {
         let value = match sort {
             "auction_date_asc" => self
@@ -157,7 +157,7 @@ impl Row {
     }
 }
 
-/// Finds what is shown among what there is.
+/// Finds the value that a response shows among all values of the model.
 fn known<T>(mut all: impl Iterator<Item = T>, is_it: impl Fn(&T) -> bool, text: &str) -> T {
     all.find(is_it)
         .unwrap_or_else(|| panic!("no vehicle has {text}"))

@@ -1,4 +1,4 @@
-//! One car: drawn from the table of models, with an age, a mileage and a price that belong together.
+//! Generation of one vehicle: a model from the table, with an age, a mileage and a price that are consistent.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -15,27 +15,27 @@ use crate::{
     vehicles::model::{Auction, Details, Fuel, Listing, Source},
 };
 
-/// How a car comes to be listed, before it is known which car it is.
+/// A listing for which a vehicle is yet to be drawn.
 pub(super) struct Offer {
-    /// The listing's name.
+    /// The id of the listing.
     pub(super) id: VehicleId,
-    /// Who lists it.
+    /// The source that lists it.
     pub(super) source: Source,
-    /// Where it stands.
+    /// The place where the vehicle is kept.
     pub(super) location: &'static str,
-    /// When it is listed.
+    /// The time at which it is listed.
     pub(super) listed_at: DateTime<Utc>,
-    /// The auction it comes up in.
+    /// The auction; `None` for a dealer's vehicle.
     pub(super) auction: Option<Auction>,
-    /// The state it is in.
+    /// The condition of the vehicle.
     pub(super) condition: Condition,
     /// The seed of the catalogue.
     pub(super) seed: u64,
-    /// A number that no other car of the catalogue has, below nineteen million.
+    /// A number that no other vehicle of the catalogue has, below nineteen million.
     pub(super) slot: u64,
 }
 
-/// A model, its engine, its trim and its price when new, its drivetrain.
+/// A model with an engine, a trim and its price when new, and a drivetrain.
 struct Choice {
     model: &'static Model,
     kind: &'static Kind,
@@ -45,7 +45,7 @@ struct Choice {
 }
 
 impl Offer {
-    /// Draws the car; `None` never happens with the tables as they are.
+    /// Draws the vehicle; never returns `None` with the present tables.
     pub(super) fn draw(self, chance: &mut Chance) -> Option<Listing> {
         let choice = Choice::draw(chance)?;
         let (model, kind) = (choice.model, choice.kind);
@@ -54,12 +54,12 @@ impl Offer {
         let year = papers::model_year(chance, registered, model.years.1)?;
         let age_days = (listed_on - registered).num_days();
         let mileage_km = mileage(chance, age_days, kind.fuel);
-        let asked = choice.price(chance, age_days, mileage_km) * self.condition.worth() / 100;
-        // A lot starts below what dealers ask.
-        let asked = if self.auction.is_some() {
-            asked * 92 / 100
+        let price = choice.price(chance, age_days, mileage_km) * self.condition.worth() / 100;
+        // A lot starts below the price of a dealer.
+        let price = if self.auction.is_some() {
+            price * 92 / 100
         } else {
-            asked
+            price
         };
         let pictures = if chance.percent(4) {
             0
@@ -73,7 +73,7 @@ impl Offer {
         let inspection = self
             .condition
             .inspection(chance, listed_on - TimeDelta::days(1))?;
-        let said = self.condition.description(chance, model);
+        let description = self.condition.description(chance, model);
         Some(Listing {
             source: self.source,
             make: model.make.to_owned(),
@@ -87,7 +87,7 @@ impl Offer {
             engine_cc: kind.engine_cc.filter(|_| !chance.percent(5)),
             color: condition::color(chance),
             options: condition::options(chance, year, choice.new_usd),
-            listing_usd: Usd::new(asked.clamp(1_500, 70_000) / 10 * 10)?,
+            listing_usd: Usd::new(price.clamp(1_500, 70_000) / 10 * 10)?,
             thumbnail_url: (pictures > 0).then(|| url("thumbnail")),
             details: Details {
                 vin: chance.unless(6, vin),
@@ -96,7 +96,7 @@ impl Offer {
                 location: chance.unless(3, self.location.to_owned()),
                 photos: (1..=pictures).map(|n| url(&format!("{n:02}"))).collect(),
                 inspection: is_inspected.then_some(inspection),
-                description: said.filter(|_| self.auction.is_none()),
+                description: description.filter(|_| self.auction.is_none()),
             },
             listed_at: self.listed_at,
             auction: self.auction,
@@ -111,7 +111,7 @@ impl Choice {
         let kind = chance.pick(model.kinds)?;
         let (trim, thousands) = chance.pick(kind.trims)?;
         let drivetrain = chance.pick(kind.drivetrains)?;
-        // All-wheel drive costs extra where it is not the only choice.
+        // All-wheel drive costs extra if it is not the only choice.
         let extra = if kind.drivetrains.first() == Some(drivetrain) {
             0
         } else {
@@ -126,16 +126,17 @@ impl Choice {
         })
     }
 
-    /// Writes what buyers call it, such as `4th Gen Diesel 2.2 Prestige 4WD`.
+    /// Returns the name that buyers use, such as `4th Gen Diesel 2.2 Prestige 4WD`.
     fn trim_text(&self) -> String {
-        let is_told = self.kind.drivetrains.len() > 1 && matches!(self.drivetrain, "4WD" | "AWD");
-        let drive = if is_told { self.drivetrain } else { "" };
+        let is_named = self.kind.drivetrains.len() > 1 && matches!(self.drivetrain, "4WD" | "AWD");
+        let drive = if is_named { self.drivetrain } else { "" };
         let words = [self.model.generation, self.kind.name, self.trim, drive];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         words.join(" ")
     }
 
-    /// Returns what a dealer asks for it without a flaw: whole numbers throughout, so that every machine agrees.
+    /// Draws a dealer's price of the flawless vehicle. Only integers are used, so that the result is the same on every
+    /// machine.
     fn price(&self, chance: &mut Chance, age_days: i64, mileage_km: i64) -> i64 {
         let yearly_loss = match (self.model.is_import(), self.kind.fuel) {
             (true, _) | (false, Fuel::Electric | Fuel::Hydrogen) => 14,
@@ -152,7 +153,7 @@ impl Choice {
     }
 }
 
-/// Draws the day of the first registration: while the model was built, and half a year ago at least.
+/// Draws the day of the first registration: while the model was built, and at least 180 days before the listing.
 fn registered(chance: &mut Chance, years: (i16, i16), listed_on: NaiveDate) -> Option<NaiveDate> {
     let first = NaiveDate::from_ymd_opt(years.0.into(), 2, 1)?;
     let last = NaiveDate::from_ymd_opt(years.1.into(), 12, 20)?;
@@ -160,7 +161,7 @@ fn registered(chance: &mut Chance, years: (i16, i16), listed_on: NaiveDate) -> O
     Some(first + TimeDelta::days(chance.between(0, days.max(0))))
 }
 
-/// Draws the distance driven: some 16,000 km a year, more on the cheaper fuel.
+/// Draws the distance driven, in kilometers: about 16,000 a year, and a third more with LPG, the cheaper fuel.
 fn mileage(chance: &mut Chance, age_days: i64, fuel: Fuel) -> i64 {
     let daily = chance.between(8, 40) + chance.between(7, 35);
     let daily = if fuel == Fuel::Lpg {
@@ -168,7 +169,7 @@ fn mileage(chance: &mut Chance, age_days: i64, fuel: Fuel) -> i64 {
     } else {
         daily
     };
-    // Owners drive less as a car ages.
+    // Older vehicles are driven less.
     let days = age_days.min(2_500) + (age_days - 2_500).max(0) * 2 / 3;
     days * daily + chance.between(100, 1_500)
 }

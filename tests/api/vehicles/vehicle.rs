@@ -1,16 +1,16 @@
-//! One car.
+//! Reads of one vehicle.
 
 use lmn_partner_api::error::catalogue::Code;
 use serde_json::Value;
 
-use crate::support::{Car, Service};
+use crate::support::{Service, Vehicle};
 
 #[tokio::test]
-async fn one_car_is_shown_with_everything_the_contract_lists() {
+async fn one_vehicle_is_shown_with_everything_the_contract_lists() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service
-        .car(Car::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
         .await;
     service
         .sql(
@@ -19,8 +19,8 @@ async fn one_car_is_shown_with_everything_the_contract_lists() {
                    first_registered_on = '2021-03-04', accident_grade = 'A', auction_count = 2, lot_number = '2345'"#,
         )
         .await;
-    let car = acme.get("/v1/vehicles/glovis_1").await.ok();
-    insta::assert_json_snapshot!(car);
+    let vehicle = acme.get("/v1/vehicles/glovis_1").await.ok();
+    insta::assert_json_snapshot!(vehicle);
     let summary = &acme.get("/v1/vehicles?source=glovis").await.ok()["data"][0];
     let detail_only = [
         "vin",
@@ -34,18 +34,18 @@ async fn one_car_is_shown_with_everything_the_contract_lists() {
     for (field, value) in summary.as_object().unwrap() {
         match field.as_str() {
             "pricing" => assert_eq!(value, &serde_json::json!({"listing_usd": 10_000})),
-            _ => assert_eq!(value, &car[field], "{field}"),
+            _ => assert_eq!(value, &vehicle[field], "{field}"),
         }
     }
     let fields = |value: &Value| value.as_object().unwrap().len();
-    assert_eq!(fields(&car), fields(summary) + detail_only.len());
+    assert_eq!(fields(&vehicle), fields(summary) + detail_only.len());
 }
 
 #[tokio::test]
-async fn a_car_that_is_unknown_or_withdrawn_is_404() {
+async fn unknown_or_withdrawn_vehicle_returns_404() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::lot("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
     service
         .sql("update vehicles set withdrawn_at = now()")
         .await;
@@ -64,15 +64,15 @@ async fn a_car_that_is_unknown_or_withdrawn_is_404() {
 }
 
 #[tokio::test]
-async fn buy_now_cars_say_so_and_have_no_cutoff() {
+async fn buy_now_vehicle_is_marked_and_has_no_cutoff() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.car(Car::dealers("encar_1")).await;
-    service.car(Car::no_bid("glovis_1")).await;
-    service.car(Car::lot("glovis_2")).await;
+    service.vehicle(Vehicle::dealers("encar_1")).await;
+    service.vehicle(Vehicle::no_bid("glovis_1")).await;
+    service.vehicle(Vehicle::lot("glovis_2")).await;
     for (id, buy_now) in [("encar_1", true), ("glovis_1", true), ("glovis_2", false)] {
-        let car = acme.get(&format!("/v1/vehicles/{id}")).await.ok();
-        assert_eq!(car["buy_now"], buy_now, "{id}");
-        assert_eq!(car["order_cutoff_at"].is_null(), buy_now, "{id}");
+        let vehicle = acme.get(&format!("/v1/vehicles/{id}")).await.ok();
+        assert_eq!(vehicle["buy_now"], buy_now, "{id}");
+        assert_eq!(vehicle["order_cutoff_at"].is_null(), buy_now, "{id}");
     }
 }
