@@ -6,11 +6,11 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    config::{self, Settings},
     database::{self, Batcher, Connection, Database, Deployment, Heartbeat, SchemaError, Tx},
     http::cursor::Cursors,
     idempotency::ReadReplies,
     orders::store::ReadOrders,
-    settings::{self, Settings},
     telemetry::{
         export::{Spans, exporter},
         load::WaitFor,
@@ -52,7 +52,7 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    fn new(database: &Database, metrics: &Metrics, settings: &settings::Database) -> Self {
+    fn new(database: &Database, metrics: &Metrics, settings: &config::Database) -> Self {
         Self {
             orders: Batcher::new(database.clone(), metrics.clone(), settings),
             details: Batcher::new(database.clone(), metrics.clone(), settings),
@@ -65,7 +65,7 @@ impl Reads {
 impl App {
     /// Connects to the database, checks its schema and environment, and starts the heartbeat and the catalogue.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
-        let dedicated_database = Database::connect_apart(&settings.database)?;
+        let dedicated_database = Database::connect_background(&settings.database)?;
         let app = Self::start_without_catalogue(settings).await?;
         let follow_task = app.0.catalogue.clone().follow(
             dedicated_database,

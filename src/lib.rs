@@ -6,7 +6,7 @@
 //! The [`middleware`] gives the request an id and a deadline, authenticates it and applies the IP allowlist and the
 //! rate limits; `idempotency` looks for the stored reply of an earlier request with the same key. A handler in
 //! `vehicles/routes.rs` or `orders/routes.rs` parses its input, reads the database, lets a pure model decide, records
-//! the outcome and commits. Every failure is an [`error::ApiError`], which is rendered, logged and counted in one
+//! the outcome and commits. Every failure is an [`errors::ApiError`], which is rendered, logged and counted in one
 //! place. The [`operator`] has its own listener.
 //!
 //! # Structure
@@ -16,37 +16,34 @@
 //! the state machine of an order, and [`orders::model`], the rules for placing one; then read `idempotency`, which
 //! makes every write happen once.
 
-// The modules, in reading order.
-pub mod environment;
-pub mod id;
-pub(crate) mod json;
-pub mod money;
-pub(crate) mod network;
-pub mod stamp;
-pub mod word;
+// The modules, in the order in which they build on each other.
+pub mod values;
+
+pub mod config;
+pub mod telemetry;
+
+pub(crate) mod clock;
+pub mod database;
+pub mod errors;
+pub(crate) mod http;
 
 pub mod audit;
-pub(crate) mod clock;
-pub mod events;
-pub mod orders;
 pub(crate) mod partners;
-pub(crate) mod sandbox;
-pub mod vehicles;
-pub mod webhooks;
 
-pub mod error;
-pub(crate) mod http;
 pub(crate) mod idempotency;
 pub mod middleware;
 pub(crate) mod request;
 
-pub mod app;
+pub mod events;
+pub mod orders;
+pub mod vehicles;
+pub mod webhooks;
+
 pub(crate) mod openapi;
 pub mod operator;
+pub(crate) mod sandbox;
+
+pub mod app;
+pub mod cli;
 pub mod router;
 pub mod server;
-
-pub mod cli;
-pub mod database;
-pub mod settings;
-pub mod telemetry;

@@ -13,8 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     app::App,
-    environment::Environment,
-    error::{self, ApiError, routes::Pages},
+    errors::{self, ApiError, routes::Pages},
     events,
     http::etag::Tagged,
     idempotency::IdempotencyLayer,
@@ -30,7 +29,9 @@ use crate::{
     },
     openapi, orders,
     request::RequestContext,
-    sandbox, vehicles,
+    sandbox,
+    values::environment::Environment,
+    vehicles,
     vehicles::cache::VehicleCache,
     webhooks,
 };
@@ -54,7 +55,7 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
 
 /// Returns the routes that need no API key.
 fn open() -> OpenApiRouter<App> {
-    openapi::routes::router().merge(error::routes::router())
+    openapi::routes::router().merge(errors::routes::router())
 }
 
 /// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
@@ -93,7 +94,10 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
             .layer(AdmissionLayer(limits))
             .layer(ConcurrencyLayer::new(app.clone()))
             .layer(option_layer(forced_error.map(AdmissionLayer)))
-            .layer(IdempotencyLayer::new(app.clone(), orders::NAMED_MEMBERS))
+            .layer(IdempotencyLayer::new(
+                app.clone(),
+                orders::FINGERPRINT_MEMBERS,
+            ))
             .layer(Extension(VehicleCache::new(&app.settings().catalogue))),
     )
 }

@@ -182,7 +182,7 @@ fn openapi_document_is_printed_without_a_database() {
     assert_eq!(
         document,
         lmn_partner_api::router::document(
-            lmn_partner_api::environment::Environment::Sandbox,
+            lmn_partner_api::values::environment::Environment::Sandbox,
             "https://api.example.com"
         )
     );

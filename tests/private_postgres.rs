@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::database::embedded::{Cluster, EmbeddedError, Keeper, Purpose};
+use lmn_partner_api::database::embedded::{Cluster, EmbeddedError, Purpose, Supervisor};
 use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
@@ -447,8 +447,8 @@ impl Drop for User {
     }
 }
 
-fn keeper() -> Keeper {
-    Keeper::new(LMN, ["dev-db", "keep"])
+fn keeper() -> Supervisor {
+    Supervisor::new(LMN, ["dev-db", "keep"])
 }
 
 fn ensure(dir: &Path, purpose: Purpose) -> Result<Cluster, EmbeddedError> {

@@ -78,17 +78,13 @@ fn rank(file: &str) -> u8 {
         (_, "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs") => {
             0
         }
-        ("error", "entry.rs") | ("orders", "rendered.rs") | ("vehicles", "names.rs") => 0,
-        ("error", "routes.rs") => 4,
+        ("errors", "entry.rs") | ("orders", "rendered.rs") | ("vehicles", "names.rs") => 0,
+        ("errors", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
-        (
-            "id.rs" | "json.rs" | "stamp.rs" | "money.rs" | "network.rs" | "word.rs"
-            | "environment.rs",
-            _,
-        ) => 0,
+        ("values", _) => 0,
         _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
         _ if file == "vehicles/import/change.rs" => 0,
-        ("settings" | "telemetry" | "database" | "error" | "http", _) => 1,
+        ("config" | "telemetry" | "database" | "errors" | "http", _) => 1,
         (_, "store.rs" | "row.rs" | "filter.rs" | "filters.rs" | "sort.rs") => 2,
         ("webhooks", "client.rs") => 2,
         _ if is_store(file) || file.starts_with("vehicles/search/") => 2,
@@ -251,7 +247,7 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
             "request/",
             "idempotency/",
             "middleware/",
-            "error/",
+            "errors/",
             "server/",
             "sandbox/",
             "openapi/",

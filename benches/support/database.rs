@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use lmn_partner_api::database::{
     MIGRATOR,
-    embedded::{Cluster, Keeper, Purpose},
+    embedded::{Cluster, Purpose, Supervisor},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -132,7 +132,7 @@ impl Database {
 
     async fn find(name: String) -> anyhow::Result<Self> {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
-        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
         let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
         let mut admin = PgConnection::connect(&cluster.url("postgres")).await?;
         let (programs, version, pid_file): (String, String, String) = sqlx::query_as(

@@ -8,10 +8,9 @@ use axum::{Router, http::header, routing::get};
 use bytes::Bytes;
 use lmn_partner_api::{
     app::App,
+    config::Settings,
     router::{gate, shell},
-    server,
-    settings::Settings,
-    telemetry,
+    server, telemetry,
 };
 use tokio::{
     net::TcpListener,

@@ -1,4 +1,4 @@
-//! The audit log: every change, with its author, time and request.
+//! The audit log: every change, with its actor, time and request.
 
 pub mod model;
 pub(crate) mod store;

@@ -3,22 +3,22 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::id::RequestId;
+use crate::values::id::RequestId;
 
 /// Maximum characters of a recorded account name.
 const ACCOUNT_CHARACTERS_MAX: usize = 64;
 
-/// The author of a change, and the request. Every audit row contains both.
+/// The actor of a change, and the request. Every audit row contains both.
 #[derive(Debug, Clone)]
-pub struct Author {
+pub struct Actor {
     /// `key:<prefix>` for a partner's key, `operator:<account>` for LMN's staff, `automatic` for scheduled jobs.
     pub actor: String,
     /// The request. All changes of one run of a command have the same.
     pub request_id: RequestId,
 }
 
-impl Author {
-    /// Returns the author for an account of LMN's staff. Control characters are removed from the name.
+impl Actor {
+    /// Returns the actor for an account of LMN's staff. Control characters are removed from the name.
     pub fn operator(account: &str, request_id: RequestId) -> Self {
         let account: String = account
             .chars()
@@ -37,7 +37,7 @@ impl Author {
 pub(crate) struct Entry {
     /// When the change was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// The actor, as in [`Author`].
+    /// The actor, as in [`Actor`].
     pub actor: String,
     /// The action, as `noun.verb`.
     pub action: String,

@@ -3,17 +3,17 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::model::{Author, Entry};
+use super::model::{Actor, Entry};
 use crate::{
     database::{Connection, Tx},
-    id::PartnerId,
+    values::id::PartnerId,
 };
 
 /// A change to record.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
-    /// The author, with the request.
-    pub author: &'a Author,
+    /// The actor, with the request.
+    pub actor: &'a Actor,
     /// The partner that the change concerns, if it is one.
     pub partner: Option<PartnerId>,
     /// The action, as `noun.verb`.
@@ -36,11 +36,11 @@ pub(crate) async fn record(
         values ($1, $2, $3, $4, $5, $6, $7)
         "#,
         now,
-        change.author.actor,
+        change.actor.actor,
         change.partner.map(PartnerId::uuid),
         change.action,
         change.subject,
-        change.author.request_id.to_string(),
+        change.actor.request_id.to_string(),
         change.details,
     )
     .execute(&mut **tx)

@@ -4,19 +4,19 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print, say,
 };
 use crate::{
-    environment::Environment,
     partners::{changes, model::read_network, store},
+    values::environment::Environment,
 };
 
 /// The arguments of `lmn allowlist`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Allowlist {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -59,7 +59,7 @@ impl Entry {
         let network = read_network(&self.cidr)?;
         let mut tx = session.begin().await?;
         let partner = session.partner(&mut tx, &self.partner).await?;
-        changes::add_network(&mut tx, &session.author, partner.id, network).await?;
+        changes::add_network(&mut tx, &session.actor, partner.id, network).await?;
         tx.commit().await?;
         if session.json {
             return print(json!({"partner_id": partner.id, "network": network}));
@@ -72,8 +72,8 @@ impl Entry {
         let network = read_network(&self.cidr)?;
         let mut tx = session.begin().await?;
         let partner = session.partner(&mut tx, &self.partner).await?;
-        let author = &session.author;
-        let left = changes::remove_network(&mut tx, author, partner.id, network).await?;
+        let actor = &session.actor;
+        let left = changes::remove_network(&mut tx, actor, partner.id, network).await?;
         tx.commit().await?;
         if session.json {
             return print(json!({"partner_id": partner.id, "network": network}));

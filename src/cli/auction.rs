@@ -3,26 +3,23 @@
 use clap::Subcommand;
 
 use super::{
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print, say,
     step::{fee, usd},
 };
 use crate::{
-    id::VehicleId,
-    money::Usd,
     orders::{
-        operator::{self, Concerned},
+        operator::{self, AffectedOrder},
         outcome::AuctionOutcome,
     },
-    stamp::Stamp,
-    word::Word,
+    values::{id::VehicleId, money::Usd, string_enum::StringEnum, timestamp::Timestamp},
 };
 
 /// The arguments of `lmn auction`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Auction {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -41,7 +38,7 @@ enum What {
         /// The vehicle's id.
         vehicle: VehicleId,
         /// The time, such as 2026-04-20T13:00:00+09:00.
-        date: Stamp,
+        date: Timestamp,
     },
 }
 
@@ -81,14 +78,14 @@ impl Auction {
         let Self { desk, what } = self;
         desk.work(async |session| {
             let Session {
-                database, author, ..
+                database, actor, ..
             } = session;
             let affected = match &what {
                 What::Result { vehicle, end } => {
-                    operator::settle(database, author, vehicle, (*end).into()).await?
+                    operator::settle(database, actor, vehicle, (*end).into()).await?
                 }
                 What::Reschedule { vehicle, date } => {
-                    operator::reschedule(database, author, vehicle, date.instant()).await?
+                    operator::reschedule(database, actor, vehicle, date.instant()).await?
                 }
             };
             tell(session, &affected)
@@ -97,7 +94,7 @@ impl Auction {
 }
 
 /// Prints the orders that a change affected, one per line.
-pub(super) fn tell(session: &Session, affected: &[Concerned]) -> anyhow::Result<()> {
+pub(super) fn tell(session: &Session, affected: &[AffectedOrder]) -> anyhow::Result<()> {
     if affected.is_empty() {
         say("No order is affected.");
     }

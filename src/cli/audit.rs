@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use super::{operator::Desk, print, say, span::Since};
+use super::{operator::OperatorArgs, print, say, span::Since};
 use crate::{
     audit::{model::Entry, store},
     clock,
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The arguments of `lmn audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     /// List only the changes of the partner with this id or name.
     #[arg(long)]
     partner: Option<String>,
@@ -55,7 +55,7 @@ impl Audit {
 
 fn entry_json(entry: &Entry) -> serde_json::Value {
     json!({
-        "recorded_at": Stamp::kst(entry.recorded_at),
+        "recorded_at": Timestamp::kst(entry.recorded_at),
         "actor": entry.actor,
         "action": entry.action,
         "subject": entry.subject,
@@ -67,7 +67,7 @@ fn entry_json(entry: &Entry) -> serde_json::Value {
 
 fn entry_line(entry: &Entry) -> String {
     let nothing = || "-".to_owned();
-    let at = Stamp::kst(entry.recorded_at);
+    let at = Timestamp::kst(entry.recorded_at);
     let partner = entry.partner.clone().unwrap_or_else(nothing);
     let request = entry.request_id.clone().unwrap_or_else(nothing);
     let Entry {

@@ -10,14 +10,12 @@ use clap::Subcommand;
 use super::{
     auction::tell,
     import::Import,
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     step::usd,
 };
 use crate::{
-    id::VehicleId,
-    money::Usd,
     orders::operator,
-    stamp::Stamp,
+    values::{id::VehicleId, money::Usd, timestamp::Timestamp},
     vehicles::{
         demo,
         model::{PricePoint, Vehicle},
@@ -29,7 +27,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Catalog {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -81,29 +79,29 @@ impl Catalog {
             What::Demo(demo) => demo.print(),
             What::Price { vehicle, price } => desk.work(async |session| {
                 let Session {
-                    database, author, ..
+                    database, actor, ..
                 } = session;
                 tell(
                     session,
-                    &operator::reprice(database, author, &vehicle, price).await?,
+                    &operator::reprice(database, actor, &vehicle, price).await?,
                 )
             }),
             What::Withdraw { vehicle } => desk.work(async |session| {
                 let Session {
-                    database, author, ..
+                    database, actor, ..
                 } = session;
                 tell(
                     session,
-                    &operator::withdraw(database, author, &vehicle).await?,
+                    &operator::withdraw(database, actor, &vehicle).await?,
                 )
             }),
             What::Restore { vehicle } => desk.work(async |session| {
                 let Session {
-                    database, author, ..
+                    database, actor, ..
                 } = session;
                 tell(
                     session,
-                    &operator::restore(database, author, &vehicle).await?,
+                    &operator::restore(database, actor, &vehicle).await?,
                 )
             }),
             What::Import(import) => import.run(&desk),
@@ -119,7 +117,7 @@ impl Demo {
             let listed_at = listing.listed_at;
             let price = PricePoint {
                 listing_usd: listing.listing_usd,
-                recorded_at: Stamp::kst(listed_at),
+                recorded_at: Timestamp::kst(listed_at),
             };
             let vehicle = Vehicle {
                 listing,

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Source, print, say};
-use crate::settings::Settings;
+use crate::config::Settings;
 
 /// The commands of `lmn config`.
 #[derive(Debug, Subcommand)]

@@ -18,18 +18,21 @@ use uuid::Uuid;
 
 use super::{block_on, dev_db::this_program, migrate::migrate, print, say, serve::serve};
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     clock,
+    config::{self, Settings},
     database::{
         Database, Tx,
         embedded::{Cluster, Purpose},
     },
-    environment::Environment,
-    id::{PartnerId, RequestId},
     middleware::rate_limit::model::{Kind, Policy},
     partners::{self, changes, model::read_key},
-    settings::{self, Settings},
-    telemetry, vehicles,
+    telemetry,
+    values::{
+        environment::Environment,
+        id::{PartnerId, RequestId},
+    },
+    vehicles,
 };
 
 /// The name of the demo partner.
@@ -80,7 +83,7 @@ struct Welcome {
 impl Dev {
     /// Runs the sandbox until the process receives a stop signal.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let mut variables = settings::environment();
+        let mut variables = config::environment();
         let is_set = |variables: &[(String, String)], name: &str| {
             variables.iter().any(|(key, _)| key == name)
         };
@@ -153,10 +156,10 @@ impl Dev {
         let today = now.with_timezone(&Seoul).date_naive();
         let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);
         vehicles::store::insert_new(&mut tx, &listings).await?;
-        let author = Author::operator(ACCOUNT, RequestId::random());
-        let partner = demo_partner(&mut tx, &author).await?;
+        let actor = Actor::operator(ACCOUNT, RequestId::random());
+        let partner = demo_partner(&mut tx, &actor).await?;
         let file = self.data_dir.join("api_key");
-        let api_key = demo_key(&mut tx, &author, partner, &file).await?;
+        let api_key = demo_key(&mut tx, &actor, partner, &file).await?;
         let lot =
             vehicles::store::find_untouched_lot(&mut tx, partner, now + TimeDelta::days(3)).await?;
         tx.commit().await?;
@@ -231,15 +234,15 @@ async fn create_database(url: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn demo_partner(tx: &mut Tx, author: &Author) -> anyhow::Result<PartnerId> {
+async fn demo_partner(tx: &mut Tx, actor: &Actor) -> anyhow::Result<PartnerId> {
     if let Some(partner) = partners::store::find(tx, PARTNER).await? {
         return Ok(partner.id);
     }
-    let partner = changes::add_partner(tx, author, PARTNER).await?;
+    let partner = changes::add_partner(tx, actor, PARTNER).await?;
     let (limit, window_seconds, burst) = LIMIT;
     let policy = Policy::new(limit, window_seconds, burst);
     for kind in [Kind::Read, Kind::Write] {
-        changes::set_limit(tx, author, &partner, kind, policy).await?;
+        changes::set_limit(tx, actor, &partner, kind, policy).await?;
     }
     Ok(partner.id)
 }
@@ -247,14 +250,14 @@ async fn demo_partner(tx: &mut Tx, author: &Author) -> anyhow::Result<PartnerId>
 /// Returns the key in the file if it is still valid. Otherwise issues a new one and writes it to the file.
 async fn demo_key(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     file: &Path,
 ) -> anyhow::Result<String> {
     if let Ok(stored) = fs::read_to_string(file) {
         let stored = stored.trim();
         if let Ok(digest) = read_key(stored, Environment::Sandbox) {
-            let found = partners::store::find_any_grant(tx, &digest).await?;
+            let found = partners::store::find_grant_of_any_partner(tx, &digest).await?;
             if found
                 .is_some_and(|(grant, now)| grant.partner == partner && grant.check(now).is_ok())
             {
@@ -262,7 +265,7 @@ async fn demo_key(
             }
         }
     }
-    let issued = changes::issue_key(tx, author, partner, Environment::Sandbox, None).await?;
+    let issued = changes::issue_key(tx, actor, partner, Environment::Sandbox, None).await?;
     let text = issued.key.secret().expose_secret().to_owned();
     write_secret(file, &text)
         .with_context(|| format!("cannot write the key to {}", file.display()))?;

@@ -13,9 +13,9 @@ use super::{block_on, say};
 use crate::{
     database::{
         self,
-        embedded::{self, Cluster, Keeper, Purpose},
+        embedded::{self, Cluster, Purpose, Supervisor},
     },
-    environment::Environment,
+    values::environment::Environment,
 };
 
 /// The commands of `lmn dev-db`.
@@ -103,6 +103,6 @@ async fn migrate(url: &str, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Returns the command that keeps a private server running, which is `dev-db keep` of this program.
-pub(crate) fn this_program() -> anyhow::Result<Keeper> {
-    Ok(Keeper::this_program(["dev-db", "keep"])?)
+pub(crate) fn this_program() -> anyhow::Result<Supervisor> {
+    Ok(Supervisor::this_program(["dev-db", "keep"])?)
 }

@@ -2,8 +2,8 @@
 
 use super::print;
 use crate::{
-    error::{catalogue::Code, markdown, view::ErrorList},
-    word::Word,
+    errors::{catalogue::Code, markdown, view::ErrorList},
+    values::string_enum::StringEnum,
 };
 
 /// The arguments of `lmn errors`.

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{Source, block_on, from_here, print};
-use crate::settings::{self, Operator};
+use crate::config::{self, Operator};
 
 /// The maximum number of bytes read from a response.
 const ANSWER_MAX: u64 = 64 * 1024;
@@ -39,7 +39,7 @@ impl Healthcheck {
     /// Runs the command. Anything but the expected response in time is a failure.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = self.source.config.as_deref();
-        let operator = Operator::read(config, &settings::environment())?;
+        let operator = Operator::read(config, &config::environment())?;
         let (path, expected) = match self.live {
             true => ("/healthz", "alive"),
             false => ("/readyz", "ready"),

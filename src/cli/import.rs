@@ -14,13 +14,13 @@ use super::{
     import_summary::{Progress, Summary},
     lines::Lines,
     listings::{self, End, Part, Rejects},
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
 };
 use crate::{
     audit::{self, store::Change},
     clock, database,
-    id::VehicleId,
     orders::progress::ProgressError,
+    values::{id::VehicleId, string_enum::StringEnum},
     vehicles::{
         import::{
             batch::{Batch, Written},
@@ -29,7 +29,6 @@ use crate::{
         model::Source,
         store,
     },
-    word::Word,
 };
 
 /// How often a batch is tried that meets others: it waits for a lock for `database.lock_seconds` each time.
@@ -71,7 +70,7 @@ fn source(text: &str) -> Result<Source, String> {
 
 impl Import {
     /// Imports the file.
-    pub(super) fn run(mut self, desk: &Desk) -> anyhow::Result<()> {
+    pub(super) fn run(mut self, desk: &OperatorArgs) -> anyhow::Result<()> {
         // Two who take several snapshots wait for each other in one order.
         self.snapshot.sort_unstable();
         self.snapshot.dedup();
@@ -194,8 +193,8 @@ impl Running<'_> {
         let written = self.retry(async || {
             let mut tx = self.session.database.begin().await?;
             let is_snapshot = !self.sources.is_empty();
-            let author = &self.session.author;
-            let written = batch.write(&mut tx, author, is_snapshot).await?;
+            let actor = &self.session.actor;
+            let written = batch.write(&mut tx, actor, is_snapshot).await?;
             tx.commit().await?;
             Ok(written)
         });
@@ -241,8 +240,8 @@ impl Running<'_> {
         loop {
             let next = self.retry(async || {
                 let mut tx = self.session.database.begin().await?;
-                let author = &self.session.author;
-                let next = snapshot::withdraw_next(&mut tx, author, &after, begun_at).await?;
+                let actor = &self.session.actor;
+                let next = snapshot::withdraw_next(&mut tx, actor, &after, begun_at).await?;
                 tx.commit().await?;
                 Ok(next)
             });
@@ -262,7 +261,7 @@ impl Running<'_> {
         loop {
             match work().await {
                 Err(ProgressError::Database(error))
-                    if tries < TRIES_MAX && database::is_collision(&error) =>
+                    if tries < TRIES_MAX && database::is_conflict(&error) =>
                 {
                     tries += 1;
                 }
@@ -296,7 +295,7 @@ impl Running<'_> {
         // Whatever is written under an earlier time is there by now.
         let now = store::lock_listing(&mut tx).await?;
         let change = Change {
-            author: &self.session.author,
+            actor: &self.session.actor,
             partner: None,
             action,
             subject: file,

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print, say,
     span::Span,
 };
@@ -17,14 +17,14 @@ use crate::{
         model::Key,
         store,
     },
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The arguments of `lmn key`.
 #[derive(Debug, clap::Args)]
 pub(super) struct KeyCommand {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -85,9 +85,9 @@ impl KeyCommand {
 async fn issue(session: &Session, partner: &str, expires_in: Option<Span>) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let partner = session.partner(&mut tx, partner).await?.id;
-    let (author, environment) = (&session.author, session.environment);
+    let (actor, environment) = (&session.actor, session.environment);
     let expires_in = expires_in.map(Span::length);
-    let issued = changes::issue_key(&mut tx, author, partner, environment, expires_in).await?;
+    let issued = changes::issue_key(&mut tx, actor, partner, environment, expires_in).await?;
     tx.commit().await?;
     hand_over(session, &issued, None)
 }
@@ -99,9 +99,9 @@ async fn rotate(
     expires_in: Option<Span>,
 ) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
-    let (author, environment) = (&session.author, session.environment);
+    let (actor, environment) = (&session.actor, session.environment);
     let spans = (overlap.length(), expires_in.map(Span::length));
-    let (issued, old) = changes::rotate_key(&mut tx, author, prefix, environment, spans).await?;
+    let (issued, old) = changes::rotate_key(&mut tx, actor, prefix, environment, spans).await?;
     tx.commit().await?;
     hand_over(session, &issued, Some(&old))
 }
@@ -109,7 +109,7 @@ async fn rotate(
 /// Prints a new key, the only time that it is shown.
 fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
     let secret = issued.key.secret().expose_secret();
-    let stamp = |at: Option<DateTime<Utc>>| at.map(Stamp::kst);
+    let stamp = |at: Option<DateTime<Utc>>| at.map(Timestamp::kst);
     if session.json {
         let rotated =
             old.map(|old| json!({"prefix": old.prefix, "expires_at": stamp(old.expires_at)}));
@@ -134,7 +134,7 @@ fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::R
 
 async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
-    let key = changes::revoke_key(&mut tx, &session.author, prefix).await?;
+    let key = changes::revoke_key(&mut tx, &session.actor, prefix).await?;
     let now = clock::store::real_now(&mut tx).await?;
     tx.commit().await?;
     if session.json {
@@ -153,14 +153,14 @@ async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
         if session.json {
             return print(key_json(key, now));
         }
-        let (state, created_at) = (key.state(now), Stamp::kst(key.created_at));
+        let (state, created_at) = (key.state(now), Timestamp::kst(key.created_at));
         let end = match (key.revoked_at, key.expires_at) {
-            (Some(at), _) => format!("  revoked {}", Stamp::kst(at)),
-            (None, Some(at)) => format!("  expires {}", Stamp::kst(at)),
+            (Some(at), _) => format!("  revoked {}", Timestamp::kst(at)),
+            (None, Some(at)) => format!("  expires {}", Timestamp::kst(at)),
             (None, None) => String::new(),
         };
         let used = match key.last_used_at {
-            Some(at) => format!("last used {}", Stamp::kst(at)),
+            Some(at) => format!("last used {}", Timestamp::kst(at)),
             None => "never used".to_owned(),
         };
         print(format_args!(
@@ -176,9 +176,9 @@ pub(super) fn key_json(key: &Key, now: DateTime<Utc>) -> Value {
         "prefix": key.prefix,
         "partner_id": key.partner,
         "state": key.state(now),
-        "created_at": Stamp::kst(key.created_at),
-        "expires_at": key.expires_at.map(Stamp::kst),
-        "revoked_at": key.revoked_at.map(Stamp::kst),
-        "last_used_at": key.last_used_at.map(Stamp::kst),
+        "created_at": Timestamp::kst(key.created_at),
+        "expires_at": key.expires_at.map(Timestamp::kst),
+        "revoked_at": key.revoked_at.map(Timestamp::kst),
+        "last_used_at": key.last_used_at.map(Timestamp::kst),
     })
 }

@@ -19,11 +19,11 @@ use super::{
     say,
 };
 use crate::{
-    id::VehicleId,
+    values::id::VehicleId,
     vehicles::{
         import::{
             batch::{Batch, Vehicle},
-            model::{BadLine, read_line, read_name},
+            model::{InvalidLine, read_line, read_name},
         },
         store::{BATCH_VEHICLES, Draft},
     },
@@ -69,7 +69,7 @@ impl Rejects {
         })
     }
 
-    fn keep(&mut self, line: u64, bad: &BadLine, text: &[u8]) -> anyhow::Result<()> {
+    fn keep(&mut self, line: u64, bad: &InvalidLine, text: &[u8]) -> anyhow::Result<()> {
         let text = String::from_utf8_lossy(text);
         let row = json!({"line": line, "reasons": bad.0, "text": text});
         writeln!(self.out, "{row}").with_context(|| cannot_write(&self.file))
@@ -145,7 +145,7 @@ impl Reader {
                 },
                 Line::TooLong(text) => {
                     let reason = format!("longer than {LINE_BYTES_MAX} bytes");
-                    self.reject(number, &BadLine::because(reason), text)?;
+                    self.reject(number, &InvalidLine::because(reason), text)?;
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Reader {
         Ok(())
     }
 
-    fn reject(&mut self, number: u64, bad: &BadLine, text: &[u8]) -> anyhow::Result<()> {
+    fn reject(&mut self, number: u64, bad: &InvalidLine, text: &[u8]) -> anyhow::Result<()> {
         self.end.rejected += 1;
         say(format_args!("line {number}: {bad}"));
         match read_name(text) {

@@ -4,8 +4,8 @@ use anyhow::Context;
 
 use super::{Source, block_on, print, say};
 use crate::{
+    config::Settings,
     database::{self, Database},
-    settings::Settings,
     vehicles::render::render_all,
 };
 

@@ -39,7 +39,7 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::settings::Settings;
+use crate::config::Settings;
 
 /// The LMN partner API: browse, order and track used vehicles from Korea.
 ///

@@ -1,7 +1,7 @@
 //! `lmn openapi`: prints the document that `GET /v1/openapi.json` serves. Needs no database.
 
 use super::{Source, print};
-use crate::{router::document, settings::Settings};
+use crate::{config::Settings, router::document};
 
 /// The arguments of `lmn openapi`.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! The common parts of the operator's commands: the database, the author of changes and the output format.
+//! The common parts of the operator's commands: the database, the actor of changes and the output format.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,19 @@ use anyhow::{Context, bail};
 
 use super::{Source, block_on, dev_db::this_program, say};
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
+    config::{self, OPERATOR_VARIABLE, Settings},
     database::{
         self, Connection, Database, Tx,
         embedded::{Cluster, Purpose},
     },
-    environment::Environment,
-    id::RequestId,
     partners::{self, model::Partner},
-    settings::{self, OPERATOR_VARIABLE, Settings},
+    values::{environment::Environment, id::RequestId},
 };
 
 /// The common arguments of the operator's commands.
 #[derive(Debug, clap::Args)]
-pub(super) struct Desk {
+pub(super) struct OperatorArgs {
     #[command(flatten)]
     source: Source,
     /// The folder of `lmn dev`, whose private database is used if DATABASE_URL is not set.
@@ -36,13 +35,13 @@ pub(super) struct Session {
     pub(super) database: Database,
     /// The environment of the deployment, as stored in the database.
     pub(super) environment: Environment,
-    /// The author of the changes, with one request id for the whole run.
-    pub(super) author: Author,
+    /// The actor of the changes, with one request id for the whole run.
+    pub(super) actor: Actor,
     /// Whether to print JSON.
     pub(super) json: bool,
 }
 
-impl Desk {
+impl OperatorArgs {
     /// Runs `work` on the database.
     pub(super) fn work(
         &self,
@@ -56,12 +55,12 @@ impl Desk {
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.work_through(Database::connect_alone, work)
+        self.work_through(Database::connect_exclusive, work)
     }
 
     fn work_through(
         &self,
-        connect: fn(&settings::Database) -> Result<Database, sqlx::Error>,
+        connect: fn(&config::Database) -> Result<Database, sqlx::Error>,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         // The private server keeps running while the cluster is held.
@@ -76,7 +75,7 @@ impl Desk {
             drop(connection);
             let session = Session {
                 environment: deployment.environment,
-                author: Author::operator(&account(), RequestId::random()),
+                actor: Actor::operator(&account(), RequestId::random()),
                 json: self.json,
                 database,
             };
@@ -89,7 +88,7 @@ impl Desk {
     /// Reads the settings. If they name no database, starts the private one of `lmn dev`.
     fn settings(&self) -> anyhow::Result<(Settings, Option<Cluster>)> {
         let file = self.source.config.as_deref();
-        let mut variables = settings::environment();
+        let mut variables = config::environment();
         match Settings::read(file, &variables) {
             Ok(settings) => return Ok((settings, None)),
             Err(errors) if errors.lack_only_the_database() => {}

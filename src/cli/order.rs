@@ -5,15 +5,17 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print,
     step::{To, Travel, word},
 };
 use crate::{
-    id::{OrderId, PartnerId},
     orders::{advance::Advance, operator, state::FulfillmentDetail, store, view::HistoryView},
     partners,
-    word::Word,
+    values::{
+        id::{OrderId, PartnerId},
+        string_enum::StringEnum,
+    },
 };
 
 /// The maximum number of history entries shown for an order.
@@ -23,7 +25,7 @@ const HISTORY_MAX: i64 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct OrderCommand {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -82,7 +84,7 @@ impl OrderCommand {
         };
         desk.work(async |session| {
             if let Some(step) = &step {
-                operator::advance(&session.database, &session.author, id, step).await?;
+                operator::advance(&session.database, &session.actor, id, step).await?;
             }
             show(session, id).await
         })
@@ -123,7 +125,7 @@ impl Sheet {
             print(format_args!("{name:<20} {text}"))?;
         }
         self.history.iter().try_for_each(|step| {
-            let detail = step.fulfillment_detail.map_or("", Word::as_str);
+            let detail = step.fulfillment_detail.map_or("", StringEnum::as_str);
             let (status, by) = (step.status.as_str(), step.by.as_str());
             let notes = step.notes.as_deref().unwrap_or_default();
             let at = step.occurred_at;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     key::key_json,
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print, say,
 };
 use crate::{
@@ -18,14 +18,14 @@ use crate::{
         model::Partner,
         store,
     },
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The arguments of `lmn partner`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartnerCommand {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -105,7 +105,7 @@ async fn set_contact(
 ) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let partner = session.partner(&mut tx, partner).await?;
-    changes::set_contact(&mut tx, &session.author, &partner, contact).await?;
+    changes::set_contact(&mut tx, &session.actor, &partner, contact).await?;
     tx.commit().await?;
     match session.json {
         true => print(json!({"id": partner.id, "contact": contact})),
@@ -119,7 +119,7 @@ async fn set_contact(
 
 async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
-    let partner = changes::add_partner(&mut tx, &session.author, name).await?;
+    let partner = changes::add_partner(&mut tx, &session.actor, name).await?;
     tx.commit().await?;
     if session.json {
         return print(partner_json(&partner));
@@ -138,7 +138,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
         if session.json {
             print(partner_json(partner))
         } else {
-            let created_at = Stamp::kst(partner.created_at);
+            let created_at = Timestamp::kst(partner.created_at);
             print(format_args!(
                 "{}  {created_at}  {}",
                 partner.id, partner.name
@@ -165,7 +165,10 @@ async fn show(session: &Session, partner: &str) -> anyhow::Result<()> {
     }
     print(format_args!("id        {}", partner.id))?;
     print(format_args!("name      {}", partner.name))?;
-    print(format_args!("added     {}", Stamp::kst(partner.created_at)))?;
+    print(format_args!(
+        "added     {}",
+        Timestamp::kst(partner.created_at)
+    ))?;
     for kind in [Kind::Read, Kind::Write] {
         let limit = limit_words(partner.limit(kind));
         print(format_args!("{:<9} {limit}", kind.as_str()))?;
@@ -203,7 +206,7 @@ impl Limits {
         };
         let mut tx = session.begin().await?;
         let partner = session.partner(&mut tx, &self.partner).await?;
-        changes::set_limit(&mut tx, &session.author, &partner, kind, policy).await?;
+        changes::set_limit(&mut tx, &session.actor, &partner, kind, policy).await?;
         tx.commit().await?;
         if session.json {
             let policy = policy_json(policy);
@@ -233,6 +236,6 @@ fn partner_json(partner: &Partner) -> Value {
         "id": partner.id,
         "name": partner.name,
         "limits": {"read": policy_json(partner.read), "write": policy_json(partner.write)},
-        "created_at": Stamp::kst(partner.created_at),
+        "created_at": Timestamp::kst(partner.created_at),
     })
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{operator::Desk, print};
+use super::{operator::OperatorArgs, print};
 use crate::orders::{store, sweeps::OVERDUE};
 
 /// The maximum number of orders in a report.
@@ -12,7 +12,7 @@ const ORDERS_MAX: i64 = 100_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Report {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{Source, block_on, from_here, migrate::migrate, print, worker};
-use crate::{app::App, operator, router::router, server, settings::Settings, telemetry};
+use crate::{app::App, config::Settings, operator, router::router, server, telemetry};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::stamp::Stamp;
+use crate::values::timestamp::Timestamp;
 
 /// The maximum duration, in days: ten years.
 const DAYS_MAX: i64 = 3_653;
@@ -47,7 +47,7 @@ impl FromStr for Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
     /// A time.
-    Time(Stamp),
+    Time(Timestamp),
     /// A duration before now.
     Ago(Span),
 }
@@ -81,7 +81,7 @@ impl FromStr for Since {
         if let Ok(span) = text.parse() {
             return Ok(Self::Ago(span));
         }
-        let time = Stamp::parse(text).map_err(|error| NotABeginning(error.to_string()))?;
+        let time = Timestamp::parse(text).map_err(|error| NotABeginning(error.to_string()))?;
         Ok(Self::Time(time))
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         let instant = |text: &str| text.parse::<Since>().map(|it| it.instant(now));
         assert_eq!(instant("24h"), Ok(now - TimeDelta::hours(24)));
         let time = "2026-04-20T13:00:00+09:00";
-        assert_eq!(instant(time), Ok(Stamp::parse(time).unwrap().instant()));
+        assert_eq!(instant(time), Ok(Timestamp::parse(time).unwrap().instant()));
         for text in ["", "yesterday", "2026-04-20T13:00:00Z", "2026-04-20"] {
             assert!(instant(text).is_err(), "{text}");
         }

@@ -3,17 +3,19 @@
 use anyhow::{Context, bail};
 
 use crate::{
-    money::{FEE_MAX, Usd},
     orders::{
         advance::{Advance, ShipmentChange},
         state::{CancellationReason, FailureReason, OrderStatus},
     },
-    stamp::Stamp,
-    word::Word,
+    values::{
+        money::{FEE_MAX, Usd},
+        string_enum::StringEnum,
+        timestamp::Timestamp,
+    },
 };
 
 /// Parses a value of an enumeration. The error lists the valid values.
-pub(super) fn word<W: Word>(text: &str) -> Result<W, String> {
+pub(super) fn word<W: StringEnum>(text: &str) -> Result<W, String> {
     let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
     W::parse(text).ok_or_else(|| format!("expected one of {}", words.join(", ")))
 }
@@ -109,7 +111,7 @@ impl Travel {
         let time = |given: Option<String>| match given {
             None => anyhow::Ok(None),
             Some(text) if text.is_empty() => Ok(Some(None)),
-            Some(text) => Ok(Some(Some(Stamp::parse(&text).with_context(|| text)?))),
+            Some(text) => Ok(Some(Some(Timestamp::parse(&text).with_context(|| text)?))),
         };
         Ok(ShipmentChange {
             vessel_name: text(self.vessel_name),

@@ -5,21 +5,19 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    operator::{Desk, Session},
+    operator::{OperatorArgs, Session},
     print, say,
     span::Since,
 };
 use crate::{
     clock,
     events::{self, filter::Filter, model::DeliveryStatus, store::Direction, view::EventView},
-    id::EventId,
-    stamp::Stamp,
+    values::{id::EventId, string_enum::StringEnum, timestamp::Timestamp},
     webhooks::{
         changes,
         store::{self, Range},
         view::EndpointView,
     },
-    word::Word,
 };
 
 /// The maximum number of events that one transaction of a replay queues.
@@ -29,7 +27,7 @@ const BATCH: i64 = 500;
 #[derive(Debug, clap::Args)]
 pub(super) struct Webhook {
     #[command(flatten)]
-    desk: Desk,
+    desk: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -101,7 +99,7 @@ async fn show(session: &Session, partner: &str) -> anyhow::Result<()> {
     let Some(endpoint) = endpoint else {
         bail!("`{}` has no webhook endpoint", partner.name);
     };
-    let failing_since = endpoint.failing_since.map(Stamp::kst);
+    let failing_since = endpoint.failing_since.map(Timestamp::kst);
     let waiting = store::count_waiting(&mut tx, partner.id).await?;
     let mut sheet = serde_json::to_value(EndpointView::new(endpoint, None))?;
     if let Some(members) = sheet.as_object_mut() {
@@ -159,7 +157,7 @@ async fn replay_one(session: &Session, event: EventId) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let owner = events::store::find_any_owner(&mut tx, event).await?;
     let partner = owner.with_context(|| format!("there is no event `{event}`"))?;
-    let queued = changes::redeliver(&mut tx, &session.author, partner, event).await?;
+    let queued = changes::redeliver(&mut tx, &session.actor, partner, event).await?;
     tx.commit().await?;
     if session.json {
         return print(serde_json::to_string(&EventView::from(queued))?);
@@ -186,9 +184,9 @@ impl Replay {
         loop {
             let mut tx = session.begin().await?;
             let page = (after, BATCH);
-            let author = &session.author;
+            let actor = &session.actor;
             let replayed =
-                changes::replay(&mut tx, author, partner, range, page, self.dry_run).await?;
+                changes::replay(&mut tx, actor, partner, range, page, self.dry_run).await?;
             tx.commit().await?;
             events += replayed.0;
             match replayed.1 {

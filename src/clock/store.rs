@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{database::Connection, id::PartnerId};
+use crate::{database::Connection, values::id::PartnerId};
 
 /// Returns the current time of a partner: real time, plus the offset of its clock in the sandbox.
 pub(crate) async fn now(

@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{Connection, Database};
 use crate::{
-    settings,
+    config,
     telemetry::{load::WaitFor, metrics::Metrics},
 };
 
@@ -83,7 +83,7 @@ type Answered<R> = oneshot::Receiver<Result<<R as BatchRead>::Value, Arc<sqlx::E
 
 impl<R: BatchRead> Batcher<R> {
     /// Creates a batcher without reads.
-    pub(crate) fn new(database: Database, metrics: Metrics, settings: &settings::Database) -> Self {
+    pub(crate) fn new(database: Database, metrics: Metrics, settings: &config::Database) -> Self {
         Self(Arc::new(Inner {
             database,
             metrics,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use sqlx::{Row, ValueRef, postgres::PgRow};
 
-use crate::{id::VehicleId, money::Usd, word::Word};
+use crate::values::{id::VehicleId, money::Usd, string_enum::StringEnum};
 
 /// A column value that the model cannot represent.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,12 @@ pub(crate) fn usd(dollars: i32) -> Result<Usd, InvalidColumn> {
 }
 
 /// Parses a value of a string enum.
-pub(crate) fn word<W: Word>(text: &str) -> Result<W, InvalidColumn> {
+pub(crate) fn word<W: StringEnum>(text: &str) -> Result<W, InvalidColumn> {
     W::parse(text).ok_or_else(|| InvalidColumn::new(text))
 }
 
 /// Parses a value of a string enum that may be null.
-pub(crate) fn optional_word<W: Word>(text: Option<&str>) -> Result<Option<W>, InvalidColumn> {
+pub(crate) fn optional_word<W: StringEnum>(text: Option<&str>) -> Result<Option<W>, InvalidColumn> {
     text.map(word).transpose()
 }
 

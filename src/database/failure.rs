@@ -11,9 +11,11 @@ const READ_ONLY: &str = "25006";
 /// Returns whether `error` is a transient failure of the database, after which a retry can succeed.
 ///
 /// Any other error is a bug: a statement that does not fit the schema, a violated constraint, a missing row.
-pub(crate) fn is_passing(error: &Error) -> bool {
+pub(crate) fn is_transient(error: &Error) -> bool {
     if let Error::Database(database) = error {
-        return database.code().is_some_and(|code| is_passing_state(&code));
+        return database
+            .code()
+            .is_some_and(|code| is_transient_state(&code));
     }
     matches!(
         error,
@@ -28,7 +30,7 @@ pub(crate) fn is_passing(error: &Error) -> bool {
 }
 
 /// Returns whether a SQLSTATE (PostgreSQL, appendix A) stands for a transient failure.
-fn is_passing_state(code: &str) -> bool {
+fn is_transient_state(code: &str) -> bool {
     // Connection exceptions, rollbacks, insufficient resources, operator intervention (includes statement timeouts).
     const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
     const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -39,7 +41,7 @@ fn is_passing_state(code: &str) -> bool {
 
 /// Returns whether a transaction failed only because of a concurrent one, so that it can be retried at once: a
 /// serialization failure, a deadlock, a lock timeout, or a row that another transaction inserted first.
-pub(crate) fn is_collision(error: &Error) -> bool {
+pub(crate) fn is_conflict(error: &Error) -> bool {
     has_state(error, &["40001", "40P01", "55P03", "23505"])
 }
 

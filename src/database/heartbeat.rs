@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Database, migrations::pending};
-use crate::settings::Settings;
+use crate::config::Settings;
 
 /// The channel on which triggers notify changes of partners and their keys.
 const GATE: &str = "lmn_gate";

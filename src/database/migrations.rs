@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection, PgExecutor, migrate::Migrator};
 
 use super::hosts::Hosts;
-use crate::{environment::Environment, settings::Database};
+use crate::{config::Database, values::environment::Environment};
 
 /// Session settings for migrations, which override the defaults of the role, the database and the server.
 const SESSION: [(&str, &str); 2] = [

@@ -15,7 +15,7 @@ mod transaction;
 
 pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
-pub(crate) use failure::{is_collision, is_passing, is_rolled_back, is_server_error};
+pub(crate) use failure::{is_conflict, is_rolled_back, is_server_error, is_transient};
 pub(crate) use heartbeat::{DatabaseHealth, Heartbeat};
 pub use migrations::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
 pub(crate) use migrations::{any_deployment, migrate_with};

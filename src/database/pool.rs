@@ -17,7 +17,7 @@ use super::{
     hosts::Hosts,
     transaction::Tx,
 };
-use crate::settings;
+use crate::config;
 
 /// Time for a connection to answer a ping, or to end an unfinished statement and transaction, before it is closed.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -67,19 +67,19 @@ pub struct PoolStatus {
 
 impl Database {
     /// Creates the pool for requests. It connects on first use.
-    pub fn connect(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+    pub fn connect(settings: &config::Database) -> Result<Self, sqlx::Error> {
         Self::build(settings, settings.connections_max)
     }
 
     /// Creates a pool of one connection for background work, which requests cannot delay.
-    pub(crate) fn connect_apart(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+    pub(crate) fn connect_background(settings: &config::Database) -> Result<Self, sqlx::Error> {
         Self::build(settings, 1)
     }
 
     /// Creates a pool of one connection that is never replaced, for a command that writes much in one session.
     ///
     /// Statements are planned anew each time, because the tables grow meanwhile.
-    pub(crate) fn connect_alone(settings: &settings::Database) -> Result<Self, sqlx::Error> {
+    pub(crate) fn connect_exclusive(settings: &config::Database) -> Result<Self, sqlx::Error> {
         let statement = milliseconds(ALONE_TIMEOUT);
         let own = [
             // Triggers that log changes hold the rows of a batch a second time.
@@ -97,7 +97,7 @@ impl Database {
         Self::of(manager, settings, 1)
     }
 
-    fn build(settings: &settings::Database, connections_max: u32) -> Result<Self, sqlx::Error> {
+    fn build(settings: &config::Database, connections_max: u32) -> Result<Self, sqlx::Error> {
         let limits = Limits {
             settle: SETTLE_TIMEOUT,
             // The server times out first, so that it reports the outcome of the transaction.
@@ -111,7 +111,7 @@ impl Database {
 
     fn of(
         manager: Manager,
-        settings: &settings::Database,
+        settings: &config::Database,
         connections_max: u32,
     ) -> Result<Self, sqlx::Error> {
         let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
@@ -211,7 +211,7 @@ pub(super) struct Manager {
 
 impl Manager {
     fn new(
-        settings: &settings::Database,
+        settings: &config::Database,
         own: &[(&str, String)],
         limits: Limits,
     ) -> Result<Self, sqlx::Error> {

@@ -3,7 +3,7 @@
 use sqlx::{Postgres, QueryBuilder};
 
 use super::model::{DeliveryStatus, EventType};
-use crate::{id::OrderId, word::Word};
+use crate::values::{id::OrderId, string_enum::StringEnum};
 
 /// The filters of a list of events. Every filter that is set must match.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +42,6 @@ impl Filter {
     }
 }
 
-fn words<W: Word>(words: &[W]) -> Vec<&'static str> {
+fn words<W: StringEnum>(words: &[W]) -> Vec<&'static str> {
     words.iter().map(|it| it.as_str()).collect()
 }

@@ -5,14 +5,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    id::{EventId, OrderId, PartnerId, VehicleId},
-    money::Usd,
     orders::state::{FulfillmentDetail, OrderStatus},
-    stamp::Stamp,
-    word::words,
+    values::{
+        id::{EventId, OrderId, PartnerId, VehicleId},
+        money::Usd,
+        string_enum::string_enum,
+        timestamp::Timestamp,
+    },
 };
 
-words! {
+string_enum! {
     /// The type of an event.
     EventType {
         /// The status of an order changed.
@@ -30,7 +32,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The delivery status of an event.
     DeliveryStatus {
         /// Waiting to be sent, or to be sent again.
@@ -51,7 +53,7 @@ words! {
     missing_docs,
     reason = "the fields are the members of an event's `data`"
 )]
-pub enum Happening {
+pub enum EventKind {
     /// Its status changed.
     StatusChanged { previous_status: OrderStatus },
     /// Its sub-status or shipment details changed.
@@ -59,7 +61,7 @@ pub enum Happening {
         previous_fulfillment_detail: Option<FulfillmentDetail>,
     },
     /// Its auction was moved.
-    AuctionRescheduled { previous_auction_date: Stamp },
+    AuctionRescheduled { previous_auction_date: Timestamp },
     /// The listing price of its vehicle changed.
     PriceUpdated {
         previous_listing_usd: Usd,
@@ -71,7 +73,7 @@ pub enum Happening {
     Tested {},
 }
 
-impl Happening {
+impl EventKind {
     /// Returns the type of the event.
     pub fn event_type(&self) -> EventType {
         match self {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    errors::ApiError,
     http::{
         cursor::Walk,
         describe,
@@ -27,9 +27,9 @@ use crate::{
         page::{Page, PageQuery},
         path::Id,
     },
-    id::{EventId, OrderId, PartnerId},
     orders,
     request::Caller,
+    values::id::{EventId, OrderId, PartnerId},
 };
 
 /// Maximum values of one filter.

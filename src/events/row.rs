@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::model::Event;
 use crate::{
     database::column::{InvalidColumn, word},
-    id::{EventId, OrderId},
+    values::id::{EventId, OrderId},
 };
 
 /// The columns of an [`EventRow`], as text for statements on `events`.

@@ -12,8 +12,10 @@ use super::{
 };
 use crate::{
     database::{Connection, Tx},
-    id::{EventId, PartnerId},
-    word::Word,
+    values::{
+        id::{EventId, PartnerId},
+        string_enum::StringEnum,
+    },
 };
 
 /// A new event as a row of the statement's JSON parameter.

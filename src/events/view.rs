@@ -7,15 +7,17 @@ use utoipa::{
     openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type},
 };
 
-use super::model::{DeliveryStatus, Event, EventType, Happening};
+use super::model::{DeliveryStatus, Event, EventKind, EventType};
 use crate::{
-    id::{EventId, OrderId, VehicleId},
-    money::Usd,
     orders::{
         state::{FulfillmentDetail, OrderStatus},
         view::OrderView,
     },
-    stamp::Stamp,
+    values::{
+        id::{EventId, OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
 };
 
 /// An event as it is sent to your endpoint.
@@ -27,7 +29,7 @@ pub(crate) struct Payload<'a> {
     pub event_type: EventType,
     /// The number of the event among the order's events, counted from 1 without a gap.
     pub sequence: Option<i32>,
-    pub occurred_at: Stamp,
+    pub occurred_at: Timestamp,
     #[schema(value_type = EventData)]
     pub data: Data<'a>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Payload<'a> {
 pub(crate) struct Data<'a> {
     pub order: &'a RawValue,
     #[serde(flatten)]
-    pub happening: &'a Happening,
+    pub happening: &'a EventKind,
 }
 
 /// An event and the status of its delivery.
@@ -51,16 +53,16 @@ pub(crate) struct EventView {
     pub order_id: Option<OrderId>,
     /// The number of the event among the order's events, counted from 1 without a gap.
     pub sequence: Option<i32>,
-    pub occurred_at: Stamp,
+    pub occurred_at: Timestamp,
     pub delivery_status: DeliveryStatus,
     /// Number of times it was sent.
     pub attempts: i32,
     /// When it was last sent.
-    pub last_attempt_at: Option<Stamp>,
+    pub last_attempt_at: Option<Timestamp>,
     /// Status code of your endpoint's last response.
     pub last_response_code: Option<i32>,
     /// When it is next sent.
-    pub next_attempt_at: Option<Stamp>,
+    pub next_attempt_at: Option<Timestamp>,
     /// The event as it is sent.
     #[schema(value_type = Payload<'static>)]
     pub payload: Box<RawValue>,
@@ -73,12 +75,12 @@ impl From<Event> for EventView {
             event_type: event.event_type,
             order_id: event.order,
             sequence: event.sequence,
-            occurred_at: Stamp::kst(event.occurred_at),
+            occurred_at: Timestamp::kst(event.occurred_at),
             delivery_status: event.delivery_status,
             attempts: event.attempts,
-            last_attempt_at: event.last_attempt_at.map(Stamp::kst),
+            last_attempt_at: event.last_attempt_at.map(Timestamp::kst),
             last_response_code: event.last_response_code,
-            next_attempt_at: event.next_attempt_at.map(Stamp::kst),
+            next_attempt_at: event.next_attempt_at.map(Timestamp::kst),
             payload: event.payload,
         }
     }
@@ -119,7 +121,7 @@ data! {
     /// The `data` of `order.fulfillment_updated`.
     FulfillmentUpdated { previous_fulfillment_detail: Option<FulfillmentDetail>, }
     /// The `data` of `order.auction_rescheduled`.
-    AuctionRescheduled { previous_auction_date: Stamp, }
+    AuctionRescheduled { previous_auction_date: Timestamp, }
     /// The `data` of `order.price_updated`.
     PriceUpdated { previous_listing_usd: Usd, listing_usd: Usd, }
     /// The `data` of `order.re_auctioned`.

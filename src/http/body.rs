@@ -11,8 +11,8 @@ use hyper::body::Body as _;
 use serde_json::{Map, Value};
 
 use crate::{
-    error::{ApiError, Fault, Issue, IssueKind, Issues},
-    json,
+    errors::{ApiError, Fault, Issue, IssueKind, Issues},
+    values::json,
 };
 
 /// The path of an issue that concerns the whole body.

@@ -8,7 +8,7 @@ use std::{
 use axum::{extract::Request, http::HeaderMap};
 use ipnet::IpNet;
 
-use crate::settings::{ClientAddressHeader, Gate};
+use crate::config::{ClientAddressHeader, Gate};
 
 /// The white space that is trimmed around the parts of a header's value; other white space belongs to the part.
 const BLANK: [char; 2] = [' ', '\t'];

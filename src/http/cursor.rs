@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{error::ApiError, id::PartnerId};
+use crate::{errors::ApiError, values::id::PartnerId};
 
 /// Length of the authentication tag and of the filters' digest, in bytes.
 const TAG_BYTES: usize = 16;

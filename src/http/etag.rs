@@ -17,7 +17,7 @@ use utoipa::{
 };
 
 use super::describe;
-use crate::error::ApiError;
+use crate::errors::ApiError;
 
 /// Length of the digest in an `ETag`, in bytes.
 const TAG_BYTES: usize = 16;

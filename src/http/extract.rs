@@ -14,9 +14,8 @@ use super::{
     user,
 };
 use crate::{
-    error::{ApiError, Fault, IssueKind, Issues},
-    stamp::Stamp,
-    word::Word,
+    errors::{ApiError, Fault, IssueKind, Issues},
+    values::{string_enum::StringEnum, timestamp::Timestamp},
 };
 
 /// The longest [`Name`], in characters.
@@ -28,7 +27,7 @@ pub(crate) trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, Fault>;
 }
 
-impl<W: Word> FromText for W {
+impl<W: StringEnum> FromText for W {
     fn from_text(text: &str) -> Result<Self, Fault> {
         W::parse(text).ok_or_else(|| {
             let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
@@ -41,7 +40,7 @@ impl<W: Word> FromText for W {
     }
 }
 
-impl FromText for Stamp {
+impl FromText for Timestamp {
     /// Parses a time; a space in place of the sign is a `+` that was not percent-encoded.
     fn from_text(text: &str) -> Result<Self, Fault> {
         read_stamp(&text.replace(' ', "+"))
@@ -62,8 +61,8 @@ impl FromText for NaiveDate {
 }
 
 /// Parses a time in the form used in bodies.
-pub(super) fn read_stamp(text: &str) -> Result<Stamp, Fault> {
-    Stamp::parse(text).map_err(|error| {
+pub(super) fn read_stamp(text: &str) -> Result<Timestamp, Fault> {
+    Timestamp::parse(text).map_err(|error| {
         Fault::new(IssueKind::InvalidFormat, error.to_string())
             .expected("2026-04-20T13:00:00+09:00")
     })

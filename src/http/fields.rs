@@ -6,10 +6,8 @@ use serde_json::{Map, Value};
 
 use super::extract::{FromText, read_stamp};
 use crate::{
-    error::{Fault, IssueKind, Issues},
-    money::Usd,
-    stamp::Stamp,
-    word::Word,
+    errors::{Fault, IssueKind, Issues},
+    values::{money::Usd, string_enum::StringEnum, timestamp::Timestamp},
 };
 
 /// The most items that one list may have.
@@ -68,7 +66,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Parses an enumeration value that may be null or absent.
-    pub(crate) fn optional_word<W: Word>(&mut self, name: &str) -> Option<W> {
+    pub(crate) fn optional_word<W: StringEnum>(&mut self, name: &str) -> Option<W> {
         let text = self.optional_string(name)?;
         self.checked(name, W::from_text(&text))
     }
@@ -85,7 +83,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Parses a list of at least one enumeration value that may be null or absent; duplicates are dropped.
-    pub(crate) fn optional_words<W: Word>(&mut self, name: &str) -> Option<Vec<W>> {
+    pub(crate) fn optional_words<W: StringEnum>(&mut self, name: &str) -> Option<Vec<W>> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         let Value::Array(items) = value else {
             let message = format!("`{name}` must be a list");
@@ -121,13 +119,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Parses a required time.
-    pub(crate) fn stamp(&mut self, name: &str) -> Option<Stamp> {
+    pub(crate) fn stamp(&mut self, name: &str) -> Option<Timestamp> {
         self.require(&[name]);
         self.optional_stamp(name)
     }
 
     /// Parses a time that may be null or absent.
-    pub(crate) fn optional_stamp(&mut self, name: &str) -> Option<Stamp> {
+    pub(crate) fn optional_stamp(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.optional_string(name)?;
         self.checked(name, read_stamp(&text))
     }

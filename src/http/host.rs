@@ -9,7 +9,7 @@ use axum::{
     http::{Method, Version, header},
 };
 
-use crate::error::{ApiError, Fault, IssueKind, Issues};
+use crate::errors::{ApiError, Fault, IssueKind, Issues};
 
 /// The header's name in issues.
 const NAME: &str = "Host";

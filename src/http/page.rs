@@ -18,13 +18,13 @@ use utoipa::{
 };
 
 use crate::{
-    environment::Environment,
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         cursor::{Cursors, Walk},
         describe,
         extract::{Answer, FromQuery, Params},
     },
+    values::environment::Environment,
 };
 
 /// The most ids that one request can name.

@@ -11,8 +11,8 @@ use utoipa::{
 
 use super::describe;
 use crate::{
-    error::{ApiError, catalogue::Code},
-    id::{EventId, OrderId, VehicleId},
+    errors::{ApiError, catalogue::Code},
+    values::id::{EventId, OrderId, VehicleId},
 };
 
 /// An identifier that can be a path parameter.

@@ -7,8 +7,8 @@
 use axum::http::{HeaderMap, HeaderValue};
 
 use crate::{
-    id::{SpanId, TraceId},
     telemetry::export::Spans,
+    values::id::{SpanId, TraceId},
 };
 
 /// The request header.

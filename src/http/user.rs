@@ -8,7 +8,7 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::error::{ApiError, Fault, Issue, IssueKind};
+use crate::errors::{ApiError, Fault, Issue, IssueKind};
 
 /// The header and its alternative spelling.
 const HEADERS: [&str; 2] = ["x-user-id", "x_user_id"];

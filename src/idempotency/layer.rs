@@ -20,12 +20,12 @@ use uuid::Uuid;
 use super::{
     model::{self, Fingerprint},
     recent::RecentKeys,
-    turn::WriteTurns,
+    turn::PartnerWriteLimit,
     write::{Binding, Claim, Handover, PendingWrite},
 };
 use crate::{
     app::App,
-    error::{ApiError, Fault, Issue, IssueKind},
+    errors::{ApiError, Fault, Issue, IssueKind},
     http::{body, extract::ParsedBody},
     request::{Caller, IdempotencyStatus, RequestContext},
 };
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct IdempotencyLayer {
     app: App,
-    turns: WriteTurns,
+    turns: PartnerWriteLimit,
     recent: RecentKeys,
     /// Body members that a mismatch names separately.
     named_members: [&'static str; 2],
@@ -44,7 +44,7 @@ impl IdempotencyLayer {
     /// Creates the layer, with no write in progress.
     pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
         Self {
-            turns: WriteTurns::new(app.clone()),
+            turns: PartnerWriteLimit::new(app.clone()),
             recent: RecentKeys::new(),
             app,
             named_members,

@@ -7,7 +7,7 @@ use axum::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{error::ApiError, id::OrderId};
+use crate::{errors::ApiError, values::id::OrderId};
 
 /// The response to a write, and the order that it placed or changed.
 #[derive(Debug)]

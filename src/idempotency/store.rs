@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::write::Claim;
 use crate::{
     database::{BatchRead, Connection, Tx, in_order},
-    id::{OrderId, PartnerId, VehicleId},
+    values::id::{OrderId, PartnerId, VehicleId},
 };
 
 /// The stored reply of a used key, and the request that it answered.

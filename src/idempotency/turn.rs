@@ -13,16 +13,16 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{app::App, error::ApiError, id::PartnerId};
+use crate::{app::App, errors::ApiError, values::id::PartnerId};
 
 /// The write limits of all partners that have written since this replica started.
 #[derive(Debug, Clone)]
-pub(super) struct WriteTurns {
+pub(super) struct PartnerWriteLimit {
     app: App,
     partners: Arc<Mutex<HashMap<PartnerId, Arc<Semaphore>>>>,
 }
 
-impl WriteTurns {
+impl PartnerWriteLimit {
     /// Creates the limits, with no write in progress.
     pub(super) fn new(app: App) -> Self {
         Self {
@@ -37,22 +37,22 @@ impl WriteTurns {
         if let Ok(permit) = semaphore.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let waiting = self.app.metrics().begin_lane_wait();
-        let limit = self.app.settings().gate.lane_wait;
+        let waiting = self.app.metrics().begin_write_wait();
+        let limit = self.app.settings().limits.partner_write_wait;
         let permit = timeout(limit, semaphore.acquire_owned()).await;
         drop(waiting);
         match permit {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(ApiError::internal(closed)),
             Err(waited) => {
-                self.app.metrics().count_lane_timeout();
+                self.app.metrics().count_write_wait_timeout();
                 Err(ApiError::unavailable(waited))
             }
         }
     }
 
     fn semaphore(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let limit = self.app.settings().gate.lane_writes_max;
+        let limit = self.app.settings().limits.partner_writes_max;
         let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
         let semaphore = partners
             .entry(partner)

@@ -20,9 +20,9 @@ use super::{
 use crate::{
     app::App,
     database::{self, Tx},
-    error::ApiError,
-    id::{PartnerId, VehicleId},
+    errors::ApiError,
     request::{IdempotencyStatus, RequestContext},
+    values::id::{PartnerId, VehicleId},
 };
 
 /// An idempotency key, with its partner and its request.

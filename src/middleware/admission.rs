@@ -13,7 +13,7 @@ use axum::{
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::{error::ApiError, request::RequestContext};
+use crate::{errors::ApiError, request::RequestContext};
 
 /// A decision that needs a query of the database or the shared store.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;

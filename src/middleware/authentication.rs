@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    errors::ApiError,
     http::user,
     partners::{
-        model::{Grant, KeyDigest, KeyFault, read_key},
+        model::{Grant, KeyDigest, KeyError, read_key},
         store,
     },
     request::RequestContext,
@@ -103,11 +103,11 @@ impl KnownKey {
 impl ApiKeys {
     /// Creates the policy with an empty cache.
     pub(crate) fn new(app: App) -> Self {
-        let settings = &app.settings().gate;
+        let keys_cached_max = app.settings().gate.keys_cached_max;
         Self(Arc::new(Inner {
-            known: Cache::new(settings.keys_cached_max),
-            lookups: LoadingCache::new(settings.keys_cached_max),
-            throttle: UnknownKeyThrottle::new(settings),
+            known: Cache::new(keys_cached_max),
+            lookups: LoadingCache::new(keys_cached_max),
+            throttle: UnknownKeyThrottle::new(&app.settings().limits),
             app,
         }))
     }
@@ -192,7 +192,7 @@ impl ApiKeys {
     async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
         self.0.app.metrics().count_key_read();
         let mut connection = self.0.app.acquire().await?;
-        let found = store::find_any_grant(&mut connection, digest).await?;
+        let found = store::find_grant_of_any_partner(&mut connection, digest).await?;
         let (grant, now) = found.ok_or(Miss::Unknown)?;
         Ok((Arc::new(grant), now))
     }
@@ -239,14 +239,16 @@ impl Policy for ApiKeys {
 #[track_caller]
 fn refuse(miss: Arc<Miss>) -> ApiError {
     match &*miss {
-        Miss::Unknown => invalid(KeyFault::Unknown),
+        Miss::Unknown => invalid(KeyError::Unknown),
         Miss::Throttled(early) => ApiError::RateLimited(early.clone()),
-        Miss::Database(error) if crate::database::is_passing(error) => ApiError::unavailable(miss),
+        Miss::Database(error) if crate::database::is_transient(error) => {
+            ApiError::unavailable(miss)
+        }
         Miss::Database(_) => ApiError::internal(miss),
     }
 }
 
-fn invalid(fault: KeyFault) -> ApiError {
+fn invalid(fault: KeyError) -> ApiError {
     ApiError::InvalidApiKey {
         reason: fault.as_str(),
     }
@@ -260,7 +262,7 @@ fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
         .filter(|value| !value.is_empty())
         .ok_or(ApiError::MissingApiKey)?;
     if sent.any(|other| other != first) {
-        return Err(invalid(KeyFault::Unknown));
+        return Err(invalid(KeyError::Unknown));
     }
-    first.to_str().map_err(|_| invalid(KeyFault::Unknown))
+    first.to_str().map_err(|_| invalid(KeyError::Unknown))
 }

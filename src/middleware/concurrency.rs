@@ -17,10 +17,10 @@ use tower::{Layer, Service};
 use super::{admission::ResponseFuture, held::Held};
 use crate::{
     app::App,
-    error::ApiError,
-    id::PartnerId,
+    errors::ApiError,
     request::{Caller, RequestContext},
     telemetry::load::Shed,
+    values::id::PartnerId,
 };
 
 /// The layer, with the permits of all partners that have called since this replica started.
@@ -50,7 +50,7 @@ impl ConcurrencyLayer {
     }
 
     fn permits(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let limit = self.app.settings().gate.partner_requests_max;
+        let limit = self.app.settings().limits.partner_requests_max;
         let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
         let permits = partners
             .entry(partner)

@@ -5,9 +5,9 @@ use axum::{extract::Request, http::HeaderMap};
 use super::admission::{Policy, Verdict};
 use crate::{
     app::App,
-    error::{ApiError, Fault, IssueKind, catalogue::Code},
+    errors::{ApiError, Fault, IssueKind, catalogue::Code},
     request::{IdempotencyStatus, RequestContext},
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The header's name.
@@ -23,7 +23,7 @@ pub(crate) struct ForcedError(pub App);
 
 impl ForcedError {
     fn forced(&self, headers: &HeaderMap, context: &RequestContext) -> ApiError {
-        let now = Stamp::kst(self.0.heartbeat().time());
+        let now = Timestamp::kst(self.0.heartbeat().time());
         let forced = read(headers).and_then(|(code, status)| {
             let error = ApiError::example(code, status, now).ok_or_else(unknown)?;
             Ok((code, error))

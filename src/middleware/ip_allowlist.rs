@@ -4,9 +4,9 @@ use axum::extract::Request;
 
 use super::admission::{Policy, Verdict};
 use crate::{
-    environment::Environment,
-    error::ApiError,
+    errors::ApiError,
     request::{Caller, RequestContext},
+    values::environment::Environment,
 };
 
 /// The policy; for a partner without any network it depends on the environment.

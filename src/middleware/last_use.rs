@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::App, id::KeyId, partners::store, telemetry::sweep::Sweep};
+use crate::{app::App, partners::store, telemetry::sweep::Sweep, values::id::KeyId};
 
 /// The shortest time between two recorded uses, which limits memory writes for a busy key.
 const NOTED_EVERY_MILLISECONDS: i64 = 1000;

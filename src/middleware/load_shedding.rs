@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
 use super::{admission::ResponseFuture, held::Held};
-use crate::{app::App, error::ApiError, telemetry::load::Shed};
+use crate::{app::App, errors::ApiError, telemetry::load::Shed};
 
 /// The layer, with the permits of one replica.
 #[derive(Debug, Clone)]

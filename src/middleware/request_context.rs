@@ -24,7 +24,7 @@ use tower::{Layer, Service};
 use super::access_log::{self, Access};
 use crate::{
     app::App,
-    error::{ApiError, ErrorContext, Representation, render},
+    errors::{ApiError, ErrorContext, Representation, render},
     http::{client_ip, host, trace::Trace},
     idempotency,
     request::{IdempotencyStatus, RequestContext},

@@ -11,7 +11,7 @@ use super::rate_limit::{
     Local,
     model::{Policy, Throttled},
 };
-use crate::{settings::Gate, stamp::Stamp};
+use crate::{config::Limits, values::timestamp::Timestamp};
 
 /// The name of the policy in error details.
 const NAME: &str = "unknown_key";
@@ -27,17 +27,17 @@ pub(crate) struct UnknownKeyThrottle {
 
 impl UnknownKeyThrottle {
     /// Creates the throttle without any tries.
-    pub(crate) fn new(settings: &Gate) -> Self {
+    pub(crate) fn new(settings: &Limits) -> Self {
         Self {
-            policy: settings.guess,
-            origins: Local::new(settings.guess_addresses_max),
+            policy: settings.unknown_key,
+            origins: Local::new(settings.unknown_key_addresses_max),
         }
     }
 
     /// Counts a try; returns an error with the time of the next one if there were too many.
     pub(crate) fn admit(&self, client: IpAddr, now: DateTime<Utc>) -> Result<(), Throttled> {
         let (standing, verdict) = self.origins.admit(origin(client), NAME, self.policy);
-        verdict.map_err(|wait| Throttled::new(&standing, wait, Stamp::kst(now)))
+        verdict.map_err(|wait| Throttled::new(&standing, wait, Timestamp::kst(now)))
     }
 }
 

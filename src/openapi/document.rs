@@ -8,7 +8,7 @@ use super::{
     operation::{self, Kind},
     refusals, schemas, webhooks,
 };
-use crate::{environment::Environment, error::catalogue::Code, http::describe};
+use crate::{errors::catalogue::Code, http::describe, values::environment::Environment};
 
 /// Schemas of request bodies, which may have unknown members: they are ignored.
 const REQUESTS: &[&str] = &[
@@ -141,7 +141,7 @@ fn force() -> Parameter {
 fn issue() -> impl Iterator<Item = (String, Value)> {
     use utoipa::{PartialSchema, ToSchema};
 
-    use crate::error::{Issue, IssueKind};
+    use crate::errors::{Issue, IssueKind};
     let mut issue = json!(Issue::schema());
     for name in ["expected", "received"] {
         // Unlike all other members, these are absent rather than null.

@@ -3,9 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{ApiError, ErrorContext, Representation, catalogue::Code, render, view::ErrorList},
-    id::RequestId,
-    stamp::Stamp,
+    errors::{ApiError, ErrorContext, Representation, catalogue::Code, render, view::ErrorList},
+    values::{id::RequestId, timestamp::Timestamp},
 };
 
 /// The request id of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
@@ -87,7 +86,7 @@ fn error_body(
     representation: Representation,
     public_url: &str,
 ) -> Option<Value> {
-    let now = Stamp::parse(NOW).ok()?;
+    let now = Timestamp::parse(NOW).ok()?;
     let error = ApiError::example(code, status, now)?;
     let context = ErrorContext {
         error: &error,

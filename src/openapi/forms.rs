@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{examples, lendfoundry, refusals};
-use crate::error::{Representation, catalogue::Code};
+use crate::errors::{Representation, catalogue::Code};
 
 /// Returns the `content` of an error with one of some codes under a status, given the schema of its envelope.
 pub(super) fn content(envelope: &Value, status: u16, codes: &[Code]) -> Value {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{catalogue::Code, entry::LendFoundryCode},
-    word::Word,
+    errors::{catalogue::Code, entry::LendFoundryCode},
+    values::string_enum::StringEnum,
 };
 
 /// Returns the schema of an error: one alternative for every code.

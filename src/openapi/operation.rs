@@ -7,7 +7,7 @@ use super::{
     examples, headers,
     refusals::{self, Refusals},
 };
-use crate::error::catalogue::Code;
+use crate::errors::catalogue::Code;
 
 /// The header that requests an error in a sandbox.
 pub(super) const FORCE: &str = "X-Sandbox-Force";

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{forms, headers, operation::Kind};
-use crate::{error::catalogue::Code, word::Word};
+use crate::{errors::catalogue::Code, values::string_enum::StringEnum};
 
 /// Error codes by status.
 pub(super) type Refusals = BTreeMap<u16, Vec<Code>>;
@@ -174,7 +174,9 @@ pub(super) fn details(code: Code) -> Option<Value> {
             "allowed_actions": {"type": "array", "items": schema("Action")},
         }),
         Code::MethodNotAllowed => json!({"allow": {"type": "array", "items": {"type": "string"}}}),
-        Code::PastOrderCutoff => json!({"cutoff_at": schema("Stamp"), "now": schema("Stamp")}),
+        Code::PastOrderCutoff => {
+            json!({"cutoff_at": schema("Timestamp"), "now": schema("Timestamp")})
+        }
         Code::DuplicateOrder => json!({"existing_order_id": schema("OrderId")}),
         Code::VehicleUnavailable => json!({"vehicle_id": schema("VehicleId")}),
         Code::IdempotencyKeyReused => json!({
@@ -186,7 +188,7 @@ pub(super) fn details(code: Code) -> Option<Value> {
             "policy": {"type": "string", "enum": ["read", "write", "unknown_key"]},
             "limit": count, "window_seconds": count, "burst": count, "retry_after": count,
             "remaining": {"type": "integer", "enum": [0]},
-            "reset_at": schema("Stamp"),
+            "reset_at": schema("Timestamp"),
         }),
         Code::ServiceUnavailable => json!({"retry_after": count}),
         Code::MissingIdempotencyKey

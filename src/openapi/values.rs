@@ -1,17 +1,17 @@
 //! Schemas of ids, money and times.
 //!
 //! They are here and not beside their types, because the types are pure and this is about JSON. Enumerations declared
-//! with `words!` describe themselves (`word.rs`).
+//! with `string_enum!` describe themselves (`word.rs`).
 
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 
-use crate::{
+use crate::values::{
     id::{EventId, OrderId, VehicleId},
     money::Usd,
-    stamp::Stamp,
+    timestamp::Timestamp,
 };
 
 /// Implements `ToSchema` for a type.
@@ -56,7 +56,7 @@ value!(
         .examples([15_500])
 );
 value!(
-    Stamp,
+    Timestamp,
     text(
         "An RFC 3339 time with the offset of its place, never `Z`, and with three fractional digits or none. \
          Korean times, and all times set by LMN, end in `+09:00`."

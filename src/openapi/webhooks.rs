@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     events::model::EventType,
+    values::string_enum::StringEnum,
     webhooks::signature::{EVENT_ID, SIGNATURE, TIMESTAMP},
-    word::Word,
 };
 
 /// The headers of a delivery, with their descriptions.

@@ -17,13 +17,15 @@ use super::{
 };
 use crate::{
     events::{
-        model::{Happening, NewEvent},
+        model::{EventKind, NewEvent},
         view::{Data, Payload},
     },
-    id::{EventId, PartnerId},
-    money::Usd,
-    stamp::Stamp,
-    word::Word,
+    values::{
+        id::{EventId, PartnerId},
+        money::Usd,
+        string_enum::StringEnum,
+        timestamp::Timestamp,
+    },
 };
 
 /// A step with its data.
@@ -60,8 +62,8 @@ pub struct ShipmentChange {
     pub bl_number: Option<Option<String>>,
     pub port_of_loading: Option<Option<String>>,
     pub port_of_discharge: Option<Option<String>>,
-    pub etd: Option<Option<Stamp>>,
-    pub eta: Option<Option<Stamp>>,
+    pub etd: Option<Option<Timestamp>>,
+    pub eta: Option<Option<Timestamp>>,
 }
 
 impl ShipmentChange {
@@ -109,7 +111,7 @@ impl From<serde_json::Error> for AdvanceError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// When it happened, with the UTC offset of the place.
-    pub occurred_at: Stamp,
+    pub occurred_at: Timestamp,
     /// Notes given with it.
     pub notes: Option<String>,
 }
@@ -152,7 +154,7 @@ impl Held {
     /// Makes a step that happens now and has no notes.
     pub(crate) fn advance(&mut self, advance: &Advance, by: Owner) -> Result<(), AdvanceError> {
         let report = Report {
-            occurred_at: Stamp::kst(self.now),
+            occurred_at: Timestamp::kst(self.now),
             notes: None,
         };
         self.advance_as_told(advance, by, report)
@@ -184,10 +186,10 @@ impl Held {
         // Partners get no events for their own steps.
         if by != Owner::Partner {
             self.happen(&match was.status == state.status {
-                true => Happening::FulfillmentUpdated {
+                true => EventKind::FulfillmentUpdated {
                     previous_fulfillment_detail: was.fulfillment,
                 },
-                false => Happening::StatusChanged {
+                false => EventKind::StatusChanged {
                     previous_status: was.status,
                 },
             })?;
@@ -221,14 +223,14 @@ impl Held {
     }
 
     /// Adds an event that contains the order in its current state.
-    pub(crate) fn happen(&mut self, happening: &Happening) -> Result<(), serde_json::Error> {
+    pub(crate) fn happen(&mut self, happening: &EventKind) -> Result<(), serde_json::Error> {
         let id = EventId::new(self.now);
         let sequence = self.last_sequence + 1;
         let payload = Payload {
             id,
             event_type: happening.event_type(),
             sequence: Some(sequence),
-            occurred_at: Stamp::kst(self.now),
+            occurred_at: Timestamp::kst(self.now),
             data: Data {
                 order: &to_raw_value(&OrderView::from(self.order.clone()))?,
                 happening,

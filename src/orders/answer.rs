@@ -10,9 +10,9 @@ use super::{
     view::OrderView,
 };
 use crate::{
-    error::{ApiError, Fault, IssueKind, Refusal},
+    errors::{ApiError, Fault, IssueKind, Refusal},
     idempotency::Reply,
-    word::Word,
+    values::string_enum::StringEnum,
 };
 
 /// Returns the reply to a write that placed or changed an order.
@@ -48,7 +48,7 @@ impl Refused {
     /// Returns the error for a step that is refused in `state`.
     pub(crate) fn answer(self, state: State) -> ApiError {
         match self {
-            Self::NotYours => ApiError::NotThePartnersStep(refusal(state)),
+            Self::NotAuthorized => ApiError::NotThePartnersStep(refusal(state)),
             Self::OutOfSequence => ApiError::OutOfSequence(refusal(state)),
         }
     }
@@ -59,8 +59,8 @@ pub(crate) fn refusal(state: State) -> Refusal {
     let actions = state.allowed_actions().into_iter();
     Refusal {
         current_status: Some(state.status.as_str()),
-        current_fulfillment_detail: state.fulfillment.map(Word::as_str),
+        current_fulfillment_detail: state.fulfillment.map(StringEnum::as_str),
         requested_action: None,
-        allowed_actions: actions.map(Word::as_str).collect(),
+        allowed_actions: actions.map(StringEnum::as_str).collect(),
     }
 }

@@ -10,17 +10,19 @@ use serde_json::json;
 
 use super::{
     advance::{Advance, AdvanceError, Held},
-    effects::{self, PriceMove, end, move_auctions, pass_through_acquiring, tell_prices},
+    effects::{self, PriceChange, add_price_events, end, move_auctions, pass_through_acquiring},
     outcome::AuctionOutcome,
     progress::{self, ProgressError},
     state::{FailureReason, Owner},
     store,
 };
 use crate::{
-    audit::{self, model::Author, store::Change},
+    audit::{self, model::Actor, store::Change},
     database::Tx,
-    id::{OrderId, PartnerId, VehicleId},
-    money::Usd,
+    values::{
+        id::{OrderId, PartnerId, VehicleId},
+        money::Usd,
+    },
     vehicles::{
         self,
         model::{LockedVehicle, WithdrawnBy},
@@ -42,7 +44,7 @@ pub enum AuctionError {
     NoOpenAuction,
     /// LMN won the auction, but no order bids on the vehicle.
     #[error("no order bids on the vehicle")]
-    NobodyBids,
+    NoBids,
     /// The vehicle is in the catalogue.
     #[error("the vehicle was not taken off the catalogue")]
     NotWithdrawn,
@@ -69,22 +71,22 @@ impl From<AdvanceError> for AuctionError {
 /// Records the result of a vehicle's auction: every order that bids on it ends, or is secured.
 pub(crate) async fn settle(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
-    let vehicle = vehicles::store::hold(tx, vehicles).await?.pop();
-    let vehicle = vehicle.ok_or(AuctionError::NoSuchVehicle)?;
-    let mut held = effects::hold_open(tx, vehicles).await?;
+    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
+    let mut held = effects::lock_open_orders(tx, vehicles).await?;
     held.retain(Held::is_bidding);
-    if !vehicle.is_auctioned() || (held.is_empty() && !vehicle.is_upcoming()) {
+    if !locked.is_auctioned() || (held.is_empty() && !locked.is_upcoming()) {
         return Err(AuctionError::NoOpenAuction);
     }
     let winner = held.iter().find(|it| leads(it)).map(|it| it.order.id);
     if winner.is_none() && matches!(outcome, AuctionOutcome::Won { .. }) {
-        return Err(AuctionError::NobodyBids);
+        return Err(AuctionError::NoBids);
     }
     for held in &mut held {
         end(held, outcome, Some(held.order.id) == winner)?;
@@ -98,7 +100,7 @@ pub(crate) async fn settle(
             vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
         }
     }
-    progress::record(tx, author, &held).await?;
+    progress::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -109,33 +111,33 @@ fn leads(held: &Held) -> bool {
 /// Withdraws vehicles from the catalogue, and ends their open orders, including those without a bid.
 pub(crate) async fn withdraw(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     vehicles: &[VehicleId],
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
     if vehicles::store::hold(tx, vehicles).await?.len() < vehicles.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
-    let mut held = effects::hold_open(tx, vehicles).await?;
+    let mut held = effects::lock_open_orders(tx, vehicles).await?;
     for held in &mut held {
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
     vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
-    progress::record(tx, author, &held).await?;
+    progress::record(tx, actor, &held).await?;
     Ok(held)
 }
 
 /// Puts a withdrawn vehicle back into the catalogue, and adds events for the partners that ordered it before.
 pub(crate) async fn restore(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
-    let vehicle = vehicles::store::hold(tx, vehicles).await?.pop();
-    let vehicle = vehicle.ok_or(AuctionError::NoSuchVehicle)?;
-    if vehicle.withdrawn_at.is_none() {
+    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
+    if locked.withdrawn_at.is_none() {
         return Err(AuctionError::NotWithdrawn);
     }
     if !store::find_bought(tx, &[vehicle.as_str()])
@@ -147,10 +149,10 @@ pub(crate) async fn restore(
     vehicles::store::set_restored(tx, vehicle, now).await?;
     render(tx, vehicles).await?;
     let mut held = Vec::new();
-    if vehicle.is_on_offer() {
+    if locked.is_on_offer() {
         held = effects::relist(tx, vehicles).await?;
     }
-    progress::record(tx, author, &held).await?;
+    progress::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -159,7 +161,7 @@ pub(crate) async fn restore(
 /// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
 pub(crate) async fn reschedule(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
@@ -171,18 +173,18 @@ pub(crate) async fn reschedule(
     if !found.iter().all(LockedVehicle::is_upcoming) {
         return Err(AuctionError::NoOpenAuction);
     }
-    let mut held = effects::hold_open(tx, &vehicles).await?;
+    let mut held = effects::lock_open_orders(tx, &vehicles).await?;
     move_auctions(&mut held, dates)?;
     vehicles::store::set_auction_dates(tx, dates, now).await?;
     render(tx, &vehicles).await?;
-    progress::record(tx, author, &held).await?;
+    progress::record(tx, actor, &held).await?;
     Ok(held)
 }
 
 /// Changes the listing prices of vehicles, and adds events to their orders in `proceed`.
 pub(crate) async fn reprice(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     prices: &HashMap<VehicleId, Usd>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Held>, AuctionError> {
@@ -194,13 +196,13 @@ pub(crate) async fn reprice(
     let moves = found.into_iter().filter_map(|vehicle| {
         let now = *prices.get(&vehicle.id)?;
         let before = vehicle.listing_usd;
-        Some((vehicle.id, PriceMove { before, now }))
+        Some((vehicle.id, PriceChange { before, now }))
     });
-    let mut held = effects::hold_open(tx, &vehicles).await?;
-    tell_prices(&mut held, &moves.collect())?;
+    let mut held = effects::lock_open_orders(tx, &vehicles).await?;
+    add_price_events(&mut held, &moves.collect())?;
     vehicles::store::set_prices(tx, prices, now).await?;
     render(tx, &vehicles).await?;
-    progress::record(tx, author, &held).await?;
+    progress::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -209,7 +211,7 @@ pub(crate) async fn reprice(
 /// Other orders on an auction lot stay unchanged: [`settle`] ends them.
 pub(crate) async fn advance(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     order: OrderId,
     step: &Advance,
     now: DateTime<Utc>,
@@ -220,7 +222,7 @@ pub(crate) async fn advance(
     let mut all = Vec::new();
     let vehicles = std::slice::from_ref(&held.order.vehicle_id);
     if held.order.bid.is_none() && matches!(step, Advance::Secure { .. }) {
-        all = effects::hold_open(tx, vehicles).await?;
+        all = effects::lock_open_orders(tx, vehicles).await?;
         all.retain(|it| it.order.id != order && it.order.bid.is_none());
         for other in &mut all {
             let step = Advance::Fail(FailureReason::VehicleUnavailable);
@@ -230,21 +232,21 @@ pub(crate) async fn advance(
         vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
     }
     all.push(held);
-    progress::record(tx, author, &all).await?;
+    progress::record(tx, actor, &all).await?;
     Ok(all)
 }
 
 /// Records the audit row of a changed vehicle. `partner` is the partner that made the change in the sandbox.
 pub(crate) async fn record(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: Option<PartnerId>,
     action: &str,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let change = Change {
-        author,
+        actor,
         partner,
         action,
         subject: vehicle.as_str(),

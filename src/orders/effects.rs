@@ -16,15 +16,17 @@ use super::{
 };
 use crate::{
     database::Tx,
-    events::model::Happening,
-    id::{OrderId, VehicleId},
-    money::Usd,
-    stamp::Stamp,
+    events::model::EventKind,
+    values::{
+        id::{OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
 };
 
 /// A change of a vehicle's listing price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PriceMove {
+pub(crate) struct PriceChange {
     /// The old price.
     pub before: Usd,
     /// The new price.
@@ -32,7 +34,7 @@ pub(crate) struct PriceMove {
 }
 
 /// Locks and reads the orders on locked vehicles that are `proceed` or `acquiring`.
-pub(crate) async fn hold_open(
+pub(crate) async fn lock_open_orders(
     tx: &mut Tx,
     vehicles: &[VehicleId],
 ) -> Result<Vec<Held>, sqlx::Error> {
@@ -85,7 +87,7 @@ pub(crate) fn move_auctions(
     let mut moved = BTreeMap::new();
     for held in held.iter_mut() {
         if let Some(date) = dates.get(&held.order.vehicle_id)
-            && let Some(happening) = move_auction(held, Stamp::kst(*date))?
+            && let Some(happening) = move_auction(held, Timestamp::kst(*date))?
         {
             moved.insert(held.order.id, happening);
         }
@@ -103,7 +105,7 @@ pub(crate) fn move_auctions(
 }
 
 /// Moves the auction of one order. Cancels the order if its cutoff is now past, else returns the event to add to it.
-fn move_auction(held: &mut Held, date: Stamp) -> Result<Option<Happening>, AdvanceError> {
+fn move_auction(held: &mut Held, date: Timestamp) -> Result<Option<EventKind>, AdvanceError> {
     let now = held.now;
     let Some(bid) = held
         .order
@@ -113,12 +115,12 @@ fn move_auction(held: &mut Held, date: Stamp) -> Result<Option<Happening>, Advan
     else {
         return Ok(None);
     };
-    let happening = Happening::AuctionRescheduled {
+    let happening = EventKind::AuctionRescheduled {
         previous_auction_date: bid.auction_date,
     };
     let was_open = now < bid.order_cutoff_at.instant();
     bid.auction_date = date;
-    bid.order_cutoff_at = date.midnight_of_the_day_before();
+    bid.order_cutoff_at = date.order_cutoff();
     let is_closed = now >= bid.order_cutoff_at.instant();
     held.order.updated_at = now;
     if was_open && is_closed && held.order.state.status == OrderStatus::Proceed {
@@ -131,17 +133,17 @@ fn move_auction(held: &mut Held, date: Stamp) -> Result<Option<Happening>, Advan
 }
 
 /// Adds an event to the orders in `proceed` whose vehicles have new prices.
-pub(crate) fn tell_prices(
+pub(crate) fn add_price_events(
     held: &mut [Held],
-    moves: &HashMap<VehicleId, PriceMove>,
+    moves: &HashMap<VehicleId, PriceChange>,
 ) -> Result<(), AdvanceError> {
     for held in held {
         let moved = moves.get(&held.order.vehicle_id);
         let moved = moved.filter(|it| it.before != it.now);
-        if let Some(PriceMove { before, now }) = moved.copied()
+        if let Some(PriceChange { before, now }) = moved.copied()
             && held.order.state.status == OrderStatus::Proceed
         {
-            held.happen(&Happening::PriceUpdated {
+            held.happen(&EventKind::PriceUpdated {
                 previous_listing_usd: before,
                 listing_usd: now,
             })?;
@@ -179,7 +181,7 @@ pub(crate) async fn relist(
     let mut held = store::hold(tx, &ids).await?;
     for held in &mut held {
         for new_vehicle_id in relisted.remove(&held.order.id).unwrap_or_default() {
-            let added = held.happen(&Happening::ReAuctioned { new_vehicle_id });
+            let added = held.happen(&EventKind::ReAuctioned { new_vehicle_id });
             added.map_err(AdvanceError::from)?;
         }
     }

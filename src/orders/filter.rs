@@ -6,10 +6,10 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::state::OrderStatus;
-use crate::{
+use crate::values::{
     id::{OrderId, PartnerId},
-    stamp::Stamp,
-    word::Word,
+    string_enum::StringEnum,
+    timestamp::Timestamp,
 };
 
 /// The filters of a list of orders. Every filter that is set must match.
@@ -22,9 +22,9 @@ pub(crate) struct Filter {
     /// For this vehicle. Text that is not a vehicle id matches no order.
     pub(crate) vehicle_id: Option<String>,
     /// Accepted at or after this time.
-    pub(crate) from: Option<Stamp>,
+    pub(crate) from: Option<Timestamp>,
     /// Accepted before this time.
-    pub(crate) to: Option<Stamp>,
+    pub(crate) to: Option<Timestamp>,
     /// Placed or changed by the request with this idempotency key.
     pub(crate) idempotency_key: Option<Uuid>,
 }
@@ -71,7 +71,7 @@ impl Filter {
         let mut status: Vec<_> = self.status.iter().map(|it| it.as_str()).collect();
         status.sort_unstable();
         status.dedup();
-        let millis = |stamp: Option<Stamp>| stamp.map(|it| it.instant().timestamp_millis());
+        let millis = |stamp: Option<Timestamp>| stamp.map(|it| it.instant().timestamp_millis());
         let mut text = String::new();
         // Writing to a string cannot fail. The debug format quotes strings, so that no value can be read as two.
         let _ = write!(
@@ -144,8 +144,8 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(base.canonical(), reordered.canonical());
-        let at = Stamp::parse("2026-04-01T00:00:00+09:00").ok();
-        let same_instant = Stamp::parse("2026-03-31T15:00:00+00:00").ok();
+        let at = Timestamp::parse("2026-04-01T00:00:00+09:00").ok();
+        let same_instant = Timestamp::parse("2026-03-31T15:00:00+00:00").ok();
         let canonical = |to| {
             Filter {
                 to,

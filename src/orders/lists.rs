@@ -16,14 +16,14 @@ use uuid::Uuid;
 
 use super::{
     filter::{Filter, Sort},
-    rendered::OrderText,
+    rendered::RenderedOrder,
     state::OrderStatus,
     store,
     view::{HistoryView, OrderView},
 };
 use crate::{
     app::App,
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         cursor::Walk,
         describe,
@@ -31,10 +31,9 @@ use crate::{
         page::{IDS_MAX, Page, PageQuery, RenderedPage, read_sort},
         path::Id,
     },
-    id::OrderId,
     idempotency,
     request::Caller,
-    word::Word,
+    values::{id::OrderId, string_enum::StringEnum},
 };
 
 /// The query parameters of `GET /v1/orders`.
@@ -174,7 +173,7 @@ pub(super) async fn list_orders(
 }
 
 /// Returns a page of rendered orders.
-fn page_of_orders(orders: &[OrderText], next_cursor: Option<&str>, uri: &Uri) -> Response {
+fn page_of_orders(orders: &[RenderedOrder], next_cursor: Option<&str>, uri: &Uri) -> Response {
     const ORDER_BYTES: usize = 700;
     let mut rows = Vec::with_capacity(orders.len() * ORDER_BYTES);
     for (n, order) in orders.iter().enumerate() {

@@ -26,4 +26,4 @@ pub mod sweeps;
 pub(crate) mod view;
 
 /// Body members that are named in the error when an idempotency key is reused and they differ.
-pub(crate) const NAMED_MEMBERS: [&str; 2] = ["vehicle_id", "max_bid_amount_usd"];
+pub(crate) const FINGERPRINT_MEMBERS: [&str; 2] = ["vehicle_id", "max_bid_amount_usd"];

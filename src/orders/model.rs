@@ -5,9 +5,11 @@ use serde::Serialize;
 
 use super::state::{CancellationReason, FailureReason, Owner, State};
 use crate::{
-    id::{OrderId, PartnerId, VehicleId},
-    money::Usd,
-    stamp::Stamp,
+    values::{
+        id::{OrderId, PartnerId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
     vehicles::model::{AuctionResult, AuctionState, Offer},
 };
 
@@ -50,9 +52,9 @@ pub struct Bid {
     /// Its standing among all partners' bids.
     pub standing: Standing,
     /// When the auction is held.
-    pub auction_date: Stamp,
+    pub auction_date: Timestamp,
     /// The order cutoff: from this time on, orders are refused.
-    pub order_cutoff_at: Stamp,
+    pub order_cutoff_at: Timestamp,
 }
 
 /// The standing of a bid among all partners' active bids on the vehicle.
@@ -75,8 +77,8 @@ pub struct Shipment {
     pub bl_number: Option<String>,
     pub port_of_loading: Option<String>,
     pub port_of_discharge: Option<String>,
-    pub etd: Option<Stamp>,
-    pub eta: Option<Stamp>,
+    pub etd: Option<Timestamp>,
+    pub eta: Option<Timestamp>,
 }
 
 /// One step of an order's history.
@@ -89,7 +91,7 @@ pub struct HistoryStep {
     /// The party that made it.
     pub by: Owner,
     /// When it happened, with the UTC offset of the place.
-    pub occurred_at: Stamp,
+    pub occurred_at: Timestamp,
     /// When LMN recorded it.
     pub recorded_at: DateTime<Utc>,
     /// Notes given with it.
@@ -108,7 +110,7 @@ pub struct Overdue {
     /// The partner's contact for reminders.
     pub contact: Option<String>,
     /// When its shipping began.
-    pub shipping_since: Stamp,
+    pub shipping_since: Timestamp,
     /// Whole days since then, by the partner's clock.
     pub days: i32,
 }
@@ -155,7 +157,7 @@ pub enum PlaceError {
     /// Orders have closed.
     PastCutoff {
         /// When they closed.
-        cutoff_at: Stamp,
+        cutoff_at: Timestamp,
     },
     /// The partner has an open order for the vehicle.
     Duplicate(OrderId),
@@ -217,17 +219,17 @@ fn bid(
     Ok(Bid {
         max_bid,
         standing,
-        auction_date: Stamp::kst(auction.date),
+        auction_date: Timestamp::kst(auction.date),
         order_cutoff_at,
     })
 }
 
 /// Returns when orders closed for an auction that has a result: at its cutoff, or at the result if that came first.
-fn closed_at(auction: &AuctionState) -> Stamp {
+fn closed_at(auction: &AuctionState) -> Timestamp {
     let cutoff = auction.order_cutoff_at();
     auction
         .result_at
-        .map_or(cutoff, |at| cutoff.min(Stamp::kst(at)))
+        .map_or(cutoff, |at| cutoff.min(Timestamp::kst(at)))
 }
 
 impl Order {
@@ -255,8 +257,8 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn stamp(text: &str) -> Stamp {
-        Stamp::parse(text).unwrap()
+    fn stamp(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
     }
 
     /// A lot at 10,000 USD whose auction is on 20 April at 13:00 in Korea.

@@ -14,16 +14,18 @@ use super::{
     state::OrderStatus,
 };
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     clock,
     database::{Database, Tx},
-    id::{OrderId, PartnerId, VehicleId},
-    money::Usd,
+    values::{
+        id::{OrderId, PartnerId, VehicleId},
+        money::Usd,
+    },
 };
 
 /// An order that a command changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Concerned {
+pub struct AffectedOrder {
     /// The order.
     pub order_id: OrderId,
     /// The partner that placed it.
@@ -32,7 +34,7 @@ pub struct Concerned {
     pub status: OrderStatus,
 }
 
-impl Concerned {
+impl AffectedOrder {
     fn all(held: &[Held]) -> Vec<Self> {
         let touched = held.iter().filter(|it| it.is_touched());
         let concerned = touched.map(|it| Self {
@@ -47,30 +49,30 @@ impl Concerned {
 /// Makes a step of an order. Securing a buy-now vehicle for one order fails all its other open orders.
 pub async fn advance(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     order: OrderId,
     step: &Advance,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;
-    let held = auction::advance(&mut tx, author, order, step, now).await?;
+    let held = auction::advance(&mut tx, actor, order, step, now).await?;
     tx.commit().await?;
-    Ok(Concerned::all(&held))
+    Ok(AffectedOrder::all(&held))
 }
 
 /// Records the result of a vehicle's auction for every order that bids on it.
 pub async fn settle(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     act(
         database,
-        author,
+        actor,
         "vehicle.settled",
         vehicle,
-        async |tx, now| auction::settle(tx, author, vehicle, outcome, now).await,
+        async |tx, now| auction::settle(tx, actor, vehicle, outcome, now).await,
     )
     .await
 }
@@ -78,17 +80,17 @@ pub async fn settle(
 /// Moves the auction of a vehicle to another date.
 pub async fn reschedule(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
     date: DateTime<Utc>,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let dates = HashMap::from([(vehicle.clone(), date)]);
     act(
         database,
-        author,
+        actor,
         "vehicle.rescheduled",
         vehicle,
-        async |tx, now| auction::reschedule(tx, author, &dates, now).await,
+        async |tx, now| auction::reschedule(tx, actor, &dates, now).await,
     )
     .await
 }
@@ -96,17 +98,17 @@ pub async fn reschedule(
 /// Changes the listing price of a vehicle.
 pub async fn reprice(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
     price: Usd,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let prices = HashMap::from([(vehicle.clone(), price)]);
     act(
         database,
-        author,
+        actor,
         "vehicle.repriced",
         vehicle,
-        async |tx, now| auction::reprice(tx, author, &prices, now).await,
+        async |tx, now| auction::reprice(tx, actor, &prices, now).await,
     )
     .await
 }
@@ -114,16 +116,16 @@ pub async fn reprice(
 /// Withdraws a vehicle from the catalogue, and ends its open orders.
 pub async fn withdraw(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
     act(
         database,
-        author,
+        actor,
         "vehicle.withdrawn",
         vehicle,
-        async |tx, now| auction::withdraw(tx, author, vehicles, now).await,
+        async |tx, now| auction::withdraw(tx, actor, vehicles, now).await,
     )
     .await
 }
@@ -131,15 +133,15 @@ pub async fn withdraw(
 /// Puts a withdrawn vehicle back into the catalogue.
 pub async fn restore(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     act(
         database,
-        author,
+        actor,
         "vehicle.restored",
         vehicle,
-        async |tx, now| auction::restore(tx, author, vehicle, now).await,
+        async |tx, now| auction::restore(tx, actor, vehicle, now).await,
     )
     .await
 }
@@ -147,28 +149,28 @@ pub async fn restore(
 /// Records an event for partners that ordered a vehicle before it was listed again.
 pub async fn relist(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     vehicle: &VehicleId,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let held = effects::relist(&mut tx, std::slice::from_ref(vehicle)).await?;
-    progress::record(&mut tx, author, &held).await?;
+    progress::record(&mut tx, actor, &held).await?;
     tx.commit().await?;
-    Ok(Concerned::all(&held))
+    Ok(AffectedOrder::all(&held))
 }
 
 /// Changes a vehicle in one transaction, with its audit row. The change of its orders records their audit rows.
 async fn act(
     database: &Database,
-    author: &Author,
+    actor: &Actor,
     action: &str,
     vehicle: &VehicleId,
     change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<Held>, AuctionError>,
-) -> Result<Vec<Concerned>, AuctionError> {
+) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;
     let held = change(&mut tx, now).await?;
-    auction::record(&mut tx, author, None, action, vehicle, now).await?;
+    auction::record(&mut tx, actor, None, action, vehicle, now).await?;
     tx.commit().await?;
-    Ok(Concerned::all(&held))
+    Ok(AffectedOrder::all(&held))
 }

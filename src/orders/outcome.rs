@@ -1,8 +1,8 @@
 //! Outcomes of auctions for LMN. Pure.
 
-use crate::{money::Usd, word::words};
+use crate::values::{money::Usd, string_enum::string_enum};
 
-words! {
+string_enum! {
     /// The result of an auction for LMN.
     AuctionEnd {
         /// LMN bought the vehicle.

@@ -9,10 +9,10 @@ use super::{
     store,
 };
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     database::Tx,
     events,
-    id::{OrderId, PartnerId},
+    values::id::{OrderId, PartnerId},
 };
 
 /// The error of a failed transition.
@@ -41,22 +41,22 @@ pub(crate) async fn hold(
 /// Makes one step of one locked order, and records it with its event.
 pub(crate) async fn advance(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     held: &mut Held,
     advance: &Advance,
     by: Owner,
 ) -> Result<(), ProgressError> {
     held.advance(advance, by)?;
-    Ok(record(tx, author, std::slice::from_ref(held)).await?)
+    Ok(record(tx, actor, std::slice::from_ref(held)).await?)
 }
 
 /// Records the steps and events of locked orders. Orders without any are left unchanged.
-pub(crate) async fn record(tx: &mut Tx, author: &Author, held: &[Held]) -> Result<(), sqlx::Error> {
+pub(crate) async fn record(tx: &mut Tx, actor: &Actor, held: &[Held]) -> Result<(), sqlx::Error> {
     let touched: Vec<_> = held.iter().filter(|it| it.is_touched()).collect();
     if touched.is_empty() {
         return Ok(());
     }
-    store::record_steps(tx, author, &touched).await?;
+    store::record_steps(tx, actor, &touched).await?;
     let new_events: Vec<_> = touched.iter().flat_map(|it| &it.events).collect();
     events::store::append(tx, &new_events).await
 }

@@ -68,14 +68,14 @@ impl Rendered {
 
 /// A rendered order and the standing of its bid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OrderText {
+pub(crate) struct RenderedOrder {
     /// The order.
     pub rendered: Rendered,
     /// The standing of its bid, if it has one.
     pub standing: Option<Standing>,
 }
 
-impl OrderText {
+impl RenderedOrder {
     /// Returns the complete JSON.
     pub(crate) fn into_bytes(self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.rendered.0.len() + 64);
@@ -91,13 +91,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        id::{OrderId, VehicleId},
-        money::Usd,
         orders::{
             model::{Bid, Shipment},
             state::State,
         },
-        stamp::Stamp,
+        values::{
+            id::{OrderId, VehicleId},
+            money::Usd,
+            timestamp::Timestamp,
+        },
     };
 
     fn order(bid: Option<Bid>, vin: Option<String>) -> Order {
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn bid((is_highest, dollars): (bool, i64)) -> Bid {
-        let date = Stamp::kst(DateTime::UNIX_EPOCH);
+        let date = Timestamp::kst(DateTime::UNIX_EPOCH);
         Bid {
             max_bid: Usd::new(dollars).unwrap(),
             standing: Standing {
@@ -141,7 +143,7 @@ mod tests {
             let rendered = Rendered::of(&order).unwrap();
             prop_assert!(!rendered.as_str().contains(",\"is_highest_bid\":"));
             let standing = order.bid.map(|it| it.standing);
-            let text = OrderText { rendered, standing }.into_bytes();
+            let text = RenderedOrder { rendered, standing }.into_bytes();
             let whole = serde_json::to_vec(&OrderView::from(order)).unwrap();
             prop_assert_eq!(text, Bytes::from(whole));
         }

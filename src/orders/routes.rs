@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::model::Author,
-    error::{ApiError, Asked, Fault, IssueKind},
+    audit::model::Actor,
+    errors::{ApiError, Asked, Fault, IssueKind},
     http::{
         describe,
         etag::Conditional,
@@ -32,11 +32,13 @@ use crate::{
         path::Id,
         user::UserId,
     },
-    id::{OrderId, VehicleId},
     idempotency::{Attempt, Binding, PendingWrite, Reply, Write},
-    money::Usd,
     request::Caller,
-    stamp::Stamp,
+    values::{
+        id::{OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
     vehicles::{render::render, view::VehicleView},
 };
 
@@ -114,11 +116,11 @@ async fn create_order(
         vehicle: VehicleId::parse(&body.vehicle_id),
         max_bid: body.max_bid_amount_usd,
         user: user.as_deref(),
-        author: &caller.author(),
+        actor: &caller.actor(),
     };
     if let Some(vehicle) = request.vehicle.as_ref().filter(|_| !dry_run) {
         let now = app.heartbeat().order_time() + caller.grant.clock_offset;
-        pending = match place_at_once(&app, &request, vehicle, now, pending).await? {
+        pending = match place_in_one_round_trip(&app, &request, vehicle, now, pending).await? {
             Attempt::Answered(response) => return Ok(response),
             Attempt::Undecided(pending) => pending,
         };
@@ -133,7 +135,7 @@ async fn create_order(
     let found = store::look(write.tx(), caller.partner(), &vehicle_id).await?;
     let (offer, market) = found.ok_or_else(unknown)?;
     let bid = place(&offer, request.max_bid, &market)
-        .map_err(|refused| refused.answer(&vehicle_id, Stamp::kst(market.now)))?;
+        .map_err(|refused| refused.answer(&vehicle_id, Timestamp::kst(market.now)))?;
     let order = Order::placed(OrderId::new(market.now), &offer, bid, market.now);
     if dry_run {
         let reply = Reply::json(StatusCode::OK, &OrderView::trial(order))?;
@@ -154,7 +156,7 @@ struct OrderRequest<'a> {
     vehicle: Option<VehicleId>,
     max_bid: Option<i64>,
     user: Option<&'a str>,
-    author: &'a Author,
+    actor: &'a Actor,
 }
 
 impl<'a> OrderRequest<'a> {
@@ -167,7 +169,7 @@ impl<'a> OrderRequest<'a> {
     ) -> Placed<'a> {
         Placed {
             order,
-            author: self.author,
+            actor: self.actor,
             user: self.user,
             rendered,
             location,
@@ -180,7 +182,7 @@ impl<'a> OrderRequest<'a> {
 ///
 /// It decides on the catalogue in memory, assuming that no other partner bid as much. The statement verifies both.
 /// If the order cannot be placed like this, it is decided again under the vehicle's lock: every refusal is made there.
-async fn place_at_once(
+async fn place_in_one_round_trip(
     app: &App,
     request: &OrderRequest<'_>,
     vehicle: &VehicleId,
@@ -199,7 +201,8 @@ async fn place_at_once(
     let placed = request.placed(&order, &rendered, &location, &reply);
     let mut connection = app.acquire_for_write().await?;
     let claim = pending.claim();
-    let outcome = store::place_at_once(&mut connection, claim, row_version, &placed).await;
+    let outcome =
+        store::place_in_one_round_trip(&mut connection, claim, row_version, &placed).await;
     drop(connection);
     pending
         .conclude(outcome, reply, store::DECISION_AGE_MAX)
@@ -215,7 +218,7 @@ fn placed_reply(order: &Order) -> Result<(Reply, String), ApiError> {
 }
 
 impl PlaceError {
-    fn answer(self, vehicle_id: &VehicleId, now: Stamp) -> ApiError {
+    fn answer(self, vehicle_id: &VehicleId, now: Timestamp) -> ApiError {
         match self {
             Self::VehicleUnavailable => ApiError::VehicleUnavailable {
                 vehicle_id: vehicle_id.clone(),
@@ -258,7 +261,7 @@ async fn cancel_order(
     let tx = write.tx();
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
-    progress::advance(tx, &caller.author(), &mut held, &cancel, Owner::Partner)
+    progress::advance(tx, &caller.actor(), &mut held, &cancel, Owner::Partner)
         .await
         .map_err(|error| ApiError::from(error).requesting(cancel.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await

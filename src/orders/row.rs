@@ -6,13 +6,12 @@ use uuid::Uuid;
 
 use super::{
     model::{Bid, HistoryStep, Order, Shipment, Standing},
-    rendered::{OrderText, Rendered},
+    rendered::{Rendered, RenderedOrder},
     state::State,
 };
 use crate::{
     database::column::{InvalidColumn, optional_word, usd, vehicle_id, word},
-    id::OrderId,
-    stamp::Stamp,
+    values::{id::OrderId, timestamp::Timestamp},
 };
 
 /// The columns of an [`OrderRow`], as text for statements on `orders_with_standing`.
@@ -80,8 +79,8 @@ impl OrderRow {
                 is_highest,
                 highest_bid: usd(highest)?,
             },
-            auction_date: Stamp::kst(date),
-            order_cutoff_at: Stamp::kst(cutoff),
+            auction_date: Timestamp::kst(date),
+            order_cutoff_at: Timestamp::kst(cutoff),
         }))
     }
 }
@@ -144,11 +143,11 @@ impl FromRow<'_, PgRow> for TextRow {
 
 impl TextRow {
     /// Converts the row to a rendered order. The error names an invalid row.
-    pub(super) fn into_text(self) -> Result<OrderText, sqlx::Error> {
+    pub(super) fn into_text(self) -> Result<RenderedOrder, sqlx::Error> {
         let highest = self.current_max_bid_usd.map(usd).transpose();
         let highest = highest.map_err(|error| error.in_row("orders", OrderId::from(self.id)))?;
         let standing = self.is_highest_bid.zip(highest);
-        Ok(OrderText {
+        Ok(RenderedOrder {
             rendered: Rendered::kept(self.rendered),
             standing: standing.map(|(is_highest, highest_bid)| Standing {
                 is_highest,
@@ -162,10 +161,10 @@ impl TextRow {
 fn stamp(
     instant: Option<DateTime<Utc>>,
     offset_minutes: Option<i16>,
-) -> Result<Option<Stamp>, InvalidColumn> {
+) -> Result<Option<Timestamp>, InvalidColumn> {
     let pair = instant.zip(offset_minutes);
     pair.map(|(instant, minutes)| {
-        Stamp::at_offset(instant, minutes).ok_or_else(|| InvalidColumn::new(minutes))
+        Timestamp::at_offset(instant, minutes).ok_or_else(|| InvalidColumn::new(minutes))
     })
     .transpose()
 }
@@ -187,7 +186,7 @@ impl HistoryRow {
     /// Converts the row to a step, if there is one. The error names the order of an invalid step.
     pub(super) fn into_model(self, order: OrderId) -> Option<Result<HistoryStep, sqlx::Error>> {
         let n = self.n?;
-        let occurred_at = Stamp::at_offset(self.occurred_at?, self.occurred_offset_minutes?);
+        let occurred_at = Timestamp::at_offset(self.occurred_at?, self.occurred_offset_minutes?);
         let recorded_at = self.recorded_at?;
         let read = || {
             Ok(HistoryStep {

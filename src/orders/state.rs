@@ -1,8 +1,8 @@
 //! The state machine of an order: every step, the parties that may make it, and the states it leads from and to.
 
-use crate::word::{Word, words};
+use crate::values::string_enum::{StringEnum, string_enum};
 
-words! {
+string_enum! {
     /// The status of an order.
     OrderStatus {
         /// Accepted; LMN has not acted on it yet.
@@ -22,7 +22,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The sub-status of a shipping order.
     FulfillmentDetail {
         /// In export processing in Korea: papers and customs.
@@ -36,7 +36,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The reason why an order failed.
     FailureReason {
         /// The auction passed before LMN began to buy.
@@ -52,7 +52,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The reason why an order was cancelled.
     CancellationReason {
         /// The partner cancelled it.
@@ -66,7 +66,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The party that makes a step.
     Owner {
         /// The partner, through this API.
@@ -78,7 +78,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// An action of a partner on an order.
     Action {
         /// Cancel the order, with `DELETE /v1/orders/{id}`.
@@ -124,7 +124,7 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Another party makes this step, whatever the state.
-    NotYours,
+    NotAuthorized,
     /// The step is not possible from this state.
     OutOfSequence,
 }
@@ -140,7 +140,7 @@ impl State {
     pub fn step(self, step: Step, by: Owner) -> Result<Self, Refused> {
         use OrderStatus::{Acquiring, Cancelled, Delivered, Failed, Proceed, Secured, Shipping};
         if !step.owners().contains(&by) {
-            return Err(Refused::NotYours);
+            return Err(Refused::NotAuthorized);
         }
         let status = match (self.status, step) {
             (Proceed, Step::Cancel(_)) => Cancelled,
@@ -172,7 +172,7 @@ impl State {
         match (by, self.status) {
             (Owner::Operator, OrderStatus::Shipping) => Ok(self),
             (Owner::Operator, _) => Err(Refused::OutOfSequence),
-            (Owner::Partner | Owner::Automatic, _) => Err(Refused::NotYours),
+            (Owner::Partner | Owner::Automatic, _) => Err(Refused::NotAuthorized),
         }
     }
 
@@ -296,7 +296,7 @@ mod tests {
                     };
                     let result = state.step(step, *by).map(|it| it.status.as_str());
                     let expected = match row {
-                        _ if !owners.contains(&by.as_str()) => Err(Refused::NotYours),
+                        _ if !owners.contains(&by.as_str()) => Err(Refused::NotAuthorized),
                         Some(row) => Ok(row[1]),
                         None => Err(Refused::OutOfSequence),
                     };

@@ -13,16 +13,15 @@ use super::{
 };
 use crate::{
     clock,
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
-    id::OrderId,
     idempotency::Write,
     request::Caller,
-    stamp::Stamp,
+    values::{id::OrderId, timestamp::Timestamp},
 };
 
 /// Maximum time by which a report may be ahead of the partner's time, because clocks differ.
@@ -84,7 +83,7 @@ struct ReportShape {
     /// `in_transit` or `customs`, in either order or not at all. Only LMN sets the other sub-statuses.
     fulfillment_detail: Option<FulfillmentDetail>,
     /// When it happened, with the UTC offset of the place; at most 5 minutes ahead of the current time.
-    occurred_at: Stamp,
+    occurred_at: Timestamp,
     /// Notes for the history of the order.
     #[schema(max_length = 2000)]
     notes: Option<String>,
@@ -115,15 +114,15 @@ pub(super) async fn report_status(
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
     let step = reported.step();
-    let step = step.ok_or_else(|| Refused::NotYours.answer(held.order.state))?;
+    let step = step.ok_or_else(|| Refused::NotAuthorized.answer(held.order.state))?;
     held.advance_as_told(&step, Owner::Partner, report)
         .map_err(progress::ProgressError::from)
         .map_err(|error| ApiError::from(error).requesting(step.word()))?;
-    progress::record(tx, &caller.author(), std::slice::from_ref(&held)).await?;
+    progress::record(tx, &caller.actor(), std::slice::from_ref(&held)).await?;
     write.commit(reply(StatusCode::OK, held.order)?).await
 }
 
-fn from_the_future(occurred_at: Stamp) -> ApiError {
+fn from_the_future(occurred_at: Timestamp) -> ApiError {
     let message = "`occurred_at` is more than 5 minutes ahead of the current time";
     let fault = Fault::new(IssueKind::OutOfRange, message);
     fault

@@ -14,12 +14,14 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::model::Author,
+    audit::model::Actor,
     clock,
     database::{Connection, Tx},
-    id::{PartnerId, RequestId},
     telemetry::sweep::Sweep,
-    word::Word,
+    values::{
+        id::{PartnerId, RequestId},
+        string_enum::StringEnum,
+    },
 };
 
 /// Time after an auction until orders that LMN has not acted on fail.
@@ -148,8 +150,8 @@ pub(crate) fn tell(app: &App, reminded: &[Overdue]) {
     }
 }
 
-fn automatic() -> Author {
-    Author {
+fn automatic() -> Actor {
+    Actor {
         actor: Owner::Automatic.as_str().to_owned(),
         request_id: RequestId::random(),
     }

@@ -10,10 +10,10 @@ use super::{
     model::{HistoryStep, Order, Shipment},
     state::{Action, CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
 };
-use crate::{
+use crate::values::{
     id::{OrderId, VehicleId},
     money::Usd,
-    stamp::Stamp,
+    timestamp::Timestamp,
 };
 
 /// An order: a maximum bid for an auction lot, or the purchase of a buy-now vehicle.
@@ -42,9 +42,9 @@ pub(crate) struct OrderView {
     pub current_max_bid_usd: Option<Usd>,
     pub amounts: Amounts,
     /// When the auction is held; null for a buy-now vehicle.
-    pub auction_date: Option<Stamp>,
+    pub auction_date: Option<Timestamp>,
     /// The order cutoff: midnight in Korea at the start of the day before the auction; null for a buy-now vehicle.
-    pub order_cutoff_at: Option<Stamp>,
+    pub order_cutoff_at: Option<Timestamp>,
     /// Set if and only if the order is `failed`.
     pub failure_reason: Option<FailureReason>,
     /// Set if and only if the order is `cancelled`.
@@ -54,9 +54,9 @@ pub(crate) struct OrderView {
     /// The actions that the partner can take now. Every listed action succeeds, every other action is refused.
     pub allowed_actions: Vec<Action>,
     /// When the order was accepted.
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// When the order last changed. Changes of `is_highest_bid` and `current_max_bid_usd` do not count.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
 }
 
 /// The cost of the vehicle. Both amounts are set once the order is `secured`.
@@ -80,9 +80,9 @@ pub(crate) struct ShipmentView {
     pub port_of_loading: Option<String>,
     pub port_of_discharge: Option<String>,
     /// Estimated time of departure.
-    pub etd: Option<Stamp>,
+    pub etd: Option<Timestamp>,
     /// Estimated time of arrival.
-    pub eta: Option<Stamp>,
+    pub eta: Option<Timestamp>,
 }
 
 /// An order in the response to a dry run: without an id, and without other partners' bids.
@@ -127,8 +127,8 @@ impl From<Order> for OrderView {
             cancellation_reason: order.cancellation_reason,
             shipment: ShipmentView::of(order.shipment),
             allowed_actions: order.state.allowed_actions(),
-            created_at: Stamp::kst(order.created_at),
-            updated_at: Stamp::kst(order.updated_at),
+            created_at: Timestamp::kst(order.created_at),
+            updated_at: Timestamp::kst(order.updated_at),
         }
     }
 }
@@ -174,9 +174,9 @@ pub(crate) struct HistoryView {
     pub(crate) fulfillment_detail: Option<FulfillmentDetail>,
     pub(crate) by: Owner,
     /// When it happened, with the UTC offset of the place.
-    pub(crate) occurred_at: Stamp,
+    pub(crate) occurred_at: Timestamp,
     /// When LMN recorded it.
-    pub(crate) recorded_at: Stamp,
+    pub(crate) recorded_at: Timestamp,
     /// Notes given with the step.
     #[schema(max_length = 2000)]
     pub(crate) notes: Option<String>,
@@ -190,7 +190,7 @@ impl From<HistoryStep> for HistoryView {
             fulfillment_detail: step.state.fulfillment,
             by: step.by,
             occurred_at: step.occurred_at,
-            recorded_at: Stamp::kst(step.recorded_at),
+            recorded_at: Timestamp::kst(step.recorded_at),
             notes: step.notes,
         }
     }

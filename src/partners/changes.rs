@@ -9,13 +9,11 @@ use super::{
     store,
 };
 use crate::{
-    audit::{self, model::Author, store::Change},
+    audit::{self, model::Actor, store::Change},
     clock,
     database::Tx,
-    environment::Environment,
-    id::PartnerId,
     middleware::rate_limit::model::{Kind, Policy},
-    stamp::Stamp,
+    values::{environment::Environment, id::PartnerId, timestamp::Timestamp},
 };
 
 /// The reason why a change was not made.
@@ -43,7 +41,7 @@ pub(crate) struct Issued {
 /// Adds a partner.
 pub(crate) async fn add_partner(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     name: &str,
 ) -> Result<Partner, ChangeError> {
     check_name(name)?;
@@ -59,14 +57,14 @@ pub(crate) async fn add_partner(
         return Err(Refusal::NameTaken(name.to_owned()).into());
     }
     let (action, details) = ("partner.added", json!({}));
-    record(tx, author, partner.id, (action, name, details), now).await?;
+    record(tx, actor, partner.id, (action, name, details), now).await?;
     Ok(partner)
 }
 
 /// Sets a partner's own rate limit for one kind of request; `None` restores the deployment's limit.
 pub(crate) async fn set_limit(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: &Partner,
     kind: Kind,
     policy: Option<Policy>,
@@ -78,13 +76,13 @@ pub(crate) async fn set_limit(
     store::set_limit(tx, partner.id, kind, policy).await?;
     let details = json!({"old": policy_json(old), "new": policy_json(policy)});
     let what = ("limits.changed", kind.as_str(), details);
-    Ok(record(tx, author, partner.id, what, now).await?)
+    Ok(record(tx, actor, partner.id, what, now).await?)
 }
 
 /// Sets or clears a partner's contact for reminders.
 pub(crate) async fn set_contact(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: &Partner,
     contact: Option<&str>,
 ) -> Result<(), ChangeError> {
@@ -99,29 +97,29 @@ pub(crate) async fn set_contact(
         partner.name.as_str(),
         json!({"new": contact}),
     );
-    Ok(record(tx, author, partner.id, what, now).await?)
+    Ok(record(tx, actor, partner.id, what, now).await?)
 }
 
 /// Issues a key of the environment. It expires after `expires_in`, or never.
 pub(crate) async fn issue_key(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     environment: Environment,
     expires_in: Option<TimeDelta>,
 ) -> Result<Issued, ChangeError> {
     let now = clock::store::real_now(tx).await?;
     let issued = insert_key(tx, partner, environment, expires_in, now).await?;
-    let details = json!({"expires_at": issued.expires_at.map(Stamp::kst)});
+    let details = json!({"expires_at": issued.expires_at.map(Timestamp::kst)});
     let what = ("key.issued", issued.key.prefix(), details);
-    record(tx, author, partner, (what.0, &what.1, what.2), now).await?;
+    record(tx, actor, partner, (what.0, &what.1, what.2), now).await?;
     Ok(issued)
 }
 
 /// Issues a key that replaces another one; both work during the overlap. Returns the new and the old key.
 pub(crate) async fn rotate_key(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     prefix: &str,
     environment: Environment,
     (overlap, expires_in): (TimeDelta, Option<TimeDelta>),
@@ -134,19 +132,19 @@ pub(crate) async fn rotate_key(
     let new = insert_key(tx, old.partner, environment, expires_in, now).await?;
     let details = json!({
         "new_prefix": new.key.prefix(),
-        "new_expires_at": new.expires_at.map(Stamp::kst),
-        "old": {"expires_at": before.map(Stamp::kst)},
-        "new": {"expires_at": old.expires_at.map(Stamp::kst)},
+        "new_expires_at": new.expires_at.map(Timestamp::kst),
+        "old": {"expires_at": before.map(Timestamp::kst)},
+        "new": {"expires_at": old.expires_at.map(Timestamp::kst)},
     });
     let what = ("key.rotated", old.prefix.as_str(), details);
-    record(tx, author, old.partner, what, now).await?;
+    record(tx, actor, old.partner, what, now).await?;
     Ok((new, old))
 }
 
 /// Revokes a key. Every replica refuses it within a second.
 pub(crate) async fn revoke_key(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     prefix: &str,
 ) -> Result<Key, ChangeError> {
     let mut key = lock_key(tx, prefix).await?;
@@ -157,14 +155,14 @@ pub(crate) async fn revoke_key(
     key.revoked_at = Some(now);
     store::update_key(tx, &key).await?;
     let what = ("key.revoked", key.prefix.as_str(), json!({}));
-    record(tx, author, key.partner, what, now).await?;
+    record(tx, actor, key.partner, what, now).await?;
     Ok(key)
 }
 
 /// Adds a network to a partner's allowlist.
 pub(crate) async fn add_network(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     network: IpNet,
 ) -> Result<(), ChangeError> {
@@ -177,13 +175,13 @@ pub(crate) async fn add_network(
     let subject = network.to_string();
     let details = json!({"entries": listed.len() + 1});
     let what = ("network.added", subject.as_str(), details);
-    Ok(record(tx, author, partner, what, now).await?)
+    Ok(record(tx, actor, partner, what, now).await?)
 }
 
 /// Removes a network from a partner's allowlist. Returns the number of networks left.
 pub(crate) async fn remove_network(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     network: IpNet,
 ) -> Result<usize, ChangeError> {
@@ -199,7 +197,7 @@ pub(crate) async fn remove_network(
         subject.as_str(),
         json!({"entries": left}),
     );
-    record(tx, author, partner, what, now).await?;
+    record(tx, actor, partner, what, now).await?;
     Ok(left)
 }
 
@@ -230,20 +228,20 @@ async fn insert_key(
 }
 
 async fn lock_key(tx: &mut Tx, prefix: &str) -> Result<Key, ChangeError> {
-    let key = store::lock_any_key(tx, prefix).await?;
+    let key = store::lock_key_of_any_partner(tx, prefix).await?;
     // Only the prefix is repeated, in case a whole key was given.
     Ok(key.ok_or_else(|| Refusal::KeyUnknown(prefix.chars().take(12).collect()))?)
 }
 
 async fn record(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     (action, subject, details): (&str, &str, Value),
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let change = Change {
-        author,
+        actor,
         partner: Some(partner),
         action,
         subject,

@@ -9,10 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    environment::Environment,
-    id::{KeyId, PartnerId},
     middleware::rate_limit::model::{Kind, Policy},
-    network::canonical,
+    values::{
+        environment::Environment,
+        id::{KeyId, PartnerId},
+        network::canonical,
+    },
 };
 
 /// The number of random bytes in a key, which are 28 characters of base64.
@@ -63,7 +65,7 @@ impl NewKey {
 
 /// The reason why a key grants no access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyFault {
+pub(crate) enum KeyError {
     /// No partner has this key, or it is not a key.
     Unknown,
     /// The key was revoked.
@@ -74,7 +76,7 @@ pub(crate) enum KeyFault {
     WrongEnvironment,
 }
 
-impl KeyFault {
+impl KeyError {
     /// Returns the value of `details.reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -87,7 +89,7 @@ impl KeyFault {
 }
 
 /// Parses a key as it was sent and returns its digest. A text that is no key of this environment needs no lookup.
-pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest, KeyFault> {
+pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest, KeyError> {
     let form_of = |environment: Environment| {
         text.strip_prefix(environment.key_prefix())
             .is_some_and(is_random_part)
@@ -95,9 +97,9 @@ pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest
     if form_of(environment) {
         Ok(digest(text))
     } else if form_of(environment.other()) {
-        Err(KeyFault::WrongEnvironment)
+        Err(KeyError::WrongEnvironment)
     } else {
-        Err(KeyFault::Unknown)
+        Err(KeyError::Unknown)
     }
 }
 
@@ -135,7 +137,7 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// Returns an error if the key is revoked or expired at `now`.
-    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<(), KeyFault> {
+    pub(crate) fn check(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
         in_force(self.revoked_at, self.expires_at, now)
     }
 
@@ -155,11 +157,11 @@ fn in_force(
     revoked_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<(), KeyFault> {
+) -> Result<(), KeyError> {
     if revoked_at.is_some() {
-        Err(KeyFault::Revoked)
+        Err(KeyError::Revoked)
     } else if expires_at.is_some_and(|end| end <= now) {
-        Err(KeyFault::Expired)
+        Err(KeyError::Expired)
     } else {
         Ok(())
     }
@@ -224,7 +226,7 @@ impl Key {
     ) -> Result<DateTime<Utc>, Refusal> {
         if in_force(self.revoked_at, self.expires_at, now).is_err() {
             let (prefix, state) = (self.prefix.clone(), self.state(now));
-            return Err(Refusal::KeyNotInForce { prefix, state });
+            return Err(Refusal::KeyNotActive { prefix, state });
         }
         let end = now + overlap;
         Ok(self.expires_at.map_or(end, |existing| existing.min(end)))
@@ -254,7 +256,7 @@ pub(crate) enum Refusal {
     KeyRevoked(String),
     /// The key is revoked or expired and cannot be rotated.
     #[error("the key `{prefix}` is {state} and cannot be rotated; issue a new one")]
-    KeyNotInForce {
+    KeyNotActive {
         /// The prefix of the key.
         prefix: String,
         /// The state of the key.
@@ -365,7 +367,7 @@ mod tests {
         assert_eq!(read_key(text, Environment::Sandbox), Ok(key.digest()));
         assert_eq!(
             read_key(text, Environment::Production),
-            Err(KeyFault::WrongEnvironment)
+            Err(KeyError::WrongEnvironment)
         );
         assert!(text.starts_with(&key.prefix()) && key.prefix().len() == 12);
         assert!(!format!("{key:?}").contains(text));
@@ -384,7 +386,7 @@ mod tests {
         ] {
             assert_eq!(
                 read_key(text, Environment::Sandbox),
-                Err(KeyFault::Unknown),
+                Err(KeyError::Unknown),
                 "{text}"
             );
         }
@@ -401,7 +403,7 @@ mod tests {
                 ..grant(&[])
             }
             .check(now),
-            Err(KeyFault::Expired)
+            Err(KeyError::Expired)
         );
         assert_eq!(
             Grant {
@@ -417,7 +419,7 @@ mod tests {
                 ..grant(&[])
             }
             .check(now),
-            Err(KeyFault::Revoked)
+            Err(KeyError::Revoked)
         );
     }
 

@@ -6,10 +6,10 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use super::RequestContext;
 use crate::{
-    audit::model::Author,
-    error::ApiError,
-    id::{PartnerId, RequestId},
+    audit::model::Actor,
+    errors::ApiError,
     partners::model::Grant,
+    values::id::{PartnerId, RequestId},
 };
 
 /// The authenticated caller of a request.
@@ -41,9 +41,9 @@ impl Caller {
         self.grant.partner
     }
 
-    /// Returns the author of the caller's changes.
-    pub(crate) fn author(&self) -> Author {
-        Author {
+    /// Returns the actor of the caller's changes.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor {
             actor: format!("key:{}", self.grant.prefix),
             request_id: self.request_id,
         }

@@ -19,7 +19,7 @@ use axum::{
 };
 use tokio::time::Instant;
 
-use crate::{error::ApiError, id::RequestId, partners::model::Grant};
+use crate::{errors::ApiError, partners::model::Grant, values::id::RequestId};
 
 /// The names of the rate-limit headers, in the order of their values.
 pub(crate) const RATE_LIMIT_HEADERS: [&str; 5] = [

@@ -15,7 +15,7 @@ use crate::{
     audit::{self, store::Change},
     clock,
     database::Tx,
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         extract::{Answer, Input, Query},
         fields::{Fields, FromBody},
@@ -23,7 +23,7 @@ use crate::{
     idempotency::{Reply, Write},
     orders::sweeps,
     request::Caller,
-    stamp::Stamp,
+    values::timestamp::Timestamp,
     webhooks,
 };
 
@@ -37,7 +37,7 @@ const OFFSET_SECONDS_MAX: i64 = 3_153_600_000;
 #[schema(as = Clock)]
 pub(super) struct ClockView {
     /// The current time of your clock.
-    now: Stamp,
+    now: Timestamp,
     /// Seconds by which your clock is ahead of real time.
     offset_seconds: i64,
     /// Number of jobs that are due and not done yet. They are done within a minute.
@@ -47,7 +47,7 @@ pub(super) struct ClockView {
 impl ClockView {
     fn new(clock: Clock, pending_jobs: i64) -> Self {
         Self {
-            now: Stamp::kst(clock.now),
+            now: Timestamp::kst(clock.now),
             offset_seconds: clock.offset_seconds,
             pending_jobs,
         }
@@ -147,7 +147,7 @@ async fn record(
 ) -> Result<(), sqlx::Error> {
     let now = clock::store::real_now(tx).await?;
     let change = Change {
-        author: &caller.author(),
+        actor: &caller.actor(),
         partner: Some(caller.partner()),
         action,
         subject: "clock",

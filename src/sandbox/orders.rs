@@ -4,15 +4,13 @@ use axum::{http::StatusCode, response::Response};
 use utoipa::ToSchema;
 
 use crate::{
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
-    id::OrderId,
     idempotency::Write,
-    money::{FEE_MAX, Usd},
     orders::{
         advance::{Advance, ShipmentChange},
         answer::reply,
@@ -21,8 +19,12 @@ use crate::{
         view::OrderView,
     },
     request::Caller,
-    stamp::Stamp,
-    word::Word,
+    values::{
+        id::OrderId,
+        money::{FEE_MAX, Usd},
+        string_enum::StringEnum,
+        timestamp::Timestamp,
+    },
 };
 
 /// Maximum characters of a name or number of a shipment.
@@ -94,7 +96,7 @@ fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> 
 }
 
 /// Reads a required reason. Refuses `excluded`, which LMN does not give.
-fn read_reason<R: Word>(fields: &mut Fields<'_>, name: &str, excluded: R) -> Option<R> {
+fn read_reason<R: StringEnum>(fields: &mut Fields<'_>, name: &str, excluded: R) -> Option<R> {
     fields.require(&[name]);
     let reason = fields.optional_word::<R>(name)?;
     if reason == excluded {
@@ -182,8 +184,8 @@ struct ShipmentUpdate {
     port_of_loading: Option<String>,
     #[schema(max_length = 128)]
     port_of_discharge: Option<String>,
-    etd: Option<Stamp>,
-    eta: Option<Stamp>,
+    etd: Option<Timestamp>,
+    eta: Option<Timestamp>,
 }
 
 /// Makes the operator's step on your own order. Other orders and the vehicle stay unchanged.
@@ -202,7 +204,7 @@ pub(super) async fn set_sandbox_status(
     let tx = write.tx();
     let held = progress::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
-    progress::advance(tx, &caller.author(), &mut held, &step, Owner::Operator)
+    progress::advance(tx, &caller.actor(), &mut held, &step, Owner::Operator)
         .await
         .map_err(|error| ApiError::from(error).requesting(step.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await

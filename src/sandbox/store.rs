@@ -7,8 +7,8 @@ use crate::{
         Connection, Tx,
         column::{optional_word, word},
     },
-    id::{OrderId, PartnerId, VehicleId},
     orders::state::State,
+    values::id::{OrderId, PartnerId, VehicleId},
 };
 
 /// A partner's clock.

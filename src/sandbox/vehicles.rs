@@ -10,15 +10,13 @@ use super::store;
 use crate::{
     app::App,
     clock,
-    error::{ApiError, Fault, IssueKind},
+    errors::{ApiError, Fault, IssueKind},
     http::{
         extract::Input,
         fields::{Fields, FromBody},
         path::Id,
     },
-    id::{OrderId, VehicleId},
     idempotency::{Reply, Write},
-    money::{FEE_MAX, Usd},
     orders::{
         advance::AdvanceError,
         answer::refusal,
@@ -28,7 +26,11 @@ use crate::{
         state::{OrderStatus, State},
     },
     request::Caller,
-    stamp::Stamp,
+    values::{
+        id::{OrderId, VehicleId},
+        money::{FEE_MAX, Usd},
+        timestamp::Timestamp,
+    },
     vehicles::{self, view::VehicleView},
 };
 
@@ -122,8 +124,8 @@ async fn hold_own(
     }
     // All partners read vehicles, so their times are in real time.
     let now = clock::store::real_now(tx).await?;
-    let (author, partner) = (caller.author(), Some(caller.partner()));
-    auction::record(tx, &author, partner, act.done, &id, now).await?;
+    let (actor, partner) = (caller.actor(), Some(caller.partner()));
+    auction::record(tx, &actor, partner, act.done, &id, now).await?;
     Ok(OwnVehicle {
         id,
         act,
@@ -136,8 +138,8 @@ async fn hold_own(
 /// Commits, and returns the vehicle as it is now.
 async fn show(app: &App, mut write: Write, vehicle: OwnVehicle) -> Result<Response, ApiError> {
     let found = vehicles::store::find_any(write.tx(), &vehicle.id).await?;
-    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(&vehicle.id))?;
-    let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
+    let (shown, history) = found.ok_or_else(|| ApiError::no_vehicle(&vehicle.id))?;
+    let reply = Reply::json(StatusCode::OK, &VehicleView::new(shown, history))?;
     let answer = write
         .commit(Reply {
             order: Some(vehicle.order),
@@ -179,7 +181,7 @@ pub(super) async fn record_auction_result(
     let vehicle = hold_own(&mut write, &caller, id, SETTLE).await?;
     auction::settle(
         write.tx(),
-        &caller.author(),
+        &caller.actor(),
         &vehicle.id,
         outcome,
         vehicle.now,
@@ -192,7 +194,7 @@ pub(super) async fn record_auction_result(
 /// The new auction date. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 pub(super) struct Reschedule {
-    auction_date: Stamp,
+    auction_date: Timestamp,
 }
 
 impl FromBody for Reschedule {
@@ -218,7 +220,7 @@ pub(super) async fn reschedule_auction(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
     let dates = HashMap::from([(vehicle.id.clone(), body.auction_date.instant())]);
-    auction::reschedule(write.tx(), &caller.author(), &dates, vehicle.now)
+    auction::reschedule(write.tx(), &caller.actor(), &dates, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
     show(&app, write, vehicle).await
@@ -255,7 +257,7 @@ pub(super) async fn change_price(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, REPRICE).await?;
     let prices = HashMap::from([(vehicle.id.clone(), body.listing_usd)]);
-    auction::reprice(write.tx(), &caller.author(), &prices, vehicle.now)
+    auction::reprice(write.tx(), &caller.actor(), &prices, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
     show(&app, write, vehicle).await
@@ -287,7 +289,7 @@ pub(super) async fn withdraw_vehicle(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, WITHDRAW).await?;
     let vehicles = std::slice::from_ref(&vehicle.id);
-    auction::withdraw(write.tx(), &caller.author(), vehicles, vehicle.now)
+    auction::withdraw(write.tx(), &caller.actor(), vehicles, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
     show(&app, write, vehicle).await
@@ -299,7 +301,7 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
         AuctionError::NoSuchVehicle => ApiError::no_vehicle(&vehicle.id),
         AuctionError::NoSuchOrder => ApiError::no_order(vehicle.order),
         AuctionError::NoOpenAuction
-        | AuctionError::NobodyBids
+        | AuctionError::NoBids
         | AuctionError::NotWithdrawn
         | AuctionError::Bought => ApiError::OutOfSequence(refusal(vehicle.state)),
         AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {

@@ -2,7 +2,7 @@
 //!
 //! hyper's only timer for HTTP/1 runs from the end of a response to the end of the next request head, so it cannot
 //! distinguish an idle connection, which a proxy keeps open for a minute, from a head that arrives slowly. Here that
-//! timer limits the idle time, and [`Patient`] limits the head from its first byte. [`Pressing`] limits the time that
+//! timer limits the idle time, and [`HeadTimeout`] limits the head from its first byte. [`WriteTimeout`] limits the time that
 //! the client may take nothing of a response. hyper has no idle timer for HTTP/2, so this module has one.
 
 use std::{
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, service_fn};
 
 use super::tls::Tls;
-use crate::{app::App, http::client_ip::Peer, settings};
+use crate::{app::App, config, http::client_ip::Peer};
 
 /// The first bytes of an HTTP/2 connection; any others are HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,7 +47,7 @@ const HTTP2_STREAMS_MAX: u32 = 100;
 /// An accepted connection, with everything needed to serve it.
 pub(super) struct Connection<S> {
     pub(super) app: App,
-    pub(super) settings: settings::Server,
+    pub(super) settings: config::Server,
     pub(super) tls: Option<Tls>,
     pub(super) peer: SocketAddr,
     pub(super) service: S,
@@ -109,7 +109,7 @@ where
         let read = Cursor::new(begun).chain(read);
         let read: Box<dyn AsyncRead + Send + Unpin> = match is_http2 {
             true => Box::new(read),
-            false => Box::new(Patient::new(read, requests.clone(), settings.header)),
+            false => Box::new(HeadTimeout::new(read, requests.clone(), settings.header)),
         };
         let service = service_fn(move |mut request: Request<Incoming>| {
             let in_progress = requests.enter();
@@ -132,7 +132,7 @@ where
             .keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(settings.header)
             .max_concurrent_streams(HTTP2_STREAMS_MAX);
-        let write = Pressing::new(write, settings.write);
+        let write = WriteTimeout::new(write, settings.write);
         let stream = TokioIo::new(join(read, write));
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
         let connection = watcher.watch(connection.into_owned());
@@ -210,7 +210,7 @@ impl Drop for Answering {
 }
 
 /// The reading side of an HTTP/1 connection, which fails if a request head is not complete in time.
-struct Patient<R> {
+struct HeadTimeout<R> {
     inner: R,
     requests: Requests,
     /// The number of complete heads at the last read.
@@ -220,7 +220,7 @@ struct Patient<R> {
     head: Option<Pin<Box<Sleep>>>,
 }
 
-impl<R> Patient<R> {
+impl<R> HeadTimeout<R> {
     /// Starts the timer, because a connection begins with a head.
     fn new(inner: R, requests: Requests, limit: Duration) -> Self {
         let head = Some(Box::pin(sleep(limit)));
@@ -234,7 +234,7 @@ impl<R> Patient<R> {
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for HeadTimeout<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -265,14 +265,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for Patient<R> {
 }
 
 /// The writing side of a connection, which fails if the client takes nothing for too long.
-struct Pressing<W> {
+struct WriteTimeout<W> {
     inner: W,
     limit: Duration,
     /// The timer, which runs while nothing can be written.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<W> Pressing<W> {
+impl<W> WriteTimeout<W> {
     fn new(inner: W, limit: Duration) -> Self {
         Self {
             inner,
@@ -298,7 +298,7 @@ impl<W> Pressing<W> {
     }
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Pressing<W> {
+impl<W: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -345,7 +345,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn client_that_takes_nothing_times_out_and_a_slow_one_does_not() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Pressing::new(ours, LIMIT);
+        let mut ours = WriteTimeout::new(ours, LIMIT);
         let began = Instant::now();
         let slow = async {
             for _ in 0..3 {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::{connection::Connection, tls::Tls};
-use crate::{app::App, settings};
+use crate::{app::App, config};
 
 /// The pause of the loop when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,7 +53,7 @@ pub async fn serve_operator(
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
-    let settings = settings::Server {
+    let settings = config::Server {
         connections_max: app.settings().operator.connections_max,
         stop: OPERATOR_STOP,
         tls: None,
@@ -65,7 +65,7 @@ pub async fn serve_operator(
 /// Accepts connections and serves them, with the limits of `settings`.
 async fn accept<S>(
     app: &App,
-    settings: settings::Server,
+    settings: config::Server,
     tls: Option<Tls>,
     listener: TcpListener,
     service: S,

@@ -27,7 +27,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     app::App,
-    settings::{self, Files, Pair, PairFault},
+    config::{self, Files, Pair, PairFault},
 };
 
 /// The offered protocols, preferred first.
@@ -36,7 +36,7 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// TLS on a listener. It is cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {
-    settings: settings::Tls,
+    settings: config::Tls,
     acceptor: TlsAcceptor,
     current: Arc<Current>,
 }
@@ -55,7 +55,7 @@ impl ResolvesServerCert for Current {
 impl Tls {
     /// Starts with the certificate that was read with the settings. Fails if the cryptography provider cannot be
     /// used.
-    pub(super) fn new(settings: settings::Tls) -> Result<Self, rustls::Error> {
+    pub(super) fn new(settings: config::Tls) -> Result<Self, rustls::Error> {
         let current = Arc::new(Current(RwLock::new(settings.first.certified.clone())));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])?

@@ -18,7 +18,7 @@ const GIVEN_UP: &str = "lmn_webhook_events_given_up_total";
 /// Endpoints that were disabled, by reason.
 const DISABLED: &str = "lmn_webhook_endpoints_disabled_total";
 /// Delivery queues that are waiting, by state.
-const LANES: &str = "lmn_webhook_lanes_waiting";
+const QUEUES: &str = "lmn_webhook_queues_waiting";
 /// Age of the oldest due delivery that no worker has leased.
 const OLDEST_DUE: &str = "lmn_webhook_oldest_due_seconds";
 
@@ -112,7 +112,7 @@ impl Metrics {
             ("paused", backlog.paused),
         ] {
             let state = vec![Label::from_static_parts("state", state)];
-            let queues = Key::from_parts(LANES, state);
+            let queues = Key::from_parts(QUEUES, state);
             let queues = self.recorder().register_gauge(&queues, &HERE);
             queues.set(u32::try_from(count).unwrap_or(u32::MAX));
         }
@@ -176,7 +176,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     }
     for (name, words) in [
         (
-            LANES,
+            QUEUES,
             "Delivery queues that are waiting, counted up to 10000, by state: due, failing (due), later, paused.",
         ),
         (

@@ -25,7 +25,7 @@ use super::{
     metrics::Metrics,
     span::{self, Span},
 };
-use crate::settings::{Collector, Telemetry};
+use crate::config::{Collector, Telemetry};
 
 /// Maximum number of spans in a request to the collector.
 const BATCH: usize = 512;

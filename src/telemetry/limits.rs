@@ -10,7 +10,7 @@ use super::metrics::{HERE, Metrics};
 /// Whether the shared store is available.
 const UP: &str = "lmn_rate_limit_shared_up";
 /// Requests that were limited by this replica alone.
-const ALONE: &str = "lmn_rate_limit_alone_total";
+const ALONE: &str = "lmn_rate_limit_local_total";
 /// Time to count a request in the store.
 pub(super) const DURATION: &str = "lmn_rate_limit_shared_duration_seconds";
 

@@ -15,7 +15,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::metrics::{HERE, Metrics};
-use crate::id::PartnerId;
+use crate::values::id::PartnerId;
 
 /// Responses, by partner and outcome.
 const PARTNER_REQUESTS: &str = "lmn_partner_requests_total";
@@ -26,11 +26,11 @@ const SHED: &str = "lmn_http_requests_shed_total";
 /// Requests that exceeded a rate limit, by policy.
 const LIMITED: &str = "lmn_rate_limited_total";
 /// Writes that wait because their partner has too many in progress.
-const LANE_WAITING: &str = "lmn_lane_waiting";
+const WRITES_WAITING: &str = "lmn_partner_writes_waiting";
 /// Time that these writes waited.
-const LANE_WAIT: &str = "lmn_lane_wait_seconds";
+const WRITE_WAIT: &str = "lmn_partner_write_wait_seconds";
 /// Writes that timed out while waiting.
-const LANE_TIMEOUTS: &str = "lmn_lane_timeouts_total";
+const WRITE_WAIT_TIMEOUTS: &str = "lmn_partner_write_wait_timeouts_total";
 /// Time to acquire a database connection.
 const CONNECTION_WAIT: &str = "lmn_database_wait_seconds";
 
@@ -61,9 +61,9 @@ pub(crate) enum WaitFor {
 pub(super) struct Load {
     shed: [Counter; 2],
     limited: [Counter; 2],
-    lane_waiting: Gauge,
-    lane_wait: Histogram,
-    lane_timeouts: Counter,
+    writes_waiting: Gauge,
+    write_wait: Histogram,
+    write_wait_timeouts: Counter,
     connection_wait: [Histogram; 2],
     partners: Mutex<HashMap<PartnerId, Outcomes>>,
     others: Outcomes,
@@ -125,9 +125,10 @@ impl Load {
         Self {
             shed: ["replica", "partner"].map(|by| counter(SHED, "by", by)),
             limited: ["read", "write"].map(|it| counter(LIMITED, "policy", it)),
-            lane_waiting: recorder.register_gauge(&Key::from_static_name(LANE_WAITING), &HERE),
-            lane_wait: recorder.register_histogram(&Key::from_static_name(LANE_WAIT), &HERE),
-            lane_timeouts: recorder.register_counter(&Key::from_static_name(LANE_TIMEOUTS), &HERE),
+            writes_waiting: recorder.register_gauge(&Key::from_static_name(WRITES_WAITING), &HERE),
+            write_wait: recorder.register_histogram(&Key::from_static_name(WRITE_WAIT), &HERE),
+            write_wait_timeouts: recorder
+                .register_counter(&Key::from_static_name(WRITE_WAIT_TIMEOUTS), &HERE),
             connection_wait: ["read", "write"].map(wait),
             partners: Mutex::default(),
             others: Outcomes::new(recorder, OTHER),
@@ -176,17 +177,17 @@ impl Metrics {
     }
 
     /// Counts a write as waiting until the returned guard is dropped.
-    pub(crate) fn begin_lane_wait(&self) -> LaneWait {
-        self.load().lane_waiting.increment(1.0);
-        LaneWait {
+    pub(crate) fn begin_write_wait(&self) -> WriteWait {
+        self.load().writes_waiting.increment(1.0);
+        WriteWait {
             metrics: self.clone(),
             began: std::time::Instant::now(),
         }
     }
 
     /// Counts a write that timed out while waiting.
-    pub(crate) fn count_lane_timeout(&self) {
-        self.load().lane_timeouts.increment(1);
+    pub(crate) fn count_write_wait_timeout(&self) {
+        self.load().write_wait_timeouts.increment(1);
     }
 
     /// Records the time to acquire a connection.
@@ -201,16 +202,16 @@ impl Metrics {
 }
 
 /// A guard for a waiting write, which also ends the wait if the caller gives up.
-pub(crate) struct LaneWait {
+pub(crate) struct WriteWait {
     metrics: Metrics,
     began: std::time::Instant,
 }
 
-impl Drop for LaneWait {
+impl Drop for WriteWait {
     fn drop(&mut self) {
         let load = self.metrics.load();
-        load.lane_waiting.decrement(1.0);
-        load.lane_wait.record(self.began.elapsed());
+        load.writes_waiting.decrement(1.0);
+        load.write_wait.record(self.began.elapsed());
     }
 }
 
@@ -230,7 +231,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "Requests that exceeded a rate limit (429), by policy.",
         ),
         (
-            LANE_TIMEOUTS,
+            WRITE_WAIT_TIMEOUTS,
             "Writes rejected with 503 because they waited too long for the partner's write limit.",
         ),
     ] {
@@ -239,7 +240,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     for (name, words) in [
         (REQUESTS_MAX, "Maximum number of requests in progress."),
         (
-            LANE_WAITING,
+            WRITES_WAITING,
             "Writes that are waiting for the partner's write limit.",
         ),
     ] {
@@ -247,7 +248,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
     }
     for (name, words) in [
         (
-            LANE_WAIT,
+            WRITE_WAIT,
             "Time in seconds that writes waited for the partner's write limit, of those that waited.",
         ),
         (
@@ -287,10 +288,14 @@ mod tests {
     #[test]
     fn write_that_gives_up_is_no_longer_counted_as_waiting() {
         let metrics = Metrics::new();
-        let waiting = metrics.begin_lane_wait();
-        assert!(metrics.render().contains("lmn_lane_waiting 1\n"));
+        let waiting = metrics.begin_write_wait();
+        assert!(metrics.render().contains("lmn_partner_writes_waiting 1\n"));
         drop(waiting);
-        assert!(metrics.render().contains("lmn_lane_waiting 0\n"));
-        assert!(metrics.render().contains("lmn_lane_wait_seconds_count 1\n"));
+        assert!(metrics.render().contains("lmn_partner_writes_waiting 0\n"));
+        assert!(
+            metrics
+                .render()
+                .contains("lmn_partner_write_wait_seconds_count 1\n")
+        );
     }
 }

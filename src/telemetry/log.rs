@@ -20,7 +20,7 @@ use tracing_subscriber::{
 };
 
 use super::log_writer;
-use crate::settings::{Log, LogFormat};
+use crate::config::{Log, LogFormat};
 
 /// The prefix of fields that become members of the object `span`.
 const REQUEST: &str = "request.";

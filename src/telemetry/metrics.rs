@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{limits, load::Load, log_writer, requests::Requests, sweep::Remembered};
-use crate::id::PartnerId;
+use crate::values::id::PartnerId;
 
 /// Requests in progress.
 const IN_FLIGHT: &str = "lmn_http_requests_in_flight";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::id::PartnerId;
+use crate::values::id::PartnerId;
 
 pub(crate) mod delivery;
 pub(crate) mod export;

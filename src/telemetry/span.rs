@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::id::{PartnerId, RequestId, SpanId};
+use crate::values::id::{PartnerId, RequestId, SpanId};
 
 /// The name of this service in traces.
 const SERVICE: &str = "lmn-partner-api";

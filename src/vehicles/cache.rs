@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    config,
+    errors::ApiError,
     http::etag::Tagged,
-    settings,
     telemetry::sweep::{Cached, Kind},
 };
 
@@ -60,7 +60,7 @@ type Versions<V> = Cache<String, (u64, u32, V)>;
 
 impl VehicleCache {
     /// Creates empty caches; with a `cache_bytes` of zero, no JSON is cached.
-    pub(crate) fn new(settings: &settings::Catalogue) -> Self {
+    pub(crate) fn new(settings: &config::Catalogue) -> Self {
         let details = settings.cache_bytes / 100 * DETAILS_PERCENT;
         let weigh = |query: &String, page: &Arc<CachedPage>| {
             let bytes = query.len() + page.slots.len() * size_of::<u32>() + ENTRY_BYTES;

@@ -17,15 +17,14 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    errors::ApiError,
     http::{
         describe::csv,
         etag::Conditional,
         extract::{FromQuery, Params, Query},
     },
     request::Caller,
-    stamp::Stamp,
-    word::Word,
+    values::{string_enum::StringEnum, timestamp::Timestamp},
 };
 
 /// Returns the routes of this feature.
@@ -71,7 +70,7 @@ struct Facets<'a> {
     /// Body colors.
     colors: BTreeSet<&'a str>,
     /// Time of the last change of the catalogue.
-    as_of: Stamp,
+    as_of: Timestamp,
 }
 
 impl<'a> Facets<'a> {
@@ -98,7 +97,7 @@ impl<'a> Facets<'a> {
             transmissions: shown(Kind::Transmission),
             colors: shown(Kind::Color),
             sources: sources.into_keys().collect(),
-            as_of: Stamp::kst(index.changed_at),
+            as_of: Timestamp::kst(index.changed_at),
             models,
         }
     }

@@ -7,7 +7,7 @@ use std::fmt::{self, Debug, Write};
 use chrono::NaiveDate;
 
 use super::{model::Source, search::Kind};
-use crate::word::Word;
+use crate::values::string_enum::StringEnum;
 
 /// A number of a vehicle that a filter can limit to a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,13 +17,13 @@ use super::{
     sort::Sort,
 };
 use crate::{
-    error::{Fault, IssueKind},
+    errors::{Fault, IssueKind},
     http::{
         describe::{self, csv},
         extract::{FromQuery, Name, Params},
         page::{IDS_MAX, PageQuery, read_sort},
     },
-    word::Word,
+    values::string_enum::StringEnum,
 };
 
 /// Maximum number of values of one filter.
@@ -131,7 +131,7 @@ const fn lots(
     entry
 }
 
-const fn words<W: Word + PartialSchema>(kind: Kind) -> Form {
+const fn words<W: StringEnum + PartialSchema>(kind: Kind) -> Form {
     Form::AnyWord(
         kind,
         |params, name| {

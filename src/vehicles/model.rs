@@ -4,9 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::words};
+use crate::values::{id::VehicleId, money::Usd, string_enum::string_enum, timestamp::Timestamp};
 
-words! {
+string_enum! {
     /// The source that lists a vehicle.
     Source {
         /// A dealer's stock: for sale at its price, without an auction.
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The fuel or energy source of a vehicle.
     Fuel {
         /// Gasoline.
@@ -48,7 +48,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The kind of transmission.
     Transmission {
         /// Automatic, with a torque converter.
@@ -62,7 +62,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// An inspector's grade, best first.
     Grade {
         /// Best.
@@ -78,7 +78,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The state of a vehicle's auction.
     AuctionResult {
         /// Not held yet.
@@ -94,7 +94,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The party that withdrew a vehicle from the catalogue.
     WithdrawnBy {
         /// The source, which no longer lists it.
@@ -209,7 +209,7 @@ pub struct PricePoint {
     /// The price.
     pub listing_usd: Usd,
     /// Time from which the price applies.
-    pub recorded_at: Stamp,
+    pub recorded_at: Timestamp,
 }
 
 /// A vehicle of the catalogue: its listing, and the times that LMN records.
@@ -253,8 +253,8 @@ pub struct AuctionState {
 
 impl AuctionState {
     /// Returns the time at which orders close: midnight in Korea at the start of the day before the auction.
-    pub fn order_cutoff_at(&self) -> Stamp {
-        Stamp::kst(self.date).midnight_of_the_day_before()
+    pub fn order_cutoff_at(&self) -> Timestamp {
+        Timestamp::kst(self.date).order_cutoff()
     }
 }
 
@@ -335,7 +335,7 @@ impl<D> Listing<D> {
     }
 
     /// Returns the time at which orders close; `None` for a buy-now vehicle.
-    pub fn order_cutoff_at(&self) -> Option<Stamp> {
+    pub fn order_cutoff_at(&self) -> Option<Timestamp> {
         let auction = self.auction.as_ref().filter(|_| !self.is_buy_now());
         auction.map(|it| it.state().order_cutoff_at())
     }

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     app::App,
     database::{Database, Tx},
-    id::VehicleId,
     telemetry::sweep::Sweep,
+    values::id::VehicleId,
     vehicles::model::{PricePoint, Vehicle},
 };
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    errors::ApiError,
     http::{
         cursor::{Cursors, Walk},
         etag::{Conditional, Tagged},
@@ -30,9 +30,9 @@ use crate::{
         page::{Page, RenderedPage},
         path::Id,
     },
-    id::VehicleId,
     orders,
     request::Caller,
+    values::id::VehicleId,
 };
 
 const FILTERED_OUT: HeaderName = HeaderName::from_static("x-lmn-filtered-out");

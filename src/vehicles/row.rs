@@ -6,7 +6,7 @@ use sqlx::{FromRow, types::Json};
 use super::model::{Auction, Details, Inspection, Listing, PricePoint, Vehicle};
 use crate::{
     database::column::{InvalidColumn, optional_word, usd, vehicle_id, word},
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The columns of a [`VehicleRow`] without its prices, as SQL text for statements on `vehicles`.
@@ -100,7 +100,7 @@ impl VehicleRow {
             let listing_usd = usd(price)?;
             Ok(PricePoint {
                 listing_usd,
-                recorded_at: Stamp::kst(at),
+                recorded_at: Timestamp::kst(at),
             })
         });
         Ok((vehicle, history.collect::<Result<_, sqlx::Error>>()?))

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::model::{
     AuctionResult, Fuel, Grade, Inspection, Listing, PricePoint, Source, Transmission, Vehicle,
 };
-use crate::{id::VehicleId, money::Usd, stamp::Stamp};
+use crate::values::{id::VehicleId, money::Usd, timestamp::Timestamp};
 
 /// One vehicle in a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,22 +46,22 @@ pub(crate) struct VehicleSummary<P = Pricing> {
     /// The auction's lot; null for dealers' vehicles.
     pub lot_number: Option<String>,
     /// When the auction is held; null for dealers' vehicles.
-    pub auction_date: Option<Stamp>,
+    pub auction_date: Option<Timestamp>,
     /// How often the vehicle has come up, this time included; null for dealers' vehicles.
     pub auction_count: Option<i16>,
     /// Where its auction stands; null for dealers' vehicles.
     pub auction_result: Option<AuctionResult>,
     /// When orders close: midnight in Korea at the start of the day before the auction's; null for buy-now vehicles.
-    pub order_cutoff_at: Option<Stamp>,
+    pub order_cutoff_at: Option<Timestamp>,
     /// Whether the vehicle is for sale at its price, without a bid: a dealer's, or one that nobody bid on.
     pub buy_now: bool,
     pub pricing: P,
     /// A small picture.
     pub thumbnail_url: Option<String>,
     /// When the source first listed it.
-    pub listed_at: Stamp,
+    pub listed_at: Timestamp,
     /// When anything about it last changed.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
 }
 
 /// The price of a vehicle in a list.
@@ -111,7 +111,11 @@ pub(crate) fn summary_json<D: Clone>(
     let pricing = Pricing {
         listing_usd: listing.listing_usd,
     };
-    serde_json::to_string(&summary(listing.clone(), Stamp::kst(updated_at), pricing))
+    serde_json::to_string(&summary(
+        listing.clone(),
+        Timestamp::kst(updated_at),
+        pricing,
+    ))
 }
 
 /// A new vehicle as JSON, but for the times that are known only when it is written.
@@ -127,7 +131,7 @@ impl Draft {
         let listed_at = listing.listed_at;
         let price = PricePoint {
             listing_usd: listing.listing_usd,
-            recorded_at: Stamp::kst(listed_at),
+            recorded_at: Timestamp::kst(listed_at),
         };
         let vehicle = Vehicle {
             listing: listing.clone(),
@@ -193,7 +197,7 @@ impl Template {
         for part in &self.0 {
             json.push_str(part);
             if let Some(time) = times.next() {
-                json.push_str(&Stamp::kst(*time).to_string());
+                json.push_str(&Timestamp::kst(*time).to_string());
             }
         }
         json
@@ -203,7 +207,7 @@ impl Template {
 impl VehicleView {
     /// Shows a vehicle with its price history.
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
-        let updated_at = Stamp::kst(vehicle.updated_at);
+        let updated_at = Timestamp::kst(vehicle.updated_at);
         let mut listing = vehicle.listing;
         let details = std::mem::take(&mut listing.details);
         let pricing = PricingHistory {
@@ -223,7 +227,7 @@ impl VehicleView {
     }
 }
 
-fn summary<P, D>(listing: Listing<D>, updated_at: Stamp, pricing: P) -> VehicleSummary<P> {
+fn summary<P, D>(listing: Listing<D>, updated_at: Timestamp, pricing: P) -> VehicleSummary<P> {
     let order_cutoff_at = listing.order_cutoff_at();
     let buy_now = listing.is_buy_now();
     let auction = listing.auction;
@@ -243,7 +247,7 @@ fn summary<P, D>(listing: Listing<D>, updated_at: Stamp, pricing: P) -> VehicleS
         accident_grade: auction.as_ref().and_then(|it| it.accident_grade),
         exterior_grade: auction.as_ref().and_then(|it| it.exterior_grade),
         options: listing.options,
-        auction_date: auction.as_ref().map(|it| Stamp::kst(it.date)),
+        auction_date: auction.as_ref().map(|it| Timestamp::kst(it.date)),
         auction_count: auction.as_ref().and_then(|it| it.count),
         auction_result: auction.as_ref().map(|it| it.result),
         lot_number: auction.and_then(|it| it.lot_number),
@@ -251,7 +255,7 @@ fn summary<P, D>(listing: Listing<D>, updated_at: Stamp, pricing: P) -> VehicleS
         buy_now,
         pricing,
         thumbnail_url: listing.thumbnail_url,
-        listed_at: Stamp::kst(listing.listed_at),
+        listed_at: Timestamp::kst(listing.listed_at),
         updated_at,
     }
 }
@@ -279,7 +283,7 @@ mod tests {
             );
             let price = PricePoint {
                 listing_usd: listing.listing_usd,
-                recorded_at: Stamp::kst(priced_at),
+                recorded_at: Timestamp::kst(priced_at),
             };
             let vehicle = Vehicle {
                 listing,

@@ -12,7 +12,7 @@ use std::{
 use ipnet::{IpNet, Ipv6Net};
 use url::{Host, Url};
 
-use crate::environment::Environment;
+use crate::values::environment::Environment;
 
 /// The maximum length of a URL, in characters.
 pub(crate) const URL_CHARACTERS_MAX: usize = 2048;

@@ -4,22 +4,24 @@ use chrono::TimeDelta;
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
-    model::{DisabledReason, Endpoint, Wish},
+    model::{DisabledReason, Endpoint, EndpointRequest},
     schedule::Failures,
     signature::Secret,
     store::{self, Place, Range},
 };
 use crate::{
-    audit::{self, model::Author, store::Change},
+    audit::{self, model::Actor, store::Change},
     clock,
     database::Tx,
     events::{
         self,
-        model::{Event, Happening, NewEvent},
+        model::{Event, EventKind, NewEvent},
         view::{Data, Payload},
     },
-    id::{EventId, PartnerId},
-    stamp::Stamp,
+    values::{
+        id::{EventId, PartnerId},
+        timestamp::Timestamp,
+    },
 };
 
 /// How long deliveries are also signed with a secret after its rotation.
@@ -30,9 +32,9 @@ const OVERLAP: TimeDelta = TimeDelta::hours(24);
 /// Enabling the endpoint or giving it another URL makes all its pending events due at once.
 pub(crate) async fn put(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
-    wish: &Wish,
+    wish: &EndpointRequest,
 ) -> Result<(Endpoint, Option<Secret>), sqlx::Error> {
     let endpoint = store::lock(tx, partner).await?;
     let now = clock::store::now(tx, partner).await?;
@@ -40,7 +42,7 @@ pub(crate) async fn put(
         let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
         store::save(tx, partner, &endpoint).await?;
         store::insert_secret(tx, partner, &secret).await?;
-        record(tx, author, partner, "webhook.created", to_json(&endpoint)).await?;
+        record(tx, actor, partner, "webhook.created", to_json(&endpoint)).await?;
         return Ok((endpoint, Some(secret)));
     };
     let before = endpoint.clone();
@@ -48,7 +50,7 @@ pub(crate) async fn put(
     if endpoint != before {
         store::save(tx, partner, &endpoint).await?;
         let details = json!({"old": to_json(&before), "new": to_json(&endpoint)});
-        record(tx, author, partner, "webhook.changed", details).await?;
+        record(tx, actor, partner, "webhook.changed", details).await?;
     }
     if is_restarted {
         store::begin_anew(tx, partner, now).await?;
@@ -60,21 +62,21 @@ pub(crate) async fn put(
 /// Deletes a partner's endpoint and skips its pending events. Returns the endpoint as it was.
 pub(crate) async fn delete(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
 ) -> Result<Option<Endpoint>, sqlx::Error> {
     let Some(endpoint) = store::lock(tx, partner).await? else {
         return Ok(None);
     };
     store::delete(tx, partner).await?;
-    record(tx, author, partner, "webhook.deleted", to_json(&endpoint)).await?;
+    record(tx, actor, partner, "webhook.deleted", to_json(&endpoint)).await?;
     Ok(Some(endpoint))
 }
 
 /// Replaces the secret of a partner's endpoint. Deliveries are also signed with the former one for 24 hours.
 pub(crate) async fn rotate(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
 ) -> Result<Option<(Endpoint, Secret)>, sqlx::Error> {
     let Some(mut endpoint) = store::lock(tx, partner).await? else {
@@ -86,22 +88,22 @@ pub(crate) async fn rotate(
     endpoint.updated_at = clock::store::now(tx, partner).await?;
     store::save(tx, partner, &endpoint).await?;
     store::replace_secret(tx, partner, &secret, former_until).await?;
-    let details = json!({"former_until": Stamp::kst(former_until)});
-    record(tx, author, partner, "webhook.secret_rotated", details).await?;
+    let details = json!({"former_until": Timestamp::kst(former_until)});
+    record(tx, actor, partner, "webhook.secret_rotated", details).await?;
     Ok(Some((endpoint, secret)))
 }
 
 /// Disables an endpoint on LMN's side. The caller has locked its row.
 pub(crate) async fn disable(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     failures: Failures,
     reason: DisabledReason,
 ) -> Result<(), sqlx::Error> {
     store::set_health(tx, partner, failures, Some(reason)).await?;
-    let details = json!({"reason": reason, "failing_since": Stamp::kst(failures.since)});
-    record(tx, author, partner, "webhook.disabled", details).await
+    let details = json!({"reason": reason, "failing_since": Timestamp::kst(failures.since)});
+    record(tx, actor, partner, "webhook.disabled", details).await
 }
 
 /// Appends a test event for a partner's endpoint. Returns `None` if there is no endpoint.
@@ -111,12 +113,12 @@ pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event
         return Ok(None);
     }
     let now = clock::store::now(tx, partner).await?;
-    let (id, happening) = (EventId::new(now), Happening::Tested {});
+    let (id, happening) = (EventId::new(now), EventKind::Tested {});
     let payload = Payload {
         id,
         event_type: happening.event_type(),
         sequence: None,
-        occurred_at: Stamp::kst(now),
+        occurred_at: Timestamp::kst(now),
         data: Data {
             order: &to_raw_value(&Value::Null)?,
             happening: &happening,
@@ -165,7 +167,7 @@ pub(crate) enum RedeliverError {
 /// An event that is still pending is sent as soon as the sequence of its order allows.
 pub(crate) async fn redeliver(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     id: EventId,
 ) -> Result<Event, RedeliverError> {
@@ -181,7 +183,7 @@ pub(crate) async fn redeliver(
     }
     store::wake(tx).await?;
     let details = json!({"event": id});
-    record(tx, author, partner, "webhook.redelivered", details).await?;
+    record(tx, actor, partner, "webhook.redelivered", details).await?;
     let event = events::store::find(tx, partner, id).await?;
     event.ok_or(RedeliverError::NoEvent(id))
 }
@@ -192,7 +194,7 @@ pub(crate) async fn redeliver(
 /// `None` if there were no events.
 pub(crate) async fn replay(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     range: Range,
     (after, limit): (i64, i64),
@@ -212,9 +214,9 @@ pub(crate) async fn replay(
     let queued = store::queue(tx, partner, &places, now).await?;
     if queued > 0 {
         store::wake(tx).await?;
-        let (since, until) = (Stamp::kst(range.since), Stamp::kst(range.until));
+        let (since, until) = (Timestamp::kst(range.since), Timestamp::kst(range.until));
         let details = json!({"since": since, "until": until, "events": queued});
-        record(tx, author, partner, "webhook.replayed", details).await?;
+        record(tx, actor, partner, "webhook.replayed", details).await?;
     }
     Ok((queued, last))
 }
@@ -232,14 +234,14 @@ fn to_json(endpoint: &Endpoint) -> Value {
 
 async fn record(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     partner: PartnerId,
     action: &str,
     details: Value,
 ) -> Result<(), sqlx::Error> {
     let now = clock::store::real_now(tx).await?;
     let change = Change {
-        author,
+        actor,
         partner: Some(partner),
         action,
         subject: "webhook_endpoint",

@@ -23,7 +23,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::address::{Guard, HostOf, Refused, Target};
-use crate::environment::Environment;
+use crate::values::environment::Environment;
 
 /// The `User-Agent` of deliveries.
 const AGENT: &str = "LMN-Webhooks/1";
@@ -58,7 +58,7 @@ pub(crate) enum SendError {
     TooLate,
     /// Too much time passed before the request; another worker may be sending the event by now.
     #[error("the request was not sent because its lease is about to end")]
-    LeaseOver,
+    LeaseExpiring,
 }
 
 fn list(refused: &[Refused]) -> String {
@@ -214,7 +214,7 @@ where
     let answering = async {
         // A process that was suspended must not send an event that another worker has sent since.
         if Instant::now() > post.send_by {
-            return Err(SendError::LeaseOver);
+            return Err(SendError::LeaseExpiring);
         }
         let answer = timeout_at(deadline, sender.send_request(request)).await;
         let answer = answer.map_err(|_| SendError::TooLate)??;
@@ -263,7 +263,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::{id::EventId, webhooks::signature};
+    use crate::{values::id::EventId, webhooks::signature};
 
     /// Starts a TLS server for one name. It responds 202 and passes on the request that it received.
     async fn serve(
@@ -363,7 +363,7 @@ mod tests {
             send_by: Instant::now() - Duration::from_millis(1),
         };
         let refused = client.post(post).await.unwrap_err();
-        assert!(matches!(refused, SendError::LeaseOver), "{refused}");
+        assert!(matches!(refused, SendError::LeaseExpiring), "{refused}");
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut sent = Vec::new();
         stream.read_to_end(&mut sent).await.unwrap();

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use super::address::Target;
-use crate::{events::model::EventType, word::words};
+use crate::{events::model::EventType, values::string_enum::string_enum};
 
 /// The maximum length of an endpoint's description, in characters.
 pub(crate) const DESCRIPTION_CHARACTERS_MAX: usize = 256;
 
-words! {
+string_enum! {
     /// The reason why LMN disabled an endpoint.
     DisabledReason {
         /// The endpoint responded 410.
@@ -20,7 +20,7 @@ words! {
 
 /// An endpoint as its partner requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct EndpointRequest {
     /// The URL to send events to.
     pub target: Target,
     /// Whether events are sent.
@@ -54,7 +54,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Creates an endpoint.
-    pub(crate) fn made(wish: &Wish, now: DateTime<Utc>) -> Self {
+    pub(crate) fn made(wish: &EndpointRequest, now: DateTime<Utc>) -> Self {
         Self {
             url: wish.target.as_str().to_owned(),
             enabled: wish.enabled,
@@ -70,7 +70,7 @@ impl Endpoint {
     /// Changes the endpoint as requested. Returns whether all pending events become due at once.
     ///
     /// They do if the endpoint was enabled or got another URL. If nothing changes, `updated_at` stays as well.
-    pub(crate) fn change(&mut self, wish: &Wish, now: DateTime<Utc>) -> bool {
+    pub(crate) fn change(&mut self, wish: &EndpointRequest, now: DateTime<Utc>) -> bool {
         let before = self.clone();
         let has_new_url = self.url != wish.target.as_str();
         let is_restarted = wish.enabled && (has_new_url || !self.enabled);
@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
 
-    fn wish(url: &str, enabled: bool) -> Wish {
-        Wish {
+    fn wish(url: &str, enabled: bool) -> EndpointRequest {
+        EndpointRequest {
             target: Target::parse(url).unwrap(),
             enabled,
             event_types: None,

@@ -10,8 +10,12 @@ use super::{
     store::{self, Due, Health},
 };
 use crate::{
-    app::App, audit::model::Author, database::Tx, events::model::DeliveryStatus, id::RequestId,
-    orders::state::Owner, word::Word,
+    app::App,
+    audit::model::Actor,
+    database::Tx,
+    events::model::DeliveryStatus,
+    orders::state::Owner,
+    values::{id::RequestId, string_enum::StringEnum},
 };
 
 /// Records an attempt. Returns `None` if the lease was lost: another worker has the event, or it is no longer pending.
@@ -79,11 +83,11 @@ async fn record_failure(
     let reason = attempt.judge_endpoint(answer, failures);
     match reason {
         Some(reason) => {
-            let author = Author {
+            let actor = Actor {
                 actor: Owner::Automatic.as_str().to_owned(),
                 request_id: RequestId::random(),
             };
-            changes::disable(tx, &author, due.partner, failures, reason).await?;
+            changes::disable(tx, &actor, due.partner, failures, reason).await?;
         }
         None => store::set_health(tx, due.partner, failures, None).await?,
     }

@@ -12,13 +12,13 @@ use super::{
     address::{Malformed, Refused, Target},
     changes::{self, RedeliverError, TestError},
     client,
-    model::{DESCRIPTION_CHARACTERS_MAX, Wish},
+    model::{DESCRIPTION_CHARACTERS_MAX, EndpointRequest},
     store,
     view::EndpointView,
 };
 use crate::{
     app::App,
-    error::{ApiError, Fault, IssueKind, Issues},
+    errors::{ApiError, Fault, IssueKind, Issues},
     events::{model::EventType, view::EventView},
     http::{
         etag::Conditional,
@@ -26,9 +26,9 @@ use crate::{
         fields::{Fields, FromBody},
         path::Id,
     },
-    id::EventId,
     idempotency::{Reply, Write},
     request::Caller,
+    values::id::EventId,
 };
 
 /// The path of the endpoint, for the `Location` header.
@@ -149,14 +149,14 @@ async fn put_webhook_endpoint(
         let checked = client::check(guard, &body.url, settings.environment).await;
         checked.map_err(|refused| refuse(body.url.as_str(), &refused))?;
     }
-    let wish = Wish {
+    let wish = EndpointRequest {
         target: body.url,
         enabled: is_enabled,
         event_types: body.event_types,
         description: body.description,
     };
     let mut tx = app.begin().await?;
-    let put = changes::put(&mut tx, &caller.author(), caller.partner(), &wish).await;
+    let put = changes::put(&mut tx, &caller.actor(), caller.partner(), &wish).await;
     let (endpoint, secret) = put?;
     tx.commit().await?;
     let answer = Answer(EndpointView::new(endpoint, secret.as_ref()));
@@ -188,7 +188,7 @@ async fn delete_webhook_endpoint(
     mut write: Write,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    let endpoint = changes::delete(write.tx(), &caller.author(), caller.partner()).await?;
+    let endpoint = changes::delete(write.tx(), &caller.actor(), caller.partner()).await?;
     let endpoint = endpoint.ok_or(ApiError::WebhookEndpointNotFound)?;
     let reply = Reply::json(StatusCode::OK, &EndpointView::new(endpoint, None))?;
     write.commit(reply).await
@@ -207,7 +207,7 @@ async fn rotate_webhook_secret(
     mut write: Write,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    let rotated = changes::rotate(write.tx(), &caller.author(), caller.partner()).await?;
+    let rotated = changes::rotate(write.tx(), &caller.actor(), caller.partner()).await?;
     let (endpoint, secret) = rotated.ok_or(ApiError::WebhookEndpointNotFound)?;
     let stored = EndpointView::new(endpoint.clone(), None);
     let shown = EndpointView::new(endpoint, Some(&secret));
@@ -249,7 +249,7 @@ async fn redeliver_event(
     _: Query<()>,
     Id(id): Id<EventId>,
 ) -> Result<Response, ApiError> {
-    let event = changes::redeliver(write.tx(), &caller.author(), caller.partner(), id).await?;
+    let event = changes::redeliver(write.tx(), &caller.actor(), caller.partner(), id).await?;
     let reply = Reply::json(StatusCode::ACCEPTED, &EventView::from(event))?;
     write.commit(reply).await
 }

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::id::EventId;
+use crate::values::id::EventId;
 
 /// The prefix of every secret.
 const PREFIX: &str = "whsec_";

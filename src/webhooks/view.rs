@@ -7,7 +7,7 @@ use super::{
     model::{DisabledReason, Endpoint},
     signature::Secret,
 };
-use crate::{events::model::EventType, stamp::Stamp};
+use crate::{events::model::EventType, values::timestamp::Timestamp};
 
 /// Your webhook endpoint.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,9 +23,9 @@ pub(crate) struct EndpointView {
     pub description: Option<String>,
     /// The secret that signs deliveries: `whsec_` and 44 characters. Shown once when it is created, then null.
     pub secret: Option<String>,
-    pub created_at: Stamp,
+    pub created_at: Timestamp,
     /// The time of the last change to any of these members.
-    pub updated_at: Stamp,
+    pub updated_at: Timestamp,
     /// The reason why LMN disabled the endpoint; null if LMN did not disable it.
     pub disabled_reason: Option<DisabledReason>,
 }
@@ -39,8 +39,8 @@ impl EndpointView {
             event_types: endpoint.event_types,
             description: endpoint.description,
             secret: secret.map(|it| it.expose().to_owned()),
-            created_at: Stamp::kst(endpoint.created_at),
-            updated_at: Stamp::kst(endpoint.updated_at),
+            created_at: Timestamp::kst(endpoint.created_at),
+            updated_at: Timestamp::kst(endpoint.updated_at),
             disabled_reason: endpoint.disabled_reason,
         }
     }

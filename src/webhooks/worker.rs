@@ -31,7 +31,7 @@ use super::{
 use crate::{
     app::App,
     telemetry::delivery::{Delivery, DeliveryOutcome},
-    word::Word,
+    values::string_enum::StringEnum,
 };
 
 /// The number of tries to record an attempt in the database.
@@ -199,7 +199,7 @@ impl Worker {
                     .retry_after
                     .and_then(|it| read_retry_after(&it, real_at)),
             },
-            Err(SendError::LeaseOver) => return None,
+            Err(SendError::LeaseExpiring) => return None,
             Err(_) => Answer::NONE,
         };
         let verdict = self.record(&due, answer, began).await;
@@ -234,7 +234,7 @@ impl Worker {
             Ok(answered) if (200..300).contains(&answered.status) => DeliveryOutcome::Delivered,
             Ok(_) => DeliveryOutcome::Answered,
             Err(SendError::Refused(_)) => DeliveryOutcome::Refused,
-            Err(SendError::LeaseOver) => DeliveryOutcome::NotSent,
+            Err(SendError::LeaseExpiring) => DeliveryOutcome::NotSent,
             Err(_) => DeliveryOutcome::Unreachable,
         };
         let lag = lag.to_std().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The error envelope, which is the same for routes, layers, extractors, fallbacks, deadlines and panics.
 
 use axum::{Router, routing::get};
-use lmn_partner_api::{error::catalogue::Code, router};
+use lmn_partner_api::{errors::catalogue::Code, router};
 use reqwest::Method;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Events as partners read them: lists in both directions, single events, and the events of one order.
 
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use reqwest::Method;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Inputs: valid values are read exactly, and invalid ones are refused with all issues.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use rand::seq::{IndexedRandom, SliceRandom};
 use reqwest::Method;
 use tokio::task::JoinSet;

@@ -13,7 +13,7 @@ use crate::{
     database::TestDatabase,
     process::Process,
     store::Store,
-    support::{Partner, Sink, Vehicle, eventually, key, somebody_waits},
+    support::{Partner, Sink, Vehicle, eventually, key, wait_for_blocked_session},
 };
 
 const TABLE: &str = include_str!("../../docs/metrics.md");
@@ -119,11 +119,11 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order_once(&key(), id, 12_000).await })
     });
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     eventually("one write waits for the partner write limit", async || {
         metrics(server)
             .await
-            .contains("lmn_lane_waiting 1\n")
+            .contains("lmn_partner_writes_waiting 1\n")
             .then_some(())
     })
     .await;
@@ -178,7 +178,7 @@ async fn server_exposes_exactly_the_metrics_of_the_table() {
         ("DATABASE_URL", url.as_str()),
         ("LMN_RATE_LIMIT__SHARED__URL", shared.as_str()),
         ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_GATE__LANE_WRITES_MAX", "1"),
+        ("LMN_LIMITS__PARTNER_WRITES_MAX", "1"),
         ("LMN_GATE__KEY_USE_SECONDS", "1"),
         ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8"),
         ("LMN_WEBHOOKS__BACKLOG_SECONDS", "1"),

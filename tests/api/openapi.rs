@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use lmn_partner_api::{
-    environment::Environment,
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::{
         advance::{Advance, ShipmentChange},
         state::FulfillmentDetail,
     },
-    stamp::Stamp,
+    values::{environment::Environment, timestamp::Timestamp},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -445,7 +444,11 @@ async fn check_one_order(service: &Service, acme: &Partner, document: &Document)
         document.check("cancel_order", &reply);
     }
     document.check("get_order", &acme.order(&id).await);
-    // An order that ships, with all of its optional members.
+    check_shipped_order(service, acme, document).await;
+}
+
+/// Checks an order that ships, with all of its optional members.
+async fn check_shipped_order(service: &Service, acme: &Partner, document: &Document) {
     let shipping = acme
         .get("/v1/orders?vehicle_id=lot_1")
         .await
@@ -453,7 +456,7 @@ async fn check_one_order(service: &Service, acme: &Partner, document: &Document)
         .remove(0);
     let shipment = ShipmentChange {
         vessel_name: Some(Some("Aurora".to_owned())),
-        etd: Some(Stamp::parse("2026-05-01T08:00:00+09:00").ok()),
+        etd: Some(Timestamp::parse("2026-05-01T08:00:00+09:00").ok()),
         ..ShipmentChange::default()
     };
     let steps = [
@@ -987,7 +990,7 @@ fn schemas_of_times_and_amounts_are_exact() {
         ("2026-04-20T13:00:00", false),
         ("2026-04-20T13:00:00.25+09:00", false),
     ] {
-        assert_eq!(is("Stamp", text.into()), fits, "{text}");
+        assert_eq!(is("Timestamp", text.into()), fits, "{text}");
     }
     for (number, fits) in [
         (json!(1), true),

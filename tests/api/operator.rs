@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 use crate::{
     database::TestDatabase,
     process::{self, Process, words},
-    support::{Partner, Vehicle, eventually, key, somebody_waits},
+    support::{Partner, Vehicle, eventually, key, wait_for_blocked_session},
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -202,7 +202,7 @@ async fn draining_replica_is_not_ready_and_serves_its_last_request() {
         .await
         .unwrap();
     let begun = tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await });
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     counts(&operator, "lmn_http_requests_in_flight 1").await;
 
     let stopped = spawn_blocking(|| replica.stop());
@@ -300,7 +300,7 @@ async fn metrics_label_routes_by_template_and_partners_by_id() {
         ))
     };
     assert!((1.0..=20.0).contains(&(connections("idle") + connections("used"))));
-    let partner = lmn_partner_api::id::PartnerId::from(acme.id);
+    let partner = lmn_partner_api::values::id::PartnerId::from(acme.id);
     for (outcome, count) in [("served", 2), ("refused", 1), ("limited", 0), ("failed", 0)] {
         let line = format!(
             "lmn_partner_requests_total{{partner=\"{partner}\",outcome=\"{outcome}\"}} {count}"
@@ -337,7 +337,7 @@ async fn internal_errors_and_abandoned_requests_are_counted() {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order_once(&key(), "glovis_1", 12_000).await })
     };
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     lost.abort();
     counts(operator, "lmn_http_requests_abandoned_total 1").await;
     counts(operator, "lmn_http_requests_in_flight 0").await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use config::{Config, File, FileFormat};
-use lmn_partner_api::{error::catalogue::Code, settings::DEFAULTS};
+use lmn_partner_api::{config::DEFAULTS, errors::catalogue::Code};
 use regex::Regex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Partner, Reply, Service, Vehicle, eventually, key, somebody_waits};
+use crate::support::{Partner, Reply, Service, Vehicle, eventually, key, wait_for_blocked_session};
 
 /// Timeout longer than any limit that these tests set.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ fn was_shed(reply: &Reply) {
 async fn replica_beyond_its_request_limit_answers_503_at_once_without_the_database() {
     let settings = [
         ("SERVER__REQUESTS_MAX", "2"),
-        ("GATE__PARTNER_REQUESTS_MAX", "2"),
+        ("LIMITS__PARTNER_REQUESTS_MAX", "2"),
         ("DATABASE__LOCK_SECONDS", "7"),
         // A request that needed a connection would wait for it.
         ("DATABASE__CONNECTIONS_MAX", "2"),
@@ -104,7 +104,7 @@ async fn replica_beyond_its_request_limit_answers_503_at_once_without_the_databa
 #[tokio::test]
 async fn partner_beyond_its_request_limit_gets_503_and_others_do_not() {
     let settings = [
-        ("GATE__PARTNER_REQUESTS_MAX", "2"),
+        ("LIMITS__PARTNER_REQUESTS_MAX", "2"),
         ("DATABASE__LOCK_SECONDS", "7"),
     ];
     let service = Service::with(&settings).await;
@@ -197,9 +197,9 @@ async fn idle_http2_connection_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noisy_partner_does_not_affect_other_partners() {
     let settings = [
-        ("GATE__LANE_WRITES_MAX", "4"),
-        ("GATE__LANE_WAIT_SECONDS", "1"),
-        ("GATE__PARTNER_REQUESTS_MAX", "20"),
+        ("LIMITS__PARTNER_WRITES_MAX", "4"),
+        ("LIMITS__PARTNER_WRITE_WAIT_SECONDS", "1"),
+        ("LIMITS__PARTNER_REQUESTS_MAX", "20"),
         // Long timeouts for busy machines, and a lock that is held for longer still.
         ("DATABASE__ACQUIRE_SECONDS", "15"),
         ("DATABASE__LOCK_SECONDS", "30"),
@@ -243,7 +243,7 @@ async fn noisy_partner_does_not_affect_other_partners() {
             statuses
         });
     }
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
     for n in 0..30 {
         quiet.get("/v1/vehicles?source=glovis").await.ok();
         let order = quiet

@@ -2,13 +2,15 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
     process::{Process, lmn, words},
-    support::{Operator, Partner, Reply, Sink, Vehicle, eventually, key, secure, somebody_waits},
+    support::{
+        Operator, Partner, Reply, Sink, Vehicle, eventually, key, secure, wait_for_blocked_session,
+    },
 };
 
 fn replica(database: &TestDatabase) -> Process {
@@ -73,7 +75,7 @@ async fn replica_killed_in_the_middle_of_a_write_leaves_one_order() {
         .header("content-type", "application/json")
         .body(json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000}).to_string());
     let lost = tokio::spawn(lost.send());
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     tokio::task::spawn_blocking(|| doomed.kill()).await.unwrap();
     assert!(lost.await.unwrap().is_err(), "the response is lost");
     holder.rollback().await.unwrap();
@@ -106,7 +108,7 @@ async fn stopping_replica_finishes_the_requests_that_it_has_begun() {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await })
     };
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     let url = stopping.url().trim_start_matches("http://").to_owned();
     let stopped = tokio::task::spawn_blocking(|| stopping.stop());
     eventually("the replica refuses new connections", async || {
@@ -177,7 +179,7 @@ async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
     eventually(
         "the worker counts the delivery that waits after a failure",
         async || {
-            let later = "lmn_webhook_lanes_waiting{state=\"later\"} 1";
+            let later = "lmn_webhook_queues_waiting{state=\"later\"} 1";
             metrics(&worker).await.contains(later).then_some(())
         },
     )

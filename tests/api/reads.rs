@@ -1,6 +1,6 @@
 //! Reads by key that share a statement: each request gets its own row, independent of the others.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use sqlx::{Postgres, Transaction};
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ impl Shut {
             service.partner("acme").await,
             service.partner("rival").await,
         ];
-        service.car(Vehicle::lot("glovis_1")).await;
+        service.vehicle(Vehicle::lot("glovis_1")).await;
         let orders = [
             partners[0].place_order("glovis_1", 12_000).await.id(),
             partners[1].place_order("glovis_1", 13_000).await.id(),

@@ -1,7 +1,7 @@
 //! The sandbox: a partner takes the operator's steps itself and moves its own clock. Absent in production.
 
 use chrono::{DateTime, Utc};
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -139,7 +139,7 @@ async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
         attribute(first, "lmn.request_id"),
         text(recorded.header("x-request-id"))
     );
-    let partner = lmn_partner_api::id::PartnerId::from(acme.id).to_string();
+    let partner = lmn_partner_api::values::id::PartnerId::from(acme.id).to_string();
     assert_eq!(attribute(first, "lmn.partner"), text(&partner));
     assert_eq!(second["name"], "POST /v1/orders");
     assert_eq!(attribute(second, "error.type"), text("vehicle_not_found"));

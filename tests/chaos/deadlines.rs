@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{error::catalogue::Code, router::router};
+use lmn_partner_api::{errors::catalogue::Code, router::router};
 use tokio::{
     task::{JoinSet, LocalSet},
     time::Instant,
@@ -66,7 +66,7 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
     service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.get("/v1/orders").await.ok();
     if !at_once {
-        service.decides_nothing_at_once().await;
+        service.disable_placing_in_one_round_trip().await;
     }
 
     let (key, began) = (key(), Instant::now());

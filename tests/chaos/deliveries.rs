@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{app::App, router::router, settings::Settings, webhooks::worker::Worker};
+use lmn_partner_api::{app::App, config::Settings, router::router, webhooks::worker::Worker};
 use rand::{RngExt, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use lmn_partner_api::{
-    database::embedded::{Cluster, Keeper, Purpose},
-    error::catalogue::Code,
+    database::embedded::{Cluster, Purpose, Supervisor},
+    errors::catalogue::Code,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -53,7 +53,7 @@ impl Database {
     async fn start_again(&mut self) {
         let dir = self.folder.path().join("pg");
         let cluster = spawn_blocking(move || {
-            let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+            let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
             // Commits must survive the kill, so the cluster is durable, although slower.
             Cluster::ensure(&dir, Purpose::Data, &keeper, &|_| {}).unwrap()
         });
@@ -229,7 +229,7 @@ async fn check_orders(db: &PgPool, confirmed: &[String]) {
     let stored: Vec<(uuid::Uuid, String)> = sqlx::query_as(statement).fetch_all(db).await.unwrap();
     let ids: Vec<String> = stored
         .iter()
-        .map(|(id, _)| lmn_partner_api::id::OrderId::from(*id).to_string())
+        .map(|(id, _)| lmn_partner_api::values::id::OrderId::from(*id).to_string())
         .collect();
     assert_eq!(ids, confirmed, "the confirmed orders are the stored ones");
     let mut vehicles: Vec<_> = stored.iter().map(|(_, vehicle)| vehicle).collect();

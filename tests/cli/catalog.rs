@@ -18,7 +18,7 @@ pub fn demo(vehicles: &str) -> String {
 }
 
 /// Parses the lines of a catalogue.
-pub fn vehicles(lines: &str) -> Vec<Value> {
+pub fn parse(lines: &str) -> Vec<Value> {
     let vehicles = lines.lines().map(serde_json::from_str);
     vehicles.collect::<Result<_, _>>().unwrap()
 }
@@ -79,7 +79,7 @@ async fn demo_catalogue_imported_twice_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_lines_are_reported_by_number_and_the_others_imported() {
     let cli = Cli::new().await;
-    let mut bad = vehicles(&demo("10"));
+    let mut bad = parse(&demo("10"));
     let without_date = bad
         .iter()
         .position(|vehicle| vehicle["auction_date"] != Value::Null)
@@ -120,7 +120,7 @@ async fn rejected_lines_are_reported_by_number_and_the_others_imported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn file_with_byte_order_mark_crlf_and_no_final_newline_is_imported_whole() {
     let cli = Cli::new().await;
-    let mut vehicles = vehicles(&demo("4"));
+    let mut vehicles = parse(&demo("4"));
     vehicles[1]["year"] = 0.into();
     vehicles[3]["year"] = 0.into();
     let text = lines(&vehicles).replace('\n', "\r\n");
@@ -139,7 +139,7 @@ async fn file_with_byte_order_mark_crlf_and_no_final_newline_is_imported_whole()
         .collect();
     assert_eq!(starts, ["line 2", "line 4", "lmn"], "{words}");
     let rejects = std::fs::read_to_string(rejects).unwrap();
-    let rejected: Vec<_> = vehicles(&rejects)
+    let rejected: Vec<_> = parse(&rejects)
         .iter()
         .map(|it| it["text"].clone())
         .collect();
@@ -152,7 +152,7 @@ async fn file_with_byte_order_mark_crlf_and_no_final_newline_is_imported_whole()
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_vehicles_alone_get_a_new_date_and_former_prices_are_recorded() {
     let cli = Cli::new().await;
-    let mut vehicles = vehicles(&demo("20"));
+    let mut vehicles = parse(&demo("20"));
     cli.import(&lines(&vehicles));
     cli.sql("update vehicles set updated_at = '2020-01-01', auction_result_at = auction_result_at - interval '1 day'").await;
     vehicles[3]["pricing"]["listing_usd"] = 9_999.into();
@@ -198,7 +198,7 @@ async fn changed_vehicles_alone_get_a_new_date_and_former_prices_are_recorded() 
 #[tokio::test(flavor = "multi_thread")]
 async fn later_of_two_lines_about_one_vehicle_wins() {
     let cli = Cli::new().await;
-    let vehicles = vehicles(&demo("10"));
+    let vehicles = parse(&demo("10"));
     let mut later = vehicles[0].clone();
     later["color"] = "Emerald".into();
     let text = lines(vehicles.iter().chain([&later]));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    catalog::{demo, lines, summary, vehicles},
+    catalog::{demo, lines, parse, summary},
     desk::{Cli, call, documents},
     orders::{order, partner},
     process::{Process, words},
@@ -515,7 +515,7 @@ async fn snapshot_spares_vehicles_changed_since_it_began_and_waits_for_another_s
 async fn concurrent_imports_leave_consistent_vehicles_and_each_price_once() {
     let cli = Cli::new().await;
     let cheap = demo("2500");
-    let mut expensive = vehicles(&cheap);
+    let mut expensive = parse(&cheap);
     for vehicle in &mut expensive {
         vehicle["pricing"]["listing_usd"] =
             (vehicle["pricing"]["listing_usd"].as_i64().unwrap() + 1).into();

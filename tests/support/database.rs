@@ -23,13 +23,13 @@ use std::{
 };
 
 use lmn_partner_api::{
+    config::Settings,
     database::{
         Database, MIGRATOR,
-        embedded::{Cluster, Keeper, Purpose},
+        embedded::{Cluster, Purpose, Supervisor},
         migrate,
     },
-    environment::Environment,
-    settings::Settings,
+    values::environment::Environment,
 };
 use rustix::{
     io::Errno,
@@ -156,7 +156,7 @@ impl Server {
             return Self::Named(url);
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
-        let keeper = Keeper::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
         let notice = |line: &str| eprintln!("{line}");
         let cluster = Cluster::ensure(&dir, Purpose::Tests, &keeper, &notice);
         Self::Private(cluster.unwrap_or_else(|error| panic!("{error}")))

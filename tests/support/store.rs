@@ -70,7 +70,8 @@ impl Store {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Returns the path of the store's socket.
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    EmbeddedError, Keeper,
+    EmbeddedError, Supervisor,
     account::Account,
     error::failed,
     find::{Programs, find_or_fetch},
@@ -101,7 +101,7 @@ impl Cluster {
     pub fn ensure(
         dir: &Path,
         purpose: Purpose,
-        keeper: &Keeper,
+        keeper: &Supervisor,
         notice: &dyn Fn(&str),
     ) -> Result<Self, EmbeddedError> {
         let account = Account::of_server()?;
@@ -143,7 +143,7 @@ struct Start<'a> {
     folder: &'a Folder,
     account: &'a Account,
     purpose: Purpose,
-    keeper: &'a Keeper,
+    keeper: &'a Supervisor,
     notice: &'a dyn Fn(&str),
 }
 

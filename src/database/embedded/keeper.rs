@@ -35,12 +35,12 @@ const STOPS: [(Signal, Duration); 2] = [
 
 /// The program that runs as a keeper, with the arguments that precede the directory and the purpose.
 #[derive(Debug, Clone)]
-pub struct Keeper {
+pub struct Supervisor {
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
-impl Keeper {
+impl Supervisor {
     /// Returns a keeper that is run as `program arguments… DIR PURPOSE`. The program must call [`keep`] and print its
     /// error to standard error.
     pub fn new(

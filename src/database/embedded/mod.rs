@@ -24,4 +24,4 @@ mod postmaster;
 
 pub use cluster::{Cluster, Purpose};
 pub use error::EmbeddedError;
-pub use keeper::{Keeper, keep};
+pub use keeper::{Supervisor, keep};

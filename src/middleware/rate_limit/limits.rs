@@ -19,7 +19,7 @@ use super::{
     model::{Kind, Policy, Standing},
     shared::Shared,
 };
-use crate::{app::App, id::KeyId};
+use crate::{app::App, values::id::KeyId};
 
 /// The use of all keys, counted locally and in the shared store.
 #[derive(Debug, Clone)]

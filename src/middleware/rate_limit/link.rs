@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::model::Policy;
-use crate::settings::SharedLimits;
+use crate::config::SharedLimits;
 
 /// The algorithm of `governor`, on the store's clock.
 const SCRIPT: &str = include_str!("gcra.lua");

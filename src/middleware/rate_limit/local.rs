@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use chrono::DateTime;
 
-    use crate::{id::KeyId, middleware::rate_limit::model::Kind};
+    use crate::{middleware::rate_limit::model::Kind, values::id::KeyId};
 
     fn admit(
         local: &Local<(KeyId, Kind)>,

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::stamp::Stamp;
+use crate::values::timestamp::Timestamp;
 
 /// The largest number in a policy.
 const NUMBER_MAX: u32 = 1_000_000;
@@ -150,12 +150,12 @@ pub struct Throttled {
     /// Whole seconds, rounded up and at least 1, until one request is admitted.
     pub retry_after_seconds: u64,
     /// The time at which one request is admitted.
-    pub reset_at: Stamp,
+    pub reset_at: Timestamp,
 }
 
 impl Throttled {
     /// Computes the time of the next request; `wait` is the exact time until then.
-    pub fn new(standing: &Standing, wait: Duration, now: Stamp) -> Self {
+    pub fn new(standing: &Standing, wait: Duration, now: Timestamp) -> Self {
         let retry_after_seconds = seconds_up(wait).max(1);
         // Rounded up to milliseconds, the precision of times in JSON, so that `reset_at` is never early either.
         let wait = Duration::from_millis(
@@ -165,7 +165,7 @@ impl Throttled {
             name: standing.name,
             policy: standing.policy,
             retry_after_seconds,
-            reset_at: Stamp::kst(now.instant() + wait),
+            reset_at: Timestamp::kst(now.instant() + wait),
         }
     }
 

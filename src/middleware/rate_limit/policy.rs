@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     app::App,
-    error::ApiError,
+    errors::ApiError,
     middleware::admission::{self, Verdict},
     request::{Caller, RATE_LIMIT_HEADERS, RequestContext},
-    stamp::Stamp,
+    values::timestamp::Timestamp,
 };
 
 /// The initial capacity for the values of all headers, in bytes.
@@ -63,7 +63,7 @@ impl RateLimit {
         context.set_rate_limit(headers(standing, now));
         counted.map_err(|wait| {
             self.app.metrics().count_rate_limited(kind == Kind::Read);
-            ApiError::RateLimited(Throttled::new(standing, wait, Stamp::kst(now)))
+            ApiError::RateLimited(Throttled::new(standing, wait, Timestamp::kst(now)))
         })
     }
 }

@@ -20,7 +20,10 @@ use super::{
     model::{Kind, Policy},
 };
 use crate::{
-    app::App, environment::Environment, id::KeyId, settings::SharedLimits, telemetry::limits::Alone,
+    app::App,
+    config::SharedLimits,
+    telemetry::limits::Alone,
+    values::{environment::Environment, id::KeyId},
 };
 
 /// The prefix of every key in the store; its number changes when the format of the values changes.

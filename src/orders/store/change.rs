@@ -10,7 +10,7 @@ use super::super::{
     rendered::Rendered,
     state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
 };
-use crate::stamp::Stamp;
+use crate::values::timestamp::Timestamp;
 
 /// The new values of an order's row, and of its audit row.
 #[derive(Debug, Serialize)]
@@ -72,10 +72,10 @@ impl<'a> OrderChange<'a> {
             bl_number: shipment.bl_number.as_deref(),
             port_of_loading: shipment.port_of_loading.as_deref(),
             port_of_discharge: shipment.port_of_discharge.as_deref(),
-            etd: shipment.etd.map(Stamp::instant),
-            etd_offset_minutes: shipment.etd.map(Stamp::offset_minutes),
-            eta: shipment.eta.map(Stamp::instant),
-            eta_offset_minutes: shipment.eta.map(Stamp::offset_minutes),
+            etd: shipment.etd.map(Timestamp::instant),
+            etd_offset_minutes: shipment.etd.map(Timestamp::offset_minutes),
+            eta: shipment.eta.map(Timestamp::instant),
+            eta_offset_minutes: shipment.eta.map(Timestamp::offset_minutes),
             shipping_since: begins_to_ship(held).then_some(held.now),
             updated_at: order.updated_at,
             last_sequence: held.last_sequence,

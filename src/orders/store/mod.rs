@@ -6,7 +6,7 @@ mod read;
 mod step;
 mod sweep;
 
-pub(crate) use place::{DECISION_AGE_MAX, Placed, look, place_at_once, record};
+pub(crate) use place::{DECISION_AGE_MAX, Placed, look, place_in_one_round_trip, record};
 pub(crate) use read::{
     Place, ReadOrders, find, find_latest_snapshot, find_snapshot, list, list_history,
 };

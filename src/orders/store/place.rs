@@ -9,13 +9,13 @@ use super::super::{
     rendered::Rendered,
 };
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     database::{
         Connection, Tx,
         column::{InvalidColumn, optional_word, usd},
     },
-    id::{OrderId, PartnerId, VehicleId},
     idempotency::{AtOnce, Claim, StoredReply},
+    values::id::{OrderId, PartnerId, VehicleId},
     vehicles::model::{AuctionState, Offer},
 };
 
@@ -84,8 +84,8 @@ pub(crate) async fn look(
 pub(crate) struct Placed<'a> {
     /// The order.
     pub order: &'a Order,
-    /// The author of the order, with the request.
-    pub author: &'a Author,
+    /// The actor of the order, with the request.
+    pub actor: &'a Actor,
     /// The user in the partner's organization that the order is for.
     pub user: Option<&'a str>,
     /// The rendered order, stored for reads.
@@ -99,7 +99,7 @@ pub(crate) struct Placed<'a> {
 /// Places an order in one statement: verifies the facts that it was decided on, and records it with its key and reply.
 ///
 /// The statement is its own transaction. If one of the facts does not hold, it changes nothing.
-pub(crate) async fn place_at_once(
+pub(crate) async fn place_in_one_round_trip(
     conn: &mut Connection,
     claim: &Claim,
     row_version: u32,
@@ -124,8 +124,8 @@ pub(crate) async fn place_at_once(
         order.bid.map(|it| it.auction_date.instant()),
         order.bid.map(|it| it.order_cutoff_at.instant()),
         placed.user,
-        placed.author.actor,
-        placed.author.request_id.to_string(),
+        placed.actor.actor,
+        placed.actor.request_id.to_string(),
         placed.rendered.as_str(),
         placed.location,
         placed.reply,
@@ -182,8 +182,8 @@ pub(crate) async fn record(
         order.bid.map(|it| it.auction_date.instant()),
         order.bid.map(|it| it.order_cutoff_at.instant()),
         placed.user,
-        placed.author.actor,
-        placed.author.request_id.to_string(),
+        placed.actor.actor,
+        placed.actor.request_id.to_string(),
         market.highest_bid.is_some(),
         order.created_at,
         key,

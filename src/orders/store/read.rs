@@ -7,12 +7,12 @@ use uuid::Uuid;
 use super::super::{
     filter::{Filter, Sort},
     model::HistoryStep,
-    rendered::OrderText,
+    rendered::RenderedOrder,
     row::{HistoryRow, TextRow},
 };
 use crate::{
     database::{BatchRead, Connection, in_order},
-    id::{OrderId, PartnerId, VehicleId},
+    values::id::{OrderId, PartnerId, VehicleId},
 };
 
 /// Reads orders, each of one partner.
@@ -21,7 +21,7 @@ pub(crate) struct ReadOrders;
 
 impl BatchRead for ReadOrders {
     type Key = (PartnerId, OrderId);
-    type Value = Option<OrderText>;
+    type Value = Option<RenderedOrder>;
 
     async fn read(
         connection: &mut Connection,
@@ -62,7 +62,7 @@ pub(crate) async fn find(
     conn: &mut Connection,
     partner: PartnerId,
     id: OrderId,
-) -> Result<Option<OrderText>, sqlx::Error> {
+) -> Result<Option<RenderedOrder>, sqlx::Error> {
     let found = ReadOrders::read(conn, &[(partner, id)]).await?.pop();
     Ok(found.flatten())
 }
@@ -159,7 +159,7 @@ pub(crate) async fn list(
     sort: Sort,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<(OrderText, Place)>, sqlx::Error> {
+) -> Result<Vec<(RenderedOrder, Place)>, sqlx::Error> {
     let column = sort.column();
     let (direction, comes_after) = sort.direction();
     let mut query = QueryBuilder::new("select rendered, is_highest_bid, current_max_bid_usd, ");

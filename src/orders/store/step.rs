@@ -12,9 +12,9 @@ use super::{
     change::{OrderChange, StepChange},
 };
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     database::{Connection, Tx, column::vehicle_id},
-    id::{OrderId, PartnerId, VehicleId},
+    values::id::{OrderId, PartnerId, VehicleId},
 };
 
 /// Locks the vehicle of an order and then the order. Later statements read the current state of both.
@@ -197,7 +197,7 @@ pub(crate) async fn find_former(
 /// and fails with [`sqlx::Error::RowNotFound`].
 pub(crate) async fn record_steps(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     held: &[&Held],
 ) -> Result<(), sqlx::Error> {
     let orders = held.iter().copied().map(OrderChange::of);
@@ -249,8 +249,8 @@ pub(crate) async fn record_steps(
         "#,
         Json(&orders) as _,
         Json(&steps) as _,
-        author.actor,
-        author.request_id.to_string(),
+        actor.actor,
+        actor.request_id.to_string(),
     )
     .execute(&mut **tx)
     .await?;

@@ -6,8 +6,10 @@ use sqlx::postgres::types::PgInterval;
 use super::super::model::Overdue;
 use crate::{
     database::{Connection, Tx, column::vehicle_id},
-    id::{PartnerId, VehicleId},
-    stamp::Stamp,
+    values::{
+        id::{PartnerId, VehicleId},
+        timestamp::Timestamp,
+    },
 };
 
 /// Locks up to `limit` vehicles that have an order still in `proceed` when `grace` has passed since its auction.
@@ -115,7 +117,7 @@ pub(crate) async fn list_overdue(
         partner: row.partner_id.into(),
         partner_name: row.partner_name,
         contact: row.contact,
-        shipping_since: Stamp::kst(row.shipping_since),
+        shipping_since: Timestamp::kst(row.shipping_since),
         days: row.days,
     });
     Ok(overdue.collect())

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::model::{Key, NewKey};
 use crate::{
     database::{Connection, Tx},
-    id::{KeyId, PartnerId},
+    values::id::{KeyId, PartnerId},
 };
 
 /// Stores a new key. Returns `false` if another key has its prefix.
@@ -37,7 +37,10 @@ pub(crate) async fn insert_key(
 }
 
 /// Locks the key of any partner and returns it.
-pub(crate) async fn lock_any_key(tx: &mut Tx, prefix: &str) -> Result<Option<Key>, sqlx::Error> {
+pub(crate) async fn lock_key_of_any_partner(
+    tx: &mut Tx,
+    prefix: &str,
+) -> Result<Option<Key>, sqlx::Error> {
     sqlx::query_as!(
         Key,
         r#"

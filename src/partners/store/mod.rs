@@ -4,8 +4,8 @@ mod key;
 mod network;
 mod partner;
 
-pub(crate) use key::{insert_key, list_keys, lock_any_key, set_last_used, update_key};
+pub(crate) use key::{insert_key, list_keys, lock_key_of_any_partner, set_last_used, update_key};
 pub(crate) use network::{delete_network, insert_network, list_networks};
 pub(crate) use partner::{
-    find, find_any_grant, find_owner, insert, list, lock, set_contact, set_limit,
+    find, find_grant_of_any_partner, find_owner, insert, list, lock, set_contact, set_limit,
 };

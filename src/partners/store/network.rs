@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use crate::{
     database::{Connection, Tx},
-    id::PartnerId,
+    values::id::PartnerId,
 };
 
 /// Lists the networks that a partner may call from.

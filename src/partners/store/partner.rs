@@ -7,12 +7,12 @@ use uuid::Uuid;
 use super::super::model::{Grant, KeyDigest, Partner};
 use crate::{
     database::{Connection, Tx, column::InvalidColumn},
-    id::{OrderId, PartnerId},
     middleware::rate_limit::model::{Kind, Policy},
+    values::id::{OrderId, PartnerId},
 };
 
 /// Returns the access that a key of any partner grants, and the database's time.
-pub(crate) async fn find_any_grant(
+pub(crate) async fn find_grant_of_any_partner(
     conn: &mut Connection,
     digest: &KeyDigest,
 ) -> Result<Option<(Grant, DateTime<Utc>)>, sqlx::Error> {

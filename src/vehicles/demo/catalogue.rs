@@ -8,9 +8,8 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 
 use super::{chance::Chance, condition::Condition, vehicle::Offer};
 use crate::{
-    id::VehicleId,
+    values::{id::VehicleId, string_enum::StringEnum},
     vehicles::model::{Auction, AuctionResult, Listing, Source},
-    word::Word,
 };
 
 /// Number of working days ahead whose lots are listed, today included.
@@ -132,19 +131,19 @@ const CITIES: &[&str] = &[
     "Jeju",
 ];
 
-/// Generates a catalogue of exactly `vehicles` vehicles as of `today`, a calendar date in Korea.
+/// Generates a catalogue of exactly `count` vehicles as of `today`, a calendar date in Korea.
 ///
 /// Of ten vehicles, seven are lots of the next ten working days, one is a lot of the last five working days with its
 /// result, and two are dealers' vehicles. For another day, the vehicles that are still listed are the same, with the
 /// same ids.
-pub fn catalogue(seed: u64, vehicles: usize, today: NaiveDate) -> Vec<Listing> {
-    vehicles(seed, vehicles, today).collect()
+pub fn catalogue(seed: u64, count: usize, today: NaiveDate) -> Vec<Listing> {
+    vehicles(seed, count, today).collect()
 }
 
 /// Generates the same catalogue vehicle by vehicle, so that it may be larger than memory.
-pub fn vehicles(seed: u64, vehicles: usize, today: NaiveDate) -> impl Iterator<Item = Listing> {
-    let (dealers, past) = (vehicles / 5, vehicles / 10);
-    let upcoming = vehicles - dealers - past;
+pub fn vehicles(seed: u64, count: usize, today: NaiveDate) -> impl Iterator<Item = Listing> {
+    let (dealers, past) = (count / 5, count / 10);
+    let upcoming = count - dealers - past;
     let first = working_day(today);
     let ahead =
         days(first, DAYS_AHEAD, upcoming).map(move |(day, index)| lot(seed, day, index, false));
@@ -478,18 +477,13 @@ mod tests {
             };
             assert!(vehicles.iter().any(found), "{grade:?}");
         }
-        assert!(vehicles.iter().any(|vehicle| vehicle.trim.is_none()));
-        assert!(vehicles.iter().any(|vehicle| vehicle.fuel.is_none()));
-        assert!(
-            vehicles
-                .iter()
-                .any(|vehicle| vehicle.details.photos.is_empty())
-        );
-        assert!(
-            vehicles
-                .iter()
-                .any(|vehicle| vehicle.details.inspection.is_none())
-        );
+        let lacks: [fn(&Listing) -> bool; 4] = [
+            |vehicle| vehicle.trim.is_none(),
+            |vehicle| vehicle.fuel.is_none(),
+            |vehicle| vehicle.details.photos.is_empty(),
+            |vehicle| vehicle.details.inspection.is_none(),
+        ];
+        assert!(lacks.iter().all(|lacks| vehicles.iter().any(lacks)));
         assert!(
             vehicles
                 .iter()

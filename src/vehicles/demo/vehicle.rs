@@ -10,8 +10,7 @@ use super::{
     table::MODELS,
 };
 use crate::{
-    id::VehicleId,
-    money::Usd,
+    values::{id::VehicleId, money::Usd},
     vehicles::model::{Auction, Details, Fuel, Listing, Source},
 };
 

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::change::{Anew, Change, Known};
+use super::change::{Change, Known, RewrittenListing};
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     database::Tx,
-    id::VehicleId,
     orders::{
         self,
-        effects::{self, PriceMove},
+        effects::{self, PriceChange},
         progress::{self, ProgressError},
     },
+    values::id::VehicleId,
     vehicles::{
         model::Listing,
         render::render,
@@ -88,7 +88,7 @@ impl Batch {
     pub(crate) async fn write(
         &self,
         tx: &mut Tx,
-        author: &Author,
+        actor: &Actor,
         is_snapshot: bool,
     ) -> Result<Written, ProgressError> {
         let now = store::lock_listing(tx).await?;
@@ -110,7 +110,7 @@ impl Batch {
         store::insert(tx, &drafts, now).await?;
         let changed = Changed::find(tx, &known, now).await?;
         changed.write(tx, now).await?;
-        changed.follow(tx, author, &new).await?;
+        changed.follow(tx, actor, &new).await?;
         let mut written = changed.count();
         written.inserted = new.len() as u64;
         written.unchanged += (vehicles.len() - found.len()) as u64;
@@ -121,7 +121,7 @@ impl Batch {
 /// What becomes of vehicles that are there, each with what was said of it.
 #[derive(Debug, Default)]
 struct Changed {
-    anew: Vec<(Anew, Digest)>,
+    anew: Vec<(RewrittenListing, Digest)>,
     same: Vec<(VehicleId, Digest)>,
     held_back: u64,
 }
@@ -156,7 +156,7 @@ impl Changed {
         match known.change(vehicle.listing.clone(), now) {
             Change::Nothing => self.same.push((known.listing.id, vehicle.draft.digest)),
             Change::HeldBack => self.held_back += 1,
-            Change::Anew(anew) => self.anew.push((*anew, vehicle.draft.digest)),
+            Change::RewrittenListing(anew) => self.anew.push((*anew, vehicle.draft.digest)),
         }
     }
 
@@ -181,7 +181,7 @@ impl Changed {
     async fn follow(
         &self,
         tx: &mut Tx,
-        author: &Author,
+        actor: &Actor,
         new: &[&Vehicle],
     ) -> Result<(), ProgressError> {
         let mut prices = HashMap::new();
@@ -191,7 +191,7 @@ impl Changed {
             let (id, now) = (&anew.listing.id, anew.listing.listing_usd);
             prices.extend(
                 anew.former_price
-                    .map(|before| (id.clone(), PriceMove { before, now })),
+                    .map(|before| (id.clone(), PriceChange { before, now })),
             );
             dates.extend(anew.new_date.map(|date| (id.clone(), date)));
             relisted.extend(anew.is_relisted.then(|| id.clone()));
@@ -202,15 +202,15 @@ impl Changed {
         let moved: Vec<_> = moved.into_iter().collect();
         let mut held = Vec::new();
         if !moved.is_empty() {
-            held = effects::hold_open(tx, &moved).await?;
+            held = effects::lock_open_orders(tx, &moved).await?;
             effects::move_auctions(&mut held, &dates)?;
-            effects::tell_prices(&mut held, &prices)?;
+            effects::add_price_events(&mut held, &prices)?;
         }
         if !relisted.is_empty() {
             held.extend(effects::relist(tx, &relisted).await?);
         }
         if held.iter().any(|it| it.is_touched()) {
-            progress::record(tx, author, &held).await?;
+            progress::record(tx, actor, &held).await?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    money::Usd,
+    values::money::Usd,
     vehicles::model::{Auction, AuctionResult, Listing, WithdrawnBy},
 };
 
@@ -29,12 +29,12 @@ pub(crate) enum Change {
     /// The listing is not applied, because the vehicle must not be offered again.
     HeldBack,
     /// The vehicle is rewritten.
-    Anew(Box<Anew>),
+    RewrittenListing(Box<RewrittenListing>),
 }
 
 /// The new state of a vehicle that is rewritten.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Anew {
+pub(crate) struct RewrittenListing {
     /// The new listing in the catalogue.
     pub listing: Listing,
     /// The former price, if the price changes.
@@ -69,7 +69,7 @@ impl Known {
         let (before, now) = (self.listing.listing_usd, listing.listing_usd);
         let upcoming = listing.upcoming_auction().map(|it| it.date);
         let held_at = self.listing.auction.as_ref().map(|it| it.date);
-        Change::Anew(Box::new(Anew {
+        Change::RewrittenListing(Box::new(RewrittenListing {
             former_price: (before != now).then_some(before),
             new_date: upcoming.filter(|date| held_at.is_some_and(|it| it != *date)),
             is_relisted: listing.is_on_offer() && (is_withdrawn || (was_over && is_later)),
@@ -113,7 +113,7 @@ fn is_over(auction: &Auction) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{stamp::Stamp, vehicles::import::model::read_line};
+    use crate::{values::timestamp::Timestamp, vehicles::import::model::read_line};
 
     const EARLY: &str = "2026-04-20T13:00:00+09:00";
     /// The time at which a file is read, unless a test reads it later.
@@ -121,7 +121,7 @@ mod tests {
     const LATE: &str = "2026-04-27T13:00:00+09:00";
 
     fn at(time: &str) -> DateTime<Utc> {
-        Stamp::parse(time).unwrap().instant()
+        Timestamp::parse(time).unwrap().instant()
     }
 
     /// Returns a lot; its result, if it has one, became known at `learned_at`.
@@ -162,9 +162,9 @@ mod tests {
         }
     }
 
-    fn anew(change: Change) -> Anew {
+    fn anew(change: Change) -> RewrittenListing {
         match change {
-            Change::Anew(anew) => *anew,
+            Change::RewrittenListing(anew) => *anew,
             Change::Nothing | Change::HeldBack => panic!("not rewritten: {change:?}"),
         }
     }

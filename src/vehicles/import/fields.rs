@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde_json::{Map, Value};
 
-use crate::{id::VehicleId, money::Usd, stamp::Stamp, word::Word};
+use crate::values::{id::VehicleId, money::Usd, string_enum::StringEnum, timestamp::Timestamp};
 
 /// Maximum number of characters of a name, such as a make, trim, color, location or license plate.
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -183,7 +183,7 @@ fn text(value: &Value, characters_max: usize) -> Result<String, String> {
 }
 
 /// Reads a value of a fixed list.
-pub(super) fn word<W: Word>(value: &Value) -> Result<W, String> {
+pub(super) fn word<W: StringEnum>(value: &Value) -> Result<W, String> {
     value.as_str().and_then(W::parse).ok_or_else(|| {
         let words: Vec<&str> = W::ALL.iter().map(|word| word.as_str()).collect();
         wrong(value, format_args!("one of {}", words.join(", ")))
@@ -222,7 +222,8 @@ pub(super) fn usd(value: &Value) -> Result<Usd, String> {
 /// Reads an RFC 3339 time with a numeric UTC offset.
 pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, String> {
     let text = value.as_str().ok_or_else(|| wrong(value, "a time"))?;
-    let time = Stamp::parse(text).map_err(|error| wrong(value, format_args!("a time: {error}")))?;
+    let time =
+        Timestamp::parse(text).map_err(|error| wrong(value, format_args!("a time: {error}")))?;
     let time = time.instant();
     let year = i64::from(time.year());
     YEARS

@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, YEARS, date, integer, name, prose, time, url, usd, vehicle_id, word};
 use crate::{
-    id::VehicleId,
-    json,
+    values::{id::VehicleId, json},
     vehicles::model::{Auction, AuctionResult, Details, Finding, Inspection, Listing, Source},
 };
 
@@ -27,26 +26,26 @@ const AUCTION_FIELDS: [&str; 6] = [
 
 /// The errors of a line, each with the path of its field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BadLine(pub Vec<String>);
+pub(crate) struct InvalidLine(pub Vec<String>);
 
-impl BadLine {
+impl InvalidLine {
     /// Creates the error of a single reason.
     pub(crate) fn because(reason: impl fmt::Display) -> Self {
         Self(vec![reason.to_string()])
     }
 }
 
-impl fmt::Display for BadLine {
+impl fmt::Display for InvalidLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
 }
 
 /// Parses a line; the result of its auction, if there is one, became known at `learned_at`.
-pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listing, BadLine> {
+pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listing, InvalidLine> {
     let (value, repeated) = json::read(line).map_err(|error| not_json(&error))?;
     let Value::Object(members) = value else {
-        return Err(BadLine::because("not a JSON object"));
+        return Err(InvalidLine::because("not a JSON object"));
     };
     let mut reasons = Vec::new();
     for path in repeated {
@@ -55,7 +54,7 @@ pub(crate) fn read_line(line: &[u8], learned_at: DateTime<Utc>) -> Result<Listin
     let listing = Fields::of(&members, "", &mut reasons).listing(learned_at);
     match listing {
         Some(listing) if reasons.is_empty() => Ok(listing),
-        _ => Err(BadLine(reasons)),
+        _ => Err(InvalidLine(reasons)),
     }
 }
 
@@ -67,12 +66,12 @@ pub(crate) fn read_name(line: &[u8]) -> Option<VehicleId> {
 }
 
 /// Returns the error of a line that is not JSON, with its column; the line number of the parser, always 1, is omitted.
-fn not_json(error: &serde_json::Error) -> BadLine {
+fn not_json(error: &serde_json::Error) -> InvalidLine {
     let message = error.to_string();
     let reason = message
         .rsplit_once(" at line ")
         .map_or(message.as_str(), |it| it.0);
-    BadLine::because(format_args!(
+    InvalidLine::because(format_args!(
         "not JSON: {reason} at column {}",
         error.column()
     ))
@@ -194,15 +193,17 @@ mod tests {
 
     use super::*;
     use crate::{
-        stamp::Stamp,
+        values::timestamp::Timestamp,
         vehicles::{demo, model::Vehicle, view::VehicleView},
     };
 
     fn now() -> DateTime<Utc> {
-        Stamp::parse("2026-04-20T13:00:00+09:00").unwrap().instant()
+        Timestamp::parse("2026-04-20T13:00:00+09:00")
+            .unwrap()
+            .instant()
     }
 
-    fn read(value: &Value) -> Result<Listing, BadLine> {
+    fn read(value: &Value) -> Result<Listing, InvalidLine> {
         read_line(value.to_string().as_bytes(), now())
     }
 
@@ -248,7 +249,7 @@ mod tests {
     /// Asserts that each value, in place of a member, is refused and is the only error.
     fn assert_refused<const N: usize>(table: [(&str, Value, &str); N]) {
         for (name, value, path) in table {
-            let BadLine(reasons) = read(&with(name, value)).expect_err(path);
+            let InvalidLine(reasons) = read(&with(name, value)).expect_err(path);
             assert_eq!(reasons.len(), 1, "{reasons:?}");
             assert!(reasons[0].starts_with(&format!("{path}: ")), "{reasons:?}");
         }
@@ -345,7 +346,7 @@ mod tests {
         line["make"] = json!(7);
         line["year"] = json!(0);
         line["auction_date"] = Value::Null;
-        let BadLine(reasons) = read(&line).unwrap_err();
+        let InvalidLine(reasons) = read(&line).unwrap_err();
         let paths: Vec<_> = reasons
             .iter()
             .map(|it| it.split(':').next().unwrap())
@@ -358,7 +359,7 @@ mod tests {
         let mut line = lot();
         line["source"] = "dealer".into();
         line["lot_number"] = "1234".into();
-        let BadLine(reasons) = read(&line).unwrap_err();
+        let InvalidLine(reasons) = read(&line).unwrap_err();
         assert_eq!(reasons.len(), 3, "{reasons:?}");
         for name in AUCTION_FIELDS {
             line[name] = Value::Null;
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn repeated_key_is_refused() {
         let line = lot().to_string().replacen('{', r#"{"make":"Kia","#, 1);
-        let BadLine(reasons) = read_line(line.as_bytes(), now()).unwrap_err();
+        let InvalidLine(reasons) = read_line(line.as_bytes(), now()).unwrap_err();
         assert_eq!(reasons, ["make: appears twice"]);
     }
 

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    audit::model::Author,
+    audit::model::Actor,
     database::Tx,
-    id::VehicleId,
     orders::{
         effects,
         outcome::AuctionOutcome,
         progress::{self, ProgressError},
     },
+    values::id::VehicleId,
     vehicles::{
         model::{Source, WithdrawnBy},
         store::{self, BATCH_VEHICLES},
@@ -72,7 +72,7 @@ pub(crate) async fn find_unlisted(
 /// A source stops listing a lot once its auction was held. The orders that bid on it wait for LMN to tell the result.
 pub(crate) async fn withdraw_next(
     tx: &mut Tx,
-    author: &Author,
+    actor: &Actor,
     after: &str,
     begun_at: DateTime<Utc>,
 ) -> Result<Option<(u64, VehicleId)>, ProgressError> {
@@ -88,14 +88,14 @@ pub(crate) async fn withdraw_next(
     let ids: Vec<_> = vehicles.iter().map(|it| it.id.clone()).collect();
     let auctioned = vehicles.iter().filter(|it| it.was_auctioned(now));
     let auctioned: Vec<_> = auctioned.map(|it| &it.id).collect();
-    let mut held = effects::hold_open(tx, &ids).await?;
+    let mut held = effects::lock_open_orders(tx, &ids).await?;
     held.retain(|it| !it.is_bidding() || auctioned.binary_search(&&it.order.vehicle_id).is_err());
     for held in &mut held {
         effects::end(held, AuctionOutcome::Withdrawn, false)?;
     }
     store::set_withdrawn(tx, &ids, WithdrawnBy::Source, now).await?;
     if !held.is_empty() {
-        progress::record(tx, author, &held).await?;
+        progress::record(tx, actor, &held).await?;
     }
     Ok(Some((ids.len() as u64, last)))
 }

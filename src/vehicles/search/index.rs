@@ -11,8 +11,7 @@ use super::{
     texts::Texts,
 };
 use crate::{
-    id::VehicleId,
-    money::Usd,
+    values::{id::VehicleId, money::Usd},
     vehicles::model::{AuctionResult, AuctionState, Offer},
 };
 

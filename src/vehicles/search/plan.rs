@@ -11,7 +11,7 @@ use super::{
     terms::Kind,
 };
 use crate::{
-    stamp::Stamp,
+    values::timestamp::Timestamp,
     vehicles::{
         filter::{Condition, Field, Filter},
         sort::Sort,
@@ -111,7 +111,11 @@ impl<'a> Plan<'a> {
         sort: Option<Sort>,
         (from, to): (Option<NaiveDate>, Option<NaiveDate>),
     ) {
-        let begins = |day: NaiveDate| Stamp::midnight_in_korea(day).instant().timestamp_millis();
+        let begins = |day: NaiveDate| {
+            Timestamp::midnight_in_korea(day)
+                .instant()
+                .timestamp_millis()
+        };
         let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
         let min = from.map_or(i64::MIN, begins);
         // A vehicle without an auction has the maximum, which no range may contain.
@@ -154,9 +158,11 @@ impl<'a> Plan<'a> {
         let upcoming = || with(Kind::AuctionStatus, "upcoming");
         // Orders close at midnight at the start of the day before the auction, so that auctions are open from the day
         // after tomorrow on, in Korea.
-        let today = Stamp::kst(now).day_in_korea();
+        let today = Timestamp::kst(now).day_in_korea();
         let day = today.checked_add_days(Days::new(2)).unwrap_or(today);
-        let from = Stamp::midnight_in_korea(day).instant().timestamp_millis();
+        let from = Timestamp::midnight_in_korea(day)
+            .instant()
+            .timestamp_millis();
         self.open = Some((from, index.auction.values(), union(upcoming())));
         let to_buy = with(Kind::AuctionStatus, "no_bid").chain(with(Kind::Source, "dealer"));
         union(upcoming().chain(to_buy))

@@ -25,11 +25,11 @@ use super::{
     Builder, Index,
 };
 use crate::{
+    config::Settings,
     database::{Database, Heartbeat},
-    error::ApiError,
-    id::VehicleId,
-    settings::Settings,
+    errors::ApiError,
     telemetry::metrics::Metrics,
+    values::id::VehicleId,
     vehicles::model::Offer,
 };
 

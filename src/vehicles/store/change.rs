@@ -10,9 +10,7 @@ use crate::{
         Tx,
         column::{optional_word, usd, vehicle_id},
     },
-    id::VehicleId,
-    money::Usd,
-    word::Word,
+    values::{id::VehicleId, money::Usd, string_enum::StringEnum},
 };
 
 /// Locks vehicles against all other changes and orders, in the order of their ids, and reads them.

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest as _, Sha256};
 
 use super::super::{model::Listing, view::Draft as RenderedDraft};
-use crate::word::Word;
+use crate::values::string_enum::StringEnum;
 
 /// The columns of a row, in its order. What a digest is made of ends with `listed_at`.
 pub(super) const COLUMNS: [&str; 35] = [
@@ -133,8 +133,8 @@ impl Row {
         self.text(listing.trim.as_deref());
         self.plain(Some(listing.year));
         self.plain(Some(listing.mileage_km));
-        self.plain(listing.fuel.map(Word::as_str));
-        self.plain(listing.transmission.map(Word::as_str));
+        self.plain(listing.fuel.map(StringEnum::as_str));
+        self.plain(listing.transmission.map(StringEnum::as_str));
         self.text(listing.drivetrain.as_deref());
         self.plain(listing.engine_cc);
         self.text(listing.color.as_deref());
@@ -143,8 +143,16 @@ impl Row {
         self.plain(auction.map(|it| time(it.date)));
         self.plain(auction.and_then(|it| it.count));
         self.plain(auction.map(|it| it.result.as_str()));
-        self.plain(auction.and_then(|it| it.accident_grade).map(Word::as_str));
-        self.plain(auction.and_then(|it| it.exterior_grade).map(Word::as_str));
+        self.plain(
+            auction
+                .and_then(|it| it.accident_grade)
+                .map(StringEnum::as_str),
+        );
+        self.plain(
+            auction
+                .and_then(|it| it.exterior_grade)
+                .map(StringEnum::as_str),
+        );
         self.plain(Some(listing.listing_usd.dollars()));
         self.text(listing.thumbnail_url.as_deref());
         self.text(details.vin.as_deref());

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     database::{Tx, column::optional_word},
-    id::VehicleId,
+    values::id::VehicleId,
 };
 
 /// Vehicles that are written at once at most: so short is the time for which somebody may have to wait for one of them.

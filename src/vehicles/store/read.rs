@@ -13,8 +13,10 @@ use crate::{
         column::{row_version, usd, vehicle_id},
         in_order,
     },
-    id::{PartnerId, VehicleId},
-    money::Usd,
+    values::{
+        id::{PartnerId, VehicleId},
+        money::Usd,
+    },
 };
 
 /// The JSON of a single vehicle.

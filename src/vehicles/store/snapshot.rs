@@ -5,8 +5,7 @@ use chrono::{DateTime, Utc};
 use super::super::model::Source;
 use crate::{
     database::{Connection, Tx, column::vehicle_id},
-    id::VehicleId,
-    word::Word,
+    values::{id::VehicleId, string_enum::StringEnum},
 };
 
 /// A source, and the number of its vehicles that a snapshot omits.

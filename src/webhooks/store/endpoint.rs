@@ -12,8 +12,7 @@ use crate::{
         Connection, Tx,
         column::{optional_word, word},
     },
-    id::PartnerId,
-    word::Word,
+    values::{id::PartnerId, string_enum::StringEnum},
 };
 
 /// Locks a partner's feed. Until the commit, no event is appended to it and the endpoint does not change.
@@ -95,7 +94,7 @@ pub(crate) async fn save(
         partner.uuid(),
         endpoint.url,
         endpoint.enabled,
-        endpoint.disabled_reason.map(Word::as_str),
+        endpoint.disabled_reason.map(StringEnum::as_str),
         endpoint.description,
         endpoint.failing_since,
         endpoint.created_at,
@@ -298,7 +297,7 @@ pub(crate) async fn set_health(
         partner.uuid(),
         failures.since,
         failures.last,
-        disabled.map(Word::as_str),
+        disabled.map(StringEnum::as_str),
     )
     .execute(&mut **tx)
     .await

@@ -4,7 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Due;
-use crate::{database::Tx, events::model::DeliveryStatus, id::EventId, word::Word};
+use crate::{
+    database::Tx,
+    events::model::DeliveryStatus,
+    values::{id::EventId, string_enum::StringEnum},
+};
 
 /// Notifies the workers, at the commit, that a delivery is due.
 pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::{address::Target, signature::Secret};
 use crate::{
     database::Tx,
-    id::{EventId, PartnerId},
+    values::id::{EventId, PartnerId},
 };
 
 /// The limits of one lease.

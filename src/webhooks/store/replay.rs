@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     database::{Connection, Tx},
-    id::{EventId, PartnerId},
+    values::id::{EventId, PartnerId},
 };
 
 /// A time range.

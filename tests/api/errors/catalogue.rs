@@ -1,6 +1,6 @@
 //! `GET /v1/errors` and `GET /v1/errors/{code}`: the error catalogue as JSON and as Markdown.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 

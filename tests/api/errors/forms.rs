@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use serde_json::{Value, json};
 
 use super::forms::FORMS;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::Frame;
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The IP allowlist and the detection of the client's address.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
 use crate::{

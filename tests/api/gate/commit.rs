@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{error::catalogue::Code, router::router};
+use lmn_partner_api::{errors::catalogue::Code, router::router};
 
 use crate::{
     database::TestDatabase,

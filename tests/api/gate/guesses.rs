@@ -1,6 +1,6 @@
 //! The throttle of unknown API keys that come from one address.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
 use crate::support::{Partner, Reply, Service, eventually};
@@ -8,8 +8,8 @@ use crate::support::{Partner, Reply, Service, eventually};
 /// Makes this machine, from which the tests call, a trusted proxy, and allows one further unknown key per 1000 s.
 const SLOW: [(&str, &str); 3] = [
     ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1"),
-    ("GATE__GUESS__WINDOW_SECONDS", "1000"),
-    ("GATE__GUESS__BURST", "3"),
+    ("LIMITS__UNKNOWN_KEY__WINDOW_SECONDS", "1000"),
+    ("LIMITS__UNKNOWN_KEY__BURST", "3"),
 ];
 
 async fn from(partner: &Partner, address: &str) -> Reply {

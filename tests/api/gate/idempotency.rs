@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Service, Vehicle, key, nobody_waits, somebody_waits};
+use crate::support::{
+    Service, Vehicle, key, wait_for_blocked_session, wait_for_no_blocked_session,
+};
 
 #[tokio::test]
 async fn reply_to_the_same_request_is_replayed_byte_for_byte() {
@@ -239,9 +241,9 @@ async fn request_whose_caller_hangs_up_leaves_its_key_free() {
         body.len()
     );
     socket.write_all(request.as_bytes()).await.unwrap();
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
     drop(socket);
-    nobody_waits(service.db()).await;
+    wait_for_no_blocked_session(service.db()).await;
     holder.rollback().await.unwrap();
 
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Authentication with API keys.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
 use crate::support::{Service, eventually};

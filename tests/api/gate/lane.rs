@@ -1,14 +1,14 @@
 //! The limit of concurrent writes of one partner.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 
-use crate::support::{Service, Vehicle, somebody_waits};
+use crate::support::{Service, Vehicle, wait_for_blocked_session};
 
 #[tokio::test]
 async fn writes_beyond_the_partner_write_limit_wait_and_other_requests_pass() {
     let settings = [
-        ("GATE__LANE_WRITES_MAX", "1"),
-        ("GATE__LANE_WAIT_SECONDS", "1"),
+        ("LIMITS__PARTNER_WRITES_MAX", "1"),
+        ("LIMITS__PARTNER_WRITE_WAIT_SECONDS", "1"),
         ("DATABASE__LOCK_SECONDS", "7"),
     ];
     let service = Service::with(&settings).await;
@@ -29,7 +29,7 @@ async fn writes_beyond_the_partner_write_limit_wait_and_other_requests_pass() {
         tokio::spawn(async move { acme.place_order(id, 12_000).await })
     };
     let first = place("glovis_1");
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
 
     let late = acme.place_order("glovis_2", 12_000).await;
     late.refused(503, Code::ServiceUnavailable);

@@ -1,6 +1,6 @@
 //! The rate limit and its headers.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 
 use crate::support::{Service, eventually};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Partner, Service, Vehicle, eventually, somebody_waits},
+    support::{Partner, Service, Vehicle, eventually, wait_for_blocked_session},
     wire,
 };
 
@@ -194,7 +194,7 @@ async fn cached_key_is_not_looked_up_and_needs_no_connection() {
         let rival = rival.clone();
         tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await })
     };
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
     for _ in 0..20 {
         acme.get(PATH).await.issues();
     }
@@ -213,9 +213,7 @@ async fn cached_key_is_not_looked_up_and_needs_no_connection() {
 #[tokio::test]
 async fn simultaneous_requests_share_one_lookup_of_their_key() {
     let settings = [
-        // No cached key is ever trusted.
-        ("GATE__KEY_TRUST_MILLISECONDS", "2"),
-        ("DATABASE__HEARTBEAT_MILLISECONDS", "1"),
+        ("LIMITS__UNKNOWN_KEY__BURST", "100"),
         ("DATABASE__CONNECTIONS_MAX", "1"),
         ("DATABASE__ACQUIRE_SECONDS", "30"),
         ("DATABASE__LOCK_SECONDS", "7"),
@@ -226,10 +224,12 @@ async fn simultaneous_requests_share_one_lookup_of_their_key() {
         service.partner("rival").await,
     );
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    acme.get(PATH).await.issues();
+    let unseen = format!("lmn_stg_{:0<28}", "unseen");
+    acme.issue(service.db(), &unseen).await;
+    let acme = acme.with_key(&unseen);
     let holder = service.lock_vehicles().await;
     let write = tokio::spawn(async move { rival.place_order("glovis_1", 12_000).await });
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
     let before = service.metric("lmn_key_reads_total").await;
     let asking: Vec<_> = (0..50)
         .map(|_| {

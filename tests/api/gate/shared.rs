@@ -3,9 +3,11 @@
 
 use std::{
     fs::{read_to_string, write},
-    net::TcpListener,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,11 +15,20 @@ use governor::{
     Quota, RateLimiter,
     clock::{Clock, FakeRelativeClock},
 };
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use tempfile::{NamedTempFile, TempDir};
-use tokio::task::spawn_blocking;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+    task::spawn_blocking,
+};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     database::TestDatabase,
@@ -84,10 +95,10 @@ impl Replica {
 
     /// Returns the number of requests that the replica has limited without the store.
     async fn limited_alone(&self) -> u64 {
-        self.counts("lmn_rate_limit_alone_total{reason=\"away\"}")
+        self.counts("lmn_rate_limit_local_total{reason=\"away\"}")
             .await
             + self
-                .counts("lmn_rate_limit_alone_total{reason=\"failed\"}")
+                .counts("lmn_rate_limit_local_total{reason=\"failed\"}")
                 .await
     }
 
@@ -489,7 +500,7 @@ async fn store_that_hangs_costs_its_timeout_once() {
     }
     let took = began.elapsed();
     let failed = replica
-        .counts("lmn_rate_limit_alone_total{reason=\"failed\"}")
+        .counts("lmn_rate_limit_local_total{reason=\"failed\"}")
         .await;
     assert!(failed <= 1, "{failed} requests have waited");
     assert!(took < Duration::from_secs(15), "{took:?}");
@@ -641,28 +652,38 @@ fn authority(folder: &Path) -> String {
     path("authority")
 }
 
+/// Accepts TLS connections with the certificate in a folder, and passes them on to a store, which may lack TLS.
+async fn terminate_tls(store: &Store, folder: &Path) -> u16 {
+    let certificate = CertificateDer::from_pem_file(folder.join("certificate")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("key")).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let socket = store.socket();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, socket) = (acceptor.clone(), socket.clone());
+            tokio::spawn(async move {
+                let mut client = acceptor.accept(stream).await?;
+                let mut store = UnixStream::connect(socket).await?;
+                copy_bidirectional(&mut client, &mut store).await
+            });
+        }
+    });
+    port
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn store_is_trusted_over_tls_if_the_authority_has_signed_its_certificate() {
     let database = TestDatabase::new().await;
     let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (right, wrong) = (authority(folder.path()), authority(elsewhere.path()));
-    let free = TcpListener::bind("localhost:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let (certificate, key) = (file("certificate"), file("key"));
-    let _store = Store::with(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &right,
-        "--tls-auth-clients",
-        "no",
-    ]);
+    let store = Store::start();
+    let port = terminate_tls(&store, folder.path()).await;
     let url = format!("rediss://localhost:{port}");
     let replica = |authority: &str| {
         let settings = [

@@ -4,7 +4,7 @@
 //! counts as written by the trusted proxy. A caller to whose value the proxy appends the caller's own address must
 //! gain nothing by it.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::{Client, header::HeaderValue};
 
 use crate::support::{Partner, Service, eventually};

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};

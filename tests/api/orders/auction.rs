@@ -1,7 +1,7 @@
 //! Operator commands on a vehicle and their effects on its orders: results, dates, prices, withdrawals, re-listings.
 
 use lmn_partner_api::{
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::{
         advance::Advance,
         outcome::AuctionOutcome::{self, Cancelled, Outbid, Withdrawn},
@@ -348,7 +348,7 @@ async fn operator_changes_leave_audit_rows_with_their_request() {
     let rows: Vec<(String, String, Value)> = sqlx::query_as(
         "select actor, action, details from audit_log where request_id = $1 order by id",
     )
-    .bind(operator.author.request_id.to_string())
+    .bind(operator.actor.request_id.to_string())
     .fetch_all(bids.service.db())
     .await
     .unwrap();

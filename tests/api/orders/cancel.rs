@@ -1,6 +1,6 @@
 //! Cancellation of an order by its partner.
 
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};

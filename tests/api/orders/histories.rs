@@ -13,7 +13,7 @@ use lmn_partner_api::{
         state::{CancellationReason, FailureReason, FulfillmentDetail, Refused},
         sweeps::fail_passed,
     },
-    word::Word,
+    values::string_enum::StringEnum,
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use reqwest::Method;
@@ -519,14 +519,14 @@ fn product_step(step: OperatorStep) -> Advance {
     }
 }
 
-fn parse<W: Word>(text: &str) -> W {
+fn parse<W: StringEnum>(text: &str) -> W {
     W::parse(text).unwrap()
 }
 
 fn refusal(error: &AuctionError) -> Refusal {
     match error {
         AuctionError::NoOpenAuction => "no_open_auction",
-        AuctionError::NobodyBids => "nobody_bids",
+        AuctionError::NoBids => "nobody_bids",
         AuctionError::Progress(ProgressError::Step(step)) => match step {
             AdvanceError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",
             AdvanceError::SecuredByAnother(_) => "secured_by_another",
@@ -590,7 +590,7 @@ impl Simulation {
     async fn remaining_rows(seed: u64, is_at_once: bool) -> Vec<Value> {
         let mut simulation = Self::start(seed).await;
         if !is_at_once {
-            simulation.service.decides_nothing_at_once().await;
+            simulation.service.disable_placing_in_one_round_trip().await;
         }
         for _ in 0..ACTIONS {
             simulation.take_action().await;

@@ -1,7 +1,7 @@
 //! The life of an order: steps of the operator, reports of the partner, and the history, events and bytes they leave.
 
 use lmn_partner_api::{
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::{advance::Advance, state::FulfillmentDetail},
 };
 use serde_json::{Value, json};

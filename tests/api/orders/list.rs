@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -221,7 +221,7 @@ fn history() -> impl Strategy<Value = History> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unchanged_orders_are_listed_exactly_once_during_concurrent_writes() {
     // Each case adds a partner; the default burst of unknown keys from one address is too small for all of them.
-    let service = Service::with(&[("GATE__GUESS__BURST", "100")]).await;
+    let service = Service::with(&[("LIMITS__UNKNOWN_KEY__BURST", "100")]).await;
     let histories = {
         let mut runner = TestRunner::new_with_rng(
             Config::default(),

@@ -1,6 +1,6 @@
 //! Placing an order: every rule and every refusal.
 
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};

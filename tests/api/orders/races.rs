@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::{
         advance::{Advance, AdvanceError},
         auction::AuctionError,

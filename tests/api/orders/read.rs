@@ -1,6 +1,6 @@
 //! Reads of one order, of the list, and of an order's vehicle and history.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::json;
 

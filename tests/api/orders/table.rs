@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lmn_partner_api::{
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::{
         advance::{Advance, AdvanceError, ShipmentChange},
         auction::AuctionError,
@@ -14,7 +14,7 @@ use lmn_partner_api::{
         },
         sweeps::fail_passed,
     },
-    word::Word,
+    values::string_enum::StringEnum,
 };
 use serde_json::{Value, json};
 
@@ -194,7 +194,7 @@ impl Fixture {
                 )))) => {
                     assert_eq!(state.status.as_str(), before["status"]);
                     match refusal {
-                        Refused::NotYours => Outcome::NotAuthorized,
+                        Refused::NotAuthorized => Outcome::NotAuthorized,
                         Refused::OutOfSequence => Outcome::OutOfSequence,
                     }
                 }

@@ -1,6 +1,6 @@
 //! Dry runs: they make every check of an order and store nothing.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::json;
 

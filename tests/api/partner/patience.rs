@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lmn_partner_api::error::{catalogue::Code, entry::RetryClass};
+use lmn_partner_api::errors::{catalogue::Code, entry::RetryClass};
 
 #[path = "../../../examples/partner/retry.rs"]
 mod retry;

@@ -15,7 +15,7 @@ async fn three_hundred_slow_sockets_do_not_affect_healthy_callers() {
         ("SERVER__FIRST_BYTE_SECONDS", "3"),
         ("SERVER__BODY_SECONDS", "5"),
         // One more than the number of slow bodies.
-        ("GATE__PARTNER_REQUESTS_MAX", "76"),
+        ("LIMITS__PARTNER_REQUESTS_MAX", "76"),
     ];
     let service = Service::with(&settings).await;
     let (slow, healthy) = (

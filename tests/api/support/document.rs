@@ -7,7 +7,7 @@ use std::{
 };
 
 use jsonschema::{Draft, Validator};
-use lmn_partner_api::{environment::Environment, router::document};
+use lmn_partner_api::{router::document, values::environment::Environment};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 

@@ -36,7 +36,7 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
 }
 
 /// Waits until a statement waits for a lock, so that a write is in progress.
-pub async fn somebody_waits(db: &PgPool) {
+pub async fn wait_for_blocked_session(db: &PgPool) {
     eventually("a statement waits for a lock", async || {
         (lock_waits(db).await > 0).then_some(())
     })
@@ -44,7 +44,7 @@ pub async fn somebody_waits(db: &PgPool) {
 }
 
 /// Waits until no statement waits for a lock any more.
-pub async fn nobody_waits(db: &PgPool) {
+pub async fn wait_for_no_blocked_session(db: &PgPool) {
     eventually("no statement waits for a lock", async || {
         (lock_waits(db).await == 0).then_some(())
     })

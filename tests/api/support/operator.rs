@@ -2,24 +2,26 @@
 
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
-    audit::model::Author,
+    audit::model::Actor,
     database::Database,
-    id::{OrderId, RequestId, VehicleId},
-    money::Usd,
     orders::{
         advance::Advance,
         auction::AuctionError,
-        operator::{self, Concerned},
+        operator::{self, AffectedOrder},
         outcome::AuctionOutcome,
     },
-    stamp::Stamp,
+    values::{
+        id::{OrderId, RequestId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
 };
 
 /// An operator at the command line.
 #[derive(Clone)]
 pub struct Operator {
     database: Database,
-    pub author: Author,
+    pub actor: Actor,
 }
 
 /// Returns a step that secures a vehicle, with amounts in USD.
@@ -42,7 +44,7 @@ impl Operator {
     pub fn at(database: &Database) -> Self {
         Self {
             database: database.clone(),
-            author: Author {
+            actor: Actor {
                 actor: "operator:test".into(),
                 request_id: RequestId::random(),
             },
@@ -53,9 +55,9 @@ impl Operator {
         &self,
         order: &str,
         step: &Advance,
-    ) -> Result<Vec<Concerned>, AuctionError> {
+    ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let order = OrderId::parse(order).expect("it is an id");
-        operator::advance(&self.database, &self.author, order, step).await
+        operator::advance(&self.database, &self.actor, order, step).await
     }
 
     /// Makes several steps; panics if one is refused.
@@ -71,37 +73,41 @@ impl Operator {
         &self,
         vehicle: &str,
         outcome: AuctionOutcome,
-    ) -> Result<Vec<Concerned>, AuctionError> {
-        operator::settle(&self.database, &self.author, &vehicle(vehicle), outcome).await
+    ) -> Result<Vec<AffectedOrder>, AuctionError> {
+        operator::settle(&self.database, &self.actor, &vehicle_id(vehicle), outcome).await
     }
 
     pub async fn reschedule(
         &self,
         vehicle: &str,
         date: &str,
-    ) -> Result<Vec<Concerned>, AuctionError> {
-        let date: DateTime<Utc> = Stamp::parse(date).expect("it is a time").instant();
-        operator::reschedule(&self.database, &self.author, &vehicle(vehicle), date).await
+    ) -> Result<Vec<AffectedOrder>, AuctionError> {
+        let date: DateTime<Utc> = Timestamp::parse(date).expect("it is a time").instant();
+        operator::reschedule(&self.database, &self.actor, &vehicle_id(vehicle), date).await
     }
 
-    pub async fn reprice(&self, vehicle: &str, price: i64) -> Result<Vec<Concerned>, AuctionError> {
+    pub async fn reprice(
+        &self,
+        vehicle: &str,
+        price: i64,
+    ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
-        operator::reprice(&self.database, &self.author, &vehicle(vehicle), price).await
+        operator::reprice(&self.database, &self.actor, &vehicle_id(vehicle), price).await
     }
 
-    pub async fn withdraw(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::withdraw(&self.database, &self.author, &vehicle(vehicle)).await
+    pub async fn withdraw(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
+        operator::withdraw(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 
-    pub async fn restore(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::restore(&self.database, &self.author, &vehicle(vehicle)).await
+    pub async fn restore(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
+        operator::restore(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 
-    pub async fn relist(&self, vehicle: &str) -> Result<Vec<Concerned>, AuctionError> {
-        operator::relist(&self.database, &self.author, &vehicle(vehicle)).await
+    pub async fn relist(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
+        operator::relist(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 }
 
-fn vehicle(id: &str) -> VehicleId {
+fn vehicle_id(id: &str) -> VehicleId {
     VehicleId::parse(id).expect("it is an id")
 }

@@ -1,7 +1,7 @@
 //! [`Reply`]: a response of the service, and expectations of it.
 
 use bytes::Bytes;
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Response;
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ impl Reply {
             "{self:?}"
         );
         assert_eq!(self.header("vary"), "Accept");
-        let known = |name: &String| code.entry().tells(name);
+        let known = |name: &String| code.entry().has_detail(name);
         let details = error.get("details").cloned().unwrap_or(Value::Null);
         assert!(
             details.as_object().is_none_or(|it| it.keys().all(known)),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use lmn_partner_api::{
     app::App,
+    config::Settings,
     operator,
     router::{Api, router},
     server,
-    settings::Settings,
 };
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -174,7 +174,7 @@ impl Service {
     }
 
     /// Replaces the function that places an order at once, so that every order is decided under its vehicle's lock.
-    pub async fn decides_nothing_at_once(&self) {
+    pub async fn disable_placing_in_one_round_trip(&self) {
         self.sql(
             "do $$ begin
                  execute format('create or replace function place_order(%s) language plpgsql as %L',

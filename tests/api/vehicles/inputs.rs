@@ -1,6 +1,6 @@
 //! Parameters of the list: all bad values are reported at once, and the OpenAPI document describes the accepted ones.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use rand::{RngExt, seq::IndexedRandom};
 use serde_json::Value;
 

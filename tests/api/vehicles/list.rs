@@ -1,6 +1,6 @@
 //! The list: sorts, filters, cursors, and the rule for dealers' vehicles.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 
 use super::list_all;
 use crate::support::{Service, Vehicle};

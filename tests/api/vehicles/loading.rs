@@ -1,13 +1,13 @@
 //! The start of a replica: it is not ready until it has loaded the catalogue.
 
-use lmn_partner_api::{error::catalogue::Code, router::router};
+use lmn_partner_api::{errors::catalogue::Code, router::router};
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Partner, Service, Vehicle, eventually, somebody_waits},
+    support::{Partner, Service, Vehicle, eventually, wait_for_blocked_session},
 };
 
 /// Locks the vehicles, so that no other transaction reads them until the returned one ends.
@@ -38,7 +38,7 @@ async fn replica_is_not_ready_until_the_catalogue_is_loaded() {
     let service = Service::on(database, &settings, router).await;
     let operator = service.operator_url().await;
     let acme = service.partner("acme").await;
-    somebody_waits(service.db()).await;
+    wait_for_blocked_session(service.db()).await;
     let (status, body) = readiness(&operator).await;
     let missing: Vec<_> = body["missing"].as_array().unwrap().iter().collect();
     assert_eq!((status, missing.len()), (503, 1), "{body}");
@@ -72,7 +72,7 @@ async fn process_reports_ready_once_the_catalogue_is_loaded() {
         ];
         Process::start(&["serve", "--no-worker", "--json"], &variables)
     });
-    somebody_waits(&database.pool).await;
+    wait_for_blocked_session(&database.pool).await;
     assert!(!starting.is_finished(), "it is ready before it has loaded");
     holder.rollback().await.unwrap();
     let replica = starting.await.unwrap();

@@ -1,7 +1,7 @@
 //! `orderable=true`: the vehicles that can be ordered now.
 
 use chrono::{NaiveTime, Utc};
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 
 use super::{
     list_all,

@@ -1,6 +1,6 @@
 //! Reads of one vehicle.
 
-use lmn_partner_api::error::catalogue::Code;
+use lmn_partner_api::errors::catalogue::Code;
 use serde_json::Value;
 
 use crate::support::{Service, Vehicle};

@@ -53,7 +53,7 @@ async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     for (state, count) in [("due", 3), ("failing", 4), ("later", 3), ("paused", 7)] {
-        let line = format!("lmn_webhook_lanes_waiting{{state=\"{state}\"}} {count}");
+        let line = format!("lmn_webhook_queues_waiting{{state=\"{state}\"}} {count}");
         assert!(text.lines().any(|it| it == line), "`{line}` in {text}");
     }
     let oldest = text

@@ -1,7 +1,7 @@
 //! Deliveries: their order, attempts after failures, the end of attempts, disabled endpoints, and redelivery.
 
 use lmn_partner_api::{
-    error::catalogue::Code, orders::advance::Advance, webhooks::worker::Outcome,
+    errors::catalogue::Code, orders::advance::Advance, webhooks::worker::Outcome,
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Addresses that are refused for deliveries, at registration and at every attempt.
 
-use lmn_partner_api::{error::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
 use serde_json::json;
 
 use super::scene::{ENDPOINT, Scene};
@@ -123,7 +123,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
         ("LMN_WEBHOOKS__PORTS", &port),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = lmn_partner_api::settings::Settings::read(None, &variables).unwrap();
+    let settings = lmn_partner_api::config::Settings::read(None, &variables).unwrap();
     let app = lmn_partner_api::app::App::start(settings).await.unwrap();
     let strict = lmn_partner_api::webhooks::worker::Worker::new(app.clone()).unwrap();
     for url in [

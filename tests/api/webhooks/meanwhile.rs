@@ -4,7 +4,7 @@ use lmn_partner_api::{orders::advance::Advance, webhooks::worker::Outcome};
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};
-use crate::support::{Sink, Vehicle, somebody_waits};
+use crate::support::{Sink, Vehicle, wait_for_blocked_session};
 
 const DAY: i64 = 86_400;
 
@@ -61,7 +61,7 @@ async fn clock_reset_while_an_event_waits_for_the_feed_leaves_the_event_due() {
     }
     let operator = scene.service.operator();
     let taken = tokio::spawn(async move { operator.takes(&order, &[Advance::Acquire]).await });
-    somebody_waits(scene.service.db()).await;
+    wait_for_blocked_session(scene.service.db()).await;
     tx.commit().await.unwrap();
     taken.await.unwrap();
     assert_eq!(scene.drain().await, 1);
@@ -143,7 +143,7 @@ async fn rotation_does_not_undo_the_disabling_by_a_worker() {
     sqlx::query(gone).execute(&mut *tx).await.unwrap();
     let path = format!("{ENDPOINT}/rotate_secret");
     let (rotated, ()) = tokio::join!(scene.acme.post(&path, json!({})), async {
-        somebody_waits(scene.service.db()).await;
+        wait_for_blocked_session(scene.service.db()).await;
         tx.commit().await.unwrap();
     });
     let rotated = rotated.ok();

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use lmn_partner_api::{
     database::MIGRATOR,
-    error::catalogue::Code,
+    errors::catalogue::Code,
     orders::advance::{Advance, ShipmentChange},
     router::router,
 };

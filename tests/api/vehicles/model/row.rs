@@ -158,7 +158,7 @@ impl Row {
 }
 
 /// Finds the value that a response shows among all values of the model.
-fn known<T>(mut all: impl Iterator<Item = T>, is_it: impl Fn(&T) -> bool, text: &str) -> T {
+fn find_value<T>(mut all: impl Iterator<Item = T>, is_it: impl Fn(&T) -> bool, text: &str) -> T {
     all.find(is_it)
         .unwrap_or_else(|| panic!("no vehicle has {text}"))
 }

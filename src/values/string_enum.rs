@@ -3,7 +3,7 @@
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 /// An enumeration whose values are lower-case words.
-pub trait Word: Copy + PartialEq + 'static {
+pub trait StringEnum: Copy + PartialEq + 'static {
     /// All values, in the order of their declaration.
     const ALL: &'static [Self];
 
@@ -19,8 +19,8 @@ pub trait Word: Copy + PartialEq + 'static {
     }
 }
 
-/// Returns the OpenAPI schema of an enumeration; `meanings` are those of [`Word::ALL`], in its order.
-pub(crate) fn schema<W: Word>(description: &str, meanings: &[&str]) -> RefOr<Schema> {
+/// Returns the OpenAPI schema of an enumeration; `meanings` are those of [`StringEnum::ALL`], in its order.
+pub(crate) fn schema<W: StringEnum>(description: &str, meanings: &[&str]) -> RefOr<Schema> {
     let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
     let lines = words.iter().zip(meanings);
     let list: String = lines
@@ -33,8 +33,8 @@ pub(crate) fn schema<W: Word>(description: &str, meanings: &[&str]) -> RefOr<Sch
         .into()
 }
 
-/// Declares an enumeration that implements [`Word`], `Serialize` and `ToSchema`.
-macro_rules! words {
+/// Declares an enumeration that implements [`StringEnum`], `Serialize` and `ToSchema`.
+macro_rules! string_enum {
     ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $meaning:literal])* $variant:ident = $word:literal,)* }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ macro_rules! words {
             $($(#[doc = $meaning])* $variant,)*
         }
 
-        impl $crate::word::Word for $name {
+        impl $crate::values::string_enum::StringEnum for $name {
             const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             fn as_str(self) -> &'static str {
@@ -52,7 +52,7 @@ macro_rules! words {
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str($crate::word::Word::as_str(*self))
+                serializer.serialize_str($crate::values::string_enum::StringEnum::as_str(*self))
             }
         }
 
@@ -61,9 +61,9 @@ macro_rules! words {
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 let meanings = &[$(concat!($($meaning),*)),*];
-                $crate::word::schema::<Self>(concat!($($doc),*), meanings)
+                $crate::values::string_enum::schema::<Self>(concat!($($doc),*), meanings)
             }
         }
     };
 }
-pub(crate) use words;
+pub(crate) use string_enum;

@@ -63,7 +63,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::Settings;
+    use crate::config::Settings;
 
     /// Returns the authority and the path for an endpoint, or its error.
     fn read(endpoint: &str) -> Result<Option<(String, String)>, String> {

@@ -14,10 +14,10 @@ mod telemetry;
 mod tls;
 mod webhooks;
 
-pub use complaints::Complaints;
+pub use complaints::ConfigErrors;
 pub use model::{
-    Catalogue, ClientAddressHeader, Collector, Database, Gate, Log, LogFormat, Operator, RateLimit,
-    Server, Settings, SharedLimits, Sweeps, Telemetry, Webhooks,
+    Catalogue, ClientAddressHeader, Collector, Database, Gate, Limits, Log, LogFormat, Operator,
+    RateLimit, Server, Settings, SharedLimits, Sweeps, Telemetry, Webhooks,
 };
 pub(crate) use read::OPERATOR_VARIABLE;
 pub use read::{DEFAULTS, environment};

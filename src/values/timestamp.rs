@@ -12,11 +12,11 @@ use serde::{Serialize, Serializer};
 
 /// An instant with a precision of milliseconds, and an offset from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp(DateTime<FixedOffset>);
+pub struct Timestamp(DateTime<FixedOffset>);
 
-/// The reason why a text is not a [`Stamp`].
+/// The reason why a text is not a [`Timestamp`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StampError {
+pub enum TimestampError {
     /// The instant is known, but not the offset of the place: `Z`, or `-00:00`.
     #[error("a time needs the offset of its place, such as +09:00 or +00:00; Z is not an offset")]
     NoOffset,
@@ -37,7 +37,7 @@ fn korea() -> FixedOffset {
     FixedOffset::east_opt(9 * 60 * 60).unwrap_or(Utc.fix())
 }
 
-impl Stamp {
+impl Timestamp {
     /// Creates a time in Korea from an instant.
     pub fn kst(instant: DateTime<Utc>) -> Self {
         Self(instant.with_timezone(&korea())).cut()
@@ -50,19 +50,19 @@ impl Stamp {
     }
 
     /// Parses RFC 3339 with an offset.
-    pub fn parse(text: &str) -> Result<Self, StampError> {
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| StampError::Malformed)?;
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError::Malformed)?;
         if text.ends_with(['Z', 'z']) || text.ends_with("-00:00") {
-            return Err(StampError::NoOffset);
+            return Err(TimestampError::NoOffset);
         }
         // chrono represents a leap second as a nanosecond above one second; PostgreSQL has no leap seconds.
         if time.nanosecond() >= 1_000_000_000 {
-            return Err(StampError::Malformed);
+            return Err(TimestampError::Malformed);
         }
         // One day from both ends, so that the year has four digits with every offset.
         let seconds = time.timestamp();
         if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
-            return Err(StampError::OutOfRange);
+            return Err(TimestampError::OutOfRange);
         }
         Ok(Self(time).cut())
     }
@@ -90,7 +90,7 @@ impl Stamp {
     }
 
     /// Returns midnight in Korea at the start of the day before this instant's Korean calendar date.
-    pub fn midnight_of_the_day_before(self) -> Self {
+    pub fn order_cutoff(self) -> Self {
         let here = self.0.with_timezone(&korea());
         let since_midnight = here.time() - NaiveTime::MIN;
         Self(here - since_midnight - TimeDelta::days(1))
@@ -106,10 +106,10 @@ impl Stamp {
     }
 }
 
-impl FromStr for Stamp {
-    type Err = StampError;
+impl FromStr for Timestamp {
+    type Err = TimestampError;
 
-    fn from_str(text: &str) -> Result<Self, StampError> {
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
         Self::parse(text)
     }
 }
@@ -117,7 +117,7 @@ impl FromStr for Stamp {
 /// The length of the longest time, in characters.
 const CHARACTERS_MAX: usize = "2026-04-20T13:00:00.000+09:00".len();
 
-/// The text of a [`Stamp`], on the stack: an order has up to six times, and a page of orders has hundreds.
+/// The text of a [`Timestamp`], on the stack: an order has up to six times, and a page of orders has hundreds.
 struct Text {
     bytes: [u8; CHARACTERS_MAX],
     length: usize,
@@ -173,13 +173,13 @@ impl Text {
     }
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(Text::of(&self.0).as_str())
     }
 }
 
-impl Serialize for Stamp {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(Text::of(&self.0).as_str())
     }
@@ -189,8 +189,8 @@ impl Serialize for Stamp {
 mod tests {
     use super::*;
 
-    fn stamp(text: &str) -> Stamp {
-        Stamp::parse(text).unwrap()
+    fn stamp(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         ] {
             let stamp = stamp(text);
             assert_eq!(stamp.to_string(), text);
-            let stored = Stamp::at_offset(stamp.instant(), stamp.offset_minutes());
+            let stored = Timestamp::at_offset(stamp.instant(), stamp.offset_minutes());
             assert_eq!(stored.unwrap().to_string(), text);
         }
     }
@@ -227,7 +227,11 @@ mod tests {
             "2026-04-20T13:00:00z",
             "2026-04-20T13:00:00-00:00",
         ] {
-            assert_eq!(Stamp::parse(text), Err(StampError::NoOffset), "{text}");
+            assert_eq!(
+                Timestamp::parse(text),
+                Err(TimestampError::NoOffset),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -238,7 +242,11 @@ mod tests {
             "2026-06-30T23:59:60+00:00",
             "20260420T130000+0900",
         ] {
-            assert_eq!(Stamp::parse(text), Err(StampError::Malformed), "{text}");
+            assert_eq!(
+                Timestamp::parse(text),
+                Err(TimestampError::Malformed),
+                "{text}"
+            );
         }
     }
 
@@ -253,10 +261,7 @@ mod tests {
             ("2026-01-01T10:00:00+09:00", "2025-12-31T00:00:00+09:00"),
             ("2028-03-01T10:00:00+09:00", "2028-02-29T00:00:00+09:00"),
         ] {
-            assert_eq!(
-                stamp(auction).midnight_of_the_day_before().to_string(),
-                cutoff
-            );
+            assert_eq!(stamp(auction).order_cutoff().to_string(), cutoff);
         }
     }
 
@@ -266,7 +271,7 @@ mod tests {
             ("1905-06-01T00:00:00+00:00", "1905-06-01T09:00:00+09:00"),
             ("1987-07-01T00:00:00+00:00", "1987-07-01T09:00:00+09:00"),
         ] {
-            assert_eq!(Stamp::kst(stamp(text).instant()).to_string(), korean);
+            assert_eq!(Timestamp::kst(stamp(text).instant()).to_string(), korean);
         }
     }
 
@@ -277,7 +282,7 @@ mod tests {
             minutes in -1439_i16..=1439,
         ) {
             let instant = DateTime::from_timestamp_millis(milliseconds).unwrap();
-            let stamp = Stamp::at_offset(instant, minutes).unwrap();
+            let stamp = Timestamp::at_offset(instant, minutes).unwrap();
             let form = match milliseconds % 1000 {
                 0 => "%Y-%m-%dT%H:%M:%S%:z",
                 _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
@@ -291,7 +296,7 @@ mod tests {
     #[test]
     fn year_has_four_digits_with_every_offset() {
         for text in ["0001-01-02T00:00:00+00:00", "9999-12-30T23:59:59.999+00:00"] {
-            let korean = Stamp::kst(stamp(text).instant()).to_string();
+            let korean = Timestamp::kst(stamp(text).instant()).to_string();
             assert_eq!(korean.len(), text.len(), "{korean}");
         }
         for text in [
@@ -300,7 +305,11 @@ mod tests {
             "9999-12-31T00:00:00+00:00",
             "9999-12-31T23:59:59-01:00",
         ] {
-            assert_eq!(Stamp::parse(text), Err(StampError::OutOfRange), "{text}");
+            assert_eq!(
+                Timestamp::parse(text),
+                Err(TimestampError::OutOfRange),
+                "{text}"
+            );
         }
     }
 
@@ -308,8 +317,8 @@ mod tests {
         #[test]
         fn printed_time_parses_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
             let instant = DateTime::from_timestamp_millis(millis).unwrap();
-            let stamp = Stamp::at_offset(instant, minutes).unwrap();
-            proptest::prop_assert_eq!(Stamp::parse(&stamp.to_string()), Ok(stamp));
+            let stamp = Timestamp::at_offset(instant, minutes).unwrap();
+            proptest::prop_assert_eq!(Timestamp::parse(&stamp.to_string()), Ok(stamp));
             proptest::prop_assert_eq!((stamp.instant(), stamp.offset_minutes()), (instant, minutes));
         }
 
@@ -336,7 +345,7 @@ mod tests {
                 (hours[1..].parse::<i32>().unwrap(), minutes.parse::<i32>().unwrap(), sign)
             });
             let valid_offset = offset_parts.filter(|(hours, minutes, _)| *hours < 24 && *minutes < 60);
-            match Stamp::parse(&text) {
+            match Timestamp::parse(&text) {
                 Ok(stamp) => {
                     let (hours, minutes, sign) = valid_offset.unwrap();
                     proptest::prop_assert!(is_date && place != "-00:00", "{text}");
@@ -344,13 +353,13 @@ mod tests {
                     let expected_text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
                     proptest::prop_assert!(stamp.to_string().starts_with(&expected_text), "{text}");
                 }
-                Err(StampError::NoOffset) => {
+                Err(TimestampError::NoOffset) => {
                     proptest::prop_assert!(matches!(place.as_str(), "Z" | "z" | "-00:00"), "{text}");
                 }
-                Err(StampError::OutOfRange) => {
+                Err(TimestampError::OutOfRange) => {
                     proptest::prop_assert!(is_date && (year <= 1 || year == 9_999), "{text}");
                 }
-                Err(StampError::Malformed) => {
+                Err(TimestampError::Malformed) => {
                     let is_valid = is_date && (valid_offset.is_some() || matches!(place.as_str(), "Z" | "z"));
                     proptest::prop_assert!(!is_valid, "{text}");
                 }
@@ -359,13 +368,13 @@ mod tests {
 
         #[test]
         fn parsing_never_panics(text in "\\PC*") {
-            let _ = Stamp::parse(&text);
+            let _ = Timestamp::parse(&text);
         }
 
         #[test]
         fn cutoff_is_one_to_two_days_before(millis in 0_i64..4_000_000_000_000) {
-            let auction = Stamp::kst(DateTime::from_timestamp_millis(millis).unwrap());
-            let before = auction.instant() - auction.midnight_of_the_day_before().instant();
+            let auction = Timestamp::kst(DateTime::from_timestamp_millis(millis).unwrap());
+            let before = auction.instant() - auction.order_cutoff().instant();
             proptest::prop_assert!(before >= TimeDelta::hours(24) && before < TimeDelta::hours(48));
         }
     }

@@ -9,10 +9,12 @@ use axum::{
 
 use super::{Issue, Issues, Refusal, catalogue::Code, issue::cut};
 use crate::{
-    id::{OrderId, VehicleId},
     middleware::rate_limit::model::Throttled,
-    money::Usd,
-    stamp::Stamp,
+    values::{
+        id::{OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
 };
 
 /// The delay before a retry after a 503, in seconds.
@@ -79,7 +81,10 @@ pub enum ApiError {
     #[error("This path does not answer the method; use one of those that are listed.")]
     MethodNotAllowed,
     #[error("Orders for this vehicle closed at {cutoff_at}.")]
-    PastOrderCutoff { cutoff_at: Stamp, now: Stamp },
+    PastOrderCutoff {
+        cutoff_at: Timestamp,
+        now: Timestamp,
+    },
     #[error("You already have an open order for this vehicle: {existing_order_id}.")]
     DuplicateOrder { existing_order_id: OrderId },
     #[error("This vehicle is no longer for sale.")]
@@ -307,7 +312,7 @@ impl From<Issue> for ApiError {
 impl From<sqlx::Error> for ApiError {
     #[track_caller]
     fn from(error: sqlx::Error) -> Self {
-        if crate::database::is_passing(&error) {
+        if crate::database::is_transient(&error) {
             Self::unavailable(error)
         } else {
             Self::internal(error)
@@ -319,7 +324,7 @@ impl From<sqlx::Error> for ApiError {
 impl From<Arc<sqlx::Error>> for ApiError {
     #[track_caller]
     fn from(error: Arc<sqlx::Error>) -> Self {
-        if crate::database::is_passing(&error) {
+        if crate::database::is_transient(&error) {
             Self::unavailable(error)
         } else {
             Self::internal(error)

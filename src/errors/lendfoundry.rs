@@ -12,7 +12,10 @@ use super::{
     ApiError, Issue, IssueKind, Refusal, catalogue::Code, entry::LendFoundryCode,
     render::ErrorContext,
 };
-use crate::{id::VehicleId, middleware::rate_limit::model::Throttled, money::Usd, stamp::Stamp};
+use crate::{
+    middleware::rate_limit::model::Throttled,
+    values::{id::VehicleId, money::Usd, timestamp::Timestamp},
+};
 
 /// The envelope of an error.
 #[derive(Serialize)]
@@ -132,7 +135,7 @@ fn bid(listing: Usd, received: Option<i64>) -> Value {
     }])
 }
 
-fn cutoff(cutoff_at: Stamp, now: Stamp) -> Value {
+fn cutoff(cutoff_at: Timestamp, now: Timestamp) -> Value {
     json!([{
         "rule": "ORDER_CUTOFF_PASSED",
         "cutoff_at": utc(cutoff_at.instant()),

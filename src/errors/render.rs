@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{ApiError, envelope::Envelope, lendfoundry::LendFoundryError, problem::Problem};
 use crate::{
     http::accept::{self, Offer},
-    id::RequestId,
+    values::id::RequestId,
 };
 
 /// A representation of errors. Status and headers are the same in all of them.
@@ -99,11 +99,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{error::catalogue::Code, stamp::Stamp};
+    use crate::{errors::catalogue::Code, values::timestamp::Timestamp};
 
     /// Returns every code under each of its statuses in a representation.
     fn all(representation: Representation) -> BTreeMap<String, Value> {
-        let happened_at = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
+        let happened_at = Timestamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         let now = "2026-04-19T00:30:00.250Z".parse().unwrap();
         let pairs = Code::ALL
             .into_iter()
@@ -149,7 +149,7 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         for code in Code::ALL {
             for status in code.entry().statuses {
-                let error = || ApiError::example(code, *status, Stamp::kst(now)).unwrap();
+                let error = || ApiError::example(code, *status, Timestamp::kst(now)).unwrap();
                 let forced = ApiError::Forced(Box::new(error()));
                 let bytes = |error: &ApiError, representation| {
                     let context = ErrorContext {

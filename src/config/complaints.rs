@@ -1,4 +1,4 @@
-//! [`Complaints`]: the errors in the settings, without secrets.
+//! [`ConfigErrors`]: the errors in the settings, without secrets.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ const NO_DATABASE: &str = "database.url: is not set; set DATABASE_URL";
 
 /// All errors in the settings.
 #[derive(Debug, thiserror::Error)]
-pub struct Complaints(pub Vec<String>);
+pub struct ConfigErrors(pub Vec<String>);
 
-impl fmt::Display for Complaints {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the settings are wrong:")?;
         self.0.iter().try_for_each(|one| write!(f, "\n  {one}"))
     }
 }
 
-impl Complaints {
+impl ConfigErrors {
     /// Converts a TOML error. Its excerpt of the file is omitted, because it may contain a secret.
     pub(super) fn of_text(error: &str) -> Self {
         let is_excerpt = |line: &str| {

@@ -4,10 +4,12 @@ use chrono::TimeDelta;
 
 use super::{ApiError, Asked, Fault, IssueKind, Refusal, catalogue::Code};
 use crate::{
-    id::{OrderId, VehicleId},
     middleware::rate_limit::model::{Policy, Standing, Throttled},
-    money::Usd,
-    stamp::Stamp,
+    values::{
+        id::{OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
 };
 
 /// The order id of the examples.
@@ -15,7 +17,7 @@ const ORDER: &str = "01KNVD7K402JY0W9P0X3A6T4QB";
 
 impl ApiError {
     /// Creates the error with a code and a status as if it happened at `now`; `None` if the catalogue has no such row.
-    pub(crate) fn example(code: Code, status: u16, now: Stamp) -> Option<Self> {
+    pub(crate) fn example(code: Code, status: u16, now: Timestamp) -> Option<Self> {
         let vehicle_id = || VehicleId::parse("glovis_20260420_1064_2345");
         let error = match code {
             Code::ValidationError => Fault::new(
@@ -77,8 +79,8 @@ impl ApiError {
 }
 
 /// Returns the most recent midnight in Korea, the time of day at which orders close.
-fn last_midnight(now: Stamp) -> Stamp {
-    Stamp::kst(now.instant() + TimeDelta::days(1)).midnight_of_the_day_before()
+fn last_midnight(now: Timestamp) -> Timestamp {
+    Timestamp::kst(now.instant() + TimeDelta::days(1)).order_cutoff()
 }
 
 fn refusal() -> Refusal {
@@ -90,7 +92,7 @@ fn refusal() -> Refusal {
     }
 }
 
-fn throttled(now: Stamp) -> Option<Throttled> {
+fn throttled(now: Timestamp) -> Option<Throttled> {
     let policy = Policy::new(120, 60, 30)?;
     let standing = Standing {
         name: "write",
@@ -113,14 +115,14 @@ mod tests {
             ("2026-04-18T23:59:59.999+09:00", "2026-04-18T00:00:00+09:00"),
             ("2026-04-18T15:00:00+00:00", "2026-04-19T00:00:00+09:00"),
         ] {
-            let [now, midnight] = [now, midnight].map(|it| Stamp::parse(it).unwrap());
+            let [now, midnight] = [now, midnight].map(|it| Timestamp::parse(it).unwrap());
             assert_eq!(last_midnight(now), midnight);
         }
     }
 
     #[test]
     fn example_has_the_requested_code_and_status() {
-        let now = Stamp::parse("2026-04-19T09:30:00+09:00").unwrap();
+        let now = Timestamp::parse("2026-04-19T09:30:00+09:00").unwrap();
         for code in Code::ALL {
             for status in [
                 200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,

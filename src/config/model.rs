@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::tls::Tls;
 use crate::{
-    environment::Environment, middleware::rate_limit::model::Policy, webhooks::address::Guard,
+    middleware::rate_limit::model::Policy, values::environment::Environment,
+    webhooks::address::Guard,
 };
 
 /// All settings, resolved and validated.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub database: Database,
     /// Authentication and partner limits.
     pub gate: Gate,
+    /// Limits of partners' requests in progress and of unknown keys.
+    pub limits: Limits,
     /// Default rate limits of an API key.
     pub rate_limit: RateLimit,
     /// The scheduled order jobs.
@@ -103,7 +106,7 @@ pub struct Database {
     pub heartbeat: Duration,
 }
 
-/// Authentication, client addresses, and the limits of one partner's requests and writes.
+/// Authentication and client addresses.
 #[derive(Debug, Clone)]
 pub struct Gate {
     /// Networks of the proxies whose client address header is trusted.
@@ -114,18 +117,23 @@ pub struct Gate {
     pub keys_cached_max: u64,
     /// Time without a response of the database after which cached keys are read again.
     pub key_trust: Duration,
+    /// Time between two writes of when keys were last used.
+    pub key_use: Duration,
+}
+
+/// Limits of one partner's requests in progress, and of unknown keys.
+#[derive(Debug, Clone)]
+pub struct Limits {
     /// Maximum number of requests in progress of one partner.
     pub partner_requests_max: usize,
     /// Maximum number of writes in progress of one partner.
-    pub lane_writes_max: usize,
+    pub partner_writes_max: usize,
     /// Time that a write waits for this limit.
-    pub lane_wait: Duration,
-    /// Time between two writes of when keys were last used.
-    pub key_use: Duration,
+    pub partner_write_wait: Duration,
     /// Maximum number of client addresses whose unknown keys are counted.
-    pub guess_addresses_max: u64,
+    pub unknown_key_addresses_max: u64,
     /// Limit of unknown keys of one client address.
-    pub guess: Policy,
+    pub unknown_key: Policy,
 }
 
 /// The header that trusted proxies use to name the client.

@@ -1,8 +1,8 @@
 //! The columns of the error catalogue, and the enumerations used in them.
 
-use crate::word::words;
+use crate::values::string_enum::string_enum;
 
-words! {
+string_enum! {
     /// The action that a client takes after an error before it sends anything again.
     RetryClass {
         /// Correct the request; the unchanged request fails again.
@@ -24,7 +24,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// The `code` of an error in LendFoundry's representation.
     LendFoundryCode {
         /// The API key is missing or not accepted.

@@ -132,7 +132,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
+    use crate::config::Settings;
 
     fn read(store: &[(&str, &str)]) -> Result<Option<SharedLimits>, Vec<String>> {
         let mut variables = vec![("DATABASE_URL".to_owned(), "postgres://localhost".to_owned())];

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::catalogue::Code;
-use crate::word::Word;
+use crate::values::string_enum::StringEnum;
 
 /// The text before the rows.
 const INTRODUCTION: &str = include_str!("../../docs/errors-introduction.md");
@@ -90,7 +90,7 @@ fn tick(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::entry::LendFoundryCode;
+    use crate::errors::entry::LendFoundryCode;
 
     #[test]
     fn page_contains_every_code() {

@@ -166,7 +166,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::settings::Settings;
+    use crate::config::Settings;
 
     fn certificate(until: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();

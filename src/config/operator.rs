@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use super::{
-    complaints::Complaints,
+    complaints::ConfigErrors,
     model::{Database, Operator, Server},
     reader::Reader,
 };
 
 impl Operator {
     /// Reads this section alone: a health check of a running server needs no database URL.
-    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::open(file, variables)?;
         let operator = reader.operator();
         reader.close(operator)

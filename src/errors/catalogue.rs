@@ -323,7 +323,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::word::Word;
+    use crate::values::string_enum::StringEnum;
 
     /// The published codes, written out: code, statuses, retry class.
     const EXPECTED: [(&str, &[u16], &str); 25] = [

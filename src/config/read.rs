@@ -6,11 +6,11 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::{
-    complaints::Complaints,
-    model::{Catalogue, Database, Gate, Log, Server, Settings, Sweeps},
+    complaints::ConfigErrors,
+    model::{Catalogue, Database, Gate, Limits, Log, Server, Settings, Sweeps},
     reader::Reader,
 };
-use crate::network::canonical;
+use crate::values::network::canonical;
 
 /// The defaults, which list all settings.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -23,19 +23,19 @@ const STALENESS_MAX: Duration = Duration::from_secs(1);
 
 impl Settings {
     /// Reads the settings of this process: defaults, then `file`, then the environment.
-    pub fn load(file: Option<&Path>) -> Result<Self, Complaints> {
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         Self::read(file, &environment())
     }
 
     /// Reads the settings for a command without a database, so that no database URL is required.
-    pub fn load_without_database(file: Option<&Path>) -> Result<Self, Complaints> {
+    pub fn load_without_database(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let mut variables = environment();
         variables.push(("DATABASE_URL".into(), "postgres://nowhere".into()));
         Self::read(file, &variables)
     }
 
     /// Reads the settings with the given environment variables.
-    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, Complaints> {
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::open(file, variables)?;
         reader.refuse_unknown_keys();
         let settings = reader.settings(variables);
@@ -60,12 +60,18 @@ impl Reader {
         let operator = self.operator();
         let database = self.database(variables);
         let gate = self.gate();
+        let limits = self.limits();
         let rate_limit = self.rate_limit();
         let sweeps = self.sweeps();
         let catalogue = self.catalogue();
         let webhooks = self.webhooks();
         let (log, telemetry) = (self.log(), self.telemetry());
-        self.check_nesting(server.as_ref(), database.as_ref(), gate.as_ref());
+        self.check_nesting(
+            server.as_ref(),
+            database.as_ref(),
+            gate.as_ref(),
+            limits.as_ref(),
+        );
         self.check_operator(operator.as_ref(), server.as_ref(), database.as_ref());
         Some(Settings {
             environment: environment?,
@@ -74,6 +80,7 @@ impl Reader {
             operator: operator?,
             database: database?,
             gate: gate?,
+            limits: limits?,
             rate_limit: rate_limit?,
             sweeps: sweeps?,
             catalogue: catalogue?,
@@ -138,23 +145,28 @@ impl Reader {
         let client_address_header = self.get("gate.client_address_header");
         let keys_cached_max = self.positive("gate.keys_cached_max");
         let key_trust = self.milliseconds("gate.key_trust_milliseconds");
-        let partner_requests_max = self.positive("gate.partner_requests_max");
-        let lane_writes_max = self.positive("gate.lane_writes_max");
-        let lane_wait = self.seconds("gate.lane_wait_seconds");
         let key_use = self.seconds("gate.key_use_seconds");
-        let guess_addresses_max = self.positive("gate.guess_addresses_max");
-        let guess = self.policy("gate.guess");
         Some(Gate {
             trusted_proxies: trusted_proxies?,
             client_address_header: client_address_header?,
             keys_cached_max: keys_cached_max?.into(),
             key_trust: key_trust?,
-            partner_requests_max: usize::try_from(partner_requests_max?).ok()?,
-            lane_writes_max: usize::try_from(lane_writes_max?).ok()?,
-            lane_wait: lane_wait?,
             key_use: key_use?,
-            guess_addresses_max: guess_addresses_max?.into(),
-            guess: guess?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let partner_requests_max = self.positive("limits.partner_requests_max");
+        let partner_writes_max = self.positive("limits.partner_writes_max");
+        let partner_write_wait = self.seconds("limits.partner_write_wait_seconds");
+        let unknown_key_addresses_max = self.positive("limits.unknown_key_addresses_max");
+        let unknown_key = self.policy("limits.unknown_key");
+        Some(Limits {
+            partner_requests_max: usize::try_from(partner_requests_max?).ok()?,
+            partner_writes_max: usize::try_from(partner_writes_max?).ok()?,
+            partner_write_wait: partner_write_wait?,
+            unknown_key_addresses_max: unknown_key_addresses_max?.into(),
+            unknown_key: unknown_key?,
         })
     }
 
@@ -257,6 +269,7 @@ impl Reader {
         server: Option<&Server>,
         database: Option<&Database>,
         gate: Option<&Gate>,
+        limits: Option<&Limits>,
     ) {
         if database.is_some_and(|it| it.lock >= it.statement) {
             self.complain(
@@ -272,11 +285,11 @@ impl Reader {
                 "must be below server.deadline_seconds",
             );
         }
-        if let (Some(gate), Some(server)) = (gate, server)
-            && gate.partner_requests_max > server.requests_max
+        if let (Some(limits), Some(server)) = (limits, server)
+            && limits.partner_requests_max > server.requests_max
         {
             self.complain(
-                "gate.partner_requests_max",
+                "limits.partner_requests_max",
                 "must be at most server.requests_max",
             );
         }
@@ -299,11 +312,11 @@ mod tests {
     use config::{Config, File, FileFormat};
 
     use super::*;
-    use crate::{environment::Environment, settings::reader::leaves};
+    use crate::{config::reader::leaves, values::environment::Environment};
 
     const URL: (&str, &str) = ("DATABASE_URL", "postgres://localhost/lmn");
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, Complaints> {
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables: Vec<_> = variables.iter().map(owned).collect();
         Settings::read(None, &variables)

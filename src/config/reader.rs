@@ -6,7 +6,7 @@ use config::{Config, File, FileFormat};
 use serde::de::DeserializeOwned;
 
 use super::{
-    complaints::Complaints,
+    complaints::ConfigErrors,
     read::{DEFAULTS, OPERATOR_VARIABLE},
 };
 
@@ -21,7 +21,7 @@ impl Reader {
     pub(super) fn open(
         file: Option<&Path>,
         variables: &[(String, String)],
-    ) -> Result<Self, Complaints> {
+    ) -> Result<Self, ConfigErrors> {
         let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
             builder = builder.add_source(File::from(path).format(FileFormat::Toml));
@@ -42,7 +42,7 @@ impl Reader {
         );
         let written = builder
             .build()
-            .map_err(|error| Complaints::of_text(&error.to_string()))?;
+            .map_err(|error| ConfigErrors::of_text(&error.to_string()))?;
         Ok(Self {
             written,
             complaints: Vec::new(),
@@ -50,10 +50,10 @@ impl Reader {
     }
 
     /// Returns `read`, or all errors if there are any.
-    pub(super) fn close<T>(self, read: Option<T>) -> Result<T, Complaints> {
+    pub(super) fn close<T>(self, read: Option<T>) -> Result<T, ConfigErrors> {
         match read {
             Some(read) if self.complaints.is_empty() => Ok(read),
-            _ => Err(Complaints(self.complaints)),
+            _ => Err(ConfigErrors(self.complaints)),
         }
     }
 
