@@ -1,4 +1,4 @@
-//! The source obeys the law of the house and its ranks (ARCHITECTURE.md): what no compiler checks is checked here.
+//! Rules of the source that no compiler checks: names, sizes, purity, and the ranks of ARCHITECTURE.md.
 
 #![allow(
     dead_code,
@@ -19,15 +19,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lines of a file, its tests aside.
+/// Maximum number of lines of a file, without its tests.
 const LINES_MAX: usize = 350;
 
-/// Names that say nothing.
+/// Names that do not say what a file contains.
 const FORBIDDEN_NAMES: [&str; 7] = [
     "utils", "util", "common", "helpers", "types", "services", "dto",
 ];
 
-/// Every file below `src`, by its path there, without its tests.
+/// Returns every file below `src` by its path there, without its tests.
 fn sources() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
@@ -57,7 +57,7 @@ fn sources() -> BTreeMap<String, String> {
     files
 }
 
-/// The lines that are not comments.
+/// Returns the lines that are not comments.
 fn code(text: &str) -> String {
     let lines = text
         .lines()
@@ -65,19 +65,20 @@ fn code(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Says whether a file is a store, or a part of one that is a folder.
+/// Returns whether a file is a store, or in the folder of one.
 fn is_store(file: &str) -> bool {
     file.ends_with("/store.rs") || file.contains("/store/")
 }
 
-/// Which room of the house a file is: it may know its own folder and lower ranks.
+/// Returns the rank of a file, which may import from its own folder and from lower ranks.
 fn rank(file: &str) -> u8 {
     let name = file.rsplit('/').next().unwrap_or(file);
     let folder = file.split('/').next().unwrap_or(file);
     match (folder, name) {
-        (_, "model.rs" | "state.rs" | "advance.rs" | "outcome.rs" | "view.rs" | "catalogue.rs") => {
-            0
-        }
+        (
+            _,
+            "model.rs" | "state.rs" | "transition.rs" | "outcome.rs" | "view.rs" | "catalogue.rs",
+        ) => 0,
         ("errors", "entry.rs") | ("orders", "rendered.rs") | ("vehicles", "names.rs") => 0,
         ("errors", "routes.rs") => 4,
         ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
@@ -94,18 +95,18 @@ fn rank(file: &str) -> u8 {
         | ("sandbox" | "openapi", _) => 4,
         (
             _,
-            "changes.rs" | "progress.rs" | "auction.rs" | "effects.rs" | "operator.rs"
-            | "sweeps.rs",
+            "changes.rs" | "transitions.rs" | "progress.rs" | "auction.rs" | "effects.rs"
+            | "operator.rs" | "sweeps.rs",
         ) => 4,
         ("vehicles", "cache.rs" | "facets.rs" | "render.rs" | "batch.rs" | "snapshot.rs") => 4,
         ("webhooks", "worker.rs" | "backlog.rs") if !is_store(file) => 4,
         (_, "mod.rs") => 4,
         ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
-        _ => panic!("{file} has no place in the house: give it a rank here and in ARCHITECTURE.md"),
+        _ => panic!("{file} has no rank: give it one here and in ARCHITECTURE.md"),
     }
 }
 
-/// The paths below `crate::` that a file names, groups spelled out.
+/// Returns the paths below `crate::` that a file imports, with groups expanded.
 fn imports(text: &str) -> Vec<String> {
     let code: String = text
         .lines()
@@ -113,13 +114,13 @@ fn imports(text: &str) -> Vec<String> {
         .collect();
     let mut paths = Vec::new();
     for rest in code.split("crate::").skip(1) {
-        spell_out(rest, "", &mut paths);
+        expand(rest, "", &mut paths);
     }
     paths
 }
 
-/// Reads one path or group; returns what follows it.
-fn spell_out<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
+/// Reads one path or group; returns the text that follows it.
+fn expand<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
         loop {
@@ -127,7 +128,7 @@ fn spell_out<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a st
             if let Some(after) = rest.strip_prefix('}') {
                 return after;
             }
-            let next = spell_out(rest, before, paths);
+            let next = expand(rest, before, paths);
             rest = next.trim_start().trim_start_matches(',');
             if next.len() == rest.len() && !rest.starts_with('}') {
                 return rest;
@@ -139,7 +140,7 @@ fn spell_out<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a st
         .unwrap_or(text.len());
     let path = format!("{before}{}", &text[..end]);
     match text[end..].strip_prefix("::") {
-        Some(rest) => spell_out(rest, &format!("{path}::"), paths),
+        Some(rest) => expand(rest, &format!("{path}::"), paths),
         None => {
             paths.push(path);
             &text[end..]
@@ -147,7 +148,7 @@ fn spell_out<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a st
     }
 }
 
-/// The file that a path leads into: the longest one there is.
+/// Returns the file that a path leads to: the longest match.
 fn target(path: &str, sources: &BTreeMap<String, String>) -> Option<String> {
     let parts: Vec<&str> = path.split("::").collect();
     (1..=parts.len()).rev().find_map(|n| {
@@ -159,7 +160,7 @@ fn target(path: &str, sources: &BTreeMap<String, String>) -> Option<String> {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_is_short() {
+fn files_begin_with_a_module_comment_and_are_short() {
     for (file, text) in sources() {
         let opening = match file.ends_with(".lua") {
             true => "-- ",
@@ -167,23 +168,23 @@ fn every_file_says_what_it_is_and_is_short() {
         };
         assert!(
             text.starts_with(opening),
-            "{file} does not open with what it is"
+            "{file} does not begin with a module comment"
         );
         let lines = text.lines().count();
         assert!(
             lines <= LINES_MAX,
-            "{file} has {lines} lines: what is its one reason to exist?"
+            "{file} has {lines} lines, more than {LINES_MAX}: split it"
         );
     }
 }
 
 #[test]
-fn every_name_is_a_noun_of_the_product() {
+fn names_of_files_are_nouns_of_the_product() {
     for file in sources().keys() {
         for name in file.trim_end_matches(".rs").split('/') {
             assert!(
                 !FORBIDDEN_NAMES.contains(&name),
-                "{file}: if it has no noun, it is not understood yet"
+                "{file}: name it by a noun of the product"
             );
         }
     }
@@ -206,7 +207,7 @@ fn models_are_pure() {
             ] {
                 assert!(
                     !text.contains(word),
-                    "{file} is pure and must not know `{word}`"
+                    "{file} is pure and must not use `{word}`"
                 );
             }
         }
@@ -214,7 +215,7 @@ fn models_are_pure() {
 }
 
 #[test]
-fn sql_lives_in_stores_and_http_at_the_edges() {
+fn sql_is_in_stores_and_http_at_the_edges() {
     for (file, text) in sources() {
         let text = code(&text);
         let name = file.rsplit('/').next().unwrap_or_default();
@@ -232,7 +233,7 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
         ]
         .iter()
         .any(|it| text.contains(it));
-        assert!(may_sql || !speaks_sql, "{file} speaks SQL");
+        assert!(may_sql || !speaks_sql, "{file} contains SQL");
         let may_http = matches!(
             name,
             "routes.rs"
@@ -254,12 +255,12 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
         ]
         .iter()
         .any(|it| file.starts_with(it));
-        assert!(may_http || !text.contains("axum"), "{file} knows axum");
+        assert!(may_http || !text.contains("axum"), "{file} uses axum");
         if is_store(&file) {
             for word in ["ApiError", "crate::http", "axum", ".commit(", "begin("] {
                 assert!(
                     !text.contains(word),
-                    "{file} is memory and must not know `{word}`"
+                    "{file} is a store and must not use `{word}`"
                 );
             }
         }
@@ -267,8 +268,8 @@ fn sql_lives_in_stores_and_http_at_the_edges() {
 }
 
 #[test]
-fn every_route_stands_in_the_document() {
-    // The operator's own listener is none of the partners' business, and the files of a page are no operations.
+fn routes_are_all_in_the_document() {
+    // The operator's listener has a document of its own, and the files of a page are not operations.
     let partners =
         |(file, _): &(String, String)| !file.starts_with("operator/") && file != "openapi/page.rs";
     for (file, text) in sources().into_iter().filter(partners) {
@@ -282,14 +283,14 @@ fn every_route_stands_in_the_document() {
         ] {
             assert!(
                 !text.contains(way_around),
-                "{file} puts up a route by `{way_around}`, of which the document knows nothing: use `routes!`"
+                "{file} puts up a route by `{way_around}`, of which the document does not contain: use `routes!`"
             );
         }
     }
 }
 
 #[test]
-fn every_query_that_is_read_is_described() {
+fn queries_that_are_read_are_documented() {
     let mut seen = 0;
     for (file, text) in sources() {
         let handlers = code(&text);
@@ -305,7 +306,7 @@ fn every_query_that_is_read_is_described() {
                 let parameters = parameters.split_once(')').map_or("", |(it, _)| it);
                 assert!(
                     parameters.split(", ").any(|it| it == name),
-                    "{file}: `{name}` is read and not described: add it to `params`"
+                    "{file}: `{name}` is read and not documented: add it to `params`"
                 );
                 seen += 1;
             }
@@ -315,7 +316,7 @@ fn every_query_that_is_read_is_described() {
 }
 
 #[test]
-fn everyone_knows_only_its_own_folder_and_lower_ranks() {
+fn files_import_from_their_own_folder_and_lower_ranks() {
     let sources = sources();
     let mut seen = 0;
     for (file, text) in &sources {
@@ -328,7 +329,7 @@ fn everyone_knows_only_its_own_folder_and_lower_ranks() {
             let same_folder = folder(file).is_some() && folder(file) == folder(&target);
             assert!(
                 same_folder || rank(&target) <= rank(file),
-                "{file} (rank {}) knows {target} (rank {}) through {path}",
+                "{file} (rank {}) imports {target} (rank {}) through {path}",
                 rank(file),
                 rank(&target)
             );
@@ -338,7 +339,7 @@ fn everyone_knows_only_its_own_folder_and_lower_ranks() {
             let sideways = (are_stores || are_routes) && feature(file) != feature(&target);
             assert!(
                 !sideways,
-                "{file} knows {target}: two of a kind meet in a handler, where it can be seen"
+                "{file} imports {target}: two stores, or two files of routes, meet in a handler"
             );
         }
     }
@@ -346,7 +347,7 @@ fn everyone_knows_only_its_own_folder_and_lower_ranks() {
 }
 
 #[test]
-fn groups_of_imports_are_spelled_out() {
+fn import_groups_are_expanded() {
     let text = "use crate::{a::{b, c::D}, e}; fn f() -> crate::g::H {}";
     assert_eq!(imports(text), ["a::b", "a::c::D", "e", "g::H"]);
 }

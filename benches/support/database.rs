@@ -264,7 +264,7 @@ impl Database {
         let orders = "orders, order_steps, order_vehicles, idempotency_keys, audit_entries";
         run(
             &mut connection,
-            format!("truncate {orders}, webhook_lanes, events, event_feeds, overdue_reminders"),
+            format!("truncate {orders}, delivery_queues, events, event_feeds, overdue_reminders"),
         )
         .await?;
         run(&mut connection, "vacuum (analyze) vehicles".to_owned()).await?;

@@ -1,4 +1,4 @@
-//! `lmn catalog import`: takes over the vehicles of a file, and withdraws those that a snapshot leaves out.
+//! `lmn catalog import`: imports the vehicles of a file, and withdraws the vehicles that a snapshot omits.
 
 use std::{
     fs::File,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     audit::{self, store::Change},
     clock, database,
-    orders::progress::ProgressError,
+    orders::transitions::TransitionFailed,
     values::{id::VehicleId, string_enum::StringEnum},
     vehicles::{
         import::{
@@ -31,32 +31,33 @@ use crate::{
     },
 };
 
-/// How often a batch is tried that meets others: it waits for a lock for `database.lock_seconds` each time.
+/// Number of attempts to write a batch that conflicts with other transactions. Each waits for a lock for at most
+/// `database.lock_seconds`.
 const TRIES_MAX: u32 = 5;
-/// The largest part of a source, in percent, that a snapshot withdraws unless it is allowed more.
+/// The default of the largest part of a source, in percent, that a snapshot may withdraw.
 const WITHDRAWN_PERCENT: u8 = 10;
-/// Bytes of a file that are read at once.
+/// Size of the read buffer, in bytes.
 const READ_BYTES: usize = 256 * 1024;
-/// Characters of a file's name that the audit log keeps.
+/// The largest length of a file name in the audit log, in characters.
 const NAME_CHARACTERS_MAX: usize = 256;
 
 /// The arguments of `lmn catalog import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
-    /// The file; `-` is standard input.
+    /// The file to import; `-` is standard input.
     file: PathBuf,
-    /// Sources of which the file lists all vehicles: those that it leaves out are withdrawn.
+    /// Sources of which the file lists all vehicles; their other vehicles are withdrawn.
     ///
-    /// A file that leaves out more than a tenth of a source was probably cut off: the import fails, and withdraws
-    /// nothing. A regular file is read twice, so that it is refused before anything is changed. Standard input and pipes
-    /// are written while they are read: the vehicles that they list have been taken over by then.
+    /// A file that omits more than a tenth of the vehicles of a source was probably truncated: the import fails and
+    /// withdraws no vehicle. A regular file is read twice, so that it is refused before anything is changed. Vehicles
+    /// from standard input and pipes are imported while they are read, and have been imported when the import fails.
     #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = source)]
     snapshot: Vec<Source>,
     /// The largest part of each source, in percent of its listed vehicles, that a snapshot may withdraw.
     #[arg(long, value_name = "PERCENT", default_value_t = WITHDRAWN_PERCENT, requires = "snapshot",
           value_parser = clap::value_parser!(u8).range(0..=100))]
     withdraw_up_to: u8,
-    /// Keep bad lines in this file: JSON, each with its number and all reasons.
+    /// Write bad lines to this file, as JSON with the line number and all reasons.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 }
@@ -70,15 +71,15 @@ fn source(text: &str) -> Result<Source, String> {
 
 impl Import {
     /// Imports the file.
-    pub(super) fn run(mut self, desk: &OperatorArgs) -> anyhow::Result<()> {
-        // Two who take several snapshots wait for each other in one order.
+    pub(super) fn run(mut self, operator: &OperatorArgs) -> anyhow::Result<()> {
+        // Imports that take snapshots of several sources lock them in the same order.
         self.snapshot.sort_unstable();
         self.snapshot.dedup();
         let input = open(&self.file)?;
         let is_checked_first = !self.snapshot.is_empty() && is_regular(&self.file);
         let to_check = is_checked_first.then(|| open(&self.file)).transpose()?;
         let rejects = self.rejects.as_deref().map(Rejects::create).transpose()?;
-        desk.work_alone(async |session| {
+        operator.work_alone(async |session| {
             let mut running = Running {
                 session,
                 sources: &self.snapshot,
@@ -109,17 +110,17 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-/// Says whether a file can be read twice.
+/// Returns whether a file can be read twice.
 fn is_regular(file: &Path) -> bool {
     !is_stdin(file) && file.is_file()
 }
 
-/// An import that is going on.
+/// A running import.
 struct Running<'a> {
     session: &'a Session,
-    /// The sources of a snapshot; none if it is not one.
+    /// The sources of a snapshot; empty if the file is not a snapshot.
     sources: &'a [Source],
-    /// The part of each that may be withdrawn.
+    /// The part of each source that may be withdrawn, in percent.
     percent: u8,
     summary: Summary,
     progress: Progress,
@@ -135,7 +136,11 @@ impl Running<'_> {
         let begun_at = self.record("catalog.import_started", name).await?;
         let mut parts = listings::read(input, rejects, begun_at);
         let end = loop {
-            match parts.recv().await.context("reading the file broke off")?? {
+            match parts
+                .recv()
+                .await
+                .context("the file reader stopped unexpectedly")??
+            {
                 Part::Batch(batch, read) => {
                     self.write(&batch).await?;
                     self.progress.show(read, &self.summary);
@@ -153,7 +158,7 @@ impl Running<'_> {
         self.summary.tell(self.session.json, doubt)
     }
 
-    /// Makes what the session needs, and waits until nobody else takes a snapshot of the same sources.
+    /// Creates the temporary tables, and locks the snapshots of the sources; waits while another import holds a lock.
     async fn prepare(&self) -> anyhow::Result<()> {
         let mut tx = self.session.begin().await?;
         store::make_tables(&mut tx).await?;
@@ -166,7 +171,7 @@ impl Running<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Reads the ids that a snapshot lists, and refuses it if it leaves out too many; nothing has been changed by then.
+    /// Reads the ids that a snapshot lists, and fails if it omits too many vehicles. Changes nothing in the catalogue.
     async fn check(&self, input: Box<dyn BufRead + Send>) -> anyhow::Result<()> {
         let mut lines = Lines::of(input);
         loop {
@@ -188,7 +193,7 @@ impl Running<'_> {
         }
     }
 
-    /// Writes a batch in one transaction, and tries again when it meets others.
+    /// Writes a batch in one transaction, and retries if it conflicts with other transactions.
     async fn write(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let written = self.retry(async || {
             let mut tx = self.session.database.begin().await?;
@@ -211,7 +216,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Gathers the vehicles that the file leaves out, and says of which sources they are too many, if so.
+    /// Collects the vehicles that the file omits, and returns a message with the sources of which it omits too many.
     async fn find_unlisted(&self, begun_at: DateTime<Utc>) -> anyhow::Result<Option<String>> {
         let limit = WithdrawalLimit::percent(self.percent);
         let mut tx = self.session.begin().await?;
@@ -227,7 +232,7 @@ impl Running<'_> {
         }))
     }
 
-    /// Withdraws the vehicles that the file leaves out, batch by batch, or says why none of them.
+    /// Withdraws the vehicles that the file omits, in batches; returns the reason if none may be withdrawn.
     async fn withdraw_unlisted(
         &mut self,
         begun_at: DateTime<Utc>,
@@ -255,12 +260,12 @@ impl Running<'_> {
 
     async fn retry<T>(
         &self,
-        work: impl AsyncFn() -> Result<T, ProgressError>,
+        work: impl AsyncFn() -> Result<T, TransitionFailed>,
     ) -> anyhow::Result<T> {
         let mut tries = 1;
         loop {
             match work().await {
-                Err(ProgressError::Database(error))
+                Err(TransitionFailed::Database(error))
                     if tries < TRIES_MAX && database::is_conflict(&error) =>
                 {
                     tries += 1;
@@ -272,12 +277,12 @@ impl Running<'_> {
 
     fn stopped(&self) -> String {
         format!(
-            "stopped after {} vehicles, which are in the catalogue; run it again",
+            "stopped after {} vehicles, which are in the catalogue; run the import again",
             self.summary.vehicles()
         )
     }
 
-    /// Says why nobody knows what a file leaves out, if so.
+    /// Returns the reason why the vehicles that the file omits cannot be determined, if there is one.
     fn doubt(&self, end: &End) -> Option<String> {
         if self.sources.is_empty() {
             return None;
@@ -289,10 +294,11 @@ impl Running<'_> {
         }
     }
 
-    /// Leaves a row in the audit log, and returns its time: an import that has a beginning and no end was cut off.
+    /// Writes an entry to the audit log, and returns its time. An import with a start entry but no end entry was
+    /// interrupted.
     async fn record(&self, action: &str, file: &str) -> anyhow::Result<DateTime<Utc>> {
         let mut tx = self.session.begin().await?;
-        // Whatever is written under an earlier time is there by now.
+        // After this lock, every listing that was written with an earlier time has been committed.
         let now = store::lock_listing(&mut tx).await?;
         let change = Change {
             actor: &self.session.actor,

@@ -1,33 +1,33 @@
-//! The lines of a file of any size, in bounded memory.
+//! Reads the lines of a file of any size in bounded memory.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line, in bytes.
+/// The largest length of a line, in bytes, without its end.
 pub(super) const LINE_BYTES_MAX: usize = 256 * 1024;
-/// What a file may begin with that is no part of its first line.
+/// A byte order mark, which is not part of the first line.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-/// The longest end of a line.
+/// The longest line end.
 const LINE_END: &[u8] = b"\r\n";
 
 /// Reads a file line by line.
 pub(super) struct Lines<R> {
     input: R,
     line: Vec<u8>,
-    /// The number of the line that was read last, from 1.
+    /// Number of the last line that was read, from 1.
     number: u64,
 }
 
-/// One line.
+/// A line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// What it holds, without its end.
+    /// The text of the line, without its end.
     Text(&'a [u8]),
-    /// It is longer than [`LINE_BYTES_MAX`], and begins like this.
+    /// The beginning of a line that is longer than [`LINE_BYTES_MAX`].
     TooLong(&'a [u8]),
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Begins at the first line.
+    /// Creates a reader at the first line of `input`.
     pub(super) fn of(input: R) -> Self {
         Self {
             input,
@@ -40,7 +40,7 @@ impl<R: BufRead> Lines<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
         loop {
             self.line.clear();
-            // One more than fits, and what is taken off.
+            // One byte more than the longest line, and the bytes that are stripped.
             let bytes = BYTE_ORDER_MARK.len() + LINE_BYTES_MAX + 1 + LINE_END.len();
             let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
             let mut limited = self.input.by_ref().take(limit);
@@ -63,7 +63,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Takes the line's end off, and the file's byte order mark.
+    /// Removes the line end, and the byte order mark of the file.
     fn strip(&mut self) {
         for end in [b'\n', b'\r'] {
             if self.line.last() == Some(&end) {
@@ -80,7 +80,7 @@ impl<R: BufRead> Lines<R> {
 mod tests {
     use super::*;
 
-    /// Reads all lines; one that is too long is `None`.
+    /// Reads all lines; a line that is too long is `None`.
     fn read(text: &str) -> Vec<(u64, Option<String>)> {
         let mut lines = Lines::of(text.as_bytes());
         let mut read = Vec::new();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_mark_and_line_ends_are_no_part_of_a_line() {
+    fn byte_order_mark_and_line_ends_are_not_part_of_a_line() {
         let line = |number, text: &str| (number, Some(text.to_owned()));
         assert_eq!(
             read("\u{feff}a\r\nb\r\n\r\nc"),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_skipped_whole() {
+    fn line_that_is_too_long_is_skipped_completely() {
         let fits = "x".repeat(LINE_BYTES_MAX);
         let text = format!("{fits}\n{fits}y\nz\n{fits}{fits}{fits}");
         let expected = [(1, Some(fits)), (2, None), (3, Some("z".into())), (4, None)];

@@ -1,6 +1,6 @@
-//! The lines of a catalogue's file, read on a thread of their own while the database writes the ones before.
+//! Reads the lines of a catalogue file on a separate thread, while earlier lines are written to the database.
 //!
-//! What is read and not written yet is bounded: a batch that is being made, one that waits, one that is being written.
+//! Memory is bounded: there is at most one batch being filled, one batch waiting, and one batch being written.
 
 use std::{
     fs::File,
@@ -29,38 +29,38 @@ use crate::{
     },
 };
 
-/// Batches that wait to be written.
+/// The largest number of batches that wait to be written.
 const BATCHES_WAITING: usize = 1;
 const CANNOT_READ: &str = "the file cannot be read";
 
-/// A part of a file, as far as it has been read.
+/// A part of a file that has been read.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// Vehicles, and how many lines have been read.
+    /// Vehicles, and the number of lines read so far, without blank ones.
     Batch(Batch, u64),
-    /// There is no more.
+    /// The end of the file.
     End(End),
 }
 
-/// What there was in a file.
+/// Statistics of a whole file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct End {
-    /// Its lines but for the blank ones.
+    /// Number of lines that are not blank.
     pub(super) read: u64,
-    /// Those that were not right.
+    /// Number of lines that are not valid.
     pub(super) rejected: u64,
-    /// The first of those of which nobody knows which vehicle it is about.
+    /// Number of the first of these lines whose vehicle id cannot be read.
     pub(super) nameless: Option<u64>,
 }
 
-/// Where bad lines are kept, each as JSON in a line: its number, all reasons, and itself.
+/// The file of rejected lines: one JSON object per line, with the line number, all reasons, and the text.
 pub(super) struct Rejects {
     file: PathBuf,
     out: BufWriter<File>,
 }
 
 impl Rejects {
-    /// Begins the file anew.
+    /// Creates the file, or truncates an existing one.
     pub(super) fn create(file: &Path) -> anyhow::Result<Self> {
         let out = File::create(file).with_context(|| cannot_write(file))?;
         Ok(Self {
@@ -69,7 +69,7 @@ impl Rejects {
         })
     }
 
-    fn keep(&mut self, line: u64, bad: &InvalidLine, text: &[u8]) -> anyhow::Result<()> {
+    fn write(&mut self, line: u64, bad: &InvalidLine, text: &[u8]) -> anyhow::Result<()> {
         let text = String::from_utf8_lossy(text);
         let row = json!({"line": line, "reasons": bad.0, "text": text});
         writeln!(self.out, "{row}").with_context(|| cannot_write(&self.file))
@@ -84,7 +84,7 @@ fn cannot_write(file: &Path) -> String {
     format!("cannot write {}", file.display())
 }
 
-/// Reads the ids of the vehicles that the next lines of a file list, bad lines included; there are none at its end.
+/// Reads the ids of the vehicles that the next lines of a file list, including bad lines. Returns no ids at its end.
 pub(super) fn read_ids(lines: &mut Lines<impl BufRead>) -> anyhow::Result<Vec<VehicleId>> {
     let mut ids = Vec::new();
     while ids.len() < BATCH_VEHICLES {
@@ -97,14 +97,14 @@ pub(super) fn read_ids(lines: &mut Lines<impl BufRead>) -> anyhow::Result<Vec<Ve
     Ok(ids)
 }
 
-/// Reads a file; a result that it tells became known at `learned_at`.
+/// Starts to read a file, and returns its parts. Auction results in it became known at `learned_at`.
 pub(super) fn read(
     input: Box<dyn BufRead + Send>,
     rejects: Option<Rejects>,
     learned_at: DateTime<Utc>,
 ) -> Receiver<anyhow::Result<Part>> {
     let (parts, received) = mpsc::channel(BATCHES_WAITING);
-    // A thread that nobody waits for: when the database fails, a file that is slow to come must not hold up the end.
+    // The thread is not joined: if the database fails, the command must not wait for slow input.
     thread::spawn(move || {
         let mut reader = Reader {
             rejects,
@@ -172,12 +172,12 @@ impl Reader {
             }
         }
         match &mut self.rejects {
-            Some(rejects) => rejects.keep(number, bad, text),
+            Some(rejects) => rejects.write(number, bad, text),
             None => Ok(()),
         }
     }
 
-    /// Sends what there is, and begins a new batch; `false` if nobody wants it any more.
+    /// Sends the batch, and starts a new one; returns `false` if the receiver has been dropped.
     fn send_batch(&mut self) -> bool {
         let batch = std::mem::take(&mut self.batch);
         self.send(Ok(Part::Batch(batch, self.end.read)))

@@ -10,7 +10,9 @@ use super::{
     step::{To, Travel, word},
 };
 use crate::{
-    orders::{advance::Advance, operator, state::FulfillmentDetail, store, view::HistoryView},
+    orders::{
+        operator, state::FulfillmentDetail, store, transition::Transition, view::HistoryView,
+    },
     partners,
     values::{
         id::{OrderId, PartnerId},
@@ -79,8 +81,8 @@ impl OrderCommand {
         let (id, step) = match what {
             What::Show { id } => (id, None),
             What::Advance { id, to } => (id, Some(to.step()?)),
-            What::Fulfillment { id, detail } => (id, Some(Advance::Fulfill(detail))),
-            What::Shipment { id, change } => (id, Some(Advance::Shipment(change.change()?))),
+            What::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
+            What::Shipment { id, change } => (id, Some(Transition::Shipment(change.change()?))),
         };
         desk.work(async |session| {
             if let Some(step) = &step {

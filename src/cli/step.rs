@@ -4,8 +4,8 @@ use anyhow::{Context, bail};
 
 use crate::{
     orders::{
-        advance::{Advance, ShipmentChange},
         state::{CancellationReason, FailureReason, OrderStatus},
+        transition::{ShipmentChange, Transition},
     },
     values::{
         money::{FEE_MAX, Usd},
@@ -55,11 +55,11 @@ pub(super) struct To {
 
 impl To {
     /// Returns the step.
-    pub(super) fn step(self) -> anyhow::Result<Advance> {
+    pub(super) fn step(self) -> anyhow::Result<Transition> {
         Ok(match self.status {
-            OrderStatus::Acquiring => Advance::Acquire,
-            OrderStatus::Shipping => Advance::Ship,
-            OrderStatus::Secured => Advance::Secure {
+            OrderStatus::Acquiring => Transition::Acquire,
+            OrderStatus::Shipping => Transition::Ship,
+            OrderStatus::Secured => Transition::Secure {
                 purchase_price: self
                     .purchase_price
                     .context("`secured` needs --purchase-price")?,
@@ -67,11 +67,11 @@ impl To {
             },
             OrderStatus::Failed => {
                 let reason = self.failure_reason;
-                Advance::Fail(reason.context("`failed` needs --failure-reason")?)
+                Transition::Fail(reason.context("`failed` needs --failure-reason")?)
             }
             OrderStatus::Cancelled => {
                 let reason = self.cancellation_reason;
-                Advance::Cancel(reason.context("`cancelled` needs --cancellation-reason")?)
+                Transition::Cancel(reason.context("`cancelled` needs --cancellation-reason")?)
             }
             OrderStatus::Proceed | OrderStatus::Delivered => {
                 bail!("LMN cannot move an order to `{}`", self.status.as_str())

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     errors::ApiError,
     http::{
-        cursor::Walk,
+        cursor::ListQuery,
         describe,
         etag::Conditional,
         extract::{FromQuery, Params, Query},
@@ -117,9 +117,9 @@ async fn list_events(
         after,
         page,
     } = query;
-    let walk = walk(caller.partner(), &filter, after.as_deref());
+    let list_query = list_query(caller.partner(), &filter, after.as_deref());
     // An invalid cursor is refused before anything is read.
-    let last = page.after(app.cursors(), &walk)?;
+    let last = page.after(app.cursors(), &list_query)?;
     let direction = match after {
         Some(_) => Direction::Forth,
         None => Direction::Back,
@@ -139,24 +139,26 @@ async fn list_events(
         beyond,
         rows,
     );
-    answer(&app, &uri, &walk, &page, events.await?)
+    answer(&app, &uri, &list_query, &page, events.await?)
 }
 
 /// Returns a page of events.
 fn answer(
     app: &App,
     uri: &Uri,
-    walk: &Walk,
+    list_query: &ListQuery,
     page: &PageQuery,
     events: Vec<Event>,
 ) -> Result<Response, ApiError> {
-    let page: Page<EventView> = Page::of(events, page, app.cursors(), walk, |last| last.position)?;
+    let page: Page<EventView> = Page::of(events, page, app.cursors(), list_query, |last| {
+        last.position
+    })?;
     Ok(page.answer(uri))
 }
 
 /// Returns the list that a cursor is bound to. The feed (with `after`) is another list than the newest events.
-fn walk(partner: PartnerId, filter: &Filter, after: Option<&str>) -> Walk {
-    Walk {
+fn list_query(partner: PartnerId, filter: &Filter, after: Option<&str>) -> ListQuery {
+    ListQuery {
         list: "events",
         owner: Some(partner),
         sort: after.map_or("newest", |_| "feed"),
@@ -181,14 +183,14 @@ async fn list_order_events(
         ..Filter::default()
     };
     let partner = caller.partner();
-    let walk = walk(partner, &filter, None);
-    let last = page.after(app.cursors(), &walk)?;
+    let list_query = list_query(partner, &filter, None);
+    let last = page.after(app.cursors(), &list_query)?;
     let mut connection = app.acquire().await?;
     let order = orders::store::find(&mut connection, partner, id).await?;
     order.ok_or_else(|| ApiError::no_order(id))?;
     let (back, rows) = (Direction::Back, page.rows());
     let events = store::list(&mut connection, partner, &filter, back, last, rows);
-    answer(&app, &uri, &walk, &page, events.await?)
+    answer(&app, &uri, &list_query, &page, events.await?)
 }
 
 /// Returns the position of an event in the partner's feed.

@@ -16,7 +16,7 @@ macro_rules! event_columns {
     () => {
         "id, position, type, order_id, sequence, occurred_at, delivery_status, attempts, last_attempt_at,
          last_response_code, payload::text,
-         (select due_at from webhook_lanes
+         (select due_at from delivery_queues
           where event_id = events.id
             and exists (select from webhook_endpoints
                         where webhook_endpoints.partner_id = events.partner_id and enabled)) as next_attempt_at"

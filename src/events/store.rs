@@ -57,29 +57,29 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
             on conflict (partner_id) do update set last_position = event_feeds.last_position + excluded.last_position
             returning partner_id, last_position, has_endpoint, event_types, lmn_now_of(partner_id) as now
         ), placed as materialized (
-            select fresh.*, coalesce(order_id, id) as lane_id,
+            select fresh.*, coalesce(order_id, id) as queue_id,
                    last_position - events + row_number() over (partition by partner_id order by n) as position,
                    has_endpoint and (event_types is null or event_type = 'webhook.test'
                                      or event_type = any(event_types)) as is_wanted, now
             from fresh join counted using (partner_id) join feed using (partner_id)
         ), written as (
             insert into events (id, partner_id, position, order_id, sequence, type, new_vehicle_id, occurred_at,
-                                payload, delivery_status, lane_id)
+                                payload, delivery_status, queue_id)
             select id, partner_id, position, order_id, sequence, event_type, new_vehicle_id, occurred_at,
                    payload::json, case when is_wanted then 'pending' else 'delivery_skipped' end,
-                   case when is_wanted then lane_id end
+                   case when is_wanted then queue_id end
             from placed
-        ), lanes as (
-            -- Who takes a lane away at this moment is waited for, and then there is a new one.
-            insert into webhook_lanes (id, partner_id, event_id, due_at)
-            -- Who takes the clock back while this waits for the feed has moved the lanes that there were.
-            select distinct on (lane_id) lane_id, partner_id, id, least(occurred_at, now)
+        ), queues as (
+            -- Who takes a queue away at this moment is waited for, and then there is a new one.
+            insert into delivery_queues (id, partner_id, event_id, due_at)
+            -- Who takes the clock back while this waits for the feed has moved the queues that there were.
+            select distinct on (queue_id) queue_id, partner_id, id, least(occurred_at, now)
             from placed where is_wanted
-            order by lane_id, sequence
+            order by queue_id, sequence
             on conflict (id) do update set partner_id = excluded.partner_id
             returning id
         )
-        select pg_notify('lmn_webhooks', '') from lanes limit 1
+        select pg_notify('lmn_webhooks', '') from queues limit 1
         "#,
         Json(&rows) as _,
     )

@@ -17,7 +17,7 @@ const CURSOR_CHARACTERS_MAX: usize = 1024;
 
 /// A paginated query: the list, its owner, its sort and its filters.
 #[derive(Debug, Clone)]
-pub(crate) struct Walk {
+pub(crate) struct ListQuery {
     /// The name of the list.
     pub list: &'static str,
     /// The partner whose rows it shows; `None` if all partners see the same rows.
@@ -57,14 +57,18 @@ impl Cursors {
     }
 
     /// Creates the cursor of a position in the list.
-    pub(crate) fn seal<P: Serialize>(&self, walk: &Walk, position: P) -> Result<String, ApiError> {
+    pub(crate) fn seal<P: Serialize>(
+        &self,
+        list_query: &ListQuery,
+        position: P,
+    ) -> Result<String, ApiError> {
         let payload = Payload {
-            sort: walk.sort.to_owned(),
-            filters: digest(&walk.filters),
+            sort: list_query.sort.to_owned(),
+            filters: digest(&list_query.filters),
             position,
         };
         let mut bytes = serde_json::to_vec(&payload).map_err(ApiError::internal)?;
-        let tag = self.tag(walk, &bytes).finalize().into_bytes();
+        let tag = self.tag(list_query, &bytes).finalize().into_bytes();
         bytes.extend(tag.iter().take(TAG_BYTES));
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -72,7 +76,7 @@ impl Cursors {
     /// Verifies a cursor of this list and returns its position.
     pub(crate) fn open<P: DeserializeOwned>(
         &self,
-        walk: &Walk,
+        list_query: &ListQuery,
         cursor: &str,
     ) -> Result<P, ApiError> {
         let malformed = ApiError::InvalidCursor {
@@ -87,18 +91,22 @@ impl Cursors {
         let Some((payload, tag)) = bytes.split_last_chunk::<TAG_BYTES>() else {
             return Err(malformed);
         };
-        if self.tag(walk, payload).verify_truncated_left(tag).is_err() {
+        if self
+            .tag(list_query, payload)
+            .verify_truncated_left(tag)
+            .is_err()
+        {
             return Err(malformed);
         }
         let Ok(payload) = serde_json::from_slice::<Payload<P>>(payload) else {
             return Err(malformed);
         };
-        if payload.sort != walk.sort {
+        if payload.sort != list_query.sort {
             return Err(ApiError::InvalidCursor {
                 reason: "sort_mismatch",
             });
         }
-        if payload.filters != digest(&walk.filters) {
+        if payload.filters != digest(&list_query.filters) {
             return Err(ApiError::InvalidCursor {
                 reason: "filter_mismatch",
             });
@@ -107,13 +115,13 @@ impl Cursors {
     }
 
     /// Computes the tag. Sort and filters are part of `bytes`, so that a mismatch is distinguishable from a forgery.
-    fn tag(&self, walk: &Walk, bytes: &[u8]) -> Hmac<Sha256> {
-        let owner = walk
+    fn tag(&self, list_query: &ListQuery, bytes: &[u8]) -> Hmac<Sha256> {
+        let owner = list_query
             .owner
             .map(|owner| owner.to_string())
             .unwrap_or_default();
         let mut mac = self.0.clone();
-        mac.update(walk.list.as_bytes());
+        mac.update(list_query.list.as_bytes());
         mac.update(b"\0");
         mac.update(owner.as_bytes());
         mac.update(b"\0");
@@ -131,8 +139,8 @@ fn digest(filters: &str) -> String {
 mod tests {
     use super::*;
 
-    fn walk() -> Walk {
-        Walk {
+    fn list_query() -> ListQuery {
+        ListQuery {
             list: "orders",
             owner: None,
             sort: "created_desc",
@@ -150,38 +158,46 @@ mod tests {
     #[test]
     fn cursor_is_accepted_only_by_the_query_that_created_it() {
         let cursors = Cursors::new(&[7; 32]);
-        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
+        let cursor = cursors.seal(&list_query(), (42_i64, "id")).unwrap();
         assert_eq!(
-            cursors.open::<(i64, String)>(&walk(), &cursor).unwrap(),
+            cursors
+                .open::<(i64, String)>(&list_query(), &cursor)
+                .unwrap(),
             (42, "id".into())
         );
 
-        let reason_for = |walk: Walk| reason(cursors.open(&walk, &cursor));
+        let reason_for = |list_query: ListQuery| reason(cursors.open(&list_query, &cursor));
         assert_eq!(
-            reason_for(Walk {
+            reason_for(ListQuery {
                 sort: "created_asc",
-                ..walk()
+                ..list_query()
             }),
             "sort_mismatch"
         );
         assert_eq!(
-            reason_for(Walk {
+            reason_for(ListQuery {
                 filters: String::new(),
-                ..walk()
+                ..list_query()
             }),
             "filter_mismatch"
         );
         assert_eq!(
-            reason_for(Walk {
+            reason_for(ListQuery {
                 list: "vehicles",
-                ..walk()
+                ..list_query()
             }),
             "malformed"
         );
         let owner = Some(PartnerId::new(chrono::DateTime::UNIX_EPOCH));
-        assert_eq!(reason_for(Walk { owner, ..walk() }), "malformed");
         assert_eq!(
-            reason(Cursors::new(&[8; 32]).open(&walk(), &cursor)),
+            reason_for(ListQuery {
+                owner,
+                ..list_query()
+            }),
+            "malformed"
+        );
+        assert_eq!(
+            reason(Cursors::new(&[8; 32]).open(&list_query(), &cursor)),
             "malformed"
         );
     }
@@ -189,13 +205,13 @@ mod tests {
     #[test]
     fn cursor_with_a_flipped_bit_is_refused() {
         let cursors = Cursors::new(&[7; 32]);
-        let cursor = cursors.seal(&walk(), (42_i64, "id")).unwrap();
+        let cursor = cursors.seal(&list_query(), (42_i64, "id")).unwrap();
         for at in 0..cursor.len() {
             for bit in 0..8 {
                 let mut bytes = cursor.clone().into_bytes();
                 bytes[at] ^= 1 << bit;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                assert_eq!(reason(cursors.open(&walk(), &text)), "malformed");
+                assert_eq!(reason(cursors.open(&list_query(), &text)), "malformed");
             }
         }
         for text in [
@@ -206,7 +222,7 @@ mod tests {
             &format!("{cursor}A"),
             &"A".repeat(5000),
         ] {
-            assert_eq!(reason(cursors.open(&walk(), text)), "malformed");
+            assert_eq!(reason(cursors.open(&list_query(), text)), "malformed");
         }
     }
 }

@@ -20,7 +20,7 @@ use utoipa::{
 use crate::{
     errors::{ApiError, Fault, IssueKind},
     http::{
-        cursor::{Cursors, Walk},
+        cursor::{Cursors, ListQuery},
         describe,
         extract::{Answer, FromQuery, Params},
     },
@@ -77,10 +77,10 @@ impl PageQuery {
     pub(crate) fn after<P: DeserializeOwned>(
         &self,
         cursors: &Cursors,
-        walk: &Walk,
+        list_query: &ListQuery,
     ) -> Result<Option<P>, ApiError> {
         let cursor = self.cursor.as_deref();
-        cursor.map(|it| cursors.open(walk, it)).transpose()
+        cursor.map(|it| cursors.open(list_query, it)).transpose()
     }
 
     /// Returns the maximum number of rows on the page.
@@ -93,12 +93,12 @@ impl PageQuery {
         &self,
         mut rows: Vec<(R, P)>,
         cursors: &Cursors,
-        walk: &Walk,
+        list_query: &ListQuery,
     ) -> Result<(Vec<R>, Option<String>), ApiError> {
         let more = rows.len() > self.limit();
         rows.truncate(self.limit());
         let last = rows.last().filter(|_| more).map(|(_, place)| place);
-        let next = last.map(|it| cursors.seal(walk, it)).transpose()?;
+        let next = last.map(|it| cursors.seal(list_query, it)).transpose()?;
         Ok((rows.into_iter().map(|(row, _)| row).collect(), next))
     }
 
@@ -172,7 +172,7 @@ impl<T> Page<T> {
         mut rows: Vec<R>,
         query: &PageQuery,
         cursors: &Cursors,
-        walk: &Walk,
+        list_query: &ListQuery,
         position: impl Fn(&R) -> P,
     ) -> Result<Self, ApiError>
     where
@@ -182,7 +182,7 @@ impl<T> Page<T> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| more).map(position);
-        let next_cursor = last.map(|it| cursors.seal(walk, it)).transpose()?;
+        let next_cursor = last.map(|it| cursors.seal(list_query, it)).transpose()?;
         Ok(Self {
             data: rows.into_iter().map(T::from).collect(),
             next_cursor,

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::{
     model::{self, Fingerprint},
     recent::RecentKeys,
-    turn::PartnerWriteLimit,
     write::{Binding, Claim, Handover, PendingWrite},
+    write_limit::PartnerWriteLimit,
 };
 use crate::{
     app::App,
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct IdempotencyLayer {
     app: App,
-    turns: PartnerWriteLimit,
+    write_limit: PartnerWriteLimit,
     recent: RecentKeys,
     /// Body members that a mismatch names separately.
     named_members: [&'static str; 2],
@@ -44,7 +44,7 @@ impl IdempotencyLayer {
     /// Creates the layer, with no write in progress.
     pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
         Self {
-            turns: PartnerWriteLimit::new(app.clone()),
+            write_limit: PartnerWriteLimit::new(app.clone()),
             recent: RecentKeys::new(),
             app,
             named_members,
@@ -130,7 +130,7 @@ impl IdempotencyLayer {
         if let Some(handover) = &handover {
             request.extensions_mut().insert(handover.clone());
         }
-        let _permit = self.turns.take(partner).await?;
+        let _permit = self.write_limit.acquire(partner).await?;
         let Ok(response) = inner.call(request).await;
         let Some((handover, claim)) = handover.zip(claim) else {
             return Ok(response);

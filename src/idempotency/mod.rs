@@ -13,8 +13,8 @@ pub(crate) mod model;
 mod recent;
 mod reply;
 mod store;
-mod turn;
 mod write;
+mod write_limit;
 
 pub(crate) use layer::{IdempotencyLayer, carries_key};
 pub(crate) use reply::Reply;

@@ -14,7 +14,7 @@ use axum::{extract::Request, response::Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
-use super::{admission::ResponseFuture, held::Held};
+use super::{admission::ResponseFuture, with_permit::WithPermit};
 use crate::{
     app::App,
     errors::ApiError,
@@ -83,7 +83,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = ResponseFuture<Held<S::Future>>;
+    type Future = ResponseFuture<WithPermit<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -92,7 +92,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         match self.layer.admit(&request) {
             Ok(permit) => ResponseFuture::Inner {
-                future: Held::new(self.inner.call(request), permit),
+                future: WithPermit::new(self.inner.call(request), permit),
             },
             Err(error) => ResponseFuture::refused(error),
         }

@@ -14,7 +14,7 @@ use axum::{extract::Request, response::Response};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
-use super::{admission::ResponseFuture, held::Held};
+use super::{admission::ResponseFuture, with_permit::WithPermit};
 use crate::{app::App, errors::ApiError, telemetry::load::Shed};
 
 /// The layer, with the permits of one replica.
@@ -56,7 +56,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = ResponseFuture<Held<S::Future>>;
+    type Future = ResponseFuture<WithPermit<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -69,7 +69,7 @@ where
             return ResponseFuture::refused(error);
         };
         ResponseFuture::Inner {
-            future: Held::new(self.inner.call(request), permit),
+            future: WithPermit::new(self.inner.call(request), permit),
         }
     }
 }

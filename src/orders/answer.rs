@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 
 use super::{
-    advance::AdvanceError,
     model::Order,
-    progress::ProgressError,
     state::{Refused, State},
+    transition::TransitionError,
+    transitions::TransitionFailed,
     view::OrderView,
 };
 use crate::{
@@ -25,21 +25,23 @@ pub(crate) fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError>
     })
 }
 
-impl From<ProgressError> for ApiError {
+impl From<TransitionFailed> for ApiError {
     #[track_caller]
-    fn from(error: ProgressError) -> Self {
+    fn from(error: TransitionFailed) -> Self {
         match error {
-            ProgressError::Step(AdvanceError::Refused(state, refused)) => refused.answer(state),
-            ProgressError::Step(AdvanceError::PriceAboveBid(bid)) => {
+            TransitionFailed::Step(TransitionError::Refused(state, refused)) => {
+                refused.answer(state)
+            }
+            TransitionFailed::Step(TransitionError::PriceAboveBid(bid)) => {
                 let message = format!("`purchase_price_usd` is above the bid of {bid}");
                 let fault = Fault::new(IssueKind::OutOfRange, message);
                 fault.at("purchase_price_usd", None).into()
             }
-            ProgressError::Step(AdvanceError::SecuredByAnother(state)) => {
+            TransitionFailed::Step(TransitionError::SecuredByAnother(state)) => {
                 Self::OutOfSequence(refusal(state))
             }
-            ProgressError::Step(error @ AdvanceError::Unwritable(_)) => Self::internal(error),
-            ProgressError::Database(error) => error.into(),
+            TransitionFailed::Step(error @ TransitionError::Unwritable(_)) => Self::internal(error),
+            TransitionFailed::Database(error) => error.into(),
         }
     }
 }

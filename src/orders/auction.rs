@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{
-    advance::{Advance, AdvanceError, Held},
     effects::{self, PriceChange, add_price_events, end, move_auctions, pass_through_acquiring},
     outcome::AuctionOutcome,
-    progress::{self, ProgressError},
     state::{FailureReason, Owner},
     store,
+    transition::{LockedOrder, Transition, TransitionError},
+    transitions::{self, TransitionFailed},
 };
 use crate::{
     audit::{self, model::Actor, store::Change},
@@ -53,7 +53,7 @@ pub enum AuctionError {
     Bought,
     /// A transition of an order failed.
     #[error(transparent)]
-    Progress(#[from] ProgressError),
+    Progress(#[from] TransitionFailed),
 }
 
 impl From<sqlx::Error> for AuctionError {
@@ -62,8 +62,8 @@ impl From<sqlx::Error> for AuctionError {
     }
 }
 
-impl From<AdvanceError> for AuctionError {
-    fn from(error: AdvanceError) -> Self {
+impl From<TransitionError> for AuctionError {
+    fn from(error: TransitionError) -> Self {
         Self::Progress(error.into())
     }
 }
@@ -75,12 +75,12 @@ pub(crate) async fn settle(
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
+) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
     let locked = vehicles::store::hold(tx, vehicles).await?.pop();
     let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
     let mut held = effects::lock_open_orders(tx, vehicles).await?;
-    held.retain(Held::is_bidding);
+    held.retain(LockedOrder::is_bidding);
     if !locked.is_auctioned() || (held.is_empty() && !locked.is_upcoming()) {
         return Err(AuctionError::NoOpenAuction);
     }
@@ -100,11 +100,11 @@ pub(crate) async fn settle(
             vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
         }
     }
-    progress::record(tx, actor, &held).await?;
+    transitions::record(tx, actor, &held).await?;
     Ok(held)
 }
 
-fn leads(held: &Held) -> bool {
+fn leads(held: &LockedOrder) -> bool {
     held.order.bid.is_some_and(|bid| bid.standing.is_highest)
 }
 
@@ -114,7 +114,7 @@ pub(crate) async fn withdraw(
     actor: &Actor,
     vehicles: &[VehicleId],
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
+) -> Result<Vec<LockedOrder>, AuctionError> {
     if vehicles::store::hold(tx, vehicles).await?.len() < vehicles.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
@@ -123,7 +123,7 @@ pub(crate) async fn withdraw(
         end(held, AuctionOutcome::Withdrawn, false)?;
     }
     vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
-    progress::record(tx, actor, &held).await?;
+    transitions::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn restore(
     actor: &Actor,
     vehicle: &VehicleId,
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
+) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
     let locked = vehicles::store::hold(tx, vehicles).await?.pop();
     let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
@@ -152,7 +152,7 @@ pub(crate) async fn restore(
     if locked.is_on_offer() {
         held = effects::relist(tx, vehicles).await?;
     }
-    progress::record(tx, actor, &held).await?;
+    transitions::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -164,7 +164,7 @@ pub(crate) async fn reschedule(
     actor: &Actor,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
+) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles: Vec<_> = dates.keys().cloned().collect();
     let found = vehicles::store::hold(tx, &vehicles).await?;
     if found.len() < dates.len() {
@@ -177,7 +177,7 @@ pub(crate) async fn reschedule(
     move_auctions(&mut held, dates)?;
     vehicles::store::set_auction_dates(tx, dates, now).await?;
     render(tx, &vehicles).await?;
-    progress::record(tx, actor, &held).await?;
+    transitions::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -187,7 +187,7 @@ pub(crate) async fn reprice(
     actor: &Actor,
     prices: &HashMap<VehicleId, Usd>,
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
+) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles: Vec<_> = prices.keys().cloned().collect();
     let found = vehicles::store::hold(tx, &vehicles).await?;
     if found.len() < prices.len() {
@@ -202,7 +202,7 @@ pub(crate) async fn reprice(
     add_price_events(&mut held, &moves.collect())?;
     vehicles::store::set_prices(tx, prices, now).await?;
     render(tx, &vehicles).await?;
-    progress::record(tx, actor, &held).await?;
+    transitions::record(tx, actor, &held).await?;
     Ok(held)
 }
 
@@ -213,26 +213,26 @@ pub(crate) async fn advance(
     tx: &mut Tx,
     actor: &Actor,
     order: OrderId,
-    step: &Advance,
+    step: &Transition,
     now: DateTime<Utc>,
-) -> Result<Vec<Held>, AuctionError> {
-    let held = progress::hold(tx, None, order).await?;
+) -> Result<Vec<LockedOrder>, AuctionError> {
+    let held = transitions::hold(tx, None, order).await?;
     let mut held = held.ok_or(AuctionError::NoSuchOrder)?;
     held.advance(step, Owner::Operator)?;
     let mut all = Vec::new();
     let vehicles = std::slice::from_ref(&held.order.vehicle_id);
-    if held.order.bid.is_none() && matches!(step, Advance::Secure { .. }) {
+    if held.order.bid.is_none() && matches!(step, Transition::Secure { .. }) {
         all = effects::lock_open_orders(tx, vehicles).await?;
         all.retain(|it| it.order.id != order && it.order.bid.is_none());
         for other in &mut all {
-            let step = Advance::Fail(FailureReason::VehicleUnavailable);
+            let step = Transition::Fail(FailureReason::VehicleUnavailable);
             pass_through_acquiring(other, &step)?;
             other.advance(&step, Owner::Operator)?;
         }
         vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
     }
     all.push(held);
-    progress::record(tx, actor, &all).await?;
+    transitions::record(tx, actor, &all).await?;
     Ok(all)
 }
 

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::{
-    advance::{Advance, AdvanceError, Held, rank_bids},
     outcome::AuctionOutcome,
-    progress::ProgressError,
     state::{CancellationReason, FailureReason, OrderStatus, Owner},
     store,
+    transition::{LockedOrder, Transition, TransitionError, rank_bids},
+    transitions::TransitionFailed,
 };
 use crate::{
     database::Tx,
@@ -37,42 +37,45 @@ pub(crate) struct PriceChange {
 pub(crate) async fn lock_open_orders(
     tx: &mut Tx,
     vehicles: &[VehicleId],
-) -> Result<Vec<Held>, sqlx::Error> {
+) -> Result<Vec<LockedOrder>, sqlx::Error> {
     let ids = store::lock_open(tx, vehicles).await?;
     store::hold(tx, &ids).await
 }
 
 /// Applies the outcome of an auction to one order. An order in `proceed` is cancelled, or passes through `acquiring`.
 pub(crate) fn end(
-    held: &mut Held,
+    held: &mut LockedOrder,
     outcome: AuctionOutcome,
     is_winner: bool,
-) -> Result<(), AdvanceError> {
+) -> Result<(), TransitionError> {
     let step = match (outcome, held.order.state.status) {
-        (AuctionOutcome::Won { price, fee }, _) if is_winner => Advance::Secure {
+        (AuctionOutcome::Won { price, fee }, _) if is_winner => Transition::Secure {
             purchase_price: price,
             auction_fee: fee,
         },
-        (AuctionOutcome::Won { .. }, _) => Advance::Fail(FailureReason::OutbidInternally),
-        (AuctionOutcome::Outbid, _) => Advance::Fail(FailureReason::Outbid),
+        (AuctionOutcome::Won { .. }, _) => Transition::Fail(FailureReason::OutbidInternally),
+        (AuctionOutcome::Outbid, _) => Transition::Fail(FailureReason::Outbid),
         (AuctionOutcome::Cancelled, OrderStatus::Proceed) => {
-            Advance::Cancel(CancellationReason::AuctionCancelled)
+            Transition::Cancel(CancellationReason::AuctionCancelled)
         }
-        (AuctionOutcome::Cancelled, _) => Advance::Fail(FailureReason::AuctionCancelled),
+        (AuctionOutcome::Cancelled, _) => Transition::Fail(FailureReason::AuctionCancelled),
         (AuctionOutcome::Withdrawn, OrderStatus::Proceed) => {
-            Advance::Cancel(CancellationReason::SellerWithdrew)
+            Transition::Cancel(CancellationReason::SellerWithdrew)
         }
-        (AuctionOutcome::Withdrawn, _) => Advance::Fail(FailureReason::VehicleUnavailable),
+        (AuctionOutcome::Withdrawn, _) => Transition::Fail(FailureReason::VehicleUnavailable),
     };
     pass_through_acquiring(held, &step)?;
     held.advance(&step, Owner::Operator)
 }
 
 /// Moves an order in `proceed` to `acquiring`, unless the step to come is a cancellation.
-pub(crate) fn pass_through_acquiring(held: &mut Held, step: &Advance) -> Result<(), AdvanceError> {
-    let is_cancelled = matches!(step, Advance::Cancel(_));
+pub(crate) fn pass_through_acquiring(
+    held: &mut LockedOrder,
+    step: &Transition,
+) -> Result<(), TransitionError> {
+    let is_cancelled = matches!(step, Transition::Cancel(_));
     if held.order.state.status == OrderStatus::Proceed && !is_cancelled {
-        held.advance(&Advance::Acquire, Owner::Operator)?;
+        held.advance(&Transition::Acquire, Owner::Operator)?;
     }
     Ok(())
 }
@@ -81,9 +84,9 @@ pub(crate) fn pass_through_acquiring(held: &mut Held, step: &Advance) -> Result<
 ///
 /// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
 pub(crate) fn move_auctions(
-    held: &mut [Held],
+    held: &mut [LockedOrder],
     dates: &HashMap<VehicleId, DateTime<Utc>>,
-) -> Result<(), AdvanceError> {
+) -> Result<(), TransitionError> {
     let mut moved = BTreeMap::new();
     for held in held.iter_mut() {
         if let Some(date) = dates.get(&held.order.vehicle_id)
@@ -105,7 +108,10 @@ pub(crate) fn move_auctions(
 }
 
 /// Moves the auction of one order. Cancels the order if its cutoff is now past, else returns the event to add to it.
-fn move_auction(held: &mut Held, date: Timestamp) -> Result<Option<EventKind>, AdvanceError> {
+fn move_auction(
+    held: &mut LockedOrder,
+    date: Timestamp,
+) -> Result<Option<EventKind>, TransitionError> {
     let now = held.now;
     let Some(bid) = held
         .order
@@ -126,7 +132,7 @@ fn move_auction(held: &mut Held, date: Timestamp) -> Result<Option<EventKind>, A
     if was_open && is_closed && held.order.state.status == OrderStatus::Proceed {
         held.happen(&happening)?;
         let reason = CancellationReason::AuctionRescheduledTooSoon;
-        held.advance(&Advance::Cancel(reason), Owner::Operator)?;
+        held.advance(&Transition::Cancel(reason), Owner::Operator)?;
         return Ok(None);
     }
     Ok(Some(happening))
@@ -134,9 +140,9 @@ fn move_auction(held: &mut Held, date: Timestamp) -> Result<Option<EventKind>, A
 
 /// Adds an event to the orders in `proceed` whose vehicles have new prices.
 pub(crate) fn add_price_events(
-    held: &mut [Held],
+    held: &mut [LockedOrder],
     moves: &HashMap<VehicleId, PriceChange>,
-) -> Result<(), AdvanceError> {
+) -> Result<(), TransitionError> {
     for held in held {
         let moved = moves.get(&held.order.vehicle_id);
         let moved = moved.filter(|it| it.before != it.now);
@@ -158,7 +164,7 @@ pub(crate) fn add_price_events(
 pub(crate) async fn relist(
     tx: &mut Tx,
     vehicles: &[VehicleId],
-) -> Result<Vec<Held>, ProgressError> {
+) -> Result<Vec<LockedOrder>, TransitionFailed> {
     if store::find_former(tx, vehicles).await?.is_empty() {
         return Ok(Vec::new());
     }
@@ -182,7 +188,7 @@ pub(crate) async fn relist(
     for held in &mut held {
         for new_vehicle_id in relisted.remove(&held.order.id).unwrap_or_default() {
             let added = held.happen(&EventKind::ReAuctioned { new_vehicle_id });
-            added.map_err(AdvanceError::from)?;
+            added.map_err(TransitionError::from)?;
         }
     }
     Ok(held)

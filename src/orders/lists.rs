@@ -25,7 +25,7 @@ use crate::{
     app::App,
     errors::{ApiError, Fault, IssueKind},
     http::{
-        cursor::Walk,
+        cursor::ListQuery,
         describe,
         extract::{FromQuery, FromText, Name, Params, Query},
         page::{IDS_MAX, Page, PageQuery, RenderedPage, read_sort},
@@ -150,13 +150,13 @@ pub(super) async fn list_orders(
         page,
     } = query;
     let partner = caller.partner();
-    let walk = Walk {
+    let list_query = ListQuery {
         list: "orders",
         owner: Some(partner),
         sort: sort_name,
         filters: filter.canonical(),
     };
-    let after: Option<store::Place> = page.after(app.cursors(), &walk)?;
+    let after: Option<store::Place> = page.after(app.cursors(), &list_query)?;
 
     let mut connection = app.acquire().await?;
     let rows = store::list(
@@ -168,7 +168,7 @@ pub(super) async fn list_orders(
         page.rows(),
     )
     .await?;
-    let (texts, next) = page.cut(rows, app.cursors(), &walk)?;
+    let (texts, next) = page.cut(rows, app.cursors(), &list_query)?;
     Ok(page_of_orders(&texts, next.as_deref(), &uri))
 }
 
@@ -201,13 +201,13 @@ pub(super) async fn list_order_history(
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();
-    let walk = Walk {
+    let list_query = ListQuery {
         list: "order_history",
         owner: Some(partner),
         sort: "n",
         filters: id.to_string(),
     };
-    let after: Option<i32> = page.after(app.cursors(), &walk)?;
+    let after: Option<i32> = page.after(app.cursors(), &list_query)?;
     let mut connection = app.acquire().await?;
     let steps = store::list_history(
         &mut connection,
@@ -218,6 +218,7 @@ pub(super) async fn list_order_history(
     )
     .await?;
     let steps = steps.ok_or_else(|| ApiError::no_order(id))?;
-    let page: Page<HistoryView> = Page::of(steps, &page, app.cursors(), &walk, |last| last.n)?;
+    let page: Page<HistoryView> =
+        Page::of(steps, &page, app.cursors(), &list_query, |last| last.n)?;
     Ok(page.answer(&uri))
 }

@@ -1,12 +1,11 @@
 //! Orders: placing them, and every step from there to the delivery.
 //!
-//! [`model`] has the rules for placing an order, [`state`] the state machine, [`advance`] the steps with their data,
-//! [`filter`] the filters of the list, [`store`] the SQL. [`progress`] records the steps of locked orders, [`effects`]
+//! [`model`] has the rules for placing an order, [`state`] the state machine, [`transition`] the steps with their data,
+//! [`filter`] the filters of the list, [`store`] the SQL. [`transitions`] records the steps of locked orders, [`effects`]
 //! applies changes of vehicles to their orders, [`auction`] makes LMN's changes of vehicles, [`operator`] has the
 //! commands of LMN's staff, [`sweeps`] the scheduled jobs. [`routes`], [`status`], [`lists`] and [`answer`] have the
 //! handlers and responses; [`view::OrderView`] is an order as JSON for partners.
 
-pub mod advance;
 pub(crate) mod answer;
 pub mod auction;
 pub(crate) mod effects;
@@ -15,7 +14,6 @@ mod lists;
 pub mod model;
 pub mod operator;
 pub mod outcome;
-pub mod progress;
 pub(crate) mod rendered;
 pub(crate) mod routes;
 mod row;
@@ -23,6 +21,8 @@ pub mod state;
 pub(crate) mod status;
 pub(crate) mod store;
 pub mod sweeps;
+pub mod transition;
+pub mod transitions;
 pub(crate) mod view;
 
 /// Body members that are named in the error when an idempotency key is reused and they differ.

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{
-    advance::{Advance, Held},
     auction::{self, AuctionError},
     effects,
     outcome::AuctionOutcome,
-    progress,
     state::OrderStatus,
+    transition::{LockedOrder, Transition},
+    transitions,
 };
 use crate::{
     audit::model::Actor,
@@ -35,7 +35,7 @@ pub struct AffectedOrder {
 }
 
 impl AffectedOrder {
-    fn all(held: &[Held]) -> Vec<Self> {
+    fn all(held: &[LockedOrder]) -> Vec<Self> {
         let touched = held.iter().filter(|it| it.is_touched());
         let concerned = touched.map(|it| Self {
             order_id: it.order.id,
@@ -51,7 +51,7 @@ pub async fn advance(
     database: &Database,
     actor: &Actor,
     order: OrderId,
-    step: &Advance,
+    step: &Transition,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;
@@ -154,7 +154,7 @@ pub async fn relist(
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let held = effects::relist(&mut tx, std::slice::from_ref(vehicle)).await?;
-    progress::record(&mut tx, actor, &held).await?;
+    transitions::record(&mut tx, actor, &held).await?;
     tx.commit().await?;
     Ok(AffectedOrder::all(&held))
 }
@@ -165,7 +165,7 @@ async fn act(
     actor: &Actor,
     action: &str,
     vehicle: &VehicleId,
-    change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<Held>, AuctionError>,
+    change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<LockedOrder>, AuctionError>,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
     let now = clock::store::real_now(&mut tx).await?;

@@ -9,15 +9,15 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    advance::Advance,
     answer::reply,
     lists,
     model::{Market, Order, PlaceError, place},
-    progress,
     rendered::Rendered,
     state::{CancellationReason, Owner},
     status,
     store::{self, Placed},
+    transition::Transition,
+    transitions,
     view::{OrderPreview, OrderView},
 };
 use crate::{
@@ -257,11 +257,11 @@ async fn cancel_order(
     _: Query<()>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let cancel = Advance::Cancel(CancellationReason::PartnerCancelled);
+    let cancel = Transition::Cancel(CancellationReason::PartnerCancelled);
     let tx = write.tx();
-    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let held = transitions::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
-    progress::advance(tx, &caller.actor(), &mut held, &cancel, Owner::Partner)
+    transitions::advance(tx, &caller.actor(), &mut held, &cancel, Owner::Partner)
         .await
         .map_err(|error| ApiError::from(error).requesting(cancel.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await

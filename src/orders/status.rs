@@ -5,10 +5,10 @@ use chrono::TimeDelta;
 use utoipa::ToSchema;
 
 use super::{
-    advance::{Advance, Report},
     answer::reply,
-    progress,
     state::{FulfillmentDetail, OrderStatus, Owner, Refused},
+    transition::{Report, Transition},
+    transitions,
     view::OrderView,
 };
 use crate::{
@@ -45,12 +45,12 @@ enum Reported {
 
 impl Reported {
     /// Returns the step, or `None` for a status or sub-status that only LMN sets, whatever the order's state.
-    fn step(self) -> Option<Advance> {
+    fn step(self) -> Option<Transition> {
         match self {
-            Self::Status(OrderStatus::Delivered) => Some(Advance::Deliver),
+            Self::Status(OrderStatus::Delivered) => Some(Transition::Deliver),
             Self::Fulfillment(
                 detail @ (FulfillmentDetail::InTransit | FulfillmentDetail::Customs),
-            ) => Some(Advance::Fulfill(detail)),
+            ) => Some(Transition::Fulfill(detail)),
             Self::Status(_) | Self::Fulfillment(_) => None,
         }
     }
@@ -111,14 +111,14 @@ pub(super) async fn report_status(
     if report.occurred_at.instant() > now + AHEAD_MAX {
         return Err(from_the_future(report.occurred_at));
     }
-    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let held = transitions::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
     let step = reported.step();
     let step = step.ok_or_else(|| Refused::NotAuthorized.answer(held.order.state))?;
     held.advance_as_told(&step, Owner::Partner, report)
-        .map_err(progress::ProgressError::from)
+        .map_err(transitions::TransitionFailed::from)
         .map_err(|error| ApiError::from(error).requesting(step.word()))?;
-    progress::record(tx, &caller.actor(), std::slice::from_ref(&held)).await?;
+    transitions::record(tx, &caller.actor(), std::slice::from_ref(&held)).await?;
     write.commit(reply(StatusCode::OK, held.order)?).await
 }
 

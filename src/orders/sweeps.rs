@@ -6,11 +6,11 @@
 use chrono::TimeDelta;
 
 use super::{
-    advance::{Advance, Held},
     model::Overdue,
-    progress::{self, ProgressError},
     state::{FailureReason, OrderStatus, Owner},
     store,
+    transition::{LockedOrder, Transition},
+    transitions::{self, TransitionFailed},
 };
 use crate::{
     app::App,
@@ -63,7 +63,7 @@ async fn remind_all_overdue(app: &App) -> Result<(), SweepError> {
 /// The error of a failed sweep.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct SweepError(#[from] ProgressError);
+pub struct SweepError(#[from] TransitionFailed);
 
 impl From<sqlx::Error> for SweepError {
     fn from(error: sqlx::Error) -> Self {
@@ -87,22 +87,22 @@ pub(crate) async fn fail_passed_of(
     tx: &mut Tx,
     partner: Option<PartnerId>,
     vehicles_max: i64,
-) -> Result<usize, ProgressError> {
+) -> Result<usize, TransitionFailed> {
     let vehicles = store::lock_passed(tx, partner, RESULT_GRACE, vehicles_max).await?;
     let ids = store::lock_open(tx, &vehicles).await?;
     let mut held = store::hold(tx, &ids).await?;
     held.retain(|it| has_passed(it) && partner.is_none_or(|partner| it.partner == partner));
     for held in &mut held {
         held.advance(
-            &Advance::Fail(FailureReason::AuctionPassed),
+            &Transition::Fail(FailureReason::AuctionPassed),
             Owner::Automatic,
         )?;
     }
-    progress::record(tx, &automatic(), &held).await?;
+    transitions::record(tx, &automatic(), &held).await?;
     Ok(held.len())
 }
 
-fn has_passed(held: &Held) -> bool {
+fn has_passed(held: &LockedOrder) -> bool {
     let auction = held.order.bid.map(|bid| bid.auction_date.instant());
     let is_waiting = held.order.state.status == OrderStatus::Proceed;
     is_waiting && auction.is_some_and(|at| at + RESULT_GRACE <= held.now)

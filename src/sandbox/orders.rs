@@ -12,10 +12,10 @@ use crate::{
     },
     idempotency::Write,
     orders::{
-        advance::{Advance, ShipmentChange},
         answer::reply,
-        progress,
         state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
+        transition::{ShipmentChange, Transition},
+        transitions,
         view::OrderView,
     },
     request::Caller,
@@ -34,7 +34,7 @@ const AMOUNTS: [&str; 2] = ["purchase_price_usd", "auction_fee_usd"];
 
 /// The request body: one step.
 #[derive(Debug)]
-pub(super) struct SandboxStatus(Advance);
+pub(super) struct SandboxStatus(Transition);
 
 impl FromBody for SandboxStatus {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
@@ -63,27 +63,27 @@ impl FromBody for SandboxStatus {
     }
 }
 
-fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Advance> {
+fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Transition> {
     match status {
-        OrderStatus::Acquiring => Some(Advance::Acquire),
-        OrderStatus::Shipping => Some(Advance::Ship),
+        OrderStatus::Acquiring => Some(Transition::Acquire),
+        OrderStatus::Shipping => Some(Transition::Ship),
         OrderStatus::Secured => {
             let [price, fee] = AMOUNTS;
             fields.require(&AMOUNTS);
             let purchase_price = fields.optional_usd(price);
             let auction_fee = fields.optional_integer_in(fee, 0..=FEE_MAX);
-            Some(Advance::Secure {
+            Some(Transition::Secure {
                 purchase_price: purchase_price?,
                 auction_fee: i32::try_from(auction_fee?).ok()?,
             })
         }
         OrderStatus::Cancelled => {
             let excluded = CancellationReason::PartnerCancelled;
-            read_reason(fields, "cancellation_reason", excluded).map(Advance::Cancel)
+            read_reason(fields, "cancellation_reason", excluded).map(Transition::Cancel)
         }
         OrderStatus::Failed => {
             let excluded = FailureReason::AuctionPassed;
-            read_reason(fields, "failure_reason", excluded).map(Advance::Fail)
+            read_reason(fields, "failure_reason", excluded).map(Transition::Fail)
         }
         OrderStatus::Proceed | OrderStatus::Delivered => {
             let message = "LMN does not set this status";
@@ -107,11 +107,11 @@ fn read_reason<R: StringEnum>(fields: &mut Fields<'_>, name: &str, excluded: R) 
     Some(reason)
 }
 
-fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Advance> {
+fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Transition> {
     let detail = fields.optional_word("fulfillment_detail")?;
     match detail {
         FulfillmentDetail::ExportProcessing | FulfillmentDetail::AwaitingPickup => {
-            Some(Advance::Fulfill(detail))
+            Some(Transition::Fulfill(detail))
         }
         FulfillmentDetail::InTransit | FulfillmentDetail::Customs => {
             let message = "the partner reports this sub-status, with `POST /v1/orders/{id}/status`";
@@ -123,7 +123,7 @@ fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Advance> {
     }
 }
 
-fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
+fn read_shipment(fields: &mut Fields<'_>) -> Option<Transition> {
     let mut shipment = fields.optional_object("shipment")?;
     let mut text = |name| {
         let is_named = shipment.names(name);
@@ -149,7 +149,7 @@ fn read_shipment(fields: &mut Fields<'_>) -> Option<Advance> {
     if change == ShipmentChange::default() {
         shipment.require(&["vessel_name"]);
     }
-    Some(Advance::Shipment(change))
+    Some(Transition::Shipment(change))
 }
 
 /// One step of the operator: exactly one of `status`, `fulfillment_detail` and `shipment`. Unknown members are ignored.
@@ -202,9 +202,9 @@ pub(super) async fn set_sandbox_status(
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
-    let held = progress::hold(tx, Some(caller.partner()), id).await?;
+    let held = transitions::hold(tx, Some(caller.partner()), id).await?;
     let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
-    progress::advance(tx, &caller.actor(), &mut held, &step, Owner::Operator)
+    transitions::advance(tx, &caller.actor(), &mut held, &step, Owner::Operator)
         .await
         .map_err(|error| ApiError::from(error).requesting(step.word()))?;
     write.commit(reply(StatusCode::OK, held.order)?).await

@@ -18,12 +18,12 @@ use crate::{
     },
     idempotency::{Reply, Write},
     orders::{
-        advance::AdvanceError,
         answer::refusal,
         auction::{self, AuctionError},
         outcome::{AuctionEnd, AuctionOutcome},
-        progress::ProgressError,
         state::{OrderStatus, State},
+        transition::TransitionError,
+        transitions::TransitionFailed,
     },
     request::Caller,
     values::{
@@ -304,7 +304,7 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
         | AuctionError::NoBids
         | AuctionError::NotWithdrawn
         | AuctionError::Bought => ApiError::OutOfSequence(refusal(vehicle.state)),
-        AuctionError::Progress(ProgressError::Step(AdvanceError::PriceAboveBid(bid))) => {
+        AuctionError::Progress(TransitionFailed::Step(TransitionError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);
             fault.at("price_usd", None).into()

@@ -24,7 +24,7 @@ use crate::{
     app::App,
     errors::ApiError,
     http::{
-        cursor::{Cursors, Walk},
+        cursor::{Cursors, ListQuery},
         etag::{Conditional, Tagged},
         extract::Query,
         page::{Page, RenderedPage},
@@ -117,13 +117,13 @@ fn find_page(
         sort: (sort_name, sort),
         page,
     } = query;
-    let walk = Walk {
+    let list_query = ListQuery {
         list: "vehicles",
         owner: None,
         sort: sort_name,
         filters: filter.canonical(),
     };
-    let position: Option<Position> = page.after(cursors, &walk)?;
+    let position: Option<Position> = page.after(cursors, &list_query)?;
     let mut slots = index.page(&Search {
         filter,
         sort: *sort,
@@ -144,7 +144,7 @@ fn find_page(
             after: index.place(*sort, *slot),
             filtered_out,
         });
-        next = last.map(|it| cursors.seal(&walk, it)).transpose()?;
+        next = last.map(|it| cursors.seal(&list_query, it)).transpose()?;
     }
     Ok(CachedPage {
         generation: index.generation,

@@ -1,6 +1,6 @@
-//! A vehicle as partners read it: `VehicleSummary` in lists, `Vehicle` alone and in an order's snapshot.
+//! A vehicle as partners read it: `VehicleSummary` in lists, `Vehicle` as a single resource and in an order's snapshot.
 //!
-//! The shapes stand apart from the routes because an order keeps one of them.
+//! These types are separate from the routes because an order stores a `Vehicle`.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::model::{
 };
 use crate::values::{id::VehicleId, money::Usd, timestamp::Timestamp};
 
-/// One vehicle in a list.
+/// A vehicle in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = VehicleSummary)]
 pub(crate) struct VehicleSummary<P = Pricing> {
@@ -25,62 +25,63 @@ pub(crate) struct VehicleSummary<P = Pricing> {
     pub trim: Option<String>,
     /// The model year.
     pub year: i16,
-    /// Distance driven, in kilometres.
+    /// Distance driven, in kilometers.
     #[schema(minimum = 0)]
     pub mileage_km: i32,
     pub fuel: Option<Fuel>,
     pub transmission: Option<Transmission>,
-    /// Which wheels it drives.
+    /// The driven wheels, such as `4WD`.
     pub drivetrain: Option<String>,
-    /// Displacement, in cubic centimetres.
+    /// Displacement, in cubic centimeters.
     #[schema(minimum = 0)]
     pub engine_cc: Option<i32>,
-    /// The body's color.
+    /// The body color.
     pub color: Option<String>,
     /// Grade of the frame and body after accidents; null for dealers' vehicles.
     pub accident_grade: Option<Grade>,
-    /// Grade of the outside; null for dealers' vehicles.
+    /// Grade of the exterior; null for dealers' vehicles.
     pub exterior_grade: Option<Grade>,
     /// Equipment.
     pub options: Vec<String>,
-    /// The auction's lot; null for dealers' vehicles.
+    /// The lot number in the auction; null for dealers' vehicles.
     pub lot_number: Option<String>,
-    /// When the auction is held; null for dealers' vehicles.
+    /// Time at which the auction is held; null for dealers' vehicles.
     pub auction_date: Option<Timestamp>,
-    /// How often the vehicle has come up, this time included; null for dealers' vehicles.
+    /// Number of times the vehicle has come up for auction, this one included; null for dealers' vehicles.
     pub auction_count: Option<i16>,
-    /// Where its auction stands; null for dealers' vehicles.
+    /// The state of the auction; null for dealers' vehicles.
     pub auction_result: Option<AuctionResult>,
-    /// When orders close: midnight in Korea at the start of the day before the auction's; null for buy-now vehicles.
+    /// Time at which orders close: midnight in Korea at the start of the day before the auction; null for buy-now
+    /// vehicles.
     pub order_cutoff_at: Option<Timestamp>,
-    /// Whether the vehicle is for sale at its price, without a bid: a dealer's, or one that nobody bid on.
+    /// Whether the vehicle is for sale at its price, without a bid: a dealer's vehicle, or a lot that received no bid.
     pub buy_now: bool,
     pub pricing: P,
-    /// A small picture.
+    /// URL of a small picture.
     pub thumbnail_url: Option<String>,
-    /// When the source first listed it.
+    /// Time at which the source first listed the vehicle.
     pub listed_at: Timestamp,
-    /// When anything about it last changed.
+    /// Time of the last change of the vehicle.
     pub updated_at: Timestamp,
 }
 
 /// The price of a vehicle in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pricing {
-    /// The price now.
+    /// The current price of a buy-now vehicle, or the minimum bid for a lot.
     pub listing_usd: Usd,
 }
 
-/// The price of a vehicle, and what it was before.
+/// The price of a vehicle, with its history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PricingHistory {
-    /// The price now.
+    /// The current price of a buy-now vehicle, or the minimum bid for a lot.
     pub listing_usd: Usd,
-    /// Every price, the present one included, oldest first.
+    /// All prices, oldest first, including the current one.
     pub history: Vec<PricePoint>,
 }
 
-/// One vehicle with everything that is known about it.
+/// A vehicle with all its fields.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Vehicle)]
 pub(crate) struct VehicleView {
@@ -88,22 +89,24 @@ pub(crate) struct VehicleView {
     pub summary: VehicleSummary<PricingHistory>,
     /// The vehicle identification number.
     pub vin: Option<String>,
-    /// The Korean plate.
+    /// The Korean license plate.
     pub license_plate: Option<String>,
-    /// When it first came on the road.
+    /// Date of the first registration.
     pub first_registered_on: Option<NaiveDate>,
-    /// Where it stands.
+    /// The place where the vehicle is kept.
     pub location: Option<String>,
-    /// Pictures, as URLs.
+    /// URLs of pictures.
     pub photos: Vec<String>,
-    /// What an inspector found.
+    /// The report of an inspector.
     pub inspection: Option<Inspection>,
-    /// The seller's words.
+    /// The seller's description.
     pub description: Option<String>,
 }
 
-/// Renders a vehicle as a list shows it. Whoever changes the form of this or of [`VehicleView`] sets every `summary` and
-/// `detail` to null in a migration.
+/// Renders a vehicle as JSON for lists.
+///
+/// A change of this format, or of that of [`VehicleView`], requires a migration that sets every `summary` and `detail`
+/// to null.
 pub(crate) fn summary_json<D: Clone>(
     listing: &Listing<D>,
     updated_at: DateTime<Utc>,
@@ -118,7 +121,7 @@ pub(crate) fn summary_json<D: Clone>(
     ))
 }
 
-/// A new vehicle as JSON, but for the times that are known only when it is written.
+/// A new vehicle as JSON, without the times that are known only when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
     summary: Template,
@@ -126,7 +129,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Renders all that follows from the listing.
+    /// Renders a listing without these times.
     pub(crate) fn of(listing: &Listing) -> serde_json::Result<Self> {
         let listed_at = listing.listed_at;
         let price = PricePoint {
@@ -145,24 +148,24 @@ impl Draft {
         })
     }
 
-    /// Returns how many bytes of JSON there are.
+    /// Returns the length of the JSON without the times, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let parts = self.summary.0.iter().chain(&self.detail.0);
         parts.map(String::len).sum()
     }
 
-    /// Returns the vehicle as a list shows it.
+    /// Returns the JSON of the vehicle for lists.
     pub(crate) fn summary(&self, updated_at: DateTime<Utc>) -> String {
         self.summary.fill(&[updated_at])
     }
 
-    /// Returns the vehicle as it is shown alone, at its first price.
+    /// Returns the JSON of the vehicle as a single resource, with its first price.
     pub(crate) fn detail(&self, priced_at: DateTime<Utc>, updated_at: DateTime<Utc>) -> String {
         self.detail.fill(&[priced_at, updated_at])
     }
 }
 
-/// Cuts a summary out of a vehicle as it is shown alone: it is the beginning without the history of prices.
+/// Extracts the summary from the JSON of a single vehicle: the fields before `vin`, without the price history.
 fn summary_of(detail: &str) -> String {
     let (before, after) = detail.split_once(",\"history\":[").unwrap_or((detail, ""));
     let (_, after) = after.split_once(']').unwrap_or_default();
@@ -170,13 +173,14 @@ fn summary_of(detail: &str) -> String {
     format!("{before}{after}}}")
 }
 
-/// JSON with the times of some members left out: the parts around them.
+/// JSON without the times of some members: the parts before, between and after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Template(Vec<String>);
 
 impl Template {
-    /// Cuts out the times of members, each the first of its name. No text in JSON looks like a member: its quotes are
-    /// escaped.
+    /// Removes the times of members, each the first of its name.
+    ///
+    /// A string value cannot be mistaken for a member, because the quotes in it are escaped.
     fn of(json: &str, members: &[&str]) -> Self {
         let mut parts = Vec::with_capacity(members.len() + 1);
         let mut rest = json;
@@ -205,7 +209,7 @@ impl Template {
 }
 
 impl VehicleView {
-    /// Shows a vehicle with its price history.
+    /// Creates the view of a vehicle with its price history.
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
         let updated_at = Timestamp::kst(vehicle.updated_at);
         let mut listing = vehicle.listing;
@@ -268,7 +272,7 @@ mod tests {
     use crate::vehicles::demo;
 
     #[test]
-    fn draft_becomes_what_a_vehicle_is_rendered_as() {
+    fn draft_and_view_of_a_vehicle_render_the_same_json() {
         let today = NaiveDate::from_ymd_opt(2026, 4, 20).unwrap();
         for mut listing in demo::vehicles(5, 50, today) {
             let odd = r#","history":["updated_at":"2026-04-20" "recorded_at":"],"vin":"#.to_owned();

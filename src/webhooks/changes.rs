@@ -178,7 +178,7 @@ pub(crate) async fn redeliver(
         return Err(RedeliverError::NoEndpoint);
     }
     let now = clock::store::now(tx, partner).await?;
-    if store::queue(tx, partner, &[Place::alone(id)], now).await? == 0 {
+    if store::queue_events(tx, partner, &[Place::alone(id)], now).await? == 0 {
         store::bring_forward(tx, partner, id, now).await?;
     }
     store::wake(tx).await?;
@@ -211,7 +211,7 @@ pub(crate) async fn replay(
     }
     let now = clock::store::now(tx, partner).await?;
     let places: Vec<_> = done.iter().map(Place::among).collect();
-    let queued = store::queue(tx, partner, &places, now).await?;
+    let queued = store::queue_events(tx, partner, &places, now).await?;
     if queued > 0 {
         store::wake(tx).await?;
         let (since, until) = (Timestamp::kst(range.since), Timestamp::kst(range.until));

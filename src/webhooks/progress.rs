@@ -60,10 +60,10 @@ pub(super) async fn record(
     match verdict {
         Verdict::Again(due_at) => {
             let tries = queue.tries + i32::from(!attempt.is_superseded);
-            store::postpone(&mut tx, due.lane, due_at, tries).await?;
+            store::postpone(&mut tx, due.queue, due_at, tries).await?;
         }
         Verdict::Delivered | Verdict::GivenUp => {
-            store::go_on(&mut tx, due.lane, attempt.at).await?;
+            store::go_on(&mut tx, due.queue, attempt.at).await?;
         }
     }
     tx.commit().await?;

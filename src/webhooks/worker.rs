@@ -148,7 +148,7 @@ impl Worker {
         let failing = self.failing.load(Ordering::Relaxed);
         let count = |it: usize| i64::try_from(it).unwrap_or(i64::MAX);
         let limits = Limits {
-            lanes: count(free),
+            queues: count(free),
             // Failing endpoints get at most half of the slots.
             failing: count((settings.sends_max / 2).max(1).saturating_sub(failing)),
             of_partner: settings.partner_sends_max,

@@ -1,6 +1,6 @@
 //! Events as partners read them: lists in both directions, single events, and the events of one order.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ async fn scene(service: &Service) -> (Partner, [String; 2]) {
         service.vehicle(Vehicle::lot(vehicle)).await;
         orders.push(acme.place_order(vehicle, 12_000).await.id());
     }
-    for step in [Advance::Acquire, secure(11_000, 0), Advance::Ship] {
+    for step in [Transition::Acquire, secure(11_000, 0), Transition::Ship] {
         for order in &orders {
             service
                 .operator()
@@ -126,7 +126,8 @@ async fn event_shows_its_payload_and_its_delivery() {
 async fn events_are_filtered_by_type_and_delivery() {
     let service = Service::start().await;
     let (acme, orders) = scene(&service).await;
-    let step = Advance::Fulfill(lmn_partner_api::orders::state::FulfillmentDetail::AwaitingPickup);
+    let step =
+        Transition::Fulfill(lmn_partner_api::orders::state::FulfillmentDetail::AwaitingPickup);
     service.operator().takes(&orders[0], &[step]).await;
     let count = async |query: &str| acme.rows(&format!("/v1/events?{query}")).await.len();
     assert_eq!(count("type=order.fulfillment_updated").await, 1);
@@ -202,7 +203,7 @@ async fn event_never_appears_before_one_that_was_already_read() {
         .map(|order| {
             let operator = service.operator();
             tokio::spawn(async move {
-                let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+                let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
                 operator.takes(&order, &steps).await;
             })
         })

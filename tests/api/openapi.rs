@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        advance::{Advance, ShipmentChange},
         state::FulfillmentDetail,
+        transition::{ShipmentChange, Transition},
     },
     values::{environment::Environment, timestamp::Timestamp},
 };
@@ -460,10 +460,10 @@ async fn check_shipped_order(service: &Service, acme: &Partner, document: &Docum
         ..ShipmentChange::default()
     };
     let steps = [
-        Advance::Acquire,
+        Transition::Acquire,
         secure(11_000, 0),
-        Advance::Ship,
-        Advance::Shipment(shipment),
+        Transition::Ship,
+        Transition::Shipment(shipment),
     ];
     service.operator().takes(&shipping, &steps).await;
     let report =
@@ -573,7 +573,7 @@ async fn check_reports(service: &Service, document: &Document) {
     let at = "2026-09-01T10:30:00+01:00";
     let delivered = json!({"status": "delivered", "occurred_at": at});
     let early = solo.report(&order, delivered.clone()).await;
-    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
     service.operator().takes(&order, &steps).await;
     for (reply, status) in [
         (early, 409),
@@ -603,10 +603,10 @@ async fn check_events(service: &Service, document: &Document) {
         .await
         .unwrap();
     let steps = [
-        Advance::Acquire,
+        Transition::Acquire,
         secure(11_000, 0),
-        Advance::Ship,
-        Advance::Fulfill(FulfillmentDetail::AwaitingPickup),
+        Transition::Ship,
+        Transition::Fulfill(FulfillmentDetail::AwaitingPickup),
     ];
     operator.takes(&order, &steps).await;
     let delivered = json!({"status": "delivered", "occurred_at": "2026-09-01T10:30:00+01:00"});
@@ -645,7 +645,10 @@ async fn check_webhooks(service: &Service, document: &Document) {
     let url = "http://127.0.0.1:9/lmn";
     service.vehicle(Vehicle::lot("hooked_1")).await;
     let order = solo.place_order("hooked_1", 12_000).await.id();
-    service.operator().takes(&order, &[Advance::Acquire]).await;
+    service
+        .operator()
+        .takes(&order, &[Transition::Acquire])
+        .await;
     let event = solo.get("/v1/events").await.ids().remove(0);
     let redeliver = format!("/v1/events/{event}/redeliver");
     let (rotate, test) = (format!("{path}/rotate_secret"), format!("{path}/test"));
@@ -773,7 +776,7 @@ async fn examples_are_the_responses_of_the_service() {
     let order = acme.order(&id).await;
     let order_history = acme.get(&format!("/v1/orders/{id}/history")).await;
     let orders = acme.get("/v1/orders").await;
-    service.operator().takes(&id, &[Advance::Acquire]).await;
+    service.operator().takes(&id, &[Transition::Acquire]).await;
     let events = acme.get("/v1/events").await;
     let event_id = events.ids().remove(0);
     let vehicles = acme.get("/v1/vehicles?source=glovis").await;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use serde_json::{Value, json};
 
 use crate::{
@@ -166,7 +166,7 @@ async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
     acme.hook(json!({"url": sink.url()})).await.expect(201);
     Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
     let pending = acme.rows("/v1/events?delivery_status=pending").await;
     assert_eq!((pending.len(), sink.count()), (3, 0));

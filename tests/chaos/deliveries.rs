@@ -112,7 +112,7 @@ async fn events_all_arrive_in_sequence_whatever_receivers_do() {
             "never happened: {name}"
         );
     }
-    let left = "select (select count(*) from webhook_lanes)
+    let left = "select (select count(*) from delivery_queues)
                      + (select count(*) from webhook_endpoints where not enabled)";
     assert_eq!(
         service.count(left).await,
@@ -297,7 +297,7 @@ async fn change_everything(operator: &Operator, change: i64) {
 
 /// Waits until no delivery is due or being sent.
 async fn wait_until_idle(service: &Service) {
-    let busy = "select count(*) from webhook_lanes join partners on partners.id = partner_id
+    let busy = "select count(*) from delivery_queues join partners on partners.id = partner_id
                 where lease is not null or due_at <= lmn_now(clock_offset_seconds)";
     eventually("no delivery is due", async || {
         (service.count(busy).await == 0).then_some(())
@@ -322,7 +322,7 @@ async fn advance_clocks(service: &Service, pairs: &mut [Pair], rng: &mut StdRng)
         }
         let wait = format!(
             "select coalesce(ceil(extract(epoch from max(due_at) - lmn_now(clock_offset_seconds))), 0)::bigint + 1
-             from partners left join webhook_lanes on partner_id = partners.id
+             from partners left join delivery_queues on partner_id = partners.id
              where partners.id = '{}' group by clock_offset_seconds",
             partner.id
         );

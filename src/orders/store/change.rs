@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::{
-    advance::Held,
     rendered::Rendered,
     state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
+    transition::LockedOrder,
 };
 use crate::values::timestamp::Timestamp;
 
@@ -47,7 +47,7 @@ pub(super) struct OrderChange<'a> {
 
 impl<'a> OrderChange<'a> {
     /// Converts a locked order. The standing of its bid is stored only once the bid is no longer active.
-    pub(super) fn of(held: &'a Held) -> serde_json::Result<Self> {
+    pub(super) fn of(held: &'a LockedOrder) -> serde_json::Result<Self> {
         let order = &held.order;
         let final_standing = order
             .bid
@@ -87,13 +87,13 @@ impl<'a> OrderChange<'a> {
 }
 
 /// Returns whether the order has begun to ship since it was locked.
-fn begins_to_ship(held: &Held) -> bool {
+fn begins_to_ship(held: &LockedOrder) -> bool {
     let is_shipping = |status| status == OrderStatus::Shipping;
     !is_shipping(held.before.status) && is_shipping(held.order.state.status)
 }
 
 /// Returns the details of the audit entry of a change without a step, which lists the events.
-fn details(held: &Held) -> Option<Value> {
+fn details(held: &LockedOrder) -> Option<Value> {
     let events: Vec<_> = held.events.iter().map(|it| it.event_type).collect();
     let is_step = !held.steps.is_empty();
     (!is_step).then(|| {
@@ -121,7 +121,7 @@ pub(super) struct StepChange<'a> {
 
 impl<'a> StepChange<'a> {
     /// Converts every new step of a locked order.
-    pub(super) fn all_of(held: &'a Held) -> impl Iterator<Item = Self> {
+    pub(super) fn all_of(held: &'a LockedOrder) -> impl Iterator<Item = Self> {
         held.steps.iter().zip(1..).map(|(step, n)| Self {
             order_id: held.order.id.uuid(),
             n,

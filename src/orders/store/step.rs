@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        advance::Held,
         row::{OrderRow, order_columns},
+        transition::LockedOrder,
     },
     change::{OrderChange, StepChange},
 };
@@ -106,7 +106,7 @@ pub(crate) async fn lock_alone(tx: &mut Tx, ids: &[OrderId]) -> Result<(), sqlx:
 
 /// An order and the facts that its steps depend on, as one row.
 #[derive(Debug, FromRow)]
-struct HeldRow {
+struct LockedOrderRow {
     #[sqlx(flatten)]
     order: OrderRow,
     partner_id: Uuid,
@@ -116,10 +116,10 @@ struct HeldRow {
     last_sequence: i32,
 }
 
-impl HeldRow {
-    fn into_held(self) -> Result<Held, sqlx::Error> {
+impl LockedOrderRow {
+    fn into_held(self) -> Result<LockedOrder, sqlx::Error> {
         let order = self.order.into_model()?;
-        Ok(Held {
+        Ok(LockedOrder {
             partner: self.partner_id.into(),
             now: self.now,
             accepted_no: self.accepted_no,
@@ -134,9 +134,9 @@ impl HeldRow {
 }
 
 /// Reads locked orders, in the order of their acceptance.
-pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx::Error> {
+pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<LockedOrder>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<HeldRow> = sqlx::query_as(concat!(
+    let rows: Vec<LockedOrderRow> = sqlx::query_as(concat!(
         "select ",
         order_columns!(),
         ", partner_id, accepted_no, last_sequence, lmn_now(clock_offset_seconds) as now,
@@ -151,7 +151,7 @@ pub(crate) async fn hold(tx: &mut Tx, ids: &[OrderId]) -> Result<Vec<Held>, sqlx
     .bind(&ids)
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(HeldRow::into_held).collect()
+    rows.into_iter().map(LockedOrderRow::into_held).collect()
 }
 
 /// Finds the former orders of vehicles that are listed again: the latest one of each partner that has no event for the
@@ -198,7 +198,7 @@ pub(crate) async fn find_former(
 pub(crate) async fn record_steps(
     tx: &mut Tx,
     actor: &Actor,
-    held: &[&Held],
+    held: &[&LockedOrder],
 ) -> Result<(), sqlx::Error> {
     let orders = held.iter().copied().map(OrderChange::of);
     let orders: Vec<_> = orders

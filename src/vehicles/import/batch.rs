@@ -1,8 +1,8 @@
-//! A batch of a file's vehicles, and how it is written: in one transaction, with everything that follows from it.
+//! A batch of vehicles from a file, which is written in one transaction together with its effects on orders.
 //!
-//! New vehicles are copied straight into the catalogue. Of the others only those are locked that differ from what was last
-//! said of them, in the order of their ids and late in the transaction, so that an order waits for one of these vehicles as
-//! shortly as can be, and for no other.
+//! New vehicles are inserted by `copy`. Existing vehicles are locked only if they are withdrawn or their listing
+//! differs from the last one, in the order of their ids and late in the transaction. So an order waits only for
+//! vehicles that may change, and only briefly.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::{
     orders::{
         self,
         effects::{self, PriceChange},
-        progress::{self, ProgressError},
+        transitions::{self, TransitionFailed},
     },
     values::id::VehicleId,
     vehicles::{
@@ -25,45 +25,45 @@ use crate::{
     },
 };
 
-/// Bytes of lines that are held at once, beside the number of their vehicles.
+/// The largest total length of the lines of a batch, in bytes, in addition to the limit of [`BATCH_VEHICLES`].
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A vehicle of a file.
 #[derive(Debug)]
 pub(crate) struct Vehicle {
-    /// What the file says of it.
+    /// Its listing in the file.
     pub listing: Listing,
-    /// Its row, if it is new.
+    /// Its row, which is inserted or replaces the existing one.
     pub draft: Draft,
 }
 
-/// Vehicles that are written together, sorted by id; one that comes again goes into the next batch.
+/// Vehicles that are written together, sorted by id. A second listing of a vehicle goes into the next batch.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     vehicles: BTreeMap<VehicleId, Vehicle>,
-    /// Vehicles that are listed by lines that are not right otherwise.
-    named: Vec<VehicleId>,
+    /// Vehicles that are listed by lines that are not valid otherwise.
+    listed_only: Vec<VehicleId>,
     bytes: usize,
 }
 
-/// What became of the vehicles of a batch.
+/// The numbers of vehicles of a batch by their result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Vehicles that were not there.
+    /// Vehicles that were not in the catalogue.
     pub inserted: u64,
-    /// Vehicles that changed, or were listed again.
+    /// Vehicles that changed or were listed again.
     pub updated: u64,
-    /// Vehicles that are as they were.
+    /// Vehicles that did not change.
     pub unchanged: u64,
-    /// Vehicles that are not brought back.
+    /// Vehicles that stay withdrawn although the file lists them.
     pub held_back: u64,
 }
 
 impl Batch {
-    /// Says whether a vehicle whose line is so long can be added.
+    /// Returns whether a vehicle can be added whose line has `bytes` bytes.
     pub(crate) fn has_room(&self, id: &VehicleId, bytes: usize) -> bool {
         self.vehicles.len() < BATCH_VEHICLES
-            && self.named.len() < BATCH_VEHICLES
+            && self.listed_only.len() < BATCH_VEHICLES
             && self.bytes + bytes <= BATCH_BYTES_MAX
             && !self.vehicles.contains_key(id)
     }
@@ -74,28 +74,28 @@ impl Batch {
         self.vehicles.insert(vehicle.listing.id.clone(), vehicle);
     }
 
-    /// Adds a vehicle of which nothing is known but that it is listed.
+    /// Adds the id of a vehicle that the file lists in a line that is not valid.
     pub(crate) fn add_name(&mut self, id: VehicleId) {
-        self.named.push(id);
+        self.listed_only.push(id);
     }
 
-    /// Says whether there is nothing in it.
+    /// Returns whether the batch has no vehicles and no ids.
     pub(crate) fn is_empty(&self) -> bool {
-        self.vehicles.is_empty() && self.named.is_empty()
+        self.vehicles.is_empty() && self.listed_only.is_empty()
     }
 
-    /// Writes it within a transaction; a snapshot remembers what it lists.
+    /// Writes the batch; for a snapshot, also records which vehicles the file lists.
     pub(crate) async fn write(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         is_snapshot: bool,
-    ) -> Result<Written, ProgressError> {
+    ) -> Result<Written, TransitionFailed> {
         let now = store::lock_listing(tx).await?;
         let ids: Vec<_> = self.vehicles.keys().map(VehicleId::as_str).collect();
         if is_snapshot {
-            let named = self.named.iter().map(VehicleId::as_str);
-            let listed: Vec<_> = ids.iter().copied().chain(named).collect();
+            let listed_only = self.listed_only.iter().map(VehicleId::as_str);
+            let listed: Vec<_> = ids.iter().copied().chain(listed_only).collect();
             store::note_listed(tx, &listed).await?;
         }
         let vehicles: Vec<_> = self.vehicles.values().collect();
@@ -103,8 +103,8 @@ impl Batch {
         let found = store::look(tx, &ids, &digests).await?;
         let (mut new, mut known) = (Vec::new(), Vec::new());
         for it in &found {
-            let among = if it.is_new { &mut new } else { &mut known };
-            among.extend(vehicles.get(it.place).copied());
+            let group = if it.is_new { &mut new } else { &mut known };
+            group.extend(vehicles.get(it.place).copied());
         }
         let drafts: Vec<_> = new.iter().map(|it| &it.draft).collect();
         store::insert(tx, &drafts, now).await?;
@@ -118,28 +118,28 @@ impl Batch {
     }
 }
 
-/// What becomes of vehicles that are there, each with what was said of it.
+/// The changes to existing vehicles, with the digests of their listings in the file.
 #[derive(Debug, Default)]
 struct Changed {
-    anew: Vec<(RewrittenListing, Digest)>,
-    same: Vec<(VehicleId, Digest)>,
+    rewritten: Vec<(RewrittenListing, Digest)>,
+    unchanged: Vec<(VehicleId, Digest)>,
     held_back: u64,
 }
 
 impl Changed {
-    /// Locks vehicles that may change, and decides what becomes of them.
+    /// Locks vehicles that may change, and decides their changes.
     async fn find(
         tx: &mut Tx,
         vehicles: &[&Vehicle],
         now: DateTime<Utc>,
-    ) -> Result<Self, ProgressError> {
+    ) -> Result<Self, TransitionFailed> {
         let mut changed = Self::default();
         if vehicles.is_empty() {
             return Ok(changed);
         }
         let ids: Vec<_> = vehicles.iter().map(|it| it.listing.id.as_str()).collect();
         let known = store::hold_known(tx, &ids).await?;
-        // What the locks were waited for may have been an order of one of them.
+        // Read after the locks were acquired: an order for one of the vehicles may have been the reason for the wait.
         let bought = orders::store::find_bought(tx, &ids).await?;
         let bought: HashSet<_> = bought.iter().map(VehicleId::as_str).collect();
         let vehicles: HashMap<_, _> = vehicles.iter().map(|it| (&it.listing.id, *it)).collect();
@@ -154,47 +154,57 @@ impl Changed {
 
     fn add(&mut self, known: Known, vehicle: &Vehicle, now: DateTime<Utc>) {
         match known.change(vehicle.listing.clone(), now) {
-            Change::Nothing => self.same.push((known.listing.id, vehicle.draft.digest)),
+            Change::Nothing => self
+                .unchanged
+                .push((known.listing.id, vehicle.draft.digest)),
             Change::HeldBack => self.held_back += 1,
-            Change::RewrittenListing(anew) => self.anew.push((*anew, vehicle.draft.digest)),
+            Change::RewrittenListing(rewritten) => {
+                self.rewritten.push((*rewritten, vehicle.draft.digest));
+            }
         }
     }
 
-    /// Changes the rows.
-    async fn write(&self, tx: &mut Tx, now: DateTime<Utc>) -> Result<(), ProgressError> {
-        let drafts = self.anew.iter().map(|(anew, said)| {
-            let mut draft = Draft::of(&anew.listing)?;
-            // What the catalogue knows better was not said.
-            draft.digest = *said;
+    /// Updates the rows of the vehicles.
+    async fn write(&self, tx: &mut Tx, now: DateTime<Utc>) -> Result<(), TransitionFailed> {
+        let drafts = self.rewritten.iter().map(|(rewritten, digest)| {
+            let mut draft = Draft::of(&rewritten.listing)?;
+            // The digest of the listing in the file, in which no value was replaced by one of the catalogue.
+            draft.digest = *digest;
             Ok(draft)
         });
         let drafts: Vec<Draft> = drafts
             .collect::<serde_json::Result<_>>()
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
         store::change(tx, &drafts.iter().collect::<Vec<_>>(), now).await?;
-        render(tx, self.anew.iter().map(|(it, _)| &it.listing.id)).await?;
-        let same: Vec<_> = self.same.iter().map(|(id, said)| (id, *said)).collect();
-        Ok(store::set_digests(tx, &same).await?)
+        render(tx, self.rewritten.iter().map(|(it, _)| &it.listing.id)).await?;
+        let unchanged: Vec<_> = self
+            .unchanged
+            .iter()
+            .map(|(id, digest)| (id, *digest))
+            .collect();
+        Ok(store::set_digests(tx, &unchanged).await?)
     }
 
-    /// Lets the orders of the vehicles go on, and tells whoever once ordered those that can be ordered again.
+    /// Applies new prices and dates to the open orders of the vehicles, and adds events to former orders of vehicles
+    /// that can be ordered again.
     async fn follow(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         new: &[&Vehicle],
-    ) -> Result<(), ProgressError> {
+    ) -> Result<(), TransitionFailed> {
         let mut prices = HashMap::new();
         let mut dates = HashMap::new();
         let mut relisted = Vec::new();
-        for (anew, _) in &self.anew {
-            let (id, now) = (&anew.listing.id, anew.listing.listing_usd);
+        for (rewritten, _) in &self.rewritten {
+            let (id, now) = (&rewritten.listing.id, rewritten.listing.listing_usd);
             prices.extend(
-                anew.former_price
+                rewritten
+                    .former_price
                     .map(|before| (id.clone(), PriceChange { before, now })),
             );
-            dates.extend(anew.new_date.map(|date| (id.clone(), date)));
-            relisted.extend(anew.is_relisted.then(|| id.clone()));
+            dates.extend(rewritten.new_date.map(|date| (id.clone(), date)));
+            relisted.extend(rewritten.is_relisted.then(|| id.clone()));
         }
         let new = new.iter().filter(|it| it.listing.is_on_offer());
         relisted.extend(new.map(|it| it.listing.id.clone()));
@@ -210,7 +220,7 @@ impl Changed {
             held.extend(effects::relist(tx, &relisted).await?);
         }
         if held.iter().any(|it| it.is_touched()) {
-            progress::record(tx, actor, &held).await?;
+            transitions::record(tx, actor, &held).await?;
         }
         Ok(())
     }
@@ -218,8 +228,8 @@ impl Changed {
     fn count(&self) -> Written {
         Written {
             inserted: 0,
-            updated: self.anew.len() as u64,
-            unchanged: self.same.len() as u64,
+            updated: self.rewritten.len() as u64,
+            unchanged: self.unchanged.len() as u64,
             held_back: self.held_back,
         }
     }

@@ -1,4 +1,5 @@
-//! A file that lists all vehicles of some sources: those that it leaves out are withdrawn, unless they are too many.
+//! A snapshot: a file that lists all vehicles of some sources. The vehicles that it omits are withdrawn, unless there
+//! are too many of them.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +9,7 @@ use crate::{
     orders::{
         effects,
         outcome::AuctionOutcome,
-        progress::{self, ProgressError},
+        transitions::{self, TransitionFailed},
     },
     values::id::VehicleId,
     vehicles::{
@@ -17,38 +18,38 @@ use crate::{
     },
 };
 
-/// The part of a source's listed vehicles that a snapshot may withdraw, in percent: a file that leaves out more was
-/// probably cut off.
+/// The part of a source's listed vehicles that a snapshot may withdraw, in percent. A file that omits more was probably
+/// truncated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WithdrawalLimit(u8);
 
-/// A source of which a snapshot leaves out more vehicles than may be withdrawn.
+/// A source of which a snapshot omits more vehicles than it may withdraw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Excess {
     /// The source.
     pub source: Source,
-    /// Its vehicles that the snapshot leaves out.
+    /// The number of its vehicles that the snapshot omits.
     pub unlisted: u64,
-    /// Its vehicles that the catalogue listed before the import.
+    /// The number of its vehicles that the catalogue listed before the import.
     pub listed_before: u64,
 }
 
 impl WithdrawalLimit {
-    /// Makes a limit of so many percent.
+    /// Creates a limit of `percent` percent.
     pub(crate) fn percent(percent: u8) -> Self {
         Self(percent)
     }
 
-    /// Says whether so many vehicles of a source may be withdrawn.
+    /// Returns whether `withdrawn` of `listed_before` vehicles of a source may be withdrawn.
     fn allows(self, withdrawn: u64, listed_before: u64) -> bool {
         let is_within =
             u128::from(withdrawn) * 100 <= u128::from(listed_before) * u128::from(self.0);
-        // Another import may have added vehicles since they were counted.
+        // 100 percent allows any number, because another import may have added vehicles after they were counted.
         is_within || self.0 >= 100
     }
 }
 
-/// Gathers the vehicles that the file leaves out, and returns the sources of which they are too many.
+/// Collects the vehicles that the file omits, and returns the sources of which it omits too many.
 pub(crate) async fn find_unlisted(
     tx: &mut Tx,
     sources: &[Source],
@@ -67,15 +68,16 @@ pub(crate) async fn find_unlisted(
     Ok(excess.collect())
 }
 
-/// Withdraws the next vehicles that the file has left out, and returns how many they are and the place of the last.
+/// Withdraws the next batch of vehicles that the file omits, and returns their number and the last id of the batch.
 ///
-/// A source stops listing a lot once its auction was held. The orders that bid on it wait for LMN to tell the result.
+/// The open orders of these vehicles end. Orders with a bid on a lot whose auction was held stay open until LMN records
+/// the result, because a source no longer lists a lot after its auction.
 pub(crate) async fn withdraw_next(
     tx: &mut Tx,
     actor: &Actor,
     after: &str,
     begun_at: DateTime<Utc>,
-) -> Result<Option<(u64, VehicleId)>, ProgressError> {
+) -> Result<Option<(u64, VehicleId)>, TransitionFailed> {
     let now = store::lock_listing(tx).await?;
     let limit = i64::try_from(BATCH_VEHICLES).unwrap_or(i64::MAX);
     let ids = store::next_unlisted(tx, after, limit).await?;
@@ -83,7 +85,7 @@ pub(crate) async fn withdraw_next(
         return Ok(None);
     };
     let mut vehicles = store::hold(tx, &ids).await?;
-    // Since they were found, somebody may have been there.
+    // Other transactions may have changed or withdrawn the vehicles since they were collected.
     vehicles.retain(|it| it.withdrawn_at.is_none() && it.updated_at < begun_at);
     let ids: Vec<_> = vehicles.iter().map(|it| it.id.clone()).collect();
     let auctioned = vehicles.iter().filter(|it| it.was_auctioned(now));
@@ -95,7 +97,7 @@ pub(crate) async fn withdraw_next(
     }
     store::set_withdrawn(tx, &ids, WithdrawnBy::Source, now).await?;
     if !held.is_empty() {
-        progress::record(tx, actor, &held).await?;
+        transitions::record(tx, actor, &held).await?;
     }
     Ok(Some((ids.len() as u64, last)))
 }

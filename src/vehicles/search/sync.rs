@@ -1,10 +1,11 @@
-//! [`Catalogue`]: the index of this replica, and how it follows the database.
+//! [`Catalogue`]: the search index of this replica, which is synchronized with the database.
 //!
-//! Every commit that changes vehicles raises the catalogue's version and logs their ids. A replica reads the vehicles
-//! that changed since its version and merges them, when a change is announced and several times within
-//! `catalogue.staleness_milliseconds` anyway: announcements can be lost. Where the log does not reach back, or the
-//! database may have lost what was read before, everything is loaded again. An index is used while it was confirmed
-//! within the staleness; otherwise readers wait for the next confirmation.
+//! Every commit that changes vehicles increments the version of the catalogue and logs their ids. A replica reads the
+//! vehicles that changed since its version and merges them into its index. It does so when a change is announced, and
+//! also several times within `catalogue.staleness_milliseconds`, because announcements can be lost. If the log does not
+//! reach back to the version of the index, or the database may have lost changes that were read before, the whole
+//! catalogue is loaded again. An index is used only if it was confirmed within the staleness. Otherwise readers wait
+//! for the next confirmation.
 
 use std::{
     sync::{
@@ -33,46 +34,47 @@ use crate::{
     vehicles::model::Offer,
 };
 
-/// The database is asked for changes this many times within the staleness.
+/// Number of polls for changes within the staleness.
 const POLLS: u32 = 4;
-/// After a merge the next one waits this many times as long as it took: changes that come fast are merged together.
-const REST: u32 = 2;
-/// Time for loading the whole catalogue.
+/// Pause after a poll, as a multiple of its duration and at most one poll interval: changes in quick succession are
+/// merged together.
+const PAUSE_FACTOR: u32 = 2;
+/// Timeout for loading the whole catalogue.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The catalogue as this replica knows it. Cheap to clone.
+/// The catalogue of this replica. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalogue(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     view: watch::Sender<View>,
-    /// When this replica last committed a change itself.
+    /// Time of the last change that this replica committed itself.
     changed: Mutex<Option<Instant>>,
     is_followed: AtomicBool,
-    /// Whether a change was found that is missing in the change log.
+    /// Whether a change was found that is missing in the change log, so that the catalogue must be loaded again.
     is_doubted: AtomicBool,
-    /// The number of times that the catalogue was loaded.
+    /// Number of times the catalogue was loaded.
     loads: AtomicU64,
-    /// Notified when somebody waits for a confirmation.
+    /// Notified when a reader waits for a confirmation.
     wake: Notify,
     staleness: Duration,
-    /// How long readers wait for a confirmation.
-    patience: Duration,
+    /// Time that readers wait for a confirmation.
+    confirmation_timeout: Duration,
 }
 
-/// An index, and the latest time at which the database was known to have nothing newer.
+/// An index, and the latest time at which it was known to match the database.
 #[derive(Debug, Clone, Default)]
 struct View {
     index: Option<Arc<Index>>,
     confirmed_at: Option<Instant>,
 }
 
-/// An index with the timeline of the server that it was read from.
+/// An index, and the timeline of the server that it was read from.
 type Synced = (Arc<Index>, String);
 
 impl Catalogue {
-    /// Begins without an index.
+    /// Creates a catalogue without an index.
     pub(crate) fn new(settings: &Settings) -> Self {
         Self(Arc::new(Inner {
             view: watch::Sender::default(),
@@ -82,13 +84,13 @@ impl Catalogue {
             loads: AtomicU64::new(0),
             wake: Notify::new(),
             staleness: settings.catalogue.staleness,
-            patience: settings.database.acquire,
+            confirmation_timeout: settings.database.acquire,
         }))
     }
 
-    /// Returns the index if it is as fresh as it must be, and waits for one otherwise.
+    /// Returns the index if it is recent enough; otherwise waits until it is confirmed.
     ///
-    /// It is at most `catalogue.staleness_milliseconds` old, and not older than any change of this replica's own.
+    /// It is at most `catalogue.staleness_milliseconds` old, and includes every change by this replica.
     pub(crate) async fn index(&self) -> Result<Arc<Index>, ApiError> {
         let now = Instant::now();
         let oldest = now.checked_sub(self.0.staleness).unwrap_or(now);
@@ -97,7 +99,7 @@ impl Catalogue {
             .await
     }
 
-    /// Returns an index that holds every change committed before `since`.
+    /// Returns an index that includes every change committed before `since`.
     pub(crate) async fn index_since(&self, since: Instant) -> Result<Arc<Index>, ApiError> {
         if let Some(index) = self.0.view.borrow().confirmed_since(since) {
             return Ok(index);
@@ -105,16 +107,17 @@ impl Catalogue {
         let mut view = self.0.view.subscribe();
         self.0.wake.notify_one();
         let confirmed = view.wait_for(|it| it.confirmed_at >= Some(since));
-        let confirmed = timeout(self.0.patience, confirmed).await;
+        let confirmed = timeout(self.0.confirmation_timeout, confirmed).await;
         let index = confirmed.ok().and_then(|it| it.ok()?.index.clone());
         index.ok_or_else(|| ApiError::Unavailable {
             source: "the catalogue was not confirmed in time".into(),
         })
     }
 
-    /// Returns an index later than `index`, which differs from the database in a vehicle.
+    /// Returns an index newer than `index`, in which the vehicle `id` differs from the database.
     ///
-    /// If the later one has the same version of the vehicle, the change was not logged, and the catalogue is loaded again.
+    /// If the newer index has the same version of the vehicle, the change was not logged, and the catalogue is loaded
+    /// again.
     pub(crate) async fn index_after(
         &self,
         index: &Index,
@@ -129,18 +132,18 @@ impl Catalogue {
         self.index_since(Instant::now()).await
     }
 
-    /// Returns what an order of a vehicle depends on, and the version of its row; it may be out of date.
+    /// Returns the version of a vehicle's row, and the data that an order of it depends on. Both may be out of date.
     pub(crate) fn offer(&self, vehicle: &VehicleId) -> Option<(u32, Offer)> {
         self.0.view.borrow().index.as_ref()?.offer(vehicle)
     }
 
-    /// Takes note that this replica has changed vehicles: from here on no older index is used.
+    /// Records that this replica has changed vehicles: from now on no older index is used.
     pub(crate) fn note_own_change(&self) {
         *self.changed_at() = Some(Instant::now());
         self.0.wake.notify_one();
     }
 
-    /// Says whether the catalogue is followed and was not loaded yet.
+    /// Returns whether [`Catalogue::follow`] was called and the catalogue is not loaded yet.
     pub(crate) fn is_loading(&self) -> bool {
         self.0.is_followed.load(Ordering::Relaxed) && self.0.view.borrow().index.is_none()
     }
@@ -152,7 +155,7 @@ impl Catalogue {
         let _ = view.wait_for(|it| it.index.is_some()).await;
     }
 
-    /// Follows the database until `stop`, on a pool of its own that is closed then.
+    /// Synchronizes the index with the database until `stop`, and then closes `database`, a pool for this task alone.
     pub(crate) fn follow(
         self,
         database: Database,
@@ -184,10 +187,10 @@ impl Catalogue {
             match self.catch_up(database, &mut synced).await {
                 Ok(()) => self.measure(metrics, version, began),
                 Err(error) => {
-                    tracing::warn!(error = %error, "the catalogue was not confirmed; it is tried again");
+                    tracing::warn!(error = %error, "cannot confirm the catalogue; retrying");
                 }
             }
-            sleep((began.elapsed() * REST).min(poll)).await;
+            sleep((began.elapsed() * PAUSE_FACTOR).min(poll)).await;
             tokio::select! {
                 () = self.0.wake.notified() => {}
                 () = heartbeat.catalogue_announced() => {}
@@ -196,7 +199,7 @@ impl Catalogue {
         }
     }
 
-    /// Brings the index up to the database, and confirms it.
+    /// Brings the index up to date with the database, and confirms it.
     async fn catch_up(
         &self,
         database: &Database,
@@ -205,8 +208,8 @@ impl Catalogue {
         let is_doubted = self.0.is_doubted.swap(false, Ordering::Relaxed);
         let (index, timeline) = match synced.take() {
             Some(synced) if !synced.0.is_worn() && !is_doubted => synced,
-            worn => {
-                *synced = worn;
+            outdated => {
+                *synced = outdated;
                 let generation = self.0.loads.fetch_add(1, Ordering::Relaxed);
                 load(database, generation).await?
             }
@@ -229,7 +232,7 @@ impl Catalogue {
             vehicles,
         } = changes;
         if !is_complete || moment.timeline != timeline {
-            // It is loaded at once: the view stays as it is, and is not confirmed.
+            // The catalogue is loaded again in the next iteration. The view is not replaced or confirmed until then.
             self.0.wake.notify_one();
             return Ok(());
         }
@@ -278,7 +281,7 @@ impl View {
     }
 }
 
-/// Loads the whole catalogue; what changes meanwhile is merged afterwards.
+/// Loads the whole catalogue. Changes made meanwhile are merged afterwards.
 async fn load(database: &Database, generation: u64) -> Result<Synced, sqlx::Error> {
     let mut tx = database.begin().await?;
     let mut builder = Builder::default();

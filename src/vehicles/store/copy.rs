@@ -1,4 +1,4 @@
-//! Rows of `vehicles` as text, in the form of the database's `copy`.
+//! Rows of `vehicles` in the text format of `copy`.
 
 use std::fmt::{Display, Write};
 
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::{model::Listing, view::Draft as RenderedDraft};
 use crate::values::string_enum::StringEnum;
 
-/// The columns of a row, in its order. What a digest is made of ends with `listed_at`.
+/// The columns of a row, in order. The digest covers the columns up to and including `listed_at`.
 pub(super) const COLUMNS: [&str; 35] = [
     "id",
     "source",
@@ -47,20 +47,20 @@ pub(super) const COLUMNS: [&str; 35] = [
     "detail",
 ];
 
-/// Bytes of a digest: enough that no two lines about a vehicle ever share one by chance.
+/// Length of a digest, in bytes: long enough that two different listings of a vehicle do not collide by chance.
 const DIGEST_BYTES: usize = 16;
 
-/// What a listing said, in short. When a result became known is no part of it, because no file says so.
+/// A hash of a listing in a file. It does not cover the time at which a result became known, which no file contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest([u8; DIGEST_BYTES]);
 
 impl Digest {
     fn of(text: &str) -> Self {
-        let whole = Sha256::digest(text.as_bytes());
+        let sha256 = Sha256::digest(text.as_bytes());
         let mut bytes = [0; DIGEST_BYTES];
         bytes
             .iter_mut()
-            .zip(whole)
+            .zip(sha256)
             .for_each(|(to, from)| *to = from);
         Self(bytes)
     }
@@ -70,18 +70,18 @@ impl Digest {
     }
 }
 
-/// A vehicle's row but for what is known only when it is written.
+/// A vehicle's row without the times that are known only when it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     row: String,
     rendered: RenderedDraft,
     listed_at: DateTime<Utc>,
-    /// What the listing said.
+    /// The digest of the listing.
     pub digest: Digest,
 }
 
 impl Draft {
-    /// Makes it of a listing.
+    /// Creates the draft of a listing.
     pub(crate) fn of(listing: &Listing) -> serde_json::Result<Self> {
         let mut row = Row::default();
         row.push_listing(listing)?;
@@ -95,15 +95,15 @@ impl Draft {
         })
     }
 
-    /// Returns about how many bytes the row takes.
+    /// Returns the approximate length of the row, in bytes.
     pub(super) fn row_bytes(&self) -> usize {
         self.row.len() + self.rendered.bytes() + 256
     }
 
-    /// Writes the row as that of a vehicle which changes at `now`.
+    /// Appends the row of a vehicle that changes at `now`.
     pub(super) fn push(&self, rows: &mut String, now: DateTime<Utc>) {
         rows.push_str(&self.row);
-        // A backslash of the column's own form, escaped.
+        // The prefix `\x` of a `bytea` in hex format, with its backslash escaped.
         rows.push_str("\\\\x");
         for byte in self.digest.0 {
             // Writing to a string cannot fail.
@@ -118,7 +118,7 @@ impl Draft {
     }
 }
 
-/// Fields of a row, each with the tab that ends it.
+/// Fields of a row, each followed by a tab.
 #[derive(Debug, Default)]
 struct Row(String);
 
@@ -173,7 +173,7 @@ impl Row {
         self.plain(auction.and_then(|it| it.result_at).map(time));
     }
 
-    /// Writes a value of which no character needs to be escaped.
+    /// Appends a value without characters that must be escaped.
     fn plain(&mut self, value: Option<impl Display>) {
         // Writing to a string cannot fail.
         let _ = match value {
@@ -190,12 +190,12 @@ impl Row {
         self.0.push('\t');
     }
 
-    /// Writes an array of texts: quoted, each quote and backslash after a backslash.
+    /// Appends an array of quoted texts, with a backslash before each quote and backslash in them.
     fn list(&mut self, values: &[String]) {
         let mut list = String::from("{");
         for (n, value) in values.iter().enumerate() {
             list.push_str(if n == 0 { "\"" } else { ",\"" });
-            push_guarded(&mut list, value);
+            escape_element(&mut list, value);
             list.push('"');
         }
         list.push('}');
@@ -203,8 +203,8 @@ impl Row {
     }
 }
 
-/// Writes a text of an array, a backslash before each quote and backslash.
-fn push_guarded(out: &mut String, text: &str) {
+/// Appends an element of an array, with a backslash before each quote and backslash.
+fn escape_element(out: &mut String, text: &str) {
     let is_special = |byte: u8| matches!(byte, b'"' | b'\\');
     let mut rest = text;
     while let Some(at) = rest.bytes().position(is_special) {
@@ -219,7 +219,7 @@ fn push_guarded(out: &mut String, text: &str) {
     out.push_str(rest);
 }
 
-/// Writes a field's text: no tab and no end of a line stands for itself in it, nor does a backslash.
+/// Appends the text of a field, with tabs, line ends and backslashes escaped.
 fn escape(out: &mut String, text: &str) {
     let is_special = |byte: u8| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r');
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Listings as they are written: vehicles that are new, by `copy`; vehicles that are there, under their locks.
+//! Writes of listings: new vehicles are inserted by `copy`, existing vehicles are locked and updated.
 
 use std::borrow::Cow;
 
@@ -18,15 +18,16 @@ use crate::{
     values::id::VehicleId,
 };
 
-/// Vehicles that are written at once at most: so short is the time for which somebody may have to wait for one of them.
+/// The largest number of vehicles that are written in one transaction. It bounds the time for which other transactions
+/// wait for the locks of the vehicles.
 pub(crate) const BATCH_VEHICLES: usize = 1_000;
 
-/// Where changed listings stand until they are taken over, in a table of the session's own.
+/// The temporary table that holds changed listings until they are applied.
 const CHANGED: &str = "changed_listings";
 
-/// Lets one transaction at a time bring listings, and returns what time it is then.
+/// Locks the import of listings until the transaction ends, and returns the current time after the lock was acquired.
 ///
-/// So what is looked for and not there stays away until the commit, and two imports take turns.
+/// Until then no other import inserts a vehicle that this transaction did not find. Imports take turns by batch.
 pub(crate) async fn lock_listing(tx: &mut Tx) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -38,16 +39,16 @@ pub(crate) async fn lock_listing(tx: &mut Tx) -> Result<DateTime<Utc>, sqlx::Err
     .await
 }
 
-/// A listing that is not what stands in the catalogue; [`look`] says of which vehicle.
+/// A listing that [`look`] found to differ from the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Different {
-    /// Its place among those that were asked about.
+    /// Its index in the arguments of [`look`].
     pub place: usize,
-    /// Whether there is no such vehicle.
+    /// Whether the vehicle is not in the catalogue.
     pub is_new: bool,
 }
 
-/// Finds the listings that differ from what was last taken over, and those whose vehicle is withdrawn.
+/// Finds the listings that differ from the last listing of their vehicle, and those whose vehicle is new or withdrawn.
 pub(crate) async fn look(
     tx: &mut Tx,
     ids: &[&str],
@@ -76,7 +77,7 @@ pub(crate) async fn look(
     Ok(different.collect())
 }
 
-/// Adds vehicles that [`look`] has found to be new.
+/// Inserts vehicles that [`look`] has found to be new.
 pub(crate) async fn insert(
     tx: &mut Tx,
     drafts: &[&Draft],
@@ -85,7 +86,7 @@ pub(crate) async fn insert(
     copy(tx, "vehicles", drafts, now).await
 }
 
-/// Adds the vehicles that are not there yet.
+/// Inserts the vehicles that are not in the catalogue.
 pub(crate) async fn insert_new(tx: &mut Tx, listings: &[Listing]) -> Result<(), sqlx::Error> {
     let now = lock_listing(tx).await?;
     for batch in listings.chunks(BATCH_VEHICLES) {
@@ -130,7 +131,7 @@ async fn copy(
     copied
 }
 
-/// Sends the rows of a `copy`, and reads its answer to the end.
+/// Sends the rows of a `copy`, and reads the response to its end.
 async fn send(conn: &mut PgConnection, statement: &str, rows: &str) -> Result<(), sqlx::Error> {
     let mut copy = conn.copy_in_raw(statement).await?;
     copy.send(rows.as_bytes()).await?;
@@ -145,7 +146,9 @@ struct KnownRow {
     withdrawn_by: Option<String>,
 }
 
-/// Locks vehicles in the order of their ids, and reads what a listing of them must know; who bought them is not its matter.
+/// Locks vehicles in the order of their ids, and reads the state that the change by a listing depends on.
+///
+/// The caller sets `is_bought`, which is always false here.
 pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, sqlx::Error> {
     let rows: Vec<KnownRow> = sqlx::query_as(concat!(
         "select ",
@@ -157,7 +160,7 @@ pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, 
     .await?;
     let known = rows.into_iter().map(|row| {
         let (vehicle, _): (Vehicle, _) = row.vehicle.into_model_with_prices()?;
-        // What nobody claims to have taken off, LMN has.
+        // A vehicle that is withdrawn without a `withdrawn_by` was withdrawn by LMN.
         let withdrawn_by = optional_word(row.withdrawn_by.as_deref())?;
         let withdrawn_by = withdrawn_by.or(vehicle.withdrawn_at.map(|_| WithdrawnBy::Operator));
         Ok(Known {
@@ -169,7 +172,7 @@ pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, 
     known.collect()
 }
 
-/// Makes the tables of a session that imports.
+/// Creates the temporary table of a session that imports.
 pub(crate) async fn make_tables(tx: &mut Tx) -> Result<(), sqlx::Error> {
     let columns = COLUMNS.join(", ");
     run(
@@ -181,7 +184,7 @@ pub(crate) async fn make_tables(tx: &mut Tx) -> Result<(), sqlx::Error> {
     .await
 }
 
-/// Gives held vehicles anew, and puts those that were withdrawn back; the prices that they had are kept.
+/// Rewrites locked vehicles, restores those that were withdrawn, and records former prices in the price history.
 pub(crate) async fn change(
     tx: &mut Tx,
     drafts: &[&Draft],
@@ -191,7 +194,8 @@ pub(crate) async fn change(
         return Ok(());
     }
     copy(tx, CHANGED, drafts, now).await?;
-    // Not the id: setting it would lock out whoever refers to the vehicle.
+    // The id is not set: an update of the key would block transactions that insert references to the vehicle.
+    // `priced_at` is set below, and the caller renders `summary` and `detail`.
     let columns = COLUMNS
         .iter()
         .filter(|it| !["id", "priced_at", "summary", "detail"].contains(it));
@@ -219,15 +223,15 @@ pub(crate) async fn change(
     .await
 }
 
-/// Remembers of held vehicles what was said of them last, though it changed nothing.
+/// Stores the digests of the last listings of locked vehicles that these listings did not change.
 pub(crate) async fn set_digests(
     tx: &mut Tx,
-    said: &[(&VehicleId, Digest)],
+    listings: &[(&VehicleId, Digest)],
 ) -> Result<(), sqlx::Error> {
-    if said.is_empty() {
+    if listings.is_empty() {
         return Ok(());
     }
-    let (ids, digests): (Vec<&str>, Vec<&[u8]>) = said
+    let (ids, digests): (Vec<&str>, Vec<&[u8]>) = listings
         .iter()
         .map(|(id, digest)| (id.as_str(), digest.bytes()))
         .unzip();
@@ -245,7 +249,7 @@ pub(crate) async fn set_digests(
     .map(drop)
 }
 
-/// Runs a statement on tables that the macros cannot know.
+/// Runs a statement on temporary tables, which the `query!` macros cannot check.
 async fn run(tx: &mut Tx, statement: impl Into<Cow<'static, str>>) -> Result<(), sqlx::Error> {
     let statement = AssertSqlSafe(statement.into().into_owned());
     let query = sqlx::query(statement).persistent(false);

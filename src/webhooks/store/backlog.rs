@@ -18,39 +18,39 @@ pub(crate) async fn count_backlog(
             from webhook_endpoints join partners on partners.id = partner_id
         ), due as materialized (
             select from endpoints cross join lateral (
-                select from webhook_lanes
-                where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
-            ) lane
+                select from delivery_queues
+                where delivery_queues.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
+            ) queue
             where health = 'well' limit $1
         ), failing as materialized (
             select from endpoints cross join lateral (
-                select from webhook_lanes
-                where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
-            ) lane
+                select from delivery_queues
+                where delivery_queues.partner_id = endpoints.partner_id and due_at <= endpoints.now limit $1
+            ) queue
             where health = 'failing' limit $1
         ), later as materialized (
             select from endpoints cross join lateral (
-                select from webhook_lanes
-                where webhook_lanes.partner_id = endpoints.partner_id and due_at > endpoints.now limit $1
-            ) lane
+                select from delivery_queues
+                where delivery_queues.partner_id = endpoints.partner_id and due_at > endpoints.now limit $1
+            ) queue
             where health <> 'paused' limit $1
         ), paused as materialized (
             select from endpoints cross join lateral (
-                select from webhook_lanes where webhook_lanes.partner_id = endpoints.partner_id limit $1
-            ) lane
+                select from delivery_queues where delivery_queues.partner_id = endpoints.partner_id limit $1
+            ) queue
             where health = 'paused' limit $1
         )
         select (select count(*) from due) as "due!", (select count(*) from failing) as "failing!",
                (select count(*) from later) as "later!", (select count(*) from paused) as "paused!",
                coalesce((
-                   select max(extract(epoch from endpoints.now - lane.due_at))
+                   select max(extract(epoch from endpoints.now - queue.due_at))
                    from endpoints cross join lateral (
-                       select due_at from webhook_lanes
-                       where webhook_lanes.partner_id = endpoints.partner_id and due_at <= endpoints.now
+                       select due_at from delivery_queues
+                       where delivery_queues.partner_id = endpoints.partner_id and due_at <= endpoints.now
                          and (leased_until is null or leased_until <= endpoints.real_now)
                        order by due_at
                        limit 1
-                   ) lane
+                   ) queue
                    where health = 'well'
                ), 0)::float8 as "oldest_due_seconds!"
         "#,

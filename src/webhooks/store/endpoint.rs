@@ -161,14 +161,14 @@ pub(crate) async fn delete(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "delete from webhook_lanes where partner_id = $1",
+        "delete from delivery_queues where partner_id = $1",
         partner.uuid(),
     )
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
         r#"
-        update events set delivery_status = 'delivery_skipped', lane_id = null
+        update events set delivery_status = 'delivery_skipped', queue_id = null
         where partner_id = $1 and delivery_status = 'pending'
         "#,
         partner.uuid(),
@@ -185,7 +185,7 @@ pub(crate) async fn begin_anew(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update webhook_lanes set due_at = least(due_at, $2), tries = 0 where partner_id = $1",
+        "update delivery_queues set due_at = least(due_at, $2), tries = 0 where partner_id = $1",
         partner.uuid(),
         now,
     )
@@ -217,7 +217,7 @@ pub(crate) async fn turn_back(
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "update webhook_lanes set due_at = due_at - make_interval(secs => $2) where partner_id = $1",
+        "update delivery_queues set due_at = due_at - make_interval(secs => $2) where partner_id = $1",
         partner.uuid(),
         seconds,
     )

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// The maximum number of delivery queues.
-    pub lanes: i64,
+    pub queues: i64,
     /// The maximum number of failing endpoints.
     pub failing: i64,
     /// The maximum number of one partner's queues that are leased at the same time.
@@ -49,7 +49,7 @@ pub(crate) struct Served {
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
     /// The delivery queue of which the event is the head.
-    pub lane: Uuid,
+    pub queue: Uuid,
     /// The token of the lease.
     pub lease: Uuid,
     /// The event.
@@ -85,13 +85,13 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
             where enabled
         ), waiting as materialized (
             select enabled.*, row_number() over (partition by is_failing order by served_at nulls first) as turn,
-                   $3 - (select count(*) from webhook_lanes lane
-                         where lane.partner_id = enabled.partner_id and lease is not null
+                   $3 - (select count(*) from delivery_queues queue
+                         where queue.partner_id = enabled.partner_id and lease is not null
                            and leased_until > enabled.real_now) as free
             from enabled cross join lateral (
-                -- A limit, because `exists` becomes a join that reads all lanes there are.
-                select from webhook_lanes
-                where webhook_lanes.partner_id = enabled.partner_id and due_at <= enabled.now
+                -- A limit, because `exists` becomes a join that reads all queues there are.
+                select from delivery_queues
+                where delivery_queues.partner_id = enabled.partner_id and due_at <= enabled.now
                   and (leased_until is null or leased_until <= enabled.real_now)
                 order by due_at
                 limit 1
@@ -117,7 +117,7 @@ pub(crate) async fn serve(tx: &mut Tx, limits: Limits) -> Result<Vec<Served>, sq
                           and (expires_at is null or expires_at > locked.real_now)
                         order by expires_at nulls first) as "secrets!"
         "#,
-        limits.lanes,
+        limits.queues,
         limits.failing,
         limits.of_partner,
     )
@@ -160,18 +160,18 @@ pub(crate) async fn lease(
         with served as materialized (
             select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) as it(partner_id, free, now)
         ), due as materialized (
-            select lane.id, lane.due_at,
-                   row_number() over (partition by served.partner_id order by lane.due_at, lane.id) as turn
+            select queue.id, queue.due_at,
+                   row_number() over (partition by served.partner_id order by queue.due_at, queue.id) as turn
             from served cross join lateral (
-                select id, due_at from webhook_lanes
-                where webhook_lanes.partner_id = served.partner_id and due_at <= served.now
+                select id, due_at from delivery_queues
+                where delivery_queues.partner_id = served.partner_id and due_at <= served.now
                   and (leased_until is null or leased_until <= lmn_now(0))
                 order by due_at
                 limit served.free
                 for update skip locked
-            ) lane
+            ) queue
         ), leased as (
-            update webhook_lanes set lease = gen_random_uuid(), leased_until = lmn_now(0) + $5
+            update delivery_queues set lease = gen_random_uuid(), leased_until = lmn_now(0) + $5
             where id in (select id from due order by turn, due_at limit $4)
             returning id, lease, event_id, partner_id, tries, due_at
         )
@@ -182,7 +182,7 @@ pub(crate) async fn lease(
         &partners,
         &free,
         &now,
-        limits.lanes,
+        limits.queues,
         lease,
     )
     .fetch_all(&mut **tx)
@@ -191,7 +191,7 @@ pub(crate) async fn lease(
         let partner = PartnerId::from(row.partner_id);
         let endpoint = served.iter().find(|it| it.partner == partner)?.clone();
         Some(Due {
-            lane: row.id,
+            queue: row.id,
             lease: row.lease,
             event: row.event_id.into(),
             partner,

@@ -4,8 +4,8 @@
 
 mod backlog;
 mod endpoint;
-mod lane;
 mod lease;
+mod queue;
 mod replay;
 
 pub(crate) use backlog::count_backlog;
@@ -13,6 +13,6 @@ pub(crate) use endpoint::{
     Health, begin_anew, delete, find, forgive, insert_secret, lock, lock_feed, lock_health,
     replace_secret, save, set_health, turn_back,
 };
-pub(crate) use lane::{go_on, hold, postpone, record_attempt, wake};
 pub(crate) use lease::{Due, Limits, lease, serve};
-pub(crate) use replay::{Place, Range, bring_forward, count_waiting, list_done, queue};
+pub(crate) use queue::{go_on, hold, postpone, record_attempt, wake};
+pub(crate) use replay::{Place, Range, bring_forward, count_waiting, list_done, queue_events};

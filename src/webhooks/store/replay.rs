@@ -66,7 +66,7 @@ pub(crate) async fn bring_forward(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update webhook_lanes set due_at = least(due_at, $3) where event_id = $2 and partner_id = $1",
+        "update delivery_queues set due_at = least(due_at, $3) where event_id = $2 and partner_id = $1",
         partner.uuid(),
         event.uuid(),
         now,
@@ -80,14 +80,17 @@ pub(crate) async fn bring_forward(
 #[derive(Debug, Serialize)]
 pub(crate) struct Place {
     event: Uuid,
-    lane: Uuid,
+    queue: Uuid,
 }
 
 impl Place {
     /// Puts an event in a delivery queue of its own.
     pub(crate) fn alone(event: EventId) -> Self {
         let event = event.uuid();
-        Self { event, lane: event }
+        Self {
+            event,
+            queue: event,
+        }
     }
 
     /// Puts an event in the delivery queue for redeliveries of its order, whose id is the bitwise complement of the
@@ -96,7 +99,7 @@ impl Place {
         let reverse = |order: Uuid| Uuid::from_u128(!order.as_u128());
         Self {
             event: done.event,
-            lane: done.order.map_or(done.event, reverse),
+            queue: done.order.map_or(done.event, reverse),
         }
     }
 }
@@ -105,7 +108,7 @@ impl Place {
 ///
 /// Returns their number. The caller has locked the feed, so no other transaction does the same at that time. An event
 /// that is already pending stays in its queue.
-pub(crate) async fn queue(
+pub(crate) async fn queue_events(
     tx: &mut Tx,
     partner: PartnerId,
     places: &[Place],
@@ -114,15 +117,15 @@ pub(crate) async fn queue(
     let queued = sqlx::query_scalar!(
         r#"
         with place as materialized (
-            select * from jsonb_to_recordset($2::jsonb) as it(event uuid, lane uuid)
+            select * from jsonb_to_recordset($2::jsonb) as it(event uuid, queue uuid)
         ), waiting as (
-            update events set delivery_status = 'pending', lane_id = place.lane
+            update events set delivery_status = 'pending', queue_id = place.queue
             from place
-            where events.id = place.event and events.partner_id = $1 and lane_id is null
-            returning events.id, events.lane_id, events.sequence
-        ), lanes as (
-            insert into webhook_lanes (id, partner_id, event_id, due_at)
-            select distinct on (lane_id) lane_id, $1, id, $3 from waiting order by lane_id, sequence
+            where events.id = place.event and events.partner_id = $1 and queue_id is null
+            returning events.id, events.queue_id, events.sequence
+        ), queues as (
+            insert into delivery_queues (id, partner_id, event_id, due_at)
+            select distinct on (queue_id) queue_id, $1, id, $3 from waiting order by queue_id, sequence
             on conflict (id) do update set partner_id = excluded.partner_id
             returning id
         )

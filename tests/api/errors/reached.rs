@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::Frame;
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl Scene {
         let placed = acme.place_order_once(&spent, "taken", 12_000).await;
         placed.created();
         let operator = service.operator();
-        operator.takes(&placed.id(), &[Advance::Acquire]).await;
+        operator.takes(&placed.id(), &[Transition::Acquire]).await;
         for statement in [
             "update vehicles set withdrawn_at = now() where id = 'gone'",
             "insert into allowed_networks (partner_id, network, created_at)

@@ -2,12 +2,12 @@
 
 mod address;
 mod commit;
-mod guesses;
 mod idempotency;
 mod keys;
-mod lane;
 mod rate_limit;
 mod revocation;
 mod shared;
 mod spoofs;
+mod unknown_keys;
 mod uses;
+mod write_limit;

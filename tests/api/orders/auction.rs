@@ -3,8 +3,8 @@
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        advance::Advance,
         outcome::AuctionOutcome::{self, Cancelled, Outbid, Withdrawn},
+        transition::Transition,
     },
 };
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ impl Bids {
         }
         service
             .operator()
-            .takes(&orders[0], &[Advance::Acquire])
+            .takes(&orders[0], &[Transition::Acquire])
             .await;
         Self {
             service,
@@ -166,7 +166,7 @@ async fn vehicle_is_secured_for_one_order_only() {
     let operator = bids.service.operator();
     let [first, second, _] = [&bids.orders[0], &bids.orders[1], &bids.orders[2]];
     operator.takes(first, &[secure(12_000, 0)]).await;
-    operator.takes(second, &[Advance::Acquire]).await;
+    operator.takes(second, &[Transition::Acquire]).await;
     let refused = operator
         .advance(second, &secure(12_000, 0))
         .await
@@ -191,7 +191,7 @@ async fn buy_now_vehicle_secured_for_one_partner_is_unavailable_to_all() {
     );
     service
         .operator()
-        .takes(&won, &[Advance::Acquire, secure(99_000, 0)])
+        .takes(&won, &[Transition::Acquire, secure(99_000, 0)])
         .await;
     assert_eq!(acme.order(&won).await.ok()["status"], "secured");
     let order = rival.order(&lost).await.ok();
@@ -224,7 +224,7 @@ async fn reschedule_moves_orders_and_cancels_those_past_their_new_cutoff() {
         rival.place_order("glovis_1", 12_000).await.id(),
     );
     let operator = service.operator();
-    operator.takes(&acquiring, &[Advance::Acquire]).await;
+    operator.takes(&acquiring, &[Transition::Acquire]).await;
 
     operator
         .reschedule("glovis_1", "2026-04-25T15:00:00+09:00")
@@ -295,7 +295,7 @@ async fn new_price_is_announced_to_orders_without_operator_steps() {
         rival.place_order("glovis_1", 12_000).await.id(),
     );
     let operator = service.operator();
-    operator.takes(&acquiring, &[Advance::Acquire]).await;
+    operator.takes(&acquiring, &[Transition::Acquire]).await;
     let before = acme.order(&waiting).await;
     operator.reprice("glovis_1", 11_000).await.unwrap();
     operator.reprice("glovis_1", 11_000).await.unwrap();

@@ -1,6 +1,6 @@
 //! Cancellation of an order by its partner.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};
@@ -44,7 +44,7 @@ async fn cancellation_in_another_state_returns_409_with_the_current_state() {
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
     let operator = service.operator();
-    operator.takes(&order, &[Advance::Acquire]).await;
+    operator.takes(&order, &[Transition::Acquire]).await;
     let reply = acme.cancel(&order).await;
     let details = reply.refused(409, Code::InvalidStatusTransition);
     assert_eq!(reply.outcome(), ("unbound", "false"));
@@ -57,7 +57,7 @@ async fn cancellation_in_another_state_returns_409_with_the_current_state() {
             "allowed_actions": [],
         })
     );
-    let steps = [secure(11_000, 0), Advance::Ship];
+    let steps = [secure(11_000, 0), Transition::Ship];
     operator.takes(&order, &steps).await;
     let report =
         json!({"fulfillment_detail": "customs", "occurred_at": "2026-03-01T10:30:00+01:00"});

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
     orders::{
-        advance::{Advance, AdvanceError, ShipmentChange},
         auction::AuctionError,
         outcome::AuctionOutcome,
-        progress::ProgressError,
         state::{CancellationReason, FailureReason, FulfillmentDetail, Refused},
         sweeps::fail_passed,
+        transition::{ShipmentChange, Transition, TransitionError},
+        transitions::TransitionFailed,
     },
     values::string_enum::StringEnum,
 };
@@ -504,15 +504,15 @@ impl Simulation {
     }
 }
 
-fn product_step(step: OperatorStep) -> Advance {
+fn product_step(step: OperatorStep) -> Transition {
     match step {
-        OperatorStep::Acquire => Advance::Acquire,
+        OperatorStep::Acquire => Transition::Acquire,
         OperatorStep::Secure(price, fee) => secure(price, i32::try_from(fee).unwrap()),
-        OperatorStep::Fail(reason) => Advance::Fail(parse::<FailureReason>(reason)),
-        OperatorStep::Cancel(reason) => Advance::Cancel(parse::<CancellationReason>(reason)),
-        OperatorStep::Ship => Advance::Ship,
-        OperatorStep::Fulfill(detail) => Advance::Fulfill(parse::<FulfillmentDetail>(detail)),
-        OperatorStep::Vessel(name) => Advance::Shipment(ShipmentChange {
+        OperatorStep::Fail(reason) => Transition::Fail(parse::<FailureReason>(reason)),
+        OperatorStep::Cancel(reason) => Transition::Cancel(parse::<CancellationReason>(reason)),
+        OperatorStep::Ship => Transition::Ship,
+        OperatorStep::Fulfill(detail) => Transition::Fulfill(parse::<FulfillmentDetail>(detail)),
+        OperatorStep::Vessel(name) => Transition::Shipment(ShipmentChange {
             vessel_name: Some(Some(name.to_owned())),
             ..ShipmentChange::default()
         }),
@@ -527,11 +527,11 @@ fn refusal(error: &AuctionError) -> Refusal {
     match error {
         AuctionError::NoOpenAuction => "no_open_auction",
         AuctionError::NoBids => "nobody_bids",
-        AuctionError::Progress(ProgressError::Step(step)) => match step {
-            AdvanceError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",
-            AdvanceError::SecuredByAnother(_) => "secured_by_another",
-            AdvanceError::PriceAboveBid(_) => "price_above_bid",
-            AdvanceError::Refused(..) | AdvanceError::Unwritable(_) => panic!("{step}"),
+        AuctionError::Progress(TransitionFailed::Step(step)) => match step {
+            TransitionError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",
+            TransitionError::SecuredByAnother(_) => "secured_by_another",
+            TransitionError::PriceAboveBid(_) => "price_above_bid",
+            TransitionError::Refused(..) | TransitionError::Unwritable(_) => panic!("{step}"),
         },
         AuctionError::NoSuchVehicle
         | AuctionError::NoSuchOrder

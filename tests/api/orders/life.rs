@@ -2,7 +2,7 @@
 
 use lmn_partner_api::{
     errors::catalogue::Code,
-    orders::{advance::Advance, state::FulfillmentDetail},
+    orders::{state::FulfillmentDetail, transition::Transition},
 };
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ async fn shipping_order(service: &Service, acme: &Partner, vehicle: &str) -> Str
     service.vehicle(Vehicle::lot(vehicle)).await;
     let id = acme.place_order(vehicle, 12_000).await.created()["id"].clone();
     let id = id.as_str().unwrap().to_owned();
-    let steps = [Advance::Acquire, secure(11_000, 150), Advance::Ship];
+    let steps = [Transition::Acquire, secure(11_000, 150), Transition::Ship];
     service.operator().takes(&id, &steps).await;
     id
 }
@@ -94,10 +94,10 @@ async fn event_holds_the_bytes_that_a_reader_gets_at_that_version() {
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
     let steps = [
-        Advance::Acquire,
+        Transition::Acquire,
         secure(11_000, 0),
-        Advance::Ship,
-        Advance::Fulfill(FulfillmentDetail::AwaitingPickup),
+        Transition::Ship,
+        Transition::Fulfill(FulfillmentDetail::AwaitingPickup),
     ];
     for (n, step) in steps.iter().enumerate() {
         service

@@ -1,6 +1,6 @@
 //! Placing an order: every rule and every refusal.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};
@@ -275,7 +275,7 @@ async fn buy_now_vehicle_secured_for_another_partner_returns_410() {
     // Several partners may have an open order for it until it is secured for one of them.
     let second = rival.place_order("encar_1", None).await;
     rival.cancel(&second.id()).await.ok();
-    let steps = [Advance::Acquire, secure(10_000, 0)];
+    let steps = [Transition::Acquire, secure(10_000, 0)];
     service.operator().takes(&first, &steps).await;
     let details = rival
         .place_order("encar_1", None)

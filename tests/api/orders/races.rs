@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        advance::{Advance, AdvanceError},
         auction::AuctionError,
         outcome::AuctionOutcome,
-        progress::ProgressError,
         state::{CancellationReason, FailureReason, FulfillmentDetail},
         sweeps::fail_passed,
+        transition::{Transition, TransitionError},
+        transitions::TransitionFailed,
     },
     router::router,
 };
@@ -165,7 +165,7 @@ impl Race {
     }
 
     /// Makes a step of the operator; returns whether it succeeded.
-    async fn steps(&self, id: &str, step: &Advance) -> bool {
+    async fn steps(&self, id: &str, step: &Transition) -> bool {
         is_done(self.operator().advance(id, step).await)
     }
 
@@ -180,7 +180,7 @@ impl Race {
 #[track_caller]
 fn is_done<T>(result: Result<T, AuctionError>) -> bool {
     match result {
-        Err(AuctionError::Progress(ProgressError::Database(error))) => panic!("{error}"),
+        Err(AuctionError::Progress(TransitionFailed::Database(error))) => panic!("{error}"),
         result => result.is_ok(),
     }
 }
@@ -204,8 +204,8 @@ const ROUNDS: usize = 25;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn order_is_cancelled_or_acquired_and_never_both() {
     let race = Race::with_partners(1).await;
-    let cancel_step = Advance::Cancel(CancellationReason::AuctionCancelled);
-    let fail_step = Advance::Fail(FailureReason::Outbid);
+    let cancel_step = Transition::Cancel(CancellationReason::AuctionCancelled);
+    let fail_step = Transition::Fail(FailureReason::Outbid);
     for round in 0..ROUNDS {
         let vehicle = Vehicle::lot(&format!("glovis_{round}"));
         let id = &*race
@@ -219,11 +219,11 @@ async fn order_is_cancelled_or_acquired_and_never_both() {
         let done = concurrently!(
             race,
             race.cancels(0, id),
-            race.steps(id, &Advance::Acquire),
+            race.steps(id, &Transition::Acquire),
             race.cancels(0, id),
             race.steps(id, &cancel_step),
             race.reports(0, id, ("fulfillment_detail", "in_transit")),
-            race.steps(id, &Advance::Acquire),
+            race.steps(id, &Transition::Acquire),
             async {
                 let done = race.steps(id, &fail_step).await;
                 failing.fetch_add(usize::from(done), std::sync::atomic::Ordering::SeqCst);
@@ -247,7 +247,7 @@ async fn order_is_delivered_once_despite_concurrent_reports_and_steps() {
             .await
             .remove(0)
             .leak();
-        let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+        let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
         race.operator().takes(id, &steps).await;
         let done = concurrently!(
             race,
@@ -258,7 +258,7 @@ async fn order_is_delivered_once_despite_concurrent_reports_and_steps() {
                 false
             },
             async {
-                let step = Advance::Fulfill(FulfillmentDetail::AwaitingPickup);
+                let step = Transition::Fulfill(FulfillmentDetail::AwaitingPickup);
                 race.steps(id, &step).await;
                 false
             },
@@ -298,7 +298,7 @@ async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_mov
                 uncounted(is_done(race.operator().reschedule(lot, &later).await))
             },
             async { uncounted(race.cancels(2, &ids[2]).await) },
-            async { uncounted(race.steps(&ids[1], &Advance::Acquire).await) },
+            async { uncounted(race.steps(&ids[1], &Transition::Acquire).await) },
             bids_or_is_late(&race.partners[4], lot, 15_000),
             async { is_done(race.operator().settle(lot, won(10_000, 0)).await) },
             async {
@@ -342,7 +342,7 @@ async fn vehicle_is_secured_for_one_of_several_concurrent_orders() {
         };
         let ids: &[String] = race.place_orders(vehicle, &[bid; 3]).await.leak();
         for id in &ids[..2] {
-            race.operator().takes(id, &[Advance::Acquire]).await;
+            race.operator().takes(id, &[Transition::Acquire]).await;
         }
         let done = concurrently!(
             race,
@@ -363,7 +363,9 @@ async fn vehicle_is_secured_for_one_of_several_concurrent_orders() {
             let again = again.unwrap_err();
             assert!(matches!(
                 again,
-                AuctionError::Progress(ProgressError::Step(AdvanceError::SecuredByAnother(_)))
+                AuctionError::Progress(TransitionFailed::Step(TransitionError::SecuredByAnother(
+                    _
+                )))
             ));
         }
     }
@@ -399,7 +401,7 @@ async fn order_past_its_auction_is_failed_acquired_or_cancelled_once() {
                 tasks.spawn(async move {
                     match (n + partner) % 3 {
                         0 => usize::from(race.cancels(partner, &id).await),
-                        1 => usize::from(race.steps(&id, &Advance::Acquire).await),
+                        1 => usize::from(race.steps(&id, &Transition::Acquire).await),
                         _ => fail_passed(&race.service.app).await.unwrap(),
                     }
                 });
@@ -473,7 +475,7 @@ async fn random_order_action(race: &Race, vehicle: &str, order: &str, rng: &mut 
             );
             return race.service.sql(&again).await;
         }
-        8..12 => operator.advance(order, &Advance::Acquire).await,
+        8..12 => operator.advance(order, &Transition::Acquire).await,
         12 => operator.advance(order, &secure(10_000, 0)).await,
         13 => operator.settle(vehicle, won(10_000, 0)).await,
         14 => operator.settle(vehicle, AuctionOutcome::Outbid).await,

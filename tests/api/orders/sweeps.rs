@@ -1,8 +1,8 @@
 //! The scheduled order jobs: orders whose auction has passed, and overdue deliveries. Each test runs a sweep itself.
 
 use lmn_partner_api::orders::{
-    advance::Advance,
     sweeps::{fail_passed, remind_overdue},
+    transition::Transition,
 };
 
 use crate::support::{Service, Vehicle, secure};
@@ -22,7 +22,10 @@ async fn order_without_operator_steps_fails_a_day_after_its_auction() {
     let waiting = acme.place_order("glovis_1", 12_000).await.id();
     let bought = rival.place_order("glovis_1", 15_000).await.id();
     let without_bid = acme.place_order("encar_1", None).await.id();
-    service.operator().takes(&bought, &[Advance::Acquire]).await;
+    service
+        .operator()
+        .takes(&bought, &[Transition::Acquire])
+        .await;
 
     service.time_is("2026-04-21T12:59:59.999+09:00").await;
     assert_eq!(fail_passed(&service.app).await.unwrap(), 0);
@@ -77,7 +80,7 @@ async fn overdue_delivery_gets_one_reminder_a_day_from_the_ninetieth_day() {
         .await;
     let acme = service.partner("acme").await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
     service.operator().takes(&id, &steps).await;
 
     let reminded = async |at: &str| {

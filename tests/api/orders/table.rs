@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        advance::{Advance, AdvanceError, ShipmentChange},
         auction::AuctionError,
-        progress::ProgressError,
         state::{
             CancellationReason as Cancelled, FailureReason as Failed, FulfillmentDetail as Detail,
             Refused,
         },
         sweeps::fail_passed,
+        transition::{ShipmentChange, Transition, TransitionError},
+        transitions::TransitionFailed,
     },
     values::string_enum::StringEnum,
 };
@@ -70,54 +70,60 @@ const TABLE: &str = "
     operator fail:auction_cancelled                 -         failed    -        -           -         -         -";
 
 /// Returns the operator's steps with their names in the table.
-fn operator_steps() -> Vec<(&'static str, Advance)> {
+fn operator_steps() -> Vec<(&'static str, Transition)> {
     let vessel_name = Some(Some("Glovis Sun".to_owned()));
     let shipment = ShipmentChange {
         vessel_name,
         ..ShipmentChange::default()
     };
     vec![
-        ("acquire", Advance::Acquire),
+        ("acquire", Transition::Acquire),
         ("secure", secure(11_000, 150)),
-        ("ship", Advance::Ship),
+        ("ship", Transition::Ship),
         (
             "export_processing",
-            Advance::Fulfill(Detail::ExportProcessing),
+            Transition::Fulfill(Detail::ExportProcessing),
         ),
-        ("awaiting_pickup", Advance::Fulfill(Detail::AwaitingPickup)),
-        ("shipment", Advance::Shipment(shipment)),
-        ("in_transit", Advance::Fulfill(Detail::InTransit)),
-        ("customs", Advance::Fulfill(Detail::Customs)),
-        ("deliver", Advance::Deliver),
+        (
+            "awaiting_pickup",
+            Transition::Fulfill(Detail::AwaitingPickup),
+        ),
+        ("shipment", Transition::Shipment(shipment)),
+        ("in_transit", Transition::Fulfill(Detail::InTransit)),
+        ("customs", Transition::Fulfill(Detail::Customs)),
+        ("deliver", Transition::Deliver),
         (
             "cancel:partner_cancelled",
-            Advance::Cancel(Cancelled::PartnerCancelled),
+            Transition::Cancel(Cancelled::PartnerCancelled),
         ),
         (
             "cancel:auction_rescheduled_too_soon",
-            Advance::Cancel(Cancelled::AuctionRescheduledTooSoon),
+            Transition::Cancel(Cancelled::AuctionRescheduledTooSoon),
         ),
         (
             "cancel:auction_cancelled",
-            Advance::Cancel(Cancelled::AuctionCancelled),
+            Transition::Cancel(Cancelled::AuctionCancelled),
         ),
         (
             "cancel:seller_withdrew",
-            Advance::Cancel(Cancelled::SellerWithdrew),
+            Transition::Cancel(Cancelled::SellerWithdrew),
         ),
-        ("fail:auction_passed", Advance::Fail(Failed::AuctionPassed)),
-        ("fail:outbid", Advance::Fail(Failed::Outbid)),
+        (
+            "fail:auction_passed",
+            Transition::Fail(Failed::AuctionPassed),
+        ),
+        ("fail:outbid", Transition::Fail(Failed::Outbid)),
         (
             "fail:outbid_internally",
-            Advance::Fail(Failed::OutbidInternally),
+            Transition::Fail(Failed::OutbidInternally),
         ),
         (
             "fail:vehicle_unavailable",
-            Advance::Fail(Failed::VehicleUnavailable),
+            Transition::Fail(Failed::VehicleUnavailable),
         ),
         (
             "fail:auction_cancelled",
-            Advance::Fail(Failed::AuctionCancelled),
+            Transition::Fail(Failed::AuctionCancelled),
         ),
     ]
 }
@@ -156,7 +162,7 @@ impl Fixture {
         let id = self.acme.place_order(&vehicle, 12_000).await.created()["id"].clone();
         let id = id.as_str().unwrap().to_owned();
         let (status, detail) = state.split_once('/').unwrap_or((state, ""));
-        let steps = [Advance::Acquire, secure(11_000, 150), Advance::Ship];
+        let steps = [Transition::Acquire, secure(11_000, 150), Transition::Ship];
         let taken = match status {
             "proceed" | "cancelled" => 0,
             "acquiring" | "failed" => 1,
@@ -188,7 +194,7 @@ impl Fixture {
                 .unwrap();
             return match self.service.operator().advance(id, advance).await {
                 Ok(_) => Outcome::Done,
-                Err(AuctionError::Progress(ProgressError::Step(AdvanceError::Refused(
+                Err(AuctionError::Progress(TransitionFailed::Step(TransitionError::Refused(
                     state,
                     refusal,
                 )))) => {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::orders::advance::Advance;
+use lmn_partner_api::orders::transition::Transition;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ async fn orders_once(language: Language) {
     assert!(proxy.occurred("GET /v1/vehicles?").len() > FAULTS.len() / 2);
 
     let order = made[0]["id"].as_str().unwrap().to_owned();
-    let steps = [Advance::Acquire, secure(10_200, 0), Advance::Ship];
+    let steps = [Transition::Acquire, secure(10_200, 0), Transition::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
     check_events(program, &acme, order).await;
 }

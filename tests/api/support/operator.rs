@@ -5,10 +5,10 @@ use lmn_partner_api::{
     audit::model::Actor,
     database::Database,
     orders::{
-        advance::Advance,
         auction::AuctionError,
         operator::{self, AffectedOrder},
         outcome::AuctionOutcome,
+        transition::Transition,
     },
     values::{
         id::{OrderId, RequestId, VehicleId},
@@ -25,8 +25,8 @@ pub struct Operator {
 }
 
 /// Returns a step that secures a vehicle, with amounts in USD.
-pub fn secure(price: i64, fee: i32) -> Advance {
-    Advance::Secure {
+pub fn secure(price: i64, fee: i32) -> Transition {
+    Transition::Secure {
         purchase_price: Usd::new(price).expect("it is an amount"),
         auction_fee: fee,
     }
@@ -54,14 +54,14 @@ impl Operator {
     pub async fn advance(
         &self,
         order: &str,
-        step: &Advance,
+        step: &Transition,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let order = OrderId::parse(order).expect("it is an id");
         operator::advance(&self.database, &self.actor, order, step).await
     }
 
     /// Makes several steps; panics if one is refused.
-    pub async fn takes(&self, order: &str, steps: &[Advance]) {
+    pub async fn takes(&self, order: &str, steps: &[Transition]) {
         for step in steps {
             self.advance(order, step)
                 .await

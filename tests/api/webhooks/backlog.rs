@@ -26,20 +26,20 @@ async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
         (1, -50, 2),
         (2, 9_000, 7),
     ] {
-        let lanes = format!(
+        let queues = format!(
             "with ids as (select gen_random_uuid() as id from generate_series(1, {count})), made as (
-                 insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, lane_id)
+                 insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, queue_id)
                  select id, '{0}', row_number() over () + {ago} + 100, 'webhook.test', now(), '{{}}', 'pending', id from ids
-             ) insert into webhook_lanes (id, partner_id, event_id, due_at)
+             ) insert into delivery_queues (id, partner_id, event_id, due_at)
                select id, '{0}', id, now() - interval '{ago} seconds' from ids",
             partners[partner].id
         );
-        scene.service.sql(&lanes).await;
+        scene.service.sql(&queues).await;
     }
     scene
         .service
         .sql(&format!(
-            "update webhook_lanes set lease = id, leased_until = now() + interval '1 hour'
+            "update delivery_queues set lease = id, leased_until = now() + interval '1 hour'
              where due_at between now() - interval '1000 seconds' and now() - interval '800 seconds';
              update webhook_endpoints set failing_since = now() where partner_id = '{}'",
             partners[1].id

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use lmn_partner_api::orders::advance::Advance;
+use lmn_partner_api::orders::transition::Transition;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
@@ -38,7 +38,7 @@ async fn receiver_that_is_down_for_a_day_gets_every_event_afterwards() {
     } = scene;
     sink.stop().await;
     for order in &orders {
-        let steps = [Advance::Acquire, crate::support::secure(11_000, 0)];
+        let steps = [Transition::Acquire, crate::support::secure(11_000, 0)];
         service.operator().takes(order, &steps).await;
     }
     for _ in 0..24 {
@@ -46,7 +46,7 @@ async fn receiver_that_is_down_for_a_day_gets_every_event_afterwards() {
         acme.wait(3_600).await;
     }
     for order in &orders {
-        service.operator().takes(order, &[Advance::Ship]).await;
+        service.operator().takes(order, &[Transition::Ship]).await;
     }
     let sink = Sink::at(&address).await;
     for _ in 0..4 {
@@ -85,9 +85,9 @@ async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
         let ships = ids.iter().map(|order| {
             let (operator, order) = (scene.service.operator(), order.clone());
             let steps = [
-                Advance::Acquire,
+                Transition::Acquire,
                 crate::support::secure(11_000, 0),
-                Advance::Ship,
+                Transition::Ship,
             ];
             tokio::spawn(async move { operator.takes(&order, &steps).await })
         });
@@ -99,7 +99,7 @@ async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
         let waiting = scene.count("pending").await;
         if waiting > 0 {
             // Makes every failed delivery due again, with all of its attempts left.
-            let due = "update webhook_lanes set due_at = due_at - interval '1 day', tries = 0 where lease is null";
+            let due = "update delivery_queues set due_at = due_at - interval '1 day', tries = 0 where lease is null";
             scene.service.sql(due).await;
         }
         (waiting == 0).then_some(())
@@ -116,7 +116,7 @@ async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
         i64::try_from(scene.sink.count()).unwrap(),
         "every attempt is recorded"
     );
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +152,7 @@ async fn worker_killed_in_the_middle_of_a_delivery_loses_no_event() {
     .await;
     let sequence: Vec<_> = scene.sink.taken().into_iter().map(|it| it.1).collect();
     assert_eq!(sequence, [1, 1, 2, 3]);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn stopping_worker_finishes_the_delivery_that_it_is_sending() {
     assert!(stopped.status.success());
     assert_eq!(scene.count("delivered").await, 1);
     assert_eq!((scene.sink.count(), scene.count("pending").await), (1, 2));
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,17 +195,17 @@ async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpo
     dead.hook(json!({"url": url})).await.expect(201);
     let flood = format!(
         "update event_feeds set last_position = 5000 where partner_id = '{0}';
-         insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, lane_id)
+         insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, queue_id)
          select it, '{0}', row_number() over (), 'webhook.test', now(), '{{}}', 'pending', it
          from (select gen_random_uuid() as it from generate_series(1, 5000)) ids;
-         insert into webhook_lanes (id, partner_id, event_id, due_at)
+         insert into delivery_queues (id, partner_id, event_id, due_at)
          select id, partner_id, id, now() - interval '1 hour' from events",
         dead.id
     );
     scene.service.sql(&flood).await;
     scene.service.app.tasks().spawn(scene.worker.clone().run());
     eventually("the dead endpoint is being tried", async || {
-        let failing = "select count(*) from webhook_lanes where lease is not null";
+        let failing = "select count(*) from delivery_queues where lease is not null";
         (scene.service.count(failing).await > 0).then_some(())
     })
     .await;
@@ -216,9 +216,9 @@ async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpo
     })
     .await;
     for (n, step) in [
-        Advance::Acquire,
+        Transition::Acquire,
         crate::support::secure(11_000, 0),
-        Advance::Ship,
+        Transition::Ship,
     ]
     .into_iter()
     .enumerate()
@@ -239,7 +239,7 @@ async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpo
     eventually(
         "a failing endpoint is tried with one delivery at a time",
         async || {
-            let in_flight = "select count(*) from webhook_lanes where leased_until > now()";
+            let in_flight = "select count(*) from delivery_queues where leased_until > now()";
             (scene.service.count(in_flight).await == 1).then_some(())
         },
     )
@@ -265,7 +265,7 @@ async fn outcome_of_an_attempt_whose_lease_has_ended_is_ignored() {
     let slow = scene.worker.clone();
     let slow = tokio::spawn(async move { slow.deliver_due().await.unwrap() });
     begun.await.unwrap();
-    sqlx::query("update webhook_lanes set leased_until = now() - interval '1 second'")
+    sqlx::query("update delivery_queues set leased_until = now() - interval '1 second'")
         .execute(&pool)
         .await
         .unwrap();
@@ -274,5 +274,5 @@ async fn outcome_of_an_attempt_whose_lease_has_ended_is_ignored() {
     assert_eq!(slow.await.unwrap().lost, 1);
     assert_eq!(scene.drain().await, 2);
     assert_eq!(scene.count("delivered").await, 3);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }

@@ -1,7 +1,7 @@
 //! Deliveries: their order, attempts after failures, the end of attempts, disabled endpoints, and redelivery.
 
 use lmn_partner_api::{
-    errors::catalogue::Code, orders::advance::Advance, webhooks::worker::Outcome,
+    errors::catalogue::Code, orders::transition::Transition, webhooks::worker::Outcome,
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn events_arrive_as_they_are_read_and_in_order() {
         assert_eq!(read["id"], received.id());
     }
     assert_eq!(sequence(&scene.sink.taken()), [1, 2, 3]);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn failed_event_is_sent_again_when_it_is_due_and_later_events_of_its_order
         .filter(|it| it.0 == order)
         .collect();
     assert_eq!(sequence(&of_order), [1, 1, 1, 2, 3]);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn event_is_given_up_after_ten_attempts_and_the_next_event_is_sent() {
     assert_eq!(sequence(&scene.sink.taken()), [2, 3, 1]);
     assert_eq!(failed[0]["id"], scene.sink.received().last().unwrap().id());
     assert_eq!(scene.count("delivered").await, 3);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn redelivery_is_outside_the_sequence_of_the_order() {
     scene
         .service
         .operator()
-        .takes(&order, &[Advance::Acquire])
+        .takes(&order, &[Transition::Acquire])
         .await;
     assert_eq!(scene.drain().await, 1);
     // The second event fails; the first one is sent again all the same.
@@ -150,7 +150,7 @@ async fn redelivery_is_outside_the_sequence_of_the_order() {
         2 => 500.into(),
         _ => 200.into(),
     });
-    let steps = [crate::support::secure(11_000, 0), Advance::Ship];
+    let steps = [crate::support::secure(11_000, 0), Transition::Ship];
     scene.service.operator().takes(&order, &steps).await;
     assert_eq!(scene.drain().await, 1);
     let ids = scene
@@ -171,7 +171,7 @@ async fn redelivery_is_outside_the_sequence_of_the_order() {
     // The second event is the head of the queue: it is tried at once.
     redeliver(1).await;
     assert_eq!(scene.drain().await, 1);
-    scene.check_lanes().await;
+    scene.check_queues().await;
     let rival = scene.service.partner("rival").await;
     let path = format!("/v1/events/{}/redeliver", ids[0]);
     rival
@@ -310,7 +310,7 @@ async fn redirect_is_a_failure_and_is_not_followed() {
     scene
         .service
         .operator()
-        .takes(&order, &[Advance::Acquire])
+        .takes(&order, &[Transition::Acquire])
         .await;
     let elsewhere = crate::support::Sink::start().await;
     for status in [301, 302, 303, 307, 308] {

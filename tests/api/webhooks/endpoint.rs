@@ -1,6 +1,6 @@
 //! The webhook endpoint: created, changed, paused, given another secret, tested and deleted by its partner.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ async fn events_of_types_that_are_not_selected_are_skipped() {
     let settings = json!({"url": "http://127.0.0.1:9/", "event_types": ["order.status_changed"]});
     acme.hook(settings).await.expect(201);
     operator.reprice("glovis_1", 11_000).await.unwrap();
-    operator.takes(&order, &[Advance::Acquire]).await;
+    operator.takes(&order, &[Transition::Acquire]).await;
     let of_status = async |status: &str| {
         let path = format!("/v1/events?delivery_status={status}");
         let rows = acme.rows(&path).await;
@@ -114,7 +114,10 @@ async fn events_of_types_that_are_not_selected_are_skipped() {
     assert_eq!(of_status("pending").await, [3]);
     acme.unhook().await.ok();
     assert_eq!(of_status("delivery_skipped").await, [3, 2, 1]);
-    assert_eq!(service.count("select count(*) from webhook_lanes").await, 0);
+    assert_eq!(
+        service.count("select count(*) from delivery_queues").await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -129,9 +132,9 @@ async fn endpoint_deleted_while_events_are_written_leaves_no_delivery_waiting() 
         .map(|order| {
             let operator = scene.service.operator();
             let steps = [
-                Advance::Acquire,
+                Transition::Acquire,
                 crate::support::secure(11_000, 0),
-                Advance::Ship,
+                Transition::Ship,
             ];
             tokio::spawn(async move { operator.takes(&order, &steps).await })
         })
@@ -143,7 +146,7 @@ async fn endpoint_deleted_while_events_are_written_leaves_no_delivery_waiting() 
             .hook(json!({"url": scene.sink.url()}))
             .await
             .expect(201);
-        scene.check_lanes().await;
+        scene.check_queues().await;
     }
     scene.acme.unhook().await.ok();
     for writer in writers {
@@ -151,7 +154,7 @@ async fn endpoint_deleted_while_events_are_written_leaves_no_delivery_waiting() 
     }
     assert_eq!(scene.count("pending").await, 0);
     assert_eq!(scene.count("delivery_skipped").await, 36);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test]

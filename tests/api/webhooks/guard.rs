@@ -1,6 +1,6 @@
 //! Addresses that are refused for deliveries, at registration and at every attempt.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::advance::Advance};
+use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
 use serde_json::json;
 
 use super::scene::{ENDPOINT, Scene};
@@ -113,7 +113,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
     scene
         .service
         .operator()
-        .takes(&order, &[Advance::Acquire])
+        .takes(&order, &[Transition::Acquire])
         .await;
     // A worker on the same database that allows no private network, as if the address had changed since registration.
     let port = scene.sink.address.port().to_string();
@@ -136,7 +136,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
             .await;
         scene
             .service
-            .sql("update webhook_lanes set due_at = now() - interval '1 minute'")
+            .sql("update delivery_queues set due_at = now() - interval '1 minute'")
             .await;
         assert_eq!(strict.deliver_due().await.unwrap().postponed, 1);
     }
@@ -184,7 +184,7 @@ async fn response_of_a_receiver_is_read_up_to_a_bound_in_size_and_time() {
         scene
             .service
             .operator()
-            .takes(&order, &[Advance::Acquire])
+            .takes(&order, &[Transition::Acquire])
             .await;
         let began = std::time::Instant::now();
         let outcome = scene.worker.deliver_due().await.unwrap();

@@ -1,6 +1,6 @@
 //! Changes of the clock, the endpoint and its secret while an event is being sent or waits for a lock.
 
-use lmn_partner_api::{orders::advance::Advance, webhooks::worker::Outcome};
+use lmn_partner_api::{orders::transition::Transition, webhooks::worker::Outcome};
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};
@@ -60,7 +60,7 @@ async fn clock_reset_while_an_event_waits_for_the_feed_leaves_the_event_due() {
         sqlx::query(statement).execute(&mut *tx).await.unwrap();
     }
     let operator = scene.service.operator();
-    let taken = tokio::spawn(async move { operator.takes(&order, &[Advance::Acquire]).await });
+    let taken = tokio::spawn(async move { operator.takes(&order, &[Transition::Acquire]).await });
     wait_for_blocked_session(scene.service.db()).await;
     tx.commit().await.unwrap();
     taken.await.unwrap();
@@ -89,7 +89,7 @@ async fn enabling_an_endpoint_starts_anew_whatever_the_outcome_of_the_attempt_be
         (&json!(2), &json!(410))
     );
     assert_eq!(scene.drain().await, 3);
-    scene.check_lanes().await;
+    scene.check_queues().await;
 }
 
 #[tokio::test]

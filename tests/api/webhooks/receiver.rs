@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use lmn_partner_api::orders::advance::Advance;
+use lmn_partner_api::orders::transition::Transition;
 
 use super::scene::OPEN;
 use crate::{
@@ -80,7 +80,7 @@ async fn example_receiver_verifies_events_and_checks_their_sequence() {
     };
     Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
     let lines = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
     for (n, line) in lines.await.unwrap().iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lmn_partner_api::{
-    orders::advance::Advance,
+    orders::transition::Transition,
     webhooks::worker::{Outcome, Worker},
 };
 use reqwest::Method;
@@ -64,7 +64,7 @@ impl Scene {
 
     /// Takes an order to `shipping`, which makes three events.
     pub async fn ships(&self, order: &str) {
-        let steps = [Advance::Acquire, secure(11_000, 0), Advance::Ship];
+        let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
         self.service.operator().takes(order, &steps).await;
     }
 
@@ -102,12 +102,12 @@ impl Scene {
 
     /// Checks the invariant of delivery queues: each waiting event is in a queue whose head is its first waiting
     /// event, and no queue is empty.
-    pub async fn check_lanes(&self) {
+    pub async fn check_queues(&self) {
         let wrong = "select count(*) from (
-                select lane_id, (array_agg(id order by sequence))[1] as first from events
-                where lane_id is not null group by lane_id
-            ) waiting full join webhook_lanes lane on lane.id = waiting.lane_id
-            where lane.event_id is distinct from waiting.first";
+                select queue_id, (array_agg(id order by sequence))[1] as first from events
+                where queue_id is not null group by queue_id
+            ) waiting full join delivery_queues queue on queue.id = waiting.queue_id
+            where queue.event_id is distinct from waiting.first";
         assert_eq!(
             self.service.count(wrong).await,
             0,

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     database::MIGRATOR,
     errors::catalogue::Code,
-    orders::advance::{Advance, ShipmentChange},
+    orders::transition::{ShipmentChange, Transition},
     router::router,
 };
 use reqwest::Method;
@@ -219,7 +219,10 @@ async fn migrated_order_can_be_advanced_reported_and_cancelled() {
     // A step of the operator changes the status, and keeps every other member as the migration wrote it.
     let outbid = order("acme", "glovis_rivals");
     let before = acme.order(&outbid).await;
-    service.operator().takes(&outbid, &[Advance::Acquire]).await;
+    service
+        .operator()
+        .takes(&outbid, &[Transition::Acquire])
+        .await;
     let after = acme.order(&outbid).await;
     let expected = body(&before)
         .replace("\"proceed\"", "\"acquiring\"")
@@ -245,7 +248,7 @@ async fn migrated_order_can_be_advanced_reported_and_cancelled() {
     };
     let operator = service.operator();
     operator
-        .takes(&shipping, &[Advance::Shipment(change)])
+        .takes(&shipping, &[Transition::Shipment(change)])
         .await;
     let after = acme.order(&shipping).await;
     assert_eq!(

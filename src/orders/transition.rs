@@ -1,6 +1,6 @@
 //! Steps of existing orders, with their data. Pure.
 //!
-//! [`Held`] is a locked order with the steps and events that are still to be recorded. Partners, operators and
+//! [`LockedOrder`] is a locked order with the steps and events that are still to be recorded. Partners, operators and
 //! scheduled jobs make every step through it, so no step lacks its history entry or, unless a partner makes it, its
 //! event.
 
@@ -30,7 +30,7 @@ use crate::{
 
 /// A step with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Advance {
+pub enum Transition {
     /// Cancel the order.
     Cancel(CancellationReason),
     /// Begin to buy the vehicle.
@@ -86,7 +86,7 @@ fn set<T: Clone>(field: &mut Option<T>, change: &Option<Option<T>>) {
 
 /// The reason why a step cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdvanceError {
+pub enum TransitionError {
     /// The state machine does not allow it.
     #[error("the order is `{}`, which does not allow this step", .0.status.as_str())]
     Refused(State, Refused),
@@ -101,7 +101,7 @@ pub enum AdvanceError {
     Unwritable(String),
 }
 
-impl From<serde_json::Error> for AdvanceError {
+impl From<serde_json::Error> for TransitionError {
     fn from(error: serde_json::Error) -> Self {
         Self::Unwritable(error.to_string())
     }
@@ -129,7 +129,7 @@ pub(crate) struct Made {
 
 /// A locked order.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct LockedOrder {
     /// The partner that placed it.
     pub partner: PartnerId,
     /// The order, with the steps made so far.
@@ -150,9 +150,13 @@ pub(crate) struct Held {
     pub events: Vec<NewEvent>,
 }
 
-impl Held {
+impl LockedOrder {
     /// Makes a step that happens now and has no notes.
-    pub(crate) fn advance(&mut self, advance: &Advance, by: Owner) -> Result<(), AdvanceError> {
+    pub(crate) fn advance(
+        &mut self,
+        advance: &Transition,
+        by: Owner,
+    ) -> Result<(), TransitionError> {
         let report = Report {
             occurred_at: Timestamp::kst(self.now),
             notes: None,
@@ -163,12 +167,12 @@ impl Held {
     /// Makes a step with the given time and notes. A step that changes nothing is not recorded, and is no error.
     pub(crate) fn advance_as_told(
         &mut self,
-        advance: &Advance,
+        advance: &Transition,
         by: Owner,
         report: Report,
-    ) -> Result<(), AdvanceError> {
+    ) -> Result<(), TransitionError> {
         let was = self.order.state;
-        let refused = |refused| AdvanceError::Refused(was, refused);
+        let refused = |refused| TransitionError::Refused(was, refused);
         let state = match advance.step() {
             Some(step) => was.step(step, by).map_err(refused)?,
             None => was.known_better(by).map_err(refused)?,
@@ -198,26 +202,29 @@ impl Held {
     }
 
     /// Applies the data of a step to the order.
-    fn take(&mut self, advance: &Advance) -> Result<(), AdvanceError> {
+    fn take(&mut self, advance: &Transition) -> Result<(), TransitionError> {
         let order = &mut self.order;
         match advance {
-            Advance::Cancel(reason) => order.cancellation_reason = Some(*reason),
-            Advance::Fail(reason) => order.failure_reason = Some(*reason),
-            Advance::Secure {
+            Transition::Cancel(reason) => order.cancellation_reason = Some(*reason),
+            Transition::Fail(reason) => order.failure_reason = Some(*reason),
+            Transition::Secure {
                 purchase_price,
                 auction_fee,
             } => {
                 if self.is_secured_by_another {
-                    return Err(AdvanceError::SecuredByAnother(order.state));
+                    return Err(TransitionError::SecuredByAnother(order.state));
                 }
                 if let Some(bid) = order.bid.filter(|bid| *purchase_price > bid.max_bid) {
-                    return Err(AdvanceError::PriceAboveBid(bid.max_bid));
+                    return Err(TransitionError::PriceAboveBid(bid.max_bid));
                 }
                 order.purchase_price_usd = Some(*purchase_price);
                 order.auction_fee_usd = Some(*auction_fee);
             }
-            Advance::Shipment(change) => change.apply(&mut order.shipment),
-            Advance::Acquire | Advance::Ship | Advance::Fulfill(_) | Advance::Deliver => {}
+            Transition::Shipment(change) => change.apply(&mut order.shipment),
+            Transition::Acquire
+            | Transition::Ship
+            | Transition::Fulfill(_)
+            | Transition::Deliver => {}
         }
         Ok(())
     }
@@ -264,9 +271,9 @@ impl Held {
 /// Updates the standing of the active bids on one vehicle.
 ///
 /// The highest bid leads, and of equal bids the one accepted first.
-pub(crate) fn rank_bids(held: &mut [Held]) {
+pub(crate) fn rank_bids(held: &mut [LockedOrder]) {
     let mut bidding: Vec<_> = held.iter_mut().filter(|it| it.is_bidding()).collect();
-    let key = |it: &Held| {
+    let key = |it: &LockedOrder| {
         (
             it.order.bid.map(|bid| bid.max_bid),
             std::cmp::Reverse(it.accepted_no),
@@ -288,7 +295,7 @@ pub(crate) fn rank_bids(held: &mut [Held]) {
     }
 }
 
-impl Advance {
+impl Transition {
     /// Returns the name of the step in the details of an error.
     pub(crate) fn word(&self) -> &'static str {
         match self {

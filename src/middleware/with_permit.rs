@@ -1,4 +1,4 @@
-//! [`Held`]: a response future that holds a permit until the response is ready.
+//! [`WithPermit`]: a response future that holds a permit until the response is ready.
 
 use std::{
     pin::Pin,
@@ -10,14 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pin_project! {
     /// A future with a permit that is released when the future completes or is dropped.
-    pub struct Held<F> {
+    pub struct WithPermit<F> {
         #[pin]
         future: F,
         permit: Option<OwnedSemaphorePermit>,
     }
 }
 
-impl<F> Held<F> {
+impl<F> WithPermit<F> {
     /// Holds `permit` until `future` completes.
     pub(super) fn new(future: F, permit: OwnedSemaphorePermit) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl<F> Held<F> {
     }
 }
 
-impl<F: Future> Future for Held<F> {
+impl<F: Future> Future for WithPermit<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {

@@ -32,7 +32,10 @@ impl PartnerWriteLimit {
     }
 
     /// Waits for a permit of the partner's limit. The write holds the permit until its response is ready.
-    pub(super) async fn take(&self, partner: PartnerId) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub(super) async fn acquire(
+        &self,
+        partner: PartnerId,
+    ) -> Result<OwnedSemaphorePermit, ApiError> {
         let semaphore = self.semaphore(partner);
         if let Ok(permit) = semaphore.clone().try_acquire_owned() {
             return Ok(permit);

@@ -4,9 +4,9 @@
 //! before orders, each in the order of their ids, and event feeds last.
 
 use super::{
-    advance::{Advance, AdvanceError, Held},
     state::Owner,
     store,
+    transition::{LockedOrder, Transition, TransitionError},
 };
 use crate::{
     audit::model::Actor,
@@ -17,10 +17,10 @@ use crate::{
 
 /// The error of a failed transition.
 #[derive(Debug, thiserror::Error)]
-pub enum ProgressError {
+pub enum TransitionFailed {
     /// The step cannot be made.
     #[error(transparent)]
-    Step(#[from] AdvanceError),
+    Step(#[from] TransitionError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -31,7 +31,7 @@ pub(crate) async fn hold(
     tx: &mut Tx,
     partner: Option<PartnerId>,
     id: OrderId,
-) -> Result<Option<Held>, sqlx::Error> {
+) -> Result<Option<LockedOrder>, sqlx::Error> {
     if !store::lock(tx, partner, id).await? {
         return Ok(None);
     }
@@ -42,16 +42,20 @@ pub(crate) async fn hold(
 pub(crate) async fn advance(
     tx: &mut Tx,
     actor: &Actor,
-    held: &mut Held,
-    advance: &Advance,
+    held: &mut LockedOrder,
+    advance: &Transition,
     by: Owner,
-) -> Result<(), ProgressError> {
+) -> Result<(), TransitionFailed> {
     held.advance(advance, by)?;
     Ok(record(tx, actor, std::slice::from_ref(held)).await?)
 }
 
 /// Records the steps and events of locked orders. Orders without any are left unchanged.
-pub(crate) async fn record(tx: &mut Tx, actor: &Actor, held: &[Held]) -> Result<(), sqlx::Error> {
+pub(crate) async fn record(
+    tx: &mut Tx,
+    actor: &Actor,
+    held: &[LockedOrder],
+) -> Result<(), sqlx::Error> {
     let touched: Vec<_> = held.iter().filter(|it| it.is_touched()).collect();
     if touched.is_empty() {
         return Ok(());
