@@ -226,35 +226,23 @@ impl Catalogue {
                 return Err(error);
             }
         };
-        let Changes {
-            moment,
-            is_complete,
-            vehicles,
-        } = changes;
-        if !is_complete || moment.timeline != timeline {
+        let moment = changes.moment.clone();
+        if !changes.is_complete || moment.timeline != timeline {
             // The catalogue is loaded again in the next iteration. The view is not replaced or confirmed until then.
             self.0.wake.notify_one();
             return Ok(());
         }
         let index = match moment.version == index.version {
             true => index,
-            false => {
-                let Moment {
-                    version,
-                    changed_at,
-                    ..
-                } = moment;
-                let merging = tokio::task::spawn_blocking(move || {
-                    Arc::new(index.merge(version, changed_at, vehicles))
-                });
-                merging.await.map_err(|_| sqlx::Error::WorkerCrashed)?
-            }
+            false => merge(index, changes).await?,
         };
         *synced = Some((index.clone(), timeline));
-        self.0.view.send_replace(View {
+        let replaced = self.0.view.send_replace(View {
             index: Some(index),
             confirmed_at: Some(asked_at),
         });
+        // An index that is not used any more is freed where it does not hold up requests.
+        tokio::task::spawn_blocking(move || drop(replaced));
         Ok(())
     }
 
@@ -279,6 +267,20 @@ impl View {
         let is_confirmed = self.confirmed_at >= Some(since);
         self.index.clone().filter(|_| is_confirmed)
     }
+}
+
+/// Merges changes into an index, on a thread where this does not hold up requests.
+async fn merge(index: Arc<Index>, changes: Changes) -> Result<Arc<Index>, sqlx::Error> {
+    let merging = tokio::task::spawn_blocking(move || {
+        let vehicles = changes.vehicles()?;
+        let Moment {
+            version,
+            changed_at,
+            ..
+        } = changes.moment;
+        Ok(Arc::new(index.merge(version, changed_at, vehicles)))
+    });
+    merging.await.map_err(|_| sqlx::Error::WorkerCrashed)?
 }
 
 /// Loads the whole catalogue. Changes made meanwhile are merged afterwards.

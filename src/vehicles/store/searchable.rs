@@ -39,8 +39,7 @@ pub(crate) struct Changes {
     pub(crate) moment: Moment,
     /// Whether the log reaches back to the version.
     pub(crate) is_complete: bool,
-    /// The changed vehicles, as they are now.
-    pub(crate) vehicles: Vec<Change>,
+    rows: Vec<PgRow>,
 }
 
 /// Reads every listed vehicle, in any order, and returns the state of the catalogue before the read. Changes that are
@@ -96,21 +95,27 @@ pub(crate) async fn changes_since(
         .fetch_all(conn)
         .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let (moment, is_complete) = (moment(first)?, first.try_get(3)?);
-    let changed = |row: &PgRow| -> Result<Option<Change>, sqlx::Error> {
-        let Some(id) = row.try_get(4)? else {
-            return Ok(None);
-        };
-        let is_listed: bool = row.try_get(5)?;
-        let entry = is_listed.then(|| entry(row, 6)).transpose()?;
-        Ok(Some(Change { id, entry }))
-    };
-    let vehicles = rows.iter().filter_map(|row| changed(row).transpose());
     Ok(Changes {
-        vehicles: vehicles.collect::<Result<_, _>>()?,
-        moment,
-        is_complete,
+        moment: moment(first)?,
+        is_complete: first.try_get(3)?,
+        rows,
     })
+}
+
+impl Changes {
+    /// Returns the vehicles that changed, as they are now. It may take milliseconds of CPU time.
+    pub(crate) fn vehicles(&self) -> Result<Vec<Change>, sqlx::Error> {
+        let changed = |row: &PgRow| -> Result<Option<Change>, sqlx::Error> {
+            let Some(id) = row.try_get(4)? else {
+                return Ok(None);
+            };
+            let is_listed: bool = row.try_get(5)?;
+            let entry = is_listed.then(|| entry(row, 6)).transpose()?;
+            Ok(Some(Change { id, entry }))
+        };
+        let rows = self.rows.iter();
+        rows.filter_map(|row| changed(row).transpose()).collect()
+    }
 }
 
 /// Deletes the entries of the change log that are older than `kept`, except that of the current version, and returns
