@@ -99,10 +99,11 @@ pub async fn record(database: &Database, plan: &Plan, scratch: &Path) -> anyhow:
     let id = order_id(&body)?;
     session.stop().await?;
 
-    // As in the measured runs, orders are replayed by a server that has not placed them.
+    // As in the measured runs, orders are replayed by a server that has not placed them, but has replayed them before.
     let mut session = Session::start(&url, plan, scratch).await?;
     session.place(1, REPLAYED).await?;
     session.read(&first).await?;
+    session.place(2, REPLAYED).await?;
     recorder.take().await?;
     session.place(2, REPLAYED).await?;
     let replayed = recorder.take().await?;
@@ -120,13 +121,20 @@ pub async fn record(database: &Database, plan: &Plan, scratch: &Path) -> anyhow:
     let mut of_place = known_of_order(2, &id, &body, &placed)?;
     of_place.constant("request_id", &request_id);
     of_place.constant("row_version", &database.row_version(vehicle(2)).await?);
-    let mut of_others = Known::default();
-    of_others.varying(&key(2), ":key");
-    of_others.varying(&vehicle(2), ":vehicle");
-    of_others.varying(&uuid(&id)?, ":placed");
     let partner = database.partner(0).await?;
     of_place.varying(&partner, ":partner");
-    of_others.varying(&partner, ":partner");
+    // Reads by key ask for arrays, of one key each here.
+    let mut of_others = Known::default();
+    for (value, variable) in [
+        (key(2).to_string(), "key"),
+        (uuid(&id)?.to_string(), "placed"),
+        (partner.to_string(), "partner"),
+    ] {
+        of_others.varying(
+            &format!("{{{value}}}"),
+            format!("array[:{variable}]::uuid[]"),
+        );
+    }
     let lookup = once(&sql_of_order(":client_id"));
     Ok(Scripts {
         place: Script::new(&before_placing(), &placed.statements, &of_place, NEXT_ROUND)?,

@@ -19,6 +19,7 @@ mod types {
     pub(super) const TEXT: u32 = 25;
     pub(super) const TIMESTAMPTZ: u32 = 1184;
     pub(super) const UUID: u32 = 2950;
+    pub(super) const UUID_ARRAY: u32 = 2951;
 }
 
 /// A variable that is never set, for which pgbench sends null.
@@ -146,6 +147,18 @@ fn plain(kind: u32, value: &[u8]) -> anyhow::Result<String> {
     Ok(match kind {
         types::TEXT => String::from_utf8(value.to_vec())?,
         types::UUID => Uuid::from_slice(value)?.to_string(),
+        types::UUID_ARRAY => {
+            // A header of five integers, and the length of the one element.
+            let [element] = value
+                .get(24..)
+                .context("an array of no element")?
+                .as_chunks::<16>()
+                .0
+            else {
+                bail!("an array of several elements");
+            };
+            format!("{{{}}}", Uuid::from_bytes(*element))
+        }
         types::INT2 => i16::from_be_bytes(value.try_into()?).to_string(),
         types::INT8 => i64::from_be_bytes(value.try_into()?).to_string(),
         types::INT4 => i32::from_be_bytes(value.try_into()?).to_string(),
