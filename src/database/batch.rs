@@ -1,13 +1,15 @@
 //! [`Batcher`]: one statement for the reads of many requests.
 //!
 //! Most of the cost of reading one row by its key is messages, not work. A read is sent at once and alone if no statement
-//! of its kind is in progress. Otherwise it waits, and the next statement reads for all that wait. When the waiting reads
-//! would fill a statement, another one is sent in parallel.
+//! of its kind is in progress. Otherwise it waits, and the next statement reads for all that wait. Another statement is
+//! sent in parallel when the waiting reads would fill it, or when the latest one is slow: a connection that hangs must
+//! not hold up every read.
 
 use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
@@ -17,6 +19,9 @@ use crate::{
     config,
     telemetry::{load::WaitFor, metrics::Metrics},
 };
+
+/// A statement that takes longer is slow.
+const SLOW: Duration = Duration::from_millis(20);
 
 /// A kind of read by key that one statement can do for many keys.
 pub(crate) trait BatchRead: 'static {
@@ -68,6 +73,8 @@ struct Inner<R: BatchRead> {
 struct Queue<R: BatchRead> {
     /// Number of statements in progress. No read waits while it is 0.
     statements: usize,
+    /// When the latest of them was sent.
+    sent_at: Instant,
     /// Number of rows of the waiting reads.
     rows: usize,
     waiting: VecDeque<Waiting<R>>,
@@ -91,6 +98,7 @@ impl<R: BatchRead> Batcher<R> {
             rows_max: settings.batch_rows,
             queue: Mutex::new(Queue {
                 statements: 0,
+                sent_at: Instant::now(),
                 rows: 0,
                 waiting: VecDeque::new(),
             }),
@@ -116,12 +124,14 @@ impl<R: BatchRead> Batcher<R> {
         let mut queue = self.queue();
         if queue.statements == 0 {
             queue.statements = 1;
+            queue.sent_at = Instant::now();
             return Err(key);
         }
         let (answer, answered) = oneshot::channel();
         queue.rows += R::rows(&key);
         queue.waiting.push_back(Waiting { key, answer });
-        if queue.rows >= self.0.rows_max && queue.statements < self.0.statements_max {
+        let is_due = queue.rows >= self.0.rows_max || queue.sent_at.elapsed() > SLOW;
+        if is_due && queue.statements < self.0.statements_max {
             self.begin_statement(&mut queue);
         }
         Ok(answered)
@@ -131,6 +141,7 @@ impl<R: BatchRead> Batcher<R> {
     fn begin_statement(&self, queue: &mut Queue<R>) {
         if let Ok(runtime) = Handle::try_current() {
             queue.statements += 1;
+            queue.sent_at = Instant::now();
             runtime.spawn(self.clone().serve());
         }
     }
@@ -164,6 +175,7 @@ impl<R: BatchRead> Batcher<R> {
         let mut queue = self.queue();
         let (mut keys, mut answers) = (Vec::new(), Vec::new());
         let mut rows = 0;
+        queue.sent_at = Instant::now();
         while rows < self.0.rows_max
             && let Some(Waiting { key, answer }) = queue.waiting.pop_front()
         {

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use crate::support::{Partner, Reply, Service, Vehicle, eventually};
 
 /// Number of concurrent reads.
-const READERS: usize = 12;
+const READERS: usize = 40;
 
 /// A service whose orders cannot be read until the transaction ends.
 struct Shut {
@@ -68,7 +68,10 @@ async fn reads_during_a_statement_share_the_next_one() {
     let reads: Vec<_> = (0..READERS)
         .map(|n| (n, shut.read(n % 2, n / 2 % 2)))
         .collect();
-    assert_eq!(shut.statements(READERS).await, 1);
+    // One of the first, and a few more because that one is slow.
+    let most = shut.service.app.settings().database.batch_statements as i64;
+    let statements = shut.statements(READERS).await;
+    assert!((1..=most).contains(&statements), "{statements}");
     let orders = shut.orders.clone();
     shut.holder.rollback().await.unwrap();
     for (n, read) in reads {
