@@ -10,8 +10,10 @@ use std::sync::{
 
 use super::write::Claim;
 
-/// Number of keys. A key replaces an earlier one of the same slot.
-const SLOTS: usize = 65_536;
+/// The base 2 logarithm of the number of slots. A key replaces an earlier one of the same slot.
+const SLOT_BITS: u32 = 16;
+/// An odd number that spreads keys, which a client may have counted up, over the slots.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The digests of the keys, each in the slot that it selects.
 #[derive(Debug, Clone)]
@@ -20,7 +22,11 @@ pub(super) struct RecentKeys(Arc<[AtomicU64]>);
 impl RecentKeys {
     /// Creates an empty set.
     pub(super) fn new() -> Self {
-        Self((0..SLOTS).map(|_| AtomicU64::default()).collect())
+        Self(
+            (0..1_u32 << SLOT_BITS)
+                .map(|_| AtomicU64::default())
+                .collect(),
+        )
     }
 
     /// Adds a key.
@@ -39,15 +45,18 @@ impl RecentKeys {
     }
 
     fn slot(&self, digest: u64) -> Option<&AtomicU64> {
-        let place = usize::try_from(digest % SLOTS as u64).ok()?;
+        // The high bits, which depend on all others.
+        let place = usize::try_from(digest >> (u64::BITS - SLOT_BITS)).ok()?;
         self.0.get(place)
     }
 }
 
-/// Combines a key and the id of its partner. Both are random.
+/// Combines a key and the id of its partner.
 fn digest(claim: &Claim) -> u64 {
     let (one, two) = claim.key.as_u64_pair();
     let (three, four) = claim.partner.uuid().as_u64_pair();
     // 0 is an empty slot.
-    (one ^ two.rotate_left(32) ^ three.rotate_left(16) ^ four).max(1)
+    (one ^ two.rotate_left(32) ^ three.rotate_left(16) ^ four)
+        .wrapping_mul(SPREAD)
+        .max(1)
 }
