@@ -177,12 +177,12 @@ async fn read_summaries(
     index: &Index,
     missing: &[(usize, u32)],
 ) -> Result<Vec<Option<(u32, Bytes)>>, ApiError> {
-    let ids = missing.iter().map(|(_, slot)| index.id(*slot).to_owned());
-    let ids: Vec<String> = ids.collect();
-    let read = app.reads().summaries.read(ids.clone()).await?;
+    let ids = || missing.iter().map(|(_, slot)| index.id(*slot));
+    let keys = ids().map(str::to_owned).collect();
+    let read = app.reads().summaries.read(keys).await?;
     let is_unrendered = |it: &Option<Summary>| it.as_ref().is_some_and(|it| it.json.is_none());
-    let unrendered = ids.iter().zip(&read).filter(|(_, it)| is_unrendered(it));
-    let unrendered: Vec<_> = unrendered.map(|(id, _)| id.as_str()).collect();
+    let unrendered = ids().zip(&read).filter(|(_, it)| is_unrendered(it));
+    let unrendered: Vec<_> = unrendered.map(|(id, _)| id).collect();
     let mut rendered = HashMap::new();
     if !unrendered.is_empty() {
         let mut connection = app.acquire().await?;
@@ -192,7 +192,7 @@ async fn read_summaries(
             rendered.insert(vehicle.listing.id.to_string(), (row_version, json));
         }
     }
-    let summaries = ids.iter().zip(read).map(|(id, summary)| {
+    let summaries = ids().zip(read).map(|(id, summary)| {
         let summary = summary?;
         let json = summary.json.map(|json| (summary.row_version, json));
         json.or_else(|| rendered.remove(id))
