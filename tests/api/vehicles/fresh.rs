@@ -18,11 +18,13 @@ use crate::support::{Partner, Service, Vehicle, eventually};
 
 const PAGE: &str = "/v1/vehicles?source=glovis&sort=auction_date_asc";
 const VEHICLE: &str = "/v1/vehicles/glovis_1";
+/// Every route that shows the price.
+const PATHS: [&str; 5] = [PAGE, VEHICLE, PAGE, "/v1/vehicles?ids=glovis_1", VEHICLE];
 /// Tolerance for a busy machine.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Reads the price of the vehicle on a page, or of the vehicle alone.
-async fn price(acme: &Partner, path: &str) -> i64 {
+pub(super) async fn price(acme: &Partner, path: &str) -> i64 {
     let body = acme.get(path).await.ok();
     let vehicle = if path == VEHICLE {
         &body
@@ -32,14 +34,16 @@ async fn price(acme: &Partner, path: &str) -> i64 {
     vehicle["pricing"]["listing_usd"].as_i64().unwrap()
 }
 
-/// Starts tasks that read the price by every route; `latest_shown` is the latest price that any of them has read.
-fn read_all(
+/// Starts a task for each path that reads the price until `stop`; `latest_shown` is the latest price that any of them has
+/// read, and none may be below it.
+pub(super) fn watch(
     acme: &Partner,
+    paths: &[&'static str],
     latest_shown: &Arc<AtomicI64>,
     stop: &Arc<AtomicBool>,
 ) -> JoinSet<usize> {
     let mut readers = JoinSet::new();
-    for path in [PAGE, VEHICLE, PAGE, "/v1/vehicles?ids=glovis_1", VEHICLE] {
+    for path in paths.iter().copied() {
         let (acme, latest_shown, stop) = (acme.clone(), latest_shown.clone(), stop.clone());
         readers.spawn(async move {
             let mut reads = 0;
@@ -73,7 +77,7 @@ async fn change_acknowledged_by_a_replica_is_shown_by_it_from_then_on() {
         Arc::new(AtomicI64::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    let readers = read_all(&acme, &latest_shown, &stop);
+    let readers = watch(&acme, &PATHS, &latest_shown, &stop);
     for change in 1..=60 {
         let price = 10_000 + change;
         let body = json!({"listing_usd": price});
@@ -97,7 +101,7 @@ async fn change_by_another_process_is_shown_within_the_staleness_and_never_undon
         Arc::new(AtomicI64::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
-    let readers = read_all(&acme, &latest_shown, &stop);
+    let readers = watch(&acme, &PATHS, &latest_shown, &stop);
     let staleness = service.app.settings().catalogue.staleness;
     for change in 1..=60 {
         let price = 10_000 + change;

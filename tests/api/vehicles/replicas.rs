@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{
     disable_notifications,
+    fresh::{price, watch},
     importer::{begin, demo, import, lot},
 };
 use crate::{
@@ -40,17 +41,6 @@ async fn two_replicas() -> ([Service; 2], [Partner; 2]) {
     ([first, second], [acme, there])
 }
 
-/// Reads the price of the vehicle from a list or from its own route.
-async fn price(acme: &Partner, path: &str) -> i64 {
-    let body = acme.get(path).await.ok();
-    let vehicle = if path == VEHICLE {
-        &body
-    } else {
-        &body["data"][0]
-    };
-    vehicle["pricing"]["listing_usd"].as_i64().unwrap()
-}
-
 /// Waits until a replica shows a price in the list and on the vehicle.
 async fn shows(acme: &Partner, expected: i64) {
     for path in [PAGE, VEHICLE] {
@@ -59,27 +49,6 @@ async fn shows(acme: &Partner, expected: i64) {
         })
         .await;
     }
-}
-
-/// Starts tasks that read the price from a replica; no price is below one that it has shown.
-fn watch(acme: &Partner, stop: &Arc<AtomicBool>) -> JoinSet<usize> {
-    let mut watchers = JoinSet::new();
-    let latest = Arc::new(AtomicI64::new(0));
-    for path in [PAGE, VEHICLE] {
-        let (acme, latest, stop) = (acme.clone(), latest.clone(), stop.clone());
-        watchers.spawn(async move {
-            let mut reads = 0;
-            while !stop.load(Ordering::SeqCst) {
-                let before = latest.load(Ordering::SeqCst);
-                let price = price(&acme, path).await;
-                assert!(price >= before, "{path}: {price} after {before}");
-                latest.fetch_max(price, Ordering::SeqCst);
-                reads += 1;
-            }
-            reads
-        });
-    }
-    watchers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +60,9 @@ async fn imported_change_shown_by_one_replica_is_soon_shown_by_the_other() {
     services[1].app.catch_up().await;
     let staleness = services[0].app.settings().catalogue.staleness;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut watchers = [watch(&here, &stop), watch(&there, &stop)];
+    let paths = [PAGE, VEHICLE];
+    let mut watchers =
+        [&here, &there].map(|replica| watch(replica, &paths, &Arc::default(), &stop));
     for change in 1..=8 {
         let price = 10_000 + change;
         let (first, second) = match change % 2 {
