@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Allowlist {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -45,8 +45,8 @@ struct Entry {
 impl Allowlist {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
-        desk.work(async |session| match &what {
+        let Self { operator, what } = self;
+        operator.work(async |session| match &what {
             What::Add(entry) => entry.add(session).await,
             What::Remove(entry) => entry.remove(session).await,
             What::List { partner } => list(session, partner).await,

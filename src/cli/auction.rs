@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Auction {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -75,8 +75,8 @@ impl From<End> for AuctionOutcome {
 impl Auction {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
-        desk.work(async |session| {
+        let Self { operator, what } = self;
+        operator.work(async |session| {
             let Session {
                 database, actor, ..
             } = session;

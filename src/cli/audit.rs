@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     /// List only the changes of the partner with this id or name.
     #[arg(long)]
     partner: Option<String>,
@@ -28,7 +28,7 @@ pub(super) struct Audit {
 impl Audit {
     /// Runs the command. It prints the latest changes, the oldest of them first.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        self.desk.work(async |session| {
+        self.operator.work(async |session| {
             let mut tx = session.begin().await?;
             let partner = match &self.partner {
                 Some(partner) => Some(session.partner(&mut tx, partner).await?.id),

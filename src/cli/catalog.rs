@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Catalog {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -74,10 +74,10 @@ struct Demo {
 impl Catalog {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
+        let Self { operator, what } = self;
         match what {
             What::Demo(demo) => demo.print(),
-            What::Price { vehicle, price } => desk.work(async |session| {
+            What::Price { vehicle, price } => operator.work(async |session| {
                 let Session {
                     database, actor, ..
                 } = session;
@@ -86,7 +86,7 @@ impl Catalog {
                     &operator::reprice(database, actor, &vehicle, price).await?,
                 )
             }),
-            What::Withdraw { vehicle } => desk.work(async |session| {
+            What::Withdraw { vehicle } => operator.work(async |session| {
                 let Session {
                     database, actor, ..
                 } = session;
@@ -95,7 +95,7 @@ impl Catalog {
                     &operator::withdraw(database, actor, &vehicle).await?,
                 )
             }),
-            What::Restore { vehicle } => desk.work(async |session| {
+            What::Restore { vehicle } => operator.work(async |session| {
                 let Session {
                     database, actor, ..
                 } = session;
@@ -104,7 +104,7 @@ impl Catalog {
                     &operator::restore(database, actor, &vehicle).await?,
                 )
             }),
-            What::Import(import) => import.run(&desk),
+            What::Import(import) => import.run(&operator),
         }
     }
 }

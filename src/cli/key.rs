@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct KeyCommand {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -65,8 +65,8 @@ enum What {
 impl KeyCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
-        desk.work(async |session| match &what {
+        let Self { operator, what } = self;
+        operator.work(async |session| match &what {
             What::Issue {
                 partner,
                 expires_in,

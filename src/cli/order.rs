@@ -27,7 +27,7 @@ const HISTORY_MAX: i64 = 10_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct OrderCommand {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -77,14 +77,14 @@ struct Sheet {
 impl OrderCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
+        let Self { operator, what } = self;
         let (id, step) = match what {
             What::Show { id } => (id, None),
             What::Advance { id, to } => (id, Some(to.step()?)),
             What::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
             What::Shipment { id, change } => (id, Some(Transition::Shipment(change.change()?))),
         };
-        desk.work(async |session| {
+        operator.work(async |session| {
             if let Some(step) = &step {
                 operator::advance(&session.database, &session.actor, id, step).await?;
             }

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct PartnerCommand {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -85,8 +85,8 @@ enum PolicyName {
 impl PartnerCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
-        desk.work(async |session| match &what {
+        let Self { operator, what } = self;
+        operator.work(async |session| match &what {
             What::Add { name } => add(session, name).await,
             What::List => list(session).await,
             What::Show { partner } => show(session, partner).await,

@@ -12,7 +12,7 @@ const ORDERS_MAX: i64 = 100_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct Report {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -30,9 +30,9 @@ enum What {
 impl Report {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
+        let Self { operator, what } = self;
         let What::Overdue { partner } = what;
-        desk.work(async |session| {
+        operator.work(async |session| {
             let mut tx = session.begin().await?;
             let partner = match &partner {
                 Some(partner) => Some(session.partner(&mut tx, partner).await?.id),

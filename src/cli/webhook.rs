@@ -27,7 +27,7 @@ const BATCH: i64 = 500;
 #[derive(Debug, clap::Args)]
 pub(super) struct Webhook {
     #[command(flatten)]
-    desk: OperatorArgs,
+    operator: OperatorArgs,
     #[command(subcommand)]
     what: What,
 }
@@ -76,8 +76,8 @@ struct Replay {
 impl Webhook {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { desk, what } = self;
-        desk.work(async |session| match &what {
+        let Self { operator, what } = self;
+        operator.work(async |session| match &what {
             What::Show { partner } => show(session, partner).await,
             What::Deliveries {
                 partner,

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// How long deliveries are also signed with a secret after its rotation.
+/// Time after a rotation during which deliveries are also signed with the previous secret.
 const OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Creates or updates a partner's endpoint. Returns the secret if the endpoint is new.
