@@ -10,20 +10,25 @@ FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
 WORKDIR /build
 # Queries are checked against .sqlx, because the build has no database.
 ENV SQLX_OFFLINE=true
-# Dependencies are built in a separate layer, for an empty program, so that it is rebuilt only when they change.
+# Dependencies are built in a separate layer, for an empty program, so that it is rebuilt only when they change. The
+# benchmarks stay empty: cargo only requires that the files of the manifest exist.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && touch src/lib.rs \
+COPY crates/demo-catalogue/Cargo.toml crates/demo-catalogue/
+COPY crates/dev-postgres/Cargo.toml crates/dev-postgres/
+RUN mkdir benches src crates/demo-catalogue/src crates/dev-postgres/src \
+    && touch benches/catalogue.rs benches/import.rs benches/orders.rs \
+    && touch src/lib.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --locked --release --bin lmn \
-    && rm -r src
+    && rm -r src crates
 COPY .sqlx .sqlx
 COPY config config
+COPY crates crates
 COPY docs docs
 COPY migrations migrations
 COPY src src
 # cargo compares modification times, and the files may be older than the build of the empty program.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
     && cargo build --locked --release --bin lmn
 
 FROM debian:${DEBIAN}-slim

@@ -1,168 +1,145 @@
-//! [`App`]: the shared state of a replica. It is built once and cheap to clone.
+//! [`App`]: the state of a replica. It is built once, is cheap to clone, and gives each handler the parts that it takes.
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{self, Settings},
-    database::{self, Batcher, Connection, Database, Deployment, Heartbeat, SchemaError, Tx},
+    config::Settings,
+    database::{self, Batcher, Database, Heartbeat, SchemaError},
     http::cursor::Cursors,
     idempotency::ReadReplies,
+    jobs::Jobs,
+    operator::Draining,
     orders::store::ReadOrders,
     telemetry::{
         export::{Spans, exporter},
-        load::WaitFor,
         metrics::Metrics,
-        sweep::Sweep,
     },
-    vehicles::{
-        search::Catalogue,
-        store::{ReadDetails, ReadSummaries},
-    },
+    vehicles::{cache::VehicleCache, search::Catalogue},
 };
 
 /// The settings, the database, the metrics and the tasks of one replica.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Inner>);
+pub struct App(Arc<Parts>);
 
 #[derive(Debug)]
-struct Inner {
-    settings: Settings,
+struct Parts {
+    settings: Arc<Settings>,
     database: Database,
-    catalogue: Catalogue,
-    reads: Reads,
-    cursors: Cursors,
     heartbeat: Heartbeat,
+    catalogue: Catalogue,
+    vehicle_cache: VehicleCache,
+    orders: Batcher<ReadOrders>,
+    replies: Batcher<ReadReplies>,
+    cursors: Cursors,
     metrics: Metrics,
     spans: Option<Spans>,
-    draining: CancellationToken,
+    draining: Draining,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// The reads by key, whose requests share statements.
-#[derive(Debug)]
-pub(crate) struct Reads {
-    pub(crate) orders: Batcher<ReadOrders>,
-    pub(crate) details: Batcher<ReadDetails>,
-    pub(crate) summaries: Batcher<ReadSummaries>,
-    pub(crate) replies: Batcher<ReadReplies>,
+/// Declares the parts that a handler can take with `State`.
+macro_rules! parts {
+    ($($field:ident: $part:ty,)*) => {
+        $(
+            impl FromRef<App> for $part {
+                fn from_ref(app: &App) -> Self {
+                    app.0.$field.clone()
+                }
+            }
+        )*
+    };
 }
 
-impl Reads {
-    fn new(database: &Database, metrics: &Metrics, settings: &config::Database) -> Self {
-        Self {
-            orders: Batcher::new(database.clone(), metrics.clone(), settings),
-            details: Batcher::new(database.clone(), metrics.clone(), settings),
-            summaries: Batcher::new(database.clone(), metrics.clone(), settings),
-            replies: Batcher::new(database.clone(), metrics.clone(), settings),
-        }
-    }
+parts! {
+    settings: Arc<Settings>,
+    database: Database,
+    heartbeat: Heartbeat,
+    catalogue: Catalogue,
+    vehicle_cache: VehicleCache,
+    orders: Batcher<ReadOrders>,
+    cursors: Cursors,
+    metrics: Metrics,
+    draining: Draining,
 }
 
 impl App {
     /// Connects to the database, checks its schema and environment, and starts the heartbeat and the catalogue.
     pub async fn start(settings: Settings) -> Result<Self, SchemaError> {
-        let dedicated_database = Database::connect_background(&settings.database)?;
         let app = Self::start_without_catalogue(settings).await?;
+        let dedicated_database =
+            Database::connect_background(&app.0.settings.database, Metrics::new())?;
         let follow_task = app.0.catalogue.clone().follow(
             dedicated_database,
             app.0.heartbeat.clone(),
             app.0.metrics.clone(),
             app.0.stop.clone(),
         );
-        app.tasks().spawn(follow_task);
+        app.0.tasks.spawn(follow_task);
         Ok(app)
     }
 
     /// Does the same without the catalogue, for a worker, which serves no vehicles.
     pub(crate) async fn start_without_catalogue(settings: Settings) -> Result<Self, SchemaError> {
-        let database = Database::connect(&settings.database)?;
+        let metrics = Metrics::new();
+        let database = Database::connect(&settings.database, metrics.clone())?;
         let deployment = {
             let mut connection = database.acquire().await?;
             database::deployment(&mut connection, settings.environment).await?
         };
-        Ok(Self::new(settings, database, &deployment))
-    }
-
-    fn new(settings: Settings, database: Database, deployment: &Deployment) -> Self {
-        let metrics = Metrics::new();
         let environment = settings.environment.as_str();
         let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
-        let inner = Inner {
-            cursors: Cursors::new(&deployment.cursor_key),
+        let vehicle_cache = VehicleCache::new(
+            &settings.catalogue,
+            database.clone(),
+            &settings.database,
+            metrics.clone(),
+        );
+        let parts = Parts {
             heartbeat: Heartbeat::new(&settings, deployment.now),
             catalogue: Catalogue::new(&settings),
-            reads: Reads::new(&database, &metrics, &settings.database),
+            vehicle_cache,
+            orders: Batcher::new(database.clone(), &settings.database),
+            replies: Batcher::new(database.clone(), &settings.database),
+            cursors: Cursors::new(&deployment.cursor_key),
             metrics,
             spans,
-            draining: CancellationToken::new(),
+            draining: Draining(CancellationToken::new()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            settings,
+            settings: Arc::new(settings),
             database,
         };
         if let Some(exporter) = exporter {
-            inner.tasks.spawn(exporter.run(inner.stop.clone()));
+            parts.tasks.spawn(exporter.run(parts.stop.clone()));
         }
-        inner
-            .metrics
-            .set_requests_max(inner.settings.server.requests_max);
-        let listening = inner
-            .heartbeat
-            .clone()
-            .listen(inner.database.clone(), inner.stop.clone());
-        inner.tasks.spawn(listening);
-        let upkeep = inner.metrics.clone().upkeep(inner.stop.clone());
-        inner.tasks.spawn(upkeep);
-        Self(Arc::new(inner))
+        let requests_max = parts.settings.server.requests_max;
+        parts.metrics.set_requests_max(requests_max);
+        let heartbeat = parts.heartbeat.clone();
+        let listening = heartbeat.listen(parts.database.clone(), parts.stop.clone());
+        parts.tasks.spawn(listening);
+        let upkeep = parts.metrics.clone().upkeep(parts.stop.clone());
+        parts.tasks.spawn(upkeep);
+        Ok(Self(Arc::new(parts)))
     }
 
     /// Returns the settings.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &Arc<Settings> {
         &self.0.settings
     }
 
-    /// Returns the connection pool; requests read with [`App::acquire`] and write with [`App::begin`].
+    /// Returns the connection pool.
     pub fn database(&self) -> &Database {
         &self.0.database
     }
 
-    /// Acquires a connection for reads.
-    pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
-        self.timed(WaitFor::Read, self.0.database.acquire()).await
-    }
-
-    /// Acquires a connection for a write that is a single statement.
-    pub(crate) async fn acquire_for_write(&self) -> Result<Connection, sqlx::Error> {
-        self.timed(WaitFor::Write, self.0.database.acquire()).await
-    }
-
-    /// Begins a transaction for a write.
-    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        self.timed(WaitFor::Write, self.0.database.begin()).await
-    }
-
-    /// Awaits a connection and records the time that it took, also if it failed.
-    async fn timed<T>(&self, purpose: WaitFor, wait: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let result = wait.await;
-        self.0
-            .metrics
-            .record_connection_wait(purpose, began.elapsed());
-        result
-    }
-
-    /// Returns the reads by key, whose requests share statements.
-    pub(crate) fn reads(&self) -> &Reads {
-        &self.0.reads
-    }
-
-    /// Returns the value that creates and verifies cursors.
-    pub(crate) fn cursors(&self) -> &Cursors {
-        &self.0.cursors
+    /// Returns the replies of idempotency keys.
+    pub(crate) fn replies(&self) -> &Batcher<ReadReplies> {
+        &self.0.replies
     }
 
     /// Returns this replica's copy of the catalogue.
@@ -177,12 +154,12 @@ impl App {
     }
 
     /// Returns the heartbeat of the database.
-    pub(crate) fn heartbeat(&self) -> &Heartbeat {
+    pub fn heartbeat(&self) -> &Heartbeat {
         &self.0.heartbeat
     }
 
     /// Returns the metrics.
-    pub(crate) fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
@@ -191,27 +168,21 @@ impl App {
         self.0.spans.as_ref()
     }
 
-    /// Runs a sweep and records its duration and success.
-    pub(crate) async fn note<T, E>(
-        &self,
-        sweep: Sweep,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let began = Instant::now();
-        let done = work.await;
-        let done_at = done.is_ok().then(|| self.0.heartbeat.time());
-        self.0.metrics.count_sweep(sweep, began.elapsed(), done_at);
-        done
+    /// Returns the parts of the background jobs.
+    pub(crate) fn jobs(&self) -> Jobs {
+        Jobs {
+            settings: self.0.settings.clone(),
+            database: self.0.database.clone(),
+            heartbeat: self.0.heartbeat.clone(),
+            metrics: self.0.metrics.clone(),
+            tasks: self.0.tasks.clone(),
+            stop: self.0.stop.clone(),
+        }
     }
 
     /// Starts draining: from now on this replica reports that it is not ready.
     pub(crate) fn drain(&self) {
-        self.0.draining.cancel();
-    }
-
-    /// Returns whether this replica is draining.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.0.draining.is_cancelled()
+        self.0.draining.0.cancel();
     }
 
     /// Returns the tasks that a graceful stop waits for.
@@ -219,9 +190,9 @@ impl App {
         &self.0.tasks
     }
 
-    /// Waits until the replica stops.
-    pub(crate) async fn stopping(&self) {
-        self.0.stop.cancelled().await;
+    /// Returns the token that stops the tasks.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stop
     }
 
     /// Stops the tasks, waits for them and closes the database's connections.

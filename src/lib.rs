@@ -5,45 +5,49 @@
 //! [`server`] accepts a connection and passes each request to [`router`], which lists every route and every layer.
 //! The [`middleware`] gives the request an id and a deadline, authenticates it and applies the IP allowlist and the
 //! rate limits; `idempotency` looks for the stored reply of an earlier request with the same key. A handler in
-//! `vehicles/routes.rs` or `orders/routes.rs` parses its input, reads the database, lets a pure model decide, records
+//! `vehicles/handlers.rs` or `orders/handlers.rs` parses its input, reads the database, lets a pure model decide, records
 //! the outcome and commits. Every failure is an [`errors::ApiError`], which is rendered, logged and counted in one
 //! place. The [`operator`] has its own listener.
 //!
 //! # Structure
 //!
 //! Every folder is a noun of the product or a part of any HTTP service. Inside it `model.rs` decides without I/O,
-//! `store.rs` is the only place with SQL, and `routes.rs` or `layer.rs` handle HTTP. Start with [`orders::state`],
+//! `store.rs` is the only place with SQL, and `handlers.rs` or `layer.rs` handle HTTP. Start with [`orders::state_machine`],
 //! the state machine of an order, and [`orders::model`], the rules for placing one; then read `idempotency`, which
 //! makes every write happen once.
 
-// The modules, in the order in which they build on each other.
+// The modules in their order: each imports only from those before it.
 pub mod values;
 
 pub mod config;
 pub mod telemetry;
 
-pub(crate) mod clock;
 pub mod database;
 pub mod errors;
 pub(crate) mod http;
 
 pub mod audit;
 pub(crate) mod partners;
+pub(crate) mod request;
 
 pub(crate) mod idempotency;
 pub mod middleware;
-pub(crate) mod request;
 
 pub mod events;
-pub mod orders;
 pub mod vehicles;
+
+pub mod orders;
 pub mod webhooks;
 
-pub(crate) mod openapi;
-pub mod operator;
+pub mod catalogue_import;
 pub(crate) mod sandbox;
 
+pub(crate) mod jobs;
+pub(crate) mod openapi;
+pub mod operator;
+
 pub mod app;
-pub mod cli;
 pub mod router;
 pub mod server;
+
+pub mod cli;

@@ -1,39 +1,38 @@
 //! All routes and layers, in the order in which a request meets them.
 
+use std::sync::Arc;
+
 use axum::{
     Extension, Router,
     extract::Request,
     http::Uri,
     middleware::{Next, from_fn},
     response::Response,
+    routing::get,
 };
 use serde_json::Value;
 use tower::{Layer, ServiceBuilder, util::option_layer};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    errors::{self, ApiError, routes::Pages},
+    errors::ApiError,
     events,
-    http::etag::Tagged,
+    http::etag::{Conditional, Tagged},
     idempotency::IdempotencyLayer,
     middleware::{
-        admission::AdmissionLayer,
+        admission::{AdmissionLayer, ForcedError, IpAllowlist},
         authentication::ApiKeys,
-        concurrency::ConcurrencyLayer,
-        forced_error::ForcedError,
-        ip_allowlist::IpAllowlist,
-        load_shedding::{LoadShedding, LoadSheddingLayer},
+        concurrency::{ConcurrencyLayer, LoadShedding, LoadSheddingLayer},
         rate_limit::RateLimit,
         request_context::{Contextual, RequestContextLayer},
     },
-    openapi, orders,
+    openapi, operator, orders,
     request::RequestContext,
     sandbox,
     values::environment::Environment,
-    vehicles,
-    vehicles::cache::VehicleCache,
-    webhooks,
+    vehicles, webhooks,
 };
 
 /// The API: the routes inside the layers that every request passes.
@@ -41,21 +40,81 @@ pub type Api = Contextual<LoadShedding<Router>>;
 
 /// Returns the routes that need an API key.
 fn gated(environment: Environment) -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::default()
-        .merge(vehicles::routes::router())
-        .merge(vehicles::facets::router())
-        .merge(orders::routes::router())
-        .merge(events::routes::router())
-        .merge(webhooks::routes::router());
+    let routes = OpenApiRouter::with_openapi(vehicles::handlers::Shapes::openapi())
+        .routes(routes!(vehicles::handlers::list_vehicles))
+        .routes(routes!(vehicles::handlers::get_vehicle))
+        .routes(routes!(vehicles::handlers::get_facets))
+        .routes(routes!(
+            orders::list_handlers::list_orders,
+            orders::handlers::create_order
+        ))
+        .routes(routes!(
+            orders::list_handlers::get_order,
+            orders::handlers::cancel_order
+        ))
+        .routes(routes!(orders::list_handlers::get_order_vehicle))
+        .routes(routes!(orders::list_handlers::list_order_history))
+        .routes(routes!(orders::handlers::report_status))
+        .merge(OpenApiRouter::with_openapi(
+            orders::event::DataSchemas::openapi(),
+        ))
+        .merge(OpenApiRouter::with_openapi(
+            webhooks::handlers::DataSchemas::openapi(),
+        ))
+        .routes(routes!(events::handlers::list_events))
+        .routes(routes!(events::handlers::get_event))
+        .routes(routes!(orders::list_handlers::list_order_events))
+        .routes(routes!(
+            webhooks::handlers::get_webhook_endpoint,
+            webhooks::handlers::put_webhook_endpoint,
+            webhooks::handlers::delete_webhook_endpoint
+        ))
+        .routes(routes!(webhooks::handlers::rotate_webhook_secret))
+        .routes(routes!(webhooks::handlers::test_webhook_endpoint))
+        .routes(routes!(webhooks::handlers::redeliver_event));
     match environment {
-        Environment::Sandbox => routes.merge(sandbox::routes::router()),
         Environment::Production => routes,
+        Environment::Sandbox => routes
+            .routes(routes!(sandbox::orders::set_sandbox_status))
+            .routes(routes!(sandbox::vehicles::record_auction_result))
+            .routes(routes!(sandbox::vehicles::reschedule_auction))
+            .routes(routes!(sandbox::vehicles::change_price))
+            .routes(routes!(sandbox::vehicles::withdraw_vehicle))
+            .routes(routes!(
+                sandbox::clock::get_clock,
+                sandbox::clock::advance_clock,
+                sandbox::clock::reset_clock
+            )),
     }
 }
 
 /// Returns the routes that need no API key.
 fn open() -> OpenApiRouter<App> {
-    openapi::routes::router().merge(errors::routes::router())
+    OpenApiRouter::default()
+        .routes(routes!(openapi::handlers::get_openapi))
+        .routes(routes!(openapi::handlers::list_errors))
+        .routes(routes!(openapi::handlers::get_error))
+}
+
+/// Returns the routes of the API reference for human readers, one for each file. They are not operations of the API.
+fn page() -> Router<App> {
+    openapi::page::files().fold(Router::new(), |router, file| {
+        let path = file.path.clone();
+        let file = Arc::new(file);
+        router.route(
+            &path,
+            get(async move |conditional: Conditional| file.answer(&conditional)),
+        )
+    })
+}
+
+/// Returns the routes of the operator's listener.
+pub fn operator_router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(operator::handlers::show_health))
+        .route("/readyz", get(operator::handlers::show_readiness))
+        .route("/metrics", get(operator::handlers::show_metrics))
+        .with_state(app)
 }
 
 /// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
@@ -70,8 +129,8 @@ pub fn router(app: App) -> Api {
     let document = document(app.settings().environment, &app.settings().public_url).to_string();
     let open = Router::from(open())
         .route_layer(Extension(Tagged::new(document.into())))
-        .route_layer(Extension(Pages::new()))
-        .merge(openapi::page::router())
+        .route_layer(Extension(openapi::handlers::ErrorPages::new()))
+        .merge(page())
         .route_layer(from_fn(note_route));
     shell(gate(routes, &app).merge(open), app)
 }
@@ -80,35 +139,58 @@ pub fn router(app: App) -> Api {
 ///
 /// They wrap each route's handlers, but not its response to an unsupported method, so 405 takes precedence over 401.
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
-    let environment = app.settings().environment;
-    let forced_error =
-        matches!(environment, Environment::Sandbox).then(|| ForcedError(app.clone()));
-    let keys = ApiKeys::new(app.clone());
-    app.tasks().spawn(keys.clone().keep_last_uses());
-    let limits = RateLimit::new(app.clone());
-    app.tasks().spawn(limits.clone().keep_shared());
+    let (settings, database, heartbeat, metrics) = (
+        app.settings(),
+        app.database(),
+        app.heartbeat(),
+        app.metrics(),
+    );
+    let environment = settings.environment;
+    let keys = ApiKeys::new(
+        database.clone(),
+        heartbeat.clone(),
+        metrics.clone(),
+        settings,
+    );
+    let limits = RateLimit::new(heartbeat.clone(), metrics.clone(), settings);
+    app.jobs().start_gate(keys.clone(), limits.clone());
+    let forced_error = matches!(environment, Environment::Sandbox)
+        .then(|| AdmissionLayer(ForcedError::new(heartbeat.clone())));
     routes.route_layer(
         ServiceBuilder::new()
             .layer(AdmissionLayer(keys))
             .layer(AdmissionLayer(IpAllowlist(environment)))
             .layer(AdmissionLayer(limits))
-            .layer(ConcurrencyLayer::new(app.clone()))
-            .layer(option_layer(forced_error.map(AdmissionLayer)))
-            .layer(IdempotencyLayer::new(
-                app.clone(),
-                orders::FINGERPRINT_MEMBERS,
+            .layer(ConcurrencyLayer::new(
+                settings.limits.partner_requests_max,
+                metrics.clone(),
             ))
-            .layer(Extension(VehicleCache::new(&app.settings().catalogue))),
+            .layer(option_layer(forced_error))
+            .layer(IdempotencyLayer::new(
+                database.clone(),
+                app.replies().clone(),
+                metrics.clone(),
+                settings.clone(),
+                orders::FINGERPRINT_MEMBERS,
+            )),
     )
 }
 
 /// Adds the layers that every request passes, including a request that matches no route.
 pub fn shell(routes: Router<App>, app: App) -> Api {
+    let context = RequestContextLayer::new(
+        app.heartbeat().clone(),
+        app.metrics().clone(),
+        app.spans().cloned(),
+        app.settings().clone(),
+    );
+    let shedding =
+        LoadSheddingLayer::new(app.settings().server.requests_max, app.metrics().clone());
     let routes = routes
         .method_not_allowed_fallback(refuse_method)
         .fallback(async |uri: Uri| ApiError::no_route(uri.path()))
-        .with_state(app.clone());
-    RequestContextLayer(app.clone()).layer(LoadSheddingLayer::new(app).layer(routes))
+        .with_state(app);
+    context.layer(shedding.layer(routes))
 }
 
 async fn refuse_method(context: RequestContext, request: Request) -> ApiError {

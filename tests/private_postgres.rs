@@ -24,7 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::database::embedded::{Cluster, EmbeddedError, Purpose, Supervisor};
+use dev_postgres::{Cluster, ClusterError, Purpose, Supervisor};
+use lmn_partner_api::cli::dev_db;
 use rustix::process::{Pid, Signal, geteuid, kill_process, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
@@ -71,15 +72,15 @@ fn server_of_a_killed_user_stops_by_itself_and_keeps_the_data() {
 }
 
 #[test]
-fn server_of_a_killed_keeper_is_adopted_and_still_stops() {
+fn server_of_a_killed_supervisor_is_adopted_and_still_stops() {
     let folder = Folder::new();
     let first = folder.ensure(Purpose::Data);
     let server = folder.server();
-    kill_process(folder.keeper(), Signal::KILL).unwrap();
-    assert!(eventually(|| folder.has_no_keeper()));
+    kill_process(folder.supervisor(), Signal::KILL).unwrap();
+    assert!(eventually(|| folder.has_no_supervisor()));
     let second = folder.ensure(Purpose::Data);
     assert_eq!(folder.server(), server);
-    assert!(!folder.has_no_keeper());
+    assert!(!folder.has_no_supervisor());
     drop((first, second));
     folder.wait_for_the_end();
 }
@@ -173,7 +174,7 @@ fn reason_of_a_failed_start_is_reported_at_once() {
     settings.write_all(b"no_such_setting = 1\n").unwrap();
     let error = folder.try_ensure(Purpose::Tests).unwrap_err();
     assert!(
-        matches!(error, EmbeddedError::EndedAtStart { .. }),
+        matches!(error, ClusterError::EndedAtStart { .. }),
         "{error}"
     );
     assert!(error.to_string().contains("contains errors"), "{error}");
@@ -195,10 +196,7 @@ fn reason_of_a_failed_start_is_reported_at_once() {
 fn path_too_long_for_a_socket_is_refused() {
     let folder = Folder::new();
     let error = ensure(&folder.dir.join("long".repeat(20)), Purpose::Tests).unwrap_err();
-    assert!(
-        matches!(error, EmbeddedError::PathTooLong { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ClusterError::PathTooLong { .. }), "{error}");
 }
 
 #[test]
@@ -221,7 +219,7 @@ fn planted_symbolic_link_is_not_followed() {
     fs::create_dir(&target).unwrap();
     symlink(&target, &folder.dir).unwrap();
     let error = folder.try_ensure(Purpose::Tests).unwrap_err();
-    assert!(matches!(error, EmbeddedError::NotOurs { .. }), "{error}");
+    assert!(matches!(error, ClusterError::NotOurs { .. }), "{error}");
     assert_eq!(target.metadata().unwrap().uid(), geteuid().as_raw());
 }
 
@@ -287,7 +285,7 @@ fn cluster_of_root_is_made_where_the_other_account_can_reach_it() {
     let notices = RefCell::new(String::new());
     let notice = |line: &str| notices.borrow_mut().push_str(line);
     let wanted = closed.path().join("pg");
-    let cluster = Cluster::ensure(&wanted, Purpose::Tests, &keeper(), &notice).unwrap();
+    let cluster = Cluster::ensure(&wanted, Purpose::Tests, &supervisor(), &notice).unwrap();
     let mut folder = Folder::new();
     folder.dir = cluster.dir().to_owned();
     assert!(cluster.dir().starts_with("/var/lib"), "{cluster:?}");
@@ -341,7 +339,7 @@ impl Folder {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn try_ensure(&self, purpose: Purpose) -> Result<Cluster, EmbeddedError> {
+    fn try_ensure(&self, purpose: Purpose) -> Result<Cluster, ClusterError> {
         ensure(&self.dir, purpose)
     }
 
@@ -376,12 +374,13 @@ impl Folder {
         number_in(&self.data().join("postmaster.pid")).unwrap()
     }
 
-    fn keeper(&self) -> Pid {
-        number_in(&self.dir.join("keeper.lock")).unwrap()
+    fn supervisor(&self) -> Pid {
+        number_in(&self.dir.join("supervisor.lock")).unwrap()
     }
 
-    fn has_no_keeper(&self) -> bool {
-        File::open(self.dir.join("keeper.lock")).is_ok_and(|lock| lock.try_lock_shared().is_ok())
+    fn has_no_supervisor(&self) -> bool {
+        File::open(self.dir.join("supervisor.lock"))
+            .is_ok_and(|lock| lock.try_lock_shared().is_ok())
     }
 
     /// Returns the data folders that are still being made.
@@ -393,16 +392,16 @@ impl Folder {
             .collect()
     }
 
-    /// Stops the server at once; the keeper would first wait for further users.
+    /// Stops the server at once; the supervisor would first wait for further users.
     fn stop(&self) {
         let server = self.server();
-        kill_process(self.keeper(), Signal::KILL).unwrap();
+        kill_process(self.supervisor(), Signal::KILL).unwrap();
         kill_process(server, Signal::INT).unwrap();
         self.wait_for_the_end();
     }
 
     fn wait_for_the_end(&self) {
-        let has_ended = || self.has_no_keeper() && !self.data().join("postmaster.pid").exists();
+        let has_ended = || self.has_no_supervisor() && !self.data().join("postmaster.pid").exists();
         assert!(eventually(has_ended), "the server did not stop");
     }
 }
@@ -411,14 +410,14 @@ impl Drop for Folder {
     /// Removes the folder of a server that still runs, which is one way to stop it.
     fn drop(&mut self) {
         let server = number_in(&self.data().join("postmaster.pid"));
-        // The lock and not the process id, which a keeper started by this process keeps until this process ends.
-        let keeper = File::open(self.dir.join("keeper.lock"));
+        // The lock and not the process id, which a supervisor started by this process keeps until this process ends.
+        let supervisor = File::open(self.dir.join("supervisor.lock"));
         let removed = eventually(|| fs::remove_dir_all(&self.dir).is_ok() || !self.dir.exists());
         let ended = eventually(|| {
             server.is_none_or(|server| test_kill_process(server).is_err())
-                && keeper
+                && supervisor
                     .as_ref()
-                    .map_or(true, |keeper| keeper.try_lock_shared().is_ok())
+                    .map_or(true, |lock| lock.try_lock_shared().is_ok())
         });
         if !thread::panicking() {
             assert!(removed && ended, "{} is left behind", self.dir.display());
@@ -447,12 +446,12 @@ impl Drop for User {
     }
 }
 
-fn keeper() -> Supervisor {
-    Supervisor::new(LMN, ["dev-db", "keep"])
+fn supervisor() -> Supervisor {
+    dev_db::supervisor(LMN)
 }
 
-fn ensure(dir: &Path, purpose: Purpose) -> Result<Cluster, EmbeddedError> {
-    Cluster::ensure(dir, purpose, &keeper(), &|line| println!("{line}"))
+fn ensure(dir: &Path, purpose: Purpose) -> Result<Cluster, ClusterError> {
+    Cluster::ensure(dir, purpose, &supervisor(), &|line| println!("{line}"))
 }
 
 fn number_in(file: &Path) -> Option<Pid> {

@@ -1,4 +1,4 @@
-//! Rules of the source that no compiler checks: names, sizes, purity, and the ranks of ARCHITECTURE.md.
+//! Rules of the source that no compiler checks: the order of the folders, names, sizes, purity, the places of SQL and HTTP.
 
 #![allow(
     dead_code,
@@ -19,12 +19,66 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The folders and files of `src` in their order. Each imports only from those before it; one line is one rank.
+const ORDER: [&str; 24] = [
+    "values",
+    "config",
+    "telemetry",
+    "database",
+    "errors",
+    "http",
+    "audit",
+    "partners",
+    "request",
+    "idempotency",
+    "middleware",
+    "events",
+    "vehicles",
+    "orders",
+    "webhooks",
+    "catalogue_import",
+    "sandbox",
+    "operator",
+    "jobs",
+    "openapi",
+    "app",
+    "router",
+    "server",
+    "cli",
+];
+
 /// Maximum number of lines of a file, without its tests.
 const LINES_MAX: usize = 350;
 
 /// Names that do not say what a file contains.
 const FORBIDDEN_NAMES: [&str; 7] = [
     "utils", "util", "common", "helpers", "types", "services", "dto",
+];
+
+/// Files that decide on values and a given time: no I/O, no clock, no database, no HTTP.
+const PURE: [&str; 8] = [
+    "model.rs",
+    "state_machine.rs",
+    "locked_order.rs",
+    "event.rs",
+    "view.rs",
+    "target.rs",
+    "signature.rs",
+    "schedule.rs",
+];
+
+/// Folders and files that handle HTTP with axum, besides `handlers.rs` and `list_handlers.rs`.
+const HTTP: [&str; 10] = [
+    "errors/",
+    "http/",
+    "request/",
+    "idempotency/",
+    "middleware/",
+    "sandbox/",
+    "openapi/",
+    "app.rs",
+    "router.rs",
+    "server/",
 ];
 
 /// Returns every file below `src` by its path there, without its tests.
@@ -40,24 +94,16 @@ fn sources() -> BTreeMap<String, String> {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let product = text
-                .split("#[cfg(test)]")
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            let name = path
-                .strip_prefix(&root)
-                .unwrap()
-                .to_string_lossy()
-                .into_owned();
-            files.insert(name, product);
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy();
+            files.insert(name.into_owned(), product.to_owned());
         }
     }
     assert!(files.len() > 40, "the source is where it was");
     files
 }
 
-/// Returns the lines that are not comments.
+/// Returns the text without comments.
 fn code(text: &str) -> String {
     let lines = text
         .lines()
@@ -70,93 +116,73 @@ fn is_store(file: &str) -> bool {
     file.ends_with("/store.rs") || file.contains("/store/")
 }
 
-/// Returns the rank of a file, which may import from its own folder and from lower ranks.
-fn rank(file: &str) -> u8 {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let folder = file.split('/').next().unwrap_or(file);
-    match (folder, name) {
-        (
-            _,
-            "model.rs" | "state.rs" | "transition.rs" | "outcome.rs" | "view.rs" | "catalogue.rs",
-        ) => 0,
-        ("errors", "entry.rs") | ("orders", "rendered.rs") | ("vehicles", "names.rs") => 0,
-        ("errors", "routes.rs") => 4,
-        ("webhooks", "address.rs" | "signature.rs" | "schedule.rs") => 0,
-        ("values", _) => 0,
-        _ if file.starts_with("vehicles/demo/") || file == "vehicles/import/fields.rs" => 0,
-        _ if file == "vehicles/import/change.rs" => 0,
-        ("config" | "telemetry" | "database" | "errors" | "http", _) => 1,
-        (_, "store.rs" | "row.rs" | "filter.rs" | "filters.rs" | "sort.rs") => 2,
-        ("webhooks", "client.rs") => 2,
-        _ if is_store(file) || file.starts_with("vehicles/search/") => 2,
-        ("request" | "idempotency" | "app.rs", _) => 2,
-        ("middleware", _) => 3,
-        (_, "routes.rs" | "lists.rs" | "status.rs" | "answer.rs" | "query.rs")
-        | ("sandbox" | "openapi", _) => 4,
-        (
-            _,
-            "changes.rs" | "transitions.rs" | "progress.rs" | "auction.rs" | "effects.rs"
-            | "operator.rs" | "sweeps.rs",
-        ) => 4,
-        ("vehicles", "cache.rs" | "facets.rs" | "render.rs" | "batch.rs" | "snapshot.rs") => 4,
-        ("webhooks", "worker.rs" | "backlog.rs") if !is_store(file) => 4,
-        (_, "mod.rs") => 4,
-        ("lib.rs" | "main.rs" | "router.rs" | "server" | "cli", _) => 5,
-        _ => panic!("{file} has no rank: give it one here and in ARCHITECTURE.md"),
-    }
+/// Returns the folder or file below `src` that a path begins with.
+fn first(path: &str) -> &str {
+    path.split(['/', ':'])
+        .next()
+        .unwrap_or(path)
+        .trim_end_matches(".rs")
 }
 
-/// Returns the paths below `crate::` that a file imports, with groups expanded.
-fn imports(text: &str) -> Vec<String> {
-    let code: String = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect();
-    let mut paths = Vec::new();
-    for rest in code.split("crate::").skip(1) {
-        expand(rest, "", &mut paths);
-    }
-    paths
-}
-
-/// Reads one path or group; returns the text that follows it.
-fn expand<'a>(text: &'a str, before: &str, paths: &mut Vec<String>) -> &'a str {
-    let text = text.trim_start();
-    if let Some(mut rest) = text.strip_prefix('{') {
-        loop {
-            rest = rest.trim_start();
-            if let Some(after) = rest.strip_prefix('}') {
-                return after;
-            }
-            let next = expand(rest, before, paths);
-            rest = next.trim_start().trim_start_matches(',');
-            if next.len() == rest.len() && !rest.starts_with('}') {
-                return rest;
-            }
-        }
-    }
-    let end = text
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len());
-    let path = format!("{before}{}", &text[..end]);
-    match text[end..].strip_prefix("::") {
-        Some(rest) => expand(rest, &format!("{path}::"), paths),
-        None => {
-            paths.push(path);
-            &text[end..]
-        }
-    }
-}
-
-/// Returns the file that a path leads to: the longest match.
-fn target(path: &str, sources: &BTreeMap<String, String>) -> Option<String> {
-    let parts: Vec<&str> = path.split("::").collect();
-    (1..=parts.len()).rev().find_map(|n| {
-        let stem = parts[..n].join("/");
-        [format!("{stem}.rs"), format!("{stem}/mod.rs")]
-            .into_iter()
-            .find(|file| sources.contains_key(file))
+/// Returns the place of a folder in the order.
+fn rank(folder: &str) -> usize {
+    let place = ORDER.iter().position(|it| *it == folder);
+    place.unwrap_or_else(|| {
+        panic!("`{folder}` has no place in ORDER: give it one, and describe it in ARCHITECTURE.md")
     })
+}
+
+/// Returns the folders that a file imports from, also in its doc links: what follows `crate::`, groups expanded.
+fn imports(text: &str) -> Vec<String> {
+    let mut folders = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_');
+            folders.push(rest[..end.unwrap_or(rest.len())].to_owned());
+            continue;
+        };
+        let mut depth = 0;
+        let mut name = String::new();
+        for it in group.chars() {
+            match it {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => folders.push(std::mem::take(&mut name)),
+                it if depth == 0 => name.push(it),
+                _ => {}
+            }
+        }
+        folders.push(name);
+    }
+    let folders = folders.iter().map(|it| first(it.trim()).to_owned());
+    folders.filter(|it| !it.is_empty()).collect()
+}
+
+#[test]
+fn folders_import_only_from_folders_before_them() {
+    let mut seen = 0;
+    for (file, text) in sources() {
+        let folder = first(&file);
+        if matches!(folder, "lib" | "main") {
+            continue;
+        }
+        for imported in imports(&text) {
+            seen += 1;
+            assert!(
+                rank(&imported) <= rank(folder),
+                "src/{file} imports from `{imported}`, which comes after `{folder}`: move what both need to `{folder}` or \
+                 before it, or move the caller to `{imported}`"
+            );
+        }
+    }
+    assert!(seen > 300, "imports are read");
+}
+
+#[test]
+fn import_groups_are_expanded() {
+    let text = "use crate::{a::{b, c::D}, e,}; fn f() -> crate::g::H {} // [`crate::i`]";
+    assert_eq!(imports(text), ["a", "e", "g", "i"]);
 }
 
 #[test]
@@ -192,24 +218,26 @@ fn names_of_files_are_nouns_of_the_product() {
 
 #[test]
 fn models_are_pure() {
-    for (file, text) in sources() {
+    let is_pure = |file: &str| {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        file.starts_with("values/") || PURE.contains(&name)
+    };
+    for (file, text) in sources().into_iter().filter(|it| is_pure(&it.0)) {
         let text = code(&text);
-        if rank(&file) == 0 {
-            for word in [
-                "axum",
-                "sqlx",
-                "tokio",
-                "async ",
-                "std::fs",
-                "std::env",
-                "Instant::now",
-                "::now()",
-            ] {
-                assert!(
-                    !text.contains(word),
-                    "{file} is pure and must not use `{word}`"
-                );
-            }
+        for word in [
+            "axum",
+            "sqlx",
+            "tokio",
+            "async ",
+            "std::fs",
+            "std::env",
+            "Instant::now",
+            "::now()",
+        ] {
+            assert!(
+                !text.contains(word),
+                "{file} is pure and must not use `{word}`"
+            );
         }
     }
 }
@@ -218,11 +246,7 @@ fn models_are_pure() {
 fn sql_is_in_stores_and_http_at_the_edges() {
     for (file, text) in sources() {
         let text = code(&text);
-        let name = file.rsplit('/').next().unwrap_or_default();
-        let may_sql = is_store(&file)
-            || matches!(name, "row.rs" | "filter.rs")
-            || file.starts_with("database/")
-            || file.starts_with("cli/");
+        let may_sql = is_store(&file) || file.starts_with("database/") || file.starts_with("cli/");
         let speaks_sql = [
             "query!(",
             "query_as!(",
@@ -233,29 +257,15 @@ fn sql_is_in_stores_and_http_at_the_edges() {
         ]
         .iter()
         .any(|it| text.contains(it));
-        assert!(may_sql || !speaks_sql, "{file} contains SQL");
-        let may_http = matches!(
-            name,
-            "routes.rs"
-                | "lists.rs"
-                | "status.rs"
-                | "answer.rs"
-                | "facets.rs"
-                | "app.rs"
-                | "router.rs"
-        ) || [
-            "http/",
-            "request/",
-            "idempotency/",
-            "middleware/",
-            "errors/",
-            "server/",
-            "sandbox/",
-            "openapi/",
-        ]
-        .iter()
-        .any(|it| file.starts_with(it));
-        assert!(may_http || !text.contains("axum"), "{file} uses axum");
+        assert!(
+            may_sql || !speaks_sql,
+            "{file} contains SQL: move it to a store"
+        );
+        let may_http = file.ends_with("handlers.rs") || HTTP.iter().any(|it| file.starts_with(it));
+        assert!(
+            may_http || !text.contains("axum"),
+            "{file} uses axum: only handlers, extractors and layers do"
+        );
         if is_store(&file) {
             for word in ["ApiError", "crate::http", "axum", ".commit(", "begin("] {
                 assert!(
@@ -268,13 +278,11 @@ fn sql_is_in_stores_and_http_at_the_edges() {
 }
 
 #[test]
-fn routes_are_all_in_the_document() {
-    // The operator's listener has a document of its own, and the files of a page are not operations.
-    let partners =
-        |(file, _): &(String, String)| !file.starts_with("operator/") && file != "openapi/page.rs";
-    for (file, text) in sources().into_iter().filter(partners) {
+fn routes_are_all_in_the_router() {
+    for (file, text) in sources().into_iter().filter(|it| it.0 != "router.rs") {
         let text = code(&text);
         for way_around in [
+            "routes!(",
             ".route(",
             ".route_service(",
             ".nest(",
@@ -283,7 +291,7 @@ fn routes_are_all_in_the_document() {
         ] {
             assert!(
                 !text.contains(way_around),
-                "{file} puts up a route by `{way_around}`, of which the document does not contain: use `routes!`"
+                "{file} adds a route by `{way_around}`: list it in router.rs"
             );
         }
     }
@@ -313,41 +321,4 @@ fn queries_that_are_read_are_documented() {
         }
     }
     assert!(seen > 2, "handlers are read");
-}
-
-#[test]
-fn files_import_from_their_own_folder_and_lower_ranks() {
-    let sources = sources();
-    let mut seen = 0;
-    for (file, text) in &sources {
-        let folder = |file: &str| file.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-        for path in imports(text) {
-            let Some(target) = target(&path, &sources) else {
-                continue;
-            };
-            seen += 1;
-            let same_folder = folder(file).is_some() && folder(file) == folder(&target);
-            assert!(
-                same_folder || rank(&target) <= rank(file),
-                "{file} (rank {}) imports {target} (rank {}) through {path}",
-                rank(file),
-                rank(&target)
-            );
-            let feature = |file: &str| file.split('/').next().map(str::to_owned);
-            let are_stores = is_store(file) && is_store(&target);
-            let are_routes = file.ends_with("/routes.rs") && target.ends_with("/routes.rs");
-            let sideways = (are_stores || are_routes) && feature(file) != feature(&target);
-            assert!(
-                !sideways,
-                "{file} imports {target}: two stores, or two files of routes, meet in a handler"
-            );
-        }
-    }
-    assert!(seen > 100, "imports are read");
-}
-
-#[test]
-fn import_groups_are_expanded() {
-    let text = "use crate::{a::{b, c::D}, e}; fn f() -> crate::g::H {}";
-    assert_eq!(imports(text), ["a::b", "a::c::D", "e", "g::H"]);
 }

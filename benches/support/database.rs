@@ -6,10 +6,8 @@ use std::{
 };
 
 use anyhow::Context;
-use lmn_partner_api::database::{
-    MIGRATOR,
-    embedded::{Cluster, Purpose, Supervisor},
-};
+use dev_postgres::{Cluster, Purpose};
+use lmn_partner_api::{cli::dev_db, database::MIGRATOR};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use uuid::Uuid;
@@ -132,8 +130,10 @@ impl Database {
 
     async fn find(name: String) -> anyhow::Result<Self> {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-pg");
-        let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
-        let cluster = Cluster::ensure(&dir, Purpose::Data, &keeper, &|words| eprintln!("{words}"))?;
+        let supervisor = dev_db::supervisor(env!("CARGO_BIN_EXE_lmn"));
+        let cluster = Cluster::ensure(&dir, Purpose::Data, &supervisor, &|words| {
+            eprintln!("{words}")
+        })?;
         let mut admin = PgConnection::connect(&cluster.url("postgres")).await?;
         let (programs, version, pid_file): (String, String, String) = sqlx::query_as(
             "select (select setting from pg_config where name = 'BINDIR'), current_setting('server_version'),

@@ -1,6 +1,9 @@
 //! `lmn catalog`: imports and changes vehicles, and prints demo catalogues.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use chrono::{NaiveDate, Utc};
@@ -8,20 +11,20 @@ use chrono_tz::Asia::Seoul;
 use clap::Subcommand;
 
 use super::{
-    auction::tell,
-    import::Import,
+    arguments::usd,
+    import::Running,
+    import_file::{Rejects, is_regular, open},
     operator::{OperatorArgs, Session},
-    step::usd,
+    order::print_affected,
 };
 use crate::{
-    orders::operator,
-    values::{id::VehicleId, money::Usd, timestamp::Timestamp},
-    vehicles::{
-        demo,
-        model::{PricePoint, Vehicle},
-        view::VehicleView,
-    },
+    catalogue_import::effects,
+    values::{id::VehicleId, money::Usd, string_enum::StringEnum},
+    vehicles::model::Source,
 };
+
+/// The default of the largest part of a source, in percent, that a snapshot may withdraw.
+const WITHDRAWN_PERCENT: u8 = 10;
 
 /// The arguments of `lmn catalog`.
 #[derive(Debug, clap::Args)]
@@ -29,11 +32,11 @@ pub(super) struct Catalog {
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Import vehicles from a file: NDJSON of `Vehicle`, one vehicle per line.
     Import(Import),
     /// Change the listing price of a vehicle; partners with orders in `proceed` for it get an event.
@@ -58,6 +61,91 @@ enum What {
     Demo(Demo),
 }
 
+impl Catalog {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { operator, action } = self;
+        match action {
+            Action::Demo(demo) => demo.print(),
+            Action::Price { vehicle, price } => operator.work(async |session| {
+                let Session {
+                    database, actor, ..
+                } = session;
+                print_affected(
+                    session,
+                    &effects::reprice(database, actor, &vehicle, price).await?,
+                )
+            }),
+            Action::Withdraw { vehicle } => operator.work(async |session| {
+                let Session {
+                    database, actor, ..
+                } = session;
+                print_affected(
+                    session,
+                    &effects::withdraw(database, actor, &vehicle).await?,
+                )
+            }),
+            Action::Restore { vehicle } => operator.work(async |session| {
+                let Session {
+                    database, actor, ..
+                } = session;
+                print_affected(session, &effects::restore(database, actor, &vehicle).await?)
+            }),
+            Action::Import(import) => import.run(&operator),
+        }
+    }
+}
+
+/// The arguments of `lmn catalog import`.
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The file to import; `-` is standard input.
+    file: PathBuf,
+    /// Sources of which the file lists all vehicles; their other vehicles are withdrawn.
+    ///
+    /// A file that omits more than a tenth of the vehicles of a source was probably truncated: the import fails and
+    /// withdraws no vehicle. A regular file is read twice, so that it is refused before anything is changed. Vehicles
+    /// from standard input and pipes are imported while they are read, and have been imported when the import fails.
+    #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = source)]
+    snapshot: Vec<Source>,
+    /// The largest part of each source, in percent of its listed vehicles, that a snapshot may withdraw.
+    #[arg(long, value_name = "PERCENT", default_value_t = WITHDRAWN_PERCENT, requires = "snapshot",
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    withdraw_up_to: u8,
+    /// Write bad lines to this file, as JSON with the line number and all reasons.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    Source::parse(text).ok_or_else(|| {
+        let sources: Vec<_> = Source::ALL.iter().map(|it| it.as_str()).collect();
+        format!("a source is one of {}", sources.join(", "))
+    })
+}
+
+impl Import {
+    /// Imports the file.
+    fn run(mut self, operator: &OperatorArgs) -> anyhow::Result<()> {
+        // Imports that take snapshots of several sources lock them in the same order.
+        self.snapshot.sort_unstable();
+        self.snapshot.dedup();
+        let input = open(&self.file)?;
+        let is_checked_first = !self.snapshot.is_empty() && is_regular(&self.file);
+        let to_check = is_checked_first.then(|| open(&self.file)).transpose()?;
+        let rejects = self.rejects.as_deref().map(Rejects::create).transpose()?;
+        operator.work_alone(async |session| {
+            let mut running = Running::new(session, &self.snapshot, self.withdraw_up_to);
+            running.prepare().await?;
+            if let Some(input) = to_check {
+                running.check(input).await?;
+            }
+            let name = self.file.display().to_string();
+            running.import(&name, input, rejects).await
+        })
+    }
+}
+
 #[derive(Debug, clap::Args)]
 struct Demo {
     /// The number of vehicles.
@@ -71,60 +159,12 @@ struct Demo {
     today: Option<NaiveDate>,
 }
 
-impl Catalog {
-    /// Runs the command.
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, what } = self;
-        match what {
-            What::Demo(demo) => demo.print(),
-            What::Price { vehicle, price } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                tell(
-                    session,
-                    &operator::reprice(database, actor, &vehicle, price).await?,
-                )
-            }),
-            What::Withdraw { vehicle } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                tell(
-                    session,
-                    &operator::withdraw(database, actor, &vehicle).await?,
-                )
-            }),
-            What::Restore { vehicle } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                tell(
-                    session,
-                    &operator::restore(database, actor, &vehicle).await?,
-                )
-            }),
-            What::Import(import) => import.run(&operator),
-        }
-    }
-}
-
 impl Demo {
     fn print(&self) -> anyhow::Result<()> {
         let today = self.today.unwrap_or_else(today);
         let mut out = BufWriter::new(io::stdout().lock());
-        for listing in demo::vehicles(self.seed, self.vehicles, today) {
-            let listed_at = listing.listed_at;
-            let price = PricePoint {
-                listing_usd: listing.listing_usd,
-                recorded_at: Timestamp::kst(listed_at),
-            };
-            let vehicle = Vehicle {
-                listing,
-                updated_at: listed_at,
-                withdrawn_at: None,
-            };
-            let line = serde_json::to_string(&VehicleView::new(vehicle, vec![price]))?;
+        for vehicle in demo_catalogue::vehicles(self.seed, self.vehicles, today) {
+            let line = serde_json::to_string(&vehicle)?;
             if let Some(end) = ended(writeln!(out, "{line}")) {
                 return end;
             }

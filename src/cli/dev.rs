@@ -8,29 +8,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use chrono_tz::Asia::Seoul;
+use demo_catalogue::KoreanTime;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{block_on, dev_db::this_program, migrate::migrate, print, say, serve::serve};
+use super::{
+    block_on, dev_db, print,
+    serve::{migrate, serve},
+};
 use crate::{
     audit::model::Actor,
-    clock,
+    catalogue_import::{batch::insert_new, model::read_line},
     config::{self, Settings},
-    database::{
-        Database, Tx,
-        embedded::{Cluster, Purpose},
-    },
-    middleware::rate_limit::model::{Kind, Policy},
+    database::{Database, Tx, clock},
     partners::{self, changes, model::read_key},
-    telemetry,
+    telemetry::{self, metrics::Metrics},
     values::{
         environment::Environment,
         id::{PartnerId, RequestId},
+        rate_limit::{Kind, Policy},
     },
     vehicles,
 };
@@ -92,9 +93,7 @@ impl Dev {
         // Held until the end, because the private server stops when it has no users.
         let mut _cluster = None;
         if !is_set(&variables, "DATABASE_URL") && !is_set(&variables, "DATABASE_URL_FILE") {
-            let dir = self.data_dir.join("pg");
-            let cluster =
-                Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
+            let cluster = dev_db::start(&self.data_dir.join("pg"))?;
             block_on(create_database(&cluster.url("postgres")))?;
             variables.push(("DATABASE_URL".into(), cluster.url("lmn")));
             _cluster = Some(cluster);
@@ -129,7 +128,7 @@ impl Dev {
 
     async fn serve(&self, settings: Settings) -> anyhow::Result<()> {
         migrate(&settings).await?;
-        let database = Database::connect(&settings.database)?;
+        let database = Database::connect(&settings.database, Metrics::new())?;
         let welcome = self
             .fill(&database)
             .await
@@ -152,10 +151,16 @@ impl Dev {
     /// Adds the demo vehicles, the partner and the key that the sandbox lacks.
     async fn fill(&self, database: &Database) -> anyhow::Result<Welcome> {
         let mut tx = database.begin().await?;
-        let now = clock::store::real_now(&mut tx).await?;
+        let now = clock::real_now(&mut tx).await?;
         let today = now.with_timezone(&Seoul).date_naive();
-        let listings = vehicles::demo::catalogue(SEED, self.vehicles, today);
-        vehicles::store::insert_new(&mut tx, &listings).await?;
+        let mut listings = Vec::new();
+        for vehicle in demo_catalogue::vehicles(SEED, self.vehicles, today) {
+            let line = serde_json::to_vec(&vehicle)?;
+            // A result became known after its auction, not now.
+            let learned_at = vehicle.result_at.map_or(now, KoreanTime::instant);
+            listings.push(read_line(&line, learned_at).map_err(|error| anyhow!("{error}"))?);
+        }
+        insert_new(&mut tx, &listings).await?;
         let actor = Actor::operator(ACCOUNT, RequestId::random());
         let partner = demo_partner(&mut tx, &actor).await?;
         let file = self.data_dir.join("api_key");

@@ -7,16 +7,21 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
+use dev_postgres::{Cluster, Product, Purpose, Supervisor};
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 use super::{block_on, say};
-use crate::{
-    database::{
-        self,
-        embedded::{self, Cluster, Purpose, Supervisor},
-    },
-    values::environment::Environment,
+use crate::{database, values::environment::Environment};
+
+/// The names and remedies for private servers.
+const PRODUCT: Product = Product {
+    name: "lmn",
+    url_variable: "DATABASE_URL",
+    other_way: "use `docker compose up`",
+    hide_installed_variable: "LMN_NO_SYSTEM_POSTGRES",
 };
+/// The command that supervises a private server.
+const SUPERVISE: [&str; 2] = ["dev-db", "keep"];
 
 /// The commands of `lmn dev-db`.
 #[derive(Debug, Subcommand)]
@@ -63,7 +68,7 @@ impl DevDb {
                     Kind::Data => Purpose::Data,
                     Kind::Tests => Purpose::Tests,
                 };
-                Ok(embedded::keep(&dir, purpose)?)
+                Ok(dev_postgres::supervise(&dir, purpose, PRODUCT)?)
             }
             Self::With {
                 dir,
@@ -71,8 +76,7 @@ impl DevDb {
                 migrations,
                 command,
             } => {
-                let cluster =
-                    Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
+                let cluster = start(&dir)?;
                 if let Some(folder) = migrations {
                     block_on(migrate(&cluster.url(&database), &folder)).context("migrating")?;
                 }
@@ -102,7 +106,18 @@ async fn migrate(url: &str, folder: &Path) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Returns the command that keeps a private server running, which is `dev-db keep` of this program.
-pub(crate) fn this_program() -> anyhow::Result<Supervisor> {
-    Ok(Supervisor::this_program(["dev-db", "keep"])?)
+/// Starts the private server in a folder unless it is running. It keeps running while the cluster is held.
+pub(super) fn start(dir: &Path) -> anyhow::Result<Cluster> {
+    let supervisor = Supervisor::this_program(SUPERVISE, PRODUCT)?;
+    Ok(Cluster::ensure(
+        dir,
+        Purpose::Data,
+        &supervisor,
+        &|notice| say(notice),
+    )?)
+}
+
+/// Returns the supervisor of private servers that is run by `program`, a binary of `lmn`.
+pub fn supervisor(program: impl Into<PathBuf>) -> Supervisor {
+    Supervisor::new(program, SUPERVISE, PRODUCT)
 }

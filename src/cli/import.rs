@@ -1,122 +1,44 @@
-//! `lmn catalog import`: imports the vehicles of a file, and withdraws the vehicles that a snapshot omits.
+//! The import of a catalogue file: writes its vehicles, withdraws the vehicles that a snapshot omits, and prints a
+//! summary.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
+    io::{self, BufRead, IsTerminal, Write},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    import_summary::{Progress, Summary},
-    lines::Lines,
-    listings::{self, End, Part, Rejects},
-    operator::{OperatorArgs, Session},
+    import_file::{self, End, Lines, Part, Rejects},
+    operator::Session,
+    print, say,
 };
 use crate::{
     audit::{self, store::Change},
-    clock, database,
-    orders::transitions::TransitionFailed,
-    values::{id::VehicleId, string_enum::StringEnum},
-    vehicles::{
-        import::{
-            batch::{Batch, Written},
-            snapshot::{self, Excess, WithdrawalLimit},
-        },
-        model::Source,
+    catalogue_import::{
+        batch::Batch,
+        snapshot::{self, WithdrawalLimit},
         store,
     },
+    database::{self, clock},
+    orders::transitions::TransitionFailed,
+    values::{id::VehicleId, string_enum::StringEnum},
+    vehicles::model::Source,
 };
 
 /// Number of attempts to write a batch that conflicts with other transactions. Each waits for a lock for at most
 /// `database.lock_seconds`.
 const TRIES_MAX: u32 = 5;
-/// The default of the largest part of a source, in percent, that a snapshot may withdraw.
-const WITHDRAWN_PERCENT: u8 = 10;
-/// Size of the read buffer, in bytes.
-const READ_BYTES: usize = 256 * 1024;
 /// The largest length of a file name in the audit log, in characters.
 const NAME_CHARACTERS_MAX: usize = 256;
-
-/// The arguments of `lmn catalog import`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Import {
-    /// The file to import; `-` is standard input.
-    file: PathBuf,
-    /// Sources of which the file lists all vehicles; their other vehicles are withdrawn.
-    ///
-    /// A file that omits more than a tenth of the vehicles of a source was probably truncated: the import fails and
-    /// withdraws no vehicle. A regular file is read twice, so that it is refused before anything is changed. Vehicles
-    /// from standard input and pipes are imported while they are read, and have been imported when the import fails.
-    #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = source)]
-    snapshot: Vec<Source>,
-    /// The largest part of each source, in percent of its listed vehicles, that a snapshot may withdraw.
-    #[arg(long, value_name = "PERCENT", default_value_t = WITHDRAWN_PERCENT, requires = "snapshot",
-          value_parser = clap::value_parser!(u8).range(0..=100))]
-    withdraw_up_to: u8,
-    /// Write bad lines to this file, as JSON with the line number and all reasons.
-    #[arg(long, value_name = "FILE")]
-    rejects: Option<PathBuf>,
-}
-
-fn source(text: &str) -> Result<Source, String> {
-    Source::parse(text).ok_or_else(|| {
-        let sources: Vec<_> = Source::ALL.iter().map(|it| it.as_str()).collect();
-        format!("a source is one of {}", sources.join(", "))
-    })
-}
-
-impl Import {
-    /// Imports the file.
-    pub(super) fn run(mut self, operator: &OperatorArgs) -> anyhow::Result<()> {
-        // Imports that take snapshots of several sources lock them in the same order.
-        self.snapshot.sort_unstable();
-        self.snapshot.dedup();
-        let input = open(&self.file)?;
-        let is_checked_first = !self.snapshot.is_empty() && is_regular(&self.file);
-        let to_check = is_checked_first.then(|| open(&self.file)).transpose()?;
-        let rejects = self.rejects.as_deref().map(Rejects::create).transpose()?;
-        operator.work_alone(async |session| {
-            let mut running = Running {
-                session,
-                sources: &self.snapshot,
-                percent: self.withdraw_up_to,
-                summary: Summary::default(),
-                progress: Progress::begin(),
-            };
-            let name = self.file.display().to_string();
-            let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
-            running.prepare().await?;
-            if let Some(input) = to_check {
-                running.check(input).await?;
-            }
-            running.import(&name, input, rejects).await
-        })
-    }
-}
-
-fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
-    if is_stdin(file) {
-        return Ok(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
-    }
-    let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    Ok(Box::new(BufReader::with_capacity(READ_BYTES, opened)))
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
-/// Returns whether a file can be read twice.
-fn is_regular(file: &Path) -> bool {
-    !is_stdin(file) && file.is_file()
-}
+/// The interval between updates of the progress line.
+const PROGRESS: Duration = Duration::from_millis(200);
 
 /// A running import.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     session: &'a Session,
     /// The sources of a snapshot; empty if the file is not a snapshot.
     sources: &'a [Source],
@@ -126,15 +48,28 @@ struct Running<'a> {
     progress: Progress,
 }
 
-impl Running<'_> {
-    async fn import(
+impl<'a> Running<'a> {
+    /// Starts an import of a file; `sources` are those of a snapshot, of which it may withdraw `percent` each.
+    pub(super) fn new(session: &'a Session, sources: &'a [Source], percent: u8) -> Self {
+        Self {
+            session,
+            sources,
+            percent,
+            summary: Summary::default(),
+            progress: Progress::begin(),
+        }
+    }
+
+    /// Imports the file, and withdraws the vehicles that a snapshot omits.
+    pub(super) async fn import(
         &mut self,
         name: &str,
         input: Box<dyn BufRead + Send>,
         rejects: Option<Rejects>,
     ) -> anyhow::Result<()> {
-        let begun_at = self.record("catalog.import_started", name).await?;
-        let mut parts = listings::read(input, rejects, begun_at);
+        let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
+        let begun_at = self.record("catalog.import_started", &name).await?;
+        let mut parts = import_file::read(input, rejects, begun_at);
         let end = loop {
             match parts
                 .recv()
@@ -154,12 +89,12 @@ impl Running<'_> {
             doubt = self.withdraw_unlisted(begun_at).await?;
         }
         self.progress.clear();
-        self.record("catalog.imported", name).await?;
-        self.summary.tell(self.session.json, doubt)
+        self.record("catalog.imported", &name).await?;
+        self.summary.print(self.session.json, doubt)
     }
 
     /// Creates the temporary tables, and locks the snapshots of the sources; waits while another import holds a lock.
-    async fn prepare(&self) -> anyhow::Result<()> {
+    pub(super) async fn prepare(&self) -> anyhow::Result<()> {
         let mut tx = self.session.begin().await?;
         store::make_tables(&mut tx).await?;
         for source in self.sources {
@@ -172,10 +107,10 @@ impl Running<'_> {
     }
 
     /// Reads the ids that a snapshot lists, and fails if it omits too many vehicles. Changes nothing in the catalogue.
-    async fn check(&self, input: Box<dyn BufRead + Send>) -> anyhow::Result<()> {
+    pub(super) async fn check(&self, input: Box<dyn BufRead + Send>) -> anyhow::Result<()> {
         let mut lines = Lines::of(input);
         loop {
-            let ids = listings::read_ids(&mut lines)?;
+            let ids = import_file::read_ids(&mut lines)?;
             if ids.is_empty() {
                 break;
             }
@@ -185,7 +120,7 @@ impl Running<'_> {
             tx.commit().await?;
         }
         let mut tx = self.session.begin().await?;
-        let now = clock::store::real_now(&mut tx).await?;
+        let now = clock::real_now(&mut tx).await?;
         tx.commit().await?;
         match self.find_unlisted(now).await? {
             Some(too_many) => bail!("{too_many}; nothing was changed"),
@@ -203,16 +138,11 @@ impl Running<'_> {
             tx.commit().await?;
             Ok(written)
         });
-        let Written {
-            inserted,
-            updated,
-            unchanged,
-            held_back,
-        } = written.await?;
-        self.summary.inserted += inserted;
-        self.summary.updated += updated;
-        self.summary.unchanged += unchanged;
-        self.summary.held_back += held_back;
+        let written = written.await?;
+        self.summary.inserted += written.inserted;
+        self.summary.updated += written.updated;
+        self.summary.unchanged += written.unchanged;
+        self.summary.held_back += written.held_back;
         Ok(())
     }
 
@@ -224,7 +154,12 @@ impl Running<'_> {
         tx.commit().await?;
         let percent = self.percent;
         Ok((!excess.is_empty()).then(|| {
-            let sources: Vec<_> = excess.iter().map(describe).collect();
+            let sources = excess.iter().map(|it| {
+                let (unlisted, listed) = (it.unlisted, it.listed_before);
+                let source = it.source.as_str();
+                format!("{unlisted} of the {listed} listed vehicles of {source}")
+            });
+            let sources: Vec<_> = sources.collect();
             format!(
                 "the file leaves out {}, and --withdraw-up-to allows {percent} percent of a source",
                 sources.join(" and ")
@@ -258,6 +193,7 @@ impl Running<'_> {
         }
     }
 
+    /// Runs a transaction, and retries if it conflicts with others.
     async fn retry<T>(
         &self,
         work: impl AsyncFn() -> Result<T, TransitionFailed>,
@@ -313,12 +249,99 @@ impl Running<'_> {
     }
 }
 
-fn describe(excess: &Excess) -> String {
-    let Excess {
-        source,
-        unlisted,
-        listed_before,
-    } = excess;
-    let source = source.as_str();
-    format!("{unlisted} of the {listed_before} listed vehicles of {source}")
+/// The numbers of lines and vehicles of an import by their result.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// Lines that are not blank.
+    read: u64,
+    /// Vehicles that were not in the catalogue.
+    inserted: u64,
+    /// Vehicles that changed or were listed again.
+    updated: u64,
+    /// Vehicles that did not change.
+    unchanged: u64,
+    /// Vehicles that stay withdrawn although the file lists them.
+    held_back: u64,
+    /// Vehicles that were withdrawn because the file does not list them.
+    withdrawn: u64,
+    /// Lines that are not valid.
+    rejected: u64,
+}
+
+impl Summary {
+    /// Returns the number of vehicles of the file that are in the catalogue or were held back.
+    fn vehicles(&self) -> u64 {
+        self.inserted + self.updated + self.unchanged + self.held_back
+    }
+
+    /// Prints the summary. Fails if lines were rejected, or if a `doubt` prevented vehicles from being withdrawn.
+    fn print(&self, as_json: bool, doubt: Option<String>) -> anyhow::Result<()> {
+        let Self {
+            read,
+            inserted,
+            updated,
+            unchanged,
+            held_back,
+            withdrawn,
+            rejected,
+        } = self;
+        if as_json {
+            print(json!(self))?;
+        } else {
+            say(format_args!(
+                "{read} read: {inserted} inserted, {updated} updated, {unchanged} unchanged, \
+                 {held_back} held back, {rejected} rejected; {withdrawn} withdrawn"
+            ));
+        }
+        match doubt {
+            Some(doubt) => {
+                bail!(
+                    "{doubt}, so no vehicle was withdrawn; {rejected} of {read} lines were rejected"
+                )
+            }
+            None if *rejected > 0 => bail!("{rejected} of {read} lines were rejected"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The progress line, which is shown if standard error is a terminal.
+struct Progress {
+    is_wanted: bool,
+    begun: Instant,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    /// Starts the clock for the rate.
+    fn begin() -> Self {
+        Self {
+            is_wanted: io::stderr().is_terminal(),
+            begun: Instant::now(),
+            shown: None,
+        }
+    }
+
+    /// Updates the progress line if the interval has passed.
+    fn show(&mut self, lines: u64, summary: &Summary) {
+        let is_due = self.shown.is_none_or(|it| it.elapsed() >= PROGRESS);
+        if !self.is_wanted || !is_due {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let vehicles = summary.vehicles();
+        let rate = u128::from(vehicles) * 1_000 / self.begun.elapsed().as_millis().max(1);
+        // The import continues if the terminal is closed.
+        let _ = write!(
+            io::stderr(),
+            "\x1b[2K{lines} lines, {vehicles} vehicles, {rate} per second\r"
+        );
+    }
+
+    /// Clears the progress line.
+    fn clear(&self) {
+        if self.is_wanted {
+            let _ = write!(io::stderr(), "\x1b[2K");
+        }
+    }
 }

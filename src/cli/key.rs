@@ -6,12 +6,12 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
+    arguments::Span,
     operator::{OperatorArgs, Session},
     print, say,
-    span::Span,
 };
 use crate::{
-    clock,
+    database::clock,
     partners::{
         changes::{self, Issued},
         model::Key,
@@ -26,11 +26,11 @@ pub(super) struct KeyCommand {
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Issue a key and print it. It is never shown again.
     Issue {
         /// The partner's id or name.
@@ -65,19 +65,19 @@ enum What {
 impl KeyCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, what } = self;
-        operator.work(async |session| match &what {
-            What::Issue {
+        let Self { operator, action } = self;
+        operator.work(async |session| match &action {
+            Action::Issue {
                 partner,
                 expires_in,
             } => issue(session, partner, *expires_in).await,
-            What::Rotate {
+            Action::Rotate {
                 prefix,
                 overlap,
                 expires_in,
             } => rotate(session, prefix, *overlap, *expires_in).await,
-            What::Revoke { prefix } => revoke(session, prefix).await,
-            What::List { partner } => list(session, partner).await,
+            Action::Revoke { prefix } => revoke(session, prefix).await,
+            Action::List { partner } => list(session, partner).await,
         })
     }
 }
@@ -135,7 +135,7 @@ fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::R
 async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let key = changes::revoke_key(&mut tx, &session.actor, prefix).await?;
-    let now = clock::store::real_now(&mut tx).await?;
+    let now = clock::real_now(&mut tx).await?;
     tx.commit().await?;
     if session.json {
         return print(key_json(&key, now));
@@ -147,7 +147,7 @@ async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
 async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let partner = session.partner(&mut tx, partner).await?;
-    let now = clock::store::real_now(&mut tx).await?;
+    let now = clock::real_now(&mut tx).await?;
     let keys = store::list_keys(&mut tx, partner.id).await?;
     keys.iter().try_for_each(|key| {
         if session.json {

@@ -1,33 +1,23 @@
-//! The command line of the binary `lmn`, with one file per command.
+//! The command line of the binary `lmn`: a file per command or group of related commands.
 //!
 //! Data goes to standard output, messages go to standard error. The exit code is 0 for success, 1 for a refusal or a
 //! failure, and 2 for wrong usage.
 
-mod allowlist;
-mod auction;
-mod audit;
+mod arguments;
 mod catalog;
-mod config;
 mod dev;
-mod dev_db;
-mod errors;
+pub mod dev_db;
+mod documents;
 mod healthcheck;
 mod import;
-mod import_summary;
+mod import_file;
 mod key;
-mod lines;
-mod listings;
-mod migrate;
-mod openapi;
 mod operator;
 mod order;
 mod partner;
 mod report;
 mod serve;
-mod span;
-mod step;
 mod webhook;
-mod worker;
 
 use std::{
     io::{self, Write},
@@ -58,36 +48,36 @@ enum Command {
     /// Run the API on the configured database.
     Serve(serve::Serve),
     /// Bring the schema of the configured database up to date; a new database gets the configured environment.
-    Migrate(migrate::Migrate),
+    Migrate(serve::Migrate),
     /// Check the settings.
     #[command(subcommand)]
-    Config(config::Config),
+    Config(documents::Config),
     /// Add and show partners, and set their rate limits and contacts.
     Partner(partner::PartnerCommand),
     /// Issue, rotate, revoke and list API keys.
     Key(key::KeyCommand),
     /// Manage the networks that a partner may call from.
-    Allowlist(allowlist::Allowlist),
+    Allowlist(partner::Allowlist),
     /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
     /// Show an order of any partner, and change its status or shipment.
     Order(order::OrderCommand),
     /// Record auction results and reschedule auctions.
-    Auction(auction::Auction),
+    Auction(order::Auction),
     /// List orders that need attention.
     Report(report::Report),
     /// Show a partner's webhook endpoint and deliveries, and send events again.
     Webhook(webhook::Webhook),
     /// Run the webhook deliveries and the background jobs, apart from the servers.
-    Worker(worker::Worker),
+    Worker(serve::Worker),
     /// List the changes in the audit log, with their authors, times and request ids.
-    Audit(audit::Audit),
+    Audit(report::Audit),
     /// Check whether the server of these settings is ready.
     Healthcheck(healthcheck::Healthcheck),
     /// Print the OpenAPI document.
-    Openapi(openapi::Openapi),
+    Openapi(documents::Openapi),
     /// Print the error catalogue.
-    Errors(errors::Errors),
+    Errors(documents::Errors),
     /// Run or use the private PostgreSQL server.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),

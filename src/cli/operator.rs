@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use dev_postgres::Cluster;
 
-use super::{Source, block_on, dev_db::this_program, say};
+use super::{Source, block_on, dev_db};
 use crate::{
     audit::model::Actor,
     config::{self, OPERATOR_VARIABLE, Settings},
-    database::{
-        self, Connection, Database, Tx,
-        embedded::{Cluster, Purpose},
-    },
+    database::{self, Connection, Database, Tx},
     partners::{self, model::Partner},
+    telemetry::metrics::Metrics,
     values::{environment::Environment, id::RequestId},
 };
 
@@ -60,13 +59,13 @@ impl OperatorArgs {
 
     fn work_through(
         &self,
-        connect: fn(&config::Database) -> Result<Database, sqlx::Error>,
+        connect: fn(&config::Database, Metrics) -> Result<Database, sqlx::Error>,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         // The private server keeps running while the cluster is held.
         let (settings, _cluster) = self.settings()?;
         block_on(async {
-            let database = connect(&settings.database)?;
+            let database = connect(&settings.database, Metrics::new())?;
             let mut connection = database
                 .acquire()
                 .await
@@ -104,9 +103,7 @@ impl OperatorArgs {
         if !self.data_dir.join("api_key").exists() {
             bail!("DATABASE_URL is not set, and there is no sandbox of `lmn dev` in {folder}");
         }
-        let dir = self.data_dir.join("pg");
-        let cluster =
-            Cluster::ensure(&dir, Purpose::Data, &this_program()?, &|notice| say(notice))?;
+        let cluster = dev_db::start(&self.data_dir.join("pg"))?;
         settings.database.url = cluster.url("lmn").into();
         Ok((settings, Some(cluster)))
     }

@@ -1,22 +1,33 @@
-//! `lmn order`: shows an order of any partner, and changes its status or shipment.
+//! `lmn order`: shows an order of any partner, and changes its status or shipment. `lmn auction`: records auction
+//! results and reschedules auctions.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
+    arguments::{enum_value, fee, usd},
     operator::{OperatorArgs, Session},
-    print,
-    step::{To, Travel, word},
+    print, say,
 };
 use crate::{
+    catalogue_import::effects,
     orders::{
-        operator, state::FulfillmentDetail, store, transition::Transition, view::HistoryView,
+        model::AuctionOutcome,
+        operator::{self, AffectedOrder},
+        state_machine::{
+            CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, ShipmentChange,
+            Transition,
+        },
+        store,
+        view::HistoryView,
     },
     partners,
     values::{
-        id::{OrderId, PartnerId},
+        id::{OrderId, PartnerId, VehicleId},
+        money::Usd,
         string_enum::StringEnum,
+        timestamp::Timestamp,
     },
 };
 
@@ -29,11 +40,11 @@ pub(super) struct OrderCommand {
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(subcommand)]
-    what: What,
+    action: OrderAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum OrderAction {
     /// Show an order with its partner, state and history.
     Show {
         /// The order's id.
@@ -51,7 +62,7 @@ enum What {
         /// The order's id.
         id: OrderId,
         /// The fulfillment detail.
-        #[arg(value_parser = word::<FulfillmentDetail>)]
+        #[arg(value_parser = enum_value::<FulfillmentDetail>)]
         detail: FulfillmentDetail,
     },
     /// Change the shipment of a shipping order. An empty text clears a field.
@@ -77,16 +88,18 @@ struct Sheet {
 impl OrderCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, what } = self;
-        let (id, step) = match what {
-            What::Show { id } => (id, None),
-            What::Advance { id, to } => (id, Some(to.step()?)),
-            What::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
-            What::Shipment { id, change } => (id, Some(Transition::Shipment(change.change()?))),
+        let Self { operator, action } = self;
+        let (id, step) = match action {
+            OrderAction::Show { id } => (id, None),
+            OrderAction::Advance { id, to } => (id, Some(to.step()?)),
+            OrderAction::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
+            OrderAction::Shipment { id, change } => {
+                (id, Some(Transition::Shipment(change.change()?)))
+            }
         };
         operator.work(async |session| {
             if let Some(step) = &step {
-                operator::advance(&session.database, &session.actor, id, step).await?;
+                operator::change_order(&session.database, &session.actor, id, step).await?;
             }
             show(session, id).await
         })
@@ -135,4 +148,190 @@ impl Sheet {
             print(line.trim_end())
         })
     }
+}
+
+/// The new status of an order, with the details that it requires.
+#[derive(Debug, clap::Args)]
+pub(super) struct To {
+    /// The new status.
+    #[arg(value_parser = enum_value::<OrderStatus>)]
+    status: OrderStatus,
+    /// The price that LMN paid, in US dollars; required for `secured`.
+    #[arg(long, value_name = "USD", value_parser = usd)]
+    purchase_price: Option<Usd>,
+    /// The fee of the auction house, in US dollars; required for `secured`.
+    #[arg(long, value_name = "USD", value_parser = fee)]
+    auction_fee: Option<i32>,
+    /// The reason of the failure; required for `failed`.
+    #[arg(long, value_name = "REASON", value_parser = enum_value::<FailureReason>)]
+    failure_reason: Option<FailureReason>,
+    /// The reason of the cancellation; required for `cancelled`.
+    #[arg(long, value_name = "REASON", value_parser = enum_value::<CancellationReason>)]
+    cancellation_reason: Option<CancellationReason>,
+}
+
+impl To {
+    /// Returns the step.
+    pub(super) fn step(self) -> anyhow::Result<Transition> {
+        Ok(match self.status {
+            OrderStatus::Acquiring => Transition::Acquire,
+            OrderStatus::Shipping => Transition::Ship,
+            OrderStatus::Secured => Transition::Secure {
+                purchase_price: self
+                    .purchase_price
+                    .context("`secured` needs --purchase-price")?,
+                auction_fee: self.auction_fee.context("`secured` needs --auction-fee")?,
+            },
+            OrderStatus::Failed => {
+                let reason = self.failure_reason;
+                Transition::Fail(reason.context("`failed` needs --failure-reason")?)
+            }
+            OrderStatus::Cancelled => {
+                let reason = self.cancellation_reason;
+                Transition::Cancel(reason.context("`cancelled` needs --cancellation-reason")?)
+            }
+            OrderStatus::Proceed | OrderStatus::Delivered => {
+                bail!("LMN cannot move an order to `{}`", self.status.as_str())
+            }
+        })
+    }
+}
+
+/// The changes of a shipment.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Travel {
+    /// The name of the ship.
+    #[arg(long)]
+    vessel_name: Option<String>,
+    /// The number of the bill of lading.
+    #[arg(long)]
+    bl_number: Option<String>,
+    /// The port where the vehicle is loaded.
+    #[arg(long)]
+    port_of_loading: Option<String>,
+    /// The port where the vehicle is unloaded.
+    #[arg(long)]
+    port_of_discharge: Option<String>,
+    /// The estimated time of departure, such as 2026-09-01T08:00:00+09:00.
+    #[arg(long, value_name = "TIME")]
+    etd: Option<String>,
+    /// The estimated time of arrival, with the UTC offset of that place.
+    #[arg(long, value_name = "TIME")]
+    eta: Option<String>,
+}
+
+impl Travel {
+    /// Returns the change. An empty text clears a field.
+    pub(super) fn change(self) -> anyhow::Result<ShipmentChange> {
+        let text = |given: Option<String>| given.map(|it| Some(it).filter(|it| !it.is_empty()));
+        let time = |given: Option<String>| match given {
+            None => anyhow::Ok(None),
+            Some(text) if text.is_empty() => Ok(Some(None)),
+            Some(text) => Ok(Some(Some(Timestamp::parse(&text).with_context(|| text)?))),
+        };
+        Ok(ShipmentChange {
+            vessel_name: text(self.vessel_name),
+            bl_number: text(self.bl_number),
+            port_of_loading: text(self.port_of_loading),
+            port_of_discharge: text(self.port_of_discharge),
+            etd: time(self.etd)?,
+            eta: time(self.eta)?,
+        })
+    }
+}
+
+/// The arguments of `lmn auction`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Auction {
+    #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(subcommand)]
+    action: AuctionAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuctionAction {
+    /// Record the result of an auction and settle every order that bids on the vehicle.
+    Result {
+        /// The vehicle's id.
+        vehicle: VehicleId,
+        #[command(subcommand)]
+        end: End,
+    },
+    /// Move an auction to another time. Orders whose new cutoff has already passed are cancelled.
+    Reschedule {
+        /// The vehicle's id.
+        vehicle: VehicleId,
+        /// The time, such as 2026-04-20T13:00:00+09:00.
+        date: Timestamp,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum End {
+    /// LMN bought the vehicle, for the partner with the highest bid.
+    Won {
+        /// The price that LMN paid, in US dollars, at most that bid.
+        #[arg(long, value_name = "USD", value_parser = usd)]
+        price: Usd,
+        /// The fee of the auction house, in US dollars.
+        #[arg(long, value_name = "USD", value_parser = fee)]
+        fee: i32,
+    },
+    /// A bidder outside LMN bid more.
+    Outbid,
+    /// The auction was called off.
+    Cancelled,
+    /// The seller took the vehicle back.
+    Withdrawn,
+}
+
+impl From<End> for AuctionOutcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::Won { price, fee } => Self::Won { price, fee },
+            End::Outbid => Self::Outbid,
+            End::Cancelled => Self::Cancelled,
+            End::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
+impl Auction {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { operator, action } = self;
+        operator.work(async |session| {
+            let Session {
+                database, actor, ..
+            } = session;
+            let affected = match &action {
+                AuctionAction::Result { vehicle, end } => {
+                    operator::settle(database, actor, vehicle, (*end).into()).await?
+                }
+                AuctionAction::Reschedule { vehicle, date } => {
+                    effects::reschedule(database, actor, vehicle, date.instant()).await?
+                }
+            };
+            print_affected(session, &affected)
+        })
+    }
+}
+
+/// Prints the orders that a change affected, one per line.
+pub(super) fn print_affected(session: &Session, affected: &[AffectedOrder]) -> anyhow::Result<()> {
+    if affected.is_empty() {
+        say("No order is affected.");
+    }
+    affected.iter().try_for_each(|it| match session.json {
+        true => print(serde_json::to_string(it)?),
+        false => {
+            let status = it.status.as_str();
+            print(format_args!(
+                "{}  {status}  partner {}",
+                it.order_id, it.partner_id
+            ))
+        }
+    })
 }

@@ -1,4 +1,5 @@
-//! `lmn partner`: adds and shows partners, and sets their rate limits and contacts.
+//! `lmn partner`: adds and shows partners, and sets their rate limits and contacts. `lmn allowlist`: manages the
+//! networks that they may call from.
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -11,14 +12,17 @@ use super::{
     print, say,
 };
 use crate::{
-    clock,
-    middleware::rate_limit::model::{Kind, Policy},
+    database::clock,
     partners::{
         changes::{self, policy_json},
-        model::Partner,
+        model::{Partner, read_network},
         store,
     },
-    values::timestamp::Timestamp,
+    values::{
+        environment::Environment,
+        rate_limit::{Kind, Policy},
+        timestamp::Timestamp,
+    },
 };
 
 /// The arguments of `lmn partner`.
@@ -27,11 +31,11 @@ pub(super) struct PartnerCommand {
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(subcommand)]
-    what: What,
+    action: PartnerAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum PartnerAction {
     /// Add a partner and print its id.
     Add {
         /// The partner's name, which must be unique.
@@ -85,13 +89,13 @@ enum PolicyName {
 impl PartnerCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, what } = self;
-        operator.work(async |session| match &what {
-            What::Add { name } => add(session, name).await,
-            What::List => list(session).await,
-            What::Show { partner } => show(session, partner).await,
-            What::Limits(limits) => limits.set(session).await,
-            What::Contact { partner, contact } => {
+        let Self { operator, action } = self;
+        operator.work(async |session| match &action {
+            PartnerAction::Add { name } => add(session, name).await,
+            PartnerAction::List => list_partners(session).await,
+            PartnerAction::Show { partner } => show(session, partner).await,
+            PartnerAction::Limits(limits) => limits.set(session).await,
+            PartnerAction::Contact { partner, contact } => {
                 set_contact(session, partner, contact.as_deref()).await
             }
         })
@@ -131,7 +135,7 @@ async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
     print(partner.id)
 }
 
-async fn list(session: &Session) -> anyhow::Result<()> {
+async fn list_partners(session: &Session) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let partners = store::list(&mut tx).await?;
     partners.iter().try_for_each(|partner| {
@@ -152,7 +156,7 @@ async fn show(session: &Session, partner: &str) -> anyhow::Result<()> {
     let partner = session.partner(&mut tx, partner).await?;
     let networks = store::list_networks(&mut tx, partner.id).await?;
     let keys = store::list_keys(&mut tx, partner.id).await?;
-    let now = clock::store::real_now(&mut tx).await?;
+    let now = clock::real_now(&mut tx).await?;
     if session.json {
         let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
         let keys: Vec<Value> = keys.iter().map(|key| key_json(key, now)).collect();
@@ -237,5 +241,98 @@ fn partner_json(partner: &Partner) -> Value {
         "name": partner.name,
         "limits": {"read": policy_json(partner.read), "write": policy_json(partner.write)},
         "created_at": Timestamp::kst(partner.created_at),
+    })
+}
+
+/// The arguments of `lmn allowlist`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Allowlist {
+    #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(subcommand)]
+    action: AllowlistAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum AllowlistAction {
+    /// Add an address or a network to a partner's allowlist.
+    Add(Entry),
+    /// Remove an address or a network from a partner's allowlist.
+    Remove(Entry),
+    /// List the networks that a partner may call from.
+    List {
+        /// The partner's id or name.
+        partner: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Entry {
+    /// The partner's id or name.
+    partner: String,
+    /// An address or a network, such as 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32.
+    cidr: String,
+}
+
+impl Allowlist {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { operator, action } = self;
+        operator.work(async |session| match &action {
+            AllowlistAction::Add(entry) => entry.add(session).await,
+            AllowlistAction::Remove(entry) => entry.remove(session).await,
+            AllowlistAction::List { partner } => list_networks(session, partner).await,
+        })
+    }
+}
+
+impl Entry {
+    async fn add(&self, session: &Session) -> anyhow::Result<()> {
+        let network = read_network(&self.cidr)?;
+        let mut tx = session.begin().await?;
+        let partner = session.partner(&mut tx, &self.partner).await?;
+        changes::add_network(&mut tx, &session.actor, partner.id, network).await?;
+        tx.commit().await?;
+        if session.json {
+            return print(json!({"partner_id": partner.id, "network": network}));
+        }
+        say(format_args!("`{}` may call from {network}.", partner.name));
+        Ok(())
+    }
+
+    async fn remove(&self, session: &Session) -> anyhow::Result<()> {
+        let network = read_network(&self.cidr)?;
+        let mut tx = session.begin().await?;
+        let partner = session.partner(&mut tx, &self.partner).await?;
+        let actor = &session.actor;
+        let left = changes::remove_network(&mut tx, actor, partner.id, network).await?;
+        tx.commit().await?;
+        if session.json {
+            return print(json!({"partner_id": partner.id, "network": network}));
+        }
+        say(format_args!(
+            "`{}` may no longer call from {network}.",
+            partner.name
+        ));
+        if left == 0 {
+            say(match session.environment {
+                Environment::Production => "Its allowlist is empty: all its requests are refused.",
+                Environment::Sandbox => "Its allowlist is empty: it may call from any address.",
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn list_networks(session: &Session, partner: &str) -> anyhow::Result<()> {
+    let mut tx = session.begin().await?;
+    let partner = session.partner(&mut tx, partner).await?.id;
+    let networks = store::list_networks(&mut tx, partner).await?;
+    networks.into_iter().try_for_each(|network| {
+        if session.json {
+            print(json!({"partner_id": partner, "network": network}))
+        } else {
+            print(network)
+        }
     })
 }

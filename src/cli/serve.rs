@@ -1,4 +1,5 @@
-//! `lmn serve`: runs the API on the configured database.
+//! `lmn serve`: runs the API on the configured database. `lmn worker`: runs the webhook deliveries and the background
+//! jobs, apart from the servers. `lmn migrate`: brings the schema up to date.
 
 use std::{io, net::SocketAddr};
 
@@ -9,8 +10,16 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{Source, block_on, from_here, migrate::migrate, print, worker};
-use crate::{app::App, config::Settings, operator, router::router, server, telemetry};
+use super::{Source, block_on, from_here, print, say};
+use crate::{
+    app::App,
+    config::Settings,
+    database::{self, Database},
+    router::{operator_router, router},
+    server,
+    telemetry::{self, metrics::Metrics},
+    vehicles::render::render_all,
+};
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +96,7 @@ pub(super) async fn serve(
         }
     };
     if is_worker {
-        worker::begin(&app)?;
+        app.jobs().start_worker().context("TLS cannot be used")?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
     // The operator's listener closes after that of the partners, so that probes can report the draining.
@@ -100,7 +109,7 @@ pub(super) async fn serve(
     };
     let probes = async {
         let is_drained = async { is_drained.await.unwrap_or_default() };
-        let router = operator::routes::router(app.clone());
+        let router = operator_router(app.clone());
         server::serve_operator(&app, operator_listener, router, is_drained).await;
     };
     let serving = async {
@@ -121,11 +130,98 @@ pub(super) async fn serve(
     }
 }
 
+/// The arguments of `lmn worker`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Worker {
+    #[command(flatten)]
+    source: Source,
+    /// Print one line of JSON once the worker runs, with the URL of the operator's listener.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Worker {
+    /// Runs the worker until the process receives a stop signal. Any number of workers may run.
+    ///
+    /// It serves probes and metrics on the operator's listener, as a server does.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let settings = self.source.load()?;
+        // Held until the end, so that all log lines are written before the process exits.
+        let _log = telemetry::start(&settings.log);
+        block_on(async move {
+            let app = App::start_without_catalogue(settings)
+                .await
+                .context("the database is not ready")?;
+            let (listener, address) =
+                listen("operator.listen", app.settings().operator.listen).await?;
+            let mut signals = Signals::new()?;
+            app.jobs().start_worker().context("TLS cannot be used")?;
+            tracing::info!(operator_address = %address, "worker started");
+            if self.json {
+                let operator_url = format!("http://{}", from_here(address));
+                print(serde_json::json!({"working": true, "operator_url": operator_url}))?;
+            }
+            let (stop, stopped) = oneshot::channel::<()>();
+            let probes = async {
+                let stopped = async { stopped.await.unwrap_or_default() };
+                let router = operator_router(app.clone());
+                server::serve_operator(&app, listener, router, stopped).await;
+            };
+            let working = async {
+                signals.next().await;
+                app.drain();
+                app.stop().await;
+                drop(stop);
+            };
+            tokio::join!(probes, working);
+            Ok(())
+        })
+    }
+}
+
+/// The arguments of `lmn migrate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    source: Source,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Migrate {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let settings = self.source.load()?;
+        let environment = settings.environment;
+        block_on(async move { migrate(&settings).await })?;
+        let environment = environment.as_str();
+        if self.json {
+            print(
+                serde_json::json!({"environment": environment, "migrations": database::MIGRATOR.iter().count()}),
+            )
+        } else {
+            say(format_args!("The {environment} database is up to date."));
+            Ok(())
+        }
+    }
+}
+
+/// Brings the schema up to date, and renders the vehicles that lack their JSON.
+pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    database::migrate_at(&settings.database, settings.environment)
+        .await
+        .context("migrating")?;
+    let database = Database::connect(&settings.database, Metrics::new())?;
+    render_all(&database, settings.catalogue.render_batch)
+        .await
+        .context("rendering the vehicles")?;
+    database.close().await;
+    Ok(())
+}
+
 /// Listens on the address of a setting, and returns the listener with its actual address.
-pub(super) async fn listen(
-    setting: &str,
-    address: SocketAddr,
-) -> anyhow::Result<(TcpListener, SocketAddr)> {
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} ({setting})"))?;
@@ -136,14 +232,14 @@ pub(super) async fn listen(
 }
 
 /// The signals that stop a process: SIGINT and SIGTERM.
-pub(super) struct Signals {
+struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     /// Registers handlers for the signals.
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -151,7 +247,7 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    pub(super) async fn next(&mut self) {
+    async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

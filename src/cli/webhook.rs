@@ -5,18 +5,23 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
+    arguments::{Since, enum_value},
     operator::{OperatorArgs, Session},
     print, say,
-    span::Since,
 };
 use crate::{
-    clock,
-    events::{self, filter::Filter, model::DeliveryStatus, store::Direction, view::EventView},
+    database::clock,
+    events::{
+        self,
+        model::DeliveryStatus,
+        store::{Direction, Filter},
+        view::EventView,
+    },
     values::{id::EventId, string_enum::StringEnum, timestamp::Timestamp},
     webhooks::{
         changes,
+        handlers::EndpointView,
         store::{self, Range},
-        view::EndpointView,
     },
 };
 
@@ -29,11 +34,11 @@ pub(super) struct Webhook {
     #[command(flatten)]
     operator: OperatorArgs,
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Show a partner's endpoint with its health and the number of pending events.
     Show {
         /// The partner's id or name.
@@ -44,7 +49,7 @@ enum What {
         /// The partner's id or name.
         partner: String,
         /// List only events in this state: `pending`, `delivered`, `failed` or `delivery_skipped`.
-        #[arg(long, value_parser = super::step::word::<DeliveryStatus>)]
+        #[arg(long, value_parser = enum_value::<DeliveryStatus>)]
         status: Option<DeliveryStatus>,
         /// The maximum number of events.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -76,15 +81,15 @@ struct Replay {
 impl Webhook {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, what } = self;
-        operator.work(async |session| match &what {
-            What::Show { partner } => show(session, partner).await,
-            What::Deliveries {
+        let Self { operator, action } = self;
+        operator.work(async |session| match &action {
+            Action::Show { partner } => show(session, partner).await,
+            Action::Deliveries {
                 partner,
                 status,
                 limit,
             } => deliveries(session, partner, *status, (*limit).into()).await,
-            What::Replay(replay) => match replay.event {
+            Action::Replay(replay) => match replay.event {
                 Some(event) => replay_one(session, event).await,
                 None => replay.run(session).await,
             },
@@ -174,7 +179,7 @@ impl Replay {
         };
         let mut tx = session.begin().await?;
         let partner = session.partner(&mut tx, partner).await?.id;
-        let now = clock::store::now(&mut tx, partner).await?;
+        let now = clock::now(&mut tx, partner).await?;
         tx.commit().await?;
         let range = Range {
             since: since.instant(now),

@@ -1,25 +1,264 @@
-//! The settings: reading, validation and resolved values.
+//! The settings: declaration, reading and validation.
 //!
-//! `config/default.toml` (compiled in) is overridden by an optional file, and both by the environment. Reading
-//! converts the text to [`Settings`], whose values are validated and need no further interpretation. If settings are
-//! wrong, the start fails and all errors are printed at once, each with the name of its key.
+//! Each section is a struct, declared by the macro in [`reader`] together with the key, unit and bounds of each field:
+//! a new setting is one field here and its default in `config/default.toml`. The defaults (compiled in) are overridden
+//! by an optional file, and both by the environment. If settings are wrong, the start fails and all errors are printed
+//! at once, each with its key.
 
-mod complaints;
-mod limits;
-mod model;
-mod operator;
-mod read;
+mod rate_limit;
 mod reader;
+mod sections;
 mod telemetry;
 mod tls;
-mod webhooks;
 
-pub use complaints::ConfigErrors;
-pub use model::{
-    Catalogue, ClientAddressHeader, Collector, Database, Gate, Limits, Log, LogFormat, Operator,
-    RateLimit, Server, Settings, SharedLimits, Sweeps, Telemetry, Webhooks,
+use std::{ffi::OsString, path::Path};
+
+use self::reader::{Reader, Setting, section};
+pub(crate) use self::tls::{Files, Pair, PairFault};
+pub use self::{
+    rate_limit::{RateLimit, SharedLimits},
+    reader::ConfigErrors,
+    sections::{
+        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, Operator, Server, Webhooks,
+    },
+    telemetry::{Collector, Log, LogFormat, Telemetry},
+    tls::Tls,
 };
-pub(crate) use read::OPERATOR_VARIABLE;
-pub use read::{DEFAULTS, environment};
-pub use tls::Tls;
-pub(crate) use tls::{Files, Pair, PairFault};
+use crate::values::environment::Environment;
+
+/// The defaults, which list all settings.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// The variable that names the person at the command line. It begins with `LMN_` but is not a setting.
+pub(crate) const OPERATOR_VARIABLE: &str = "LMN_OPERATOR";
+
+section! {
+    /// All settings, resolved and validated.
+    #[derive(Debug, Clone)]
+    pub struct Settings {
+        /// The environment of this deployment.
+        pub environment: Environment = value,
+        /// The base URL at which partners reach the API, without a trailing slash.
+        pub public_url: String = public_url,
+        /// The partners' listener.
+        pub server: Server = section,
+        /// The operator's listener.
+        pub operator: Operator = section,
+        /// The database.
+        pub database: Database = section,
+        /// Authentication and partner limits.
+        pub gate: Gate = section,
+        /// Limits of partners' requests in progress and of unknown keys.
+        pub limits: Limits = section,
+        /// Default rate limits of an API key.
+        pub rate_limit: RateLimit = section,
+        /// The scheduled order jobs.
+        pub jobs: Jobs = section,
+        /// The catalogue.
+        pub catalogue: Catalogue = section,
+        /// Webhook deliveries.
+        pub webhooks: Webhooks = section,
+        /// The log.
+        pub log: Log = section,
+        /// The export of traces.
+        pub telemetry: Telemetry = section,
+    }
+    rules {
+        |database, server| database.statement < server.deadline
+            => "database.statement_seconds: must be below server.deadline_seconds",
+        |limits, server| limits.partner_requests_max <= server.requests_max
+            => "limits.partner_requests_max: must be at most server.requests_max",
+        |database, gate| database.heartbeat * 2 <= gate.key_trust
+            => "database.heartbeat_milliseconds: must be at most half of gate.key_trust_milliseconds",
+        |operator, server| operator.listen.port() == 0 || operator.listen != server.listen
+            => "operator.listen: must differ from server.listen",
+        |operator, database| operator.database_silence >= database.heartbeat * 2
+            => "operator.database_silence_milliseconds: must be at least twice database.heartbeat_milliseconds",
+    }
+}
+
+impl Settings {
+    /// Reads the settings of this process: defaults, then `file`, then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::read(file, &environment())
+    }
+
+    /// Reads the settings for a command without a database, so that no database URL is required.
+    pub fn load_without_database(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let mut variables = environment();
+        variables.push(("DATABASE_URL".into(), "postgres://nowhere".into()));
+        Self::read(file, &variables)
+    }
+
+    /// Reads the settings with the given environment variables.
+    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::open(file, variables)?;
+        reader.refuse_unknown_keys();
+        reader.read("")
+    }
+}
+
+impl Setting<'_> {
+    fn public_url(mut self) -> Option<String> {
+        let url: String = self.value()?;
+        match url.parse::<hyper::Uri>() {
+            Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => {
+                Some(url.trim_end_matches('/').to_owned())
+            }
+            _ => {
+                self.complain("must be an http or https URL");
+                None
+            }
+        }
+    }
+}
+
+/// Returns the environment variables that are valid Unicode.
+pub fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use config::{Config, File, FileFormat};
+    use ipnet::IpNet;
+
+    use super::{reader::leaves, *};
+
+    const URL: (&str, &str) = ("DATABASE_URL", "postgres://localhost/lmn");
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(owned).collect();
+        Settings::read(None, &variables)
+    }
+
+    #[test]
+    fn defaults_are_valid_except_for_the_database_url() {
+        let settings = read(&[URL]).unwrap();
+        assert_eq!(settings.environment, Environment::Sandbox);
+        assert_eq!(settings.server.deadline, Duration::from_secs(10));
+        let complaints = read(&[("LMN_OPERATOR", "kim")]).unwrap_err();
+        assert_eq!(complaints.0, ["database.url: is not set; set DATABASE_URL"]);
+        assert!(complaints.lack_only_the_database());
+    }
+
+    #[test]
+    fn every_setting_of_the_defaults_is_read() {
+        let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        let defaults = defaults.build().unwrap();
+        let settings = leaves("", &defaults.cache);
+        assert!(settings.len() > 25);
+        for (key, _) in settings {
+            let variable = format!("LMN_{}", key.replace('.', "__").to_uppercase());
+            let variables = match key.as_str() {
+                "database.url" => vec![(variable.as_str(), "no=such=thing")],
+                _ => vec![URL, (variable.as_str(), "no=such=thing")],
+            };
+            let complaints = read(&variables).expect_err(&key).0;
+            assert!(
+                complaints
+                    .iter()
+                    .all(|it| it.starts_with(&format!("{key}: "))),
+                "{complaints:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn relations_between_settings_are_checked() {
+        for (setting, error) in [
+            (
+                ("LMN_DATABASE__LOCK_SECONDS", "8"),
+                "database.lock_seconds: must be below database.statement_seconds",
+            ),
+            (
+                ("LMN_SERVER__DEADLINE_SECONDS", "8"),
+                "database.statement_seconds: must be below server.deadline_seconds",
+            ),
+            (
+                ("LMN_SERVER__REQUESTS_MAX", "127"),
+                "limits.partner_requests_max: must be at most server.requests_max",
+            ),
+            (
+                ("LMN_GATE__KEY_TRUST_MILLISECONDS", "499"),
+                "database.heartbeat_milliseconds: must be at most half of gate.key_trust_milliseconds",
+            ),
+            (
+                ("LMN_SERVER__LISTEN", "127.0.0.1:9090"),
+                "operator.listen: must differ from server.listen",
+            ),
+            (
+                ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "499"),
+                "operator.database_silence_milliseconds: must be at least twice database.heartbeat_milliseconds",
+            ),
+            (
+                ("LMN_WEBHOOKS__ATTEMPT_SECONDS", "16"),
+                "webhooks.lease_seconds: must be at least twice webhooks.attempt_seconds",
+            ),
+        ] {
+            assert_eq!(read(&[URL, setting]).unwrap_err().0, [error]);
+        }
+    }
+
+    #[test]
+    fn settings_beyond_their_bounds_are_refused() {
+        for (name, value, error) in [
+            (
+                "LMN_GATE__KEY_USE_SECONDS",
+                "0",
+                "gate.key_use_seconds: must be at least 1",
+            ),
+            (
+                "LMN_GATE__KEY_USE_SECONDS",
+                "3601",
+                "gate.key_use_seconds: must be at most 3600",
+            ),
+            (
+                "LMN_CATALOGUE__STALENESS_MILLISECONDS",
+                "1001",
+                "catalogue.staleness_milliseconds: must be at most 1000",
+            ),
+            (
+                "LMN_TELEMETRY__SAMPLE_PERCENT",
+                "101",
+                "telemetry.sample_percent: must be at most 100",
+            ),
+        ] {
+            assert_eq!(read(&[URL, (name, value)]).unwrap_err().0, [error]);
+        }
+        let uncached = read(&[URL, ("LMN_CATALOGUE__CACHE_MEBIBYTES", "0")]).unwrap();
+        assert_eq!(uncached.catalogue.cache_bytes, 0);
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas_and_single_addresses_are_networks() {
+        let settings = read(&[URL, ("LMN_GATE__TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+        let expected: Vec<IpNet> = ["10.0.0.0/8", "::1/128"]
+            .iter()
+            .map(|it| it.parse().unwrap())
+            .collect();
+        assert_eq!(settings.gate.trusted_proxies, expected);
+    }
+
+    #[test]
+    fn networks_of_ipv4_mapped_addresses_are_read_as_ipv4() {
+        let mapped = "::ffff:127.0.0.0/104,::ffff:10.0.0.1";
+        let names = ["LMN_GATE__TRUSTED_PROXIES", "LMN_WEBHOOKS__OPEN_NETWORKS"];
+        let settings = read(&[URL, (names[0], mapped), (names[1], mapped)]).unwrap();
+        let expected: [IpNet; 2] = ["127.0.0.0/8", "10.0.0.1/32"].map(|it| it.parse().unwrap());
+        assert_eq!(settings.gate.trusted_proxies, expected);
+        assert_eq!(settings.webhooks.guard.open_networks, expected);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let settings = read(&[("DATABASE_URL", "postgres://lmn:hunter2@localhost/lmn")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

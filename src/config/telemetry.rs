@@ -1,38 +1,75 @@
-//! Reading of `[telemetry]`.
+//! The settings of the log and of the export of traces.
 
+use std::time::Duration;
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::{
-    model::{Collector, Telemetry},
-    reader::Reader,
-};
+use super::reader::{Setting, section};
 
 /// The path for spans, below the base URL of a collector.
 const TRACES: &str = "/v1/traces";
 
-impl Reader {
-    /// Reads the section.
-    pub(super) fn telemetry(&mut self) -> Option<Telemetry> {
-        let collector = self.collector("telemetry.otlp_endpoint");
-        let sample_percent = self.get("telemetry.sample_percent");
-        if sample_percent.is_some_and(|it: u32| it > 100) {
-            self.complain("telemetry.sample_percent", "must be at most 100");
+section! {
+    /// The log.
+    #[derive(Debug, Clone)]
+    pub struct Log {
+        /// The format of a line.
+        pub format: LogFormat = value,
+        /// The filter: directives of `tracing_subscriber`.
+        pub filter: String = filter,
+    }
+}
+
+/// The format of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// Text for a terminal.
+    Pretty,
+}
+
+section! {
+    /// The export of traces.
+    #[derive(Debug, Clone)]
+    pub struct Telemetry {
+        /// The collector, if traces are exported.
+        pub collector: Option<Collector> = collector named "otlp_endpoint",
+        /// The percentage of requests without a trace that start one.
+        pub sample_percent: u32 = number(0..=100),
+        /// Maximum number of spans that wait to be exported.
+        pub queue_max: usize = number(1..),
+        /// Time between two exports.
+        pub every: Duration = milliseconds(1..) named "export",
+        /// Time for one export.
+        pub time: Duration = seconds(1..=3600) named "export",
+    }
+}
+
+/// A collector of traces.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Host and port.
+    pub authority: String,
+    /// The path for spans.
+    pub path: String,
+}
+
+impl Setting<'_> {
+    fn filter(mut self) -> Option<String> {
+        let filter: String = self.value()?;
+        if let Err(error) = EnvFilter::try_new(&filter) {
+            self.complain(error);
         }
-        let queue_max = self.positive("telemetry.queue_max");
-        let every = self.milliseconds("telemetry.export_milliseconds");
-        let time = self.seconds("telemetry.export_seconds");
-        Some(Telemetry {
-            collector: collector?,
-            sample_percent: sample_percent?,
-            queue_max: usize::try_from(queue_max?).ok()?,
-            every: every?,
-            time: time?,
-        })
+        Some(filter)
     }
 
     /// Reads the base URL of a collector; an empty one means no collector.
-    fn collector(&mut self, key: &str) -> Option<Option<Collector>> {
-        let text: String = self.get(key)?;
+    fn collector(mut self) -> Option<Option<Collector>> {
+        let text: String = self.value()?;
         if text.is_empty() {
             return Some(None);
         }
@@ -53,7 +90,6 @@ impl Reader {
         });
         if read.is_none() {
             self.complain(
-                key,
                 "must be empty, or the http base URL of a collector, such as http://localhost:4318",
             );
         }

@@ -1,6 +1,11 @@
-//! Reading of `[server.tls]` and of the certificate, at the start and again when its files change.
+//! The settings of TLS, and the certificate, which is read at the start and again when its files change.
 
-use std::{fmt, fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use rustls::{
@@ -11,7 +16,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::reader::Reader;
+use super::reader::{Setting, section};
 
 /// The file of the certificate chain, and the file of its private key.
 const CERTIFICATE_FILE: &str = "server.tls.certificate_file";
@@ -19,19 +24,21 @@ const PRIVATE_KEY_FILE: &str = "server.tls.private_key_file";
 /// A time after the expiry of every certificate. Verification at this time fails with the time of expiry.
 const NEVER: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
 
-/// TLS on the partners' listener.
-#[derive(Clone)]
-pub struct Tls {
-    /// The certificate chain in PEM, the server's own certificate first.
-    pub certificate_file: PathBuf,
-    /// The private key of the certificate, in PEM.
-    pub private_key_file: PathBuf,
-    /// Time between two checks of the files.
-    pub reload: Duration,
-    /// Time for a handshake.
-    pub handshake: Duration,
-    /// The certificate and key that the files contained at the start.
-    pub(crate) first: Pair,
+section! {
+    /// TLS on the partners' listener.
+    #[derive(Clone)]
+    pub struct Tls {
+        /// The certificate chain in PEM, the server's own certificate first.
+        pub certificate_file: PathBuf = value,
+        /// The private key of the certificate, in PEM.
+        pub private_key_file: PathBuf = value,
+        /// Time between two checks of the files.
+        pub reload: Duration = seconds(1..=3600),
+        /// Time for a handshake.
+        pub handshake: Duration = seconds(1..=3600),
+        /// The certificate and key that the files contained at the start. Not a setting of its own.
+        pub(crate) first: Pair = pair(certificate_file.as_deref(), private_key_file.as_deref()),
+    }
 }
 
 impl fmt::Debug for Tls {
@@ -74,8 +81,8 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads the files.
-    pub(crate) fn read(certificate: &PathBuf, key: &PathBuf) -> Result<Self, PairFault> {
-        let name = |path: &PathBuf| path.display().to_string();
+    pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, PairFault> {
+        let name = |path: &Path| path.display().to_string();
         let unread = |error| PairFault::CertificateUnread(name(certificate), error);
         let key_unread = |error| PairFault::KeyUnread(name(key), error);
         Ok(Self {
@@ -121,42 +128,26 @@ fn expires_at(certificate: &CertificateDer<'_>) -> Option<DateTime<Utc>> {
     }
 }
 
-impl Reader {
-    /// Reads the section; TLS is off if no file is set.
-    pub(super) fn tls(&mut self) -> Option<Option<Tls>> {
-        let reload = self.seconds("server.tls.reload_seconds");
-        let handshake = self.seconds("server.tls.handshake_seconds");
-        let certificate_file: String = self.get(CERTIFICATE_FILE)?;
-        let private_key_file: String = self.get(PRIVATE_KEY_FILE)?;
-        let without_other = match (certificate_file.is_empty(), private_key_file.is_empty()) {
-            (true, true) => return Some(None),
-            (true, false) => Some((PRIVATE_KEY_FILE, CERTIFICATE_FILE)),
-            (false, true) => Some((CERTIFICATE_FILE, PRIVATE_KEY_FILE)),
-            (false, false) => None,
+impl Setting<'_> {
+    /// Reads the certificate and the key. If neither file is set, there is no pair, which is not an error.
+    fn pair(mut self, certificate_file: Option<&Path>, key_file: Option<&Path>) -> Option<Pair> {
+        let (certificate_file, key_file) = (certificate_file?, key_file?);
+        let is_set = |file: &Path| !file.as_os_str().is_empty();
+        let without_other = match (is_set(certificate_file), is_set(key_file)) {
+            (false, false) => return None,
+            (false, true) => Some((PRIVATE_KEY_FILE, CERTIFICATE_FILE)),
+            (true, false) => Some((CERTIFICATE_FILE, PRIVATE_KEY_FILE)),
+            (true, true) => None,
         };
         if let Some((set, missing)) = without_other {
-            self.complain(set, format!("must not be set without {missing}"));
+            self.report(format_args!("{set}: must not be set without {missing}"));
             return None;
         }
-        let (certificate_file, private_key_file) = (
-            PathBuf::from(certificate_file),
-            PathBuf::from(private_key_file),
-        );
-        let files = Files::read(&certificate_file, &private_key_file);
-        let first = match files.and_then(|files| files.pair()) {
-            Ok(first) => first,
-            Err(fault) => {
-                self.object(fault);
-                return None;
-            }
-        };
-        Some(Some(Tls {
-            certificate_file,
-            private_key_file,
-            reload: reload?,
-            handshake: handshake?,
-            first,
-        }))
+        let files = Files::read(certificate_file, key_file);
+        files
+            .and_then(|files| files.pair())
+            .map_err(|fault| self.report(fault))
+            .ok()
     }
 }
 

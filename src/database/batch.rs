@@ -15,10 +15,7 @@ use std::{
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{Connection, Database};
-use crate::{
-    config,
-    telemetry::{load::WaitFor, metrics::Metrics},
-};
+use crate::config;
 
 /// A statement that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(20);
@@ -64,7 +61,6 @@ pub(crate) struct Batcher<R: BatchRead>(Arc<Inner<R>>);
 
 struct Inner<R: BatchRead> {
     database: Database,
-    metrics: Metrics,
     statements_max: usize,
     rows_max: usize,
     queue: Mutex<Queue<R>>,
@@ -90,10 +86,9 @@ type Answered<R> = oneshot::Receiver<Result<<R as BatchRead>::Value, Arc<sqlx::E
 
 impl<R: BatchRead> Batcher<R> {
     /// Creates a batcher without reads.
-    pub(crate) fn new(database: Database, metrics: Metrics, settings: &config::Database) -> Self {
+    pub(crate) fn new(database: Database, settings: &config::Database) -> Self {
         Self(Arc::new(Inner {
             database,
-            metrics,
             statements_max: settings.batch_statements,
             rows_max: settings.batch_rows,
             queue: Mutex::new(Queue {
@@ -190,11 +185,8 @@ impl<R: BatchRead> Batcher<R> {
     }
 
     async fn execute(&self, keys: &[R::Key]) -> Result<Vec<R::Value>, Arc<sqlx::Error>> {
-        let began = Instant::now();
-        let connection = self.0.database.acquire().await;
-        let metrics = &self.0.metrics;
-        metrics.record_connection_wait(WaitFor::Read, began.elapsed());
-        Ok(R::read(&mut connection?, keys).await?)
+        let mut connection = self.0.database.acquire().await?;
+        Ok(R::read(&mut connection, keys).await?)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<R>> {

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     failure::{is_read_only, is_server_error},
-    pool::Manager,
+    manager::Manager,
 };
 
 /// A connection of the pool, which executes statements.

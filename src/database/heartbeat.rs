@@ -43,13 +43,16 @@ pub(crate) struct DatabaseHealth {
 
 /// The heartbeat of the database. It is cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Heartbeat {
-    state: Arc<Mutex<State>>,
+pub struct Heartbeat(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
     key_trust: Duration,
     /// Notified when the catalogue has changed.
-    catalogue: Arc<Notify>,
+    catalogue: Notify,
     /// Notified when something is to be delivered.
-    deliveries: Arc<Notify>,
+    deliveries: Notify,
     every: Duration,
 }
 
@@ -85,13 +88,13 @@ impl Heartbeat {
             listening: false,
             pending: 0,
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
             key_trust: settings.gate.key_trust,
-            catalogue: Arc::default(),
+            catalogue: Notify::new(),
+            deliveries: Notify::new(),
             every: settings.database.heartbeat,
-            deliveries: Arc::default(),
-        }
+        }))
     }
 
     /// Returns the current generation. Read it before reading a row that is to be cached.
@@ -102,7 +105,7 @@ impl Heartbeat {
     /// Returns the generation whose cached entries are valid and the database's time, or `None` if no entry is
     /// trusted.
     pub(crate) fn confirmed(&self) -> Option<(u64, DateTime<Utc>)> {
-        let trust = self.key_trust;
+        let trust = self.0.key_trust;
         self.with(|state| {
             let age = state.clock.asked_at.elapsed();
             let holds = state.listening && age < trust;
@@ -133,12 +136,12 @@ impl Heartbeat {
 
     /// Waits until a change of the catalogue is notified. This is a hint: notifications can be lost.
     pub(crate) async fn catalogue_announced(&self) {
-        self.catalogue.notified().await;
+        self.0.catalogue.notified().await;
     }
 
     /// Waits until an event to deliver is notified. This is a hint: notifications can be lost.
     pub(crate) async fn announced(&self) {
-        self.deliveries.notified().await;
+        self.0.deliveries.notified().await;
     }
 
     /// Returns the state of the database as of its last response.
@@ -151,7 +154,7 @@ impl Heartbeat {
 
     /// Listens until `stop` is cancelled, and reconnects whenever the connection is lost.
     pub(crate) async fn listen(self, database: Database, stop: CancellationToken) {
-        let mut ticks = interval(self.every);
+        let mut ticks = interval(self.0.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             tokio::select! {
@@ -167,8 +170,8 @@ impl Heartbeat {
 
     /// Receives notifications and responses on one connection until it is lost.
     async fn hear(&self, database: &Database, ticks: &mut tokio::time::Interval) -> sqlx::Error {
-        let connecting = connect(database, self.key_trust);
-        let mut listener = match timeout(self.key_trust, connecting).await {
+        let connecting = connect(database, self.0.key_trust);
+        let mut listener = match timeout(self.0.key_trust, connecting).await {
             Ok(Ok(listener)) => listener,
             Ok(Err(error)) => return error,
             Err(_) => return sqlx::Error::PoolTimedOut,
@@ -184,12 +187,12 @@ impl Heartbeat {
                 },
                 _ = ticks.tick() => {
                     let asked_at = Instant::now();
-                    match timeout(self.key_trust, ask(&mut listener)).await {
+                    match timeout(self.0.key_trust, ask(&mut listener)).await {
                         Ok(Ok(beat)) => self.record(asked_at, &beat, &mut listener),
                         Ok(Err(error)) => return error,
                         Err(_) => return sqlx::Error::PoolTimedOut,
                     }
-                    match timeout(self.key_trust, pending(&mut listener)).await {
+                    match timeout(self.0.key_trust, pending(&mut listener)).await {
                         Ok(Ok(pending)) => self.with(|state| state.pending = pending),
                         Ok(Err(error)) => return error,
                         Err(_) => return sqlx::Error::PoolTimedOut,
@@ -202,8 +205,8 @@ impl Heartbeat {
     /// Handles a notification.
     fn take(&self, notification: &PgNotification) {
         match notification.channel() {
-            DELIVERIES => self.deliveries.notify_one(),
-            CATALOGUE => self.catalogue.notify_one(),
+            DELIVERIES => self.0.deliveries.notify_one(),
+            CATALOGUE => self.0.catalogue.notify_one(),
             _ => self.with(|state| state.generation += 1),
         }
     }
@@ -226,7 +229,7 @@ impl Heartbeat {
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
-        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -286,13 +289,13 @@ mod tests {
             listening: true,
             pending: 0,
         };
-        Heartbeat {
-            state: Arc::new(Mutex::new(state)),
+        Heartbeat(Arc::new(Inner {
+            state: Mutex::new(state),
             key_trust: Duration::from_millis(900),
-            catalogue: Arc::default(),
-            deliveries: Arc::default(),
+            catalogue: Notify::new(),
+            deliveries: Notify::new(),
             every: Duration::from_millis(250),
-        }
+        }))
     }
 
     #[tokio::test(start_paused = true)]

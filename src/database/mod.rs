@@ -1,14 +1,13 @@
-//! The database: connection pool, transactions, heartbeat, migrations, and the classification of errors.
-//!
-//! [`embedded`] is the private PostgreSQL server of `lmn dev` and of the tests.
+//! The database: connection pool, transactions, clock, heartbeat, migrations, and the classification of errors.
 
 mod batch;
+pub(crate) mod clock;
 pub(crate) mod column;
 mod connection;
-pub mod embedded;
 mod failure;
 mod heartbeat;
 mod hosts;
+mod manager;
 mod migrations;
 mod pool;
 mod transaction;
@@ -16,7 +15,8 @@ mod transaction;
 pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
 pub(crate) use failure::{is_conflict, is_rolled_back, is_server_error, is_transient};
-pub(crate) use heartbeat::{DatabaseHealth, Heartbeat};
+pub(crate) use heartbeat::DatabaseHealth;
+pub use heartbeat::Heartbeat;
 pub use migrations::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
 pub(crate) use migrations::{any_deployment, migrate_with};
 pub use pool::{Database, PoolStatus};

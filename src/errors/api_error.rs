@@ -1,30 +1,32 @@
 //! [`ApiError`]: every error that a request can end with.
 
-use std::{error::Error, fmt, net::IpAddr, panic::Location, sync::Arc};
+use std::{error::Error, fmt, panic::Location, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::{Issue, Issues, Refusal, catalogue::Code, issue::cut};
-use crate::{
-    middleware::rate_limit::model::Throttled,
-    values::{
-        id::{OrderId, VehicleId},
-        money::Usd,
-        timestamp::Timestamp,
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    catalogue::Code,
+    issue::{Issues, cut},
+    payloads::{
+        DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
+        InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RateLimited,
+        ServiceUnavailable, VehicleUnavailable,
     },
 };
 
-/// The delay before a retry after a 503, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 2;
+/// The details of every 503: the delay before a retry.
+const UNAVAILABLE: ServiceUnavailable = ServiceUnavailable { retry_after: 2 };
 
 /// The cause of an opaque error; it is logged and never sent to the partner.
 type Source = Box<dyn Error + Send + Sync>;
 
-/// An error response: one variant for every entry of the catalogue that is in use, each with the values that its
-/// message needs.
+/// An error response: one variant for every entry of the catalogue, with its details and what else its forms need.
 #[derive(Debug, thiserror::Error)]
 #[expect(
     missing_docs,
@@ -36,36 +38,29 @@ pub enum ApiError {
     #[error("Send an `Idempotency-Key` header with a fresh UUID v4 on every POST and DELETE.")]
     MissingIdempotencyKey,
     #[error("The cursor cannot be used here; start again from the first page.")]
-    InvalidCursor { reason: &'static str },
+    InvalidCursor(InvalidCursor),
     #[error(
-        "An order on an auction vehicle needs `max_bid_amount_usd`, a whole number of dollars of at least {listing_usd}."
+        "An order on an auction vehicle needs `max_bid_amount_usd`, a whole number of dollars of at least {}.",
+        .0.listing_usd
     )]
-    MissingMaxBid {
-        listing_usd: Usd,
-        received: Option<i64>,
-    },
+    MissingMaxBid(MissingMaxBid),
     #[error("Send your API key in the `x-api-key` header.")]
     MissingApiKey,
     #[error(
         "The API key is not accepted; check that it is in force and belongs to this environment."
     )]
-    InvalidApiKey { reason: &'static str },
+    InvalidApiKey(InvalidApiKey),
     #[error(
-        "Requests from {client_ip} are not allowed for this partner; write to integrations@lmnauto.com to have the address added."
+        "Requests from {} are not allowed for this partner; write to integrations@lmnauto.com to have the address added.",
+        .0.client_ip
     )]
-    IpNotAllowed { client_ip: IpAddr },
-    #[error(
-        "This change is made by LMN, not by partners; read the order again to see what you can do."
-    )]
-    NotThePartnersStep(Refusal),
-    #[error(
-        "The order's present state does not allow this; read the order again to see what you can do."
-    )]
-    OutOfSequence(Refusal),
-    #[error(
-        "This sandbox step needs your own open order on the vehicle and nobody else's; try it on another vehicle."
-    )]
-    VehicleShared(Refusal),
+    IpNotAllowed(IpNotAllowed),
+    #[error("{}", .refusal.reason.message())]
+    InvalidStatusTransition {
+        refusal: InvalidStatusTransition,
+        /// The requested action, which only LendFoundry's form shows.
+        requested_action: Option<&'static str>,
+    },
     #[error("There is no such vehicle in the catalogue.")]
     VehicleNotFound(Asked),
     #[error("You have no such order.")]
@@ -80,15 +75,12 @@ pub enum ApiError {
     NotFound(Asked),
     #[error("This path does not answer the method; use one of those that are listed.")]
     MethodNotAllowed,
-    #[error("Orders for this vehicle closed at {cutoff_at}.")]
-    PastOrderCutoff {
-        cutoff_at: Timestamp,
-        now: Timestamp,
-    },
-    #[error("You already have an open order for this vehicle: {existing_order_id}.")]
-    DuplicateOrder { existing_order_id: OrderId },
+    #[error("Orders for this vehicle closed at {}.", .0.cutoff_at)]
+    PastOrderCutoff(PastOrderCutoff),
+    #[error("You already have an open order for this vehicle: {}.", .0.existing_order_id)]
+    DuplicateOrder(DuplicateOrder),
     #[error("This vehicle is no longer for sale.")]
-    VehicleUnavailable { vehicle_id: VehicleId },
+    VehicleUnavailable(VehicleUnavailable),
     #[error("The request body is larger than {limit_bytes} bytes.")]
     PayloadTooLarge { limit_bytes: usize },
     #[error(
@@ -100,12 +92,9 @@ pub enum ApiError {
     )]
     RequestTimeout,
     #[error("This Idempotency-Key already did something else; use a fresh key for a new request.")]
-    IdempotencyKeyReused {
-        original_vehicle_id: Option<VehicleId>,
-        mismatch: Vec<&'static str>,
-    },
-    #[error("Too many requests; wait {} s before the next one.", .0.retry_after_seconds)]
-    RateLimited(Throttled),
+    IdempotencyKeyReused(IdempotencyKeyReused),
+    #[error("Too many requests; wait {} s before the next one.", .0.retry_after)]
+    RateLimited(RateLimited),
     #[error(
         "Something went wrong on our side; retry with the same Idempotency-Key, and tell us the request id if it persists."
     )]
@@ -175,13 +164,13 @@ impl ApiError {
         Self::NotFound(Asked::new(path))
     }
 
-    /// Adds the requested action if the error is a refused change of an order's state.
+    /// Adds the requested action if the error is a refused change of an order's status.
     pub(crate) fn requesting(mut self, action: &'static str) -> Self {
-        if let Self::NotThePartnersStep(refusal)
-        | Self::OutOfSequence(refusal)
-        | Self::VehicleShared(refusal) = &mut self
+        if let Self::InvalidStatusTransition {
+            requested_action, ..
+        } = &mut self
         {
-            refusal.requested_action = Some(action);
+            *requested_action = Some(action);
         }
         self
     }
@@ -194,85 +183,88 @@ impl ApiError {
         self
     }
 
-    /// Returns the entry of the catalogue.
-    pub fn code(&self) -> Code {
+    /// Returns the entry of the catalogue, and the details if the entry has any.
+    fn parts(&self) -> (Code, Option<&dyn Details>) {
         match self {
-            Self::Validation(_) => Code::ValidationError,
-            Self::MissingIdempotencyKey => Code::MissingIdempotencyKey,
-            Self::InvalidCursor { .. } => Code::InvalidCursor,
-            Self::MissingMaxBid { .. } => Code::MissingMaxBid,
-            Self::MissingApiKey => Code::MissingApiKey,
-            Self::InvalidApiKey { .. } => Code::InvalidApiKey,
-            Self::IpNotAllowed { .. } => Code::IpNotAllowed,
-            Self::NotThePartnersStep(_) | Self::OutOfSequence(_) | Self::VehicleShared(_) => {
-                Code::InvalidStatusTransition
+            Self::Validation(issues) => (Code::ValidationError, Some(issues)),
+            Self::MissingIdempotencyKey => (Code::MissingIdempotencyKey, None),
+            Self::InvalidCursor(details) => (Code::InvalidCursor, Some(details)),
+            Self::MissingMaxBid(details) => (Code::MissingMaxBid, Some(details)),
+            Self::MissingApiKey => (Code::MissingApiKey, None),
+            Self::InvalidApiKey(details) => (Code::InvalidApiKey, Some(details)),
+            Self::IpNotAllowed(details) => (Code::IpNotAllowed, Some(details)),
+            Self::InvalidStatusTransition { refusal, .. } => {
+                (Code::InvalidStatusTransition, Some(refusal))
             }
-            Self::VehicleNotFound(_) => Code::VehicleNotFound,
-            Self::OrderNotFound(_) => Code::OrderNotFound,
-            Self::EventNotFound(_) => Code::EventNotFound,
-            Self::WebhookEndpointNotFound => Code::WebhookEndpointNotFound,
-            Self::OrderVehicleSnapshotNotFound(_) => Code::OrderVehicleSnapshotNotFound,
-            Self::NotFound(_) => Code::NotFound,
-            Self::MethodNotAllowed => Code::MethodNotAllowed,
-            Self::PastOrderCutoff { .. } => Code::PastOrderCutoff,
-            Self::DuplicateOrder { .. } => Code::DuplicateOrder,
-            Self::VehicleUnavailable { .. } => Code::VehicleUnavailable,
-            Self::PayloadTooLarge { .. } => Code::PayloadTooLarge,
-            Self::UnsupportedMediaType => Code::UnsupportedMediaType,
-            Self::RequestTimeout => Code::RequestTimeout,
-            Self::IdempotencyKeyReused { .. } => Code::IdempotencyKeyReused,
-            Self::RateLimited(_) => Code::RateLimited,
-            Self::Internal { .. } => Code::InternalError,
-            Self::Unavailable { .. } => Code::ServiceUnavailable,
-            Self::Forced(error) => error.code(),
+            Self::VehicleNotFound(_) => (Code::VehicleNotFound, None),
+            Self::OrderNotFound(_) => (Code::OrderNotFound, None),
+            Self::EventNotFound(_) => (Code::EventNotFound, None),
+            Self::WebhookEndpointNotFound => (Code::WebhookEndpointNotFound, None),
+            Self::OrderVehicleSnapshotNotFound(_) => (Code::OrderVehicleSnapshotNotFound, None),
+            Self::NotFound(_) => (Code::NotFound, None),
+            Self::MethodNotAllowed => (Code::MethodNotAllowed, None),
+            Self::PastOrderCutoff(details) => (Code::PastOrderCutoff, Some(details)),
+            Self::DuplicateOrder(details) => (Code::DuplicateOrder, Some(details)),
+            Self::VehicleUnavailable(details) => (Code::VehicleUnavailable, Some(details)),
+            Self::PayloadTooLarge { .. } => (Code::PayloadTooLarge, None),
+            Self::UnsupportedMediaType => (Code::UnsupportedMediaType, None),
+            Self::RequestTimeout => (Code::RequestTimeout, None),
+            Self::IdempotencyKeyReused(details) => (Code::IdempotencyKeyReused, Some(details)),
+            Self::RateLimited(details) => (Code::RateLimited, Some(details)),
+            Self::Internal { .. } => (Code::InternalError, None),
+            Self::Unavailable { .. } => (Code::ServiceUnavailable, Some(&UNAVAILABLE)),
+            Self::Forced(error) => error.parts(),
         }
     }
 
-    /// Returns the HTTP status.
+    /// Returns the entry of the catalogue.
+    pub fn code(&self) -> Code {
+        self.parts().0
+    }
+
+    /// Returns the members of `error.details`, without those that the router adds to a 405.
+    pub(super) fn details(&self) -> Map<String, Value> {
+        self.parts().1.map(Details::members).unwrap_or_default()
+    }
+
+    /// Returns the HTTP status: the only one in the code's row, or the one that the reason of a refusal selects.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Validation(_)
-            | Self::MissingIdempotencyKey
-            | Self::InvalidCursor { .. }
-            | Self::MissingMaxBid { .. } => StatusCode::BAD_REQUEST,
-            Self::MissingApiKey | Self::InvalidApiKey { .. } => StatusCode::UNAUTHORIZED,
-            Self::IpNotAllowed { .. } | Self::NotThePartnersStep(_) => StatusCode::FORBIDDEN,
-            Self::VehicleNotFound(_)
-            | Self::OrderNotFound(_)
-            | Self::EventNotFound(_)
-            | Self::WebhookEndpointNotFound
-            | Self::OrderVehicleSnapshotNotFound(_)
-            | Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::OutOfSequence(_)
-            | Self::VehicleShared(_)
-            | Self::PastOrderCutoff { .. }
-            | Self::DuplicateOrder { .. } => StatusCode::CONFLICT,
-            Self::VehicleUnavailable { .. } => StatusCode::GONE,
-            Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::IdempotencyKeyReused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Forced(error) => error.status(),
+        if let Self::InvalidStatusTransition { refusal, .. } = self.plain() {
+            return refusal.reason.status();
         }
+        let status = self.code().entry().statuses.first();
+        let status = status.and_then(|it| StatusCode::from_u16(*it).ok());
+        // Every row has a valid status, so the fallback is never used.
+        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Returns the delay before a retry, in seconds, if waiting helps.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        if let Self::Forced(error) = self {
-            return error.retry_after_seconds();
+        let plain = self.plain();
+        if let Self::RateLimited(details) = plain {
+            return Some(details.retry_after);
         }
-        if let Self::RateLimited(throttled) = self {
-            return Some(throttled.retry_after_seconds);
-        }
-        matches!(self, Self::Unavailable { .. }).then_some(RETRY_AFTER_SECONDS)
+        matches!(plain, Self::Unavailable { .. }).then_some(UNAVAILABLE.retry_after)
     }
 }
 
-/// Builds a response without a body; `middleware::request_context` renders it from the error in its extensions.
+/// The details of an error, whatever their type.
+pub(super) trait Details {
+    /// Returns them as members of a JSON object.
+    fn members(&self) -> Map<String, Value>;
+}
+
+impl<T: Serialize> Details for T {
+    fn members(&self) -> Map<String, Value> {
+        // Structs of strings and numbers always serialize.
+        let Ok(Value::Object(members)) = serde_json::to_value(self) else {
+            return Map::new();
+        };
+        members
+    }
+}
+
+/// Builds a response without a body; the outermost layer renders it from the error in its extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
@@ -297,15 +289,28 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Issues> for ApiError {
-    fn from(issues: Issues) -> Self {
-        Self::Validation(issues)
-    }
+/// Implements the conversion of details to the error that they belong to.
+macro_rules! from_details {
+    ($($details:ident)+) => {
+        $(impl From<$details> for ApiError {
+            fn from(details: $details) -> Self {
+                Self::$details(details)
+            }
+        })+
+    };
 }
 
-impl From<Issue> for ApiError {
-    fn from(issue: Issue) -> Self {
-        Self::Validation(issue.into())
+from_details! {
+    InvalidCursor MissingMaxBid InvalidApiKey IpNotAllowed PastOrderCutoff DuplicateOrder
+    VehicleUnavailable IdempotencyKeyReused RateLimited
+}
+
+impl From<InvalidStatusTransition> for ApiError {
+    fn from(refusal: InvalidStatusTransition) -> Self {
+        Self::InvalidStatusTransition {
+            refusal,
+            requested_action: None,
+        }
     }
 }
 

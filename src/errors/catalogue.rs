@@ -1,22 +1,44 @@
 //! The error catalogue: one row for every error code of the API.
 //!
-//! It is a module of its own because it is pure: it depends neither on axum nor on JSON. The error type, the three
-//! representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI document are all built from these rows, so they
-//! cannot differ.
+//! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI document are all built
+//! from these rows, so they cannot differ.
 
-use super::entry::{Detail, Entry, LendFoundryCode, RetryClass};
+use utoipa::{
+    PartialSchema,
+    openapi::{RefOr, Schema},
+};
 
-/// Generates `Code`, `Code::ALL` and `Code::entry` from the table below, so that each row is written once.
+use super::{
+    entry::{Entry, LendFoundryCode, RetryClass},
+    issue::Issues,
+    payloads::{
+        DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
+        InvalidStatusTransition, IpNotAllowed, MethodNotAllowed, MissingMaxBid, PastOrderCutoff,
+        RateLimited, ServiceUnavailable, VehicleUnavailable,
+    },
+};
+
+/// Expands to a value that a row may lack, or to the default.
+macro_rules! or_default {
+    (; $default:expr) => {
+        $default
+    };
+    ($value:expr; $default:expr) => {
+        $value
+    };
+}
+
+/// Generates [`Code`] with its rows from the table below, so that each row is written once.
 ///
 /// The head of a row is: variant, code, statuses with the code in LendFoundry's representation, retry class. `meaning`
-/// is also the variant's documentation. `details` lists the members of `error.details`.
+/// is also the variant's documentation. `details` is the type of `error.details`.
 macro_rules! catalogue {
     ($($variant:ident = $code:literal [$($status:literal $lendfoundry:ident),+] $retry:ident {
         title: $title:literal,
         meaning: $meaning:literal,
         when: $when:literal,
         what_to_do: $what_to_do:literal,
-        $(details: { $($detail:ident: $detail_meaning:literal,)+ },)?
+        $(details: $details:ident,)?
     })+) => {
         /// An error code of the API. Clients branch on it and on nothing else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +48,7 @@ macro_rules! catalogue {
 
         impl Code {
             /// All codes, in the order of the catalogue.
-            pub const ALL: [Code; 25] = [$(Code::$variant),+];
+            pub const ALL: [Code; [$(Code::$variant),+].len()] = [$(Code::$variant),+];
 
             /// Returns the code's row.
             pub const fn entry(self) -> &'static Entry {
@@ -40,11 +62,15 @@ macro_rules! catalogue {
                         when: $when,
                         what_to_do: $what_to_do,
                         retry: RetryClass::$retry,
-                        details: &[$($(Detail {
-                            name: stringify!($detail),
-                            meaning: $detail_meaning,
-                        }),+)?],
+                        details: or_default!($($details::MEMBERS)?; &[]),
                     },)+
+                }
+            }
+
+            /// Returns the schema of `error.details`; `None` if the code has none.
+            pub(crate) fn details_schema(self) -> Option<RefOr<Schema>> {
+                match self {
+                    $(Code::$variant => or_default!($(Some($details::schema()))?; None),)+
                 }
             }
         }
@@ -62,12 +88,7 @@ catalogue! {
             the reason `address_not_public`.",
         what_to_do: "Correct everything listed in `details.issues`, where `path` names the place; \
             do not send the same request again.",
-        details: {
-            issues: "Everything that is wrong: `path` names the place, `issue` the kind, `message` \
-                explains; `expected` and `received` are there when they help.",
-            field: "The one field to look at first: `make`, when a search lacks it.",
-            reason: "`address_not_public`, when a URL leads elsewhere.",
-        },
+        details: Issues,
     }
     MissingIdempotencyKey = "missing_idempotency_key" [400 InvalidRequest] FixRequest {
         title: "Idempotency key missing",
@@ -84,9 +105,7 @@ catalogue! {
             walk; cursors do not expire.",
         what_to_do: "Drop the cursor and start again from the first page with the sort and filters \
             you want.",
-        details: {
-            reason: "`malformed`, `sort_mismatch` or `filter_mismatch`: what does not fit.",
-        },
+        details: InvalidCursor,
     }
     MissingMaxBid = "missing_max_bid" [400 InvalidRequest] FixRequest {
         title: "Maximum bid required",
@@ -95,10 +114,7 @@ catalogue! {
             `pricing.listing_usd` in an order for an auction vehicle.",
         what_to_do: "Send `max_bid_amount_usd` as a whole number of US dollars, not below \
             `details.listing_usd`; leave it out only for buy-now vehicles.",
-        details: {
-            listing_usd: "The lowest bid that is accepted, in US dollars.",
-            received: "The bid that was sent; null if there was none.",
-        },
+        details: MissingMaxBid,
     }
     MissingApiKey = "missing_api_key" [401 Unauthorized] FixCredentials {
         title: "API key missing",
@@ -115,9 +131,7 @@ catalogue! {
         what_to_do: "Read `details.reason`, check that the key and the base URL are both sandbox \
             or both production, and ask LMN for a new key if yours was revoked, expired or \
             exposed.",
-        details: {
-            reason: "`unknown`, `revoked`, `expired` or `wrong_environment`.",
-        },
+        details: InvalidApiKey,
     }
     IpNotAllowed = "ip_not_allowed" [403 Forbidden] FixCredentials {
         title: "IP address not allowed",
@@ -126,9 +140,7 @@ catalogue! {
             in production an empty allowlist admits no address.",
         what_to_do: "Write to integrations@lmnauto.com to have the address in `details.client_ip` \
             added, and check that your servers always send from the same addresses.",
-        details: {
-            client_ip: "The address that the request came from.",
-        },
+        details: IpNotAllowed,
     }
     InvalidStatusTransition = "invalid_status_transition"
         [403 Forbidden, 409 WorkflowStateInvalid] Refetch {
@@ -140,14 +152,7 @@ catalogue! {
             only one with an open order.",
         what_to_do: "Fetch the order with `GET /v1/orders/{id}` and choose one of its \
             `allowed_actions`.",
-        details: {
-            reason: "`partner_not_authorized`: the change is LMN's to make. `out_of_sequence`: the \
-                order is not where the change begins. `vehicle_shared`: the sandbox step concerns \
-                others, too.",
-            current_status: "Where the order is; null if you have none.",
-            current_fulfillment_detail: "Its sub-status; null before it ships.",
-            allowed_actions: "What you can do with the order now.",
-        },
+        details: InvalidStatusTransition,
     }
     VehicleNotFound = "vehicle_not_found" [404 ResourceNotFound] Never {
         title: "Vehicle not found",
@@ -195,9 +200,7 @@ catalogue! {
         meaning: "The path exists, but not for this HTTP method.",
         when: "A request uses a method that the path does not offer, such as PATCH on an order.",
         what_to_do: "Use one of the methods in the `Allow` header.",
-        details: {
-            allow: "The methods that the path answers.",
-        },
+        details: MethodNotAllowed,
     }
     PastOrderCutoff = "past_order_cutoff" [409 BusinessRuleViolation] Never {
         title: "Order window closed",
@@ -205,10 +208,7 @@ catalogue! {
         when: "The order arrives at or after `order_cutoff_at`, which is midnight KST at the start \
             of the day before the auction, or the auction has already ended.",
         what_to_do: "Tell the dealer that the order window for this vehicle is closed.",
-        details: {
-            cutoff_at: "When orders for the vehicle closed.",
-            now: "What time it was when the order was judged.",
-        },
+        details: PastOrderCutoff,
     }
     DuplicateOrder = "duplicate_order" [409 DuplicateResource] Never {
         title: "Order already exists",
@@ -217,9 +217,7 @@ catalogue! {
             or failed.",
         what_to_do: "Take the user to the order in `details.existing_order_id`, and do not retry \
             automatically.",
-        details: {
-            existing_order_id: "Your open order for the vehicle.",
-        },
+        details: DuplicateOrder,
     }
     VehicleUnavailable = "vehicle_unavailable" [410 ResourceNotFound] Never {
         title: "Vehicle no longer available",
@@ -227,9 +225,7 @@ catalogue! {
         when: "The listing was withdrawn, or a buy-now vehicle is gone or sold.",
         what_to_do: "Show what you were about to order as cancelled, and tell the dealer that the \
             vehicle is gone.",
-        details: {
-            vehicle_id: "The vehicle that was asked for.",
-        },
+        details: VehicleUnavailable,
     }
     PayloadTooLarge = "payload_too_large" [413 InvalidRequest] FixRequest {
         title: "Request body too large",
@@ -261,12 +257,7 @@ catalogue! {
         what_to_do: "Compare with `details.original_vehicle_id` and `details.mismatch`, and \
             generate a fresh key for each new request; repeat a key only to retry the identical \
             request.",
-        details: {
-            original_vehicle_id: "The vehicle that the first request with the key was about; null \
-                if it was about none.",
-            mismatch: "What differs from the first request: `method`, `path`, `query`, \
-                `vehicle_id`, `max_bid_amount_usd` or `body`.",
-        },
+        details: IdempotencyKeyReused,
     }
     RateLimited = "rate_limited" [429 RateLimitExceeded] AfterDelay {
         title: "Too many requests",
@@ -275,15 +266,7 @@ catalogue! {
             address tries many unknown keys.",
         what_to_do: "Nothing was done. Wait for the seconds in `Retry-After`, then retry with the \
             same Idempotency-Key; double the wait each time the answer is 429 again.",
-        details: {
-            policy: "Which limit it is: `read`, `write`, or `unknown_key` for guessed keys.",
-            limit: "How many requests pass in a window.",
-            window_seconds: "How long a window is.",
-            burst: "How many requests pass at once.",
-            remaining: "How many would pass now: 0.",
-            retry_after: "When the next one passes, in seconds; equals `Retry-After`.",
-            reset_at: "The same as a time.",
-        },
+        details: RateLimited,
     }
     InternalError = "internal_error" [500 InternalServerError] Backoff {
         title: "Internal error",
@@ -300,9 +283,7 @@ catalogue! {
             for example for an earlier one with the same Idempotency-Key.",
         what_to_do: "Wait for the seconds in `Retry-After`, then retry with the same \
             Idempotency-Key, so that nothing is done twice.",
-        details: {
-            retry_after: "When to try again, in seconds; equals `Retry-After`.",
-        },
+        details: ServiceUnavailable,
     }
 }
 

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::{api_error::ApiError, payloads::payload, schema};
+
 /// The number of characters of a refused value that the response repeats.
 const RECEIVED_CHARACTERS_MAX: usize = 64;
 
@@ -102,18 +104,35 @@ pub struct Issue {
     pub received: Option<String>,
 }
 
-/// All issues with a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Issues {
-    all: Vec<Issue>,
-    field: Option<&'static str>,
-    reason: Option<&'static str>,
+payload! {
+    /// All issues with a request: the details of `validation_error`.
+    #[derive(Default)]
+    pub struct Issues {
+        #[schema(min_items = 1)]
+        issues: Vec<Issue> =
+            "Everything that is wrong: `path` names the place, `issue` the kind, `message` \
+            explains; `expected` and `received` are there when they help.",
+        #[schema(schema_with = schema::first_field)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'static str> =
+            "The one field to look at first: `make`, when a search lacks it.",
+        #[schema(schema_with = schema::address_reason)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str> = "`address_not_public`, when a URL leads elsewhere.",
+    }
 }
 
 impl Issues {
+    /// Returns an example.
+    pub(super) fn example() -> Self {
+        let message = "`limit` must be a whole number from 1 to 200";
+        let fault = Fault::new(IssueKind::OutOfRange, message);
+        fault.expected("1..200").at("limit", Some("500")).into()
+    }
+
     /// Adds an issue.
     pub fn push(&mut self, issue: Issue) {
-        self.all.push(issue);
+        self.issues.push(issue);
     }
 
     /// Adds an issue about a required value that is absent.
@@ -132,25 +151,15 @@ impl Issues {
         self.reason = Some(reason);
     }
 
-    /// Returns the value of `details.reason`.
-    pub fn reason(&self) -> Option<&'static str> {
-        self.reason
-    }
-
     /// Returns the issues, in the order in which they were found.
     pub fn all(&self) -> &[Issue] {
-        &self.all
-    }
-
-    /// Returns the value of `details.field`.
-    pub fn field(&self) -> Option<&'static str> {
-        self.field
+        &self.issues
     }
 
     /// Returns `value` if there are no issues, else the issues.
     pub fn or<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
-            Some(value) if self.all.is_empty() => Ok(value),
+            Some(value) if self.issues.is_empty() => Ok(value),
             _ => Err(self),
         }
     }
@@ -159,10 +168,22 @@ impl Issues {
 impl From<Issue> for Issues {
     fn from(issue: Issue) -> Self {
         Self {
-            all: vec![issue],
+            issues: vec![issue],
             field: None,
             reason: None,
         }
+    }
+}
+
+impl From<Issues> for ApiError {
+    fn from(issues: Issues) -> Self {
+        Self::Validation(issues)
+    }
+}
+
+impl From<Issue> for ApiError {
+    fn from(issue: Issue) -> Self {
+        Self::Validation(issue.into())
     }
 }
 

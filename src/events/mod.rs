@@ -1,11 +1,9 @@
-//! Events: LMN's changes of orders, delivered to partners in order and without a gap.
+//! Events: the feed of changes that each partner receives, in order and without a gap.
 //!
-//! [`model`] has the types of events, [`view`] their JSON, [`store`] the feed in the database, [`routes`] the handlers.
-//! Events are written in the transaction that changes the order (`orders/progress.rs`).
+//! [`model`] has the types of events, [`view`] their JSON, [`store`] the feed in the database, [`handlers`] the HTTP
+//! handlers. Whoever makes an event writes its `data`, and appends it in the transaction that makes the change.
 
-pub(crate) mod filter;
+pub(crate) mod handlers;
 pub mod model;
-pub(crate) mod routes;
-mod row;
 pub(crate) mod store;
 pub(crate) mod view;

@@ -1,17 +1,11 @@
 //! Events and their types. Pure.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{
-    orders::state::{FulfillmentDetail, OrderStatus},
-    values::{
-        id::{EventId, OrderId, PartnerId, VehicleId},
-        money::Usd,
-        string_enum::string_enum,
-        timestamp::Timestamp,
-    },
+use crate::values::{
+    id::{EventId, OrderId, PartnerId, VehicleId},
+    string_enum::string_enum,
 };
 
 string_enum! {
@@ -43,59 +37,6 @@ string_enum! {
         Failed = "failed",
         /// Not sent: there is no endpoint, or it does not select this type.
         DeliverySkipped = "delivery_skipped",
-    }
-}
-
-/// A change of an order, with the members of its event's `data` besides the order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the members of an event's `data`"
-)]
-pub enum EventKind {
-    /// Its status changed.
-    StatusChanged { previous_status: OrderStatus },
-    /// Its sub-status or shipment details changed.
-    FulfillmentUpdated {
-        previous_fulfillment_detail: Option<FulfillmentDetail>,
-    },
-    /// Its auction was moved.
-    AuctionRescheduled { previous_auction_date: Timestamp },
-    /// The listing price of its vehicle changed.
-    PriceUpdated {
-        previous_listing_usd: Usd,
-        listing_usd: Usd,
-    },
-    /// Its vehicle is listed again.
-    ReAuctioned { new_vehicle_id: VehicleId },
-    /// No change: the partner tests its endpoint.
-    Tested {},
-}
-
-impl EventKind {
-    /// Returns the type of the event.
-    pub fn event_type(&self) -> EventType {
-        match self {
-            Self::StatusChanged { .. } => EventType::StatusChanged,
-            Self::FulfillmentUpdated { .. } => EventType::FulfillmentUpdated,
-            Self::AuctionRescheduled { .. } => EventType::AuctionRescheduled,
-            Self::PriceUpdated { .. } => EventType::PriceUpdated,
-            Self::ReAuctioned { .. } => EventType::ReAuctioned,
-            Self::Tested {} => EventType::WebhookTest,
-        }
-    }
-
-    /// Returns the new id of an order's vehicle that is listed again.
-    pub fn new_vehicle_id(&self) -> Option<&VehicleId> {
-        match self {
-            Self::ReAuctioned { new_vehicle_id } => Some(new_vehicle_id),
-            Self::StatusChanged { .. }
-            | Self::FulfillmentUpdated { .. }
-            | Self::AuctionRescheduled { .. }
-            | Self::PriceUpdated { .. }
-            | Self::Tested {} => None,
-        }
     }
 }
 

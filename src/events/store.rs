@@ -1,19 +1,19 @@
-//! SQL of events. Every read for a partner is scoped by it.
+//! SQL of events. Every read for a partner is scoped by it, and values are always bound parameters.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{QueryBuilder, types::Json};
+use serde_json::value::RawValue;
+use sqlx::{FromRow, Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
-use super::{
-    filter::Filter,
-    model::{Event, NewEvent},
-    row::{EventRow, event_columns},
-};
+use super::model::{DeliveryStatus, Event, EventType, NewEvent};
 use crate::{
-    database::{Connection, Tx},
+    database::{
+        Connection, Tx,
+        column::{InvalidColumn, word},
+    },
     values::{
-        id::{EventId, PartnerId},
+        id::{EventId, OrderId, PartnerId},
         string_enum::StringEnum,
     },
 };
@@ -99,6 +99,106 @@ fn new_row<'a>((event, n): (&&'a NewEvent, usize)) -> NewRow<'a> {
         new_vehicle_id: event.new_vehicle_id.as_ref().map(|id| id.as_str()),
         occurred_at: event.occurred_at,
         payload: &event.payload,
+    }
+}
+
+/// The filters of a list of events. Every filter that is set must match.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Of one of these types.
+    pub types: Vec<EventType>,
+    /// With one of these delivery statuses.
+    pub delivery_status: Vec<DeliveryStatus>,
+}
+
+impl Filter {
+    /// Appends ` and …` for every filter that is set.
+    fn push(&self, query: &mut QueryBuilder<Postgres>) {
+        if let Some(order) = self.order {
+            query.push(" and order_id = ").push_bind(order.uuid());
+        }
+        if !self.types.is_empty() {
+            query
+                .push(" and type = any(")
+                .push_bind(words(&self.types))
+                .push(")");
+        }
+        if !self.delivery_status.is_empty() {
+            query.push(" and delivery_status = any(");
+            query.push_bind(words(&self.delivery_status)).push(")");
+        }
+    }
+
+    /// Returns the canonical form of the filters, to which a cursor is bound. The order of values does not change it.
+    pub(crate) fn canonical(&self) -> String {
+        let mut parts = [words(&self.types), words(&self.delivery_status)];
+        parts.iter_mut().for_each(|part| part.sort_unstable());
+        format!("{:?} {parts:?}", self.order.map(|it| it.to_string()))
+    }
+}
+
+fn words<W: StringEnum>(words: &[W]) -> Vec<&'static str> {
+    words.iter().map(|it| it.as_str()).collect()
+}
+
+/// The columns of an [`EventRow`], as text for statements on `events`.
+macro_rules! event_columns {
+    () => {
+        "id, position, type, order_id, sequence, occurred_at, delivery_status, attempts, last_attempt_at,
+         last_response_code, payload::text,
+         (select due_at from delivery_queues
+          where event_id = events.id
+            and exists (select from webhook_endpoints
+                        where webhook_endpoints.partner_id = events.partner_id and enabled)) as next_attempt_at"
+    };
+}
+
+/// A row of `events`.
+#[derive(Debug, FromRow)]
+struct EventRow {
+    id: Uuid,
+    position: i64,
+    #[sqlx(rename = "type")]
+    event_type: String,
+    order_id: Option<Uuid>,
+    sequence: Option<i32>,
+    occurred_at: DateTime<Utc>,
+    delivery_status: String,
+    attempts: i32,
+    last_attempt_at: Option<DateTime<Utc>>,
+    last_response_code: Option<i32>,
+    next_attempt_at: Option<DateTime<Utc>>,
+    payload: String,
+}
+
+impl EventRow {
+    /// Converts the row to an event. The error names an invalid row.
+    fn into_model(self) -> Result<Event, sqlx::Error> {
+        let id = EventId::from(self.id);
+        Event::try_from(self).map_err(|error| error.in_row("events", id))
+    }
+}
+
+impl TryFrom<EventRow> for Event {
+    type Error = InvalidColumn;
+
+    fn try_from(row: EventRow) -> Result<Self, InvalidColumn> {
+        Ok(Self {
+            id: row.id.into(),
+            position: row.position,
+            event_type: word(&row.event_type)?,
+            order: row.order_id.map(OrderId::from),
+            sequence: row.sequence,
+            occurred_at: row.occurred_at,
+            delivery_status: word(&row.delivery_status)?,
+            attempts: row.attempts,
+            last_attempt_at: row.last_attempt_at,
+            last_response_code: row.last_response_code,
+            next_attempt_at: row.next_attempt_at,
+            payload: RawValue::from_string(row.payload).map_err(InvalidColumn::new)?,
+        })
     }
 }
 

@@ -1,45 +1,51 @@
 //! Events as JSON for partners: as they are sent, and in lists with their delivery status.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type},
-};
+use utoipa::{ToSchema, openapi::Ref};
 
-use super::model::{DeliveryStatus, Event, EventKind, EventType};
-use crate::{
-    orders::{
-        state::{FulfillmentDetail, OrderStatus},
-        view::OrderView,
-    },
-    values::{
-        id::{EventId, OrderId, VehicleId},
-        money::Usd,
-        timestamp::Timestamp,
-    },
+use super::model::{DeliveryStatus, Event, EventType};
+use crate::values::{
+    id::{EventId, OrderId},
+    timestamp::Timestamp,
 };
 
 /// An event as it is sent to your endpoint.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Event)]
-pub(crate) struct Payload<'a> {
-    pub id: EventId,
+#[schema(as = Event, bound = "")]
+// The schema is that of events with any data, so it does not depend on the type.
+struct Payload<D = ()> {
+    id: EventId,
     #[serde(rename = "type")]
-    pub event_type: EventType,
+    event_type: EventType,
     /// The number of the event among the order's events, counted from 1 without a gap.
-    pub sequence: Option<i32>,
-    pub occurred_at: Timestamp,
-    #[schema(value_type = EventData)]
-    pub data: Data<'a>,
+    sequence: Option<i32>,
+    occurred_at: Timestamp,
+    #[schema(schema_with = data_schema)]
+    data: D,
 }
 
-/// The order at the time of the event, and what changed.
-#[derive(Debug, Serialize)]
-pub(crate) struct Data<'a> {
-    pub order: &'a RawValue,
-    #[serde(flatten)]
-    pub happening: &'a EventKind,
+/// Returns the schema of the `data` of any event, which is declared where the orders are.
+fn data_schema() -> Ref {
+    Ref::from_schema_name("EventData")
+}
+
+/// Renders an event as it is sent.
+pub(crate) fn render<D: Serialize>(
+    id: EventId,
+    event_type: EventType,
+    sequence: Option<i32>,
+    occurred_at: DateTime<Utc>,
+    data: &D,
+) -> serde_json::Result<String> {
+    serde_json::to_string(&Payload {
+        id,
+        event_type,
+        sequence,
+        occurred_at: Timestamp::kst(occurred_at),
+        data,
+    })
 }
 
 /// An event and the status of its delivery.
@@ -64,7 +70,7 @@ pub(crate) struct EventView {
     /// When it is next sent.
     pub next_attempt_at: Option<Timestamp>,
     /// The event as it is sent.
-    #[schema(value_type = Payload<'static>)]
+    #[schema(value_type = Payload)]
     pub payload: Box<RawValue>,
 }
 
@@ -83,60 +89,5 @@ impl From<Event> for EventView {
             next_attempt_at: event.next_attempt_at.map(Timestamp::kst),
             payload: event.payload,
         }
-    }
-}
-
-/// Declares the members of `data`, type by type, for the OpenAPI document.
-macro_rules! data {
-    ($($(#[$doc:meta])* $name:ident { $($member:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(ToSchema)]
-            #[expect(dead_code, reason = "schema only, written by `Data`")]
-            pub(crate) struct $name {
-                /// The order at the time of the event, byte for byte as `GET /v1/orders/{id}` returned it.
-                order: OrderView,
-                $($member: $type,)*
-            }
-        )*
-
-        /// The `data` of an event. Its members depend on the type.
-        struct EventData;
-
-        impl ToSchema for EventData {}
-
-        impl PartialSchema for EventData {
-            fn schema() -> RefOr<Schema> {
-                let one = OneOfBuilder::new();
-                $(let one = one.item(Ref::from_schema_name(stringify!($name)));)*
-                one.item(Ref::from_schema_name("WebhookTest")).into()
-            }
-        }
-    };
-}
-
-data! {
-    /// The `data` of `order.status_changed`.
-    StatusChanged { previous_status: OrderStatus, }
-    /// The `data` of `order.fulfillment_updated`.
-    FulfillmentUpdated { previous_fulfillment_detail: Option<FulfillmentDetail>, }
-    /// The `data` of `order.auction_rescheduled`.
-    AuctionRescheduled { previous_auction_date: Timestamp, }
-    /// The `data` of `order.price_updated`.
-    PriceUpdated { previous_listing_usd: Usd, listing_usd: Usd, }
-    /// The `data` of `order.re_auctioned`.
-    ReAuctioned { new_vehicle_id: VehicleId, }
-}
-
-/// The `data` of `webhook.test`, in which `order` is null.
-pub(crate) struct WebhookTest;
-
-impl ToSchema for WebhookTest {}
-
-impl PartialSchema for WebhookTest {
-    fn schema() -> RefOr<Schema> {
-        let null = ObjectBuilder::new().schema_type(Type::Null);
-        let data = ObjectBuilder::new().description(Some("The `data` of `webhook.test`."));
-        data.property("order", null).into()
     }
 }

@@ -2,6 +2,8 @@
 
 use axum::http::HeaderValue;
 
+use crate::errors::Representation;
+
 /// A representation that a response can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -34,6 +36,16 @@ pub(crate) fn choose<'a>(
     let best = offers.iter().map(quality_of).max().unwrap_or_default();
     let chosen = offers.iter().position(|offer| quality_of(offer) == best);
     chosen.filter(|_| best > 0).unwrap_or_default()
+}
+
+/// Returns the representation of errors that an `Accept` header asks for.
+pub(crate) fn error_representation(accept: Option<&HeaderValue>) -> Representation {
+    let offers = Representation::ALL.map(|it| Offer {
+        media_type: it.media_type(),
+        by_name_only: it == Representation::LendFoundry,
+    });
+    let chosen = Representation::ALL.get(choose(accept, &offers)).copied();
+    chosen.unwrap_or(Representation::Envelope)
 }
 
 /// Returns the quality of an offer: that of the most specific media range that matches it.
@@ -181,5 +193,27 @@ mod tests {
         assert_eq!(choose([&bytes], &OFFERS), 0);
         let own = HeaderValue::from_static("application/vnd.own+json");
         assert_eq!(choose([&bytes, &own], &OFFERS), 2);
+    }
+
+    #[test]
+    fn wildcard_never_selects_the_lendfoundry_representation() {
+        let accepted = |accept: &str| {
+            let accept = HeaderValue::from_str(accept).unwrap();
+            error_representation(Some(&accept))
+        };
+        assert_eq!(
+            accepted("application/problem+json"),
+            Representation::Problem
+        );
+        let exact = "application/vnd.lendfoundry.error+json";
+        assert_eq!(accepted(exact), Representation::LendFoundry);
+        for other in [
+            "application/vnd.lendfoundry.error",
+            "application/vnd.lendfoundry.error+xml",
+            "application/vnd.lendfoundry.*",
+            "application/json;q=0, application/problem+json;q=0, */*",
+        ] {
+            assert_eq!(accepted(other), Representation::Envelope, "{other}");
+        }
     }
 }

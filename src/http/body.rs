@@ -1,15 +1,23 @@
-//! Request bodies: reads a bounded number of bytes and parses them as one JSON object without duplicate keys.
+//! JSON bodies: reads a bounded number of bytes as one object without duplicate keys, extracts typed values from it, and
+//! responds with JSON.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, header},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::{
+    extract::{FromQuery, Params},
+    fields::{Fields, FromBody},
+};
 use crate::{
     errors::{ApiError, Fault, Issue, IssueKind, Issues},
     values::json,
@@ -86,6 +94,46 @@ fn malformed(message: String) -> Issue {
     Fault::new(IssueKind::InvalidFormat, message)
         .expected("one JSON object")
         .at(WHOLE_BODY, None)
+}
+
+/// The request's body, parsed by the idempotency layer before it looks for a stored reply.
+#[derive(Debug, Clone)]
+pub(crate) struct ParsedBody(pub Arc<Map<String, Value>>);
+
+/// Extractor of a query and a JSON body; the issues of both are reported in one response.
+#[derive(Debug)]
+pub(crate) struct Input<Q, B>(pub Q, pub B);
+
+impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(ParsedBody(members)) = parts.extensions.get() else {
+            return Err(ApiError::internal(
+                "the handler needs a body, but no layer has parsed one",
+            ));
+        };
+        let mut params = Params::new(parts.uri.query().unwrap_or_default());
+        let query = Q::from_query(&mut params);
+        let mut issues = params.finish(&parts.headers);
+        let body = B::from_body(&mut Fields::new(members, &mut issues));
+        let (query, body) = issues.or(query.zip(body))?;
+        Ok(Self(query, body))
+    }
+}
+
+/// A 200 response with a JSON body.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static("application/json");
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, json)], body).into_response(),
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{errors::ApiError, values::id::PartnerId};
+use crate::{
+    errors::{
+        ApiError,
+        payloads::{CursorReason, InvalidCursor},
+    },
+    values::id::PartnerId,
+};
 
 /// Length of the authentication tag and of the filters' digest, in bytes.
 const TAG_BYTES: usize = 16;
@@ -79,9 +85,7 @@ impl Cursors {
         list_query: &ListQuery,
         cursor: &str,
     ) -> Result<P, ApiError> {
-        let malformed = ApiError::InvalidCursor {
-            reason: "malformed",
-        };
+        let malformed = refused(CursorReason::Malformed);
         if cursor.len() > CURSOR_CHARACTERS_MAX {
             return Err(malformed);
         }
@@ -102,14 +106,10 @@ impl Cursors {
             return Err(malformed);
         };
         if payload.sort != list_query.sort {
-            return Err(ApiError::InvalidCursor {
-                reason: "sort_mismatch",
-            });
+            return Err(refused(CursorReason::SortMismatch));
         }
         if payload.filters != digest(&list_query.filters) {
-            return Err(ApiError::InvalidCursor {
-                reason: "filter_mismatch",
-            });
+            return Err(refused(CursorReason::FilterMismatch));
         }
         Ok(payload.position)
     }
@@ -130,6 +130,10 @@ impl Cursors {
     }
 }
 
+fn refused(reason: CursorReason) -> ApiError {
+    InvalidCursor { reason }.into()
+}
+
 fn digest(filters: &str) -> String {
     let digest = Sha256::digest(filters.as_bytes());
     URL_SAFE_NO_PAD.encode(digest.as_slice().get(..TAG_BYTES).unwrap_or_default())
@@ -138,6 +142,7 @@ fn digest(filters: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::string_enum::StringEnum;
 
     fn list_query() -> ListQuery {
         ListQuery {
@@ -150,7 +155,7 @@ mod tests {
 
     fn reason(result: Result<(i64, String), ApiError>) -> &'static str {
         match result {
-            Err(ApiError::InvalidCursor { reason }) => reason,
+            Err(ApiError::InvalidCursor(details)) => details.reason.as_str(),
             other => panic!("{other:?}"),
         }
     }

@@ -1,21 +1,23 @@
-//! Extractors: a request's query and body as typed values, with all issues reported at once.
+//! Extractors of a request's query and of the identifier in its path, as typed values.
 
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
-    response::{IntoResponse, Response},
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderMap, request::Parts},
 };
 use chrono::NaiveDate;
-use serde::Serialize;
-use serde_json::{Map, Value};
-
-use super::{
-    fields::{Fields, FromBody},
-    user,
+use utoipa::{
+    IntoParams, PartialSchema,
+    openapi::path::{Parameter, ParameterIn},
 };
+
+use super::{describe, headers::read_user};
 use crate::{
-    errors::{ApiError, Fault, IssueKind, Issues},
-    values::{string_enum::StringEnum, timestamp::Timestamp},
+    errors::{ApiError, Fault, IssueKind, Issues, catalogue::Code},
+    values::{
+        id::{EventId, OrderId, VehicleId},
+        string_enum::StringEnum,
+        timestamp::Timestamp,
+    },
 };
 
 /// The longest [`Name`], in characters.
@@ -212,7 +214,7 @@ impl Params {
     }
 
     /// Returns every issue, including those with parameters and headers that any request may carry.
-    fn finish(mut self, headers: &HeaderMap) -> Issues {
+    pub(super) fn finish(mut self, headers: &HeaderMap) -> Issues {
         if !self.allows_dry_run
             && let Some(text) = self.text("dry_run")
         {
@@ -223,7 +225,7 @@ impl Params {
                 Fault::new(IssueKind::InvalidValue, message),
             );
         }
-        if let Err(issue) = user::read(headers) {
+        if let Err(issue) = read_user(headers) {
             self.issues.push(issue);
         }
         self.issues
@@ -267,42 +269,74 @@ impl<S: Sync, T: FromQuery> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The request's body, parsed by the idempotency layer before it looks for a stored reply.
-#[derive(Debug, Clone)]
-pub(crate) struct ParsedBody(pub std::sync::Arc<Map<String, Value>>);
+/// An identifier that can be a path parameter.
+pub(crate) trait PathId: Sized {
+    /// The parameter's description in the OpenAPI document.
+    const WHAT: &str;
+    /// The parameter's name in the route.
+    const NAME: &str = "id";
 
-/// Extractor of a query and a JSON body; the issues of both are reported in one response.
-#[derive(Debug)]
-pub(crate) struct Input<Q, B>(pub Q, pub B);
+    /// Parses the identifier.
+    fn read(text: &str) -> Option<Self>;
 
-impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
-    type Rejection = ApiError;
+    /// Returns the error for text that is not a valid identifier.
+    fn not_found(text: &str) -> ApiError;
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Some(ParsedBody(members)) = parts.extensions.get() else {
-            return Err(ApiError::internal(
-                "the handler needs a body, but no layer has parsed one",
-            ));
-        };
-        let mut params = Params::new(parts.uri.query().unwrap_or_default());
-        let query = Q::from_query(&mut params);
-        let mut issues = params.finish(&parts.headers);
-        let body = B::from_body(&mut Fields::new(members, &mut issues));
-        let (query, body) = issues.or(query.zip(body))?;
-        Ok(Self(query, body))
+/// Implements [`PathId`] for the ids of resources.
+macro_rules! path_ids {
+    ($($id:ident $what:literal $not_found:ident,)+) => {
+        $(impl PathId for $id {
+            const WHAT: &str = $what;
+
+            fn read(text: &str) -> Option<Self> {
+                Self::parse(text)
+            }
+
+            fn not_found(text: &str) -> ApiError {
+                ApiError::$not_found(text)
+            }
+        })+
+    };
+}
+
+path_ids! {
+    OrderId "The order's id." no_order,
+    VehicleId "The vehicle's id." no_vehicle,
+    EventId "The event's id." no_event,
+}
+
+impl PathId for Code {
+    const WHAT: &str = "The error's code.";
+    const NAME: &str = "code";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_route(&format!("/v1/errors/{text}"))
     }
 }
 
-/// A 200 response with a JSON body.
+/// Extractor of the identifier in the path.
 #[derive(Debug)]
-pub(crate) struct Answer<T>(pub T);
+pub(crate) struct Id<T>(pub T);
 
-impl<T: Serialize> IntoResponse for Answer<T> {
-    fn into_response(self) -> Response {
-        let json = HeaderValue::from_static("application/json");
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => ([(header::CONTENT_TYPE, json)], body).into_response(),
-            Err(error) => ApiError::internal(error).into_response(),
-        }
+impl<T: PathId + PartialSchema> IntoParams for Id<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![describe::path::<T>(T::NAME, T::WHAT)]
+    }
+}
+
+impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let mut params = params.iter().flat_map(RawPathParams::iter);
+        let found = params.find(|(name, _)| *name == T::NAME);
+        let text = found.map_or("", |(_, text)| text);
+        T::read(text).map(Self).ok_or_else(|| T::not_found(text))
     }
 }

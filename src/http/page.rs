@@ -20,9 +20,10 @@ use utoipa::{
 use crate::{
     errors::{ApiError, Fault, IssueKind},
     http::{
+        body::Answer,
         cursor::{Cursors, ListQuery},
         describe,
-        extract::{Answer, FromQuery, Params},
+        extract::{FromQuery, Params},
     },
     values::environment::Environment,
 };

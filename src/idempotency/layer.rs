@@ -3,8 +3,12 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -18,37 +22,57 @@ use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::{
-    model::{self, Fingerprint},
-    recent::RecentKeys,
-    write::{Binding, Claim, Handover, PendingWrite},
+    model::{self, Claim, Fingerprint},
+    store::ReadReplies,
+    write::{Binding, Handover, PendingWrite},
     write_limit::PartnerWriteLimit,
 };
 use crate::{
-    app::App,
+    config::{Server, Settings},
+    database::{Batcher, Database},
     errors::{ApiError, Fault, Issue, IssueKind},
-    http::{body, extract::ParsedBody},
+    http::body::{self, ParsedBody},
     request::{Caller, IdempotencyStatus, RequestContext},
+    telemetry::metrics::Metrics,
 };
+
+/// The base 2 logarithm of the number of slots of [`RecentKeys`].
+const SLOT_BITS: u32 = 16;
+/// An odd number that spreads keys, which a client may have counted up, over the slots.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The layer, with the write limits of all partners.
 #[derive(Debug, Clone)]
-pub(crate) struct IdempotencyLayer {
-    app: App,
-    write_limit: PartnerWriteLimit,
-    recent: RecentKeys,
+pub(crate) struct IdempotencyLayer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    replies: Batcher<ReadReplies>,
+    settings: Arc<Settings>,
     /// Body members that a mismatch names separately.
     named_members: [&'static str; 2],
+    write_limit: PartnerWriteLimit,
+    recent: RecentKeys,
 }
 
 impl IdempotencyLayer {
     /// Creates the layer, with no write in progress.
-    pub(crate) fn new(app: App, named_members: [&'static str; 2]) -> Self {
-        Self {
-            write_limit: PartnerWriteLimit::new(app.clone()),
+    pub(crate) fn new(
+        database: Database,
+        replies: Batcher<ReadReplies>,
+        metrics: Metrics,
+        settings: Arc<Settings>,
+        named_members: [&'static str; 2],
+    ) -> Self {
+        Self(Arc::new(Inner {
+            write_limit: PartnerWriteLimit::new(&settings.limits, metrics),
             recent: RecentKeys::new(),
-            app,
+            database,
+            replies,
+            settings,
             named_members,
-        }
+        }))
     }
 }
 
@@ -100,38 +124,39 @@ impl IdempotencyLayer {
     /// Passes a write on once its key and body are read and the partner write limit has a permit.
     ///
     /// Key and body are read first, so that a slow caller holds neither a permit nor a connection.
-    async fn write<S>(&self, mut request: Request, mut inner: S) -> Result<Response, ApiError>
+    async fn write<S>(&self, mut request: Request, mut service: S) -> Result<Response, ApiError>
     where
         S: Service<Request, Response = Response, Error = Infallible>,
     {
+        let inner = &self.0;
         let context = RequestContext::of(request.extensions())?.clone();
         let partner = Caller::of(&context)?.partner();
         let key = match takes_key(request.method()) {
             true => Some(read_key(request.headers())?),
             false => None,
         };
-        let members = Arc::new(read_body(&self.app, &context, &mut request).await?);
+        let members = Arc::new(read_body(&inner.settings.server, &context, &mut request).await?);
         let claim = key.map(|key| Claim {
             partner,
             key,
             fingerprint: {
                 let (method, uri) = (request.method(), request.uri());
-                Fingerprint::of(method, uri, &members, self.named_members)
+                Fingerprint::of(method, uri, &members, inner.named_members)
             },
         });
-        if let Some(claim) = claim.as_ref().filter(|it| self.recent.contains(it))
-            && let Some(stored) = self.app.reads().replies.read((partner, claim.key)).await?
+        if let Some(claim) = claim.as_ref().filter(|it| inner.recent.contains(it))
+            && let Some(stored) = inner.replies.read((partner, claim.key)).await?
         {
             return claim.answer(stored, &context);
         }
-        let pending = |claim| PendingWrite::new(self.app.clone(), claim, context.clone());
+        let pending = |claim| PendingWrite::new(inner.database.clone(), claim, context.clone());
         let handover = claim.clone().map(|claim| Handover::new(pending(claim)));
         request.extensions_mut().insert(ParsedBody(members));
         if let Some(handover) = &handover {
             request.extensions_mut().insert(handover.clone());
         }
-        let _permit = self.write_limit.acquire(partner).await?;
-        let Ok(response) = inner.call(request).await;
+        let _permit = inner.write_limit.acquire(partner).await?;
+        let Ok(response) = service.call(request).await;
         let Some((handover, claim)) = handover.zip(claim) else {
             return Ok(response);
         };
@@ -140,7 +165,7 @@ impl IdempotencyLayer {
             context.idempotency(),
             IdempotencyStatus::Bound | IdempotencyStatus::Replayed
         ) {
-            self.recent.insert(&claim);
+            inner.recent.insert(&claim);
         }
         response
     }
@@ -199,7 +224,7 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
 
 /// Reads and parses the body. The body of a DELETE is ignored; an absent body is an empty object.
 async fn read_body(
-    app: &App,
+    server: &Server,
     context: &RequestContext,
     request: &mut Request,
 ) -> Result<Map<String, Value>, ApiError> {
@@ -207,11 +232,10 @@ async fn read_body(
         return Ok(Map::new());
     }
     body::require_json(request.headers())?;
-    let server = &app.settings().server;
     context.restart_deadline(server.body);
     let body = std::mem::take(request.body_mut());
     let bytes = body::read(body, server.body_bytes_max, server.body).await?;
-    context.restart_deadline(std::time::Duration::ZERO);
+    context.restart_deadline(Duration::ZERO);
     body::parse(&bytes)
 }
 
@@ -223,4 +247,54 @@ fn not_a_key(received: &str) -> Issue {
     )
     .expected("UUID v4")
     .at("Idempotency-Key", Some(received))
+}
+
+/// Keys that this replica has recently seen bound, so that a repeated request is looked up and not tried.
+///
+/// It is a hint in fixed memory: the digests of the keys, each in the slot that it selects, where it replaces an
+/// earlier one. The database verifies a key that is found here, and a key that was dropped here is found when it is
+/// bound.
+#[derive(Debug)]
+struct RecentKeys(Box<[AtomicU64]>);
+
+impl RecentKeys {
+    /// Creates an empty set.
+    fn new() -> Self {
+        Self(
+            (0..1_u32 << SLOT_BITS)
+                .map(|_| AtomicU64::default())
+                .collect(),
+        )
+    }
+
+    /// Adds a key.
+    fn insert(&self, claim: &Claim) {
+        let digest = digest(claim);
+        if let Some(slot) = self.slot(digest) {
+            slot.store(digest, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a key is probably bound.
+    fn contains(&self, claim: &Claim) -> bool {
+        let digest = digest(claim);
+        let slot = self.slot(digest);
+        slot.is_some_and(|it| it.load(Ordering::Relaxed) == digest)
+    }
+
+    fn slot(&self, digest: u64) -> Option<&AtomicU64> {
+        // The high bits, which depend on all others.
+        let place = usize::try_from(digest >> (u64::BITS - SLOT_BITS)).ok()?;
+        self.0.get(place)
+    }
+}
+
+/// Combines a key and the id of its partner.
+fn digest(claim: &Claim) -> u64 {
+    let (one, two) = claim.key.as_u64_pair();
+    let (three, four) = claim.partner.uuid().as_u64_pair();
+    // 0 is an empty slot.
+    (one ^ two.rotate_left(32) ^ three.rotate_left(16) ^ four)
+        .wrapping_mul(SPREAD)
+        .max(1)
 }

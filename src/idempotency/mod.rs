@@ -10,13 +10,13 @@
 
 mod layer;
 pub(crate) mod model;
-mod recent;
 mod reply;
 mod store;
 mod write;
 mod write_limit;
 
 pub(crate) use layer::{IdempotencyLayer, carries_key};
+pub(crate) use model::Claim;
 pub(crate) use reply::Reply;
 pub(crate) use store::{ReadReplies, StoredReply};
-pub(crate) use write::{AtOnce, Attempt, Binding, Claim, PendingWrite, Write};
+pub(crate) use write::{AtOnce, Attempt, Binding, PendingWrite, Write};

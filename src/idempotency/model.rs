@@ -1,4 +1,4 @@
-//! Idempotency keys, and the fingerprints by which requests are compared. Pure.
+//! Idempotency keys with their requests, and the fingerprints by which requests are compared. Pure.
 
 use std::fmt::Write;
 
@@ -6,6 +6,8 @@ use hyper::{Method, Uri};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::{Uuid, Variant, Version};
+
+use crate::values::id::PartnerId;
 
 /// The header that carries the key.
 pub(crate) const HEADER: &str = "idempotency-key";
@@ -30,6 +32,17 @@ pub(crate) fn read_key(text: &str) -> Option<Uuid> {
         && uuid.get_version() == Some(Version::Random)
         && uuid.get_variant() == Variant::RFC4122;
     fits.then_some(uuid)
+}
+
+/// An idempotency key, with its partner and its request.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The partner that sent the key.
+    pub partner: PartnerId,
+    /// The key.
+    pub key: Uuid,
+    /// The fingerprint of the request.
+    pub fingerprint: Fingerprint,
 }
 
 /// The digests of the parts of a request.

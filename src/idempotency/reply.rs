@@ -1,4 +1,4 @@
-//! [`Reply`]: the response to a write, of which a part is stored under its key.
+//! [`Reply`]: the response to a write, of which a part is stored under its key, and the response to a used key.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -7,7 +7,15 @@ use axum::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{errors::ApiError, values::id::OrderId};
+use super::{
+    model::{Claim, Fingerprint},
+    store::StoredReply,
+};
+use crate::{
+    errors::{ApiError, payloads::IdempotencyKeyReused},
+    request::{IdempotencyStatus, RequestContext},
+    values::id::OrderId,
+};
 
 /// The response to a write, and the order that it placed or changed.
 #[derive(Debug)]
@@ -57,4 +65,53 @@ impl IntoResponse for Reply {
         }
         response
     }
+}
+
+impl Claim {
+    /// Answers from what the key did before.
+    pub(super) fn answer(
+        &self,
+        stored: StoredReply,
+        context: &RequestContext,
+    ) -> Result<Response, ApiError> {
+        match self.compare(stored)? {
+            Comparison::Replay(reply) => {
+                context.set_idempotency(IdempotencyStatus::Replayed);
+                Ok(reply.into_response())
+            }
+            Comparison::Conflict(refusal) => {
+                context.set_idempotency(IdempotencyStatus::Conflict);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Compares a request with the one that its key served.
+    fn compare(&self, stored: StoredReply) -> Result<Comparison, ApiError> {
+        let first = Fingerprint::stored(&stored.fingerprint)
+            .ok_or_else(|| ApiError::internal("a stored fingerprint has the wrong length"))?;
+        let mismatch = first.mismatch(&self.fingerprint);
+        if !mismatch.is_empty() {
+            let reused = IdempotencyKeyReused {
+                original_vehicle_id: stored.vehicle_id,
+                mismatch,
+            };
+            return Ok(Comparison::Conflict(reused.into()));
+        }
+        Ok(Comparison::Replay(Reply {
+            status: StatusCode::OK,
+            location: stored.location,
+            order: None,
+            body: stored.body,
+            shown_once: None,
+        }))
+    }
+}
+
+/// The result of comparing a request with the one that its key was used for.
+enum Comparison {
+    /// The requests are equal: the stored reply is returned again, with status 200.
+    Replay(Reply),
+    /// The requests differ: this is the error.
+    Conflict(ApiError),
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::write::Claim;
+use super::model::Claim;
 use crate::{
     database::{BatchRead, Connection, Tx, in_order},
     values::id::{OrderId, PartnerId, VehicleId},

@@ -7,82 +7,22 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
+    http::request::Parts,
     response::{IntoResponse, Response},
 };
 use uuid::Uuid;
 
 use super::{
-    model::Fingerprint,
+    model::Claim,
     reply::Reply,
     store::{self, StoredReply},
 };
 use crate::{
-    app::App,
-    database::{self, Tx},
+    database::{self, Database, Tx},
     errors::ApiError,
     request::{IdempotencyStatus, RequestContext},
-    values::id::{PartnerId, VehicleId},
+    values::id::VehicleId,
 };
-
-/// An idempotency key, with its partner and its request.
-#[derive(Debug, Clone)]
-pub(crate) struct Claim {
-    /// The partner that sent the key.
-    pub partner: PartnerId,
-    /// The key.
-    pub key: Uuid,
-    /// The fingerprint of the request.
-    pub fingerprint: Fingerprint,
-}
-
-impl Claim {
-    /// Answers from what the key did before.
-    pub(super) fn answer(
-        &self,
-        stored: StoredReply,
-        context: &RequestContext,
-    ) -> Result<Response, ApiError> {
-        match self.compare(stored)? {
-            Comparison::Replay(reply) => {
-                context.set_idempotency(IdempotencyStatus::Replayed);
-                Ok(reply.into_response())
-            }
-            Comparison::Conflict(refusal) => {
-                context.set_idempotency(IdempotencyStatus::Conflict);
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Compares a request with the one that its key served.
-    fn compare(&self, stored: StoredReply) -> Result<Comparison, ApiError> {
-        let first = Fingerprint::stored(&stored.fingerprint)
-            .ok_or_else(|| ApiError::internal("a stored fingerprint has the wrong length"))?;
-        let mismatch = first.mismatch(&self.fingerprint);
-        if !mismatch.is_empty() {
-            return Ok(Comparison::Conflict(ApiError::IdempotencyKeyReused {
-                original_vehicle_id: stored.vehicle_id,
-                mismatch,
-            }));
-        }
-        Ok(Comparison::Replay(Reply {
-            status: StatusCode::OK,
-            location: stored.location,
-            order: None,
-            body: stored.body,
-            shown_once: None,
-        }))
-    }
-}
-
-/// The result of comparing a request with the one that its key was used for.
-enum Comparison {
-    /// The requests are equal: the stored reply is returned again, with status 200.
-    Replay(Reply),
-    /// The requests differ: this is the error.
-    Conflict(ApiError),
-}
 
 /// The outcome of a statement that performs a whole write.
 #[derive(Debug)]
@@ -114,15 +54,15 @@ pub(crate) enum Binding {
 /// A write whose key was read but not looked up yet.
 #[derive(Debug)]
 pub(crate) struct PendingWrite {
-    app: App,
+    database: Database,
     claim: Claim,
     context: RequestContext,
 }
 
 impl PendingWrite {
-    pub(super) fn new(app: App, claim: Claim, context: RequestContext) -> Self {
+    pub(super) fn new(database: Database, claim: Claim, context: RequestContext) -> Self {
         Self {
-            app,
+            database,
             claim,
             context,
         }
@@ -136,11 +76,11 @@ impl PendingWrite {
     /// Begins a transaction, binds the key and locks a vehicle with it; or answers from the reply of a used key.
     pub(crate) async fn bind(self, vehicle: Option<&VehicleId>) -> Result<Binding, ApiError> {
         let Self {
-            app,
+            database,
             claim,
             context,
         } = self;
-        let mut tx = app.begin().await?;
+        let mut tx = database.begin().await?;
         let bound = store::bind(&mut tx, &claim, vehicle).await?;
         if !bound.is_new {
             let stored = find_bound(&mut tx, &claim).await?;
@@ -151,7 +91,7 @@ impl PendingWrite {
         let vehicle = vehicle.filter(|_| bound.is_vehicle_locked).cloned();
         Ok(Binding::Bound(Write {
             tx,
-            app,
+            database,
             claim,
             vehicle,
             context,
@@ -181,7 +121,7 @@ impl PendingWrite {
             Err(lost) => {
                 // A statement that the server has reported an error of is over, and cannot arrive later.
                 let within = (!database::is_server_error(&lost)).then_some(arrives_within);
-                resolve_unknown_commit(&self.app, claim, context, reply, lost, within)
+                resolve_unknown_commit(&self.database, claim, context, reply, lost, within)
                     .await
                     .map(Attempt::Answered)
             }
@@ -195,7 +135,7 @@ impl PendingWrite {
 #[derive(Debug)]
 pub(crate) struct Write {
     tx: Tx,
-    app: App,
+    database: Database,
     claim: Claim,
     vehicle: Option<VehicleId>,
     context: RequestContext,
@@ -251,7 +191,8 @@ impl Write {
                 Err(error.into())
             }
             Err(lost) => {
-                resolve_unknown_commit(&self.app, &self.claim, context, reply, lost, None).await
+                let database = &self.database;
+                resolve_unknown_commit(database, &self.claim, context, reply, lost, None).await
             }
         }
     }
@@ -262,7 +203,7 @@ impl Write {
 /// If the commit may still reach the server, its key is looked up again after `arrives_within`. If the look-up fails,
 /// the outcome stays unknown.
 async fn resolve_unknown_commit(
-    app: &App,
+    database: &Database,
     claim: &Claim,
     context: &RequestContext,
     reply: Reply,
@@ -270,10 +211,10 @@ async fn resolve_unknown_commit(
     arrives_within: Option<Duration>,
 ) -> Result<Response, ApiError> {
     tracing::warn!(error = %lost, request.request_id = %context.id(), "the answer to a commit was lost; binding its key again");
-    let mut outcome = find_outcome(app, claim).await?;
+    let mut outcome = find_outcome(database, claim).await?;
     if let (None, Some(time)) = (&outcome, arrives_within) {
         tokio::time::sleep(time).await;
-        outcome = find_outcome(app, claim).await?;
+        outcome = find_outcome(database, claim).await?;
     }
     let Some(stored) = outcome else {
         context.set_idempotency(IdempotencyStatus::Unbound);
@@ -290,8 +231,8 @@ async fn resolve_unknown_commit(
 /// Finds the reply of a key by binding it on a new connection, which waits for a transaction that holds the key.
 ///
 /// A plain read could find nothing while the old backend is still committing.
-async fn find_outcome(app: &App, claim: &Claim) -> Result<Option<StoredReply>, ApiError> {
-    let mut tx = app.begin().await?;
+async fn find_outcome(database: &Database, claim: &Claim) -> Result<Option<StoredReply>, ApiError> {
+    let mut tx = database.begin().await?;
     if store::bind(&mut tx, claim, None).await?.is_new {
         return Ok(None);
     }

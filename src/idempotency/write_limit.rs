@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,21 +14,26 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{app::App, errors::ApiError, values::id::PartnerId};
+use crate::{config::Limits, errors::ApiError, telemetry::metrics::Metrics, values::id::PartnerId};
 
-/// The write limits of all partners that have written since this replica started.
-#[derive(Debug, Clone)]
+/// The limits of all partners that have written since this replica started.
+#[derive(Debug)]
 pub(super) struct PartnerWriteLimit {
-    app: App,
-    partners: Arc<Mutex<HashMap<PartnerId, Arc<Semaphore>>>>,
+    writes_max: usize,
+    /// The maximum wait.
+    wait: Duration,
+    metrics: Metrics,
+    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
 }
 
 impl PartnerWriteLimit {
     /// Creates the limits, with no write in progress.
-    pub(super) fn new(app: App) -> Self {
+    pub(super) fn new(settings: &Limits, metrics: Metrics) -> Self {
         Self {
-            app,
-            partners: Arc::default(),
+            writes_max: settings.partner_writes_max,
+            wait: settings.partner_write_wait,
+            metrics,
+            partners: Mutex::default(),
         }
     }
 
@@ -40,26 +46,24 @@ impl PartnerWriteLimit {
         if let Ok(permit) = semaphore.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let waiting = self.app.metrics().begin_write_wait();
-        let limit = self.app.settings().limits.partner_write_wait;
-        let permit = timeout(limit, semaphore.acquire_owned()).await;
+        let waiting = self.metrics.begin_write_wait();
+        let permit = timeout(self.wait, semaphore.acquire_owned()).await;
         drop(waiting);
         match permit {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(ApiError::internal(closed)),
             Err(waited) => {
-                self.app.metrics().count_write_wait_timeout();
+                self.metrics.count_write_wait_timeout();
                 Err(ApiError::unavailable(waited))
             }
         }
     }
 
     fn semaphore(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let limit = self.app.settings().limits.partner_writes_max;
         let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
         let semaphore = partners
             .entry(partner)
-            .or_insert_with(|| Arc::new(Semaphore::new(limit)));
+            .or_insert_with(|| Arc::new(Semaphore::new(self.writes_max)));
         semaphore.clone()
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write, time::Duration};
 
 use hyper::{Method, StatusCode};
 
-use crate::{errors::ApiError, http::trace::Trace, request::RequestContext};
+use crate::{errors::ApiError, http::headers::Trace, request::RequestContext};
 
 /// A request and its response, as logged.
 pub(crate) struct Access<'a> {

@@ -1,4 +1,6 @@
 //! [`Admission`]: a layer that admits or refuses requests by a [`Policy`].
+//!
+//! The policies that keep no state are here: [`IpAllowlist`], and [`ForcedError`] for the sandbox.
 
 use std::{
     convert::Infallible,
@@ -8,12 +10,23 @@ use std::{
 
 use axum::{
     extract::Request,
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::{errors::ApiError, request::RequestContext};
+use crate::{
+    database::Heartbeat,
+    errors::{ApiError, Fault, IssueKind, catalogue::Code, payloads::IpNotAllowed},
+    request::{Caller, IdempotencyStatus, RequestContext},
+    values::{environment::Environment, timestamp::Timestamp},
+};
+
+/// The header that requests an error in the sandbox.
+const FORCE_HEADER: &str = "x-sandbox-force";
+/// Its name in issues.
+const FORCE_NAME: &str = "X-Sandbox-Force";
 
 /// A decision that needs a query of the database or the shared store.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;
@@ -136,4 +149,98 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
             Projection::Ready { response } => Poll::Ready(Ok(response.take().unwrap_or_default())),
         }
     }
+}
+
+/// The IP allowlist: admits a partner only from its own networks.
+///
+/// For a partner without any network, the decision depends on the environment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IpAllowlist(pub Environment);
+
+impl IpAllowlist {
+    fn check(self, context: &RequestContext) -> Result<(), ApiError> {
+        let client_ip = context.client();
+        match Caller::of(context)?.grant.admits(client_ip, self.0) {
+            true => Ok(()),
+            false => Err(IpNotAllowed { client_ip }.into()),
+        }
+    }
+}
+
+impl Policy for IpAllowlist {
+    fn admit(&self, _: &Request, context: &RequestContext) -> Verdict {
+        self.check(context).into()
+    }
+}
+
+/// `X-Sandbox-Force`: responds with the error that a sandbox partner requests, and does nothing else.
+///
+/// The error has the heartbeat's time: reading the partner's sandbox clock would cost a query.
+#[derive(Debug, Clone)]
+pub(crate) struct ForcedError {
+    heartbeat: Heartbeat,
+}
+
+impl ForcedError {
+    /// Creates the policy.
+    pub(crate) fn new(heartbeat: Heartbeat) -> Self {
+        Self { heartbeat }
+    }
+
+    fn forced(&self, headers: &HeaderMap, context: &RequestContext) -> ApiError {
+        let now = Timestamp::kst(self.heartbeat.time());
+        let forced = read_forced(headers).and_then(|(code, status)| {
+            let error = ApiError::example(code, status, now).ok_or_else(not_forcible)?;
+            Ok((code, error))
+        });
+        match forced {
+            Ok((code, error)) => {
+                let has_key = context.idempotency() != IdempotencyStatus::Absent;
+                if code == Code::IdempotencyKeyReused && has_key {
+                    context.set_idempotency(IdempotencyStatus::Conflict);
+                }
+                ApiError::Forced(Box::new(error))
+            }
+            Err(error) => error,
+        }
+    }
+}
+
+impl Policy for ForcedError {
+    fn admit(&self, request: &Request, context: &RequestContext) -> Verdict {
+        let headers = request.headers();
+        match headers.contains_key(FORCE_HEADER) {
+            true => Verdict::Refuse(self.forced(headers, context)),
+            false => Verdict::Admit,
+        }
+    }
+}
+
+/// Parses `<code>` or `<code>;status=<status>`; without a status, the last one of the code is used.
+fn read_forced(headers: &HeaderMap) -> Result<(Code, u16), ApiError> {
+    let text = headers
+        .get(FORCE_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let text = text.ok_or_else(not_forcible)?;
+    let (code, parameter) = match text.split_once(';') {
+        Some((code, parameter)) => (code, Some(parameter)),
+        None => (text, None),
+    };
+    let code = Code::parse(code.trim()).ok_or_else(not_forcible)?;
+    let status = match parameter.map(str::trim) {
+        None => code.entry().statuses.last().copied(),
+        Some(parameter) => parameter
+            .strip_prefix("status=")
+            .and_then(|it| it.parse().ok()),
+    };
+    Ok((code, status.ok_or_else(not_forcible)?))
+}
+
+fn not_forcible() -> ApiError {
+    let message = "`X-Sandbox-Force` must be an error code, optionally with one of its statuses";
+    let fault = Fault::new(IssueKind::InvalidValue, message);
+    fault
+        .expected("past_order_cutoff, or invalid_status_transition;status=403")
+        .at(FORCE_NAME, None)
+        .into()
 }

@@ -1,8 +1,8 @@
 //! Authentication: finds the [`Grant`] of the API key in the `x-api-key` header and stores it in the request context.
 
 use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
 };
 
 use axum::{extract::Request, http::HeaderMap};
@@ -12,23 +12,33 @@ use tokio::time::Instant;
 
 use super::{
     admission::{Policy, Verdict},
-    last_use::{self, LastUse},
-    rate_limit::model::Throttled,
-    unknown_key_throttle::UnknownKeyThrottle,
+    known_key::{self, Found, KnownKey, Miss},
+    rate_limit::Local,
 };
 use crate::{
-    app::App,
-    errors::ApiError,
-    http::user,
+    config::{Limits, Settings},
+    database::{self, Database, Heartbeat},
+    errors::{ApiError, payloads::InvalidApiKey},
+    http::headers,
     partners::{
         model::{Grant, KeyDigest, KeyError, read_key},
         store,
     },
     request::RequestContext,
+    telemetry::metrics::Metrics,
+    values::{
+        environment::Environment,
+        rate_limit::{self, Throttled},
+        timestamp::Timestamp,
+    },
 };
 
 /// The header of the API key.
 const HEADER: &str = "x-api-key";
+/// The name of the limit of unknown keys in error details.
+const UNKNOWN_KEY: &str = "unknown_key";
+/// The network prefix of an IPv6 address; a client can choose the other half freely.
+const NETWORK_OF_V6: u128 = u128::MAX << 64;
 
 /// The authentication policy, with this replica's cache of API keys.
 #[derive(Debug, Clone)]
@@ -36,7 +46,10 @@ pub(crate) struct ApiKeys(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    app: App,
+    database: Database,
+    heartbeat: Heartbeat,
+    metrics: Metrics,
+    environment: Environment,
     /// Keys that were found at least once, even if they have changed since.
     known: Cache<KeyDigest, Arc<KnownKey>>,
     /// First look-ups of keys, one at a time for each key.
@@ -44,71 +57,23 @@ struct Inner {
     throttle: UnknownKeyThrottle,
 }
 
-/// A key that was found at least once.
-#[derive(Debug)]
-struct KnownKey {
-    last_use: Arc<LastUse>,
-    /// The grant, and the generation of the heartbeat in which it was read.
-    ///
-    /// It is valid while that generation lasts: when a change is announced, or the connection to the database is
-    /// silent, the grant is read again. So a cached key costs no query, and a revoked key is refused everywhere
-    /// within a second.
-    cached: Mutex<Option<(u64, Arc<Grant>)>>,
-    /// The last read: its start and its result.
-    reading: tokio::sync::Mutex<Option<(Instant, Found)>>,
-}
-
-/// The result of reading a grant, with the database's time of the read.
-type Found = Result<(Arc<Grant>, DateTime<Utc>), Arc<Miss>>;
-
-/// The reason why a grant was not found.
-#[derive(Debug, thiserror::Error)]
-enum Miss {
-    #[error("the key is unknown")]
-    Unknown,
-    #[error("the client's address has tried too many unknown keys")]
-    Throttled(Throttled),
-    #[error("the key could not be looked up")]
-    Database(#[from] sqlx::Error),
-}
-
-impl KnownKey {
-    fn new(generation: u64, grant: Arc<Grant>) -> Self {
-        Self {
-            last_use: Arc::new(LastUse::never(grant.key)),
-            cached: Mutex::new(Some((generation, grant))),
-            reading: tokio::sync::Mutex::default(),
-        }
-    }
-
-    fn cached(&self, generation: u64) -> Option<Arc<Grant>> {
-        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        let (read_in, grant) = cached.as_ref()?;
-        (*read_in == generation).then(|| grant.clone())
-    }
-
-    fn cache(&self, generation: u64, grant: Arc<Grant>) {
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        *cached = Some((generation, grant));
-    }
-
-    /// Checks that the grant is in force, and records the use of the key.
-    fn accept(&self, grant: &Grant, now: DateTime<Utc>) -> Result<(), ApiError> {
-        grant.check(now).map_err(invalid)?;
-        self.last_use.note(now);
-        Ok(())
-    }
-}
-
 impl ApiKeys {
     /// Creates the policy with an empty cache.
-    pub(crate) fn new(app: App) -> Self {
-        let keys_cached_max = app.settings().gate.keys_cached_max;
+    pub(crate) fn new(
+        database: Database,
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+        settings: &Settings,
+    ) -> Self {
+        let keys_cached_max = settings.gate.keys_cached_max;
         Self(Arc::new(Inner {
+            database,
+            heartbeat,
+            metrics,
+            environment: settings.environment,
             known: Cache::new(keys_cached_max),
             lookups: LoadingCache::new(keys_cached_max),
-            throttle: UnknownKeyThrottle::new(&app.settings().limits),
-            app,
+            throttle: UnknownKeyThrottle::new(&settings.limits),
         }))
     }
 
@@ -116,12 +81,12 @@ impl ApiKeys {
     fn cached(&self, digest: &KeyDigest) -> Option<Result<Arc<Grant>, ApiError>> {
         let known = self.0.known.get(digest)?;
         let (grant, now) = self.confirmed(&known)?;
-        Some(known.accept(&grant, now).map(|()| grant))
+        Some(accept(&known, grant, now))
     }
 
     /// Returns the cached grant of a key and the database's time, if the grant is still valid.
     fn confirmed(&self, known: &KnownKey) -> Option<(Arc<Grant>, DateTime<Utc>)> {
-        let (generation, now) = self.0.app.heartbeat().confirmed()?;
+        let (generation, now) = self.0.heartbeat.confirmed()?;
         Some((known.cached(generation)?, now))
     }
 
@@ -129,7 +94,7 @@ impl ApiKeys {
     async fn find(self, digest: KeyDigest, client: IpAddr) -> Result<Arc<Grant>, ApiError> {
         let known = self.find_key(digest, client).await?;
         let (grant, now) = self.read(&known, &digest).await.map_err(refuse)?;
-        known.accept(&grant, now).map(|()| grant)
+        accept(&known, grant, now)
     }
 
     /// Returns a known key or looks it up; concurrent requests with the same key share one look-up.
@@ -149,15 +114,15 @@ impl ApiKeys {
 
     /// Looks up a key that this replica does not know, unless `client` has tried too many unknown keys.
     async fn look_up(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, Miss> {
-        let (app, metrics) = (&self.0.app, self.0.app.metrics());
-        if let Err(early) = self.0.throttle.admit(client, app.heartbeat().time()) {
-            metrics.count_throttled_key();
+        let inner = &self.0;
+        if let Err(early) = inner.throttle.admit(client, inner.heartbeat.time()) {
+            inner.metrics.count_throttled_key();
             return Err(Miss::Throttled(early));
         }
-        let generation = app.heartbeat().generation();
+        let generation = inner.heartbeat.generation();
         let loaded = self.load(&digest).await;
         if matches!(loaded, Err(Miss::Unknown)) {
-            metrics.count_unknown_key();
+            inner.metrics.count_unknown_key();
         }
         loaded.map(|(grant, _)| Arc::new(KnownKey::new(generation, grant)))
     }
@@ -180,7 +145,7 @@ impl ApiKeys {
             return found.clone();
         }
         let began_at = Instant::now();
-        let generation = self.0.app.heartbeat().generation();
+        let generation = self.0.heartbeat.generation();
         let found = self.load(digest).await.map_err(Arc::new);
         if let Ok((grant, _)) = &found {
             known.cache(generation, grant.clone());
@@ -190,36 +155,28 @@ impl ApiKeys {
     }
 
     async fn load(&self, digest: &KeyDigest) -> Result<(Arc<Grant>, DateTime<Utc>), Miss> {
-        self.0.app.metrics().count_key_read();
-        let mut connection = self.0.app.acquire().await?;
+        self.0.metrics.count_key_read();
+        let mut connection = self.0.database.acquire().await?;
         let found = store::find_grant_of_any_partner(&mut connection, digest).await?;
         let (grant, now) = found.ok_or(Miss::Unknown)?;
         Ok((Arc::new(grant), now))
     }
 
-    /// Writes the last uses of keys until the replica stops.
-    pub(crate) async fn keep_last_uses(self) {
-        let interval = self.0.app.settings().gate.key_use;
-        let known = || {
-            self.0
-                .known
-                .iter()
-                .map(|(_, it)| it.last_use.clone())
-                .collect()
-        };
-        last_use::keep(self.0.app.clone(), interval, known).await;
+    /// Writes the last uses of keys that are not written yet.
+    pub(crate) async fn write_last_uses(&self) -> Result<(), sqlx::Error> {
+        let last_uses: Vec<_> = self.0.known.iter().map(|(_, it)| it.last_use()).collect();
+        known_key::write_last_uses(&self.0.database, &last_uses).await
     }
 }
 
 impl Policy for ApiKeys {
     fn admit(&self, request: &Request, context: &RequestContext) -> Verdict {
         context.note_route(request.extensions());
-        if let Some(user) = user::fingerprint(request.headers()) {
+        if let Some(user) = headers::user_fingerprint(request.headers()) {
             context.set_user(user);
         }
-        let environment = self.0.app.settings().environment;
         let digest = sent_key(request.headers())
-            .and_then(|text| read_key(text, environment).map_err(invalid));
+            .and_then(|text| read_key(text, self.0.environment).map_err(invalid));
         let digest = match digest {
             Ok(digest) => digest,
             Err(error) => return Verdict::Refuse(error),
@@ -236,22 +193,25 @@ impl Policy for ApiKeys {
     }
 }
 
+/// Checks that a grant of a key is in force, and records the use of the key.
+fn accept(key: &KnownKey, grant: Arc<Grant>, now: DateTime<Utc>) -> Result<Arc<Grant>, ApiError> {
+    key.accept(&grant, now).map_err(invalid)?;
+    Ok(grant)
+}
+
 #[track_caller]
 fn refuse(miss: Arc<Miss>) -> ApiError {
     match &*miss {
         Miss::Unknown => invalid(KeyError::Unknown),
-        Miss::Throttled(early) => ApiError::RateLimited(early.clone()),
-        Miss::Database(error) if crate::database::is_transient(error) => {
-            ApiError::unavailable(miss)
-        }
+        Miss::Throttled(early) => ApiError::RateLimited(early.clone().into()),
+        Miss::Database(error) if database::is_transient(error) => ApiError::unavailable(miss),
         Miss::Database(_) => ApiError::internal(miss),
     }
 }
 
 fn invalid(fault: KeyError) -> ApiError {
-    ApiError::InvalidApiKey {
-        reason: fault.as_str(),
-    }
+    let reason = fault.as_str();
+    InvalidApiKey { reason }.into()
 }
 
 /// Returns the key that was sent; the same key sent twice counts as one.
@@ -265,4 +225,59 @@ fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
         return Err(invalid(KeyError::Unknown));
     }
     first.to_str().map_err(|_| invalid(KeyError::Unknown))
+}
+
+/// The throttle of unknown keys: limits how often one client address may try keys that this replica does not know.
+///
+/// A try is counted before the look-up and by address, so that guessing costs few queries and uses up no partner's
+/// quota. A key that was found once is not counted again.
+#[derive(Debug)]
+struct UnknownKeyThrottle {
+    policy: rate_limit::Policy,
+    origins: Local<IpAddr>,
+}
+
+impl UnknownKeyThrottle {
+    /// Creates the throttle without any tries.
+    fn new(settings: &Limits) -> Self {
+        Self {
+            policy: settings.unknown_key,
+            origins: Local::new(settings.unknown_key_addresses_max),
+        }
+    }
+
+    /// Counts a try; returns an error with the time of the next one if there were too many.
+    fn admit(&self, client: IpAddr, now: DateTime<Utc>) -> Result<(), Throttled> {
+        let origin = origin(client);
+        let (standing, verdict) = self.origins.admit(origin, UNKNOWN_KEY, self.policy);
+        verdict.map_err(|wait| Throttled::new(&standing, wait, Timestamp::kst(now)))
+    }
+}
+
+/// Returns the part of an address that a client cannot choose: an IPv4 address, or the /64 of an IPv6 address.
+fn origin(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_OF_V6).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_one_origin() {
+        for (client, expected) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::", "2001:db8:1:3::"),
+            ("::1", "::"),
+        ] {
+            let client: IpAddr = client.parse().unwrap();
+            assert_eq!(origin(client).to_string(), expected, "{client}");
+        }
+    }
 }

@@ -1,42 +1,110 @@
-//! Partner concurrency: bounds the requests that one partner may have in progress on one replica. A request above the
-//! limit gets 503 at once, so one partner cannot use up the server's capacity.
+//! Bounds of the requests in progress. A request above a bound gets 503 at once, so that the others are not delayed.
 //!
-//! The layer runs before the body is read, which may take long.
+//! - Load shedding bounds those of one replica. It runs before any look-up, but inside the request context, so a
+//!   refused request is rendered, logged and counted like any other. Connections have a limit of their own.
+//! - Partner concurrency bounds those of one partner on one replica, so that no partner uses up the server's capacity.
+//!   It runs before the body is read, which may take long.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
 use axum::{extract::Request, response::Response};
+use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
-use super::{admission::ResponseFuture, with_permit::WithPermit};
+use super::admission::ResponseFuture;
 use crate::{
-    app::App,
     errors::ApiError,
     request::{Caller, RequestContext},
-    telemetry::load::Shed,
+    telemetry::{load::Shed, metrics::Metrics},
     values::id::PartnerId,
 };
 
-/// The layer, with the permits of all partners that have called since this replica started.
+/// The layer of load shedding, with the permits of one replica.
 #[derive(Debug, Clone)]
-pub(crate) struct ConcurrencyLayer {
-    app: App,
-    partners: Arc<Mutex<HashMap<PartnerId, Arc<Semaphore>>>>,
+pub(crate) struct LoadSheddingLayer {
+    permits: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl LoadSheddingLayer {
+    /// Creates the permits for up to `requests_max` requests.
+    pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(requests_max)),
+            metrics,
+        }
+    }
+}
+
+impl<S> Layer<S> for LoadSheddingLayer {
+    type Service = LoadShedding<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LoadShedding {
+            layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service with a bounded number of requests in progress.
+#[derive(Debug, Clone)]
+pub struct LoadShedding<S> {
+    layer: LoadSheddingLayer,
+    inner: S,
+}
+
+impl<S> Service<Request> for LoadShedding<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = ResponseFuture<WithPermit<S::Future>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Ok(permit) = self.layer.permits.clone().try_acquire_owned() else {
+            self.layer.metrics.count_shed(Shed::Replica);
+            let error = ApiError::unavailable("too many requests are in progress");
+            return ResponseFuture::refused(error);
+        };
+        ResponseFuture::Inner {
+            future: WithPermit::new(self.inner.call(request), permit),
+        }
+    }
+}
+
+/// The layer of partner concurrency.
+#[derive(Debug, Clone)]
+pub(crate) struct ConcurrencyLayer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    requests_max: usize,
+    metrics: Metrics,
+    /// The permits of all partners that have called since this replica started.
+    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
 }
 
 impl ConcurrencyLayer {
-    /// Creates the layer with no request in progress.
-    pub(crate) fn new(app: App) -> Self {
-        Self {
-            app,
-            partners: Arc::default(),
-        }
+    /// Creates the layer, with up to `requests_max` requests of each partner.
+    pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner {
+            requests_max,
+            metrics,
+            partners: Mutex::default(),
+        }))
     }
 
     /// Acquires a permit of the caller's partner, or refuses the request.
@@ -44,17 +112,18 @@ impl ConcurrencyLayer {
         let caller = Caller::of(RequestContext::of(request.extensions())?)?;
         let permits = self.permits(caller.partner());
         permits.try_acquire_owned().map_err(|_| {
-            self.app.metrics().count_shed(Shed::Partner);
+            self.0.metrics.count_shed(Shed::Partner);
             ApiError::unavailable("the partner has too many requests in progress")
         })
     }
 
     fn permits(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let limit = self.app.settings().limits.partner_requests_max;
-        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &self.0;
+        let partners = inner.partners.lock();
+        let mut partners = partners.unwrap_or_else(PoisonError::into_inner);
         let permits = partners
             .entry(partner)
-            .or_insert_with(|| Arc::new(Semaphore::new(limit)));
+            .or_insert_with(|| Arc::new(Semaphore::new(inner.requests_max)));
         permits.clone()
     }
 }
@@ -96,5 +165,37 @@ where
             },
             Err(error) => ResponseFuture::refused(error),
         }
+    }
+}
+
+pin_project! {
+    /// A response future with a permit that is released when the future completes or is dropped.
+    pub struct WithPermit<F> {
+        #[pin]
+        future: F,
+        permit: Option<OwnedSemaphorePermit>,
+    }
+}
+
+impl<F> WithPermit<F> {
+    /// Holds `permit` until `future` completes.
+    fn new(future: F, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            future,
+            permit: Some(permit),
+        }
+    }
+}
+
+impl<F: Future> Future for WithPermit<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.future.poll(context);
+        if polled.is_ready() {
+            drop(this.permit.take());
+        }
+        polled
     }
 }

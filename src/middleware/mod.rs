@@ -1,8 +1,8 @@
 //! The layers that a request passes before its handler; `router.rs` shows their order.
 //!
 //! [`request_context`] is outermost, on every route: request id, deadline, log line, metrics, rendering of errors.
-//! [`load_shedding`] bounds the requests in progress. On `/v1` follow [`authentication`], [`ip_allowlist`],
-//! [`rate_limit`] and [`concurrency`]; in a sandbox [`forced_error`]; then [`crate::idempotency`].
+//! Load shedding bounds the requests in progress. On `/v1` follow [`authentication`], the IP allowlist, the
+//! [`rate_limit`] and partner [`concurrency`]; in a sandbox forced errors; then [`crate::idempotency`].
 //!
 //! A layer that only admits or refuses requests is an [`admission::Policy`]. A request that does not wait for the
 //! database or the shared store costs no boxed future and no clone of the inner service.
@@ -11,11 +11,6 @@ mod access_log;
 pub(crate) mod admission;
 pub(crate) mod authentication;
 pub(crate) mod concurrency;
-pub(crate) mod forced_error;
-pub(crate) mod ip_allowlist;
-mod last_use;
-pub(crate) mod load_shedding;
+mod known_key;
 pub(crate) mod rate_limit;
 pub(crate) mod request_context;
-mod unknown_key_throttle;
-mod with_permit;

@@ -23,14 +23,21 @@ use tower::{Layer, Service};
 
 use super::access_log::{self, Access};
 use crate::{
-    app::App,
-    errors::{ApiError, ErrorContext, Representation, render},
-    http::{client_ip, host, trace::Trace},
+    config::Settings,
+    database::Heartbeat,
+    errors::{ApiError, ErrorContext, render},
+    http::{
+        accept::error_representation,
+        client_ip,
+        headers::{self, Trace},
+    },
     idempotency,
     request::{IdempotencyStatus, RequestContext},
     telemetry::{
         self,
-        metrics::{Answered, InFlight},
+        export::Spans,
+        metrics::Metrics,
+        requests::{Answered, InFlight},
     },
 };
 
@@ -40,14 +47,41 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The layer that adds the context.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestContextLayer(pub App);
+pub(crate) struct RequestContextLayer(Arc<Parts>);
+
+/// The parts of a replica that begin and complete its requests.
+#[derive(Debug)]
+struct Parts {
+    heartbeat: Heartbeat,
+    metrics: Metrics,
+    /// The queue of spans, if they are exported.
+    spans: Option<Spans>,
+    settings: Arc<Settings>,
+}
+
+impl RequestContextLayer {
+    /// Creates the layer; without `spans`, no span is exported.
+    pub(crate) fn new(
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+        spans: Option<Spans>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            heartbeat,
+            metrics,
+            spans,
+            settings,
+        }))
+    }
+}
 
 impl<S> Layer<S> for RequestContextLayer {
     type Service = Contextual<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Contextual {
-            app: self.0.clone(),
+            parts: self.0.clone(),
             inner,
         }
     }
@@ -56,7 +90,7 @@ impl<S> Layer<S> for RequestContextLayer {
 /// A service that adds a context to its requests and completes the responses.
 #[derive(Debug, Clone)]
 pub struct Contextual<S> {
-    app: App,
+    parts: Arc<Parts>,
     inner: S,
 }
 
@@ -73,7 +107,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let settings = self.app.settings();
+        let settings = &self.parts.settings;
         let client = client_ip::of(&request, &settings.gate);
         let context = RequestContext::new(client, settings.server.deadline);
         if idempotency::carries_key(&request) {
@@ -81,16 +115,16 @@ where
         }
         request.extensions_mut().insert(context.clone());
         let completion = Completion {
-            in_flight: self.app.metrics().begin(),
+            in_flight: self.parts.metrics.begin(),
             method: request.method().clone(),
             accept: accept(request.headers()),
-            trace: Trace::of(request.headers(), self.app.spans()),
-            closes: host::ends_connection(&request),
-            app: self.app.clone(),
+            trace: Trace::of(request.headers(), self.parts.spans.as_ref()),
+            closes: headers::ends_connection(&request),
+            parts: self.parts.clone(),
             context,
         };
         let result =
-            host::require_one(&request).and_then(|()| guarded(|| self.inner.call(request)));
+            headers::require_one_host(&request).and_then(|()| guarded(|| self.inner.call(request)));
         let (inner, refused) = match result {
             Ok(future) => (Some(future), None),
             Err(error) => (None, Some(error.into_response())),
@@ -194,7 +228,7 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
 
 /// The values that complete a response.
 struct Completion {
-    app: App,
+    parts: Arc<Parts>,
     context: RequestContext,
     method: Method,
     accept: Option<HeaderValue>,
@@ -240,15 +274,15 @@ impl Completion {
 
     /// Renders an error in the representation that the client accepts.
     fn render(&self, response: &mut Response, error: &ApiError) {
-        let representation = Representation::accepted(self.accept.as_ref());
+        let representation = error_representation(self.accept.as_ref());
         let allow = response.headers().get(header::ALLOW);
         let body = render(
             &ErrorContext {
                 error,
                 request_id: self.context.id(),
                 allow: allow.and_then(|it| it.to_str().ok()),
-                now: self.app.heartbeat().time(),
-                public_url: &self.app.settings().public_url,
+                now: self.parts.heartbeat.time(),
+                public_url: &self.parts.settings.public_url,
             },
             representation,
         );
@@ -278,9 +312,9 @@ impl Completion {
             .or_insert(NO_SNIFF);
     }
 
-    fn sampled(&self) -> Option<(&Trace, &telemetry::export::Spans)> {
+    fn sampled(&self) -> Option<(&Trace, &Spans)> {
         let trace = self.trace.as_ref().filter(|it| it.is_sampled());
-        trace.zip(self.app.spans())
+        trace.zip(self.parts.spans.as_ref())
     }
 
     fn span(&self, trace: &Trace, answered: &Answered<'_>) -> telemetry::span::Span {
@@ -288,7 +322,7 @@ impl Completion {
             trace: trace.id.clone(),
             id: trace.span,
             parent: trace.parent.clone(),
-            ended_at: self.app.heartbeat().time(),
+            ended_at: self.parts.heartbeat.time(),
             took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
             route: answered.route.map(str::to_owned),
             method: answered.method.clone(),

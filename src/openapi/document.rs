@@ -1,4 +1,4 @@
-//! The OpenAPI document as a whole: general information, servers, and everything that operations share.
+//! The OpenAPI document as a whole: general information, servers, deliveries, and everything that operations share.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::{OpenApi, path::Parameter};
@@ -6,9 +6,15 @@ use utoipa::openapi::{OpenApi, path::Parameter};
 use super::{
     examples, forms, headers, links,
     operation::{self, Kind},
-    refusals, schemas, webhooks,
+    refusals, schemas,
 };
-use crate::{errors::catalogue::Code, http::describe, values::environment::Environment};
+use crate::{
+    errors::catalogue::Code,
+    events::model::EventType,
+    http::describe,
+    values::{environment::Environment, string_enum::StringEnum},
+    webhooks::signature::{EVENT_ID, SIGNATURE, TIMESTAMP},
+};
 
 /// Schemas of request bodies, which may have unknown members: they are ignored.
 const REQUESTS: &[&str] = &[
@@ -26,6 +32,20 @@ const REQUESTS: &[&str] = &[
 
 /// The introduction before the first operation.
 const INTRODUCTION: &str = include_str!("../../docs/introduction.md");
+
+/// The headers of a delivery, with their descriptions.
+const DELIVERY_HEADERS: &[(&str, &str)] = &[
+    (EVENT_ID, "The event's id, the same in every attempt."),
+    (TIMESTAMP, "When this attempt was signed, in unix seconds."),
+    (
+        SIGNATURE,
+        "`t=<timestamp>,v1=<hex>`: HMAC-SHA256 of `<timestamp>.<raw body>`, keyed with the text of the secret. \
+         While the secret is being rotated there is a second `v1`.",
+    ),
+    ("webhook-id", "The event's id (Standard Webhooks)."),
+    ("webhook-timestamp", "The timestamp (Standard Webhooks)."),
+    ("webhook-signature", "`v1,<base64>` (Standard Webhooks)."),
+];
 
 /// Builds the document of gated and open routes; `public_url` is the base URL for partners.
 pub(crate) fn document(
@@ -79,7 +99,7 @@ pub(crate) fn document(
         ],
         "security": [{"api_key": []}],
         "paths": paths,
-        "webhooks": webhooks::all(),
+        "webhooks": webhooks(),
         "components": {
             "schemas": schemas,
             "responses": responses,
@@ -156,4 +176,40 @@ fn issue() -> impl Iterator<Item = (String, Value)> {
     [(Issue::name(), issue), (IssueKind::name(), kind)]
         .into_iter()
         .map(|(name, schema)| (name.into_owned(), schema))
+}
+
+/// Returns the `webhooks`: one delivery for each type of event.
+fn webhooks() -> Map<String, Value> {
+    let types = EventType::ALL.iter().map(|it| it.as_str());
+    types
+        .map(|name| (name.to_owned(), json!({"post": delivery(name)})))
+        .collect()
+}
+
+fn delivery(name: &str) -> Value {
+    let header = |(name, description): &(&str, &str)| {
+        json!({
+            "name": name, "in": "header", "required": true, "description": description, "schema": {"type": "string"},
+        })
+    };
+    let headers: Vec<Value> = DELIVERY_HEADERS.iter().map(header).collect();
+    let id = name.replace('.', "_");
+    json!({
+        "operationId": format!("receive_{id}"),
+        "summary": format!("`{name}` is sent to your endpoint."),
+        "description": "Delivered at least once, and in sequence for each order. Verify the signature, respond with \
+                        2xx within 10 seconds, and process each id once.",
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": headers,
+        "requestBody": {
+            "required": true,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Event"}}},
+        },
+        "responses": {
+            "2XX": {"description": "The event was received. Up to 64 KiB of the response body are read and ignored."},
+            "410": {"description": "No further events are wanted: the endpoint is disabled."},
+            "default": {"description": "It is sent again; `Retry-After` is honored up to twice the usual delay."},
+        },
+    })
 }

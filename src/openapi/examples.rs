@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    errors::{ApiError, ErrorContext, Representation, catalogue::Code, render, view::ErrorList},
+    errors::{ApiError, ErrorContext, Representation, catalogue::Code, docs::ErrorList, render},
     values::{id::RequestId, timestamp::Timestamp},
 };
 

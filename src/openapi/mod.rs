@@ -2,22 +2,19 @@
 //!
 //! The attributes of a handler describe its own parameters, success responses and error codes. [`mod@document`] adds
 //! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
-//! ([`refusals`]) in all representations ([`forms`], [`lendfoundry`]), examples ([`examples`]) and links ([`links`]).
-//! [`schemas`] closes the schemas, and [`values`] has those of ids, money and times. [`routes`] serves the document,
-//! and [`page`] the reference for human readers.
+//! ([`refusals`]) in all representations ([`forms`]), examples ([`examples`]) and links ([`links`]). [`schemas`] has the
+//! schemas of ids, money and times, and closes the derived ones. [`handlers`] serves the document and the error
+//! catalogue, and [`page`] the reference for human readers.
 
 mod document;
 mod examples;
 mod forms;
+pub(crate) mod handlers;
 mod headers;
-mod lendfoundry;
 mod links;
 mod operation;
 pub(crate) mod page;
 mod refusals;
-pub(crate) mod routes;
 mod schemas;
-mod values;
-mod webhooks;
 
 pub(crate) use document::document;

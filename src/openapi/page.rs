@@ -6,11 +6,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
     body::Bytes,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use utoipa_swagger_ui::Config;
 
@@ -43,34 +41,28 @@ const SWAGGER_UI_FILES: &[(&str, &str)] = &[
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// One file of the page.
+/// One file of the page, which is a route of its own.
 #[derive(Debug)]
-struct File {
-    path: String,
+pub(crate) struct File {
+    /// The path of the route.
+    pub(crate) path: String,
     bytes: Tagged,
 }
 
-/// Returns the routes of the page, one for each file.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    files().fold(Router::new(), |router, file| {
-        let path = file.path.clone();
-        let file = Arc::new(file);
-        let show = async move |conditional: Conditional| show(&file, &conditional);
-        router.route(&path, get(show))
-    })
-}
-
-fn show(file: &File, conditional: &Conditional) -> Response {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    (headers, conditional.answer_tagged(&file.bytes)).into_response()
+impl File {
+    /// Responds with the file.
+    pub(crate) fn answer(&self, conditional: &Conditional) -> Response {
+        let headers = [
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::REFERRER_POLICY, "no-referrer"),
+        ];
+        let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        (headers, conditional.answer_tagged(&self.bytes)).into_response()
+    }
 }
 
 /// Returns all files of the page.
-fn files() -> impl Iterator<Item = File> {
+pub(crate) fn files() -> impl Iterator<Item = File> {
     let own_files = OWN_FILES.iter().map(|(path, media_type, text)| File {
         path: (*path).to_owned(),
         bytes: Tagged::typed(Bytes::from_static(text.as_bytes()), media_type),

@@ -143,74 +143,14 @@ fn envelope(code: Code) -> Value {
 
 /// Returns the schema of a code's `details`; `None` if it has none.
 pub(super) fn details(code: Code) -> Option<Value> {
-    let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
-    let or_null = |name: &str| json!({"oneOf": [{"type": "null"}, schema(name)]});
-    let count = json!({"type": "integer", "minimum": 1});
-    let members = match code {
-        Code::ValidationError => json!({
-            "issues": {"type": "array", "minItems": 1, "items": schema("Issue")},
-            "field": {"type": "string", "description": "The field to look at first, if there is one."},
-            "reason": {
-                "type": "string", "enum": ["address_not_public"],
-                "description": "Present if a URL does not lead to public addresses only.",
-            },
-        }),
-        Code::InvalidCursor => {
-            json!({"reason": {"type": "string", "enum": ["malformed", "sort_mismatch", "filter_mismatch"]}})
-        }
-        Code::MissingMaxBid => {
-            json!({"listing_usd": schema("Usd"), "received": {"type": ["integer", "null"]}})
-        }
-        Code::InvalidApiKey => {
-            json!({"reason": {"type": "string", "enum": ["unknown", "revoked", "expired", "wrong_environment"]}})
-        }
-        Code::IpNotAllowed => {
-            json!({"client_ip": {"type": "string", "description": "The address that the request came from."}})
-        }
-        Code::InvalidStatusTransition => json!({
-            "reason": {"type": "string", "enum": ["partner_not_authorized", "out_of_sequence", "vehicle_shared"]},
-            "current_status": or_null("OrderStatus"),
-            "current_fulfillment_detail": or_null("FulfillmentDetail"),
-            "allowed_actions": {"type": "array", "items": schema("Action")},
-        }),
-        Code::MethodNotAllowed => json!({"allow": {"type": "array", "items": {"type": "string"}}}),
-        Code::PastOrderCutoff => {
-            json!({"cutoff_at": schema("Timestamp"), "now": schema("Timestamp")})
-        }
-        Code::DuplicateOrder => json!({"existing_order_id": schema("OrderId")}),
-        Code::VehicleUnavailable => json!({"vehicle_id": schema("VehicleId")}),
-        Code::IdempotencyKeyReused => json!({
-            "original_vehicle_id": or_null("VehicleId"),
-            "mismatch": {"type": "array", "minItems": 1, "items": {"type": "string", "enum":
-                ["method", "path", "query", "vehicle_id", "max_bid_amount_usd", "body"]}},
-        }),
-        Code::RateLimited => json!({
-            "policy": {"type": "string", "enum": ["read", "write", "unknown_key"]},
-            "limit": count, "window_seconds": count, "burst": count, "retry_after": count,
-            "remaining": {"type": "integer", "enum": [0]},
-            "reset_at": schema("Timestamp"),
-        }),
-        Code::ServiceUnavailable => json!({"retry_after": count}),
-        Code::MissingIdempotencyKey
-        | Code::MissingApiKey
-        | Code::VehicleNotFound
-        | Code::OrderNotFound
-        | Code::EventNotFound
-        | Code::WebhookEndpointNotFound
-        | Code::OrderVehicleSnapshotNotFound
-        | Code::NotFound
-        | Code::PayloadTooLarge
-        | Code::UnsupportedMediaType
-        | Code::RequestTimeout
-        | Code::InternalError => return None,
-    };
-    let names = members.as_object().into_iter().flat_map(Map::keys);
-    // Only a search without `make` sets `field`, and only a URL sets `reason`.
-    let is_optional = |name: &str| code == Code::ValidationError && name != "issues";
-    let required: Vec<_> = names.filter(|name| !is_optional(name)).collect();
-    Some(json!({
-        "type": "object", "properties": members, "required": required, "additionalProperties": false,
-    }))
+    let mut details = json!(code.details_schema()?);
+    let object = details.as_object_mut()?;
+    object.remove("description");
+    object.insert("additionalProperties".to_owned(), false.into());
+    if let Some(Value::Array(required)) = object.get_mut("required") {
+        required.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+    }
+    Some(details)
 }
 
 #[cfg(test)]

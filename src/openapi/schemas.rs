@@ -1,9 +1,19 @@
-//! Makes the schemas that utoipa derives as exact as the JSON of this API.
+//! The schemas of ids, money and times, and the functions that make the schemas of utoipa as exact as this API's JSON.
 //!
 //! In a response every member is present, a member without a value is null, and there are no other members. The derived
 //! schemas are looser: optional members may be absent, objects are open, and a flattened part is a separate schema.
 
 use serde_json::{Map, Value, json};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
+
+use crate::values::{
+    id::{EventId, OrderId, VehicleId},
+    money::Usd,
+    timestamp::Timestamp,
+};
 
 /// Schemas by name.
 type Schemas = Map<String, Value>;
@@ -113,4 +123,64 @@ pub(super) fn drop_unused(schemas: &mut Schemas, others: &[&Value]) {
             return;
         }
     }
+}
+
+/// Implements `ToSchema` for a value. The types are pure, so this is not beside them.
+macro_rules! value {
+    ($name:ident, $object:expr) => {
+        impl ToSchema for $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $object.into()
+            }
+        }
+    };
+}
+
+value!(
+    OrderId,
+    text("The id of an order: a ULID of 26 characters.")
+        .pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["01KNVD7K402JY0W9P0X3A6T4QB"])
+);
+value!(
+    EventId,
+    text("The id of an event: `evt_` and a ULID of 26 characters.")
+        .pattern(Some("^evt_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["evt_01KNVD7K402JY0W9P0X3A6T4QB"])
+);
+value!(
+    VehicleId,
+    text("The id of a vehicle: an opaque text given by its source.")
+        .pattern(Some("^[A-Za-z0-9_-]{1,64}$"))
+        .examples(["glovis_20260420_1064_2345"])
+);
+value!(
+    Usd,
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+        .description(Some("Whole US dollars."))
+        .minimum(Some(1))
+        .maximum(Some(Usd::MAX.dollars()))
+        .examples([15_500])
+);
+value!(
+    Timestamp,
+    text(
+        "An RFC 3339 time with the offset of its place, never `Z`, and with three fractional digits or none. \
+         Korean times, and all times set by LMN, end in `+09:00`."
+    )
+    .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+    .pattern(Some(
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?[+-]\d{2}:\d{2}$"
+    ))
+    .examples(["2026-04-20T13:00:00+09:00"])
+);
+
+fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
 }

@@ -1,7 +1,13 @@
 //! Probes and metrics for the operator, on a listener of their own that partners do not reach.
 //!
-//! [`model`] decides whether a replica is ready, and [`routes`] holds the handlers. Probes report the last result of
-//! the database heartbeat, so they never query the database and never wait for it.
+//! [`model`] decides whether a replica is ready, and [`handlers`] responds. Probes report the last result of the
+//! database heartbeat, so they never query the database and never wait for it.
 
+pub(crate) mod handlers;
 pub(crate) mod model;
-pub mod routes;
+
+use tokio_util::sync::CancellationToken;
+
+/// Cancelled when the replica begins to drain: it finishes the requests in progress and is no longer ready.
+#[derive(Debug, Clone)]
+pub(crate) struct Draining(pub(crate) CancellationToken);

@@ -1,27 +1,20 @@
-//! Orders: placing them, and every step from there to the delivery.
+//! Orders: placing them, and every transition from there to the delivery.
 //!
-//! [`model`] has the rules for placing an order, [`state`] the state machine, [`transition`] the steps with their data,
-//! [`filter`] the filters of the list, [`store`] the SQL. [`transitions`] records the steps of locked orders, [`effects`]
-//! applies changes of vehicles to their orders, [`auction`] makes LMN's changes of vehicles, [`operator`] has the
-//! commands of LMN's staff, [`sweeps`] the scheduled jobs. [`routes`], [`status`], [`lists`] and [`answer`] have the
-//! handlers and responses; [`view::OrderView`] is an order as JSON for partners.
+//! [`model`] has the rules for placing an order, [`state_machine`] the transitions, [`locked_order`] their effects on
+//! an order, [`event`] the events that they make, [`view`] the JSON for partners, [`store`] the SQL. [`transitions`]
+//! locks orders and records their transitions: those of partners ([`handlers`], [`list_handlers`]), of LMN's staff
+//! ([`operator`]) and of the scheduled jobs ([`jobs`]). [`refusals`] has the errors for partners.
 
-pub(crate) mod answer;
-pub mod auction;
-pub(crate) mod effects;
-pub(crate) mod filter;
-mod lists;
+pub mod event;
+pub(crate) mod handlers;
+pub mod jobs;
+pub(crate) mod list_handlers;
+pub(crate) mod locked_order;
 pub mod model;
 pub mod operator;
-pub mod outcome;
-pub(crate) mod rendered;
-pub(crate) mod routes;
-mod row;
-pub mod state;
-pub(crate) mod status;
+pub(crate) mod refusals;
+pub mod state_machine;
 pub(crate) mod store;
-pub mod sweeps;
-pub mod transition;
 pub mod transitions;
 pub(crate) mod view;
 

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::state::{CancellationReason, FailureReason, Owner, State};
+use super::state_machine::{CancellationReason, FailureReason, Owner, State};
 use crate::{
     values::{
         id::{OrderId, PartnerId, VehicleId},
         money::Usd,
+        string_enum::string_enum,
         timestamp::Timestamp,
     },
     vehicles::model::{AuctionResult, AuctionState, Offer},
@@ -113,6 +114,38 @@ pub struct Overdue {
     pub shipping_since: Timestamp,
     /// Whole days since then, by the partner's clock.
     pub days: i32,
+}
+
+string_enum! {
+    /// The result of an auction for LMN.
+    AuctionEnd {
+        /// LMN bought the vehicle.
+        Won = "won",
+        /// A bidder outside LMN bid more.
+        Outbid = "outbid",
+        /// The auction was cancelled.
+        Cancelled = "cancelled",
+        /// The seller withdrew the vehicle.
+        Withdrawn = "withdrawn",
+    }
+}
+
+/// The outcome of an auction for LMN, with the amounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuctionOutcome {
+    /// LMN bought the vehicle, for the partner with the highest bid.
+    Won {
+        /// The price that LMN paid, at most that bid.
+        price: Usd,
+        /// The fee of the auction house in US dollars, zero or more.
+        fee: i32,
+    },
+    /// A bidder outside LMN bid more.
+    Outbid,
+    /// The auction was cancelled.
+    Cancelled,
+    /// The seller withdrew the vehicle.
+    Withdrawn,
 }
 
 /// The facts besides the offer that decide whether an order can be placed, read after the vehicle was locked.

@@ -1,26 +1,23 @@
-//! Commands of LMN's staff on orders and vehicles. Each is one transaction, and is called by the command line.
-
-use std::collections::HashMap;
+//! Commands of LMN's staff on orders: a transition of an order, and the result of an auction.
+//!
+//! A command is one transaction, and is called by the command line. The sandbox makes the same changes in the
+//! transaction of a partner's request.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    auction::{self, AuctionError},
-    effects,
-    outcome::AuctionOutcome,
-    state::OrderStatus,
-    transition::{LockedOrder, Transition},
-    transitions,
+    locked_order::LockedOrder,
+    model::AuctionOutcome,
+    state_machine::{FailureReason, OrderStatus, Owner, Transition, TransitionError},
+    transitions::{self, TransitionFailed},
 };
 use crate::{
-    audit::model::Actor,
-    clock,
-    database::{Database, Tx},
-    values::{
-        id::{OrderId, PartnerId, VehicleId},
-        money::Usd,
-    },
+    audit::{self, model::Actor, store::Change},
+    database::{Database, Tx, clock},
+    values::id::{OrderId, PartnerId, VehicleId},
+    vehicles::{self, model::WithdrawnBy, render::render},
 };
 
 /// An order that a command changed.
@@ -35,29 +32,85 @@ pub struct AffectedOrder {
 }
 
 impl AffectedOrder {
-    fn all(held: &[LockedOrder]) -> Vec<Self> {
-        let touched = held.iter().filter(|it| it.is_touched());
-        let concerned = touched.map(|it| Self {
+    /// Returns those of the locked orders that were changed.
+    pub(crate) fn all(orders: &[LockedOrder]) -> Vec<Self> {
+        let touched = orders.iter().filter(|it| it.is_touched());
+        let affected = touched.map(|it| Self {
             order_id: it.order.id,
             partner_id: it.partner,
             status: it.order.state.status,
         });
-        concerned.collect()
+        affected.collect()
     }
 }
 
-/// Makes a step of an order. Securing a buy-now vehicle for one order fails all its other open orders.
-pub async fn advance(
+/// The reason why an order or a vehicle is not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuctionError {
+    /// There is no such vehicle.
+    #[error("there is no such vehicle")]
+    NoSuchVehicle,
+    /// There is no such order.
+    #[error("there is no such order")]
+    NoSuchOrder,
+    /// The vehicle is not sold by auction, or its auction is over and no order waits for the result.
+    #[error("the vehicle has no open auction")]
+    NoOpenAuction,
+    /// LMN won the auction, but no order bids on the vehicle.
+    #[error("no order bids on the vehicle")]
+    NoBids,
+    /// The vehicle is in the catalogue.
+    #[error("the vehicle was not taken off the catalogue")]
+    NotWithdrawn,
+    /// LMN has bought the vehicle, so it cannot be listed again.
+    #[error("LMN has bought the vehicle")]
+    Bought,
+    /// A transition of an order failed.
+    #[error(transparent)]
+    Transition(#[from] TransitionFailed),
+}
+
+impl From<sqlx::Error> for AuctionError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Transition(error.into())
+    }
+}
+
+impl From<TransitionError> for AuctionError {
+    fn from(error: TransitionError) -> Self {
+        Self::Transition(error.into())
+    }
+}
+
+/// Makes a transition of an order. Securing a buy-now vehicle withdraws it and fails its other open orders.
+///
+/// Other orders on an auction lot stay unchanged: [`settle`] ends them.
+pub async fn change_order(
     database: &Database,
     actor: &Actor,
-    order: OrderId,
-    step: &Transition,
+    id: OrderId,
+    transition: &Transition,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
-    let now = clock::store::real_now(&mut tx).await?;
-    let held = auction::advance(&mut tx, actor, order, step, now).await?;
+    let now = clock::real_now(&mut tx).await?;
+    let order = transitions::lock(&mut tx, None, id).await?;
+    let mut order = order.ok_or(AuctionError::NoSuchOrder)?;
+    order.apply(transition, Owner::Operator)?;
+    let mut orders = Vec::new();
+    if order.order.bid.is_none() && matches!(transition, Transition::Secure { .. }) {
+        let vehicles = std::slice::from_ref(&order.order.vehicle_id);
+        orders = transitions::lock_open_orders(&mut tx, vehicles).await?;
+        orders.retain(|it| it.order.id != id && it.order.bid.is_none());
+        for other in &mut orders {
+            let fail = Transition::Fail(FailureReason::VehicleUnavailable);
+            other.apply_through_acquiring(&fail)?;
+        }
+        vehicles::store::set_withdrawn(&mut tx, vehicles, WithdrawnBy::Operator, now).await?;
+    }
+    orders.push(order);
+    transitions::record(&mut tx, actor, &orders).await?;
     tx.commit().await?;
-    Ok(AffectedOrder::all(&held))
+    Ok(AffectedOrder::all(&orders))
 }
 
 /// Records the result of a vehicle's auction for every order that bids on it.
@@ -67,100 +120,55 @@ pub async fn settle(
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
-    act(
+    change_vehicle(
         database,
         actor,
         "vehicle.settled",
         vehicle,
-        async |tx, now| auction::settle(tx, actor, vehicle, outcome, now).await,
+        async |tx, now| record_result(tx, actor, vehicle, outcome, now).await,
     )
     .await
 }
 
-/// Moves the auction of a vehicle to another date.
-pub async fn reschedule(
-    database: &Database,
+/// Records the result of a vehicle's auction within a transaction: every order that bids on it ends, or is secured.
+pub(crate) async fn record_result(
+    tx: &mut Tx,
     actor: &Actor,
     vehicle: &VehicleId,
-    date: DateTime<Utc>,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let dates = HashMap::from([(vehicle.clone(), date)]);
-    act(
-        database,
-        actor,
-        "vehicle.rescheduled",
-        vehicle,
-        async |tx, now| auction::reschedule(tx, actor, &dates, now).await,
-    )
-    .await
-}
-
-/// Changes the listing price of a vehicle.
-pub async fn reprice(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-    price: Usd,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let prices = HashMap::from([(vehicle.clone(), price)]);
-    act(
-        database,
-        actor,
-        "vehicle.repriced",
-        vehicle,
-        async |tx, now| auction::reprice(tx, actor, &prices, now).await,
-    )
-    .await
-}
-
-/// Withdraws a vehicle from the catalogue, and ends its open orders.
-pub async fn withdraw(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
+    outcome: AuctionOutcome,
+    now: DateTime<Utc>,
+) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
-    act(
-        database,
-        actor,
-        "vehicle.withdrawn",
-        vehicle,
-        async |tx, now| auction::withdraw(tx, actor, vehicles, now).await,
-    )
-    .await
-}
-
-/// Puts a withdrawn vehicle back into the catalogue.
-pub async fn restore(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    act(
-        database,
-        actor,
-        "vehicle.restored",
-        vehicle,
-        async |tx, now| auction::restore(tx, actor, vehicle, now).await,
-    )
-    .await
-}
-
-/// Records an event for partners that ordered a vehicle before it was listed again.
-pub async fn relist(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let mut tx = database.begin().await?;
-    let held = effects::relist(&mut tx, std::slice::from_ref(vehicle)).await?;
-    transitions::record(&mut tx, actor, &held).await?;
-    tx.commit().await?;
-    Ok(AffectedOrder::all(&held))
+    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
+    let mut orders = transitions::lock_open_orders(tx, vehicles).await?;
+    orders.retain(LockedOrder::is_bidding);
+    if !locked.is_auctioned() || (orders.is_empty() && !locked.is_upcoming()) {
+        return Err(AuctionError::NoOpenAuction);
+    }
+    let winner = orders.iter().find(|it| it.is_leading());
+    let winner = winner.map(|it| it.order.id);
+    if winner.is_none() && matches!(outcome, AuctionOutcome::Won { .. }) {
+        return Err(AuctionError::NoBids);
+    }
+    for order in &mut orders {
+        order.end(outcome, Some(order.order.id) == winner)?;
+    }
+    match outcome {
+        AuctionOutcome::Won { .. } | AuctionOutcome::Outbid => {
+            vehicles::store::set_sold(tx, vehicles, now).await?;
+            render(tx, vehicles).await?;
+        }
+        AuctionOutcome::Cancelled | AuctionOutcome::Withdrawn => {
+            vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
+        }
+    }
+    transitions::record(tx, actor, &orders).await?;
+    Ok(orders)
 }
 
 /// Changes a vehicle in one transaction, with its audit row. The change of its orders records their audit rows.
-async fn act(
+pub(crate) async fn change_vehicle(
     database: &Database,
     actor: &Actor,
     action: &str,
@@ -168,9 +176,28 @@ async fn act(
     change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<LockedOrder>, AuctionError>,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
-    let now = clock::store::real_now(&mut tx).await?;
-    let held = change(&mut tx, now).await?;
-    auction::record(&mut tx, actor, None, action, vehicle, now).await?;
+    let now = clock::real_now(&mut tx).await?;
+    let orders = change(&mut tx, now).await?;
+    audit_vehicle(&mut tx, actor, None, action, vehicle, now).await?;
     tx.commit().await?;
-    Ok(AffectedOrder::all(&held))
+    Ok(AffectedOrder::all(&orders))
+}
+
+/// Records the audit row of a changed vehicle. `partner` is the partner that made the change in the sandbox.
+pub(crate) async fn audit_vehicle(
+    tx: &mut Tx,
+    actor: &Actor,
+    partner: Option<PartnerId>,
+    action: &str,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let change = Change {
+        actor,
+        partner,
+        action,
+        subject: vehicle.as_str(),
+        details: json!({}),
+    };
+    audit::store::record(tx, &change, now).await
 }

@@ -10,10 +10,13 @@ use super::{
 };
 use crate::{
     audit::{self, model::Actor, store::Change},
-    clock,
-    database::Tx,
-    middleware::rate_limit::model::{Kind, Policy},
-    values::{environment::Environment, id::PartnerId, timestamp::Timestamp},
+    database::{Tx, clock},
+    values::{
+        environment::Environment,
+        id::PartnerId,
+        rate_limit::{Kind, Policy},
+        timestamp::Timestamp,
+    },
 };
 
 /// The reason why a change was not made.
@@ -45,7 +48,7 @@ pub(crate) async fn add_partner(
     name: &str,
 ) -> Result<Partner, ChangeError> {
     check_name(name)?;
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let partner = Partner {
         id: PartnerId::new(now),
         name: name.to_owned(),
@@ -70,7 +73,7 @@ pub(crate) async fn set_limit(
     policy: Option<Policy>,
 ) -> Result<(), ChangeError> {
     store::lock(tx, partner.id).await?;
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let id = partner.id.to_string();
     let old = store::find(tx, &id).await?.and_then(|it| it.limit(kind));
     store::set_limit(tx, partner.id, kind, policy).await?;
@@ -90,7 +93,7 @@ pub(crate) async fn set_contact(
         check_contact(contact)?;
     }
     store::lock(tx, partner.id).await?;
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     store::set_contact(tx, partner.id, contact).await?;
     let what = (
         "contact.changed",
@@ -108,7 +111,7 @@ pub(crate) async fn issue_key(
     environment: Environment,
     expires_in: Option<TimeDelta>,
 ) -> Result<Issued, ChangeError> {
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let issued = insert_key(tx, partner, environment, expires_in, now).await?;
     let details = json!({"expires_at": issued.expires_at.map(Timestamp::kst)});
     let what = ("key.issued", issued.key.prefix(), details);
@@ -125,7 +128,7 @@ pub(crate) async fn rotate_key(
     (overlap, expires_in): (TimeDelta, Option<TimeDelta>),
 ) -> Result<(Issued, Key), ChangeError> {
     let mut old = lock_key(tx, prefix).await?;
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let before = old.expires_at;
     old.expires_at = Some(old.rotated(now, overlap)?);
     store::update_key(tx, &old).await?;
@@ -151,7 +154,7 @@ pub(crate) async fn revoke_key(
     if key.revoked_at.is_some() {
         return Err(Refusal::KeyRevoked(key.prefix).into());
     }
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     key.revoked_at = Some(now);
     store::update_key(tx, &key).await?;
     let what = ("key.revoked", key.prefix.as_str(), json!({}));
@@ -170,7 +173,7 @@ pub(crate) async fn add_network(
     store::lock(tx, partner).await?;
     let listed = store::list_networks(tx, partner).await?;
     check_allowed(&listed, network)?;
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     store::insert_network(tx, partner, network, now).await?;
     let subject = network.to_string();
     let details = json!({"entries": listed.len() + 1});
@@ -190,7 +193,7 @@ pub(crate) async fn remove_network(
         return Err(Refusal::NetworkNotListed(network).into());
     }
     let left = store::list_networks(tx, partner).await?.len();
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let subject = network.to_string();
     let what = (
         "network.removed",

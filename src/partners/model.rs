@@ -8,13 +8,11 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    middleware::rate_limit::model::{Kind, Policy},
-    values::{
-        environment::Environment,
-        id::{KeyId, PartnerId},
-        network::canonical,
-    },
+use crate::values::{
+    environment::Environment,
+    id::{KeyId, PartnerId},
+    network::canonical,
+    rate_limit::{Kind, Policy},
 };
 
 /// The number of random bytes in a key, which are 28 characters of base64.

@@ -1,7 +1,308 @@
-//! The state of a request: [`RequestContext`] is shared by all layers, [`Caller`] is the authenticated partner.
+//! The state of a request: [`RequestContext`] is shared by all layers and the handler, [`Caller`] is the authenticated
+//! partner.
+//!
+//! The context is one allocation in the request's extensions. A layer stores what it finds there, and later layers and
+//! the handler read it. The outermost layer reads the response headers for the rate limit and the idempotency key from
+//! there, so they are sent even if the handler panicked or exceeded the deadline.
 
-mod caller;
-mod context;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-pub(crate) use caller::Caller;
-pub(crate) use context::{IdempotencyStatus, RATE_LIMIT_HEADERS, RequestContext};
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, request::Parts},
+};
+use tokio::time::Instant;
+
+use crate::{
+    audit::model::Actor,
+    errors::ApiError,
+    partners::model::Grant,
+    values::id::{PartnerId, RequestId},
+};
+
+/// The names of the rate-limit headers, in the order of their values.
+pub(crate) const RATE_LIMIT_HEADERS: [&str; 5] = [
+    "ratelimit-policy",
+    "ratelimit",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
+
+/// The context of a request; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: RequestId,
+    client: IpAddr,
+    started: Instant,
+    /// The time allowed from the complete request to the response.
+    limit: Duration,
+    /// The deadline of the response, in milliseconds after `started`.
+    due: AtomicU64,
+    route: OnceLock<MatchedPath>,
+    grant: OnceLock<Arc<Grant>>,
+    user: OnceLock<String>,
+    rate_limit: OnceLock<[HeaderValue; RATE_LIMIT_HEADERS.len()]>,
+    idempotency: AtomicU8,
+}
+
+impl RequestContext {
+    /// Creates the context of a request of `client` that must be answered within `limit`.
+    pub(crate) fn new(client: IpAddr, limit: Duration) -> Self {
+        Self(Arc::new(Inner {
+            id: RequestId::random(),
+            client,
+            started: Instant::now(),
+            limit,
+            due: AtomicU64::new(milliseconds(limit)),
+            route: OnceLock::new(),
+            grant: OnceLock::new(),
+            user: OnceLock::new(),
+            rate_limit: OnceLock::new(),
+            idempotency: AtomicU8::new(IdempotencyStatus::Absent as u8),
+        }))
+    }
+
+    /// Returns the context of a request that passed the outermost layer.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, ApiError> {
+        let context = extensions.get::<Self>();
+        context.ok_or_else(|| ApiError::internal("the route is outside the request context layer"))
+    }
+
+    /// Returns the request's id.
+    pub(crate) fn id(&self) -> RequestId {
+        self.0.id
+    }
+
+    /// Returns the client's address.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.0.client
+    }
+
+    /// Returns the time since the request's head was complete.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Returns the moment by which the request must be answered.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.0.started + Duration::from_millis(self.0.due.load(Ordering::Relaxed))
+    }
+
+    /// Restarts the time limit from now, plus `extra`.
+    ///
+    /// The limit counts from the complete request, so reading the body moves the deadline: a slow client gets a 408
+    /// of its own and does not use up the handler's time.
+    pub(crate) fn restart_deadline(&self, extra: Duration) {
+        let due = self.0.started.elapsed() + self.0.limit + extra;
+        self.0.due.store(milliseconds(due), Ordering::Relaxed);
+    }
+
+    /// Returns the route that matched, if there is one.
+    pub(crate) fn matched_route(&self) -> Option<&str> {
+        self.0.route.get().map(MatchedPath::as_str)
+    }
+
+    /// Stores the matched route from the extensions of the request.
+    pub(crate) fn note_route(&self, extensions: &Extensions) {
+        if let Some(route) = extensions.get::<MatchedPath>() {
+            // A request matches one route, so this is set once.
+            let _ = self.0.route.set(route.clone());
+        }
+    }
+
+    /// Returns the grant of the request's API key, once the key was accepted.
+    pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
+        self.0.grant.get()
+    }
+
+    /// Stores the grant of the request's API key.
+    pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
+        // Only authentication sets it, once per request.
+        let _ = self.0.grant.set(grant);
+    }
+
+    /// Returns the SHA-256 of the user id that was sent.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.0.user.get().map(String::as_str)
+    }
+
+    /// Stores the SHA-256 of the user id that was sent.
+    pub(crate) fn set_user(&self, user: String) {
+        let _ = self.0.user.set(user);
+    }
+
+    /// Stores the values of the rate-limit headers.
+    pub(crate) fn set_rate_limit(&self, values: [HeaderValue; RATE_LIMIT_HEADERS.len()]) {
+        let _ = self.0.rate_limit.set(values);
+    }
+
+    /// Returns the status of the request's idempotency key.
+    pub(crate) fn idempotency(&self) -> IdempotencyStatus {
+        IdempotencyStatus::from_u8(self.0.idempotency.load(Ordering::Relaxed))
+    }
+
+    /// Stores the status of the request's idempotency key.
+    pub(crate) fn set_idempotency(&self, status: IdempotencyStatus) {
+        self.0.idempotency.store(status as u8, Ordering::Relaxed);
+    }
+
+    /// Adds the rate-limit and idempotency headers to a response.
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(values) = self.0.rate_limit.get() {
+            for (name, value) in RATE_LIMIT_HEADERS.into_iter().zip(values) {
+                headers.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        if let Some((status, replayed)) = self.idempotency().headers() {
+            const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
+            const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+            headers.insert(STATUS, HeaderValue::from_static(status));
+            headers.insert(REPLAYED, HeaderValue::from_static(replayed));
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::of(&parts.extensions).cloned()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The authenticated caller of a request.
+///
+/// It exists only for a request whose API key was accepted. Every handler under `/v1` takes it, so that no route can
+/// skip authentication.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The grant of the API key.
+    pub grant: Arc<Grant>,
+    /// The id of the request, for the audit log.
+    pub request_id: RequestId,
+}
+
+impl Caller {
+    /// Returns the caller of a request that passed authentication.
+    pub(crate) fn of(context: &RequestContext) -> Result<Self, ApiError> {
+        let grant = context.grant().cloned();
+        let grant =
+            grant.ok_or_else(|| ApiError::internal("the route is outside authentication"))?;
+        Ok(Self {
+            grant,
+            request_id: context.id(),
+        })
+    }
+
+    /// Returns the partner, which scopes every read and write.
+    pub(crate) fn partner(&self) -> PartnerId {
+        self.grant.partner
+    }
+
+    /// Returns the actor of the caller's changes.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor {
+            actor: format!("key:{}", self.grant.prefix),
+            request_id: self.request_id,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::of(RequestContext::of(&parts.extensions)?)
+    }
+}
+
+/// The status of a request's idempotency key: the value of `Idempotency-Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum IdempotencyStatus {
+    /// The request has no key, or its method takes none.
+    Absent,
+    /// The outcome is unknown: the key was not looked up, its request is in progress, or the result was lost. Sending
+    /// the same request with the same key again returns the outcome.
+    Unknown,
+    /// This request succeeded, and the key now belongs to it.
+    Bound,
+    /// An earlier request with the key succeeded; this is its response.
+    Replayed,
+    /// Nothing was done, and the key is free.
+    Unbound,
+    /// A dry run: nothing was done by intent, and the key is free.
+    Discarded,
+    /// The key belongs to a different request.
+    Conflict,
+}
+
+impl IdempotencyStatus {
+    const ALL: [Self; 7] = [
+        Self::Absent,
+        Self::Unknown,
+        Self::Bound,
+        Self::Replayed,
+        Self::Unbound,
+        Self::Discarded,
+        Self::Conflict,
+    ];
+
+    fn from_u8(number: u8) -> Self {
+        let status = Self::ALL.get(usize::from(number)).copied();
+        status.unwrap_or(Self::Absent)
+    }
+
+    /// Returns the values of `Idempotency-Status` and `Idempotent-Replayed`.
+    fn headers(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Absent => None,
+            Self::Unknown => Some(("unknown", "false")),
+            Self::Bound => Some(("bound", "false")),
+            Self::Replayed => Some(("replayed", "true")),
+            Self::Unbound | Self::Discarded => Some(("unbound", "false")),
+            Self::Conflict => Some(("conflict", "false")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idempotency_status_round_trips_through_its_number() {
+        for status in IdempotencyStatus::ALL {
+            assert_eq!(IdempotencyStatus::from_u8(status as u8), status);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_the_body_extends_the_deadline_until_it_ends() {
+        let limit = Duration::from_secs(10);
+        let context = RequestContext::new([127, 0, 0, 1].into(), limit);
+        let began = Instant::now();
+        assert_eq!(context.deadline(), began + limit);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        context.restart_deadline(limit);
+        assert_eq!(context.deadline(), began + Duration::from_secs(24));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        context.restart_deadline(Duration::ZERO);
+        assert_eq!(context.deadline(), began + Duration::from_secs(17));
+    }
+}

@@ -1,5 +1,7 @@
 //! `/v1/sandbox/clock`: the partner's own clock. Advancing it runs the jobs that become due.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::StatusCode,
@@ -11,18 +13,19 @@ use utoipa::ToSchema;
 
 use super::store::{self, Clock};
 use crate::{
-    app::App,
     audit::{self, store::Change},
-    clock,
-    database::Tx,
+    config::Settings,
+    database::{self, Database, Tx},
     errors::{ApiError, Fault, IssueKind},
     http::{
-        extract::{Answer, Input, Query},
+        body::{Answer, Input},
+        extract::Query,
         fields::{Fields, FromBody},
     },
     idempotency::{Reply, Write},
-    orders::sweeps,
+    orders::jobs,
     request::Caller,
+    telemetry::metrics::Metrics,
     values::timestamp::Timestamp,
     webhooks,
 };
@@ -35,7 +38,7 @@ const OFFSET_SECONDS_MAX: i64 = 3_153_600_000;
 /// Your sandbox clock.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Clock)]
-pub(super) struct ClockView {
+pub(crate) struct ClockView {
     /// The current time of your clock.
     now: Timestamp,
     /// Seconds by which your clock is ahead of real time.
@@ -56,7 +59,7 @@ impl ClockView {
 
 /// The time to advance the clock by. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
-pub(super) struct AdvanceClock {
+pub(crate) struct AdvanceClock {
     /// Seconds, at most a year.
     #[schema(minimum = 1, maximum = 31_536_000)]
     advance_seconds: i64,
@@ -75,14 +78,14 @@ impl FromBody for AdvanceClock {
 #[utoipa::path(get, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
-pub(super) async fn get_clock(
-    State(app): State<App>,
+pub(crate) async fn get_clock(
+    State(database): State<Database>,
     caller: Caller,
     _: Query<()>,
 ) -> Result<Response, ApiError> {
-    let mut connection = app.acquire().await?;
+    let mut connection = database.acquire().await?;
     let clock = store::find_clock(&mut connection, caller.partner()).await?;
-    let pending = sweeps::count_due(&mut connection, caller.partner()).await?;
+    let pending = jobs::count_due(&mut connection, caller.partner()).await?;
     Ok(Answer(ClockView::new(clock, pending)).into_response())
 }
 
@@ -95,14 +98,15 @@ pub(super) async fn get_clock(
 #[utoipa::path(post, path = "/v1/sandbox/clock", tag = "sandbox", request_body = AdvanceClock, responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
-pub(super) async fn advance_clock(
-    State(app): State<App>,
+pub(crate) async fn advance_clock(
+    State(settings): State<Arc<Settings>>,
+    State(metrics): State<Metrics>,
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), AdvanceClock>,
 ) -> Result<Response, ApiError> {
     let partner = caller.partner();
-    let jobs_max = app.settings().sweeps.clock_batch;
+    let jobs_max = settings.jobs.clock_batch;
     let tx = write.tx();
     let seconds = body.advance_seconds;
     if !store::advance_clock(tx, partner, seconds, OFFSET_SECONDS_MAX).await? {
@@ -110,12 +114,12 @@ pub(super) async fn advance_clock(
     }
     record(tx, &caller, "clock.advanced", json!({"seconds": seconds})).await?;
     // One batch for all orders: vehicles are locked in the order of their ids, and event feeds last.
-    sweeps::fail_passed_of(tx, Some(partner), jobs_max).await?;
-    let reminded = sweeps::remind_overdue_of(tx, Some(partner), jobs_max).await?;
+    jobs::fail_passed_of(tx, Some(partner), jobs_max).await?;
+    let reminded = jobs::remind_overdue_of(tx, Some(partner), jobs_max).await?;
     // Deliveries are due by the partner's clock, so some may be due now.
     webhooks::store::wake(write.tx()).await?;
     let response = answer(write, &caller).await?;
-    sweeps::tell(&app, &reminded);
+    jobs::report_overdue(&metrics, &reminded);
     Ok(response)
 }
 
@@ -125,7 +129,7 @@ pub(super) async fn advance_clock(
 #[utoipa::path(delete, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]
-pub(super) async fn reset_clock(
+pub(crate) async fn reset_clock(
     caller: Caller,
     mut write: Write,
     _: Query<()>,
@@ -145,7 +149,7 @@ async fn record(
     action: &str,
     details: Value,
 ) -> Result<(), sqlx::Error> {
-    let now = clock::store::real_now(tx).await?;
+    let now = database::clock::real_now(tx).await?;
     let change = Change {
         actor: &caller.actor(),
         partner: Some(caller.partner()),
@@ -159,7 +163,7 @@ async fn record(
 async fn answer(mut write: Write, caller: &Caller) -> Result<Response, ApiError> {
     let tx = write.tx();
     let clock = store::find_clock(tx, caller.partner()).await?;
-    let pending = sweeps::count_due(tx, caller.partner()).await?;
+    let pending = jobs::count_due(tx, caller.partner()).await?;
     let reply = Reply::json(StatusCode::OK, &ClockView::new(clock, pending))?;
     write.commit(reply).await
 }

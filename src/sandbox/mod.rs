@@ -3,8 +3,7 @@
 //! [`orders`] makes the operator's steps on the partner's own orders, [`vehicles`] on vehicles that no other partner
 //! has ordered, [`clock`] moves the partner's clock; `middleware/forced_error.rs` returns errors on request.
 
-mod clock;
-mod orders;
-pub(crate) mod routes;
+pub(crate) mod clock;
+pub(crate) mod orders;
 mod store;
-mod vehicles;
+pub(crate) mod vehicles;

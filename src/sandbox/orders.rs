@@ -6,15 +6,17 @@ use utoipa::ToSchema;
 use crate::{
     errors::{ApiError, Fault, IssueKind},
     http::{
-        extract::Input,
+        body::Input,
+        extract::Id,
         fields::{Fields, FromBody},
-        path::Id,
     },
     idempotency::Write,
     orders::{
-        answer::reply,
-        state::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
-        transition::{ShipmentChange, Transition},
+        handlers::reply,
+        state_machine::{
+            CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner,
+            ShipmentChange, Transition,
+        },
         transitions,
         view::OrderView,
     },
@@ -32,9 +34,9 @@ const TEXT_CHARACTERS_MAX: usize = 128;
 /// Members that are allowed only with the status `secured`.
 const AMOUNTS: [&str; 2] = ["purchase_price_usd", "auction_fee_usd"];
 
-/// The request body: one step.
+/// The request body: one transition.
 #[derive(Debug)]
-pub(super) struct SandboxStatus(Transition);
+pub(crate) struct SandboxStatus(Transition);
 
 impl FromBody for SandboxStatus {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
@@ -55,11 +57,11 @@ impl FromBody for SandboxStatus {
                 "is allowed only with the status `cancelled`",
             );
         }
-        let step = match status {
+        let transition = match status {
             Some(status) => read_status(fields, status),
             None => read_fulfillment(fields).or_else(|| read_shipment(fields)),
         };
-        step.map(Self)
+        transition.map(Self)
     }
 }
 
@@ -195,17 +197,18 @@ struct ShipmentUpdate {
         (status = 404, description = "order_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
-pub(super) async fn set_sandbox_status(
+pub(crate) async fn set_sandbox_status(
     caller: Caller,
     mut write: Write,
-    Input((), SandboxStatus(step)): Input<(), SandboxStatus>,
+    Input((), SandboxStatus(transition)): Input<(), SandboxStatus>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
-    let held = transitions::hold(tx, Some(caller.partner()), id).await?;
-    let mut held = held.ok_or_else(|| ApiError::no_order(id))?;
-    transitions::advance(tx, &caller.actor(), &mut held, &step, Owner::Operator)
+    let locked = transitions::lock(tx, Some(caller.partner()), id).await?;
+    let mut locked = locked.ok_or_else(|| ApiError::no_order(id))?;
+    let actor = caller.actor();
+    transitions::apply(tx, &actor, &mut locked, &transition, Owner::Operator)
         .await
-        .map_err(|error| ApiError::from(error).requesting(step.word()))?;
-    write.commit(reply(StatusCode::OK, held.order)?).await
+        .map_err(|error| ApiError::from(error).requesting(transition.name()))?;
+    write.commit(reply(StatusCode::OK, locked.order)?).await
 }

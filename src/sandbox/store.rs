@@ -7,7 +7,7 @@ use crate::{
         Connection, Tx,
         column::{optional_word, word},
     },
-    orders::state::State,
+    orders::state_machine::State,
     values::id::{OrderId, PartnerId, VehicleId},
 };
 

@@ -2,27 +2,26 @@
 
 use std::collections::HashMap;
 
-use axum::{extract, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 use super::store;
 use crate::{
-    app::App,
-    clock,
-    errors::{ApiError, Fault, IssueKind},
+    catalogue_import::effects,
+    database::clock,
+    errors::{ApiError, Fault, IssueKind, payloads::RefusalReason},
     http::{
-        extract::Input,
+        body::Input,
+        extract::Id,
         fields::{Fields, FromBody},
-        path::Id,
     },
     idempotency::{Reply, Write},
     orders::{
-        answer::refusal,
-        auction::{self, AuctionError},
-        outcome::{AuctionEnd, AuctionOutcome},
-        state::{OrderStatus, State},
-        transition::TransitionError,
+        model::{AuctionEnd, AuctionOutcome},
+        operator::{self, AuctionError},
+        refusals::refusal,
+        state_machine::{self, OrderStatus, TransitionError},
         transitions::TransitionFailed,
     },
     request::Caller,
@@ -31,7 +30,7 @@ use crate::{
         money::{FEE_MAX, Usd},
         timestamp::Timestamp,
     },
-    vehicles::{self, view::VehicleView},
+    vehicles::{self, search::Catalogue, view::VehicleView},
 };
 
 /// Members that are allowed only with the result `won`.
@@ -92,7 +91,7 @@ struct OwnVehicle {
     id: VehicleId,
     act: Act,
     order: OrderId,
-    state: State,
+    state: state_machine::State,
     now: DateTime<Utc>,
 }
 
@@ -114,18 +113,17 @@ async fn hold_own(
     }
     let own = open.own.filter(|_| !open.is_shared);
     let Some((order, state)) = own else {
-        let refusal = open.own.map(|(_, state)| refusal(state));
-        let shared = ApiError::VehicleShared(refusal.unwrap_or_default());
-        return Err(shared.requesting(act.asked));
+        let state = open.own.map(|(_, state)| state);
+        return Err(refusal(RefusalReason::VehicleShared, state).requesting(act.asked));
     };
     // Already bought: the auction is over, and the price is final.
     if !matches!(state.status, OrderStatus::Proceed | OrderStatus::Acquiring) {
-        return Err(ApiError::OutOfSequence(refusal(state)).requesting(act.asked));
+        return Err(refusal(RefusalReason::OutOfSequence, Some(state)).requesting(act.asked));
     }
     // All partners read vehicles, so their times are in real time.
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let (actor, partner) = (caller.actor(), Some(caller.partner()));
-    auction::record(tx, &actor, partner, act.done, &id, now).await?;
+    operator::audit_vehicle(tx, &actor, partner, act.done, &id, now).await?;
     Ok(OwnVehicle {
         id,
         act,
@@ -136,7 +134,11 @@ async fn hold_own(
 }
 
 /// Commits, and returns the vehicle as it is now.
-async fn show(app: &App, mut write: Write, vehicle: OwnVehicle) -> Result<Response, ApiError> {
+async fn show(
+    catalogue: &Catalogue,
+    mut write: Write,
+    vehicle: OwnVehicle,
+) -> Result<Response, ApiError> {
     let found = vehicles::store::find_any(write.tx(), &vehicle.id).await?;
     let (shown, history) = found.ok_or_else(|| ApiError::no_vehicle(&vehicle.id))?;
     let reply = Reply::json(StatusCode::OK, &VehicleView::new(shown, history))?;
@@ -147,7 +149,7 @@ async fn show(app: &App, mut write: Write, vehicle: OwnVehicle) -> Result<Respon
         })
         .await;
     // Also if the outcome of the commit is unknown: from here on, this replica shows no older version.
-    app.catalogue().note_own_change();
+    catalogue.note_own_change();
     answer
 }
 
@@ -171,15 +173,15 @@ struct SettleAuction {
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
-pub(super) async fn record_auction_result(
-    extract::State(app): extract::State<App>,
+pub(crate) async fn record_auction_result(
+    State(catalogue): State<Catalogue>,
     caller: Caller,
     mut write: Write,
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, SETTLE).await?;
-    auction::settle(
+    operator::record_result(
         write.tx(),
         &caller.actor(),
         &vehicle.id,
@@ -188,12 +190,12 @@ pub(super) async fn record_auction_result(
     )
     .await
     .map_err(|error| refuse(error, &vehicle))?;
-    show(&app, write, vehicle).await
+    show(&catalogue, write, vehicle).await
 }
 
 /// The new auction date. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
-pub(super) struct Reschedule {
+pub(crate) struct Reschedule {
     auction_date: Timestamp,
 }
 
@@ -211,8 +213,8 @@ impl FromBody for Reschedule {
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
-pub(super) async fn reschedule_auction(
-    extract::State(app): extract::State<App>,
+pub(crate) async fn reschedule_auction(
+    State(catalogue): State<Catalogue>,
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Reschedule>,
@@ -220,16 +222,16 @@ pub(super) async fn reschedule_auction(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
     let dates = HashMap::from([(vehicle.id.clone(), body.auction_date.instant())]);
-    auction::reschedule(write.tx(), &caller.actor(), &dates, vehicle.now)
+    effects::reschedule_vehicles(write.tx(), &caller.actor(), &dates, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&app, write, vehicle).await
+    show(&catalogue, write, vehicle).await
 }
 
 /// The new listing price. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 #[schema(as = Reprice)]
-pub(super) struct Price {
+pub(crate) struct Price {
     listing_usd: Usd,
 }
 
@@ -248,8 +250,8 @@ impl FromBody for Price {
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
-pub(super) async fn change_price(
-    extract::State(app): extract::State<App>,
+pub(crate) async fn change_price(
+    State(catalogue): State<Catalogue>,
     caller: Caller,
     mut write: Write,
     Input((), body): Input<(), Price>,
@@ -257,15 +259,15 @@ pub(super) async fn change_price(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, REPRICE).await?;
     let prices = HashMap::from([(vehicle.id.clone(), body.listing_usd)]);
-    auction::reprice(write.tx(), &caller.actor(), &prices, vehicle.now)
+    effects::reprice_vehicles(write.tx(), &caller.actor(), &prices, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&app, write, vehicle).await
+    show(&catalogue, write, vehicle).await
 }
 
 /// An empty object. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
-pub(super) struct Nothing {}
+pub(crate) struct Nothing {}
 
 impl FromBody for Nothing {
     fn from_body(_: &mut Fields<'_>) -> Option<Self> {
@@ -280,8 +282,8 @@ impl FromBody for Nothing {
         (status = 404, description = "vehicle_not_found"),
         (status = 409, description = "invalid_status_transition"),
     ))]
-pub(super) async fn withdraw_vehicle(
-    extract::State(app): extract::State<App>,
+pub(crate) async fn withdraw_vehicle(
+    State(catalogue): State<Catalogue>,
     caller: Caller,
     mut write: Write,
     Input((), Nothing {}): Input<(), Nothing>,
@@ -289,10 +291,10 @@ pub(super) async fn withdraw_vehicle(
 ) -> Result<Response, ApiError> {
     let vehicle = hold_own(&mut write, &caller, id, WITHDRAW).await?;
     let vehicles = std::slice::from_ref(&vehicle.id);
-    auction::withdraw(write.tx(), &caller.actor(), vehicles, vehicle.now)
+    effects::withdraw_vehicles(write.tx(), &caller.actor(), vehicles, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&app, write, vehicle).await
+    show(&catalogue, write, vehicle).await
 }
 
 /// Returns the API error for a change that is refused.
@@ -303,13 +305,13 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
         AuctionError::NoOpenAuction
         | AuctionError::NoBids
         | AuctionError::NotWithdrawn
-        | AuctionError::Bought => ApiError::OutOfSequence(refusal(vehicle.state)),
-        AuctionError::Progress(TransitionFailed::Step(TransitionError::PriceAboveBid(bid))) => {
+        | AuctionError::Bought => refusal(RefusalReason::OutOfSequence, Some(vehicle.state)),
+        AuctionError::Transition(TransitionFailed::Step(TransitionError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);
             fault.at("price_usd", None).into()
         }
-        AuctionError::Progress(error) => error.into(),
+        AuctionError::Transition(error) => error.into(),
     };
     error.requesting(vehicle.act.asked)
 }

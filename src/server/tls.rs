@@ -90,7 +90,7 @@ impl Tls {
         loop {
             expiry.warn_once(&app);
             tokio::select! {
-                () = app.stopping() => return,
+                () = app.stopping().cancelled() => return,
                 _ = ticks.tick() => {}
                 () = hangup(&mut hangups) => {}
             }

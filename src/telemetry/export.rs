@@ -1,8 +1,8 @@
 //! Export of spans to a collector: a bounded queue that never blocks a request, and a task that empties it.
 //!
 //! Spans are sent as OTLP over HTTP in its JSON form, which every collector accepts at `/v1/traces`. The exporter
-//! belongs to an [`App`](crate::app::App), like the metrics. A span that does not fit into the queue, or that the
-//! collector does not accept, is counted and dropped.
+//! belongs to a replica, like the metrics. A span that does not fit into the queue, or that the collector does not
+//! accept, is counted and dropped.
 
 use std::{io, time::Duration};
 
@@ -22,6 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    declarations::label_values,
     metrics::Metrics,
     span::{self, Span},
 };
@@ -32,15 +33,16 @@ const BATCH: usize = 512;
 /// Maximum number of bytes that are read of its response.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// The outcome of an export.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Exported {
-    /// The collector accepted the spans.
-    Taken,
-    /// The queue was full.
-    Dropped,
-    /// The collector did not accept the spans.
-    Failed,
+label_values! {
+    /// The outcome of an export.
+    Exported {
+        /// The collector accepted the spans.
+        Taken = "exported",
+        /// The queue was full.
+        Dropped = "dropped",
+        /// The collector did not accept the spans.
+        Failed = "failed",
+    }
 }
 
 /// The sending side of the queue, for requests.

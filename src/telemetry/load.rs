@@ -1,164 +1,115 @@
-//! Metrics of load: requests by partner, waiting times, and rejections.
-//!
-//! Partners are labels, by their public id. The first partners of a process have a label of their own and all others
-//! share `other`, so the number of series is bounded.
+//! Metrics of load: what requests wait for, and the limits at which they are rejected.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::{
+    declarations::{self, label_values},
+    metrics::{Metrics, Registry},
 };
 
-use hyper::StatusCode;
-use metrics::{Counter, Gauge, Histogram, Key, Label, Recorder};
-use metrics_exporter_prometheus::PrometheusRecorder;
-
-use super::metrics::{HERE, Metrics};
-use crate::values::id::PartnerId;
-
-/// Responses, by partner and outcome.
-const PARTNER_REQUESTS: &str = "lmn_partner_requests_total";
-/// The maximum number of requests in progress.
-const REQUESTS_MAX: &str = "lmn_http_requests_max";
-/// Requests that were rejected because too many were in progress.
-const SHED: &str = "lmn_http_requests_shed_total";
-/// Requests that exceeded a rate limit, by policy.
-const LIMITED: &str = "lmn_rate_limited_total";
-/// Writes that wait because their partner has too many in progress.
-const WRITES_WAITING: &str = "lmn_partner_writes_waiting";
-/// Time that these writes waited.
-const WRITE_WAIT: &str = "lmn_partner_write_wait_seconds";
-/// Writes that timed out while waiting.
-const WRITE_WAIT_TIMEOUTS: &str = "lmn_partner_write_wait_timeouts_total";
-/// Time to acquire a database connection.
-const CONNECTION_WAIT: &str = "lmn_database_wait_seconds";
-
-/// The number of partners with a label of their own.
-const PARTNERS_MAX: usize = 500;
-/// The label of all other partners.
-const OTHER: &str = "other";
-
-/// The limit on requests in progress that was exceeded.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Shed {
-    /// The limit of the replica.
-    Replica,
-    /// The limit of the partner.
-    Partner,
+label_values! {
+    /// The limit on requests in progress that was exceeded.
+    Shed {
+        /// The limit of the replica.
+        Replica = "replica",
+        /// The limit of the partner.
+        Partner = "partner",
+    }
 }
 
-/// The purpose of a database connection.
+label_values! {
+    /// A rate limit.
+    Policy {
+        /// The limit of reads.
+        Read = "read",
+        /// The limit of writes.
+        Write = "write",
+    }
+}
+
+label_values! {
+    /// Reasons why a replica limits a request alone although a shared store is set.
+    Alone {
+        /// The store failed on this request.
+        Failed = "failed",
+        /// The store was unavailable before this request.
+        Away = "away",
+    }
+}
+
+label_values! {
+    /// The purpose of a database connection.
+    WaitFor {
+        /// To read.
+        Read = "read",
+        /// To write; the wait includes the beginning of the transaction.
+        Write = "write",
+    }
+}
+
+label_values! {
+    /// The state of a database connection.
+    ConnectionState {
+        /// It is in use.
+        Used = "used",
+        /// It is idle.
+        Idle = "idle",
+    }
+}
+
+/// The state of a connection pool.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum WaitFor {
-    /// To read.
-    Read,
-    /// To write; the wait includes the beginning of the transaction.
-    Write,
+pub(crate) struct Pool {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Connections in use.
+    pub(crate) used: u32,
+    /// Idle connections.
+    pub(crate) idle: u32,
+    /// Maximum number of connections.
+    pub(crate) max: u32,
 }
 
 /// Handles of these metrics.
 pub(super) struct Load {
     shed: [Counter; 2],
-    limited: [Counter; 2],
+    rate_limited: [Counter; 2],
     writes_waiting: Gauge,
     write_wait: Histogram,
     write_wait_timeouts: Counter,
     connection_wait: [Histogram; 2],
-    partners: Mutex<HashMap<PartnerId, Outcomes>>,
-    others: Outcomes,
-}
-
-/// The counters of a partner: responses below 400, 429, other 4xx, and 5xx.
-#[derive(Clone)]
-struct Outcomes {
-    served: Counter,
-    limited: Counter,
-    refused: Counter,
-    failed: Counter,
-}
-
-impl Outcomes {
-    fn new(recorder: &PrometheusRecorder, partner: &str) -> Self {
-        let of = |outcome| {
-            let labels = vec![
-                Label::new("partner", partner.to_owned()),
-                Label::from_static_parts("outcome", outcome),
-            ];
-            recorder.register_counter(&Key::from_parts(PARTNER_REQUESTS, labels), &HERE)
-        };
-        Self {
-            served: of("served"),
-            limited: of("limited"),
-            refused: of("refused"),
-            failed: of("failed"),
-        }
-    }
-
-    fn of(&self, status: StatusCode) -> &Counter {
-        match status.as_u16() {
-            429 => &self.limited,
-            500.. => &self.failed,
-            400.. => &self.refused,
-            _ => &self.served,
-        }
-    }
-}
-
-impl fmt::Debug for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Load").finish_non_exhaustive()
-    }
 }
 
 impl Load {
-    /// Registers the metrics that do not depend on a partner.
-    pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
-        let counter = |name, label, value| {
-            let labels = vec![Label::from_static_parts(label, value)];
-            recorder.register_counter(&Key::from_parts(name, labels), &HERE)
+    /// Registers the metrics. Those of the shared rate limit exist only if a shared store is set.
+    pub(super) fn new(registry: &Registry) -> Self {
+        let shed =
+            |by: Shed| registry.counter(&declarations::HTTP_REQUESTS_SHED, [by.as_str().into()]);
+        let rate_limited = |policy: Policy| {
+            registry.counter(&declarations::RATE_LIMITED, [policy.as_str().into()])
         };
-        let wait = |purpose| {
-            let labels = vec![Label::from_static_parts("purpose", purpose)];
-            recorder.register_histogram(&Key::from_parts(CONNECTION_WAIT, labels), &HERE)
+        let connection_wait = |purpose: WaitFor| {
+            registry.histogram(&declarations::DATABASE_WAIT, [purpose.as_str().into()])
         };
         Self {
-            shed: ["replica", "partner"].map(|by| counter(SHED, "by", by)),
-            limited: ["read", "write"].map(|it| counter(LIMITED, "policy", it)),
-            writes_waiting: recorder.register_gauge(&Key::from_static_name(WRITES_WAITING), &HERE),
-            write_wait: recorder.register_histogram(&Key::from_static_name(WRITE_WAIT), &HERE),
-            write_wait_timeouts: recorder
-                .register_counter(&Key::from_static_name(WRITE_WAIT_TIMEOUTS), &HERE),
-            connection_wait: ["read", "write"].map(wait),
-            partners: Mutex::default(),
-            others: Outcomes::new(recorder, OTHER),
+            shed: [Shed::Replica, Shed::Partner].map(shed),
+            rate_limited: [Policy::Read, Policy::Write].map(rate_limited),
+            writes_waiting: registry.gauge(&declarations::PARTNER_WRITES_WAITING, []),
+            write_wait: registry.histogram(&declarations::PARTNER_WRITE_WAIT, []),
+            write_wait_timeouts: registry.counter(&declarations::PARTNER_WRITE_WAIT_TIMEOUTS, []),
+            connection_wait: [WaitFor::Read, WaitFor::Write].map(connection_wait),
         }
     }
 }
 
 impl Metrics {
-    /// Counts a response to a partner.
-    pub(crate) fn count_partner(&self, partner: PartnerId, status: StatusCode) {
-        let load = self.load();
-        let mut partners = load.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = partners.len() >= PARTNERS_MAX;
-        match partners.get(&partner) {
-            Some(outcomes) => outcomes.of(status).increment(1),
-            None if is_full => load.others.of(status).increment(1),
-            None => {
-                let outcomes = Outcomes::new(self.recorder(), &partner.to_string());
-                outcomes.of(status).increment(1);
-                partners.insert(partner, outcomes);
-            }
-        }
-    }
-
     /// Sets the maximum number of requests in progress.
     pub(crate) fn set_requests_max(&self, max: usize) {
-        let gauge = self
-            .recorder()
-            .register_gauge(&Key::from_static_name(REQUESTS_MAX), &HERE);
-        gauge.set(u32::try_from(max).unwrap_or(u32::MAX));
+        self.registry()
+            .gauge(&declarations::HTTP_REQUESTS_MAX, [])
+            .set(u32::try_from(max).unwrap_or(u32::MAX));
     }
 
     /// Counts a request that was rejected because too many were in progress.
@@ -172,8 +123,36 @@ impl Metrics {
 
     /// Counts a request that exceeded a rate limit. `is_read` selects the policy.
     pub(crate) fn count_rate_limited(&self, is_read: bool) {
-        let [read, write] = &self.load().limited;
+        let [read, write] = &self.load().rate_limited;
         if is_read { read } else { write }.increment(1);
+    }
+
+    /// Sets whether the shared store of rate limits is available.
+    pub(crate) fn set_shared_limits(&self, is_up: bool) {
+        self.registry()
+            .gauge(&declarations::RATE_LIMIT_SHARED_UP, [])
+            .set(u32::from(is_up));
+        for why in [Alone::Failed, Alone::Away] {
+            self.add_limited_alone(why, 0);
+        }
+    }
+
+    /// Counts a request that this replica limited alone.
+    pub(crate) fn count_limited_alone(&self, why: Alone) {
+        self.add_limited_alone(why, 1);
+    }
+
+    fn add_limited_alone(&self, why: Alone, requests: u64) {
+        self.registry()
+            .counter(&declarations::RATE_LIMIT_LOCAL, [why.as_str().into()])
+            .increment(requests);
+    }
+
+    /// Records the time that the shared store took to count a request.
+    pub(crate) fn record_shared_limit(&self, took: Duration) {
+        self.registry()
+            .histogram(&declarations::RATE_LIMIT_SHARED_DURATION, [])
+            .record(took);
     }
 
     /// Counts a write as waiting until the returned guard is dropped.
@@ -181,7 +160,7 @@ impl Metrics {
         self.load().writes_waiting.increment(1.0);
         WriteWait {
             metrics: self.clone(),
-            began: std::time::Instant::now(),
+            began: Instant::now(),
         }
     }
 
@@ -199,12 +178,36 @@ impl Metrics {
         };
         histogram.record(took);
     }
+
+    /// Sets the gauges of a pool.
+    pub(crate) fn set_pool(&self, pool: &Pool) {
+        let registry = self.registry();
+        for (state, count) in [
+            (ConnectionState::Used, pool.used),
+            (ConnectionState::Idle, pool.idle),
+        ] {
+            let values = [pool.name.into(), state.as_str().into()];
+            registry
+                .gauge(&declarations::DATABASE_CONNECTIONS, values)
+                .set(count);
+        }
+        registry
+            .gauge(&declarations::DATABASE_CONNECTIONS_MAX, [pool.name.into()])
+            .set(pool.max);
+    }
+
+    /// Sets the time since the database's last response.
+    pub(crate) fn set_silence(&self, silence: Duration) {
+        self.registry()
+            .gauge(&declarations::DATABASE_SILENCE, [])
+            .set(silence);
+    }
 }
 
 /// A guard for a waiting write, which also ends the wait if the caller gives up.
 pub(crate) struct WriteWait {
     metrics: Metrics,
-    began: std::time::Instant,
+    began: Instant,
 }
 
 impl Drop for WriteWait {
@@ -215,75 +218,9 @@ impl Drop for WriteWait {
     }
 }
 
-/// Adds the help text of each metric.
-pub(super) fn describe(recorder: &PrometheusRecorder) {
-    for (name, words) in [
-        (
-            PARTNER_REQUESTS,
-            "Responses to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).",
-        ),
-        (
-            SHED,
-            "Requests rejected with 503 because too many were in progress: of the replica, or of one partner.",
-        ),
-        (
-            LIMITED,
-            "Requests that exceeded a rate limit (429), by policy.",
-        ),
-        (
-            WRITE_WAIT_TIMEOUTS,
-            "Writes rejected with 503 because they waited too long for the partner's write limit.",
-        ),
-    ] {
-        recorder.describe_counter(name.into(), None, words.into());
-    }
-    for (name, words) in [
-        (REQUESTS_MAX, "Maximum number of requests in progress."),
-        (
-            WRITES_WAITING,
-            "Writes that are waiting for the partner's write limit.",
-        ),
-    ] {
-        recorder.describe_gauge(name.into(), None, words.into());
-    }
-    for (name, words) in [
-        (
-            WRITE_WAIT,
-            "Time in seconds that writes waited for the partner's write limit, of those that waited.",
-        ),
-        (
-            CONNECTION_WAIT,
-            "Time in seconds to acquire a connection of the pool; for a write, also to begin its transaction.",
-        ),
-    ] {
-        recorder.describe_histogram(name.into(), None, words.into());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
-
-    #[test]
-    fn partners_beyond_the_first_share_a_label() {
-        let metrics = Metrics::new();
-        for _ in 0..PARTNERS_MAX + 7 {
-            let partner = PartnerId::from(Uuid::new_v4());
-            metrics.count_partner(partner, StatusCode::OK);
-            metrics.count_partner(partner, StatusCode::TOO_MANY_REQUESTS);
-        }
-        let text = metrics.render();
-        let served = |it: &&str| {
-            it.starts_with("lmn_partner_requests_total{") && it.contains("outcome=\"served\"")
-        };
-        assert_eq!(text.lines().filter(served).count(), PARTNERS_MAX + 1);
-        for outcome in ["served", "limited"] {
-            let line =
-                format!("lmn_partner_requests_total{{partner=\"other\",outcome=\"{outcome}\"}} 7");
-            assert!(text.lines().any(|it| it == line), "{line}");
-        }
-    }
 
     #[test]
     fn write_that_gives_up_is_no_longer_counted_as_waiting() {

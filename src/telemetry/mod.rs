@@ -1,9 +1,11 @@
 //! Telemetry: log, metrics and traces.
 //!
 //! The [`log`] has a line for every request, the [`metrics`] count them, and [spans](span) of requests that belong to
-//! a trace are [exported](export). The log belongs to the process and is started once. Metrics and spans belong to an
-//! [`App`](crate::app::App), so that several apps in one process, as in tests, count separately, without a global
-//! recorder.
+//! a trace are [exported](export). The log belongs to the process and is started once. Metrics and spans belong to a
+//! replica, so that several replicas in one process, as in tests, count separately, without a global recorder.
+//!
+//! A new metric is one row in [`declarations`], and one method of [`Metrics`](metrics::Metrics) in the file of its
+//! subject.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +14,14 @@ use uuid::Uuid;
 
 use crate::values::id::PartnerId;
 
-pub(crate) mod delivery;
+pub mod declarations;
 pub(crate) mod export;
-pub(crate) mod limits;
+pub(crate) mod jobs;
 pub(crate) mod load;
 mod log;
-mod log_writer;
-pub(crate) mod metrics;
-mod requests;
+pub mod metrics;
+pub(crate) mod requests;
 pub(crate) mod span;
-pub(crate) mod sweep;
-mod tls;
 
 pub use log::start;
 pub(crate) use log::take_panic;
@@ -38,7 +37,7 @@ pub fn time_recording(requests: u32) -> Duration {
     for _ in 0..requests {
         let in_flight = metrics.begin();
         metrics.record_connection_wait(load::WaitFor::Read, Duration::from_micros(5));
-        in_flight.end(&metrics::Answered {
+        in_flight.end(&requests::Answered {
             route: Some("/v1/orders/{id}"),
             method: &Method::GET,
             status: StatusCode::OK,
@@ -49,6 +48,6 @@ pub fn time_recording(requests: u32) -> Duration {
         });
     }
     // The upkeep puts samples into buckets, which is part of the cost.
-    metrics.recorder().handle().run_upkeep();
+    metrics.run_upkeep();
     began.elapsed()
 }

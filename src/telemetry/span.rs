@@ -44,7 +44,7 @@ pub(crate) struct Span {
 impl Span {
     fn to_json(&self) -> Value {
         let ended = self.ended_at.timestamp_nanos_opt().unwrap_or_default();
-        let method = super::metrics::method(&self.method);
+        let method = super::requests::method(&self.method);
         let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
         let status = self.status.as_u16().to_string();
         let mut attributes = vec![

@@ -1,9 +1,11 @@
-//! Values without input or output: identifiers, amounts, times, enums of strings, networks and JSON.
+//! Values without input or output: ids, amounts, times, enums of strings, networks, rate limits and JSON.
 
+pub mod address;
 pub mod environment;
 pub mod id;
 pub(crate) mod json;
 pub mod money;
 pub(crate) mod network;
+pub mod rate_limit;
 pub mod string_enum;
 pub mod timestamp;

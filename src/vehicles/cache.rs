@@ -1,4 +1,4 @@
-//! [`VehicleCache`]: caches the JSON of vehicles, and the pages of lists.
+//! [`VehicleCache`]: reads the JSON of vehicles and caches it, and caches the pages of lists.
 //!
 //! The JSON of a vehicle is valid while its row has the version that the index states, so that a change of one
 //! vehicle invalidates one entry. A page is valid for one version of the catalogue and holds only the slots of its
@@ -11,15 +11,19 @@ use moka::sync::Cache;
 
 use super::{
     search::Index,
-    store::{self, Summary},
-    view::summary_json,
+    store::{self, ReadDetails, ReadSummaries, Summary},
+    view::{VehicleView, summary_json},
 };
 use crate::{
-    app::App,
     config,
+    database::{Batcher, Database},
     errors::ApiError,
     http::etag::Tagged,
-    telemetry::sweep::{Cached, Kind},
+    telemetry::{
+        metrics::Metrics,
+        requests::{Cached, Kind},
+    },
+    values::id::VehicleId,
 };
 
 /// Percentage of the cache for single vehicles; vehicles of lists have the rest.
@@ -33,10 +37,20 @@ const ENTRY_BYTES: usize = 256;
 
 /// Caches of vehicles of lists, single vehicles and pages. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct VehicleCache {
+pub(crate) struct VehicleCache(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     summaries: Option<Versions<Bytes>>,
     details: Option<Versions<Tagged>>,
     pages: Cache<String, Arc<CachedPage>>,
+    /// Reads the JSON of vehicles of lists that are not cached.
+    read_summaries: Batcher<ReadSummaries>,
+    /// Reads the JSON of single vehicles that are not cached.
+    read_details: Batcher<ReadDetails>,
+    /// For the vehicles whose JSON is not stored.
+    database: Database,
+    metrics: Metrics,
 }
 
 /// A page of one version of the catalogue.
@@ -60,23 +74,32 @@ type Versions<V> = Cache<String, (u64, u32, V)>;
 
 impl VehicleCache {
     /// Creates empty caches; with a `cache_bytes` of zero, no JSON is cached.
-    pub(crate) fn new(settings: &config::Catalogue) -> Self {
+    pub(crate) fn new(
+        settings: &config::Catalogue,
+        database: Database,
+        reads: &config::Database,
+        metrics: Metrics,
+    ) -> Self {
         let details = settings.cache_bytes / 100 * DETAILS_PERCENT;
         let weigh = |query: &String, page: &Arc<CachedPage>| {
             let bytes = query.len() + page.slots.len() * size_of::<u32>() + ENTRY_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let pages = Cache::builder().max_capacity(PAGES_BYTES).weigher(weigh);
-        Self {
+        Self(Arc::new(Inner {
             summaries: versions(settings.cache_bytes - details, Bytes::len),
             details: versions(details, Tagged::bytes),
             pages: pages.build(),
-        }
+            read_summaries: Batcher::new(database.clone(), reads),
+            read_details: Batcher::new(database.clone(), reads),
+            database,
+            metrics,
+        }))
     }
 
     /// Returns the page of a query, if it is cached for this version of the catalogue.
     pub(super) fn page(&self, index: &Index, query: &str) -> Option<Arc<CachedPage>> {
-        let page = self.pages.get(query)?;
+        let page = self.0.pages.get(query)?;
         let found_in = (page.generation, page.version);
         (found_in == (index.generation, index.version)).then_some(page)
     }
@@ -84,7 +107,7 @@ impl VehicleCache {
     /// Caches the page of a query.
     pub(super) fn insert_page(&self, query: &str, page: &Arc<CachedPage>) {
         if query.len() <= QUERY_BYTES_MAX {
-            self.pages.insert(query.to_owned(), page.clone());
+            self.0.pages.insert(query.to_owned(), page.clone());
         }
     }
 
@@ -92,34 +115,31 @@ impl VehicleCache {
     /// the index.
     pub(super) async fn summaries(
         &self,
-        app: &App,
         index: &Index,
         slots: &[u32],
     ) -> Result<Result<Vec<Bytes>, Changed>, ApiError> {
         let mut found = Vec::with_capacity(slots.len());
         let mut missing = Vec::new();
         for (place, slot) in slots.iter().enumerate() {
-            let cached = cached(self.summaries.as_ref(), index, *slot);
+            let cached = cached(self.0.summaries.as_ref(), index, *slot);
             if cached.is_none() {
                 missing.push((place, *slot));
             }
             found.push(cached.unwrap_or_default());
         }
         let hits = found.len() - missing.len();
-        app.metrics()
-            .count_cached(Kind::Summaries, Cached::Hit, hits);
+        self.count(Kind::Summaries, Cached::Hit, hits);
         if missing.is_empty() {
             return Ok(Ok(found));
         }
-        app.metrics()
-            .count_cached(Kind::Summaries, Cached::Miss, missing.len());
-        let read = read_summaries(app, index, &missing).await?;
+        self.count(Kind::Summaries, Cached::Miss, missing.len());
+        let read = self.read_summaries(index, &missing).await?;
         for ((place, slot), summary) in missing.into_iter().zip(read) {
             let version = index.row_version(slot);
             let Some((_, summary)) = summary.filter(|it| it.0 == version) else {
                 return Ok(Err(Changed(slot)));
             };
-            if let Some(cache) = &self.summaries {
+            if let Some(cache) = &self.0.summaries {
                 let id = index.id(slot).to_owned();
                 cache.insert(id, (index.generation, version, summary.clone()));
             }
@@ -131,22 +151,77 @@ impl VehicleCache {
     }
 
     /// Returns the JSON of a single vehicle, if it is cached.
-    pub(super) fn detail(&self, app: &App, index: &Index, slot: u32) -> Option<Tagged> {
-        let found = cached(self.details.as_ref(), index, slot);
+    pub(super) fn detail(&self, index: &Index, slot: u32) -> Option<Tagged> {
+        let found = cached(self.0.details.as_ref(), index, slot);
         let result = if found.is_some() {
             Cached::Hit
         } else {
             Cached::Miss
         };
-        app.metrics().count_cached(Kind::Details, result, 1);
+        self.count(Kind::Details, result, 1);
         found
     }
 
     /// Caches the JSON of a single vehicle.
     pub(super) fn insert_detail(&self, index: &Index, id: &str, row_version: u32, detail: Tagged) {
-        if let Some(cache) = &self.details {
+        if let Some(cache) = &self.0.details {
             cache.insert(id.to_owned(), (index.generation, row_version, detail));
         }
+    }
+
+    /// Reads the JSON of a listed vehicle, with the version of its row, and renders it if it is not stored.
+    pub(super) async fn read_detail(
+        &self,
+        id: &VehicleId,
+    ) -> Result<Option<(u32, Tagged)>, ApiError> {
+        let Some(found) = self.0.read_details.read(id.clone()).await? else {
+            return Ok(None);
+        };
+        if let Some(json) = found.json {
+            return Ok(Some((found.row_version, Tagged::new(json.into()))));
+        }
+        let mut connection = self.0.database.acquire().await?;
+        let vehicle = store::find_whole(&mut connection, id).await?;
+        vehicle
+            .map(|(vehicle, prices, row_version)| {
+                let view = VehicleView::new(vehicle, prices);
+                Ok((row_version, Tagged::render(&view)?))
+            })
+            .transpose()
+    }
+
+    /// Reads the JSON of vehicles of a list, each with the version of its row, and renders vehicles whose JSON is not
+    /// stored.
+    async fn read_summaries(
+        &self,
+        index: &Index,
+        missing: &[(usize, u32)],
+    ) -> Result<Vec<Option<(u32, Bytes)>>, ApiError> {
+        let ids = || missing.iter().map(|(_, slot)| index.id(*slot));
+        let keys = ids().map(str::to_owned).collect();
+        let read = self.0.read_summaries.read(keys).await?;
+        let is_unrendered = |it: &Option<Summary>| it.as_ref().is_some_and(|it| it.json.is_none());
+        let unrendered = ids().zip(&read).filter(|(_, it)| is_unrendered(it));
+        let unrendered: Vec<_> = unrendered.map(|(id, _)| id).collect();
+        let mut rendered = HashMap::new();
+        if !unrendered.is_empty() {
+            let mut connection = self.0.database.acquire().await?;
+            for (vehicle, row_version) in store::find_listed(&mut connection, &unrendered).await? {
+                let json = summary_json(&vehicle.listing, vehicle.updated_at);
+                let json = Bytes::from(json.map_err(ApiError::internal)?);
+                rendered.insert(vehicle.listing.id.to_string(), (row_version, json));
+            }
+        }
+        let summaries = ids().zip(read).map(|(id, summary)| {
+            let summary = summary?;
+            let json = summary.json.map(|json| (summary.row_version, json));
+            json.or_else(|| rendered.remove(id))
+        });
+        Ok(summaries.collect())
+    }
+
+    fn count(&self, kind: Kind, cached: Cached, vehicles: usize) {
+        self.0.metrics.count_cached(kind, cached, vehicles);
     }
 }
 
@@ -169,33 +244,4 @@ fn cached<V: Clone + Send + Sync + 'static>(
     let (generation, version, value) = cache?.get(index.id(slot))?;
     let made_of = (generation, version);
     (made_of == (index.generation, index.row_version(slot))).then_some(value)
-}
-
-/// Reads the JSON of vehicles of a list, each with the version of its row, and renders vehicles whose JSON is not stored.
-async fn read_summaries(
-    app: &App,
-    index: &Index,
-    missing: &[(usize, u32)],
-) -> Result<Vec<Option<(u32, Bytes)>>, ApiError> {
-    let ids = || missing.iter().map(|(_, slot)| index.id(*slot));
-    let keys = ids().map(str::to_owned).collect();
-    let read = app.reads().summaries.read(keys).await?;
-    let is_unrendered = |it: &Option<Summary>| it.as_ref().is_some_and(|it| it.json.is_none());
-    let unrendered = ids().zip(&read).filter(|(_, it)| is_unrendered(it));
-    let unrendered: Vec<_> = unrendered.map(|(id, _)| id).collect();
-    let mut rendered = HashMap::new();
-    if !unrendered.is_empty() {
-        let mut connection = app.acquire().await?;
-        for (vehicle, row_version) in store::find_listed(&mut connection, &unrendered).await? {
-            let json = summary_json(&vehicle.listing, vehicle.updated_at);
-            let json = Bytes::from(json.map_err(ApiError::internal)?);
-            rendered.insert(vehicle.listing.id.to_string(), (row_version, json));
-        }
-    }
-    let summaries = ids().zip(read).map(|(id, summary)| {
-        let summary = summary?;
-        let json = summary.json.map(|json| (summary.row_version, json));
-        json.or_else(|| rendered.remove(id))
-    });
-    Ok(summaries.collect())
 }

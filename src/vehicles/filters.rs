@@ -10,11 +10,8 @@ use utoipa::{
 };
 
 use super::{
-    filter::{Condition, Field, Filter, SOURCE, Used},
     model::{AuctionResult, Fuel, Grade, Source, Transmission},
-    names,
-    search::Kind,
-    sort::Sort,
+    search::{self, Condition, Field, Filter, Kind, SOURCE, Sort, Used},
 };
 use crate::{
     errors::{Fault, IssueKind},
@@ -144,7 +141,7 @@ const fn words<W: StringEnum + PartialSchema>(kind: Kind) -> Form {
 
 /// Query parameters of `GET /v1/vehicles`.
 #[derive(Debug)]
-pub(super) struct ListVehicles {
+pub(crate) struct ListVehicles {
     pub(super) filter: Filter,
     pub(super) sort: (&'static str, Sort),
     pub(super) page: PageQuery,
@@ -262,13 +259,13 @@ fn texts(params: &mut Params, name: &str, max: usize) -> Option<Vec<String>> {
 
 fn folded(params: &mut Params, name: &str) -> Option<Vec<String>> {
     let texts = texts(params, name, VALUES_MAX)?;
-    Some(texts.iter().map(|it| names::fold(it)).collect())
+    Some(texts.iter().map(|it| search::fold(it)).collect())
 }
 
 /// Parses a keyword into its words.
 fn keyword(params: &mut Params, name: &str) -> Option<Vec<String>> {
     let Name(text) = params.get(name)?;
-    let words = names::words(&text);
+    let words = search::words(&text);
     let fault = match words.len() {
         0 => Fault::new(
             IssueKind::InvalidValue,

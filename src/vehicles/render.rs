@@ -4,15 +4,13 @@
 //! readers then render it for themselves until the background job has rendered it.
 
 use super::{
+    model::{PricePoint, Vehicle},
     store::{self, Rendered},
     view::{VehicleView, summary_json},
 };
 use crate::{
-    app::App,
     database::{Database, Tx},
-    telemetry::sweep::Sweep,
     values::id::VehicleId,
-    vehicles::model::{PricePoint, Vehicle},
 };
 
 /// An error while rendering vehicles.
@@ -31,26 +29,6 @@ impl From<RenderError> for sqlx::Error {
         match error {
             RenderError::Database(error) => error,
             RenderError::Json(error) => Self::Encode(error.into()),
-        }
-    }
-}
-
-/// Renders unrendered vehicles and deletes old entries of the change log, at every interval, until the replica stops.
-pub async fn run(app: App) {
-    let settings = &app.settings().catalogue;
-    loop {
-        let work = async {
-            render_all(app.database(), settings.render_batch).await?;
-            let mut connection = app.acquire().await?;
-            store::forget_changes(&mut connection, settings.changes).await?;
-            Ok::<_, RenderError>(())
-        };
-        if let Err(error) = app.note(Sweep::Rendering, work).await {
-            tracing::warn!(error = %error, "failed to render vehicles; will retry");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(settings.render) => {}
-            () = app.stopping() => return,
         }
     }
 }

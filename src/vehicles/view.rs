@@ -1,6 +1,6 @@
 //! A vehicle as partners read it: `VehicleSummary` in lists, `Vehicle` as a single resource and in an order's snapshot.
 //!
-//! These types are separate from the routes because an order stores a `Vehicle`.
+//! These types are separate from the handlers because an order stores a `Vehicle`.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -121,93 +121,6 @@ pub(crate) fn summary_json<D: Clone>(
     ))
 }
 
-/// A new vehicle as JSON, without the times that are known only when it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Draft {
-    summary: Template,
-    detail: Template,
-}
-
-impl Draft {
-    /// Renders a listing without these times.
-    pub(crate) fn of(listing: &Listing) -> serde_json::Result<Self> {
-        let listed_at = listing.listed_at;
-        let price = PricePoint {
-            listing_usd: listing.listing_usd,
-            recorded_at: Timestamp::kst(listed_at),
-        };
-        let vehicle = Vehicle {
-            listing: listing.clone(),
-            updated_at: listed_at,
-            withdrawn_at: None,
-        };
-        let detail = serde_json::to_string(&VehicleView::new(vehicle, vec![price]))?;
-        Ok(Self {
-            summary: Template::of(&summary_of(&detail), &["updated_at"]),
-            detail: Template::of(&detail, &["recorded_at", "updated_at"]),
-        })
-    }
-
-    /// Returns the length of the JSON without the times, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        let parts = self.summary.0.iter().chain(&self.detail.0);
-        parts.map(String::len).sum()
-    }
-
-    /// Returns the JSON of the vehicle for lists.
-    pub(crate) fn summary(&self, updated_at: DateTime<Utc>) -> String {
-        self.summary.fill(&[updated_at])
-    }
-
-    /// Returns the JSON of the vehicle as a single resource, with its first price.
-    pub(crate) fn detail(&self, priced_at: DateTime<Utc>, updated_at: DateTime<Utc>) -> String {
-        self.detail.fill(&[priced_at, updated_at])
-    }
-}
-
-/// Extracts the summary from the JSON of a single vehicle: the fields before `vin`, without the price history.
-fn summary_of(detail: &str) -> String {
-    let (before, after) = detail.split_once(",\"history\":[").unwrap_or((detail, ""));
-    let (_, after) = after.split_once(']').unwrap_or_default();
-    let (after, _) = after.split_once(",\"vin\":").unwrap_or((after, ""));
-    format!("{before}{after}}}")
-}
-
-/// JSON without the times of some members: the parts before, between and after them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Template(Vec<String>);
-
-impl Template {
-    /// Removes the times of members, each the first of its name.
-    ///
-    /// A string value cannot be mistaken for a member, because the quotes in it are escaped.
-    fn of(json: &str, members: &[&str]) -> Self {
-        let mut parts = Vec::with_capacity(members.len() + 1);
-        let mut rest = json;
-        for member in members {
-            let name = format!("\"{member}\":\"");
-            let start = rest.find(&name).map_or(rest.len(), |at| at + name.len());
-            let (before, from) = rest.split_at(start);
-            parts.push(before.to_owned());
-            rest = from.trim_start_matches(|it| it != '"');
-        }
-        parts.push(rest.to_owned());
-        Self(parts)
-    }
-
-    fn fill(&self, times: &[DateTime<Utc>]) -> String {
-        let mut json = String::new();
-        let mut times = times.iter();
-        for part in &self.0 {
-            json.push_str(part);
-            if let Some(time) = times.next() {
-                json.push_str(&Timestamp::kst(*time).to_string());
-            }
-        }
-        json
-    }
-}
-
 impl VehicleView {
     /// Creates the view of a vehicle with its price history.
     pub(crate) fn new(vehicle: Vehicle, history: Vec<PricePoint>) -> Self {
@@ -261,44 +174,5 @@ fn summary<P, D>(listing: Listing<D>, updated_at: Timestamp, pricing: P) -> Vehi
         thumbnail_url: listing.thumbnail_url,
         listed_at: Timestamp::kst(listing.listed_at),
         updated_at,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::NaiveDate;
-
-    use super::*;
-    use crate::vehicles::demo;
-
-    #[test]
-    fn draft_and_view_of_a_vehicle_render_the_same_json() {
-        let today = NaiveDate::from_ymd_opt(2026, 4, 20).unwrap();
-        for mut listing in demo::vehicles(5, 50, today) {
-            let odd = r#","history":["updated_at":"2026-04-20" "recorded_at":"],"vin":"#.to_owned();
-            listing.color = Some(odd.clone());
-            listing.make = odd;
-            let updated_at = listing.listed_at + chrono::TimeDelta::milliseconds(1_001);
-            let priced_at = listing.listed_at - chrono::TimeDelta::seconds(1);
-            let draft = Draft::of(&listing).unwrap();
-            assert_eq!(
-                draft.summary(updated_at),
-                summary_json(&listing, updated_at).unwrap()
-            );
-            let price = PricePoint {
-                listing_usd: listing.listing_usd,
-                recorded_at: Timestamp::kst(priced_at),
-            };
-            let vehicle = Vehicle {
-                listing,
-                updated_at,
-                withdrawn_at: None,
-            };
-            let view = VehicleView::new(vehicle, vec![price]);
-            assert_eq!(
-                draft.detail(priced_at, updated_at),
-                serde_json::to_string(&view).unwrap()
-            );
-        }
     }
 }

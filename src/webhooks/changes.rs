@@ -1,22 +1,20 @@
 //! Changes of endpoints and deliveries by partners, the operator and background jobs, with their audit rows.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 
 use super::{
-    model::{DisabledReason, Endpoint, EndpointRequest},
+    model::{DisabledReason, Endpoint, EndpointRequest, WebhookTest},
     schedule::Failures,
     signature::Secret,
     store::{self, Place, Range},
 };
 use crate::{
     audit::{self, model::Actor, store::Change},
-    clock,
-    database::Tx,
+    database::{Tx, clock},
     events::{
         self,
-        model::{Event, EventKind, NewEvent},
-        view::{Data, Payload},
+        model::{Event, EventType, NewEvent},
     },
     values::{
         id::{EventId, PartnerId},
@@ -37,7 +35,7 @@ pub(crate) async fn put(
     wish: &EndpointRequest,
 ) -> Result<(Endpoint, Option<Secret>), sqlx::Error> {
     let endpoint = store::lock(tx, partner).await?;
-    let now = clock::store::now(tx, partner).await?;
+    let now = clock::now(tx, partner).await?;
     let Some(mut endpoint) = endpoint else {
         let (endpoint, secret) = (Endpoint::made(wish, now), Secret::random());
         store::save(tx, partner, &endpoint).await?;
@@ -84,8 +82,8 @@ pub(crate) async fn rotate(
     };
     let secret = Secret::random();
     // Signatures use real time; the timestamps that a partner reads use the partner's clock.
-    let former_until = clock::store::real_now(tx).await? + OVERLAP;
-    endpoint.updated_at = clock::store::now(tx, partner).await?;
+    let former_until = clock::real_now(tx).await? + OVERLAP;
+    endpoint.updated_at = clock::now(tx, partner).await?;
     store::save(tx, partner, &endpoint).await?;
     store::replace_secret(tx, partner, &secret, former_until).await?;
     let details = json!({"former_until": Timestamp::kst(former_until)});
@@ -112,26 +110,17 @@ pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event
     if store::find(tx, partner).await?.is_none() {
         return Ok(None);
     }
-    let now = clock::store::now(tx, partner).await?;
-    let (id, happening) = (EventId::new(now), EventKind::Tested {});
-    let payload = Payload {
-        id,
-        event_type: happening.event_type(),
-        sequence: None,
-        occurred_at: Timestamp::kst(now),
-        data: Data {
-            order: &to_raw_value(&Value::Null)?,
-            happening: &happening,
-        },
-    };
+    let now = clock::now(tx, partner).await?;
+    let (id, event_type) = (EventId::new(now), EventType::WebhookTest);
+    let data = WebhookTest::default();
     let event = NewEvent {
         id,
         partner,
         of_order: None,
-        event_type: happening.event_type(),
+        event_type,
         new_vehicle_id: None,
         occurred_at: now,
-        payload: serde_json::to_string(&payload)?,
+        payload: events::view::render(id, event_type, None, now, &data)?,
     };
     events::store::append(tx, &[&event]).await?;
     Ok(events::store::find(tx, partner, id).await?)
@@ -177,7 +166,7 @@ pub(crate) async fn redeliver(
     if store::find(tx, partner).await?.is_none() {
         return Err(RedeliverError::NoEndpoint);
     }
-    let now = clock::store::now(tx, partner).await?;
+    let now = clock::now(tx, partner).await?;
     if store::queue_events(tx, partner, &[Place::alone(id)], now).await? == 0 {
         store::bring_forward(tx, partner, id, now).await?;
     }
@@ -209,7 +198,7 @@ pub(crate) async fn replay(
     if is_dry_run {
         return Ok((done.len() as u64, last));
     }
-    let now = clock::store::now(tx, partner).await?;
+    let now = clock::now(tx, partner).await?;
     let places: Vec<_> = done.iter().map(Place::among).collect();
     let queued = store::queue_events(tx, partner, &places, now).await?;
     if queued > 0 {
@@ -239,7 +228,7 @@ async fn record(
     action: &str,
     details: Value,
 ) -> Result<(), sqlx::Error> {
-    let now = clock::store::real_now(tx).await?;
+    let now = clock::real_now(tx).await?;
     let change = Change {
         actor,
         partner: Some(partner),

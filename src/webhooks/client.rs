@@ -2,6 +2,9 @@
 //!
 //! A connection serves one delivery. It goes to one of the addresses that were resolved and checked, without a second
 //! DNS lookup, a proxy or a redirect. The response body is read up to a limit, never decoded, and discarded.
+//!
+//! It is built on `hyper`, because `reqwest` has no setting for the maximum size of a response's head, and no step
+//! between connecting and sending, at which the lease is checked.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -22,8 +25,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::address::{Guard, HostOf, Refused, Target};
-use crate::values::environment::Environment;
+use super::target::{HostOf, Refused, Target};
+use crate::values::{address::Guard, environment::Environment};
 
 /// The `User-Agent` of deliveries.
 const AGENT: &str = "LMN-Webhooks/1";
@@ -76,7 +79,6 @@ pub(crate) struct Answered {
 }
 
 /// A client that sends deliveries.
-#[derive(Clone)]
 pub(crate) struct Client {
     guard: Guard,
     environment: Environment,
@@ -150,7 +152,7 @@ impl Client {
     async fn open(&self, target: &Target) -> Result<TcpStream, SendError> {
         let addresses = look_up(target).await?;
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-        let checked = self.guard.check(target, self.environment, &ips);
+        let checked = target.check(&self.guard, self.environment, &ips);
         checked.map_err(SendError::Refused)?;
         let mut last = io::Error::other("the host has no address");
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
@@ -198,7 +200,7 @@ pub(crate) async fn check(
     let found = timeout(LOOK_UP, look_up(target)).await;
     let addresses = found.ok().and_then(Result::ok).unwrap_or_default();
     let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-    guard.check(target, environment, &ips)
+    target.check(guard, environment, &ips)
 }
 
 /// Sends the request over an open connection.

@@ -1,21 +1,19 @@
 //! Webhooks: signed deliveries of events to partners, at least once, and in sequence for each order.
 //!
-//! [`model`] holds the endpoint, [`address`] the rules for its URL, [`signature`] the signing of deliveries and
+//! [`model`] holds the endpoint, [`target`] the rules for its URL, [`signature`] the signing of deliveries and
 //! [`schedule`] the decisions after an attempt. An appended event waits in a delivery queue, which is a row of
 //! `delivery_queues` (`migrations/0010_webhooks.sql`, `events/store.rs`). [`store`] leases due events, fairly among
-//! partners; [`client`] sends them, to checked addresses only; [`progress`] records the result. [`worker`] combines
-//! these three, and any number of workers may run. [`changes`] holds the changes that partners and the operator make to
-//! endpoints and deliveries, [`routes`] the HTTP handlers, and [`backlog`] the job that counts pending deliveries.
+//! partners. [`sender`] sends one through [`client`], to checked addresses only, and records the result. [`worker`]
+//! combines these, and any number of workers may run. [`changes`] holds the changes that partners and the operator make
+//! to endpoints and deliveries, and [`handlers`] the HTTP handlers.
 
-pub mod address;
-pub mod backlog;
 pub(crate) mod changes;
-pub(crate) mod client;
+mod client;
+pub(crate) mod handlers;
 pub mod model;
-pub(crate) mod progress;
-pub(crate) mod routes;
-pub(crate) mod schedule;
+mod schedule;
+mod sender;
 pub mod signature;
 pub(crate) mod store;
-pub(crate) mod view;
+mod target;
 pub mod worker;

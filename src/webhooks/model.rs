@@ -1,8 +1,13 @@
-//! A partner's webhook endpoint: its URL, its event types and its state. Pure.
+//! A partner's webhook endpoint: its URL, its event types, its state and its test event. Pure.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
-use super::address::Target;
+use super::target::Target;
 use crate::{events::model::EventType, values::string_enum::string_enum};
 
 /// The maximum length of an endpoint's description, in characters.
@@ -89,6 +94,22 @@ impl Endpoint {
             self.updated_at = now;
         }
         is_restarted
+    }
+}
+
+/// The `data` of `webhook.test`, in which `order` is null.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct WebhookTest {
+    order: (),
+}
+
+impl ToSchema for WebhookTest {}
+
+impl PartialSchema for WebhookTest {
+    fn schema() -> RefOr<Schema> {
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        let data = ObjectBuilder::new().description(Some("The `data` of `webhook.test`."));
+        data.property("order", null).into()
     }
 }
 

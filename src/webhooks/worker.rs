@@ -5,39 +5,31 @@
 //! lease and does not begin when the lease is about to end, so an event is never sent after the next one of its order.
 //! The result counts only if the token is still the same.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use chrono::TimeDelta;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::{Answered, Client, Post, SendError},
-    model::DisabledReason,
-    progress,
-    schedule::{Answer, Verdict, read_retry_after},
-    signature,
+    schedule::Verdict,
+    sender::Sender,
     store::{self, Due, Limits},
 };
 use crate::{
-    app::App,
-    telemetry::delivery::{Delivery, DeliveryOutcome},
-    values::string_enum::StringEnum,
+    config::Settings,
+    database::{Database, Heartbeat},
+    telemetry::metrics::Metrics,
 };
 
-/// The number of tries to record an attempt in the database.
-const RECORD_TRIES: usize = 3;
-/// The delay between these tries.
-const RECORD_PAUSE: Duration = Duration::from_millis(500);
+/// The maximum number of delivery queues counted per state. It bounds the cost of the query.
+const COUNTED_MAX: i64 = 10_000;
 
 /// The number of deliveries by their result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,8 +54,10 @@ impl Outcome {
 /// A delivery worker.
 #[derive(Clone)]
 pub struct Worker {
-    app: App,
-    client: Client,
+    settings: Arc<Settings>,
+    database: Database,
+    heartbeat: Heartbeat,
+    sender: Arc<Sender>,
     slots: Arc<Semaphore>,
     /// The number of deliveries in progress to failing endpoints.
     failing: Arc<AtomicUsize>,
@@ -77,32 +71,34 @@ impl Worker {
     /// # Errors
     ///
     /// If TLS cannot be configured.
-    pub fn new(app: App) -> Result<Self, rustls::Error> {
-        let settings = &app.settings().webhooks;
-        let environment = app.settings().environment;
-        let client = Client::new(settings.guard.clone(), environment, settings.attempt)?;
-        let reasons = DisabledReason::ALL.iter().map(|it| it.as_str());
-        app.metrics().begin_deliveries(reasons);
+    pub fn new(
+        settings: Arc<Settings>,
+        database: Database,
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+    ) -> Result<Self, rustls::Error> {
         Ok(Self {
-            client,
-            slots: Arc::new(Semaphore::new(settings.sends_max)),
+            sender: Arc::new(Sender::new(&settings, database.clone(), metrics)?),
+            slots: Arc::new(Semaphore::new(settings.webhooks.sends_max)),
             failing: Arc::default(),
             ended: Arc::default(),
-            app,
+            settings,
+            database,
+            heartbeat,
         })
     }
 
-    /// Delivers events until the replica stops, and then finishes the deliveries in progress.
+    /// Delivers events until `stop` is cancelled, and then finishes the deliveries in progress.
     ///
     /// A notification or the end of a delivery only triggers the next lease early; due events are found by polling.
-    pub async fn run(self) {
-        let poll = self.app.settings().webhooks.poll;
+    pub async fn run(self, stop: CancellationToken) {
+        let poll = self.settings.webhooks.poll;
         let mut sending = JoinSet::new();
         loop {
             match self.lease().await {
                 Ok(due) => due.into_iter().for_each(|(due, slot)| {
-                    let worker = self.clone();
-                    sending.spawn(async move { worker.deliver(due, slot).await });
+                    let (worker, stop) = (self.clone(), stop.clone());
+                    sending.spawn(async move { worker.deliver(&due, slot, &stop).await });
                 }),
                 Err(error) => {
                     tracing::warn!(error = %error, "due events could not be leased; will retry")
@@ -112,8 +108,8 @@ impl Worker {
             tokio::select! {
                 () = sleep(poll) => {}
                 () = self.ended.notified() => {}
-                () = self.app.heartbeat().announced() => {}
-                () = self.app.stopping() => break,
+                () = self.heartbeat.announced() => {}
+                () = stop.cancelled() => break,
             }
         }
         while sending.join_next().await.is_some() {}
@@ -123,8 +119,8 @@ impl Worker {
     pub async fn deliver_due(&self) -> Result<Outcome, sqlx::Error> {
         let mut sending = JoinSet::new();
         for (due, slot) in self.lease().await? {
-            let worker = self.clone();
-            sending.spawn(async move { worker.deliver(due, slot).await });
+            let (worker, stop) = (self.clone(), CancellationToken::new());
+            sending.spawn(async move { worker.deliver(&due, slot, &stop).await });
         }
         let mut outcome = Outcome::default();
         while let Some(ended) = sending.join_next().await {
@@ -140,7 +136,7 @@ impl Worker {
 
     /// Leases due events, at most as many as there are free slots.
     async fn lease(&self) -> Result<Vec<(Due, Slot)>, sqlx::Error> {
-        let settings = &self.app.settings().webhooks;
+        let settings = &self.settings.webhooks;
         let free = self.slots.available_permits();
         if free == 0 {
             return Ok(Vec::new());
@@ -154,7 +150,7 @@ impl Worker {
             of_partner: settings.partner_sends_max,
             lease: settings.lease,
         };
-        let mut tx = self.app.begin().await?;
+        let mut tx = self.database.begin().await?;
         // Measured before the lease begins, so that the time that the database needs is not added to it.
         let leased_at = Instant::now();
         let served = store::serve(&mut tx, limits).await?;
@@ -176,80 +172,12 @@ impl Worker {
         Ok(slots.collect())
     }
 
-    /// Sends one event and records the result. Returns `None` if the result was not recorded.
-    async fn deliver(&self, due: Due, slot: Slot) -> Option<Verdict> {
-        let settings = &self.app.settings().webhooks;
-        let elapsed = TimeDelta::from_std(slot.leased_at.elapsed()).unwrap_or_default();
-        let real_at = due.real_now + elapsed;
-        let body = bytes::Bytes::from(due.payload.clone());
-        let post = Post {
-            target: &due.target,
-            headers: signature::headers(due.event, real_at, &body, &due.secrets),
-            body,
-            send_by: slot.leased_at + settings.lease.saturating_sub(settings.attempt),
-        };
-        let began = Instant::now();
-        let answered = self.client.post(post).await;
-        let lag = due.now + elapsed - due.due_at;
-        self.report(&due, &answered, lag, began.elapsed());
-        let answer = match answered {
-            Ok(answered) => Answer {
-                status: Some(answered.status),
-                retry_after: answered
-                    .retry_after
-                    .and_then(|it| read_retry_after(&it, real_at)),
-            },
-            Err(SendError::LeaseExpiring) => return None,
-            Err(_) => Answer::NONE,
-        };
-        let verdict = self.record(&due, answer, began).await;
+    /// Sends one event, records the result and frees the slot. Returns `None` if the result was not recorded.
+    async fn deliver(&self, due: &Due, slot: Slot, stop: &CancellationToken) -> Option<Verdict> {
+        let verdict = self.sender.send(due, slot.leased_at, stop).await;
         drop(slot);
         self.ended.notify_one();
         verdict
-    }
-
-    /// Records an attempt, with retries in case the database is briefly unavailable.
-    async fn record(&self, due: &Due, answer: Answer, began: Instant) -> Option<Verdict> {
-        for _ in 0..RECORD_TRIES {
-            match progress::record(&self.app, due, answer, began).await {
-                Ok(verdict) => return verdict,
-                Err(error) => {
-                    tracing::warn!(error = %error, event = %due.event, "a delivery attempt could not be recorded")
-                }
-            }
-            let _ = timeout(RECORD_PAUSE, self.app.stopping()).await;
-        }
-        None
-    }
-
-    /// Counts an attempt in the metrics and logs it.
-    fn report(
-        &self,
-        due: &Due,
-        answered: &Result<Answered, SendError>,
-        lag: TimeDelta,
-        took: Duration,
-    ) {
-        let outcome = match answered {
-            Ok(answered) if (200..300).contains(&answered.status) => DeliveryOutcome::Delivered,
-            Ok(_) => DeliveryOutcome::Answered,
-            Err(SendError::Refused(_)) => DeliveryOutcome::Refused,
-            Err(SendError::LeaseExpiring) => DeliveryOutcome::NotSent,
-            Err(_) => DeliveryOutcome::Unreachable,
-        };
-        let lag = lag.to_std().unwrap_or_default();
-        self.app
-            .metrics()
-            .count_delivery(&Delivery { outcome, lag, took });
-        let (event, partner) = (due.event, due.partner);
-        match answered {
-            Ok(answered) => {
-                tracing::debug!(%event, %partner, status = answered.status, "an event was sent");
-            }
-            Err(error) => {
-                tracing::info!(%event, %partner, error = %error, "an event was not delivered")
-            }
-        }
     }
 }
 
@@ -274,4 +202,12 @@ impl Drop for Failing {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Counts the pending deliveries and sets their metrics.
+pub async fn count_backlog(database: &Database, metrics: &Metrics) -> Result<(), sqlx::Error> {
+    let mut connection = database.acquire().await?;
+    let backlog = store::count_backlog(&mut connection, COUNTED_MAX).await?;
+    metrics.set_backlog(&backlog);
+    Ok(())
 }

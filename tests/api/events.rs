@@ -1,6 +1,6 @@
 //! Events as partners read them: lists in both directions, single events, and the events of one order.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -126,8 +126,9 @@ async fn event_shows_its_payload_and_its_delivery() {
 async fn events_are_filtered_by_type_and_delivery() {
     let service = Service::start().await;
     let (acme, orders) = scene(&service).await;
-    let step =
-        Transition::Fulfill(lmn_partner_api::orders::state::FulfillmentDetail::AwaitingPickup);
+    let step = Transition::Fulfill(
+        lmn_partner_api::orders::state_machine::FulfillmentDetail::AwaitingPickup,
+    );
     service.operator().takes(&orders[0], &[step]).await;
     let count = async |query: &str| acme.rows(&format!("/v1/events?{query}")).await.len();
     assert_eq!(count("type=order.fulfillment_updated").await, 1);

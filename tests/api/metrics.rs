@@ -1,10 +1,13 @@
-//! Metrics: servers expose exactly those of the documented table, and dashboards and alerts use no others.
+//! Metrics: servers expose exactly the declared ones, `docs/metrics.md` lists them, and dashboards and alerts use no
+//! others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    env, fs,
+    path::Path,
 };
 
+use lmn_partner_api::telemetry::declarations::{ALL, Declaration, Kind, Label};
 use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,45 +19,34 @@ use crate::{
     support::{Partner, Sink, Vehicle, eventually, key, wait_for_blocked_session},
 };
 
-const TABLE: &str = include_str!("../../docs/metrics.md");
 const DASHBOARD: &str = include_str!("../../docs/grafana/lmn-partner-api.json");
 const ALERTS: &str = include_str!("../../docs/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../docs/alerts.test.yaml");
 
-/// The type and the labels of a metric.
-type Metric = (String, BTreeSet<String>);
-
-/// Returns the metrics of the table, by name.
-fn documented() -> BTreeMap<String, Metric> {
-    let rows = TABLE.lines().filter(|it| it.starts_with("| `lmn_"));
-    let metrics = rows.map(|row| {
-        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [name, kind, labels, meaning] = cells[..] else {
-            panic!("{row}")
-        };
-        assert!(!meaning.is_empty(), "{row}");
-        let labels = labels
-            .split_whitespace()
-            .map(|it| it.trim_matches('`').to_owned());
-        (
-            name.trim_matches('`').to_owned(),
-            (kind.to_owned(), labels.collect()),
-        )
-    });
-    metrics.collect()
+/// A metric of an exposition.
+#[derive(Debug, Default)]
+struct Exposed {
+    kind: String,
+    help: String,
+    /// The values of each label.
+    labels: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Returns the metrics of an exposition, by name.
-fn exposed(text: &str) -> BTreeMap<String, Metric> {
-    let mut metrics = BTreeMap::new();
+fn exposed(text: &str) -> BTreeMap<String, Exposed> {
+    let mut metrics: BTreeMap<String, Exposed> = BTreeMap::new();
     for line in text.lines() {
         if let Some(declared) = line.strip_prefix("# TYPE ") {
             let (name, kind) = declared.split_once(' ').unwrap();
-            metrics.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+            metrics.entry(name.to_owned()).or_default().kind = kind.to_owned();
+        }
+        if let Some(declared) = line.strip_prefix("# HELP ") {
+            let (name, help) = declared.split_once(' ').unwrap();
+            metrics.entry(name.to_owned()).or_default().help = help.to_owned();
         }
     }
     let series = Regex::new(r"^(\w+?)(_bucket|_sum|_count)?(?:\{(.*)\})? \S+$").unwrap();
-    let label = Regex::new(r#"(\w+)="(?:[^"\\]|\\.)*""#).unwrap();
+    let label = Regex::new(r#"(\w+)="((?:[^"\\]|\\.)*)""#).unwrap();
     for line in text
         .lines()
         .filter(|it| !it.starts_with('#') && !it.is_empty())
@@ -66,25 +58,79 @@ fn exposed(text: &str) -> BTreeMap<String, Metric> {
         } else {
             &found[1]
         };
-        let metric: &mut Metric = metrics.get_mut(name).unwrap_or_else(|| panic!("{line}"));
+        let metric = metrics.get_mut(name).unwrap_or_else(|| panic!("{line}"));
         let labels = found.get(3).map_or("", |it| it.as_str());
-        let labels = label.captures_iter(labels).map(|it| it[1].to_owned());
-        metric.1.extend(labels.filter(|it| it != "le"));
+        for label in label.captures_iter(labels).filter(|it| &it[1] != "le") {
+            let values = metric.labels.entry(label[1].to_owned()).or_default();
+            values.insert(label[2].to_owned());
+        }
     }
     metrics
 }
 
+/// Returns the name of a kind in an exposition.
+fn kind(metric: &Declaration) -> &'static str {
+    match metric.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
+    }
+}
+
+/// Asserts that a metric is exposed as it is declared.
+fn assert_declared(exposed: &Exposed, metric: &Declaration) {
+    let Declaration {
+        name, labels, help, ..
+    } = metric;
+    assert_eq!(exposed.kind, kind(metric), "{name}");
+    assert_eq!(exposed.help, *help, "{name}");
+    let declared: BTreeSet<_> = labels.iter().map(|it| it.name).collect();
+    let names: BTreeSet<_> = exposed.labels.keys().map(String::as_str).collect();
+    assert_eq!(names, declared, "{name}");
+    for label in labels.iter().filter(|it| !it.values.is_empty()) {
+        for value in &exposed.labels[label.name] {
+            let is_declared = label.values.contains(&value.as_str());
+            assert!(is_declared, "{name}: `{value}` of `{}`", label.name);
+        }
+    }
+}
+
+/// Returns the table of `docs/metrics.md`.
+fn table() -> String {
+    let mut table = "| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
+    for metric in ALL {
+        let Declaration {
+            name, labels, help, ..
+        } = metric;
+        let labels: Vec<_> = labels.iter().map(label_cell).collect();
+        let (kind, labels) = (kind(metric), labels.join(";"));
+        table += &format!("| `{name}` | {kind} |{labels} | {help} |\n");
+    }
+    table
+}
+
+/// Returns a label with its declared values, as in the table.
+fn label_cell(label: &Label) -> String {
+    let values: Vec<_> = label.values.iter().map(|it| format!("`{it}`")).collect();
+    match values.is_empty() {
+        true => format!(" `{}`", label.name),
+        false => format!(" `{}`: {}", label.name, values.join(", ")),
+    }
+}
+
 /// Returns the names in a text that could be metrics of this service, without the suffixes of histograms.
-fn named(text: &str, documented: &BTreeMap<String, Metric>) -> BTreeSet<String> {
+fn named(text: &str) -> BTreeSet<&str> {
+    let is_histogram = |name: &str| {
+        let metric = ALL.iter().find(|it| it.name == name);
+        metric.is_some_and(|it| matches!(it.kind, Kind::Histogram(_)))
+    };
     let name = Regex::new(r"\blmn_\w+").unwrap();
     let names = name.find_iter(text).map(|it| it.as_str());
     names
         .map(|name| {
             let suffixes = ["_bucket", "_sum", "_count"];
             let stem = suffixes.iter().find_map(|it| name.strip_suffix(it));
-            let of_histogram =
-                stem.filter(|it| documented.get(*it).is_some_and(|it| it.0 == "histogram"));
-            of_histogram.unwrap_or(name).to_owned()
+            stem.filter(|it| is_histogram(it)).unwrap_or(name)
         })
         .collect()
 }
@@ -167,9 +213,8 @@ async fn metrics(server: &Process) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_exposes_exactly_the_metrics_of_the_table() {
-    let documented = documented();
-    assert!(documented.len() > 30);
+async fn server_exposes_exactly_the_declared_metrics() {
+    assert!(ALL.len() > 30);
     let database = TestDatabase::new().await;
     let sink = Sink::start().await;
     let (url, store) = (database.url(), Store::start());
@@ -189,45 +234,60 @@ async fn server_exposes_exactly_the_metrics_of_the_table() {
     let server = Process::start(&["serve", "--json"], &variables);
     keep_busy(&server, &database, &sink).await;
     let tls = with_tls(url.as_str());
-    let text = eventually("every metric is exposed", async || {
+    let mut exposed = eventually("every metric is exposed", async || {
         let text = metrics(&server).await + &only_of_tls(&metrics(&tls.0).await);
         let exposed = exposed(&text);
-        documented
-            .keys()
-            .all(|it| exposed.contains_key(it))
-            .then_some(text)
+        ALL.iter()
+            .all(|it| exposed.contains_key(it.name))
+            .then_some(exposed)
     })
     .await;
-    assert_eq!(exposed(&text), documented);
-    // Each metric has a help text in the exposition.
-    for name in documented.keys() {
-        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+    for metric in ALL {
+        assert_declared(&exposed.remove(metric.name).unwrap(), metric);
     }
+    assert!(exposed.is_empty(), "not declared: {exposed:?}");
 }
 
 #[test]
-fn dashboard_and_alerts_use_the_metrics_of_the_table() {
-    let documented = documented();
+fn docs_metrics_md_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let start = page.find("| Metric |").unwrap();
+    let rows = page[start..]
+        .split_inclusive('\n')
+        .take_while(|it| it.starts_with('|'));
+    let end = start + rows.map(str::len).sum::<usize>();
+    let expected = page[..start].to_owned() + &table() + &page[end..];
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &expected).unwrap();
+        return;
+    }
+    let hint = "regenerate it: UPDATE_DOCS=1 cargo test --test api docs_metrics_md";
+    assert_eq!(page, expected, "{hint}");
+}
+
+#[test]
+fn dashboard_and_alerts_use_the_declared_metrics() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let mut seen = BTreeSet::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
-            let names = named(target["expr"].as_str().unwrap(), &documented);
+            let names = named(target["expr"].as_str().unwrap());
             assert!(!names.is_empty(), "{panel}");
             seen.extend(names);
         }
     }
-    let known: BTreeSet<_> = documented.keys().cloned().collect();
+    let declared: BTreeSet<_> = ALL.iter().map(|it| it.name).collect();
     assert_eq!(
-        seen, known,
-        "the dashboard shows every metric of the table, and no other"
+        seen, declared,
+        "the dashboard shows every declared metric, and no other"
     );
     for text in [ALERTS, ALERT_TESTS] {
-        let named = named(text, &documented);
+        let named = named(text);
         assert!(
-            named.len() > 3 && named.is_subset(&known),
+            named.len() > 3 && named.is_subset(&declared),
             "{:?}",
-            &named - &known
+            &named - &declared
         );
     }
 }

@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use lmn_partner_api::{
     errors::catalogue::Code,
-    orders::{
-        state::FulfillmentDetail,
-        transition::{ShipmentChange, Transition},
-    },
+    orders::state_machine::{FulfillmentDetail, ShipmentChange, Transition},
     values::{environment::Environment, timestamp::Timestamp},
 };
 use reqwest::Method;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use serde_json::{Value, json};
 
 use crate::{

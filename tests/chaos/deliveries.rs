@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{app::App, config::Settings, router::router, webhooks::worker::Worker};
+use lmn_partner_api::{app::App, config::Settings, router::router};
 use rand::{RngExt, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;
@@ -25,7 +25,7 @@ use crate::{
     database::{TestDatabase, product},
     receiver::{Arrival, NAMES, Receiver, Response},
     seed::{seed, stream},
-    support::{Operator, Partner, Service, Vehicle, eventually, won},
+    support::{Operator, Partner, Service, Vehicle, eventually, won, worker},
 };
 
 /// Number of partners, each with a receiver; of vehicles, each ordered by every partner; and of price changes of each
@@ -263,7 +263,7 @@ async fn start_worker(service: &Service) -> App {
     let app = App::start(Settings::read(None, &variables).unwrap())
         .await
         .unwrap();
-    app.tasks().spawn(Worker::new(app.clone()).unwrap().run());
+    app.tasks().spawn(worker(&app).run(app.stopping().clone()));
     app
 }
 

@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::{
-    database::embedded::{Cluster, Purpose, Supervisor},
-    errors::catalogue::Code,
-};
+use dev_postgres::{Cluster, Purpose};
+use lmn_partner_api::{cli::dev_db, errors::catalogue::Code};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -53,9 +51,9 @@ impl Database {
     async fn start_again(&mut self) {
         let dir = self.folder.path().join("pg");
         let cluster = spawn_blocking(move || {
-            let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+            let supervisor = dev_db::supervisor(env!("CARGO_BIN_EXE_lmn"));
             // Commits must survive the kill, so the cluster is durable, although slower.
-            Cluster::ensure(&dir, Purpose::Data, &keeper, &|_| {}).unwrap()
+            Cluster::ensure(&dir, Purpose::Data, &supervisor, &|_| {}).unwrap()
         });
         self.clusters.push(cluster.await.unwrap());
     }

@@ -22,13 +22,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dev_postgres::{Cluster, Purpose};
 use lmn_partner_api::{
+    cli::dev_db,
     config::Settings,
-    database::{
-        Database, MIGRATOR,
-        embedded::{Cluster, Purpose, Supervisor},
-        migrate,
-    },
+    database::{Database, MIGRATOR, migrate},
+    telemetry::metrics::Metrics,
     values::environment::Environment,
 };
 use rustix::{
@@ -118,7 +117,7 @@ pub(crate) fn product(url: &str, connections: u32) -> Database {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value));
     let settings = Settings::read(None, &variables).unwrap();
-    Database::connect(&settings.database).unwrap()
+    Database::connect(&settings.database, Metrics::new()).unwrap()
 }
 
 impl Drop for TestDatabase {
@@ -156,9 +155,9 @@ impl Server {
             return Self::Named(url);
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
-        let keeper = Supervisor::new(env!("CARGO_BIN_EXE_lmn"), ["dev-db", "keep"]);
+        let supervisor = dev_db::supervisor(env!("CARGO_BIN_EXE_lmn"));
         let notice = |line: &str| eprintln!("{line}");
-        let cluster = Cluster::ensure(&dir, Purpose::Tests, &keeper, &notice);
+        let cluster = Cluster::ensure(&dir, Purpose::Tests, &supervisor, &notice);
         Self::Private(cluster.unwrap_or_else(|error| panic!("{error}")))
     }
 

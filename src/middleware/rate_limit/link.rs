@@ -15,8 +15,7 @@ use redis::{
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::model::Policy;
-use crate::config::SharedLimits;
+use crate::{config::SharedLimits, values::rate_limit::Policy};
 
 /// The algorithm of `governor`, on the store's clock.
 const SCRIPT: &str = include_str!("gcra.lua");

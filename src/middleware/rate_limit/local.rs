@@ -19,7 +19,7 @@ use governor::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::model::{Policy, REFILL_SECONDS_MAX, Standing};
+use crate::values::rate_limit::{Policy, REFILL_SECONDS_MAX, Standing};
 
 /// The time after which an idle caller is dropped: every policy's burst is whole again by then.
 const IDLE: Duration = Duration::from_secs(REFILL_SECONDS_MAX);
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use chrono::DateTime;
 
-    use crate::{middleware::rate_limit::model::Kind, values::id::KeyId};
+    use crate::values::{id::KeyId, rate_limit::Kind};
 
     fn admit(
         local: &Local<(KeyId, Kind)>,

@@ -4,12 +4,10 @@
 //! time" one interval into the future, and a request is refused when that time is more than a burst ahead.
 //!
 //! [`local`] keeps that time in this process, [`shared`] in a store that all replicas have in common, by the same
-//! algorithm; [`limits`] chooses between the two.
+//! algorithm; [`policy`] chooses between the two.
 
-mod limits;
 mod link;
 mod local;
-pub(crate) mod model;
 mod policy;
 mod shared;
 

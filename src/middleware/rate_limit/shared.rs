@@ -14,16 +14,17 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{
-    link::{Counted, Failure, Link},
-    model::{Kind, Policy},
-};
+use super::link::{Counted, Failure, Link};
 use crate::{
-    app::App,
     config::SharedLimits,
-    telemetry::limits::Alone,
-    values::{environment::Environment, id::KeyId},
+    telemetry::{load::Alone, metrics::Metrics},
+    values::{
+        environment::Environment,
+        id::KeyId,
+        rate_limit::{Kind, Policy},
+    },
 };
 
 /// The prefix of every key in the store; its number changes when the format of the values changes.
@@ -34,8 +35,9 @@ const VERSION: &str = "lmn:1";
 pub(super) struct Shared(Arc<Inner>);
 
 struct Inner {
-    app: App,
     settings: SharedLimits,
+    environment: Environment,
+    metrics: Metrics,
     store: watch::Sender<Store>,
 }
 
@@ -66,13 +68,13 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     /// Creates the store without a connection, which [`Shared::keep`] opens.
-    pub(super) fn new(app: App, settings: SharedLimits) -> Self {
-        app.metrics().set_shared_limits(false);
-        let store = watch::Sender::new(Store::Unknown);
+    pub(super) fn new(settings: SharedLimits, environment: Environment, metrics: Metrics) -> Self {
+        metrics.set_shared_limits(false);
         Self(Arc::new(Inner {
-            app,
             settings,
-            store,
+            environment,
+            metrics,
+            store: watch::Sender::new(Store::Unknown),
         }))
     }
 
@@ -80,7 +82,7 @@ impl Shared {
     pub(super) fn link(&self) -> Option<(u64, Link)> {
         let link = self.0.store.borrow().link();
         if link.is_none() {
-            self.0.app.metrics().count_limited_alone(Alone::Away);
+            self.0.metrics.count_limited_alone(Alone::Away);
         }
         link
     }
@@ -96,8 +98,8 @@ impl Shared {
         policy: Policy,
         unreported: Duration,
     ) -> Option<Counted> {
-        let metrics = self.0.app.metrics();
-        let name = name(self.0.app.settings().environment, key, kind, policy);
+        let metrics = &self.0.metrics;
+        let name = name(self.0.environment, key, kind, policy);
         let asked_at = Instant::now();
         match link.count(&name, policy, unreported).await {
             Ok(counted) => {
@@ -114,16 +116,16 @@ impl Shared {
         }
     }
 
-    /// Maintains a link to the store until the replica stops.
-    pub(super) async fn keep(self) {
+    /// Maintains a link to the store until `stop` is cancelled.
+    pub(super) async fn keep(&self, stop: &CancellationToken) {
         tokio::select! {
-            () = self.0.app.stopping() => {}
+            () = stop.cancelled() => {}
             () = self.keep_linked() => {}
         }
     }
 
     async fn keep_linked(&self) {
-        let probe = probe(self.0.app.settings().environment);
+        let probe = probe(self.0.environment);
         let mut number = 0;
         loop {
             match Link::open(&self.0.settings, &probe).await {
@@ -161,7 +163,7 @@ impl Shared {
     /// Makes the link available to requests.
     fn find(&self, number: u64, link: Link) {
         self.0.store.send_replace(Store::There(number, link));
-        self.0.app.metrics().set_shared_limits(true);
+        self.0.metrics.set_shared_limits(true);
         tracing::info!("rate limits are shared by all replicas: the shared store is available");
     }
 
@@ -180,7 +182,7 @@ impl Shared {
             has_changed
         });
         if has_changed {
-            self.0.app.metrics().set_shared_limits(false);
+            self.0.metrics.set_shared_limits(false);
             tracing::warn!(
                 error = %failure,
                 "the shared store of rate limits is unavailable; this replica limits on its own until it returns"

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::{
     model::{Market, Order},
-    rendered::Rendered,
+    view::Rendered,
 };
 use crate::{
     audit::model::Actor,
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) const DECISION_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Reads a locked vehicle and the other facts that decide whether it can be ordered. They hold until the commit.
-pub(crate) async fn look(
+pub(crate) async fn find_market(
     tx: &mut Tx,
     partner: PartnerId,
     vehicle: &VehicleId,
@@ -81,7 +81,7 @@ pub(crate) async fn look(
 
 /// An order to place, and the data that is stored with it.
 #[derive(Debug)]
-pub(crate) struct Placed<'a> {
+pub(crate) struct NewOrder<'a> {
     /// The order.
     pub order: &'a Order,
     /// The actor of the order, with the request.
@@ -103,9 +103,9 @@ pub(crate) async fn place_in_one_round_trip(
     conn: &mut Connection,
     claim: &Claim,
     row_version: u32,
-    placed: &Placed<'_>,
+    new: &NewOrder<'_>,
 ) -> Result<AtOnce, sqlx::Error> {
-    let order = placed.order;
+    let order = new.order;
     let row = sqlx::query!(
         r#"
         select outcome as "outcome!", first_fingerprint, first_vehicle, first_location, first_reply
@@ -123,12 +123,12 @@ pub(crate) async fn place_in_one_round_trip(
         order.bid.map(|it| it.max_bid.dollars()),
         order.bid.map(|it| it.auction_date.instant()),
         order.bid.map(|it| it.order_cutoff_at.instant()),
-        placed.user,
-        placed.actor.actor,
-        placed.actor.request_id.to_string(),
-        placed.rendered.as_str(),
-        placed.location,
-        placed.reply,
+        new.user,
+        new.actor.actor,
+        new.actor.request_id.to_string(),
+        new.rendered.as_str(),
+        new.location,
+        new.reply,
     )
     .fetch_one(conn)
     .await?;
@@ -147,14 +147,14 @@ pub(crate) async fn place_in_one_round_trip(
 /// Records an order that was decided under the lock of its vehicle, and the reply under its bound key.
 ///
 /// The vehicle must be rendered: its JSON is stored with the order.
-pub(crate) async fn record(
+pub(crate) async fn record_order(
     tx: &mut Tx,
     partner: PartnerId,
     key: Uuid,
-    placed: &Placed<'_>,
+    new: &NewOrder<'_>,
     market: &Market,
 ) -> Result<(), sqlx::Error> {
-    let order = placed.order;
+    let order = new.order;
     let completed = sqlx::query!(
         r#"
         with contested as (
@@ -181,15 +181,15 @@ pub(crate) async fn record(
         order.bid.map(|it| it.max_bid.dollars()),
         order.bid.map(|it| it.auction_date.instant()),
         order.bid.map(|it| it.order_cutoff_at.instant()),
-        placed.user,
-        placed.actor.actor,
-        placed.actor.request_id.to_string(),
+        new.user,
+        new.actor.actor,
+        new.actor.request_id.to_string(),
         market.highest_bid.is_some(),
         order.created_at,
         key,
-        placed.location,
-        placed.reply,
-        placed.rendered.as_str(),
+        new.location,
+        new.reply,
+        new.rendered.as_str(),
     )
     .execute(&mut **tx)
     .await?;

@@ -1,70 +1,16 @@
-//! Partners and the access that their keys grant.
+//! Partners and their rate limits.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use ipnet::IpNet;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::super::model::{Grant, KeyDigest, Partner};
+use super::super::model::Partner;
 use crate::{
     database::{Connection, Tx, column::InvalidColumn},
-    middleware::rate_limit::model::{Kind, Policy},
-    values::id::{OrderId, PartnerId},
+    values::{
+        id::{OrderId, PartnerId},
+        rate_limit::{Kind, Policy},
+    },
 };
-
-/// Returns the access that a key of any partner grants, and the database's time.
-pub(crate) async fn find_grant_of_any_partner(
-    conn: &mut Connection,
-    digest: &KeyDigest,
-) -> Result<Option<(Grant, DateTime<Utc>)>, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"
-        select
-            api_keys.id, api_keys.prefix, api_keys.partner_id, api_keys.expires_at, api_keys.revoked_at,
-            array(select network from allowed_networks
-                  where allowed_networks.partner_id = partners.id) as "networks!: Vec<IpNet>",
-            read_limit, read_window_seconds, read_burst,
-            write_limit, write_window_seconds, write_burst, clock_offset_seconds,
-            clock_timestamp() as "now!"
-        from api_keys
-        join partners on partners.id = api_keys.partner_id
-        where api_keys.digest = $1
-        "#,
-        digest.as_slice(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        let grant = Grant {
-            key: row.id.into(),
-            prefix: row.prefix,
-            partner: row.partner_id.into(),
-            clock_offset: TimeDelta::seconds(row.clock_offset_seconds),
-            expires_at: row.expires_at,
-            revoked_at: row.revoked_at,
-            networks: row.networks,
-            read: policy(row.read_limit, row.read_window_seconds, row.read_burst)
-                .map_err(|error| error.in_row("partners", row.partner_id))?,
-            write: policy(row.write_limit, row.write_window_seconds, row.write_burst)
-                .map_err(|error| error.in_row("partners", row.partner_id))?,
-        };
-        Ok((grant, row.now))
-    })
-    .transpose()
-}
-
-/// Builds a policy from its columns, which are all null or all set. The schema has the same bounds as the model.
-fn policy(
-    limit: Option<i32>,
-    window_seconds: Option<i32>,
-    burst: Option<i32>,
-) -> Result<Option<Policy>, InvalidColumn> {
-    let (Some(limit), Some(window_seconds), Some(burst)) = (limit, window_seconds, burst) else {
-        return Ok(None);
-    };
-    let number = |value: i32| u32::try_from(value).unwrap_or_default();
-    let policy = Policy::new(number(limit), number(window_seconds), number(burst));
-    policy.map(Some).ok_or_else(|| InvalidColumn::new(limit))
-}
 
 /// Finds a partner by its id or its name.
 pub(crate) async fn find(
@@ -230,4 +176,18 @@ impl PartnerRow {
             created_at: self.created_at,
         })
     }
+}
+
+/// Builds a policy from its columns, which are all null or all set. The schema has the same bounds as the model.
+pub(super) fn policy(
+    limit: Option<i32>,
+    window_seconds: Option<i32>,
+    burst: Option<i32>,
+) -> Result<Option<Policy>, InvalidColumn> {
+    let (Some(limit), Some(window_seconds), Some(burst)) = (limit, window_seconds, burst) else {
+        return Ok(None);
+    };
+    let number = |value: i32| u32::try_from(value).unwrap_or_default();
+    let policy = Policy::new(number(limit), number(window_seconds), number(burst));
+    policy.map(Some).ok_or_else(|| InvalidColumn::new(limit))
 }

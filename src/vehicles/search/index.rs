@@ -6,9 +6,8 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use super::{
-    column::{Column, Number, at},
-    terms::{Kind, ShownModel, Terms, TermsBuilder},
-    texts::Texts,
+    column::{Column, Number, Texts, at},
+    tokens::{Kind, ShownModel, Tokens, TokensBuilder},
 };
 use crate::{
     values::{id::VehicleId, money::Usd},
@@ -92,7 +91,7 @@ pub(crate) struct Index {
     pub(super) year: Column<u32>,
     pub(super) auction: Column<i64>,
     pub(super) count: Column<u32>,
-    pub(super) terms: Terms,
+    pub(super) tokens: Tokens,
 }
 
 impl Index {
@@ -129,7 +128,7 @@ impl Index {
     /// Returns `None` also if the vehicle can neither be bid on nor bought.
     pub(crate) fn offer(&self, id: &VehicleId) -> Option<(u32, Offer)> {
         let slot = self.slot(id.as_str())?;
-        let has = |kind, value| self.terms.of(kind, value).any(|it| it.contains(slot));
+        let has = |kind, value| self.tokens.of(kind, value).any(|it| it.contains(slot));
         let result = match () {
             () if has(Kind::AuctionStatus, "upcoming") => Some(AuctionResult::Upcoming),
             () if has(Kind::AuctionStatus, "no_bid") => Some(AuctionResult::NoBid),
@@ -161,12 +160,12 @@ impl Index {
 
     /// Returns the values of a kind as vehicles show them, each with its slots.
     pub(crate) fn shown(&self, kind: Kind) -> impl Iterator<Item = (&str, &RoaringBitmap)> {
-        self.terms.shown(kind)
+        self.tokens.shown(kind)
     }
 
     /// Returns the models as vehicles show them, each with its slots.
     pub(crate) fn models(&self) -> impl Iterator<Item = ShownModel<'_>> {
-        self.terms.models()
+        self.tokens.models()
     }
 }
 
@@ -182,7 +181,7 @@ pub(crate) struct Builder {
     year: Vec<u32>,
     auction: Vec<i64>,
     count: Vec<u32>,
-    terms: TermsBuilder,
+    tokens: TokensBuilder,
 }
 
 impl Builder {
@@ -199,7 +198,7 @@ impl Builder {
         self.year.push(numbers.year);
         self.auction.push(numbers.auction);
         self.count.push(numbers.count);
-        self.terms.add(slot, entry);
+        self.tokens.add(slot, entry);
     }
 
     /// Sorts the vehicles, and returns the index.
@@ -219,7 +218,7 @@ impl Builder {
             count: Column::new(self.count, &by_id, &ranks),
             listed: Arc::new((0..ids.len()).collect()),
             row_versions: Arc::new(self.row_versions),
-            terms: self.terms.build(),
+            tokens: self.tokens.build(),
             by_id: Arc::new(by_id),
             ranks: Arc::new(ranks),
             vins: self.vins,

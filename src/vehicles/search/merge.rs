@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     index::{Entry, Index, Numbers, ranks},
-    terms::TermsBuilder,
+    tokens::TokensBuilder,
 };
 
 /// A changed vehicle.
@@ -49,18 +49,18 @@ impl Index {
         }
         let mut row_versions = index.row_versions.to_vec();
         row_versions.resize(index.ids.len() as usize, 0);
-        let mut terms = TermsBuilder::default();
+        let mut tokens = TokensBuilder::default();
         let mut numbers = Vec::with_capacity(changes.present.len());
         for (slot, entry) in &changes.present {
             index.set_vin_and_plate(*slot, entry);
-            terms.add(*slot, entry);
+            tokens.add(*slot, entry);
             numbers.push((*slot, Numbers::from(entry)));
             if let Some(it) = row_versions.get_mut(*slot as usize) {
                 *it = entry.row_version;
             }
         }
         index.row_versions = Arc::new(row_versions);
-        index.terms.merge(&changes.touched, terms);
+        index.tokens.merge(&changes.touched, tokens);
         let (gone, ranks) = (&changes.gone, &index.ranks);
         index
             .price
@@ -155,11 +155,7 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
     use super::*;
-    use crate::vehicles::{
-        filter::{Condition, Field, Filter, Used},
-        search::{Builder, Kind, Query},
-        sort::Sort,
-    };
+    use crate::vehicles::search::{Builder, Condition, Field, Filter, Kind, Query, Sort, Used};
 
     fn entry(rng: &mut StdRng, id: &str) -> Entry {
         let mut one = |values: &[&str]| values.choose(rng).unwrap().to_string();

@@ -7,16 +7,11 @@ use roaring::RoaringBitmap;
 
 use super::{
     column::{Column, Number},
+    filter::{Condition, Field, Filter, Sort},
     index::Index,
-    terms::Kind,
+    tokens::Kind,
 };
-use crate::{
-    values::timestamp::Timestamp,
-    vehicles::{
-        filter::{Condition, Field, Filter},
-        sort::Sort,
-    },
-};
+use crate::values::timestamp::Timestamp;
 
 /// Number of slots in a word of the bits that [`Plan::pass`] returns.
 const WORD: usize = u64::BITS as usize;
@@ -24,7 +19,7 @@ const WORD: usize = u64::BITS as usize;
 /// A filter resolved against one index.
 #[derive(Default)]
 pub(super) struct Plan<'a> {
-    /// The slots that have all terms; `None` if the filter has no terms.
+    /// The slots that have all tokens; `None` if the filter has no tokens.
     pub(super) matched: Option<Cow<'a, RoaringBitmap>>,
     /// Ranges of numbers. No range contains a freed slot.
     pub(super) ranges: Vec<InRange<'a>>,
@@ -54,7 +49,7 @@ impl<'a> Plan<'a> {
         let mut sets = Vec::new();
         let mut plan = Self::default();
         for condition in filter.conditions() {
-            let terms = &index.terms;
+            let tokens = &index.tokens;
             match condition {
                 Condition::Ids(ids) => {
                     let slots = ids.iter().filter_map(|id| index.slot(id));
@@ -62,14 +57,14 @@ impl<'a> Plan<'a> {
                 }
                 Condition::Beginnings(words) => {
                     let words = words.iter();
-                    sets.extend(words.map(|it| union(terms.beginning_with(Kind::Word, it))));
+                    sets.extend(words.map(|it| union(tokens.beginning_with(Kind::Word, it))));
                 }
                 Condition::AnyOf(kind, values) => {
                     let values = values.iter();
-                    sets.push(union(values.flat_map(|it| terms.of(*kind, it))));
+                    sets.push(union(values.flat_map(|it| tokens.of(*kind, it))));
                 }
                 Condition::AllOf(kind, values) => {
-                    sets.extend(values.iter().map(|it| union(terms.of(*kind, it))));
+                    sets.extend(values.iter().map(|it| union(tokens.of(*kind, it))));
                 }
                 Condition::Within(field, min, max) => {
                     plan.limit_number(index, *field, sort, (*min, *max));
@@ -154,7 +149,7 @@ impl<'a> Plan<'a> {
         index: &'a Index,
         now: DateTime<Utc>,
     ) -> Cow<'a, RoaringBitmap> {
-        let with = |kind, value| index.terms.of(kind, value);
+        let with = |kind, value| index.tokens.of(kind, value);
         let upcoming = || with(Kind::AuctionStatus, "upcoming");
         // Orders close at midnight at the start of the day before the auction, so that auctions are open from the day
         // after tomorrow on, in Korea.
@@ -173,8 +168,8 @@ impl<'a> Plan<'a> {
         self.ranges.iter().all(|it| it.holds(slot)) && self.holds_beside_ranges(slot)
     }
 
-    /// Returns whether a slot that has all terms satisfies the filter.
-    pub(super) fn holds_beside_terms(&self, slot: u32) -> bool {
+    /// Returns whether a slot that has all tokens satisfies the filter.
+    pub(super) fn holds_beside_tokens(&self, slot: u32) -> bool {
         self.ranges.iter().all(|it| it.holds(slot)) && self.is_open(slot)
     }
 
@@ -208,8 +203,8 @@ impl<'a> Plan<'a> {
         words
     }
 
-    /// Returns whether the filter consists of terms only.
-    pub(super) fn is_of_terms_only(&self) -> bool {
+    /// Returns whether the filter consists of tokens only.
+    pub(super) fn is_of_tokens_only(&self) -> bool {
         self.ranges.is_empty() && self.open.is_none()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! If many vehicles match, a page is filled by scanning the slots in the order of the sort. A scan that finds fewer
 //! matches than expected gives up. Then, or if few vehicles match, every candidate is examined once and the first
-//! matches are kept. Candidates are the slots that have all terms, the slots within the narrowest range, or, if both
+//! matches are kept. Candidates are the slots that have all tokens, the slots within the narrowest range, or, if both
 //! are many, the slots that pass all ranges in one pass over the columns, whichever costs least.
 
 use std::{collections::BinaryHeap, ops::Range};
@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 
 use super::{
     column::{Column, Number, at},
+    filter::{Filter, Sort},
     index::Index,
     plan::{Plan, is_set, set_bits},
 };
-use crate::vehicles::{filter::Filter, sort::Sort};
 
 /// A place in a sorted list: the value of the sort, `None` for vehicles without one, and the id.
 pub(crate) type Place = (Option<i64>, String);
@@ -46,7 +46,7 @@ pub(crate) struct Query<'a> {
 
 /// The candidates that cost least to examine.
 enum Candidates<'a> {
-    Terms,
+    Tokens,
     Narrowest(&'a [u32]),
     Passed,
     All,
@@ -78,11 +78,11 @@ impl Index {
     pub(crate) fn count(&self, filter: &Filter, now: DateTime<Utc>) -> u64 {
         let plan = Plan::new(self, filter, None, now);
         match (self.candidates(&plan), &plan.matched) {
-            (Candidates::Terms, Some(matched)) if plan.is_of_terms_only() => matched.len(),
-            (Candidates::Terms, Some(matched)) => plan.count(matched.iter()),
+            (Candidates::Tokens, Some(matched)) if plan.is_of_tokens_only() => matched.len(),
+            (Candidates::Tokens, Some(matched)) => plan.count(matched.iter()),
             (Candidates::Narrowest(slots), _) => plan.count(slots.iter().copied()),
             (Candidates::Passed, _) => plan.count(set_bits(&plan.pass())),
-            (Candidates::Terms, None) | (Candidates::All, _) => plan.count(self.listed.iter()),
+            (Candidates::Tokens, None) | (Candidates::All, _) => plan.count(self.listed.iter()),
         }
     }
 
@@ -90,9 +90,9 @@ impl Index {
         let plan = Plan::new(self, query.filter, Some(query.sort), query.now);
         let positions = self.page_range(column, query, plan.bounds);
         let slots = column.slots().get(positions).unwrap_or_default();
-        let terms = plan.matched.as_ref().map(|it| it.len());
+        let tokens = plan.matched.as_ref().map(|it| it.len());
         let range = plan.narrowest.map(|it| it.len() as u64);
-        let few = terms.into_iter().chain(range).min().unwrap_or(u64::MAX);
+        let few = tokens.into_iter().chain(range).min().unwrap_or(u64::MAX);
         let few = usize::try_from(few).unwrap_or(usize::MAX);
         let expected = (slots.len() / few.max(1) + 1).saturating_mul(query.limit);
         if few > expected.saturating_mul(SCAN_PATIENCE) {
@@ -106,8 +106,8 @@ impl Index {
             return Vec::new();
         };
         match (self.candidates(&plan), &plan.matched) {
-            (Candidates::Terms, Some(matched)) => {
-                order.first_matches(matched.iter(), |slot| plan.holds_beside_terms(slot))
+            (Candidates::Tokens, Some(matched)) => {
+                order.first_matches(matched.iter(), |slot| plan.holds_beside_tokens(slot))
             }
             (Candidates::Narrowest(range), _) => {
                 order.first_matches(range.iter().copied(), |slot| plan.holds(slot))
@@ -126,7 +126,7 @@ impl Index {
                 }
                 order.first_matches(set_bits(&passed), |slot| plan.holds_beside_ranges(slot))
             }
-            (Candidates::Terms, None) | (Candidates::All, _) => {
+            (Candidates::Tokens, None) | (Candidates::All, _) => {
                 order.first_matches(slots.iter().copied(), |slot| plan.holds(slot))
             }
         }
@@ -159,18 +159,18 @@ impl Index {
 
     /// Chooses the candidates that cost least to examine.
     fn candidates<'a>(&self, plan: &Plan<'a>) -> Candidates<'a> {
-        let terms = plan.matched.as_ref().map_or(u64::MAX, |it| it.len());
+        let tokens = plan.matched.as_ref().map_or(u64::MAX, |it| it.len());
         let Some(range) = plan.narrowest else {
             return match plan.matched {
-                Some(_) => Candidates::Terms,
+                Some(_) => Candidates::Tokens,
                 None => Candidates::All,
             };
         };
         let in_range = (range.len() as u64).saturating_mul(RANDOM_COST);
         let columns = plan.ranges.len() as u64;
         let pass = u64::from(self.ids.len()) * columns / PASS_SLOTS + range.len() as u64;
-        match terms.min(in_range).min(pass) {
-            least if least == terms => Candidates::Terms,
+        match tokens.min(in_range).min(pass) {
+            least if least == tokens => Candidates::Tokens,
             least if least == in_range => Candidates::Narrowest(range),
             _ => Candidates::Passed,
         }

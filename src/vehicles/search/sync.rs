@@ -21,17 +21,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    super::store::{self, Changes, Moment},
-    Builder, Index,
-};
+use super::{Builder, Index};
 use crate::{
     config::Settings,
     database::{Database, Heartbeat},
     errors::ApiError,
     telemetry::metrics::Metrics,
     values::id::VehicleId,
-    vehicles::model::Offer,
+    vehicles::{
+        model::Offer,
+        store::{self, Changes, Moment},
+    },
 };
 
 /// Number of polls for changes within the staleness.

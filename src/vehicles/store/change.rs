@@ -1,17 +1,31 @@
-//! Changes of existing vehicles, under their locks.
+//! Changes of existing vehicles, under their locks, and the JSON that is rendered after a change.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
 
-use super::super::model::{LockedVehicle, WithdrawnBy};
+use super::row::{VehicleRow, vehicle_columns};
 use crate::{
     database::{
         Tx,
         column::{optional_word, usd, vehicle_id},
     },
     values::{id::VehicleId, money::Usd, string_enum::StringEnum},
+    vehicles::model::{LockedVehicle, PricePoint, Vehicle, WithdrawnBy},
 };
+
+/// The JSON of a vehicle, to be written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rendered<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The JSON for lists.
+    pub summary: String,
+    /// The JSON for the single vehicle.
+    pub detail: String,
+}
 
 /// Locks vehicles against all other changes and orders, in the order of their ids, and reads them.
 pub(crate) async fn hold(
@@ -149,6 +163,63 @@ pub(crate) async fn set_prices(
         &vehicles as &[&str],
         &prices,
         now,
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Locks and reads up to `limit` vehicles that are not rendered, except those that are already locked.
+pub(crate) async fn lock_unrendered(
+    tx: &mut Tx,
+    limit: i64,
+) -> Result<Vec<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        vehicle_columns!(),
+        " from vehicles where detail is null order by id limit $1 for no key update skip locked"
+    ))
+    .bind(limit)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(VehicleRow::into_model_with_prices)
+        .collect()
+}
+
+/// Reads the vehicles that are not rendered, out of a set of locked vehicles.
+pub(crate) async fn find_unrendered(
+    tx: &mut Tx,
+    ids: &[&str],
+) -> Result<Vec<(Vehicle, Vec<PricePoint>)>, sqlx::Error> {
+    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        vehicle_columns!(),
+        " from vehicles where id = any($1) and detail is null"
+    ))
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(VehicleRow::into_model_with_prices)
+        .collect()
+}
+
+/// Writes the JSON of locked vehicles.
+pub(crate) async fn set_rendered(
+    tx: &mut Tx,
+    rendered: &[Rendered<'_>],
+) -> Result<(), sqlx::Error> {
+    if rendered.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+        update vehicles set summary = it.summary, detail = it.detail
+        from jsonb_to_recordset($1) as it(id text, summary text, detail text)
+        where vehicles.id = it.id
+        "#,
+        Json(rendered) as _,
     )
     .execute(&mut **tx)
     .await

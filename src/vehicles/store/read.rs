@@ -1,12 +1,12 @@
-//! Reads of single vehicles.
+//! Reads of vehicles by id: their JSON, or their columns to render it.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row};
 
-use super::super::{
-    model::{PricePoint, Vehicle},
-    row::{VehicleRow, vehicle_columns},
-};
+use super::row::{VehicleRow, summary_columns, vehicle_columns};
 use crate::{
     database::{
         BatchRead, Connection,
@@ -17,6 +17,7 @@ use crate::{
         id::{PartnerId, VehicleId},
         money::Usd,
     },
+    vehicles::model::{PricePoint, Vehicle},
 };
 
 /// The JSON of a single vehicle.
@@ -60,6 +61,56 @@ impl BatchRead for ReadDetails {
     }
 }
 
+/// A vehicle of a list.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    /// The version of its row.
+    pub row_version: u32,
+    /// It as JSON; `None` if it is not rendered.
+    pub json: Option<Bytes>,
+}
+
+/// Reads the JSON of the listed vehicles of pages, in the order of their ids; a vehicle that is not listed is `None`.
+#[derive(Debug)]
+pub(crate) struct ReadSummaries;
+
+impl BatchRead for ReadSummaries {
+    type Key = Vec<String>;
+    type Value = Vec<Option<Summary>>;
+
+    fn rows(ids: &Self::Key) -> usize {
+        ids.len()
+    }
+
+    async fn read(
+        connection: &mut Connection,
+        keys: &[Self::Key],
+    ) -> Result<Vec<Self::Value>, sqlx::Error> {
+        let ids: Vec<&str> = keys.iter().flatten().map(String::as_str).collect();
+        // The macros of sqlx do not support the type of `xmin`.
+        let statement =
+            "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
+        let rows = sqlx::query(statement)
+            .bind(&ids)
+            .fetch_all(connection)
+            .await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let json: Option<&str> = row.try_get(2)?;
+            let summary = Summary {
+                row_version: row_version(row, 1)?,
+                json: json.map(|it| Bytes::copy_from_slice(it.as_bytes())),
+            };
+            found.insert(row.try_get::<&str, _>(0)?, summary);
+        }
+        let page = |ids: &Vec<String>| {
+            let summaries = ids.iter().map(|id| found.get(id.as_str()).cloned());
+            summaries.collect()
+        };
+        Ok(keys.iter().map(page).collect())
+    }
+}
+
 /// Finds a vehicle and its prices, whether it is listed or withdrawn.
 pub(crate) async fn find_any(
     conn: &mut Connection,
@@ -94,6 +145,47 @@ pub(crate) async fn find_whole(
         Ok((vehicle, prices, row_version(&row, 0)?))
     })
     .transpose()
+}
+
+/// Reads listed vehicles without their details, each with the version of its row.
+pub(crate) async fn find_listed(
+    conn: &mut Connection,
+    ids: &[&str],
+) -> Result<Vec<(Vehicle<()>, u32)>, sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "select vehicles.xmin, ",
+        summary_columns!(),
+        " from vehicles where id = any($1) and withdrawn_at is null"
+    ))
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let listed = rows.iter().map(|row| {
+        let vehicle = VehicleRow::from_row(row)?.into_model(|_| ())?;
+        Ok((vehicle, row_version(row, 0)?))
+    });
+    listed.collect()
+}
+
+/// Finds the JSON of a vehicle as a partner ordered it last.
+pub(crate) async fn find_latest_snapshot(
+    conn: &mut Connection,
+    partner: PartnerId,
+    vehicle: &VehicleId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select order_vehicles.vehicle as "vehicle!" from orders
+        join order_vehicles on order_vehicles.order_id = orders.id
+        where orders.partner_id = $1 and orders.vehicle_id = $2
+        order by orders.accepted_no desc
+        limit 1
+        "#,
+        partner.uuid(),
+        vehicle.as_str(),
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Finds the listed lot with the first auction after `auctions_after` that a partner has not ordered, and its price.

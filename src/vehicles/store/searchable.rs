@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
-use super::super::search::{Change, Entry};
-use crate::database::{Connection, Tx, column::row_version};
+use crate::{
+    database::{Connection, Tx, column::row_version},
+    vehicles::search::{Change, Entry},
+};
 
 /// The columns of an [`Entry`], by position.
 macro_rules! entry_columns {

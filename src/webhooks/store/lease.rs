@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use super::super::{address::Target, signature::Secret};
+use super::super::{signature::Secret, target::Target};
 use crate::{
     database::Tx,
     values::id::{EventId, PartnerId},

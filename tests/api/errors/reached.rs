@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::Frame;
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        outcome::AuctionOutcome::{self, Cancelled, Outbid, Withdrawn},
-        transition::Transition,
+        model::AuctionOutcome::{self, Cancelled, Outbid, Withdrawn},
+        state_machine::Transition,
     },
 };
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Cancellation of an order by its partner.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
     orders::{
-        auction::AuctionError,
-        outcome::AuctionOutcome,
-        state::{CancellationReason, FailureReason, FulfillmentDetail, Refused},
-        sweeps::fail_passed,
-        transition::{ShipmentChange, Transition, TransitionError},
+        model::AuctionOutcome,
+        operator::AuctionError,
+        state_machine::{
+            CancellationReason, FailureReason, FulfillmentDetail, Refused, ShipmentChange,
+            Transition, TransitionError,
+        },
         transitions::TransitionFailed,
     },
     values::string_enum::StringEnum,
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use super::model::{AuctionEnd, Model, ModelVehicle, OperatorStep, Refusal, plate, text, vin};
 use crate::{
     seed::{seed, stream},
-    support::{Operator, Partner, Reply, Service, Vehicle, key, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, key, secure, won},
 };
 
 const PARTNERS: usize = 4;
@@ -527,7 +528,7 @@ fn refusal(error: &AuctionError) -> Refusal {
     match error {
         AuctionError::NoOpenAuction => "no_open_auction",
         AuctionError::NoBids => "nobody_bids",
-        AuctionError::Progress(TransitionFailed::Step(step)) => match step {
+        AuctionError::Transition(TransitionFailed::Step(step)) => match step {
             TransitionError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",
             TransitionError::SecuredByAnother(_) => "secured_by_another",
             TransitionError::PriceAboveBid(_) => "price_above_bid",
@@ -537,7 +538,7 @@ fn refusal(error: &AuctionError) -> Refusal {
         | AuctionError::NoSuchOrder
         | AuctionError::NotWithdrawn
         | AuctionError::Bought
-        | AuctionError::Progress(_) => panic!("{error}"),
+        | AuctionError::Transition(_) => panic!("{error}"),
     }
 }
 

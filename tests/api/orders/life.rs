@@ -2,7 +2,7 @@
 
 use lmn_partner_api::{
     errors::catalogue::Code,
-    orders::{state::FulfillmentDetail, transition::Transition},
+    orders::state_machine::{FulfillmentDetail, Transition},
 };
 use serde_json::{Value, json};
 

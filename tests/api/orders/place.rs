@@ -1,6 +1,6 @@
 //! Placing an order: every rule and every refusal.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use serde_json::json;
 
 use crate::support::{Service, Vehicle, secure};

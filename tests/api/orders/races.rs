@@ -7,11 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        auction::AuctionError,
-        outcome::AuctionOutcome,
-        state::{CancellationReason, FailureReason, FulfillmentDetail},
-        sweeps::fail_passed,
-        transition::{Transition, TransitionError},
+        model::AuctionOutcome,
+        operator::AuctionError,
+        state_machine::{
+            CancellationReason, FailureReason, FulfillmentDetail, Transition, TransitionError,
+        },
         transitions::TransitionFailed,
     },
     router::router,
@@ -25,7 +25,7 @@ use super::model::{cutoff, text};
 use crate::{
     database::TestDatabase,
     seed::{seed, stream},
-    support::{Operator, Partner, Reply, Service, Vehicle, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, secure, won},
 };
 
 /// Violations of the invariants of the tables: a description, and a query that counts them.
@@ -102,7 +102,7 @@ impl Race {
     async fn with_partners(partners: usize) -> Arc<Self> {
         let database = TestDatabase::with_connections(12).await;
         // A sweep fails at most one order, so that concurrent actions reach the others.
-        let settings = [("DATABASE__CONNECTIONS_MAX", "12"), ("SWEEPS__BATCH", "1")];
+        let settings = [("DATABASE__CONNECTIONS_MAX", "12"), ("JOBS__BATCH", "1")];
         let service = Service::on(database, &settings, router).await;
         let mut all = Vec::new();
         for n in 0..partners {
@@ -180,7 +180,7 @@ impl Race {
 #[track_caller]
 fn is_done<T>(result: Result<T, AuctionError>) -> bool {
     match result {
-        Err(AuctionError::Progress(TransitionFailed::Database(error))) => panic!("{error}"),
+        Err(AuctionError::Transition(TransitionFailed::Database(error))) => panic!("{error}"),
         result => result.is_ok(),
     }
 }
@@ -363,9 +363,9 @@ async fn vehicle_is_secured_for_one_of_several_concurrent_orders() {
             let again = again.unwrap_err();
             assert!(matches!(
                 again,
-                AuctionError::Progress(TransitionFailed::Step(TransitionError::SecuredByAnother(
-                    _
-                )))
+                AuctionError::Transition(TransitionFailed::Step(
+                    TransitionError::SecuredByAnother(_)
+                ))
             ));
         }
     }

@@ -5,20 +5,18 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     errors::catalogue::Code,
     orders::{
-        auction::AuctionError,
-        state::{
+        operator::AuctionError,
+        state_machine::{
             CancellationReason as Cancelled, FailureReason as Failed, FulfillmentDetail as Detail,
-            Refused,
+            Refused, ShipmentChange, Transition, TransitionError,
         },
-        sweeps::fail_passed,
-        transition::{ShipmentChange, Transition, TransitionError},
         transitions::TransitionFailed,
     },
     values::string_enum::StringEnum,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Partner, Service, Vehicle, secure};
+use crate::support::{Partner, Service, Vehicle, fail_passed, secure};
 
 /// All states of an order. The columns of [`TABLE`] are their statuses.
 const STATES: [&str; 10] = [
@@ -194,10 +192,9 @@ impl Fixture {
                 .unwrap();
             return match self.service.operator().advance(id, advance).await {
                 Ok(_) => Outcome::Done,
-                Err(AuctionError::Progress(TransitionFailed::Step(TransitionError::Refused(
-                    state,
-                    refusal,
-                )))) => {
+                Err(AuctionError::Transition(TransitionFailed::Step(
+                    TransitionError::Refused(state, refusal),
+                ))) => {
                     assert_eq!(state.status.as_str(), before["status"]);
                     match refusal {
                         Refused::NotAuthorized => Outcome::NotAuthorized,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lmn_partner_api::orders::transition::Transition;
+use lmn_partner_api::orders::state_machine::Transition;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! Fixtures of the tests: a [`Service`] on a database of its own, and [`Partner`]s that call it.
 
 mod document;
+mod jobs;
 mod operator;
 mod partner;
 mod reply;
@@ -9,6 +10,7 @@ mod sink;
 mod vehicle;
 
 pub use document::{Document, Operation};
+pub use jobs::{count_backlog, fail_passed, remind_overdue, worker};
 pub use operator::{Operator, secure, won};
 pub use partner::{Ask, Partner, key};
 pub use reply::Reply;

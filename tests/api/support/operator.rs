@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
     audit::model::Actor,
+    catalogue_import::effects,
     database::Database,
     orders::{
-        auction::AuctionError,
-        operator::{self, AffectedOrder},
-        outcome::AuctionOutcome,
-        transition::Transition,
+        model::AuctionOutcome,
+        operator::{self, AffectedOrder, AuctionError},
+        state_machine::Transition,
     },
     values::{
         id::{OrderId, RequestId, VehicleId},
@@ -57,7 +57,7 @@ impl Operator {
         step: &Transition,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let order = OrderId::parse(order).expect("it is an id");
-        operator::advance(&self.database, &self.actor, order, step).await
+        operator::change_order(&self.database, &self.actor, order, step).await
     }
 
     /// Makes several steps; panics if one is refused.
@@ -83,7 +83,7 @@ impl Operator {
         date: &str,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let date: DateTime<Utc> = Timestamp::parse(date).expect("it is a time").instant();
-        operator::reschedule(&self.database, &self.actor, &vehicle_id(vehicle), date).await
+        effects::reschedule(&self.database, &self.actor, &vehicle_id(vehicle), date).await
     }
 
     pub async fn reprice(
@@ -92,19 +92,19 @@ impl Operator {
         price: i64,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
-        operator::reprice(&self.database, &self.actor, &vehicle_id(vehicle), price).await
+        effects::reprice(&self.database, &self.actor, &vehicle_id(vehicle), price).await
     }
 
     pub async fn withdraw(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
-        operator::withdraw(&self.database, &self.actor, &vehicle_id(vehicle)).await
+        effects::withdraw(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 
     pub async fn restore(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
-        operator::restore(&self.database, &self.actor, &vehicle_id(vehicle)).await
+        effects::restore(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 
     pub async fn relist(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
-        operator::relist(&self.database, &self.actor, &vehicle_id(vehicle)).await
+        effects::record_relisting(&self.database, &self.actor, &vehicle_id(vehicle)).await
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use lmn_partner_api::{
     app::App,
     config::Settings,
-    operator,
-    router::{Api, router},
+    router::{Api, operator_router, router},
     server,
 };
 use sqlx::PgPool;
@@ -116,7 +115,7 @@ impl Service {
             .await
             .expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
-        let (app, routes) = (self.app.clone(), operator::routes::router(self.app.clone()));
+        let (app, routes) = (self.app.clone(), operator_router(self.app.clone()));
         tokio::spawn(async move {
             server::serve_operator(&app, listener, routes, std::future::pending()).await;
         });

@@ -1,10 +1,11 @@
 //! The metrics of waiting deliveries.
 
-use lmn_partner_api::{operator, webhooks::backlog};
+use lmn_partner_api::router::operator_router;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::scene::Scene;
+use crate::support::count_backlog;
 
 #[tokio::test]
 async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
@@ -45,11 +46,11 @@ async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
             partners[1].id
         ))
         .await;
-    backlog::tell(&scene.service.app).await.unwrap();
+    count_backlog(&scene.service.app).await.unwrap();
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let routes = operator::routes::router(scene.service.app.clone());
+    let routes = operator_router(scene.service.app.clone());
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     for (state, count) in [("due", 3), ("failing", 4), ("later", 3), ("paused", 7)] {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use lmn_partner_api::orders::transition::Transition;
+use lmn_partner_api::orders::state_machine::Transition;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
@@ -77,9 +77,13 @@ async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
     for n in 0..orders {
         ids.push(scene.order(&format!("glovis_{n}")).await);
     }
-    let other = lmn_partner_api::webhooks::worker::Worker::new(scene.service.app.clone()).unwrap();
+    let other = crate::support::worker(&scene.service.app);
     for worker in [scene.worker.clone(), other] {
-        scene.service.app.tasks().spawn(worker.run());
+        scene
+            .service
+            .app
+            .tasks()
+            .spawn(worker.run(scene.service.app.stopping().clone()));
     }
     for ids in ids.chunks(20) {
         let ships = ids.iter().map(|order| {
@@ -203,7 +207,12 @@ async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpo
         dead.id
     );
     scene.service.sql(&flood).await;
-    scene.service.app.tasks().spawn(scene.worker.clone().run());
+    scene.service.app.tasks().spawn(
+        scene
+            .worker
+            .clone()
+            .run(scene.service.app.stopping().clone()),
+    );
     eventually("the dead endpoint is being tried", async || {
         let failing = "select count(*) from delivery_queues where lease is not null";
         (scene.service.count(failing).await > 0).then_some(())

@@ -1,7 +1,7 @@
 //! Deliveries: their order, attempts after failures, the end of attempts, disabled endpoints, and redelivery.
 
 use lmn_partner_api::{
-    errors::catalogue::Code, orders::transition::Transition, webhooks::worker::Outcome,
+    errors::catalogue::Code, orders::state_machine::Transition, webhooks::worker::Outcome,
 };
 use serde_json::{Value, json};
 

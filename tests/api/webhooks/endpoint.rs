@@ -1,6 +1,6 @@
 //! The webhook endpoint: created, changed, paused, given another secret, tested and deleted by its partner.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Addresses that are refused for deliveries, at registration and at every attempt.
 
-use lmn_partner_api::{errors::catalogue::Code, orders::transition::Transition};
+use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use serde_json::json;
 
 use super::scene::{ENDPOINT, Scene};
@@ -125,7 +125,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let settings = lmn_partner_api::config::Settings::read(None, &variables).unwrap();
     let app = lmn_partner_api::app::App::start(settings).await.unwrap();
-    let strict = lmn_partner_api::webhooks::worker::Worker::new(app.clone()).unwrap();
+    let strict = crate::support::worker(&app);
     for url in [
         scene.sink.url(),
         scene.sink.url().replace("127.0.0.1", "localhost"),

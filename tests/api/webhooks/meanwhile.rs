@@ -1,6 +1,6 @@
 //! Changes of the clock, the endpoint and its secret while an event is being sent or waits for a lock.
 
-use lmn_partner_api::{orders::transition::Transition, webhooks::worker::Outcome};
+use lmn_partner_api::{orders::state_machine::Transition, webhooks::worker::Outcome};
 use serde_json::{Value, json};
 
 use super::scene::{ENDPOINT, Scene};

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use lmn_partner_api::orders::transition::Transition;
+use lmn_partner_api::orders::state_machine::Transition;
 
 use super::scene::OPEN;
 use crate::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lmn_partner_api::{
-    orders::transition::Transition,
+    orders::state_machine::Transition,
     webhooks::worker::{Outcome, Worker},
 };
 use reqwest::Method;
@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
     database::TestDatabase,
-    support::{Answer, Partner, Reply, Service, Sink, Vehicle, eventually, key, secure},
+    support::{Answer, Partner, Reply, Service, Sink, Vehicle, eventually, key, secure, worker},
 };
 
 /// Path of the endpoint.
@@ -44,7 +44,7 @@ impl Scene {
         let service = Service::on(database, &settings, lmn_partner_api::router::router).await;
         let acme = service.partner("acme").await;
         let sink = Sink::start().await;
-        let worker = Worker::new(service.app.clone()).unwrap();
+        let worker = worker(&service.app);
         let secret = acme.hook(json!({"url": sink.url()})).await.expect(201);
         let secret = secret["secret"].as_str().unwrap().to_owned();
         Self {

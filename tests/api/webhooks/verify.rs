@@ -185,7 +185,12 @@ fn documentation_shows_every_event_type_as_it_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secret_can_be_replaced_while_events_are_delivered() {
     let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
-    scene.service.app.tasks().spawn(scene.worker.clone().run());
+    scene.service.app.tasks().spawn(
+        scene
+            .worker
+            .clone()
+            .run(scene.service.app.stopping().clone()),
+    );
     let mut secrets = vec![scene.secret.clone()];
     let mut orders = Vec::new();
     for n in 0..20 {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use lmn_partner_api::{
     database::MIGRATOR,
     errors::catalogue::Code,
-    orders::transition::{ShipmentChange, Transition},
+    orders::state_machine::{ShipmentChange, Transition},
     router::router,
 };
 use reqwest::Method;

@@ -1,0 +1,307 @@
+//! Changes of vehicles and their effects on orders: new dates and prices, withdrawals, re-listings.
+//!
+//! LMN's staff and, in the sandbox, partners change single vehicles: a command is one transaction. The import changes
+//! thousands of vehicles at a time; it locks them and changes their rows itself, and applies only the effects.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    audit::model::Actor,
+    database::{Database, Tx},
+    orders::{
+        self,
+        event::EventKind,
+        locked_order::{LockedOrder, rank_bids},
+        model::AuctionOutcome,
+        operator::{AffectedOrder, AuctionError, change_vehicle},
+        state_machine::{OrderStatus, TransitionError},
+        transitions::{self, TransitionFailed},
+    },
+    values::{
+        id::{OrderId, VehicleId},
+        money::Usd,
+        timestamp::Timestamp,
+    },
+    vehicles::{
+        self,
+        model::{LockedVehicle, WithdrawnBy},
+        render::render,
+    },
+};
+
+/// Moves the auction of a vehicle to another date.
+pub async fn reschedule(
+    database: &Database,
+    actor: &Actor,
+    vehicle: &VehicleId,
+    date: DateTime<Utc>,
+) -> Result<Vec<AffectedOrder>, AuctionError> {
+    let dates = HashMap::from([(vehicle.clone(), date)]);
+    change_vehicle(
+        database,
+        actor,
+        "vehicle.rescheduled",
+        vehicle,
+        async |tx, now| reschedule_vehicles(tx, actor, &dates, now).await,
+    )
+    .await
+}
+
+/// Changes the listing price of a vehicle.
+pub async fn reprice(
+    database: &Database,
+    actor: &Actor,
+    vehicle: &VehicleId,
+    price: Usd,
+) -> Result<Vec<AffectedOrder>, AuctionError> {
+    let prices = HashMap::from([(vehicle.clone(), price)]);
+    change_vehicle(
+        database,
+        actor,
+        "vehicle.repriced",
+        vehicle,
+        async |tx, now| reprice_vehicles(tx, actor, &prices, now).await,
+    )
+    .await
+}
+
+/// Withdraws a vehicle from the catalogue, and ends its open orders.
+pub async fn withdraw(
+    database: &Database,
+    actor: &Actor,
+    vehicle: &VehicleId,
+) -> Result<Vec<AffectedOrder>, AuctionError> {
+    let vehicles = std::slice::from_ref(vehicle);
+    change_vehicle(
+        database,
+        actor,
+        "vehicle.withdrawn",
+        vehicle,
+        async |tx, now| withdraw_vehicles(tx, actor, vehicles, now).await,
+    )
+    .await
+}
+
+/// Puts a withdrawn vehicle back into the catalogue.
+pub async fn restore(
+    database: &Database,
+    actor: &Actor,
+    vehicle: &VehicleId,
+) -> Result<Vec<AffectedOrder>, AuctionError> {
+    change_vehicle(
+        database,
+        actor,
+        "vehicle.restored",
+        vehicle,
+        async |tx, now| restore_vehicle(tx, actor, vehicle, now).await,
+    )
+    .await
+}
+
+/// Records an event for partners that ordered a vehicle before it was listed again.
+pub async fn record_relisting(
+    database: &Database,
+    actor: &Actor,
+    vehicle: &VehicleId,
+) -> Result<Vec<AffectedOrder>, AuctionError> {
+    let mut tx = database.begin().await?;
+    let orders = relist(&mut tx, std::slice::from_ref(vehicle)).await?;
+    transitions::record(&mut tx, actor, &orders).await?;
+    tx.commit().await?;
+    Ok(AffectedOrder::all(&orders))
+}
+
+/// Moves auctions to other dates, and updates the orders that bid on the vehicles.
+///
+/// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
+pub(crate) async fn reschedule_vehicles(
+    tx: &mut Tx,
+    actor: &Actor,
+    dates: &HashMap<VehicleId, DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Vec<LockedOrder>, AuctionError> {
+    let vehicles: Vec<_> = dates.keys().cloned().collect();
+    let found = vehicles::store::hold(tx, &vehicles).await?;
+    if found.len() < dates.len() {
+        return Err(AuctionError::NoSuchVehicle);
+    }
+    if !found.iter().all(LockedVehicle::is_upcoming) {
+        return Err(AuctionError::NoOpenAuction);
+    }
+    let mut orders = transitions::lock_open_orders(tx, &vehicles).await?;
+    move_auctions(&mut orders, dates)?;
+    vehicles::store::set_auction_dates(tx, dates, now).await?;
+    render(tx, &vehicles).await?;
+    transitions::record(tx, actor, &orders).await?;
+    Ok(orders)
+}
+
+/// Changes the listing prices of vehicles, and adds events to their orders in `proceed`.
+pub(crate) async fn reprice_vehicles(
+    tx: &mut Tx,
+    actor: &Actor,
+    prices: &HashMap<VehicleId, Usd>,
+    now: DateTime<Utc>,
+) -> Result<Vec<LockedOrder>, AuctionError> {
+    let vehicles: Vec<_> = prices.keys().cloned().collect();
+    let found = vehicles::store::hold(tx, &vehicles).await?;
+    if found.len() < prices.len() {
+        return Err(AuctionError::NoSuchVehicle);
+    }
+    let changes = found.into_iter().filter_map(|vehicle| {
+        let now = *prices.get(&vehicle.id)?;
+        let before = vehicle.listing_usd;
+        Some((vehicle.id, PriceChange { before, now }))
+    });
+    let mut orders = transitions::lock_open_orders(tx, &vehicles).await?;
+    add_price_events(&mut orders, &changes.collect())?;
+    vehicles::store::set_prices(tx, prices, now).await?;
+    render(tx, &vehicles).await?;
+    transitions::record(tx, actor, &orders).await?;
+    Ok(orders)
+}
+
+/// Withdraws vehicles from the catalogue, and ends their open orders, including those without a bid.
+pub(crate) async fn withdraw_vehicles(
+    tx: &mut Tx,
+    actor: &Actor,
+    vehicles: &[VehicleId],
+    now: DateTime<Utc>,
+) -> Result<Vec<LockedOrder>, AuctionError> {
+    if vehicles::store::hold(tx, vehicles).await?.len() < vehicles.len() {
+        return Err(AuctionError::NoSuchVehicle);
+    }
+    let mut orders = transitions::lock_open_orders(tx, vehicles).await?;
+    for order in &mut orders {
+        order.end(AuctionOutcome::Withdrawn, false)?;
+    }
+    vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
+    transitions::record(tx, actor, &orders).await?;
+    Ok(orders)
+}
+
+/// Puts a withdrawn vehicle back into the catalogue, and adds events for the partners that ordered it before.
+async fn restore_vehicle(
+    tx: &mut Tx,
+    actor: &Actor,
+    vehicle: &VehicleId,
+    now: DateTime<Utc>,
+) -> Result<Vec<LockedOrder>, AuctionError> {
+    let vehicles = std::slice::from_ref(vehicle);
+    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
+    if locked.withdrawn_at.is_none() {
+        return Err(AuctionError::NotWithdrawn);
+    }
+    let bought = orders::store::find_bought(tx, &[vehicle.as_str()]).await?;
+    if !bought.is_empty() {
+        return Err(AuctionError::Bought);
+    }
+    vehicles::store::set_restored(tx, vehicle, now).await?;
+    render(tx, vehicles).await?;
+    let mut orders = Vec::new();
+    if locked.is_on_offer() {
+        orders = relist(tx, vehicles).await?;
+    }
+    transitions::record(tx, actor, &orders).await?;
+    Ok(orders)
+}
+
+/// A change of a vehicle's listing price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PriceChange {
+    /// The old price.
+    pub before: Usd,
+    /// The new price.
+    pub now: Usd,
+}
+
+/// Moves the auctions of locked orders, and adds an event to each order.
+///
+/// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
+pub(crate) fn move_auctions(
+    orders: &mut [LockedOrder],
+    dates: &HashMap<VehicleId, DateTime<Utc>>,
+) -> Result<(), TransitionError> {
+    let mut moved = BTreeMap::new();
+    for order in orders.iter_mut() {
+        if let Some(date) = dates.get(&order.order.vehicle_id)
+            && let Some(kind) = order.move_auction(Timestamp::kst(*date))?
+        {
+            moved.insert(order.order.id, kind);
+        }
+    }
+    // The other events come after the cancellations, so that they show the standing among the remaining bids.
+    orders.sort_by(|one, other| one.order.vehicle_id.cmp(&other.order.vehicle_id));
+    orders
+        .chunk_by_mut(|one, other| one.order.vehicle_id == other.order.vehicle_id)
+        .for_each(rank_bids);
+    for order in orders {
+        if let Some(kind) = moved.get(&order.order.id) {
+            order.add_event(kind)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds an event to the orders in `proceed` whose vehicles have new prices.
+pub(crate) fn add_price_events(
+    orders: &mut [LockedOrder],
+    changes: &HashMap<VehicleId, PriceChange>,
+) -> Result<(), TransitionError> {
+    for order in orders {
+        let change = changes.get(&order.order.vehicle_id);
+        let change = change.filter(|it| it.before != it.now);
+        if let Some(PriceChange { before, now }) = change.copied()
+            && order.order.state.status == OrderStatus::Proceed
+        {
+            order.add_event(&EventKind::PriceUpdated {
+                previous_listing_usd: before,
+                listing_usd: now,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds an event to former orders of vehicles that are listed again: to the latest one of each partner.
+///
+/// Returns these orders, locked. The caller records the events.
+pub(crate) async fn relist(
+    tx: &mut Tx,
+    vehicles: &[VehicleId],
+) -> Result<Vec<LockedOrder>, TransitionFailed> {
+    if orders::store::find_former(tx, vehicles).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    orders::store::lock_relisting(tx).await?;
+    let mut former = orders::store::find_former(tx, vehicles).await?;
+    let ids = loop {
+        let ids = ids_of(&former);
+        let listed: Vec<_> = ids.iter().copied().collect();
+        orders::store::lock_alone(tx, &listed).await?;
+        // While this waited for the locks, a later order may have ended, which is then the latest one.
+        former = orders::store::find_former(tx, vehicles).await?;
+        if ids_of(&former) == ids {
+            break listed;
+        }
+    };
+    let mut relisted = BTreeMap::<_, Vec<_>>::new();
+    for (order, new_vehicle_id) in former {
+        relisted.entry(order).or_default().push(new_vehicle_id);
+    }
+    let mut locked = orders::store::read_locked(tx, &ids).await?;
+    for order in &mut locked {
+        for new_vehicle_id in relisted.remove(&order.order.id).unwrap_or_default() {
+            let added = order.add_event(&EventKind::ReAuctioned { new_vehicle_id });
+            added.map_err(TransitionError::from)?;
+        }
+    }
+    Ok(locked)
+}
+
+fn ids_of(former: &[(OrderId, VehicleId)]) -> BTreeSet<OrderId> {
+    former.iter().map(|(order, _)| *order).collect()
+}

@@ -1,0 +1,110 @@
+//! Commands that need no database: `lmn config` checks the settings, `lmn openapi` prints the document that
+//! `GET /v1/openapi.json` serves, and `lmn errors` the error catalogue that `GET /v1/errors` serves.
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Source, print, say};
+use crate::{
+    config::Settings,
+    errors::{
+        catalogue::Code,
+        docs::{self, ErrorList},
+    },
+    router::document,
+    values::string_enum::StringEnum,
+};
+
+/// The commands of `lmn config`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Check the settings and report all errors at once.
+    Check {
+        #[command(flatten)]
+        source: Source,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Config {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self::Check { source, json } = self;
+        let checked = Settings::load(source.config.as_deref());
+        if json {
+            let errors = checked.as_ref().err().map(|it| it.0.as_slice());
+            let errors = errors.unwrap_or_default();
+            print(json!({"valid": errors.is_empty(), "complaints": errors}))?;
+        }
+        match checked {
+            Ok(_) if json => Ok(()),
+            Ok(settings) => {
+                let environment = settings.environment.as_str();
+                say(format_args!(
+                    "The settings are right: a {environment} deployment."
+                ));
+                let tls = settings.server.tls.as_ref();
+                if let Some(expires_at) = tls.and_then(|tls| tls.first.expires_at) {
+                    say(format_args!("Its certificate expires at {expires_at}."));
+                }
+                Ok(())
+            }
+            Err(_) if json => bail!("the settings are wrong"),
+            Err(errors) => Err(errors.into()),
+        }
+    }
+}
+
+/// The arguments of `lmn openapi`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Openapi {
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON, which is the only format.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Openapi {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let settings = Settings::load_without_database(self.source.config.as_deref())?;
+        print(document(settings.environment, &settings.public_url))
+    }
+}
+
+/// The arguments of `lmn errors`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Errors {
+    /// Print the page `docs/errors.md`.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print the JSON that `GET /v1/errors` returns.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Errors {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.markdown {
+            return print(docs::markdown().trim_end());
+        }
+        if self.json {
+            return print(serde_json::to_string(&ErrorList::all())?);
+        }
+        for entry in Code::ALL.map(Code::entry) {
+            let statuses: Vec<String> = entry.statuses.iter().map(u16::to_string).collect();
+            let (code, retry) = (entry.code, entry.retry.as_str());
+            print(format_args!(
+                "{code:<34}{:<9}{retry:<20}{}",
+                statuses.join(","),
+                entry.title
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The handlers of the documents that are public and the same for every caller: `GET /v1/openapi.json`, and the error
+//! catalogue with `GET /v1/errors` and `GET /v1/errors/{code}`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::Extension,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::{
+    errors::{
+        ApiError,
+        catalogue::Code,
+        docs::{self, ErrorList, ErrorView},
+    },
+    http::{
+        accept::{self, Offer},
+        etag::{Conditional, Tagged},
+        extract::Id,
+    },
+};
+
+/// The representations of the error catalogue: JSON, unless Markdown has a higher quality.
+const OFFERS: [Offer; 2] = [
+    Offer {
+        media_type: "application/json",
+        by_name_only: false,
+    },
+    Offer {
+        media_type: "text/markdown",
+        by_name_only: false,
+    },
+];
+
+/// Returns this document.
+///
+/// No key is needed, and the request counts against no limit.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "service", params(Conditional), responses(
+    (status = 200, description = "An OpenAPI 3.1 document.", body = Object),
+))]
+pub(crate) async fn get_openapi(
+    conditional: Conditional,
+    Extension(document): Extension<Tagged>,
+) -> Response {
+    conditional.answer_tagged(&document)
+}
+
+/// All pages of the error catalogue, rendered once.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorPages(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    all: Page,
+    one: HashMap<Code, Page>,
+}
+
+/// A page in both representations.
+#[derive(Debug)]
+struct Page {
+    json: Tagged,
+    markdown: Tagged,
+}
+
+impl ErrorPages {
+    /// Renders the pages.
+    pub(crate) fn new() -> Self {
+        let one = |code| {
+            let page = Page::new(&ErrorView::from(code), docs::markdown_of(code));
+            (code, page)
+        };
+        Self(Arc::new(Inner {
+            all: Page::new(&ErrorList::all(), docs::markdown()),
+            one: Code::ALL.map(one).into(),
+        }))
+    }
+}
+
+impl Page {
+    fn new(view: &impl Serialize, text: String) -> Self {
+        // Strings and numbers always serialize.
+        let json = serde_json::to_vec(view).unwrap_or_default();
+        Self {
+            json: Tagged::new(json.into()),
+            markdown: Tagged::typed(text.into(), "text/markdown; charset=utf-8"),
+        }
+    }
+
+    /// Responds in the representation that the client accepts.
+    fn answer(&self, headers: &HeaderMap, conditional: &Conditional) -> Response {
+        let tagged = match accept::choose(headers.get_all(header::ACCEPT), &OFFERS) {
+            0 => &self.json,
+            _ => &self.markdown,
+        };
+        let mut response = conditional.answer_tagged(tagged);
+        let vary = HeaderValue::from_static("Accept");
+        response.headers_mut().insert(header::VARY, vary);
+        response
+    }
+}
+
+/// Lists all errors.
+///
+/// No key is needed, and the request counts against no limit. `Accept: text/markdown` returns Markdown.
+#[utoipa::path(get, path = "/v1/errors", tag = "service", params(Conditional), responses(
+    (status = 200, description = "The error catalogue, always on one page.", headers(("Vary")), content(
+        (ErrorList = "application/json"), (String = "text/markdown"),
+    )),
+))]
+pub(crate) async fn list_errors(
+    Extension(ErrorPages(pages)): Extension<ErrorPages>,
+    conditional: Conditional,
+    headers: HeaderMap,
+) -> Response {
+    pages.all.answer(&headers, &conditional)
+}
+
+/// Returns one error; the `type` of a problem (RFC 9457) links here.
+///
+/// No key is needed, and the request counts against no limit. `Accept: text/markdown` returns Markdown.
+#[utoipa::path(get, path = "/v1/errors/{code}", tag = "service", params(Id::<Code>, Conditional), responses(
+    (status = 200, description = "The error's row in the catalogue.", headers(("Vary")), content(
+        (ErrorView = "application/json"), (String = "text/markdown"),
+    )),
+    (status = 404, description = "not_found"),
+))]
+pub(crate) async fn get_error(
+    Extension(ErrorPages(pages)): Extension<ErrorPages>,
+    conditional: Conditional,
+    headers: HeaderMap,
+    Id(code): Id<Code>,
+) -> Result<Response, ApiError> {
+    let page = pages.one.get(&code);
+    let page = page.ok_or_else(|| ApiError::internal("a code has no page"))?;
+    Ok(page.answer(&headers, &conditional))
+}

@@ -1,0 +1,33 @@
+//! The background jobs of a replica, which tests run one pass at a time.
+
+use lmn_partner_api::{
+    app::App,
+    orders::{self, model::Overdue, transitions::TransitionFailed},
+    webhooks::worker::{self, Worker},
+};
+
+/// Fails the orders whose auction has passed; returns their number.
+pub async fn fail_passed(app: &App) -> Result<usize, TransitionFailed> {
+    orders::jobs::fail_passed(app.database(), &app.settings().jobs, app.metrics()).await
+}
+
+/// Records reminders of overdue deliveries.
+pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, sqlx::Error> {
+    orders::jobs::remind_overdue(app.database(), &app.settings().jobs, app.metrics()).await
+}
+
+/// Counts the deliveries that are waiting.
+pub async fn count_backlog(app: &App) -> Result<(), sqlx::Error> {
+    worker::count_backlog(app.database(), app.metrics()).await
+}
+
+/// Returns a worker that delivers the events of a replica's database.
+pub fn worker(app: &App) -> Worker {
+    let worker = Worker::new(
+        app.settings().clone(),
+        app.database().clone(),
+        app.heartbeat().clone(),
+        app.metrics().clone(),
+    );
+    worker.expect("TLS can be used")
+}
