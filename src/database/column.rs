@@ -32,13 +32,45 @@ impl From<InvalidColumn> for sqlx::Error {
     }
 }
 
+/// The place of a row in its table (`ctid`), which every update changes.
+///
+/// It finds the row without an index. After the table was rewritten, it may be the place of another row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tid {
+    block: u32,
+    offset: u16,
+}
+
+impl Tid {
+    /// Reads `ctid` at column `at`.
+    pub(crate) fn read(row: &PgRow, at: usize) -> Result<Self, sqlx::Error> {
+        let [a, b, c, d, e, f] = system_column(row, at)?;
+        Ok(Self {
+            block: u32::from_be_bytes([a, b, c, d]),
+            offset: u16::from_be_bytes([e, f]),
+        })
+    }
+}
+
+impl fmt::Display for Tid {
+    /// Writes the text form of PostgreSQL's type `tid`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({},{})", self.block, self.offset)
+    }
+}
+
 /// Returns the version of a row, from its `xmin` at column `at`. Every update changes it.
 pub(crate) fn row_version(row: &PgRow, at: usize) -> Result<u32, sqlx::Error> {
-    let xmin = row.try_get_raw(at)?;
-    let bytes = xmin.as_bytes().map_err(sqlx::Error::Decode)?;
-    let bytes = bytes.try_into().map_err(|_| InvalidColumn::new("xmin"))?;
-    debug_assert!(!xmin.is_null());
-    Ok(u32::from_be_bytes(bytes))
+    Ok(u32::from_be_bytes(system_column(row, at)?))
+}
+
+/// Returns the bytes of a column whose type sqlx does not support.
+fn system_column<const N: usize>(row: &PgRow, at: usize) -> Result<[u8; N], sqlx::Error> {
+    let value = row.try_get_raw(at)?;
+    debug_assert!(!value.is_null());
+    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
+    let bytes = bytes.try_into();
+    Ok(bytes.map_err(|_| InvalidColumn::new("a system column"))?)
 }
 
 /// Converts an amount in dollars.

@@ -198,7 +198,8 @@ impl VehicleCache {
         missing: &[(usize, u32)],
     ) -> Result<Vec<Option<(u32, Bytes)>>, ApiError> {
         let ids = || missing.iter().map(|(_, slot)| index.id(*slot));
-        let keys = ids().map(str::to_owned).collect();
+        let key = |slot: u32| (index.id(slot).to_owned(), index.row(slot).tid);
+        let keys = missing.iter().map(|(_, slot)| key(*slot)).collect();
         let read = self.0.read_summaries.read(keys).await?;
         let is_unrendered = |it: &Option<Summary>| it.as_ref().is_some_and(|it| it.json.is_none());
         let unrendered = ids().zip(&read).filter(|(_, it)| is_unrendered(it));

@@ -11,34 +11,11 @@ use super::{
 };
 use crate::{
     values::{id::VehicleId, money::Usd},
-    vehicles::model::{AuctionResult, AuctionState, Offer},
+    vehicles::{
+        model::{AuctionResult, AuctionState, Offer},
+        store::{Entry, IndexedRow},
+    },
 };
-
-/// The searchable fields of a vehicle.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Entry {
-    pub(crate) id: String,
-    /// The version of its row; every update changes it.
-    pub(crate) row_version: u32,
-    pub(crate) source: String,
-    pub(crate) make: String,
-    pub(crate) model: String,
-    pub(crate) trim: Option<String>,
-    pub(crate) year: i16,
-    pub(crate) mileage_km: i32,
-    pub(crate) listing_usd: i32,
-    pub(crate) fuel: Option<String>,
-    pub(crate) transmission: Option<String>,
-    pub(crate) color: Option<String>,
-    pub(crate) options: Vec<String>,
-    pub(crate) accident_grade: Option<String>,
-    pub(crate) exterior_grade: Option<String>,
-    pub(crate) auction_date: Option<DateTime<Utc>>,
-    pub(crate) auction_count: Option<i16>,
-    pub(crate) auction_result: Option<String>,
-    pub(crate) vin: Option<String>,
-    pub(crate) license_plate: Option<String>,
-}
 
 /// The numbers of a vehicle, as the columns hold them.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +62,7 @@ pub(crate) struct Index {
     /// The position of each slot in `by_id`.
     pub(super) ranks: Arc<Vec<u32>>,
     pub(super) listed: Arc<RoaringBitmap>,
-    pub(super) row_versions: Arc<Vec<u32>>,
+    pub(super) rows: Arc<Vec<IndexedRow>>,
     pub(super) price: Column<u32>,
     pub(super) mileage: Column<u32>,
     pub(super) year: Column<u32>,
@@ -110,9 +87,14 @@ impl Index {
         self.ids.get(slot)
     }
 
+    /// Returns the row of a slot.
+    pub(crate) fn row(&self, slot: u32) -> IndexedRow {
+        at(&self.rows, slot)
+    }
+
     /// Returns the version of a slot's row.
     pub(crate) fn row_version(&self, slot: u32) -> u32 {
-        at(&self.row_versions, slot)
+        self.row(slot).version
     }
 
     /// Returns the slot of a listed vehicle.
@@ -175,7 +157,7 @@ pub(crate) struct Builder {
     ids: Texts,
     vins: Texts,
     plates: Texts,
-    row_versions: Vec<u32>,
+    rows: Vec<IndexedRow>,
     price: Vec<u32>,
     mileage: Vec<u32>,
     year: Vec<u32>,
@@ -191,7 +173,7 @@ impl Builder {
         self.ids.push(&entry.id);
         self.vins.push_optional(entry.vin.as_deref());
         self.plates.push_optional(entry.license_plate.as_deref());
-        self.row_versions.push(entry.row_version);
+        self.rows.push(entry.row);
         let numbers = Numbers::from(entry);
         self.price.push(numbers.price);
         self.mileage.push(numbers.mileage);
@@ -217,7 +199,7 @@ impl Builder {
             auction: Column::new(self.auction, &by_id, &ranks),
             count: Column::new(self.count, &by_id, &ranks),
             listed: Arc::new((0..ids.len()).collect()),
-            row_versions: Arc::new(self.row_versions),
+            rows: Arc::new(self.rows),
             tokens: self.tokens.build(),
             by_id: Arc::new(by_id),
             ranks: Arc::new(ranks),

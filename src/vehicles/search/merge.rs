@@ -6,18 +6,10 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use super::{
-    index::{Entry, Index, Numbers, ranks},
+    index::{Index, Numbers, ranks},
     tokens::TokensBuilder,
 };
-
-/// A changed vehicle.
-#[derive(Debug)]
-pub(crate) struct Change {
-    /// Its id.
-    pub(crate) id: String,
-    /// The vehicle as it is now; `None` if it is not listed.
-    pub(crate) entry: Option<Entry>,
-}
+use crate::vehicles::store::{Change, Entry, IndexedRow};
 
 /// Changed vehicles, by the effect on their slots.
 #[derive(Debug, Default)]
@@ -47,19 +39,19 @@ impl Index {
         if changes.touched.is_empty() {
             return index;
         }
-        let mut row_versions = index.row_versions.to_vec();
-        row_versions.resize(index.ids.len() as usize, 0);
+        let mut rows = index.rows.to_vec();
+        rows.resize(index.ids.len() as usize, IndexedRow::default());
         let mut tokens = TokensBuilder::default();
         let mut numbers = Vec::with_capacity(changes.present.len());
         for (slot, entry) in &changes.present {
             index.set_vin_and_plate(*slot, entry);
             tokens.add(*slot, entry);
             numbers.push((*slot, Numbers::from(entry)));
-            if let Some(it) = row_versions.get_mut(*slot as usize) {
-                *it = entry.row_version;
+            if let Some(it) = rows.get_mut(*slot as usize) {
+                *it = entry.row;
             }
         }
-        index.row_versions = Arc::new(row_versions);
+        index.rows = Arc::new(rows);
         index.tokens.merge(&changes.touched, tokens);
         let (gone, ranks) = (&changes.gone, &index.ranks);
         index
@@ -177,7 +169,10 @@ mod tests {
             model,
             source,
             trim,
-            row_version: u32::try_from(number(1_000_000)).unwrap(),
+            row: IndexedRow {
+                version: u32::try_from(number(1_000_000)).unwrap(),
+                ..IndexedRow::default()
+            },
             year: 2000 + i16::try_from(number(4)).unwrap(),
             mileage_km: i32::try_from(number(4)).unwrap() * 1_000,
             listing_usd: 1 + i32::try_from(number(5)).unwrap(),
@@ -257,7 +252,7 @@ mod tests {
             assert_eq!(index.len(), listed.len());
             for it in listed.values() {
                 let slot = index.slot(&it.id).unwrap();
-                assert_eq!(index.row_version(slot), it.row_version);
+                assert_eq!(index.row(slot), it.row);
                 assert_eq!(index.vins.get_optional(slot), it.vin.as_deref());
             }
             let used = conditions(&mut rng).into_iter().map(|condition| Used {

@@ -15,8 +15,7 @@ mod sync;
 mod tokens;
 
 pub(crate) use filter::{Condition, Field, Filter, SOURCE, Sort, Used};
-pub(crate) use index::{Builder, Entry, Index};
-pub(crate) use merge::Change;
+pub(crate) use index::{Builder, Index};
 pub(crate) use query::{Place, Query};
 pub(crate) use sync::Catalogue;
 pub(crate) use tokens::{Kind, fold, words};

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use roaring::RoaringBitmap;
 use unicode_normalization::UnicodeNormalization;
 
-use super::index::Entry;
+use crate::vehicles::store::Entry;
 
 /// Maximum length of a folded name, in bytes; the rest is not compared.
 const NAME_BYTES_MAX: usize = 256;

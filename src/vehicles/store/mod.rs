@@ -15,4 +15,6 @@ pub(crate) use read::{
     find_untouched_lot, find_whole,
 };
 pub(crate) use row::{VehicleRow, listing_columns};
-pub(crate) use searchable::{Changes, Moment, changes_since, forget_changes, load};
+pub(crate) use searchable::{
+    Change, Changes, Entry, IndexedRow, Moment, changes_since, forget_changes, load,
+};

@@ -10,7 +10,7 @@ use super::row::{VehicleRow, summary_columns, vehicle_columns};
 use crate::{
     database::{
         BatchRead, Connection,
-        column::{row_version, usd, vehicle_id},
+        column::{Tid, row_version, usd, vehicle_id},
         in_order,
     },
     values::{
@@ -70,28 +70,32 @@ pub(crate) struct Summary {
     pub json: Option<Bytes>,
 }
 
-/// Reads the JSON of the listed vehicles of pages, in the order of their ids; a vehicle that is not listed is `None`.
+/// Reads the JSON of the vehicles of pages from the places of their rows, in this order; `None` if a place has another
+/// row or the vehicle is not listed.
+///
+/// A place costs PostgreSQL two thirds of what a look-up in the index of ids costs.
 #[derive(Debug)]
 pub(crate) struct ReadSummaries;
 
 impl BatchRead for ReadSummaries {
-    type Key = Vec<String>;
+    type Key = Vec<(String, Tid)>;
     type Value = Vec<Option<Summary>>;
 
-    fn rows(ids: &Self::Key) -> usize {
-        ids.len()
+    fn rows(vehicles: &Self::Key) -> usize {
+        vehicles.len()
     }
 
     async fn read(
         connection: &mut Connection,
         keys: &[Self::Key],
     ) -> Result<Vec<Self::Value>, sqlx::Error> {
-        let ids: Vec<&str> = keys.iter().flatten().map(String::as_str).collect();
-        // The macros of sqlx do not support the type of `xmin`.
-        let statement =
-            "select id, xmin, summary from vehicles where id = any($1) and withdrawn_at is null";
+        let tids = keys.iter().flatten().map(|(_, tid)| tid.to_string());
+        let tids: Vec<_> = tids.collect();
+        // The macros of sqlx do not support the types of `xmin` and `ctid`.
+        let statement = "select id, xmin, summary from vehicles
+             where ctid = any($1::text[]::tid[]) and withdrawn_at is null";
         let rows = sqlx::query(statement)
-            .bind(&ids)
+            .bind(&tids)
             .fetch_all(connection)
             .await?;
         let mut found = HashMap::with_capacity(rows.len());
@@ -103,8 +107,10 @@ impl BatchRead for ReadSummaries {
             };
             found.insert(row.try_get::<&str, _>(0)?, summary);
         }
-        let page = |ids: &Vec<String>| {
-            let summaries = ids.iter().map(|id| found.get(id.as_str()).cloned());
+        let page = |vehicles: &Self::Key| {
+            let summaries = vehicles
+                .iter()
+                .map(|(id, _)| found.get(id.as_str()).cloned());
             summaries.collect()
         };
         Ok(keys.iter().map(page).collect())

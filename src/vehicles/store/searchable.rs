@@ -6,15 +6,58 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
-use crate::{
-    database::{Connection, Tx, column::row_version},
-    vehicles::search::{Change, Entry},
+use crate::database::{
+    Connection, Tx,
+    column::{Tid, row_version},
 };
+
+/// The row of a vehicle, as it was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct IndexedRow {
+    /// Its version; every update changes it.
+    pub(crate) version: u32,
+    /// Its place in the table.
+    pub(crate) tid: Tid,
+}
+
+/// The searchable fields of a vehicle. `entry_columns!` and `entry` below read them in this order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) row: IndexedRow,
+    pub(crate) source: String,
+    pub(crate) make: String,
+    pub(crate) model: String,
+    pub(crate) trim: Option<String>,
+    pub(crate) year: i16,
+    pub(crate) mileage_km: i32,
+    pub(crate) listing_usd: i32,
+    pub(crate) fuel: Option<String>,
+    pub(crate) transmission: Option<String>,
+    pub(crate) color: Option<String>,
+    pub(crate) options: Vec<String>,
+    pub(crate) accident_grade: Option<String>,
+    pub(crate) exterior_grade: Option<String>,
+    pub(crate) auction_date: Option<DateTime<Utc>>,
+    pub(crate) auction_count: Option<i16>,
+    pub(crate) auction_result: Option<String>,
+    pub(crate) vin: Option<String>,
+    pub(crate) license_plate: Option<String>,
+}
+
+/// A changed vehicle.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Its id.
+    pub(crate) id: String,
+    /// The vehicle as it is now; `None` if it is not listed.
+    pub(crate) entry: Option<Entry>,
+}
 
 /// The columns of an [`Entry`], by position.
 macro_rules! entry_columns {
     () => {
-        "vehicles.id, vehicles.xmin, source, make, model, trim, year, mileage_km, listing_usd, fuel,
+        "vehicles.id, vehicles.xmin, vehicles.ctid, source, make, model, trim, year, mileage_km, listing_usd, fuel,
          transmission, color, options, accident_grade, exterior_grade, auction_date, auction_count, auction_result,
          vin, license_plate"
     };
@@ -150,24 +193,27 @@ fn moment(row: &PgRow) -> Result<Moment, sqlx::Error> {
 fn entry(row: &PgRow, at: usize) -> Result<Entry, sqlx::Error> {
     Ok(Entry {
         id: row.try_get(at)?,
-        row_version: row_version(row, at + 1)?,
-        source: row.try_get(at + 2)?,
-        make: row.try_get(at + 3)?,
-        model: row.try_get(at + 4)?,
-        trim: row.try_get(at + 5)?,
-        year: row.try_get(at + 6)?,
-        mileage_km: row.try_get(at + 7)?,
-        listing_usd: row.try_get(at + 8)?,
-        fuel: row.try_get(at + 9)?,
-        transmission: row.try_get(at + 10)?,
-        color: row.try_get(at + 11)?,
-        options: row.try_get(at + 12)?,
-        accident_grade: row.try_get(at + 13)?,
-        exterior_grade: row.try_get(at + 14)?,
-        auction_date: row.try_get(at + 15)?,
-        auction_count: row.try_get(at + 16)?,
-        auction_result: row.try_get(at + 17)?,
-        vin: row.try_get(at + 18)?,
-        license_plate: row.try_get(at + 19)?,
+        row: IndexedRow {
+            version: row_version(row, at + 1)?,
+            tid: Tid::read(row, at + 2)?,
+        },
+        source: row.try_get(at + 3)?,
+        make: row.try_get(at + 4)?,
+        model: row.try_get(at + 5)?,
+        trim: row.try_get(at + 6)?,
+        year: row.try_get(at + 7)?,
+        mileage_km: row.try_get(at + 8)?,
+        listing_usd: row.try_get(at + 9)?,
+        fuel: row.try_get(at + 10)?,
+        transmission: row.try_get(at + 11)?,
+        color: row.try_get(at + 12)?,
+        options: row.try_get(at + 13)?,
+        accident_grade: row.try_get(at + 14)?,
+        exterior_grade: row.try_get(at + 15)?,
+        auction_date: row.try_get(at + 16)?,
+        auction_count: row.try_get(at + 17)?,
+        auction_result: row.try_get(at + 18)?,
+        vin: row.try_get(at + 19)?,
+        license_plate: row.try_get(at + 20)?,
     })
 }
