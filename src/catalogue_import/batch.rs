@@ -25,9 +25,11 @@ use crate::{
     vehicles::{model::Listing, render::render},
 };
 
-/// The largest number of vehicles that are written in one transaction. It bounds the time for which other transactions
-/// wait for the locks of the vehicles.
-pub(crate) const BATCH_VEHICLES: usize = 1_000;
+/// The largest number of vehicles that are written in one transaction.
+///
+/// It bounds the time for which other transactions wait for the locks of the vehicles, and the part of the log, about a
+/// mebibyte, that the commit of an order may have to write with its own.
+pub(crate) const BATCH_VEHICLES: usize = 250;
 /// The largest total length of the lines of a batch, in bytes, in addition to the limit of [`BATCH_VEHICLES`].
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 

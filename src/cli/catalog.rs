@@ -25,6 +25,8 @@ use crate::{
 
 /// The default of the largest part of a source, in percent, that a snapshot may withdraw.
 const WITHDRAWN_PERCENT: u8 = 10;
+/// By how much the priority of an import is lower than that of a server on the same machine, as a nice value.
+const IMPORT_NICE: i32 = 10;
 
 /// The arguments of `lmn catalog`.
 #[derive(Debug, clap::Args)]
@@ -127,6 +129,8 @@ fn source(text: &str) -> Result<Source, String> {
 impl Import {
     /// Imports the file.
     fn run(mut self, operator: &OperatorArgs) -> anyhow::Result<()> {
+        // If it is refused, the priority stays as it is.
+        let _ = rustix::process::nice(IMPORT_NICE);
         // Imports that take snapshots of several sources lock them in the same order.
         self.snapshot.sort_unstable();
         self.snapshot.dedup();

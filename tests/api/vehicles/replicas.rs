@@ -29,7 +29,7 @@ const FACETS: &str = "/v1/vehicles/facets";
 /// Tolerance for a busy machine.
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// Number of vehicles that an import writes in one transaction.
-const BATCH: usize = 1_000;
+const BATCH: usize = 250;
 
 /// Starts two replicas on one database, and returns them with a partner that calls each of them.
 async fn two_replicas() -> ([Service; 2], [Partner; 2]) {
