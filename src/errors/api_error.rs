@@ -1,30 +1,27 @@
 //! [`ApiError`]: every error that a request can end with.
 
-use std::{error::Error, fmt, panic::Location, sync::Arc};
+use std::{error::Error, fmt, panic::Location};
 
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use super::{
     catalogue::Code,
-    issue::{Issues, cut},
+    issue::{IssueKind, Issues, cut},
     payloads::{
-        DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
-        InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RateLimited,
-        ServiceUnavailable, VehicleUnavailable,
+        DuplicateOrder, EXAMPLE_ORDER, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
+        InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RefusalReason,
+        ServiceUnavailable, VehicleUnavailable, example_vehicle,
     },
+    rate_limited::RateLimited,
+    response::{Details, from_details},
 };
+use crate::values::timestamp::Timestamp;
 
 /// The details of every 503: the delay before a retry.
-const UNAVAILABLE: ServiceUnavailable = ServiceUnavailable { retry_after: 2 };
+pub(super) const UNAVAILABLE: ServiceUnavailable = ServiceUnavailable { retry_after: 2 };
 
 /// The cause of an opaque error; it is logged and never sent to the partner.
-type Source = Box<dyn Error + Send + Sync>;
+pub(super) type Source = Box<dyn Error + Send + Sync>;
 
 /// An error response: one variant for every entry of the catalogue, with its details and what else its forms need.
 #[derive(Debug, thiserror::Error)]
@@ -121,29 +118,13 @@ impl Asked {
         Self(cut(&text.to_string()))
     }
 
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// Returns LendFoundry's details of a resource that does not exist.
+    fn lendfoundry(&self, resource_type: &str) -> Value {
+        json!({"resource_type": resource_type, "resource_id": self.0})
     }
 }
 
 impl ApiError {
-    /// Wraps a bug: a condition that must not occur.
-    #[track_caller]
-    pub fn internal(source: impl Into<Source>) -> Self {
-        Self::Internal {
-            source: source.into(),
-            at: Location::caller(),
-        }
-    }
-
-    /// Wraps a temporary failure: retrying later helps.
-    pub fn unavailable(source: impl Into<Source>) -> Self {
-        Self::Unavailable {
-            source: source.into(),
-        }
-    }
-
     /// Returns the error for a vehicle that does not exist.
     pub fn no_vehicle(id: impl fmt::Display) -> Self {
         Self::VehicleNotFound(Asked::new(id))
@@ -175,16 +156,8 @@ impl ApiError {
         self
     }
 
-    /// Returns the underlying error, without the [`ApiError::Forced`] wrapper.
-    pub(super) fn plain(&self) -> &Self {
-        if let Self::Forced(error) = self {
-            return error.plain();
-        }
-        self
-    }
-
     /// Returns the entry of the catalogue, and the details if the entry has any.
-    fn parts(&self) -> (Code, Option<&dyn Details>) {
+    pub(super) fn parts(&self) -> (Code, Option<&dyn Details>) {
         match self {
             Self::Validation(issues) => (Code::ValidationError, Some(issues)),
             Self::MissingIdempotencyKey => (Code::MissingIdempotencyKey, None),
@@ -217,87 +190,99 @@ impl ApiError {
         }
     }
 
-    /// Returns the entry of the catalogue.
-    pub fn code(&self) -> Code {
-        self.parts().0
-    }
-
-    /// Returns the members of `error.details`, without those that the router adds to a 405.
-    pub(super) fn details(&self) -> Map<String, Value> {
-        self.parts().1.map(Details::members).unwrap_or_default()
-    }
-
-    /// Returns the HTTP status: the only one in the code's row, or the one that the reason of a refusal selects.
-    pub fn status(&self) -> StatusCode {
-        if let Self::InvalidStatusTransition { refusal, .. } = self.plain() {
-            return refusal.reason.status();
-        }
-        let status = self.code().entry().statuses.first();
-        let status = status.and_then(|it| StatusCode::from_u16(*it).ok());
-        // Every row has a valid status, so the fallback is never used.
-        status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    /// Returns the delay before a retry, in seconds, if waiting helps.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        let plain = self.plain();
-        if let Self::RateLimited(details) = plain {
-            return Some(details.retry_after);
-        }
-        matches!(plain, Self::Unavailable { .. }).then_some(UNAVAILABLE.retry_after)
-    }
-}
-
-/// The details of an error, whatever their type.
-pub(super) trait Details {
-    /// Returns them as members of a JSON object.
-    fn members(&self) -> Map<String, Value>;
-}
-
-impl<T: Serialize> Details for T {
-    fn members(&self) -> Map<String, Value> {
-        // Structs of strings and numbers always serialize.
-        let Ok(Value::Object(members)) = serde_json::to_value(self) else {
-            return Map::new();
-        };
-        members
-    }
-}
-
-/// Builds a response without a body; the outermost layer renders it from the error in its extensions.
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
-        let headers = response.headers_mut();
-        let should_retry = if self.code().entry().retry.should_retry() {
-            "true"
-        } else {
-            "false"
-        };
-        headers.insert("lmn-should-retry", HeaderValue::from_static(should_retry));
-        if let Some(seconds) = self.retry_after_seconds() {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if let Self::Forced(error) = &self
-            && matches!(**error, Self::MethodNotAllowed)
-        {
-            // For a real 405 the router adds the methods.
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
-        }
-        response.extensions_mut().insert(Arc::new(self));
-        response
-    }
-}
-
-/// Implements the conversion of details to the error that they belong to.
-macro_rules! from_details {
-    ($($details:ident)+) => {
-        $(impl From<$details> for ApiError {
-            fn from(details: $details) -> Self {
-                Self::$details(details)
+    /// Creates the example of a code with a status as if it happened at `now`; `None` if the catalogue has no such row.
+    pub(crate) fn example(code: Code, status: u16, now: Timestamp) -> Option<Self> {
+        let error = match code {
+            Code::ValidationError => Issues::example().into(),
+            Code::MissingIdempotencyKey => Self::MissingIdempotencyKey,
+            Code::InvalidCursor => InvalidCursor::example().into(),
+            Code::MissingMaxBid => MissingMaxBid::example()?.into(),
+            Code::MissingApiKey => Self::MissingApiKey,
+            Code::InvalidApiKey => InvalidApiKey::example().into(),
+            Code::IpNotAllowed => IpNotAllowed::example().into(),
+            Code::InvalidStatusTransition => {
+                let reason = match status {
+                    403 => RefusalReason::PartnerNotAuthorized,
+                    _ => RefusalReason::OutOfSequence,
+                };
+                Self::from(InvalidStatusTransition::example(reason)).requesting("cancel")
             }
-        })+
-    };
+            Code::VehicleNotFound => Self::no_vehicle(example_vehicle()?),
+            Code::OrderNotFound => Self::no_order(EXAMPLE_ORDER),
+            Code::EventNotFound => Self::no_event("evt_01KNVD7K40E1M6R9W0X3A6T4QB"),
+            Code::WebhookEndpointNotFound => Self::WebhookEndpointNotFound,
+            Code::OrderVehicleSnapshotNotFound => {
+                Self::OrderVehicleSnapshotNotFound(Asked::new(EXAMPLE_ORDER))
+            }
+            Code::NotFound => Self::no_route("/v1/order"),
+            Code::MethodNotAllowed => Self::MethodNotAllowed,
+            Code::PastOrderCutoff => PastOrderCutoff::example(now).into(),
+            Code::DuplicateOrder => DuplicateOrder::example()?.into(),
+            Code::VehicleUnavailable => VehicleUnavailable::example()?.into(),
+            Code::PayloadTooLarge => Self::PayloadTooLarge {
+                limit_bytes: 65_536,
+            },
+            Code::UnsupportedMediaType => Self::UnsupportedMediaType,
+            Code::RequestTimeout => Self::RequestTimeout,
+            Code::IdempotencyKeyReused => IdempotencyKeyReused::example().into(),
+            Code::RateLimited => RateLimited::example(now)?.into(),
+            Code::InternalError => Self::internal("an example"),
+            Code::ServiceUnavailable => Self::unavailable("an example"),
+        };
+        (error.status() == status).then_some(error)
+    }
+
+    /// Returns the details in the shape that LendFoundry documents for the code: an object or an array of objects.
+    ///
+    /// `methods` are those of the `Allow` header of a 405.
+    pub(super) fn lendfoundry_details(&self, methods: &[&str]) -> Value {
+        match self {
+            Self::Validation(issues) => issues.lendfoundry(),
+            Self::MissingIdempotencyKey => one(
+                "Idempotency-Key",
+                IssueKind::RequiredFieldMissing,
+                "UUID v4",
+            ),
+            Self::InvalidCursor(details) => details.lendfoundry(),
+            Self::MissingMaxBid(details) => details.lendfoundry(),
+            Self::MissingApiKey | Self::InvalidApiKey(_) | Self::IpNotAllowed(_) => json!([]),
+            Self::InvalidStatusTransition {
+                refusal,
+                requested_action,
+            } => refusal.lendfoundry(*requested_action),
+            Self::VehicleNotFound(asked) => asked.lendfoundry("vehicle"),
+            Self::OrderNotFound(asked) => asked.lendfoundry("order"),
+            Self::EventNotFound(asked) => asked.lendfoundry("event"),
+            // A partner has at most one endpoint, so it has no id.
+            Self::WebhookEndpointNotFound => {
+                json!({"resource_type": "webhook_endpoint", "resource_id": null})
+            }
+            Self::OrderVehicleSnapshotNotFound(asked) => {
+                asked.lendfoundry("order_vehicle_snapshot")
+            }
+            Self::NotFound(asked) => asked.lendfoundry("route"),
+            Self::MethodNotAllowed => one("method", IssueKind::InvalidValue, &methods.join(" ")),
+            Self::PastOrderCutoff(details) => details.lendfoundry(),
+            Self::DuplicateOrder(details) => details.lendfoundry(),
+            Self::VehicleUnavailable(details) => details.lendfoundry(),
+            Self::PayloadTooLarge { limit_bytes } => {
+                let expected = format!("at most {limit_bytes} bytes");
+                one("body", IssueKind::OutOfRange, &expected)
+            }
+            Self::UnsupportedMediaType => {
+                one("Content-Type", IssueKind::InvalidValue, "application/json")
+            }
+            Self::RequestTimeout => one(
+                "body",
+                IssueKind::RequiredFieldMissing,
+                "the whole body in time",
+            ),
+            Self::IdempotencyKeyReused(details) => details.lendfoundry(),
+            Self::RateLimited(details) => details.lendfoundry(),
+            Self::Internal { .. } | Self::Unavailable { .. } => json!([]),
+            Self::Forced(error) => error.lendfoundry_details(methods),
+        }
+    }
 }
 
 from_details! {
@@ -314,32 +299,34 @@ impl From<InvalidStatusTransition> for ApiError {
     }
 }
 
-impl From<sqlx::Error> for ApiError {
-    #[track_caller]
-    fn from(error: sqlx::Error) -> Self {
-        if crate::database::is_transient(&error) {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
-    }
-}
-
-/// A failure of a statement that several requests share.
-impl From<Arc<sqlx::Error>> for ApiError {
-    #[track_caller]
-    fn from(error: Arc<sqlx::Error>) -> Self {
-        if crate::database::is_transient(&error) {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
-    }
+/// Returns LendFoundry's details of a single issue.
+fn one(field: &str, kind: IssueKind, expected: &str) -> Value {
+    json!([{"field": field, "issue": kind, "expected": expected}])
 }
 
 fn count(issues: &Issues) -> String {
     match issues.all().len() {
         1 => "one issue that must be corrected; it is".to_owned(),
         n => format!("{n} issues that must be corrected; each is"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn example_has_the_requested_code_and_status() {
+        let now = Timestamp::parse("2026-04-19T09:30:00+09:00").unwrap();
+        for code in Code::ALL {
+            for status in [
+                200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
+            ] {
+                let example = ApiError::example(code, status, now);
+                let actual = example.map(|it| (it.code(), it.status().as_u16()));
+                let listed = code.entry().statuses.contains(&status);
+                assert_eq!(actual, listed.then_some((code, status)));
+            }
+        }
     }
 }

@@ -14,8 +14,9 @@ use super::{
     payloads::{
         DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
         InvalidStatusTransition, IpNotAllowed, MethodNotAllowed, MissingMaxBid, PastOrderCutoff,
-        RateLimited, ServiceUnavailable, VehicleUnavailable,
+        ServiceUnavailable, VehicleUnavailable,
     },
+    rate_limited::RateLimited,
 };
 
 /// Expands to a value that a row may lack, or to the default.

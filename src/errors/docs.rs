@@ -1,5 +1,5 @@
-//! The error catalogue for its readers: Markdown for `docs/errors.md` and `Accept: text/markdown`, JSON for
-//! `GET /v1/errors`, and an example of every error for the OpenAPI document and `X-Sandbox-Force`.
+//! The error catalogue for its readers: Markdown for `docs/errors.md` and `Accept: text/markdown`, and JSON for
+//! `GET /v1/errors`.
 
 use std::fmt::Write;
 
@@ -10,17 +10,10 @@ use utoipa::{
 };
 
 use super::{
-    api_error::{ApiError, Asked},
     catalogue::Code,
     entry::{Detail, LendFoundryCode, RetryClass},
-    issue::Issues,
-    payloads::{
-        self, DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
-        InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RateLimited,
-        RefusalReason, VehicleUnavailable,
-    },
 };
-use crate::values::{string_enum::StringEnum, timestamp::Timestamp};
+use crate::values::string_enum::StringEnum;
 
 /// The text before the rows.
 const INTRODUCTION: &str = include_str!("../../docs/errors-introduction.md");
@@ -200,51 +193,6 @@ impl PartialSchema for Code {
     }
 }
 
-impl ApiError {
-    /// Creates the error with a code and a status as if it happened at `now`; `None` if the catalogue has no such row.
-    pub(crate) fn example(code: Code, status: u16, now: Timestamp) -> Option<Self> {
-        let order = payloads::EXAMPLE_ORDER;
-        let error = match code {
-            Code::ValidationError => Issues::example().into(),
-            Code::MissingIdempotencyKey => Self::MissingIdempotencyKey,
-            Code::InvalidCursor => InvalidCursor::example().into(),
-            Code::MissingMaxBid => MissingMaxBid::example()?.into(),
-            Code::MissingApiKey => Self::MissingApiKey,
-            Code::InvalidApiKey => InvalidApiKey::example().into(),
-            Code::IpNotAllowed => IpNotAllowed::example().into(),
-            Code::InvalidStatusTransition => {
-                let reason = match status {
-                    403 => RefusalReason::PartnerNotAuthorized,
-                    _ => RefusalReason::OutOfSequence,
-                };
-                Self::from(InvalidStatusTransition::example(reason)).requesting("cancel")
-            }
-            Code::VehicleNotFound => Self::no_vehicle(payloads::example_vehicle()?),
-            Code::OrderNotFound => Self::no_order(order),
-            Code::EventNotFound => Self::no_event("evt_01KNVD7K40E1M6R9W0X3A6T4QB"),
-            Code::WebhookEndpointNotFound => Self::WebhookEndpointNotFound,
-            Code::OrderVehicleSnapshotNotFound => {
-                Self::OrderVehicleSnapshotNotFound(Asked::new(order))
-            }
-            Code::NotFound => Self::no_route("/v1/order"),
-            Code::MethodNotAllowed => Self::MethodNotAllowed,
-            Code::PastOrderCutoff => PastOrderCutoff::example(now).into(),
-            Code::DuplicateOrder => DuplicateOrder::example()?.into(),
-            Code::VehicleUnavailable => VehicleUnavailable::example()?.into(),
-            Code::PayloadTooLarge => Self::PayloadTooLarge {
-                limit_bytes: 65_536,
-            },
-            Code::UnsupportedMediaType => Self::UnsupportedMediaType,
-            Code::RequestTimeout => Self::RequestTimeout,
-            Code::IdempotencyKeyReused => IdempotencyKeyReused::example().into(),
-            Code::RateLimited => RateLimited::example(now)?.into(),
-            Code::InternalError => Self::internal("an example"),
-            Code::ServiceUnavailable => Self::unavailable("an example"),
-        };
-        (error.status() == status).then_some(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,20 +218,5 @@ mod tests {
     fn docs_errors_md_is_up_to_date() {
         let hint = "regenerate it: cargo run -- errors --markdown > docs/errors.md";
         assert_eq!(include_str!("../../docs/errors.md"), markdown(), "{hint}");
-    }
-
-    #[test]
-    fn example_has_the_requested_code_and_status() {
-        let now = Timestamp::parse("2026-04-19T09:30:00+09:00").unwrap();
-        for code in Code::ALL {
-            for status in [
-                200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
-            ] {
-                let example = ApiError::example(code, status, now);
-                let actual = example.map(|it| (it.code(), it.status().as_u16()));
-                let listed = code.entry().statuses.contains(&status);
-                assert_eq!(actual, listed.then_some((code, status)));
-            }
-        }
     }
 }

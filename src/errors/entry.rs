@@ -116,3 +116,38 @@ impl Entry {
             .map(|(_, code)| *code)
     }
 }
+
+/// Declares the details of a code: each member with its type and its meaning, the text in the catalogue.
+///
+/// The meaning is no doc comment, because utoipa would repeat it in the schema.
+macro_rules! payload {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident {
+            $(
+                $(#[$member_attribute:meta])*
+                $member_visibility:vis $member:ident: $type:ty = $meaning:literal,
+            )+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+        $visibility struct $name {
+            $(
+                $(#[$member_attribute])*
+                $member_visibility $member: $type,
+            )+
+        }
+
+        impl $name {
+            /// The members, in the order of the catalogue.
+            pub(super) const MEMBERS: &'static [$crate::errors::entry::Detail] = &[
+                $($crate::errors::entry::Detail {
+                    name: stringify!($member),
+                    meaning: $meaning,
+                },)+
+            ];
+        }
+    };
+}
+pub(super) use payload;

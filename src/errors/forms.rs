@@ -5,19 +5,12 @@
 //! end in `Z`, in this representation only.
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    api_error::{ApiError, Details},
-    catalogue::Code,
-    entry::LendFoundryCode,
-    issue::{Issue, IssueKind},
-    payloads::{
-        IdempotencyKeyReused, InvalidStatusTransition, MethodNotAllowed, MissingMaxBid,
-        PastOrderCutoff, RateLimited, RefusalReason,
-    },
+    api_error::ApiError, entry::LendFoundryCode, payloads::MethodNotAllowed, response::Details,
 };
 use crate::values::id::RequestId;
 
@@ -161,14 +154,16 @@ struct LendFoundryError {
 }
 
 fn lendfoundry(context: &ErrorContext<'_>) -> Envelope<LendFoundryError> {
-    let (error, code) = (context.error.plain(), context.error.code());
+    let error = context.error;
+    let code = error.code();
+    let methods: Vec<&str> = context.methods().collect();
     let known = code.entry().lendfoundry_code(error.status().as_u16());
     Envelope {
         error: LendFoundryError {
             // The row of a code lists every status that it occurs with.
             code: known.unwrap_or(LendFoundryCode::InternalServerError),
             message: error.to_string(),
-            details: lendfoundry_details(error, context),
+            details: error.lendfoundry_details(&methods),
             trace_id: context.request_id.to_string(),
             timestamp: utc(context.now),
             lmn_code: code.as_str(),
@@ -176,147 +171,8 @@ fn lendfoundry(context: &ErrorContext<'_>) -> Envelope<LendFoundryError> {
     }
 }
 
-/// Returns the details in the shape that LendFoundry documents for the code: an object or an array of objects.
-fn lendfoundry_details(error: &ApiError, context: &ErrorContext<'_>) -> Value {
-    match error {
-        ApiError::Validation(issues) => issues.all().iter().map(issue).collect(),
-        ApiError::MissingIdempotencyKey => one(
-            "Idempotency-Key",
-            IssueKind::RequiredFieldMissing,
-            "UUID v4",
-        ),
-        ApiError::InvalidCursor(details) => {
-            json!([{"field": "cursor", "issue": IssueKind::InvalidValue, "reason": details.reason}])
-        }
-        ApiError::MissingMaxBid(details) => bid(details),
-        ApiError::MethodNotAllowed => {
-            let methods: Vec<&str> = context.methods().collect();
-            one("method", IssueKind::InvalidValue, &methods.join(" "))
-        }
-        ApiError::RequestTimeout => one(
-            "body",
-            IssueKind::RequiredFieldMissing,
-            "the whole body in time",
-        ),
-        ApiError::PayloadTooLarge { limit_bytes } => {
-            let expected = format!("at most {limit_bytes} bytes");
-            one("body", IssueKind::OutOfRange, &expected)
-        }
-        ApiError::UnsupportedMediaType => {
-            one("Content-Type", IssueKind::InvalidValue, "application/json")
-        }
-        ApiError::VehicleNotFound(asked) => not_found("vehicle", Some(asked.as_str())),
-        ApiError::VehicleUnavailable(details) => {
-            not_found("vehicle", Some(details.vehicle_id.as_str()))
-        }
-        ApiError::OrderNotFound(asked) => not_found("order", Some(asked.as_str())),
-        ApiError::EventNotFound(asked) => not_found("event", Some(asked.as_str())),
-        // A partner has at most one endpoint, so it has no id.
-        ApiError::WebhookEndpointNotFound => not_found("webhook_endpoint", None),
-        ApiError::OrderVehicleSnapshotNotFound(asked) => {
-            not_found("order_vehicle_snapshot", Some(asked.as_str()))
-        }
-        ApiError::NotFound(asked) => not_found("route", Some(asked.as_str())),
-        ApiError::PastOrderCutoff(details) => cutoff(details),
-        ApiError::DuplicateOrder(details) => {
-            json!({"resource_type": "order", "existing_id": details.existing_order_id})
-        }
-        ApiError::InvalidStatusTransition {
-            refusal,
-            requested_action,
-        } => state(refusal, *requested_action),
-        ApiError::IdempotencyKeyReused(details) => reused(details),
-        ApiError::RateLimited(details) => limit(details),
-        ApiError::MissingApiKey
-        | ApiError::InvalidApiKey(_)
-        | ApiError::IpNotAllowed(_)
-        | ApiError::Internal { .. }
-        | ApiError::Unavailable { .. }
-        | ApiError::Forced(_) => json!([]),
-    }
-}
-
-fn issue(issue: &Issue) -> Value {
-    let mut object = json!(issue);
-    if let Some(members) = object.as_object_mut() {
-        let field = members.remove("path");
-        members.extend(field.map(|field| ("field".to_owned(), field)));
-    }
-    object
-}
-
-fn bid(details: &MissingMaxBid) -> Value {
-    let kind = match details.received {
-        None => IssueKind::RequiredFieldMissing,
-        Some(_) => IssueKind::OutOfRange,
-    };
-    json!([{
-        "field": "max_bid_amount_usd",
-        "issue": kind,
-        "expected": "integer",
-        "min": details.listing_usd,
-        "provided": details.received,
-    }])
-}
-
-fn cutoff(details: &PastOrderCutoff) -> Value {
-    json!([{
-        "rule": "ORDER_CUTOFF_PASSED",
-        "cutoff_at": utc(details.cutoff_at.instant()),
-        "now": utc(details.now.instant()),
-    }])
-}
-
-/// Lists every difference from the request that used the key first; without differences, the key itself.
-fn reused(details: &IdempotencyKeyReused) -> Value {
-    let issue = Code::IdempotencyKeyReused.as_str().to_uppercase();
-    let original = &details.original_vehicle_id;
-    let of =
-        |field: &&str| json!({"field": field, "issue": issue, "original_vehicle_id": original});
-    match details.mismatch.as_slice() {
-        [] => json!([of(&"Idempotency-Key")]),
-        fields => fields.iter().map(of).collect(),
-    }
-}
-
-fn limit(details: &RateLimited) -> Value {
-    json!({
-        "limit": details.limit,
-        "remaining": details.remaining,
-        "reset_at": utc(second_up(details.reset_at.instant())),
-        "retry_after": details.retry_after,
-    })
-}
-
-fn one(field: &str, kind: IssueKind, expected: &str) -> Value {
-    json!([{"field": field, "issue": kind, "expected": expected}])
-}
-
-fn not_found(kind: &str, id: Option<&str>) -> Value {
-    json!({"resource_type": kind, "resource_id": id})
-}
-
-fn state(refusal: &InvalidStatusTransition, requested_action: Option<&str>) -> Value {
-    match refusal.reason {
-        RefusalReason::PartnerNotAuthorized => json!([]),
-        RefusalReason::OutOfSequence | RefusalReason::VehicleShared => json!({
-            "current_state": refusal.current_status,
-            "requested_action": requested_action,
-            "valid_actions": refusal.allowed_actions,
-        }),
-    }
-}
-
-/// Rounds up to a whole second.
-fn second_up(instant: DateTime<Utc>) -> DateTime<Utc> {
-    match instant.timestamp_subsec_nanos() {
-        0 => instant,
-        _ => instant + TimeDelta::seconds(1),
-    }
-}
-
 /// Formats an instant in UTC, in whole seconds.
-fn utc(instant: DateTime<Utc>) -> String {
+pub(super) fn utc(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -325,7 +181,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::values::timestamp::Timestamp;
+    use crate::{errors::catalogue::Code, values::timestamp::Timestamp};
 
     /// Returns every code under each of its statuses in a representation.
     fn all(representation: Representation) -> BTreeMap<String, Value> {
@@ -391,17 +247,6 @@ mod tests {
                     assert_eq!(bytes(&forced, it), bytes(&error(), it), "{code:?}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn reset_time_is_rounded_up_to_a_whole_second() {
-        for (instant, expected) in [
-            ("2026-04-19T00:30:00Z", "2026-04-19T00:30:00Z"),
-            ("2026-04-19T00:30:00.001Z", "2026-04-19T00:30:01Z"),
-            ("2026-12-31T23:59:59.999Z", "2027-01-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(second_up(instant.parse().unwrap())), expected);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Issues with a request's query, headers or body, all reported at once.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{api_error::ApiError, payloads::payload, schema};
+use super::{api_error::ApiError, entry::payload, schema};
 
 /// The number of characters of a refused value that the response repeats.
 const RECEIVED_CHARACTERS_MAX: usize = 64;
@@ -104,6 +104,18 @@ pub struct Issue {
     pub received: Option<String>,
 }
 
+impl Issue {
+    /// Returns the issue as LendFoundry documents it: `field` in place of `path`.
+    fn lendfoundry(&self) -> Value {
+        let mut object = json!(self);
+        if let Some(members) = object.as_object_mut() {
+            let field = members.remove("path");
+            members.extend(field.map(|field| ("field".to_owned(), field)));
+        }
+        object
+    }
+}
+
 payload! {
     /// All issues with a request: the details of `validation_error`.
     #[derive(Default)]
@@ -128,6 +140,11 @@ impl Issues {
         let message = "`limit` must be a whole number from 1 to 200";
         let fault = Fault::new(IssueKind::OutOfRange, message);
         fault.expected("1..200").at("limit", Some("500")).into()
+    }
+
+    /// Returns LendFoundry's details.
+    pub(super) fn lendfoundry(&self) -> Value {
+        self.issues.iter().map(Issue::lendfoundry).collect()
     }
 
     /// Adds an issue.

@@ -1,60 +1,26 @@
 //! The details of errors: one struct for every code that has them, with an example.
 //!
 //! A struct is `error.details` in LMN's envelope, the extension members of a problem, the schema of both in the OpenAPI
-//! document, and the list of members in the catalogue. [`forms`](super::forms) converts it to LendFoundry's details. The
-//! details of `validation_error` are [`Issues`](super::Issues).
+//! document, and the list of members in the catalogue. Its method `lendfoundry` returns LendFoundry's details, if the
+//! code has any. The details of `validation_error` are [`Issues`](super::Issues), those of `rate_limited` are in
+//! [`rate_limited`](super::rate_limited).
 
 use std::net::IpAddr;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
+use serde_json::{Value, json};
 
-use super::schema;
+use super::{catalogue::Code, entry::payload, forms::utc, issue::IssueKind, schema};
 use crate::values::{
     id::{OrderId, VehicleId},
     money::Usd,
-    rate_limit::{Policy, Standing, Throttled},
     string_enum::string_enum,
     timestamp::Timestamp,
 };
 
 /// The order id of the examples.
 pub(super) const EXAMPLE_ORDER: &str = "01KNVD7K402JY0W9P0X3A6T4QB";
-
-/// Declares the details of a code: each member with its type and its meaning, the text in the catalogue.
-///
-/// The meaning is no doc comment, because utoipa would repeat it in the schema.
-macro_rules! payload {
-    (
-        $(#[$attribute:meta])*
-        $visibility:vis struct $name:ident {
-            $(
-                $(#[$member_attribute:meta])*
-                $member_visibility:vis $member:ident: $type:ty = $meaning:literal,
-            )+
-        }
-    ) => {
-        $(#[$attribute])*
-        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-        $visibility struct $name {
-            $(
-                $(#[$member_attribute])*
-                $member_visibility $member: $type,
-            )+
-        }
-
-        impl $name {
-            /// The members, in the order of the catalogue.
-            pub(super) const MEMBERS: &'static [$crate::errors::entry::Detail] = &[
-                $($crate::errors::entry::Detail {
-                    name: stringify!($member),
-                    meaning: $meaning,
-                },)+
-            ];
-        }
-    };
-}
-pub(super) use payload;
 
 string_enum! {
     /// The reason why a cursor is refused.
@@ -83,6 +49,10 @@ impl InvalidCursor {
             reason: CursorReason::FilterMismatch,
         }
     }
+
+    pub(super) fn lendfoundry(&self) -> Value {
+        json!([{"field": "cursor", "issue": IssueKind::InvalidValue, "reason": self.reason}])
+    }
 }
 
 payload! {
@@ -100,6 +70,20 @@ impl MissingMaxBid {
             listing_usd: Usd::new(15_000)?,
             received: None,
         })
+    }
+
+    pub(super) fn lendfoundry(&self) -> Value {
+        let kind = match self.received {
+            None => IssueKind::RequiredFieldMissing,
+            Some(_) => IssueKind::OutOfRange,
+        };
+        json!([{
+            "field": "max_bid_amount_usd",
+            "issue": kind,
+            "expected": "integer",
+            "min": self.listing_usd,
+            "provided": self.received,
+        }])
     }
 }
 
@@ -197,6 +181,17 @@ impl InvalidStatusTransition {
             allowed_actions: Vec::new(),
         }
     }
+
+    pub(super) fn lendfoundry(&self, requested_action: Option<&str>) -> Value {
+        match self.reason {
+            RefusalReason::PartnerNotAuthorized => json!([]),
+            RefusalReason::OutOfSequence | RefusalReason::VehicleShared => json!({
+                "current_state": self.current_status,
+                "requested_action": requested_action,
+                "valid_actions": self.allowed_actions,
+            }),
+        }
+    }
 }
 
 payload! {
@@ -221,6 +216,14 @@ impl PastOrderCutoff {
             now,
         }
     }
+
+    pub(super) fn lendfoundry(&self) -> Value {
+        json!([{
+            "rule": "ORDER_CUTOFF_PASSED",
+            "cutoff_at": utc(self.cutoff_at.instant()),
+            "now": utc(self.now.instant()),
+        }])
+    }
 }
 
 /// Returns the most recent midnight in Korea, the time of day at which orders close.
@@ -240,6 +243,10 @@ impl DuplicateOrder {
         let existing_order_id = OrderId::parse(EXAMPLE_ORDER)?;
         Some(Self { existing_order_id })
     }
+
+    pub(super) fn lendfoundry(&self) -> Value {
+        json!({"resource_type": "order", "existing_id": self.existing_order_id})
+    }
 }
 
 payload! {
@@ -253,6 +260,10 @@ impl VehicleUnavailable {
     pub(super) fn example() -> Option<Self> {
         let vehicle_id = example_vehicle()?;
         Some(Self { vehicle_id })
+    }
+
+    pub(super) fn lendfoundry(&self) -> Value {
+        json!({"resource_type": "vehicle", "resource_id": self.vehicle_id})
     }
 }
 
@@ -282,53 +293,17 @@ impl IdempotencyKeyReused {
             mismatch: vec!["vehicle_id"],
         }
     }
-}
 
-payload! {
-    /// The details of `rate_limited`.
-    pub struct RateLimited {
-        #[schema(schema_with = schema::policies)]
-        pub policy: &'static str =
-            "Which limit it is: `read`, `write`, or `unknown_key` for guessed keys.",
-        #[schema(schema_with = schema::count)]
-        pub limit: u32 = "How many requests pass in a window.",
-        #[schema(schema_with = schema::count)]
-        pub window_seconds: u32 = "How long a window is.",
-        #[schema(schema_with = schema::count)]
-        pub burst: u32 = "How many requests pass at once.",
-        #[schema(schema_with = schema::zero)]
-        pub remaining: u32 = "How many would pass now: 0.",
-        #[schema(schema_with = schema::count)]
-        pub retry_after: u64 = "When the next one passes, in seconds; equals `Retry-After`.",
-        pub reset_at: Timestamp = "The same as a time.",
-    }
-}
-
-impl From<Throttled> for RateLimited {
-    fn from(throttled: Throttled) -> Self {
-        let policy = throttled.policy;
-        Self {
-            policy: throttled.name,
-            limit: policy.limit(),
-            window_seconds: policy.window_seconds(),
-            burst: policy.burst(),
-            remaining: 0,
-            retry_after: throttled.retry_after_seconds,
-            reset_at: throttled.reset_at,
+    /// Lists every difference from the request that used the key first; without differences, the key itself.
+    pub(super) fn lendfoundry(&self) -> Value {
+        let issue = Code::IdempotencyKeyReused.as_str().to_uppercase();
+        let original = &self.original_vehicle_id;
+        let of =
+            |field: &&str| json!({"field": field, "issue": issue, "original_vehicle_id": original});
+        match self.mismatch.as_slice() {
+            [] => json!([of(&"Idempotency-Key")]),
+            fields => fields.iter().map(of).collect(),
         }
-    }
-}
-
-impl RateLimited {
-    pub(super) fn example(now: Timestamp) -> Option<Self> {
-        let policy = Policy::new(120, 60, 30)?;
-        let standing = Standing {
-            name: "write",
-            policy,
-            remaining: 0,
-            full_in: policy.interval() * policy.burst(),
-        };
-        Some(Throttled::new(&standing, policy.interval(), now).into())
     }
 }
 
