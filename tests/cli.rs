@@ -199,16 +199,8 @@ fn openapi_document_is_printed_without_a_database() {
 async fn serve_refuses_a_database_that_does_not_fit() {
     let database = TestDatabase::new().await;
     let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-    ];
-    let sandbox = |arguments: &[&str]| run(arguments, &variables);
-    let production = |arguments: &[&str]| {
-        let variables = [variables.as_slice(), &[("LMN_ENVIRONMENT", "production")]].concat();
-        run(arguments, &variables)
-    };
-    let refused = production(&["serve"]);
+    let production = ("LMN_ENVIRONMENT", "production");
+    let refused = run(&["serve"], &[("DATABASE_URL", &url), production]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         words(&refused).contains("the database is a sandbox one"),
@@ -216,10 +208,10 @@ async fn serve_refuses_a_database_that_does_not_fit() {
         words(&refused)
     );
 
-    sqlx::raw_sql("drop schema public cascade; create schema public")
-        .execute(&database.pool)
-        .await
-        .unwrap();
+    let database = TestDatabase::empty().await;
+    let url = database.url();
+    let sandbox = |arguments: &[&str]| run(arguments, &[("DATABASE_URL", &url)]);
+    let production = |arguments: &[&str]| run(arguments, &[("DATABASE_URL", &url), production]);
     let refused = sandbox(&["serve"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
@@ -249,6 +241,7 @@ fn dev(folder: &Path) -> Process {
     let mut command = lmn(&arguments, &[]);
     command
         .args(["--vehicles", "50"])
+        .env_remove("LMN_SERVER__LISTEN")
         .env_remove("LMN_OPERATOR__LISTEN");
     Process::run(command)
 }

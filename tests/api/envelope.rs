@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     database::TestDatabase,
-    support::{Document, Operation, Service, Vehicle, key},
+    support::{Document, Operation, Service, Vehicle, key, settings},
 };
 
 /// The operations that need no key.
@@ -238,11 +238,7 @@ async fn issues_are_all_reported_at_once_with_their_paths() {
 
 #[tokio::test]
 async fn panic_is_500_and_late_handler_503_in_the_same_envelope() {
-    let settings = [
-        ("DATABASE__LOCK_SECONDS", "1"),
-        ("DATABASE__STATEMENT_SECONDS", "2"),
-        ("SERVER__DEADLINE_SECONDS", "3"),
-    ];
+    let settings = settings::short_timeouts();
     let routes = |app| {
         let broken = get(async || -> String { panic!("a secret of the inside") });
         let endless = get(async || std::future::pending::<String>().await);
@@ -270,24 +266,13 @@ async fn panic_is_500_and_late_handler_503_in_the_same_envelope() {
 
 #[tokio::test]
 async fn late_order_is_not_placed_and_its_response_has_every_header() {
-    let settings = [
-        ("DATABASE__LOCK_SECONDS", "1"),
-        ("DATABASE__STATEMENT_SECONDS", "2"),
-        ("SERVER__DEADLINE_SECONDS", "3"),
-    ];
+    let settings = settings::short_timeouts();
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     // Two statements that each end in time, but together exceed the deadline.
-    service
-        .sql(
-            "create or replace function lmn_now(offset_seconds bigint) returns timestamptz language sql volatile
-                 return (select clock_timestamp() from pg_sleep(1.9));
-             create function rest() returns trigger language plpgsql as
-                 $$ begin perform pg_sleep(1.9); return new; end $$;
-             create trigger rest before insert on orders for each row execute function rest();",
-        )
-        .await;
+    service.delay_the_time(1.9).await;
+    service.delay_orders(1.9).await;
     let key = key();
     let late = acme.place_order_once(&key, "glovis_1", 12_000).await;
     late.refused(503, Code::ServiceUnavailable);
@@ -296,9 +281,9 @@ async fn late_order_is_not_placed_and_its_response_has_every_header() {
         late.header("ratelimit").starts_with("\"write\";r="),
         "{late:?}"
     );
-    assert_eq!(service.count("select count(*) from orders").await, 0);
+    assert_eq!(service.order_count().await, 0);
     service.time_is("2026-01-01T00:00:00+09:00").await;
-    service.sql("drop trigger rest on orders").await;
+    service.stop_delaying_orders().await;
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .created();

@@ -16,7 +16,9 @@ use crate::{
     database::TestDatabase,
     process::Process,
     store::Store,
-    support::{Partner, Sink, Vehicle, eventually, key, wait_for_blocked_session},
+    support::{
+        Partner, Sink, Vehicle, eventually, key, lock_vehicles, settings, wait_for_blocked_session,
+    },
 };
 
 const DASHBOARD: &str = include_str!("../../docs/grafana/lmn-partner-api.json");
@@ -142,7 +144,7 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
         Vehicle::lot(id).insert(database).await;
     }
     acme.hook(json!({"url": sink.url()})).await.expect(201);
-    acme.post("/v1/webhook_endpoint/test", json!({})).await;
+    acme.test_endpoint().await;
     acme.get("/v1/vehicles?source=glovis").await.ok();
     acme.get("/v1/vehicles/glovis_1").await.ok();
     acme.with_key("lmn_stg_AAAAAAAAAAAAAAAAAAAAAAAAAAAA")
@@ -156,11 +158,7 @@ async fn keep_busy(server: &Process, database: &TestDatabase, sink: &Sink) {
     );
     traced.send().await.ok();
     // Two writes, one of which waits for the partner write limit.
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_vehicles(&database.pool).await;
     let writes = ["glovis_1", "glovis_2"].map(|id| {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order_once(&key(), id, 12_000).await })
@@ -190,14 +188,12 @@ fn with_tls(database: &str) -> (Process, TempDir) {
     };
     let certificate = write("certificate", certified.cert.pem());
     let key = write("key", certified.signing_key.serialize_pem());
-    let variables = [
-        ("DATABASE_URL", database),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_SERVER__TLS__CERTIFICATE_FILE", &certificate),
-        ("LMN_SERVER__TLS__PRIVATE_KEY_FILE", &key),
-        ("LMN_LOG__FILTER", "off"),
+    let settings = [
+        ("SERVER__TLS__CERTIFICATE_FILE", certificate.as_str()),
+        ("SERVER__TLS__PRIVATE_KEY_FILE", key.as_str()),
+        settings::LOG_OFF,
     ];
-    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let server = Process::on(database, &["serve", "--no-worker", "--json"], &settings);
     (server, folder)
 }
 
@@ -219,19 +215,17 @@ async fn server_exposes_exactly_the_declared_metrics() {
     let sink = Sink::start().await;
     let (url, store) = (database.url(), Store::start());
     let shared = store.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_RATE_LIMIT__SHARED__URL", shared.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LIMITS__PARTNER_WRITES_MAX", "1"),
-        ("LMN_GATE__KEY_USE_SECONDS", "1"),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8"),
-        ("LMN_WEBHOOKS__BACKLOG_SECONDS", "1"),
-        ("LMN_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:1"),
-        ("LMN_TELEMETRY__EXPORT_MILLISECONDS", "20"),
-        ("LMN_LOG__FILTER", "off"),
+    let settings = [
+        settings::shared_store(&shared),
+        settings::partner_writes_max(1),
+        settings::key_use_seconds(1),
+        settings::LOCAL_ENDPOINTS,
+        settings::backlog_seconds(1),
+        settings::collector("http://127.0.0.1:1"),
+        settings::export_milliseconds(20),
+        settings::LOG_OFF,
     ];
-    let server = Process::start(&["serve", "--json"], &variables);
+    let server = Process::on(&url, &["serve", "--json"], &settings);
     keep_busy(&server, &database, &sink).await;
     let tls = with_tls(url.as_str());
     let mut exposed = eventually("every metric is exposed", async || {

@@ -10,7 +10,9 @@ use lmn_partner_api::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Document, Operation, Partner, Reply, Service, Vehicle, key, secure};
+use crate::support::{
+    Document, Operation, Partner, Reply, Service, Vehicle, burst_alone, key, secure, settings,
+};
 
 /// Statuses that no test of this file provokes: 400 of operations without input of their own, slow bodies, and
 /// failures of the server.
@@ -151,7 +153,7 @@ async fn reference_page_needs_no_key_and_no_other_host() {
 
 #[tokio::test]
 async fn responses_match_the_document() {
-    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
+    let service = Service::with(&[settings::LOCAL_ENDPOINTS]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     check_the_gate(&service, &document).await;
@@ -199,11 +201,10 @@ async fn check_the_gate(service: &Service, document: &Document) {
         service.partner("outsider").await,
         service.partner("hasty").await,
     );
-    let networks = "insert into allowed_networks (partner_id, network, created_at) select id, '203.0.113.0/24', now() from partners where name = 'outsider'";
-    service.sql(networks).await;
-    let limits = "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 1,
-        write_limit = 1, write_window_seconds = 20000, write_burst = 1 where name = 'hasty'";
-    service.sql(limits).await;
+    let db = service.db();
+    outsider.allow_networks(db, &["203.0.113.0/24"]).await;
+    hasty.set_read_limit(db, burst_alone(1)).await;
+    hasty.set_write_limit(db, burst_alone(1)).await;
     hasty.get("/v1/orders").await.ok();
     hasty.cancel("x").await.refused(404, Code::OrderNotFound);
     for operation in document.operations.iter().filter(|it| !it.is_open()) {
@@ -228,10 +229,13 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
         service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
     }
     service.vehicle(Vehicle::dealers("encar_1")).await;
-    let details = r#"update vehicles set fuel = 'diesel', transmission = 'auto', inspection =
-        '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"door","finding":"scratch"}]}'
-        where id = 'glovis_0'"#;
-    service.sql(details).await;
+    service
+        .sql(
+            r#"update vehicles set fuel = 'diesel', transmission = 'auto', inspection =
+                '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"door","finding":"scratch"}]}'
+            where id = 'glovis_0'"#,
+        )
+        .await;
     for query in [
         "source=glovis&limit=1",
         "make=hyundai",
@@ -260,9 +264,7 @@ async fn check_the_catalogue(service: &Service, acme: &Partner, document: &Docum
     );
     // A withdrawn vehicle, shown as it was when ordered.
     acme.place_order("glovis_1", 12_000).await.created();
-    service
-        .sql("update vehicles set withdrawn_at = now() where id = 'glovis_1'")
-        .await;
+    service.withdraw_vehicle("glovis_1").await;
     let snapshot = acme.get("/v1/vehicles/glovis_1").await;
     assert_eq!(snapshot.header("x-lmn-snapshot"), "true");
     document.check("get_vehicle", &snapshot);
@@ -293,7 +295,7 @@ async fn check_placing(service: &Service, acme: &Partner, document: &Document) {
         service.vehicle(vehicle).await;
     }
     service
-        .vehicle(Vehicle::lot("past_1").on("now() + interval '1 hour'"))
+        .vehicle(Vehicle::lot("past_1").auction_in_hours(1))
         .await;
     let key_1 = key();
     let created = acme.place_order_once(&key_1, "lot_1", 12_000).await;
@@ -570,8 +572,7 @@ async fn check_reports(service: &Service, document: &Document) {
     let at = "2026-09-01T10:30:00+01:00";
     let delivered = json!({"status": "delivered", "occurred_at": at});
     let early = solo.report(&order, delivered.clone()).await;
-    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
-    service.operator().takes(&order, &steps).await;
+    service.operator().ships(&order).await;
     for (reply, status) in [
         (early, 409),
         (solo.report("nobodys", delivered.clone()).await, 404),
@@ -706,20 +707,28 @@ async fn check_webhooks(service: &Service, document: &Document) {
 /// Adds the vehicle of the examples and sets the time to a day before its auction.
 async fn add_example_vehicle(service: &Service) {
     let vehicle = Vehicle {
-        make: "Hyundai",
-        model: "Grandeur",
+        trim: Some("Calligraphy 2.5"),
+        fuel: Some("gasoline"),
+        transmission: Some("auto"),
+        color: Some("black"),
+        options: &["sunroof", "rear camera"],
         listing_usd: 15_000,
-        ..Vehicle::lot("glovis_20260420_1064_2345").on("timestamptz '2026-04-20T13:00:00+09:00'")
+        accident_grade: Some("A"),
+        exterior_grade: Some("B"),
+        auction_count: Some(1),
+        ..Vehicle::lot("glovis_20260420_1064_2345").auction_at("2026-04-20T13:00:00+09:00")
     };
     service.vehicle(vehicle).await;
-    service.sql(
-        r#"update vehicles set trim = 'Calligraphy 2.5', fuel = 'gasoline', transmission = 'auto', drivetrain = 'FWD',
-            engine_cc = 2497, color = 'black', accident_grade = 'A', exterior_grade = 'B', auction_count = 1,
-            lot_number = '2345', options = '{sunroof,"rear camera"}', first_registered_on = '2021-03-15',
-            location = 'Siheung', photos = '{https://cdn.example.com/2345/1.jpg}',
-            thumbnail_url = 'https://cdn.example.com/2345/small.jpg', inspection =
-            '{"inspected_on":"2026-04-01","summary":"Sound, one scratch.","items":[{"part":"left front door","finding":"scratch"}]}'"#,
-    ).await;
+    service
+        .sql(
+            r#"update vehicles set drivetrain = 'FWD', engine_cc = 2497, lot_number = '2345',
+                first_registered_on = '2021-03-15', location = 'Siheung',
+                photos = '{https://cdn.example.com/2345/1.jpg}',
+                thumbnail_url = 'https://cdn.example.com/2345/small.jpg',
+                inspection = '{"inspected_on":"2026-04-01","summary":"Sound, one scratch.",
+                               "items":[{"part":"left front door","finding":"scratch"}]}'"#,
+        )
+        .await;
     service.time_is("2026-04-10T10:00:00+09:00").await;
 }
 
@@ -749,7 +758,7 @@ async fn put_example_endpoint(acme: &Partner, mut settings: Value) -> Reply {
 
 #[tokio::test]
 async fn examples_are_the_responses_of_the_service() {
-    let service = Service::with(&[("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8")]).await;
+    let service = Service::with(&[settings::LOCAL_ENDPOINTS]).await;
     let acme = service.partner("acme").await;
     let document = Document::read();
     let content = |id: &str, place: &str| {

@@ -10,22 +10,16 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 use crate::{
     database::TestDatabase,
     process::{self, Process, words},
-    support::{Partner, Vehicle, eventually, key, wait_for_blocked_session},
+    support::{
+        Partner, Service, Vehicle, eventually, key, lock_vehicles, pool_sessions, settings,
+        wait_for_blocked_session,
+    },
 };
 
 fn replica(database: &TestDatabase) -> Process {
-    replica_with(database, &["serve", "--json"])
-}
-
-fn replica_with(database: &TestDatabase, arguments: &[&str]) -> Process {
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500"),
-        ("LMN_LOG__FILTER", "off"),
-    ];
-    Process::start(arguments, &variables)
+    let silence = ("OPERATOR__DATABASE_SILENCE_MILLISECONDS", "500");
+    let settings = [silence, settings::LOG_OFF];
+    Process::on(&database.url(), &["serve", "--json"], &settings)
 }
 
 /// Sends a request without a key; returns its status and body.
@@ -196,11 +190,7 @@ async fn draining_replica_is_not_ready_and_serves_its_last_request() {
     let operator = replica.operator_url().to_owned();
     Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_vehicles(&database.pool).await;
     let begun = tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await });
     wait_for_blocked_session(&database.pool).await;
     counts(&operator, "lmn_http_requests_in_flight 1").await;
@@ -223,32 +213,28 @@ async fn draining_replica_is_not_ready_and_serves_its_last_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_use_no_database_session() {
-    let database = TestDatabase::new().await;
-    // Without a worker, because workers query the database every second.
-    let replica = replica_with(&database, &["serve", "--json", "--no-worker"]);
-    let operator = replica.operator_url();
-    let sessions = async || -> Vec<i32> {
-        let statement = "select pid from pg_stat_activity
-                         where datname = current_database() and application_name = 'lmn' order by pid";
-        sqlx::query_scalar(statement)
-            .fetch_all(&database.pool)
-            .await
-            .unwrap()
-    };
-    let before = eventually("the replica has connected", async || {
-        Some(sessions().await).filter(|it| !it.is_empty())
+    let service = Service::with(&[settings::database_connections_max(1)]).await;
+    let operator = service.operator_url().await;
+    becomes_ready(&operator).await;
+    // The only session for requests is in use, so a probe that needed one would have to wait or to open another.
+    let mut held = service.app.database().acquire().await.unwrap();
+    let pid = sqlx::query_scalar("select pg_backend_pid()");
+    let pid: i32 = pid.fetch_one(&mut held).await.unwrap();
+    let before = eventually("there is one session more, of the catalogue", async || {
+        Some(pool_sessions(service.db()).await).filter(|it| it.len() == 2)
     })
     .await;
+    assert!(before.contains(&pid));
     let storm: Vec<_> = (0..200)
         .map(|_| {
-            let operator = operator.to_owned();
+            let operator = operator.clone();
             tokio::spawn(async move { get(&operator, "/readyz").await.0 })
         })
         .collect();
     for probe in storm {
         assert_eq!(probe.await.unwrap(), 200);
     }
-    assert_eq!(sessions().await, before);
+    assert_eq!(pool_sessions(service.db()).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,11 +314,7 @@ async fn internal_errors_and_abandoned_requests_are_counted() {
     let operator = replica.operator_url();
     Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_vehicles(&database.pool).await;
     let lost = {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order_once(&key(), "glovis_1", 12_000).await })

@@ -12,7 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Partner, Reply, Service, Vehicle, eventually, key, wait_for_blocked_session};
+use crate::support::{
+    Partner, Reply, Service, Vehicle, blocked_sessions, eventually, key, limit, settings,
+    wait_for_blocked_session,
+};
 
 /// Timeout longer than any limit that these tests set.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,9 +32,7 @@ async fn two_writes_that_wait(service: &Service, partner: &Partner) -> JoinSet<R
         writes.spawn(async move { partner.place_order(id, 12_000).await });
     }
     eventually("both orders wait for their vehicle", async || {
-        let waiting = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        (service.count(waiting).await == 2).then_some(())
+        (blocked_sessions(service.db()).await == 2).then_some(())
     })
     .await;
     // Held until the test aborts the tasks.
@@ -57,12 +58,12 @@ fn was_shed(reply: &Reply) {
 #[tokio::test]
 async fn replica_beyond_its_request_limit_answers_503_at_once_without_the_database() {
     let settings = [
-        ("SERVER__REQUESTS_MAX", "2"),
-        ("LIMITS__PARTNER_REQUESTS_MAX", "2"),
-        ("DATABASE__LOCK_SECONDS", "7"),
+        settings::requests_max(2),
+        settings::partner_requests_max(2),
+        settings::lock_seconds(7),
         // A request that needed a connection would wait for it.
-        ("DATABASE__CONNECTIONS_MAX", "2"),
-        ("DATABASE__ACQUIRE_SECONDS", "60"),
+        settings::database_connections_max(2),
+        settings::acquire_seconds(60),
     ];
     let service = Service::with(&settings).await;
     let (acme, rival) = (
@@ -103,10 +104,7 @@ async fn replica_beyond_its_request_limit_answers_503_at_once_without_the_databa
 
 #[tokio::test]
 async fn partner_beyond_its_request_limit_gets_503_and_others_do_not() {
-    let settings = [
-        ("LIMITS__PARTNER_REQUESTS_MAX", "2"),
-        ("DATABASE__LOCK_SECONDS", "7"),
-    ];
+    let settings = [settings::partner_requests_max(2), settings::lock_seconds(7)];
     let service = Service::with(&settings).await;
     let (acme, rival) = (
         service.partner("acme").await,
@@ -150,9 +148,9 @@ async fn partner_beyond_its_request_limit_gets_503_and_others_do_not() {
 #[tokio::test]
 async fn connection_whose_client_reads_no_responses_is_closed() {
     let settings = [
-        ("SERVER__WRITE_SECONDS", "1"),
-        ("SERVER__IDLE_SECONDS", "600"),
-        ("SERVER__CONNECTIONS_MAX", "1"),
+        settings::write_seconds(1),
+        settings::idle_seconds(600),
+        settings::connections_max(1),
     ];
     let service = Service::with(&settings).await;
     let address = service.url.trim_start_matches("http://").parse().unwrap();
@@ -179,7 +177,7 @@ async fn connection_whose_client_reads_no_responses_is_closed() {
 
 #[tokio::test]
 async fn idle_http2_connection_is_closed() {
-    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::idle_seconds(1)]).await;
     let mut idle = TcpStream::connect(service.url.trim_start_matches("http://"))
         .await
         .unwrap();
@@ -197,37 +195,29 @@ async fn idle_http2_connection_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noisy_partner_does_not_affect_other_partners() {
     let settings = [
-        ("LIMITS__PARTNER_WRITES_MAX", "4"),
-        ("LIMITS__PARTNER_WRITE_WAIT_SECONDS", "1"),
-        ("LIMITS__PARTNER_REQUESTS_MAX", "20"),
+        settings::partner_writes_max(4),
+        settings::partner_write_wait_seconds(1),
+        settings::partner_requests_max(20),
         // Long timeouts for busy machines, and a lock that is held for longer still.
-        ("DATABASE__ACQUIRE_SECONDS", "15"),
-        ("DATABASE__LOCK_SECONDS", "30"),
-        ("DATABASE__STATEMENT_SECONDS", "40"),
-        ("SERVER__DEADLINE_SECONDS", "50"),
+        settings::acquire_seconds(15),
+        settings::lock_seconds(30),
+        settings::statement_seconds(40),
+        settings::deadline_seconds(50),
     ];
     let service = Service::with(&settings).await;
     let (noisy, quiet) = (
         service.partner("noisy").await,
         service.partner("quiet").await,
     );
-    service
-        .sql(&format!(
-            "update partners set read_limit = 60, read_window_seconds = 60, read_burst = 400,
-                 write_limit = 60, write_window_seconds = 60, write_burst = 100 where id = '{}'",
-            noisy.id
-        ))
-        .await;
+    let db = service.db();
+    noisy.set_read_limit(db, limit(60, 60, 400)).await;
+    noisy.set_write_limit(db, limit(60, 60, 100)).await;
     for n in 0..30 {
         service.vehicle(Vehicle::lot(&format!("glovis_{n}"))).await;
     }
     // All writes of the noisy partner are for one vehicle, which another transaction has locked.
     service.vehicle(Vehicle::lot("glovis_held")).await;
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles where id = 'glovis_held' for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicle("glovis_held").await;
     let mut noise = JoinSet::new();
     for n in 0..60 {
         let noisy = noisy.clone();

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     database::{TestDatabase, product},
-    support::{Service, Vehicle, eventually},
+    support::{Service, Vehicle, eventually, pool_sessions, settings},
     wire::{self, Fault, Moment, dial, url_at},
 };
 
@@ -50,8 +50,8 @@ async fn write_abandoned_while_it_begins_leaves_no_open_transaction() {
     .await;
     // Longer than the test waits, so that no timeout ends a transaction that was not rolled back.
     let settings = [
-        ("DATABASE__STATEMENT_SECONDS", "90"),
-        ("SERVER__DEADLINE_SECONDS", "100"),
+        settings::statement_seconds(90),
+        settings::deadline_seconds(100),
     ];
     let service = Service::at(database, &url, &settings, router).await;
     let acme = service.partner("acme").await;
@@ -113,7 +113,7 @@ async fn session_whose_caller_hangs_up_is_used_again() {
         let sleeping = timeout(HANG_UP, connection.execute("select pg_sleep(0.1)"));
         assert!(sleeping.await.is_err(), "the statement takes longer");
         drop(connection);
-        assert!(sessions(&database).await <= 2);
+        assert!(pool_sessions(&database.pool).await.len() <= 2);
     }
     assert!(seen.len() <= 2, "sessions were replaced: {seen:?}");
     let mut connection = pool.acquire().await.unwrap();
@@ -140,7 +140,7 @@ async fn statement_that_runs_too_long_after_its_caller_hung_up_ends_with_its_ses
     let mut connection = pool.acquire().await.unwrap();
     assert_ne!(pid(&mut connection).await, abandoned);
     eventually("the server has ended the abandoned session", async || {
-        (sessions(&database).await == 1).then_some(())
+        (pool_sessions(&database.pool).await.len() == 1).then_some(())
     })
     .await;
 }
@@ -265,17 +265,6 @@ async fn select(pool: &Database) -> sqlx::Result<()> {
 async fn pid(connection: &mut Connection) -> i32 {
     let row = sqlx::query("select pg_backend_pid()");
     row.fetch_one(connection).await.unwrap().get(0)
-}
-
-/// Counts the sessions of the product's pools.
-async fn sessions(database: &TestDatabase) -> i64 {
-    sqlx::query_scalar(
-        "select count(*) from pg_stat_activity
-         where datname = current_database() and application_name = 'lmn'",
-    )
-    .fetch_one(&database.pool)
-    .await
-    .unwrap()
 }
 
 /// Returns a URL with a host at a port of this machine, and the database itself as the second.

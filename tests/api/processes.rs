@@ -2,25 +2,20 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
+use lmn_partner_api::errors::catalogue::Code;
 use serde_json::{Value, json};
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn, words},
+    process::{Process, lmn_on, words},
     support::{
-        Operator, Partner, Reply, Sink, Vehicle, eventually, key, secure, wait_for_blocked_session,
+        Operator, Partner, Reply, Sink, Vehicle, count_keys, count_orders, eventually, key,
+        lock_vehicles, settings, wait_for_blocked_session,
     },
 };
 
 fn replica(database: &TestDatabase) -> Process {
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "error"),
-    ];
-    Process::start(&["serve", "--json"], &variables)
+    Process::on(&database.url(), &["serve", "--json"], &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,11 +43,7 @@ async fn requests_with_one_key_at_two_replicas_make_one_order() {
     first.created();
     assert_eq!(replies.len(), 63);
     replies.iter().for_each(|reply| reply.replays(&first));
-    let orders: i64 = sqlx::query_scalar("select count(*) from orders")
-        .fetch_one(&database.pool)
-        .await
-        .unwrap();
-    assert_eq!(orders, 1);
+    assert_eq!(count_orders(&database.pool).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,11 +54,7 @@ async fn replica_killed_in_the_middle_of_a_write_leaves_one_order() {
     let acme = Partner::add(&database.pool, other.url(), "acme").await;
     let key = key();
 
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_vehicles(&database.pool).await;
     let lost = reqwest::Client::new()
         .post(format!("{}/v1/orders", doomed.url()))
         .header("x-api-key", &acme.api_key)
@@ -80,17 +67,11 @@ async fn replica_killed_in_the_middle_of_a_write_leaves_one_order() {
     assert!(lost.await.unwrap().is_err(), "the response is lost");
     holder.rollback().await.unwrap();
 
-    let count = async |statement: &'static str| -> i64 {
-        sqlx::query_scalar(statement)
-            .fetch_one(&database.pool)
-            .await
-            .unwrap()
-    };
     // The killed replica's session may have committed or not: the retry waits for it, and is the first or a replay.
     let retried = acme.place_order_once(&key, "glovis_1", 12_000).await;
     assert!(matches!(retried.status, 200 | 201), "{retried:?}");
-    assert_eq!(count("select count(*) from orders").await, 1);
-    assert_eq!(count("select count(*) from idempotency_keys").await, 1);
+    assert_eq!(count_orders(&database.pool).await, 1);
+    assert_eq!(count_keys(&database.pool).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,11 +80,7 @@ async fn stopping_replica_finishes_the_requests_that_it_has_begun() {
     let stopping = replica(&database);
     Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, stopping.url(), "acme").await;
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_vehicles(&database.pool).await;
     let begun = {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order("glovis_1", 12_000).await })
@@ -132,10 +109,7 @@ async fn revoked_key_is_refused_by_every_replica() {
     for acme in &at {
         acme.get("/v1/orders").await.ok();
     }
-    sqlx::query("update api_keys set revoked_at = now()")
-        .execute(&database.pool)
-        .await
-        .unwrap();
+    acme.revoke(&database.pool, &acme.api_key).await;
     let mut reasons = HashSet::new();
     for acme in &at {
         let refused = eventually("the revocation reaches the replica", async || {
@@ -151,23 +125,19 @@ async fn revoked_key_is_refused_by_every_replica() {
 async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
     let database = TestDatabase::new().await;
     let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8"),
-        ("LMN_WEBHOOKS__POLL_MILLISECONDS", "20"),
-        ("LMN_WEBHOOKS__BACKLOG_SECONDS", "1"),
-        ("LMN_LOG__FILTER", "error"),
+    let settings = [
+        settings::LOCAL_ENDPOINTS,
+        settings::poll_milliseconds(20),
+        settings::backlog_seconds(1),
     ];
-    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let server = Process::on(&url, &["serve", "--no-worker", "--json"], &settings);
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let sink = Sink::start().await;
     sink.answers(500);
     acme.hook(json!({"url": sink.url()})).await.expect(201);
     Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
-    Operator::at(&database.product).takes(&order, &steps).await;
+    Operator::at(&database.product).ships(&order).await;
     let pending = acme.rows("/v1/events?delivery_status=pending").await;
     assert_eq!((pending.len(), sink.count()), (3, 0));
 
@@ -175,7 +145,7 @@ async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
         let answer = reqwest::get(format!("{}/metrics", process.operator_url())).await;
         answer.unwrap().text().await.unwrap()
     };
-    let worker = Process::start(&["worker", "--json"], &variables);
+    let worker = Process::on(&url, &["worker", "--json"], &settings);
     eventually(
         "the worker counts the delivery that waits after a failure",
         async || {
@@ -204,13 +174,8 @@ async fn replica_without_a_worker_leaves_deliveries_to_a_separate_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_that_is_not_read_delays_no_request_and_is_complete_at_the_end() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "info"),
-    ];
-    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let arguments = ["serve", "--no-worker", "--json"];
+    let server = Process::on(&database.url(), &arguments, &[settings::LOG_INFO]);
     let client = reqwest::Client::new();
     let url = format!("{}/v1/errors", server.url());
     const REQUESTS: usize = 600;
@@ -238,13 +203,8 @@ async fn log_that_is_not_read_delays_no_request_and_is_complete_at_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_is_complete_before_the_error_that_ends_a_server() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "info"),
-    ];
-    let mut command = lmn(&["serve", "--json"], &variables);
+    let arguments = ["serve", "--json"];
+    let mut command = lmn_on(&database.url(), &arguments, &[settings::LOG_INFO]);
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = command.spawn().unwrap();
     // The server fails to print its URL immediately after it has logged its address.

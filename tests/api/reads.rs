@@ -4,7 +4,10 @@ use lmn_partner_api::errors::catalogue::Code;
 use sqlx::{Postgres, Transaction};
 use tokio::task::JoinHandle;
 
-use crate::support::{Partner, Reply, Service, Vehicle, eventually};
+use crate::support::{
+    Partner, Reply, Service, Vehicle, blocked_sessions, end_blocked_sessions, eventually,
+    lock_table,
+};
 
 /// Number of concurrent reads.
 const READERS: usize = 40;
@@ -30,11 +33,7 @@ impl Shut {
             partners[0].place_order("glovis_1", 12_000).await.id(),
             partners[1].place_order("glovis_1", 13_000).await.id(),
         ];
-        let mut holder = service.db().begin().await.unwrap();
-        sqlx::query("lock table orders in access exclusive mode")
-            .execute(&mut *holder)
-            .await
-            .unwrap();
+        let holder = lock_table(service.db(), "orders").await;
         Self {
             service,
             partners,
@@ -56,9 +55,7 @@ impl Shut {
             (in_progress == requests as f64).then_some(())
         })
         .await;
-        let waiting = "select count(*) from pg_stat_activity
-                       where datname = current_database() and wait_event_type = 'Lock'";
-        self.service.count(waiting).await
+        blocked_sessions(self.service.db()).await
     }
 }
 
@@ -107,11 +104,9 @@ async fn reads_of_a_failed_statement_are_refused_and_later_reads_succeed() {
     let shut = Shut::start().await;
     let reads: Vec<_> = (0..READERS).map(|_| shut.read(0, 0)).collect();
     shut.statements(READERS).await;
-    let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                  where datname = current_database() and wait_event_type = 'Lock'";
     // Each statement in turn waits for the table and is terminated; only its own reads fail.
     eventually("every read is refused", async || {
-        shut.service.count(killed).await;
+        end_blocked_sessions(shut.service.db()).await;
         reads.iter().all(JoinHandle::is_finished).then_some(())
     })
     .await;

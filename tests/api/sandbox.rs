@@ -5,10 +5,7 @@ use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    database::TestDatabase,
-    support::{Partner, Reply, Service, Vehicle, key},
-};
+use crate::support::{Partner, Reply, Service, Vehicle, key};
 
 const DAY: i64 = 86_400;
 
@@ -246,7 +243,7 @@ async fn vehicle_without_an_order_or_with_another_partners_order_cannot_be_chang
             .await
             .refused(404, Code::VehicleNotFound);
     }
-    assert_eq!(service.count("select count(*) from events").await, 0);
+    assert_eq!(service.event_count().await, 0);
     for (act, body, path) in [
         ("auction-result", json!({}), "result"),
         (
@@ -367,7 +364,7 @@ async fn forced_error_can_be_any_code_and_has_no_other_effect() {
             "{value}"
         );
     }
-    assert_eq!(service.count("select count(*) from orders").await, 0);
+    assert_eq!(service.order_count().await, 0);
 }
 
 #[tokio::test]
@@ -381,8 +378,7 @@ async fn forced_errors_carry_the_present_time() {
     };
     let limited = ask("rate_limited").await;
     let closed = ask("past_order_cutoff").await;
-    let now = "select extract(epoch from clock_timestamp())::bigint";
-    let present = service.count(now).await;
+    let present = service.unix_time().await;
     let time = |it: &Value| it.as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     let [reset_at, cutoff_at, now] =
         [&limited["reset_at"], &closed["cutoff_at"], &closed["now"]].map(|it| time(it).timestamp());
@@ -394,24 +390,8 @@ async fn forced_errors_carry_the_present_time() {
 
 #[tokio::test]
 async fn production_has_no_sandbox_routes_and_ignores_forced_errors() {
-    let database = TestDatabase::new().await;
-    sqlx::query("update deployment set environment = 'production'")
-        .execute(&database.pool)
-        .await
-        .unwrap();
-    let service = Service::on(
-        database,
-        &[("ENVIRONMENT", "production")],
-        lmn_partner_api::router::router,
-    )
-    .await;
-    let acme = service.partner("acme").await;
-    let production_key = acme.api_key.replace("lmn_stg_", "lmn_prd_");
-    acme.issue(service.db(), &production_key).await;
-    service
-        .sql("insert into allowed_networks select id, '127.0.0.1/32', now() from partners")
-        .await;
-    let acme = acme.with_key(&production_key);
+    let (service, acme) = Service::in_production().await;
+    acme.allow_networks(service.db(), &["127.0.0.1"]).await;
     let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     for (method, path) in [
         (Method::POST, format!("/v1/orders/{id}/sandbox-status")),

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn, run, words},
+    process::{Process, lmn_on, run, words},
     store::Store,
-    support::{Partner, Vehicle, eventually, key},
+    support::{Partner, Vehicle, end_sessions, eventually, key, settings},
 };
 
 /// The database password, in every connection URL; the server trusts local connections and does not check it.
@@ -79,17 +79,13 @@ fn url_of(database: &TestDatabase) -> String {
 
 /// Starts a replica that logs at level `trace` into a file.
 fn replica(url: &str, store: &str, log: &File) -> Process {
-    let variables = [
-        ("DATABASE_URL", url),
-        ("LMN_RATE_LIMIT__SHARED__URL", store),
-        ("LMN_RATE_LIMIT__SHARED__RETRY_MILLISECONDS", "50"),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "trace"),
+    let settings = [
+        settings::shared_store(store),
+        settings::shared_retry_milliseconds(50),
+        ("LOG__FILTER", "trace"),
     ];
-    Process::run_with_log(
-        lmn(&["serve", "--json"], &variables),
-        log.try_clone().unwrap(),
-    )
+    let command = lmn_on(url, &["serve", "--json"], &settings);
+    Process::run_with_log(command, log.try_clone().unwrap())
 }
 
 /// Sends every key in the key header, over both versions of HTTP.
@@ -195,15 +191,8 @@ async fn plant(database: &TestDatabase, acme: &Partner) {
     for planted in [REVOKED, EXPIRED, VALID] {
         acme.issue(&database.pool, planted).await;
     }
-    for statement in [
-        "update api_keys set revoked_at = now() where prefix = 'lmn_stg_revo'",
-        "update api_keys set expires_at = now() where prefix = 'lmn_stg_expr'",
-    ] {
-        sqlx::query(statement)
-            .execute(&database.pool)
-            .await
-            .unwrap();
-    }
+    acme.revoke(&database.pool, REVOKED).await;
+    acme.expire(&database.pool, EXPIRED, 0).await;
 }
 
 /// Runs commands that read keys or connection URLs, valid and invalid ones.
@@ -268,13 +257,7 @@ async fn planted_secrets_are_found_in_no_output() {
     send_as_input(replica.url()).await;
     // The connections break, which is logged.
     store.kill();
-    sqlx::query(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name like 'lmn%'",
-    )
-    .execute(&database.pool)
-    .await
-    .unwrap();
+    end_sessions(&database.pool).await;
     send_as_key(&mut outputs, replica.url()).await;
     let operator = replica.operator_url().to_owned();
     for path in ["/metrics", "/readyz", "/healthz"] {

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::{
     database::TestDatabase,
     process::{Process, words},
-    support::{Partner, Reply, Service, Vehicle, eventually, key},
+    support::{Partner, Reply, Service, Vehicle, eventually, key, settings},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -63,10 +63,10 @@ impl Collector {
 
 async fn serve(endpoint: &str, more: &[(&str, &str)]) -> Service {
     let mut settings = vec![
-        ("TELEMETRY__OTLP_ENDPOINT", endpoint),
-        ("TELEMETRY__SAMPLE_PERCENT", "0"),
-        ("TELEMETRY__EXPORT_MILLISECONDS", "20"),
-        ("TELEMETRY__EXPORT_SECONDS", "1"),
+        settings::collector(endpoint),
+        settings::sample_percent(0),
+        settings::export_milliseconds(20),
+        settings::export_seconds(1),
     ];
     settings.extend(more);
     Service::with(&settings).await
@@ -167,7 +167,7 @@ async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
 #[tokio::test]
 async fn sampled_request_without_a_trace_begins_one() {
     let collector = Collector::start(200).await;
-    let service = serve(&collector.url, &[("TELEMETRY__SAMPLE_PERCENT", "100")]).await;
+    let service = serve(&collector.url, &[settings::sample_percent(100)]).await;
     let acme = service.partner("acme").await;
     for _ in 0..3 {
         let reply = acme.get("/v1/orders").await;
@@ -198,7 +198,7 @@ async fn sampled_request_without_a_trace_begins_one() {
 #[tokio::test]
 async fn last_spans_are_exported_before_the_server_stops() {
     let collector = Collector::start(200).await;
-    let never = [("TELEMETRY__EXPORT_MILLISECONDS", "3600000")];
+    let never = [settings::export_milliseconds(3_600_000)];
     let mut service = serve(&collector.url, &never).await;
     let acme = service.partner("acme").await;
     for _ in 0..700 {
@@ -216,7 +216,7 @@ async fn collector_that_accepts_nothing_delays_neither_requests_nor_the_stop() {
     let silent = format!("http://{}", listener.local_addr().unwrap());
     let refuses = Collector::start(503).await;
     for endpoint in [silent.as_str(), "http://127.0.0.1:1", refuses.url.as_str()] {
-        let mut service = serve(endpoint, &[("TELEMETRY__QUEUE_MAX", "5")]).await;
+        let mut service = serve(endpoint, &[settings::span_queue_max(5)]).await;
         let acme = service.partner("acme").await;
         let counted = "lmn_trace_spans_total{result=\"failed\"}";
         eventually("the failure is counted", async || {
@@ -238,8 +238,8 @@ async fn collector_that_accepts_nothing_delays_neither_requests_nor_the_stop() {
 async fn spans_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
     let collector = Collector::start(200).await;
     let settings = [
-        ("TELEMETRY__EXPORT_MILLISECONDS", "3600000"),
-        ("TELEMETRY__QUEUE_MAX", "5"),
+        settings::export_milliseconds(3_600_000),
+        settings::span_queue_max(5),
     ];
     let mut service = serve(&collector.url, &settings).await;
     let acme = service.partner("acme").await;
@@ -259,15 +259,13 @@ async fn spans_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failure_to_export_spans_is_logged_once() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:1"),
-        ("LMN_TELEMETRY__EXPORT_MILLISECONDS", "10"),
-        ("LMN_LOG__FILTER", "warn"),
+    let settings = [
+        settings::collector("http://127.0.0.1:1"),
+        settings::export_milliseconds(10),
+        ("LOG__FILTER", "warn"),
     ];
-    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let arguments = ["serve", "--no-worker", "--json"];
+    let server = Process::on(&database.url(), &arguments, &settings);
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let metrics = format!("{}/metrics", server.operator_url());
     for failed in 1..=3 {

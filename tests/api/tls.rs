@@ -26,8 +26,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn},
-    support::{Service, eventually},
+    process::{Process, lmn_on},
+    support::{Service, eventually, settings},
 };
 
 /// Timeout longer than any limit that these tests set.
@@ -234,8 +234,8 @@ async fn handshake_that_takes_too_long_is_ended_and_counts_as_a_connection() {
     files.renew(2100);
     let limits = [
         ("SERVER__TLS__HANDSHAKE_SECONDS", "1"),
-        ("SERVER__FIRST_BYTE_SECONDS", "600"),
-        ("SERVER__CONNECTIONS_MAX", "2"),
+        settings::first_byte_seconds(600),
+        settings::connections_max(2),
     ];
     let service = files.service(&limits).await;
     let silent = TcpStream::connect(address(&service.url)).await.unwrap();
@@ -261,9 +261,9 @@ async fn tls_connection_whose_client_reads_no_responses_is_closed() {
     let files = Files::new();
     files.renew(2100);
     let limits = [
-        ("SERVER__WRITE_SECONDS", "1"),
-        ("SERVER__IDLE_SECONDS", "600"),
-        ("SERVER__CONNECTIONS_MAX", "1"),
+        settings::write_seconds(1),
+        settings::idle_seconds(600),
+        settings::connections_max(1),
     ];
     let service = files.service(&limits).await;
     let mut slow = connect(client(&files, &[&TLS13]), &service.url)
@@ -308,17 +308,16 @@ fn replica(
     files: &Files,
     reload_seconds: &str,
 ) -> (Process, NamedTempFile) {
-    let (url, log) = (database.url(), NamedTempFile::new().unwrap());
+    let log = NamedTempFile::new().unwrap();
     let [certificate, key] = files.settings();
-    let names = [certificate.0, key.0].map(|name| format!("LMN_{name}"));
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        (names[0].as_str(), certificate.1.as_str()),
-        (names[1].as_str(), key.1.as_str()),
-        ("LMN_SERVER__TLS__RELOAD_SECONDS", reload_seconds),
+    let settings = [
+        settings::LOG_INFO,
+        (certificate.0, certificate.1.as_str()),
+        (key.0, key.1.as_str()),
+        ("SERVER__TLS__RELOAD_SECONDS", reload_seconds),
     ];
-    let command = lmn(&["serve", "--json", "--no-worker"], &variables);
+    let arguments = ["serve", "--json", "--no-worker"];
+    let command = lmn_on(&database.url(), &arguments, &settings);
     let process = Process::run_with_log(command, log.reopen().unwrap());
     assert!(process.url().starts_with("https://"));
     (process, log)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Document, Partner, Reply, Service},
+    support::{Document, Partner, Reply, Service, settings},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -71,12 +71,8 @@ async fn response_in_a_trace_carries_the_span_of_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_line_names_the_trace_and_both_spans() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-    ];
-    let replica = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let arguments = ["serve", "--no-worker", "--json"];
+    let replica = Process::on(&database.url(), &arguments, &[settings::LOG_INFO]);
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     let reply = traced(&acme, "/v1/orders", &format!("00-{TRACE}-{PARENT}-01")).await;
     let span_id = span_id(&reply, "01");

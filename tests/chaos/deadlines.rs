@@ -13,19 +13,12 @@ use tokio::{
 
 use crate::{
     database::TestDatabase,
-    support::{Partner, Reply, Service, Vehicle, key},
+    support::{Partner, Reply, Service, Vehicle, key, settings},
     wire::{self, Fault, Moment},
 };
 
-/// Duration of a stall of the database, longer than the deadline of [`SETTINGS`].
+/// Duration of a stall of the database, longer than the deadline of [`settings::short_timeouts`].
 const STALL: Duration = Duration::from_secs(4);
-
-const SETTINGS: [(&str, &str); 4] = [
-    ("DATABASE__ACQUIRE_SECONDS", "1"),
-    ("DATABASE__LOCK_SECONDS", "1"),
-    ("DATABASE__STATEMENT_SECONDS", "2"),
-    ("SERVER__DEADLINE_SECONDS", "3"),
-];
 
 /// A stall that begins some round trips after the beginning of a transaction, at its commit at the latest.
 struct Stall {
@@ -61,7 +54,7 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
         wait.filter(|it| !it.is_zero()).map_or(Fault::None, fault)
     });
     let url = url.await;
-    let service = Service::at(database, &url, &SETTINGS, router).await;
+    let service = Service::at(database, &url, &settings::short_timeouts(), router).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     acme.get("/v1/orders").await.ok();
@@ -96,7 +89,7 @@ async fn order_through_a_stall(after: u32, at_once: bool, fault: fn(Duration) ->
         outcome == "unknown" || by[0] != first.header("x-request-id"),
         "after {after}: {outcome}, although it was executed"
     );
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
     outcome.to_owned()
 }
 
@@ -140,18 +133,11 @@ async fn stalled_database_causes_timely_and_correct_responses() {
 
 #[tokio::test]
 async fn wait_for_a_vehicle_ends_before_the_statement_timeout() {
-    let settings = [
-        ("DATABASE__LOCK_SECONDS", "1"),
-        ("DATABASE__STATEMENT_SECONDS", "6"),
-    ];
+    let settings = [settings::lock_seconds(1), settings::statement_seconds(6)];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let _holder = service.lock_vehicles().await;
     let began = Instant::now();
     let reply = acme.place_order("glovis_1", 12_000).await;
     let took = began.elapsed();
@@ -166,20 +152,11 @@ async fn wait_for_a_vehicle_ends_before_the_statement_timeout() {
 
 #[tokio::test]
 async fn slow_statement_ends_before_the_deadline() {
-    let settings = [
-        ("DATABASE__LOCK_SECONDS", "1"),
-        ("DATABASE__STATEMENT_SECONDS", "2"),
-    ];
+    let settings = [settings::lock_seconds(1), settings::statement_seconds(2)];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    service
-        .sql(
-            "create function rest() returns trigger language plpgsql as
-                 $$ begin perform pg_sleep(60); return new; end $$;
-             create trigger rest before insert on orders for each row execute function rest();",
-        )
-        .await;
+    service.delay_orders(60.0).await;
     let (key, began) = (key(), Instant::now());
     let reply = acme.place_order_once(&key, "glovis_1", 12_000).await;
     let took = began.elapsed();
@@ -189,7 +166,7 @@ async fn slow_statement_ends_before_the_deadline() {
         (2..10).contains(&took.as_secs()),
         "ended by another limit than the statement timeout: {took:?}"
     );
-    service.sql("drop trigger rest on orders").await;
+    service.stop_delaying_orders().await;
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .created();

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use lmn_partner_api::{app::App, config::Settings, router::router};
+use lmn_partner_api::{app::App, router::router};
 use rand::{RngExt, rngs::StdRng};
-use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::{
@@ -25,7 +24,7 @@ use crate::{
     database::{TestDatabase, product},
     receiver::{Arrival, NAMES, Receiver, Response},
     seed::{seed, stream},
-    support::{Operator, Partner, Service, Vehicle, eventually, won, worker},
+    support::{Operator, Partner, Service, Vehicle, eventually, settings, start_app, won, worker},
 };
 
 /// Number of partners, each with a receiver; of vehicles, each ordered by every partner; and of price changes of each
@@ -46,8 +45,6 @@ const KILLS_MAX: u64 = 8;
 /// Largest number of clock advances until every event has arrived.
 const ROUNDS_MAX: usize = 60;
 
-const OPEN: (&str, &str) = ("WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8");
-
 /// A partner and its receiver.
 struct Pair {
     partner: Partner,
@@ -60,7 +57,7 @@ async fn events_all_arrive_in_sequence_whatever_receivers_do() {
     let began = Instant::now();
     let mut rng = stream(seed, 0);
     let database = TestDatabase::with_connections(16).await;
-    let mut service = Service::on(database, &[OPEN], router).await;
+    let mut service = Service::on(database, &[settings::LOCAL_ENDPOINTS], router).await;
     let redirect_target = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut pairs = Vec::new();
     for n in 0..PARTNERS {
@@ -112,14 +109,12 @@ async fn events_all_arrive_in_sequence_whatever_receivers_do() {
             "never happened: {name}"
         );
     }
-    let left = "select (select count(*) from delivery_queues)
-                     + (select count(*) from webhook_endpoints where not enabled)";
-    assert_eq!(
-        service.count(left).await,
-        0,
-        "a delivery queue is left, or an endpoint was disabled"
-    );
-    assert_eq!(service.count("select count(*) from events").await, EVENTS);
+    let queues = service.delivery_queue_count().await;
+    assert_eq!(queues, 0, "a delivery queue is left");
+    let disabled = "select count(*) from webhook_endpoints where not enabled";
+    let disabled = service.count(disabled).await;
+    assert_eq!(disabled, 0, "an endpoint was disabled");
+    assert_eq!(service.event_count().await, EVENTS);
     service.stop().await;
 }
 
@@ -128,8 +123,7 @@ impl Pair {
     async fn of(service: &Service, n: usize, receiver: Receiver) -> Self {
         let partner = service.partner(&format!("partner {n}")).await;
         let url = format!("http://{}/lmn", receiver.address);
-        let put = partner.ask(Method::PUT, "/v1/webhook_endpoint");
-        let endpoint = put.json(&json!({"url": url})).send().await.expect(201);
+        let endpoint = partner.hook(json!({"url": url})).await.expect(201);
         receiver.trusts(endpoint["secret"].as_str().unwrap());
         Self { partner, receiver }
     }
@@ -226,10 +220,8 @@ fn check_sequence(arrivals: &[Arrival]) {
 /// Lets every partner order every vehicle.
 async fn order_everything(service: &Service, pairs: &[Pair]) {
     for n in 0..VEHICLES {
-        let far = "now() + interval '60 days'";
-        service
-            .vehicle(Vehicle::lot(&format!("glovis_{n}")).on(far))
-            .await;
+        let lot = Vehicle::lot(&format!("glovis_{n}")).auction_in_days(60);
+        service.vehicle(lot).await;
     }
     let mut ordering = JoinSet::new();
     for (m, pair) in pairs.iter().enumerate() {
@@ -251,18 +243,14 @@ async fn order_everything(service: &Service, pairs: &[Pair]) {
 
 /// Starts a worker with an `App` of its own.
 async fn start_worker(service: &Service) -> App {
-    let variables = [
-        ("DATABASE_URL", service.database.url()),
-        ("LMN_DATABASE__CONNECTIONS_MAX", "6".to_owned()),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1.to_owned()),
-        ("LMN_WEBHOOKS__ATTEMPT_SECONDS", "2".to_owned()),
-        ("LMN_WEBHOOKS__LEASE_SECONDS", "4".to_owned()),
-        ("LMN_WEBHOOKS__POLL_MILLISECONDS", "50".to_owned()),
+    let settings = [
+        settings::database_connections_max(6),
+        settings::LOCAL_ENDPOINTS,
+        settings::attempt_seconds(2),
+        settings::lease_seconds(4),
+        settings::poll_milliseconds(50),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value));
-    let app = App::start(Settings::read(None, &variables).unwrap())
-        .await
-        .unwrap();
+    let app = start_app(&service.database.url(), &settings).await;
     app.tasks().spawn(worker(&app).run(app.stopping().clone()));
     app
 }

@@ -22,7 +22,7 @@ use crate::{
     database::TestDatabase,
     plan::{NAMES, Plan},
     seed::seed,
-    support::{Partner, Service, eventually},
+    support::{Partner, Service, eventually, pool_sessions, settings},
     wire,
     witness::Witness,
 };
@@ -49,14 +49,6 @@ const OUTCOMES: [&str; 7] = [
     "abandoned",
 ];
 
-const SETTINGS: [(&str, &str); 5] = [
-    ("DATABASE__CONNECTIONS_MAX", "20"),
-    ("DATABASE__ACQUIRE_SECONDS", "1"),
-    ("DATABASE__LOCK_SECONDS", "1"),
-    ("DATABASE__STATEMENT_SECONDS", "2"),
-    ("SERVER__DEADLINE_SECONDS", "3"),
-];
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_are_neither_lost_nor_doubled_and_responses_are_correct_whatever_breaks() {
     let seed = seed();
@@ -65,7 +57,9 @@ async fn orders_are_neither_lost_nor_doubled_and_responses_are_correct_whatever_
     let plan = Arc::new(Plan::new(seed));
     let planned = plan.clone();
     let url = wire::string(&database, move |moment| planned.decide(moment)).await;
-    let mut service = Service::at(database, &url, &SETTINGS, router).await;
+    let mut settings = vec![settings::database_connections_max(20)];
+    settings.extend(settings::short_timeouts());
+    let mut service = Service::at(database, &url, &settings, router).await;
     let mut partners = Vec::new();
     for n in 0..PARTNERS {
         partners.push(service.partner(&format!("partner {n}")).await);
@@ -164,11 +158,8 @@ async fn kill(db: PgPool, plan: Arc<Plan>) -> u64 {
 
 /// Waits until the service has no session left, because an interrupted commit may still be running.
 async fn wait_for_sessions_to_end(db: &PgPool) {
-    let statement = "select count(*) from pg_stat_activity
-                     where datname = current_database() and application_name = 'lmn'";
     eventually("the service's sessions end", async || {
-        let left: i64 = sqlx::query_scalar(statement).fetch_one(db).await.unwrap();
-        (left == 0).then_some(())
+        pool_sessions(db).await.is_empty().then_some(())
     })
     .await;
 }

@@ -17,7 +17,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::{
     process::Process,
-    support::{Partner, Reply, eventually, key},
+    support::{Partner, Reply, eventually, key, settings},
 };
 
 /// Number of partners, of clients of each partner, and of vehicles.
@@ -156,13 +156,9 @@ async fn database_killed_twice_under_load_loses_no_order_and_needs_no_server_res
     let url = database.cluster().url("postgres");
     let database_url = url.clone();
     let server = spawn_blocking(move || {
-        let variables = [
-            ("DATABASE_URL", database_url.as_str()),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-            ("LMN_DATABASE__ACQUIRE_SECONDS", "1"),
-            ("LMN_LOG__FILTER", "off"),
-        ];
-        Process::start(&["serve", "--migrate", "--json"], &variables)
+        let arguments = ["serve", "--migrate", "--json"];
+        let settings = [settings::acquire_seconds(1), settings::LOG_OFF];
+        Process::on(&database_url, &arguments, &settings)
     });
     let server = server.await.unwrap();
     let db = PgPoolOptions::new().connect(&url).await.unwrap();

@@ -17,6 +17,9 @@ use crate::{
 /// Longest wait of [`eventually`] and [`eventually_answers`].
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// The locks for which a write waits that changes the same row as another.
+pub const WRITES: [&str; 2] = ["tuple", "transactionid"];
+
 /// The command line with a database.
 pub struct Cli {
     pub database: TestDatabase,
@@ -31,11 +34,17 @@ impl Cli {
         Self { database, url }
     }
 
-    fn variables(&self) -> [(&str, &str); 4] {
+    /// Makes a database without a schema.
+    pub async fn without_schema() -> Self {
+        let database = TestDatabase::empty().await;
+        let url = database.url();
+        Self { database, url }
+    }
+
+    fn variables(&self) -> [(&str, &str); 3] {
         [
             ("DATABASE_URL", &self.url),
             ("LMN_OPERATOR", "kim"),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
             ("LMN_LOG__FILTER", "off"),
         ]
     }
@@ -98,6 +107,30 @@ impl Cli {
         let environment = ("LMN_ENVIRONMENT", environment);
         let variables = [self.variables().as_slice(), &[environment]].concat();
         Process::start(&["serve", "--json"], &variables)
+    }
+
+    /// Moves the sandbox clocks of all partners to some days ahead of real time.
+    pub async fn set_clocks_ahead(&self, days: u32) {
+        self.sql(&format!(
+            "update partners set clock_offset_seconds = {days}::bigint * 86400"
+        ))
+        .await;
+    }
+
+    /// Waits until some sessions of the database wait for locks of some kinds, as `pg_stat_activity` names them.
+    pub async fn wait_for_blocked_sessions(&self, count: i64, kinds: &[&str]) {
+        let statement = "select count(*) from pg_stat_activity
+                         where datname = current_database() and wait_event_type = 'Lock' and wait_event = any($1)";
+        let started = Instant::now();
+        loop {
+            let blocked = sqlx::query_scalar(statement).bind(kinds);
+            let blocked: i64 = blocked.fetch_one(&self.database.pool).await.unwrap();
+            if blocked == count {
+                return;
+            }
+            assert!(started.elapsed() < WAIT_MAX, "{blocked} sessions wait");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Runs statements that prepare the database.

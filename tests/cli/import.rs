@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     catalog::{demo, lines, parse, summary},
-    desk::{Cli, call, documents},
+    desk::{Cli, WRITES, call, documents},
     orders::{order, partner},
     process::{Process, words},
 };
@@ -447,10 +447,7 @@ async fn lot_left_out_after_its_auction_is_withdrawn_and_its_orders_await_the_re
         )
         .await;
     let url = scene.cli.database.url();
-    let _worker = Process::start(
-        &["worker", "--json"],
-        &[("DATABASE_URL", url.as_str()), ("LMN_LOG__FILTER", "off")],
-    );
+    let _worker = Process::on(&url, &["worker", "--json"], &[("LOG__FILTER", "off")]);
     scene
         .cli
         .eventually("select exists (select from orders where failure_reason = 'auction_passed')")
@@ -496,8 +493,7 @@ async fn snapshot_spares_vehicles_changed_since_it_began_and_waits_for_another_s
     cli.eventually(begun).await;
     cli.import(&lines(&[lot("sk_4"), priced(lot("sk_2"), 8_000)]));
     let mut second = command.spawn().unwrap();
-    let waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
-    cli.eventually(waits).await;
+    cli.wait_for_blocked_sessions(1, &["advisory"]).await;
     write!(first.stdin.take().unwrap(), "{}", lines(&[lot("sk_1")])).unwrap();
     let mut expected = summary(1, 0, 0, 1);
     expected["withdrawn"] = 1.into();
@@ -580,10 +576,10 @@ async fn order_waits_only_for_an_import_that_changes_its_vehicle() {
     ]);
     let mut import = scene.cli.begin_import();
     write!(import.stdin.take().unwrap(), "{text}").unwrap();
-    let waits = "select exists (select from pg_locks where locktype in ('tuple', 'transactionid') and not granted)";
-    scene.cli.eventually(waits).await;
+    scene.cli.wait_for_blocked_sessions(1, &WRITES).await;
     // The import waits in one transaction; if it had started anew, an order could have been placed in between.
-    let since = "select min(xact_start)::text from pg_stat_activity where wait_event_type = 'Lock'";
+    let since = "select min(xact_start)::text from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'";
     let before: String = scene.cli.ask(since).await;
     for vehicle in ["sk_2", "sk_4"] {
         scene.order(vehicle, 12_000).await;
@@ -599,8 +595,7 @@ async fn order_waits_only_for_an_import_that_changes_its_vehicle() {
         let body = json!({"vehicle_id": "sk_1", "max_bid_amount_usd": 9_500}).to_string();
         request.body(body).send().await.unwrap().status().as_u16()
     });
-    let two = "select count(*) = 2 from pg_locks where locktype in ('tuple', 'transactionid') and not granted";
-    scene.cli.eventually(two).await;
+    scene.cli.wait_for_blocked_sessions(2, &WRITES).await;
     holder.rollback().await.unwrap();
     assert_eq!(
         done(&import.wait_with_output().unwrap()),

@@ -1,14 +1,11 @@
 //! Commands for partners, their keys, networks and limits, for orders and for the audit log.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Cli, call, eventually_answers},
+    desk::{Cli, WRITES, call, eventually_answers},
     process::{run, words},
 };
 
@@ -21,9 +18,7 @@ fn text<'a>(document: &'a Value, name: &str) -> &'a str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_sets_up_a_production_server_on_an_empty_database() {
-    let cli = Cli::new().await;
-    cli.sql("drop schema public cascade; create schema public")
-        .await;
+    let cli = Cli::without_schema().await;
     let pending = cli.refused(&["partner", "list"]);
     assert!(pending.contains("run `lmn migrate`"), "{pending}");
     let url = cli.database.url();
@@ -155,15 +150,7 @@ async fn seventeenth_network_is_refused_even_if_two_are_added_at_once() {
         .unwrap();
     let adding = ["10.0.1.0/24", "10.0.2.0/24"]
         .map(|network| cli.begin(&["allowlist", "add", "Acme", network]));
-    let waiting = "select count(*) from pg_stat_activity
-                   where datname = current_database() and wait_event_type = 'Lock'";
-    let started = Instant::now();
-    while cli.ask::<i64>(waiting).await < 2 {
-        assert!(
-            started.elapsed() < Duration::from_secs(4),
-            "both commands wait for the partner"
-        );
-    }
+    cli.wait_for_blocked_sessions(2, &WRITES).await;
     sqlx::raw_sql("commit").execute(&mut *holder).await.unwrap();
     let ended = adding.map(|child| child.wait_with_output().unwrap());
     let mut codes = ended.each_ref().map(|output| output.status.code());

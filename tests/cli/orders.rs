@@ -223,16 +223,11 @@ async fn worker_runs_the_order_jobs_apart_from_the_servers() {
     let acme = partner(&cli, "acme");
     cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
     let url = cli.database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "off"),
-    ];
-    let server = Process::start(&["serve", "--no-worker", "--json"], &variables);
+    let log_off = [("LOG__FILTER", "off")];
+    let server = Process::on(&url, &["serve", "--no-worker", "--json"], &log_off);
     order(&server, &acme, "glovis_1", 12_000).await;
-    cli.sql("update partners set clock_offset_seconds = 3153600000")
-        .await;
-    let worker = Process::start(&["worker", "--json"], &variables);
+    cli.set_clocks_ahead(36_500).await;
+    let worker = Process::on(&url, &["worker", "--json"], &log_off);
     assert_eq!(worker.ready["working"], true);
     let body = crate::desk::eventually(&server, &acme, "/v1/orders", |body| {
         body["data"][0]["failure_reason"] == "auction_passed"

@@ -7,7 +7,8 @@ use std::{
 
 use serde_json::Value;
 
-/// Returns a command of the binary without the settings of the test's environment.
+/// Returns a command of the binary without the settings of the test's environment. A server that it starts listens on
+/// free ports, because processes of several tests run at once.
 pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmn"));
     let inherited = std::env::vars()
@@ -17,7 +18,7 @@ pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     }
     command
         .args(arguments)
-        // A free port, because processes of several tests run at once.
+        .env("LMN_SERVER__LISTEN", "127.0.0.1:0")
         .env("LMN_OPERATOR__LISTEN", "127.0.0.1:0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null());
@@ -34,6 +35,17 @@ pub fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Returns a command of the binary on a database. Settings are named as in the environment, without the prefix `LMN_`;
+/// it logs errors only, unless they say otherwise.
+pub fn lmn_on(database_url: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let settings = settings
+        .iter()
+        .map(|(name, value)| (format!("LMN_{name}"), value));
+    let mut command = lmn(arguments, &[("DATABASE_URL", database_url)]);
+    command.env("LMN_LOG__FILTER", "error").envs(settings);
+    command
+}
+
 /// A running server, killed when it is dropped.
 pub struct Process {
     child: Option<Child>,
@@ -42,6 +54,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts a server on a database, by a command and settings as for [`lmn_on`].
+    pub fn on(database_url: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::run(lmn_on(database_url, arguments, settings))
+    }
+
     /// Starts a server that prints one line of JSON once it is ready.
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::run(lmn(arguments, variables))

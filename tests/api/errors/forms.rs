@@ -220,9 +220,7 @@ async fn lendfoundry_details_name_the_missing_resource() {
     let vehicle = body["vehicle_id"].clone();
     check_missing("POST", "/v1/orders", &body, "vehicle", vehicle).await;
     service.vehicle(Vehicle::no_bid("sold")).await;
-    service
-        .sql("update vehicles set withdrawn_at = now() where id = 'sold'")
-        .await;
+    service.withdraw_vehicle("sold").await;
     let body = json!({"vehicle_id": "sold"});
     check_missing("POST", "/v1/orders", &body, "vehicle", json!("sold")).await;
 }

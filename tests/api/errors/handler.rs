@@ -127,5 +127,5 @@ async fn handler_ends_on_every_error() {
         let trace = result["trace_id"].as_str().unwrap();
         assert!(trace.starts_with("req_") && trace.len() == 28);
     }
-    assert_eq!(service.count("select count(*) from orders").await, 0);
+    assert_eq!(service.order_count().await, 0);
 }

@@ -14,10 +14,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::forms::{FORMS, same_in_all_forms};
-use crate::support::{Ask, Document, Partner, Reply, Service, Vehicle, eventually, key};
+use crate::support::{
+    Ask, Document, Partner, Reply, Service, Vehicle, burst_alone, eventually, key, settings,
+};
 
 /// Faults that lead to errors which no request alone causes.
-const SNAPSHOT_IS_GONE: &str = "delete from order_vehicles";
 const TABLE_IS_GONE: &str = "alter table order_history rename to lost_history";
 const CATALOGUE_IS_GONE: &str = "alter table catalogue rename to lost_catalogue";
 
@@ -41,13 +42,8 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
-        let settings = [
-            ("SERVER__BODY_SECONDS", "1"),
-            ("DATABASE__ACQUIRE_SECONDS", "1"),
-            ("DATABASE__LOCK_SECONDS", "1"),
-            ("DATABASE__STATEMENT_SECONDS", "2"),
-            ("SERVER__DEADLINE_SECONDS", "3"),
-        ];
+        let mut settings = vec![settings::body_seconds(1)];
+        settings.extend(settings::short_timeouts());
         let service = Service::with(&settings).await;
         let acme = service.partner("acme").await;
         let outsider = service.partner("outsider").await;
@@ -55,7 +51,7 @@ impl Scene {
         for vehicle in [
             Vehicle::lot("taken"),
             Vehicle::lot("free"),
-            Vehicle::lot("past").on("now() + interval '1 hour'"),
+            Vehicle::lot("past").auction_in_hours(1),
             Vehicle::dealers("gone"),
         ] {
             service.vehicle(vehicle).await;
@@ -65,15 +61,11 @@ impl Scene {
         placed.created();
         let operator = service.operator();
         operator.takes(&placed.id(), &[Transition::Acquire]).await;
-        for statement in [
-            "update vehicles set withdrawn_at = now() where id = 'gone'",
-            "insert into allowed_networks (partner_id, network, created_at)
-             select id, '203.0.113.0/24', now() from partners where name = 'outsider'",
-            "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 1 where name = 'hasty'",
-            SNAPSHOT_IS_GONE,
-        ] {
-            service.sql(statement).await;
-        }
+        service.withdraw_vehicle("gone").await;
+        let db = service.db();
+        outsider.allow_networks(db, &["203.0.113.0/24"]).await;
+        hasty.set_read_limit(db, burst_alone(1)).await;
+        service.delete_snapshots().await;
         hasty.get("/v1/orders").await.ok();
         Self {
             order: placed.id(),
@@ -128,7 +120,7 @@ impl Scene {
             Code::OrderNotFound => self.get("/v1/orders/nobodys"),
             Code::EventNotFound => self.get("/v1/events/nobodys"),
             Code::WebhookEndpointNotFound => self.get("/v1/webhook_endpoint"),
-            // The fault: SNAPSHOT_IS_GONE.
+            // The fault: the snapshots are deleted.
             Code::OrderVehicleSnapshotNotFound => of_order("/vehicle"),
             Code::NotFound => self.get("/v1/order"),
             Code::MethodNotAllowed => self.acme.ask(Method::PATCH, "/v1/orders"),

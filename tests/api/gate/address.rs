@@ -3,13 +3,7 @@
 use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
-use crate::{
-    database::TestDatabase,
-    support::{Partner, Reply, Service, eventually},
-};
-
-/// Makes this machine, from which the tests call, a trusted proxy.
-const BEHIND_A_PROXY: (&str, &str) = ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1");
+use crate::support::{Partner, Reply, Service, eventually, settings};
 
 async fn from(partner: &Partner, address: &str) -> Reply {
     partner
@@ -21,16 +15,11 @@ async fn from(partner: &Partner, address: &str) -> Reply {
 
 #[tokio::test]
 async fn partner_is_served_from_its_allowed_networks_only() {
-    let service = Service::with(&[BEHIND_A_PROXY]).await;
+    let service = Service::with(&[settings::BEHIND_A_PROXY]).await;
     let acme = service.partner("acme").await;
     from(&acme, "203.0.113.7").await.ok();
-    service
-        .sql(
-            "insert into allowed_networks (partner_id, network, created_at)
-             select id, network::cidr, now() from partners,
-                    unnest(array['203.0.113.0/24', '198.51.100.7/32', '2001:db8::/48']) as network",
-        )
-        .await;
+    let networks = ["203.0.113.0/24", "198.51.100.7/32", "2001:db8::/48"];
+    acme.allow_networks(service.db(), &networks).await;
     eventually("the allowlist is in force", async || {
         (from(&acme, "192.0.2.1").await.status == 403).then_some(())
     })
@@ -76,12 +65,7 @@ async fn partner_is_served_from_its_allowed_networks_only() {
 async fn client_address_headers_count_from_a_trusted_proxy_only() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service
-        .sql(
-            "insert into allowed_networks (partner_id, network, created_at)
-             select id, '203.0.113.0/24', now() from partners",
-        )
-        .await;
+    acme.allow_networks(service.db(), &["203.0.113.0/24"]).await;
     for header in [
         "x-forwarded-for",
         "forwarded",
@@ -103,32 +87,18 @@ async fn client_address_headers_count_from_a_trusted_proxy_only() {
 
 #[tokio::test]
 async fn empty_allowlist_admits_no_address_in_production() {
-    let database = TestDatabase::new().await;
-    sqlx::query("update deployment set environment = 'production'")
-        .execute(&database.pool)
-        .await
-        .unwrap();
-    let service = Service::on(
-        database,
-        &[("ENVIRONMENT", "production")],
-        lmn_partner_api::router::router,
-    )
-    .await;
-    let acme = service.partner("acme").await;
-    let production_key = acme.api_key.replace("lmn_stg_", "lmn_prd_");
-    acme.issue(service.db(), &production_key).await;
+    let (service, acme) = Service::in_production().await;
+    let sandbox_key = acme.api_key.replace("lmn_prd_", "lmn_stg_");
     let details = acme
+        .with_key(&sandbox_key)
         .get("/v1/orders")
         .await
         .refused(401, Code::InvalidApiKey);
     assert_eq!(details["reason"], "wrong_environment");
-    let acme = acme.with_key(&production_key);
     acme.get("/v1/orders")
         .await
         .refused(403, Code::IpNotAllowed);
-    service
-        .sql("insert into allowed_networks (partner_id, network, created_at) select id, '127.0.0.1', now() from partners")
-        .await;
+    acme.allow_networks(service.db(), &["127.0.0.1"]).await;
     eventually("the allowlist is in force", async || {
         (acme.get("/v1/orders").await.status == 200).then_some(())
     })

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{
-    Service, Vehicle, key, wait_for_blocked_session, wait_for_no_blocked_session,
+    Service, Vehicle, key, settings, wait_for_blocked_session, wait_for_no_blocked_session,
 };
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn reply_to_the_same_request_is_replayed_byte_for_byte() {
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .replays(&first);
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]
@@ -85,12 +85,7 @@ async fn idempotency_key_reused_for_another_request_is_refused() {
         );
         assert_eq!(reply.outcome(), ("conflict", "false"));
     }
-    assert_eq!(
-        service
-            .count("select count(*) from orders where status = 'proceed'")
-            .await,
-        1
-    );
+    assert_eq!(service.order_count_in("proceed").await, 1);
 }
 
 #[tokio::test]
@@ -218,7 +213,7 @@ async fn simultaneous_requests_with_one_key_make_one_order() {
     let first = replies.swap_remove(first);
     first.created();
     replies.iter().for_each(|reply| reply.replays(&first));
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]
@@ -246,19 +241,16 @@ async fn request_whose_caller_hangs_up_leaves_its_key_free() {
     wait_for_no_blocked_session(service.db()).await;
     holder.rollback().await.unwrap();
 
-    assert_eq!(
-        service.count("select count(*) from idempotency_keys").await,
-        0
-    );
+    assert_eq!(service.key_count().await, 0);
     acme.place_order_once(&key, "glovis_1", 12_000)
         .await
         .created();
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]
 async fn wait_for_a_key_in_flight_is_bounded() {
-    let service = Service::with(&[("DATABASE__LOCK_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::lock_seconds(1)]).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let key = key();

@@ -3,38 +3,29 @@
 use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
-use crate::support::{Service, eventually};
+use crate::support::{Service, end_heartbeats, eventually};
+
+const REVOKED: &str = "lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA";
+const EXPIRED: &str = "lmn_stg_expiredAAAAAAAAAAAAAAAAAAAAA";
+const RUNNING: &str = "lmn_stg_runningAAAAAAAAAAAAAAAAAAAAA";
 
 #[tokio::test]
 async fn key_that_is_not_in_force_is_refused_with_the_reason() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    for (api_key, statement) in [
-        (
-            "lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA",
-            "update api_keys set revoked_at = now()",
-        ),
-        (
-            "lmn_stg_expiredAAAAAAAAAAAAAAAAAAAAA",
-            "update api_keys set expires_at = now() - interval '1 second'",
-        ),
-        (
-            "lmn_stg_runningAAAAAAAAAAAAAAAAAAAAA",
-            "update api_keys set expires_at = now() + interval '1 hour'",
-        ),
-    ] {
+    for api_key in [REVOKED, EXPIRED, RUNNING] {
         acme.issue(service.db(), api_key).await;
-        service
-            .sql(&format!("{statement} where prefix = '{}'", &api_key[..12]))
-            .await;
     }
+    acme.revoke(service.db(), REVOKED).await;
+    acme.expire(service.db(), EXPIRED, -1).await;
+    acme.expire(service.db(), RUNNING, 3_600).await;
     for (api_key, reason) in [
         ("lmn_stg_nobodysAAAAAAAAAAAAAAAAAAAAA", "unknown"),
         ("lmn_stg_short", "unknown"),
         ("Bearer x", "unknown"),
         ("lmn_prd_AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "wrong_environment"),
-        ("lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA", "revoked"),
-        ("lmn_stg_expiredAAAAAAAAAAAAAAAAAAAAA", "expired"),
+        (REVOKED, "revoked"),
+        (EXPIRED, "expired"),
     ] {
         let details = acme
             .with_key(api_key)
@@ -43,10 +34,7 @@ async fn key_that_is_not_in_force_is_refused_with_the_reason() {
             .refused(401, Code::InvalidApiKey);
         assert_eq!(details["reason"], reason, "{api_key}");
     }
-    acme.with_key("lmn_stg_runningAAAAAAAAAAAAAAAAAAAAA")
-        .get("/v1/orders")
-        .await
-        .ok();
+    acme.with_key(RUNNING).get("/v1/orders").await.ok();
     acme.get("/v1/orders").await.ok();
     acme.with_key("")
         .get("/v1/orders")
@@ -68,6 +56,14 @@ async fn two_different_keys_in_one_request_are_refused() {
     other.send().await.refused(401, Code::InvalidApiKey);
 }
 
+/// Makes the database announce changes of keys to the replicas, as it does by default, or not.
+async fn announce_changes(service: &Service, are_announced: bool) {
+    let triggers = if are_announced { "enable" } else { "disable" };
+    service
+        .sql(&format!("alter table api_keys {triggers} trigger user"))
+        .await;
+}
+
 #[tokio::test]
 async fn key_is_cached_until_a_change_is_announced() {
     let service = Service::start().await;
@@ -79,15 +75,11 @@ async fn key_is_cached_until_a_change_is_announced() {
         "the heartbeat is received and the key is cached",
         async || {
             acme.get("/v1/orders").await.ok();
-            service
-            .sql(
-                "alter table api_keys disable trigger user; update api_keys set revoked_at = now()",
-            )
-            .await;
+            announce_changes(&service, false).await;
+            acme.revoke(service.db(), &acme.api_key).await;
             let is_cached = acme.get("/v1/orders").await.status == 200;
-            service
-            .sql("alter table api_keys enable trigger user; update api_keys set revoked_at = null")
-            .await;
+            announce_changes(&service, true).await;
+            service.sql("update api_keys set revoked_at = null").await;
             is_cached.then_some(())
         },
     )
@@ -95,7 +87,7 @@ async fn key_is_cached_until_a_change_is_announced() {
 
     // A revocation is announced and reaches every replica.
     let replica = acme.at(&service.url);
-    service.sql("update api_keys set revoked_at = now()").await;
+    acme.revoke(service.db(), &acme.api_key).await;
     let refused = eventually("the revocation reaches the replica", async || {
         let reply = replica.get("/v1/orders").await;
         (reply.status != 200).then_some(reply)
@@ -113,16 +105,9 @@ async fn cached_key_is_read_again_when_the_listening_connection_is_lost() {
     let acme = service.partner("acme").await;
     acme.get("/v1/orders").await.ok();
     // No change is announced any more, and the heartbeat is lost, so a cached key must expire soon.
-    service
-        .sql("alter table api_keys disable trigger user")
-        .await;
-    service
-        .sql(
-            "update api_keys set revoked_at = now();
-             select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and application_name = 'lmn heartbeat'",
-        )
-        .await;
+    announce_changes(&service, false).await;
+    acme.revoke(service.db(), &acme.api_key).await;
+    end_heartbeats(service.db()).await;
     let refused = eventually("the key is read again", async || {
         let reply = acme.get("/v1/orders").await;
         (reply.status != 200).then_some(reply)

@@ -2,17 +2,20 @@
 
 use lmn_partner_api::errors::catalogue::Code;
 
-use crate::support::{Service, eventually};
+use crate::support::{Partner, Service, burst_alone, eventually, limit};
 
-/// Sets limits so slow that no request becomes available again while a test runs.
-const SLOW: &str = "update partners set read_limit = 1, read_window_seconds = 20000, read_burst = 3,
-                                        write_limit = 2, write_window_seconds = 20000, write_burst = 2";
+/// Limits a partner to three reads and two writes; none of them becomes available again while a test runs.
+async fn slow_down(service: &Service, partner: &Partner) {
+    partner.set_read_limit(service.db(), burst_alone(3)).await;
+    let writes = limit(2, 20_000, 2);
+    partner.set_write_limit(service.db(), writes).await;
+}
 
 #[tokio::test]
 async fn burst_passes_and_the_next_request_is_refused_with_the_time_to_wait() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.sql(SLOW).await;
+    slow_down(&service, &acme).await;
     for remaining in ["2", "1", "0"] {
         let reply = acme.get("/v1/orders").await;
         reply.ok();
@@ -36,9 +39,7 @@ async fn burst_passes_and_the_next_request_is_refused_with_the_time_to_wait() {
     assert_eq!(details["burst"], 3);
     assert_eq!(details["remaining"], 0);
     assert!(details["reset_at"].as_str().unwrap().ends_with("+09:00"));
-    let now = service
-        .count("select extract(epoch from now())::bigint")
-        .await;
+    let now = service.unix_time().await;
     let reset: i64 = early.header("x-ratelimit-reset").parse().unwrap();
     assert!(
         (now + 59_000..=now + 60_001).contains(&reset),
@@ -59,7 +60,7 @@ async fn burst_passes_and_the_next_request_is_refused_with_the_time_to_wait() {
 async fn refused_requests_count_and_requests_with_refused_keys_do_not() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service.sql(SLOW).await;
+    slow_down(&service, &acme).await;
     for _ in 0..5 {
         let reply = acme
             .with_key("lmn_stg_AAAAAAAAAAAAAAAAAAAAAAAAAAAA")
@@ -80,7 +81,7 @@ async fn changed_limit_takes_effect() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     acme.get("/v1/orders").await.ok();
-    service.sql(SLOW).await;
+    slow_down(&service, &acme).await;
     eventually("the new limit is in force", async || {
         (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "3").then_some(())
     })

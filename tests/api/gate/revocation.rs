@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Partner, Service, Vehicle, eventually, wait_for_blocked_session},
+    support::{Partner, Service, Vehicle, eventually, settings, wait_for_blocked_session},
     wire,
 };
 
@@ -44,16 +44,9 @@ impl Replica {
     async fn start(database: &TestDatabase) -> Self {
         let (link, seen) = watch::channel(Link::Whole);
         let url = wire::url_at(database, proxy(database, seen).await);
-        let variables = [
-            ("DATABASE_URL", url),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-            ("LMN_LOG__FILTER", "off".to_owned()),
-        ];
         let process = tokio::task::spawn_blocking(move || {
-            let variables = variables
-                .each_ref()
-                .map(|(name, value)| (*name, value.as_str()));
-            Process::start(&["serve", "--no-worker", "--json"], &variables)
+            let arguments = ["serve", "--no-worker", "--json"];
+            Process::on(&url, &arguments, &[settings::LOG_OFF])
         });
         Self {
             process: process.await.unwrap(),
@@ -125,10 +118,7 @@ async fn check_revocation(link: Link) {
         }
     }
     far.link.send_replace(link);
-    sqlx::query("update api_keys set revoked_at = now()")
-        .execute(&database.pool)
-        .await
-        .unwrap();
+    acme.revoke(&database.pool, &acme.api_key).await;
     let revoked = Instant::now();
     let [near, far] = at.map(|acme| tokio::spawn(keep_asking(acme, revoked)));
     near.await.unwrap();
@@ -177,9 +167,9 @@ async fn revoked_key_is_refused_in_time_when_the_connection_hangs() {
 #[tokio::test]
 async fn cached_key_is_not_looked_up_and_needs_no_connection() {
     let settings = [
-        ("DATABASE__CONNECTIONS_MAX", "1"),
-        ("DATABASE__ACQUIRE_SECONDS", "1"),
-        ("DATABASE__LOCK_SECONDS", "7"),
+        settings::database_connections_max(1),
+        settings::acquire_seconds(1),
+        settings::lock_seconds(7),
     ];
     let service = Service::with(&settings).await;
     let (acme, rival) = (
@@ -213,10 +203,10 @@ async fn cached_key_is_not_looked_up_and_needs_no_connection() {
 #[tokio::test]
 async fn simultaneous_requests_share_one_lookup_of_their_key() {
     let settings = [
-        ("LIMITS__UNKNOWN_KEY__BURST", "100"),
-        ("DATABASE__CONNECTIONS_MAX", "1"),
-        ("DATABASE__ACQUIRE_SECONDS", "30"),
-        ("DATABASE__LOCK_SECONDS", "7"),
+        settings::unknown_key_burst(100),
+        settings::database_connections_max(1),
+        settings::acquire_seconds(30),
+        settings::lock_seconds(7),
     ];
     let service = Service::with(&settings).await;
     let (acme, rival) = (

@@ -15,7 +15,7 @@ use governor::{
     Quota, RateLimiter,
     clock::{Clock, FakeRelativeClock},
 };
-use lmn_partner_api::errors::catalogue::Code;
+use lmn_partner_api::{errors::catalogue::Code, values::rate_limit::Policy};
 use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
@@ -32,13 +32,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn},
+    process::{Process, lmn_on},
     store::Store,
-    support::{Partner, Reply, eventually},
+    support::{Partner, Reply, burst_alone, eventually, limit, settings},
 };
-
-/// A limit so slow that no request becomes available again while a test runs.
-const SLOW: &str = "read_limit = 1, read_window_seconds = 20000, read_burst = 3";
 
 /// A replica and its log.
 struct Replica {
@@ -48,26 +45,24 @@ struct Replica {
 
 impl Replica {
     fn start(database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
-        let url = database.url();
-        let mut variables = vec![
-            ("DATABASE_URL", url.as_str()),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-            ("LMN_LOG__FILTER", "info"),
+        let mut all = vec![
+            settings::LOG_INFO,
             // Long timeouts, because machines that run tests are busy.
-            ("LMN_RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS", "5000"),
-            ("LMN_RATE_LIMIT__SHARED__CONNECT_MILLISECONDS", "5000"),
-            ("LMN_RATE_LIMIT__SHARED__RETRY_MILLISECONDS", "100"),
+            settings::shared_timeout_milliseconds(5_000),
+            settings::shared_connect_milliseconds(5_000),
+            settings::shared_retry_milliseconds(100),
         ];
-        variables.extend(settings);
+        all.extend(settings);
         let log = NamedTempFile::new().unwrap();
-        let command = lmn(&["serve", "--json", "--no-worker"], &variables);
+        let arguments = ["serve", "--json", "--no-worker"];
+        let command = lmn_on(&database.url(), &arguments, &all);
         let process = Process::run_with_log(command, log.reopen().unwrap());
         Self { process, log }
     }
 
     /// Starts a replica that counts in a store, and waits until it does.
     async fn counting_in(url: &str, database: &TestDatabase) -> Self {
-        let replica = Self::start(database, &[("LMN_RATE_LIMIT__SHARED__URL", url)]);
+        let replica = Self::start(database, &[settings::shared_store(url)]);
         replica.shows("lmn_rate_limit_shared_up 1").await;
         replica
     }
@@ -111,14 +106,10 @@ impl Replica {
     }
 }
 
-/// Adds a partner with limits of its own.
-async fn partner(database: &TestDatabase, replica: &Replica, limits: &str) -> Partner {
+/// Adds a partner with a limit of its own for reads.
+async fn partner(database: &TestDatabase, replica: &Replica, limit: Policy) -> Partner {
     let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
-    let statement = format!("update partners set {limits}");
-    sqlx::query(sqlx::AssertSqlSafe(statement))
-        .execute(&database.pool)
-        .await
-        .unwrap();
+    acme.set_read_limit(&database.pool, limit).await;
     acme
 }
 
@@ -147,9 +138,8 @@ async fn two_replicas_admit_together_as_many_requests_as_one_would() {
         Replica::counting_in(&store.url(), &database).await,
         Replica::counting_in(&store.url(), &database).await,
     ];
-    let limits =
-        format!("read_limit = {LIMIT}, read_window_seconds = {WINDOW}, read_burst = {BURST}");
-    let acme = partner(&database, &replicas[0], &limits).await;
+    let limit = limit(LIMIT as u32, WINDOW as u32, BURST as u32);
+    let acme = partner(&database, &replicas[0], limit).await;
     let commands = store.listen();
     let key: String = "read:40:2:15".to_owned();
     let listening = spawn_blocking(move || commands.passes_until("enough", &key));
@@ -211,8 +201,7 @@ async fn retry_after_is_exact_at_every_replica() {
         Replica::counting_in(&store.url(), &database).await,
         Replica::counting_in(&store.url(), &database).await,
     ];
-    let limits = "read_limit = 2, read_window_seconds = 3, read_burst = 1";
-    let acme = partner(&database, &replicas[0], limits).await;
+    let acme = partner(&database, &replicas[0], limit(2, 3, 1)).await;
     let at = replicas.each_ref().map(|it| acme.at(it.process.url()));
     let began = Instant::now();
     at[0].get("/v1/orders").await.ok();
@@ -372,7 +361,7 @@ fn store_whose_clock_is_set_back_makes_no_caller_wait_until_it_has_caught_up() {
 async fn store_killed_under_load_fails_no_request_and_is_used_again_after_its_restart() {
     let (database, mut store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
-    let acme = partner(&database, &replica, SLOW).await;
+    let acme = partner(&database, &replica, burst_alone(3)).await;
     assert_eq!(passing(&acme, 2).await, 2);
     let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
     let load: Vec<_> = (0..4)
@@ -430,8 +419,7 @@ async fn store_that_is_killed_and_restarted_gives_no_partner_another_burst() {
         Replica::counting_in(&store.url(), &database).await,
         Replica::counting_in(&store.url(), &database).await,
     ];
-    let limits = "read_limit = 1, read_window_seconds = 8000, read_burst = 10";
-    let acme = partner(&database, &replicas[0], limits).await;
+    let acme = partner(&database, &replicas[0], limit(1, 8_000, 10)).await;
     let [one, two] = replicas.each_ref().map(|it| acme.at(it.process.url()));
     assert_eq!(passing(&one, 6).await, 6);
     assert_eq!(passing(&two, 1).await, 1);
@@ -455,7 +443,8 @@ async fn burst_used_up_before_the_store_is_killed_does_not_return_with_it() {
     let (database, mut store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
     let beta = Partner::add(&database.pool, replica.process.url(), "beta").await;
-    let acme = partner(&database, &replica, SLOW).await;
+    beta.set_read_limit(&database.pool, burst_alone(3)).await;
+    let acme = partner(&database, &replica, burst_alone(3)).await;
     assert_eq!(passing(&acme, 5).await, 3);
     assert_eq!(passing(&beta, 2).await, 2);
     // Twice, because the state brought to one store must be brought to the next one, too.
@@ -481,14 +470,12 @@ async fn burst_used_up_before_the_store_is_killed_does_not_return_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn store_that_hangs_costs_its_timeout_once() {
     let (database, store) = (TestDatabase::new().await, Store::start());
+    let url = store.url();
     let settings = [
-        ("LMN_RATE_LIMIT__SHARED__URL", store.url()),
-        ("LMN_RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS", "300".into()),
-        ("LMN_RATE_LIMIT__SHARED__CONNECT_MILLISECONDS", "300".into()),
+        settings::shared_store(&url),
+        settings::shared_timeout_milliseconds(300),
+        settings::shared_connect_milliseconds(300),
     ];
-    let settings = settings
-        .each_ref()
-        .map(|(name, value)| (*name, value.as_str()));
     let replica = Replica::start(&database, &settings);
     replica.shows("lmn_rate_limit_shared_up 1").await;
     let acme = Partner::add(&database.pool, replica.process.url(), "acme").await;
@@ -517,7 +504,7 @@ async fn headers_and_refusals_are_the_same_with_a_store_and_without_one() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let shared = Replica::counting_in(&store.url(), &database).await;
     let local = Replica::start(&database, &[]);
-    let acme = partner(&database, &shared, SLOW).await;
+    let acme = partner(&database, &shared, burst_alone(3)).await;
     let limit_fields = |reply: &Reply| {
         let headers: Vec<_> = reply.headers.keys().map(ToString::to_string).collect();
         let fields = [
@@ -562,13 +549,10 @@ async fn headers_and_refusals_are_the_same_with_a_store_and_without_one() {
 async fn changed_limit_starts_anew_and_a_flushed_script_is_sent_again() {
     let (database, store) = (TestDatabase::new().await, Store::start());
     let replica = Replica::counting_in(&store.url(), &database).await;
-    let acme = partner(&database, &replica, SLOW).await;
+    let acme = partner(&database, &replica, burst_alone(3)).await;
     assert_eq!(passing(&acme, 4).await, 3);
     assert_eq!(store.ask("SCRIPT FLUSH"), Some("+OK".into()));
-    sqlx::query("update partners set read_burst = 2")
-        .execute(&database.pool)
-        .await
-        .unwrap();
+    acme.set_read_limit(&database.pool, burst_alone(2)).await;
     eventually("the new limit is in force", async || {
         (acme.get("/v1/orders").await.header("x-ratelimit-limit") == "2").then_some(())
     })
@@ -606,8 +590,8 @@ async fn store_that_refuses_commands_fails_no_request() {
     // With a wrong password the store never counts, and every partner is served.
     let locked = Store::with(&["--requirepass", "right"]);
     let url = format!("{}?pass=wrong", locked.url());
-    let replica = Replica::start(&database, &[("LMN_RATE_LIMIT__SHARED__URL", &url)]);
-    let acme = partner(&database, &replica, SLOW).await;
+    let replica = Replica::start(&database, &[settings::shared_store(&url)]);
+    let acme = partner(&database, &replica, burst_alone(3)).await;
     assert_eq!(passing(&acme, 5).await, 3);
     replica.shows("lmn_rate_limit_shared_up 0").await;
     eventually("the refusal is logged", async || {
@@ -687,14 +671,14 @@ async fn store_is_trusted_over_tls_if_the_authority_has_signed_its_certificate()
     let url = format!("rediss://localhost:{port}");
     let replica = |authority: &str| {
         let settings = [
-            ("LMN_RATE_LIMIT__SHARED__URL", url.as_str()),
-            ("LMN_RATE_LIMIT__SHARED__AUTHORITY_FILE", authority),
+            settings::shared_store(&url),
+            ("RATE_LIMIT__SHARED__AUTHORITY_FILE", authority),
         ];
         Replica::start(&database, &settings)
     };
     let trusting = replica(&right);
     trusting.shows("lmn_rate_limit_shared_up 1").await;
-    let acme = partner(&database, &trusting, SLOW).await;
+    let acme = partner(&database, &trusting, burst_alone(3)).await;
     assert_eq!(passing(&acme, 4).await, 3);
     assert_eq!(trusting.limited_alone().await, 0);
     let distrusting = replica(&wrong);

@@ -232,11 +232,14 @@ async fn service(header: &str) -> (Service, Partner) {
         ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1,10.0.0.0/8"),
         ("GATE__CLIENT_ADDRESS_HEADER", header),
     ];
-    let service = Service::with(&settings).await;
+    closed_service(&settings, "192.0.2.99").await
+}
+
+/// Starts a service with a partner that may call from one address only, which the tests do not call from.
+async fn closed_service(settings: &[(&str, &str)], admitted: &str) -> (Service, Partner) {
+    let service = Service::with(settings).await;
     let acme = service.partner("acme").await;
-    service
-        .sql("insert into allowed_networks (partner_id, network, created_at) select id, '192.0.2.99/32', now() from partners")
-        .await;
+    acme.allow_networks(service.db(), &[admitted]).await;
     eventually("the allowlist is in force", async || {
         (acme.get("/v1/orders").await.status == 403).then_some(())
     })
@@ -332,15 +335,7 @@ async fn forwarded_cannot_spoof_the_address_of_a_caller() {
 #[tokio::test]
 async fn caller_that_is_no_trusted_proxy_is_seen_with_its_own_address() {
     let settings = [("GATE__TRUSTED_PROXIES", "10.0.0.0/8")];
-    let service = Service::with(&settings).await;
-    let acme = service.partner("acme").await;
-    service
-        .sql("insert into allowed_networks (partner_id, network, created_at) select id, '203.0.113.7', now() from partners")
-        .await;
-    eventually("the allowlist is in force", async || {
-        (acme.get("/v1/orders").await.status == 403).then_some(())
-    })
-    .await;
+    let (_service, acme) = closed_service(&settings, VICTIM).await;
     for (value, _) in ADDRESSES {
         assert_eq!(seen(&acme, &[("x-forwarded-for", value)]).await, PROXY);
     }

@@ -3,14 +3,17 @@
 use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 
-use crate::support::{Partner, Reply, Service, eventually};
+use crate::support::{Partner, Reply, Service, end_heartbeats, eventually, limit, settings};
 
-/// Makes this machine, from which the tests call, a trusted proxy, and allows one further unknown key per 1000 s.
-const SLOW: [(&str, &str); 3] = [
-    ("GATE__TRUSTED_PROXIES", "127.0.0.0/8,::1"),
-    ("LIMITS__UNKNOWN_KEY__WINDOW_SECONDS", "1000"),
-    ("LIMITS__UNKNOWN_KEY__BURST", "3"),
-];
+/// Starts a service behind a proxy that allows three unknown keys of an address, and one further key per 1000 s.
+async fn slow_service() -> Service {
+    let settings = [
+        settings::BEHIND_A_PROXY,
+        settings::unknown_key_window_seconds(1000),
+        settings::unknown_key_burst(3),
+    ];
+    Service::with(&settings).await
+}
 
 async fn from(partner: &Partner, address: &str) -> Reply {
     partner
@@ -37,7 +40,7 @@ async fn exhaust(partner: &Partner, address: &str, burst: usize) -> Reply {
 
 #[tokio::test]
 async fn address_that_sends_unknown_keys_must_wait_and_no_key_is_looked_up() {
-    let service = Service::with(&SLOW).await;
+    let service = slow_service().await;
     let acme = service.partner("acme").await;
     let early = exhaust(&acme, "203.0.113.7", 3).await;
     let details = early.refused(429, Code::RateLimited);
@@ -63,7 +66,7 @@ async fn address_that_sends_unknown_keys_must_wait_and_no_key_is_looked_up() {
 
 #[tokio::test]
 async fn cached_key_is_never_throttled() {
-    let service = Service::with(&SLOW).await;
+    let service = slow_service().await;
     let (acme, rival) = (
         service.partner("acme").await,
         service.partner("rival").await,
@@ -83,8 +86,7 @@ async fn cached_key_is_never_throttled() {
     );
 
     // A change makes every replica read the key again, and so does a lost connection: neither counts as unknown.
-    service
-        .sql("update partners set read_burst = 90000 where name = 'acme'")
+    acme.set_read_limit(service.db(), limit(100_000, 1, 90_000))
         .await;
     eventually("the new limit is in force", async || {
         let reply = from(&acme, "203.0.113.7").await;
@@ -92,12 +94,7 @@ async fn cached_key_is_never_throttled() {
         (reply.header("x-ratelimit-limit") == "90000").then_some(())
     })
     .await;
-    service
-        .sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-              where datname = current_database() and application_name = 'lmn heartbeat'",
-        )
-        .await;
+    end_heartbeats(service.db()).await;
     for _ in 0..10 {
         from(&acme, "203.0.113.7").await.ok();
     }
@@ -109,7 +106,7 @@ async fn cached_key_is_never_throttled() {
 
 #[tokio::test]
 async fn ipv4_address_has_one_throttle_and_so_has_an_ipv6_network() {
-    let service = Service::with(&SLOW).await;
+    let service = slow_service().await;
     let acme = service.partner("acme").await;
     exhaust(&acme, "2001:db8:1:2::1", 3)
         .await
@@ -133,7 +130,7 @@ async fn ipv4_address_has_one_throttle_and_so_has_an_ipv6_network() {
 
 #[tokio::test]
 async fn key_that_needs_no_lookup_is_not_counted_as_unknown() {
-    let service = Service::with(&SLOW).await;
+    let service = slow_service().await;
     let acme = service.partner("acme").await;
     for _ in 0..5 {
         for key in ["", "lmn_stg_short", "lmn_prd_AAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
@@ -148,7 +145,7 @@ async fn key_that_needs_no_lookup_is_not_counted_as_unknown() {
 
 #[tokio::test]
 async fn many_first_requests_with_one_key_are_counted_as_one_lookup() {
-    let service = Service::with(&SLOW).await;
+    let service = slow_service().await;
     let acme = service.partner("acme").await;
     let racers: Vec<_> = (0..32)
         .map(|_| {

@@ -4,31 +4,33 @@ use sqlx::postgres::PgListener;
 
 use crate::{
     process::run,
-    support::{Service, eventually},
+    support::{Service, eventually, settings},
 };
 
 const UNUSED: &str = "lmn_stg_unusedAAAAAAAAAAAAAAAAAAAAAA";
 const REVOKED: &str = "lmn_stg_revokedAAAAAAAAAAAAAAAAAAAAA";
 
 /// Counts the keys that were used within the last minute.
-const USED: &str = "select count(*) from api_keys where last_used_at between now() - interval '1 minute' and now() + interval '1 minute'";
+async fn used_keys(service: &Service) -> i64 {
+    let recently = "select count(*) from api_keys
+                    where last_used_at between now() - interval '1 minute' and now() + interval '1 minute'";
+    service.count(recently).await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn last_use_of_a_key_is_written_and_listed_and_not_announced() {
-    let service = Service::with(&[("GATE__KEY_USE_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::key_use_seconds(1)]).await;
     let acme = service.partner("acme").await;
     for key in [UNUSED, REVOKED] {
         acme.issue(service.db(), key).await;
     }
-    service
-        .sql("update api_keys set revoked_at = now() where prefix = 'lmn_stg_revo'")
-        .await;
+    acme.revoke(service.db(), REVOKED).await;
     let mut announced = PgListener::connect_with(service.db()).await.unwrap();
     announced.listen("lmn_gate").await.unwrap();
     acme.get("/v1/orders").await.ok();
     acme.with_key(REVOKED).get("/v1/orders").await.expect(401);
     eventually("the use is written", async || {
-        (service.count(USED).await == 1).then_some(())
+        (used_keys(&service).await == 1).then_some(())
     })
     .await;
     service
@@ -73,7 +75,7 @@ async fn last_uses_not_yet_written_are_written_when_the_replica_stops() {
     acme.get("/v1/orders").await.ok();
     rival.get("/v1/orders").await.ok();
     assert_eq!(
-        service.count(USED).await,
+        used_keys(&service).await,
         0,
         "no request waits for the write"
     );
@@ -85,7 +87,7 @@ async fn last_uses_not_yet_written_are_written_when_the_replica_stops() {
         )
         .await;
     service.stop().await;
-    assert_eq!(service.count(USED).await, 1);
+    assert_eq!(used_keys(&service).await, 1);
     let later = "select count(*) from api_keys where last_used_at > now() + interval '59 minutes'";
     assert_eq!(service.count(later).await, 1);
 }

@@ -2,14 +2,14 @@
 
 use lmn_partner_api::errors::catalogue::Code;
 
-use crate::support::{Service, Vehicle, wait_for_blocked_session};
+use crate::support::{Service, Vehicle, settings, wait_for_blocked_session};
 
 #[tokio::test]
 async fn writes_beyond_the_partner_write_limit_wait_and_other_requests_pass() {
     let settings = [
-        ("LIMITS__PARTNER_WRITES_MAX", "1"),
-        ("LIMITS__PARTNER_WRITE_WAIT_SECONDS", "1"),
-        ("DATABASE__LOCK_SECONDS", "7"),
+        settings::partner_writes_max(1),
+        settings::partner_write_wait_seconds(1),
+        settings::lock_seconds(7),
     ];
     let service = Service::with(&settings).await;
     let (acme, rival) = (
@@ -19,11 +19,7 @@ async fn writes_beyond_the_partner_write_limit_wait_and_other_requests_pass() {
     for id in ["glovis_1", "glovis_2"] {
         service.vehicle(Vehicle::lot(id)).await;
     }
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles where id = 'glovis_1' for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicle("glovis_1").await;
     let place = |id: &'static str| {
         let acme = acme.clone();
         tokio::spawn(async move { acme.place_order(id, 12_000).await })

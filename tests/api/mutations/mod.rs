@@ -20,7 +20,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use self::request::{Answer, Request};
 use crate::{
     seed::{seed, stream},
-    support::{Document, Operation, Partner, Service, Vehicle, key},
+    support::{Document, Operation, Partner, Service, Vehicle, key, settings},
 };
 
 /// Number of requests, and of requests at once.
@@ -100,10 +100,7 @@ fn body(vehicle: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strange_requests_cause_no_server_error_and_no_unreported_order() {
     let seed = seed();
-    let settings = [
-        ("SERVER__BODY_SECONDS", "1"),
-        ("SERVER__HEADER_SECONDS", "1"),
-    ];
+    let settings = [settings::body_seconds(1), settings::header_seconds(1)];
     let service = Service::with(&settings).await;
     let scene = Arc::new(Scene::start(&service).await);
     let next = Arc::new(AtomicUsize::new(0));
@@ -124,7 +121,7 @@ async fn strange_requests_cause_no_server_error_and_no_unreported_order() {
     outcomes.created.extend(scene.orders.iter().cloned());
     assert_eq!(outcomes.created, made.into_iter().collect());
     let made = i64::try_from(outcomes.created.len()).unwrap();
-    assert_eq!(service.count("select count(*) from orders").await, made);
+    assert_eq!(service.order_count().await, made);
     for status in [200, 201, 400, 401, 404, 405, 409, 413, 415, 422] {
         assert!(outcomes.statuses.contains_key(&status), "never: {status}");
     }

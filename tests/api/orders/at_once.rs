@@ -69,10 +69,7 @@ async fn order_takes_one_transaction_of_one_statement_and_its_replay_none() {
     reused.refused(422, Code::IdempotencyKeyReused);
     // The key is read by its primary key, and not bound again.
     assert_eq!(counting.round_trips(), 0);
-    assert_eq!(
-        service.count("select count(*) from idempotency_keys").await,
-        2
-    );
+    assert_eq!(service.key_count().await, 2);
 }
 
 #[tokio::test]
@@ -176,7 +173,7 @@ async fn order_that_waited_for_its_vehicle_sees_concurrent_changes() {
         let reply = late.await.unwrap();
         assert_eq!(reply.json()["error"]["code"], expected.as_str(), "{what}");
     }
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]
@@ -184,7 +181,7 @@ async fn order_that_waits_past_its_cutoff_is_refused() {
     let counting = CountingService::start().await;
     let service = &counting.service;
     let acme = service.partner("acme").await;
-    let lot = |id: &str| Vehicle::lot(id).on("timestamptz '2026-04-20T13:00:00+09:00'");
+    let lot = |id: &str| Vehicle::lot(id).auction_at("2026-04-20T13:00:00+09:00");
     service.vehicle(lot("glovis_1")).await;
     service.time_is("2026-04-18T23:59:59.999+09:00").await;
     let mut n = 1;
@@ -236,7 +233,7 @@ async fn disconnect_while_placing_leaves_at_most_one_order_and_a_usable_key() {
         .await
         .ok();
     assert_eq!(found["data"][0]["id"].as_str().unwrap(), reply.id());
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ async fn auction_is_won_within_the_bid_and_for_a_bidding_order() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("above the bid"), "{refused}");
-    let before = bids.service.count("select count(*) from events").await;
+    let before = bids.service.event_count().await;
     assert_eq!(before, 1, "nothing has happened");
     bids.service.vehicle(Vehicle::lot("glovis_2")).await;
     let without_bids = operator
@@ -213,7 +213,7 @@ async fn reschedule_moves_orders_and_cancels_those_past_their_new_cutoff() {
     let service = Service::start().await;
     service.time_is("2026-04-10T12:00:00+09:00").await;
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00"))
         .await;
     let (acme, rival) = (
         service.partner("acme").await,

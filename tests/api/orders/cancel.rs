@@ -29,12 +29,7 @@ async fn order_without_operator_steps_can_be_cancelled() {
         steps,
         [by_partner(1, "proceed"), by_partner(2, "cancelled")]
     );
-    assert_eq!(
-        service
-            .count("select count(*) from audit_log where action = 'order.cancelled'")
-            .await,
-        1
-    );
+    assert_eq!(service.audit_count("order.cancelled").await, 1);
 }
 
 #[tokio::test]
@@ -97,5 +92,5 @@ async fn simultaneous_cancellations_with_different_keys_cancel_once() {
         }
     }
     assert_eq!(cancelled, 1);
-    assert_eq!(service.count("select count(*) from order_history").await, 2);
+    assert_eq!(service.step_count().await, 2);
 }

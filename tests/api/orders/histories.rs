@@ -17,19 +17,20 @@ use lmn_partner_api::{
     values::string_enum::StringEnum,
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::model::{AuctionEnd, Model, ModelVehicle, OperatorStep, Refusal, plate, text, vin};
+use super::model::{
+    AuctionResult, Model, ModelVehicle, OperatorStep, Refusal, license_plate, text, vin,
+};
 use crate::{
     seed::{seed, stream},
-    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, key, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, secure, won},
 };
 
 const PARTNERS: usize = 4;
-/// Number of vehicles that are for sale at any time, and of their kinds.
+/// Number of vehicles that are for sale at any time, and of their identities.
 const VEHICLES: usize = 7;
-const KINDS: usize = 3;
+const IDENTITIES: usize = 3;
 const ACTIONS: usize = 500;
 
 /// A service and a model to which the same actions are applied.
@@ -77,35 +78,28 @@ impl Simulation {
     /// Sets the time of all partners, and keeps their clock offsets.
     async fn time_is(&mut self, now: DateTime<Utc>) {
         self.model.now = now;
-        let statement = format!(
-            "create or replace function lmn_now(offset_seconds bigint) returns timestamptz
-             language sql volatile return timestamptz '{}' + make_interval(secs => offset_seconds)",
-            text(now)
-        );
-        self.service.sql(&statement).await;
+        self.service.real_time_is(&text(now)).await;
     }
 
     async fn list_vehicle(&mut self) {
         let n = self.model.vehicles.len();
-        let (kind, hours) = (n % KINDS, 48 + 4 * self.random_below(50) as i64);
+        let (identity, hours) = (n % IDENTITIES, 48 + 4 * self.random_below(50) as i64);
         let date = (self.random_below(4) > 0).then(|| self.model.now + TimeDelta::hours(hours));
         let vehicle = match date {
-            Some(date) => {
-                Vehicle::lot(&format!("glovis_{n}")).on(&format!("timestamptz '{}'", text(date)))
-            }
+            Some(date) => Vehicle::lot(&format!("glovis_{n}")).auction_at(&text(date)),
             None => Vehicle::dealers(&format!("encar_{n}")),
         };
+        let vehicle = Vehicle {
+            vin: vin(identity),
+            license_plate: license_plate(identity),
+            ..vehicle
+        };
         let id = self.service.vehicle(vehicle).await.id;
-        let (vin, plate) = (vin(kind), plate(kind));
-        let statement = format!(
-            "update vehicles set vin = '{vin}', license_plate = '{plate}' where id = '{id}'"
-        );
-        self.service.sql(&statement).await;
         self.model.vehicles.push(ModelVehicle {
             id,
-            kind,
-            listing: 10_000,
-            date,
+            identity,
+            listing_usd: 10_000,
+            auction_date: date,
             is_sold: false,
             is_withdrawn: false,
         });
@@ -126,7 +120,7 @@ impl Simulation {
     fn order(&mut self) -> Option<usize> {
         let orders = self.model.orders.iter().enumerate();
         let open: Vec<_> = orders
-            .filter(|(_, it)| !it.is_done())
+            .filter(|(_, it)| !it.is_terminal())
             .map(|(n, _)| n)
             .collect();
         let all = self.model.orders.len();
@@ -170,9 +164,9 @@ impl Simulation {
             80..83 => self.reprice().await,
             83..84 => self.withdraw().await,
             84..86 => self.relist().await,
-            86..89 => self.sweep().await,
+            86..89 => self.fail_passed().await,
             89..94 => self.wait().await,
-            94..97 => self.reset().await,
+            94..97 => self.reset_clock().await,
             _ => {
                 let hours = TimeDelta::hours(1 + self.random_below(12) as i64);
                 self.time_is(self.model.now + hours).await;
@@ -184,16 +178,16 @@ impl Simulation {
     async fn place(&mut self) -> String {
         let (mut partner, mut vehicle) = (self.random_below(PARTNERS), self.vehicle());
         for _ in 0..self.random_below(8) {
-            let price = self.model.vehicles[vehicle].listing;
-            let bid = self.model.vehicles[vehicle].date.map(|_| price);
+            let price = self.model.vehicles[vehicle].listing_usd;
+            let bid = self.model.vehicles[vehicle].auction_date.map(|_| price);
             if self.model.may_place(partner, vehicle, bid).is_ok() {
                 break;
             }
             (partner, vehicle) = (self.random_below(PARTNERS), self.vehicle());
         }
-        let listing = self.model.vehicles[vehicle].listing;
+        let listing = self.model.vehicles[vehicle].listing_usd;
         let mut bids = [0, 1_000, 1_000, 2_000, 3_000, -1].map(|more| Some(listing + more));
-        if self.model.vehicles[vehicle].date.is_none() {
+        if self.model.vehicles[vehicle].auction_date.is_none() {
             bids[1..].fill(None);
         }
         let bid = if self.random_below(20) == 0 {
@@ -313,7 +307,7 @@ impl Simulation {
             OperatorStep::Cancel(self.pick(&cancelled)),
             OperatorStep::Ship,
             OperatorStep::Fulfill("export_processing"),
-            OperatorStep::Vessel("Glovis Sun"),
+            OperatorStep::Shipment("Glovis Sun"),
         ];
         let step = if self.random_below(2) == 0 {
             likely
@@ -332,27 +326,27 @@ impl Simulation {
             Some(n) => self.model.orders[n].vehicle,
             None => self.vehicle(),
         };
-        let ends = [
-            AuctionEnd::Outbid,
-            AuctionEnd::Cancelled,
-            AuctionEnd::Withdrawn,
+        let lost = [
+            AuctionResult::Outbid,
+            AuctionResult::Cancelled,
+            AuctionResult::Withdrawn,
         ];
-        let end = match self.random_below(2) {
-            0 => AuctionEnd::Won(price, 0),
-            _ => self.pick(&ends),
+        let result = match self.random_below(2) {
+            0 => AuctionResult::Won(price, 0),
+            _ => self.pick(&lost),
         };
-        let outcome = match end {
-            AuctionEnd::Won(price, _) => won(price, 0),
-            AuctionEnd::Outbid => AuctionOutcome::Outbid,
-            AuctionEnd::Cancelled => AuctionOutcome::Cancelled,
-            AuctionEnd::Withdrawn => AuctionOutcome::Withdrawn,
+        let outcome = match result {
+            AuctionResult::Won(price, _) => won(price, 0),
+            AuctionResult::Outbid => AuctionOutcome::Outbid,
+            AuctionResult::Cancelled => AuctionOutcome::Cancelled,
+            AuctionResult::Withdrawn => AuctionOutcome::Withdrawn,
         };
-        let result = self
+        let settled = self
             .operator
             .settle(&self.model.vehicles[vehicle].id, outcome)
             .await;
-        let expected = self.model.settle(vehicle, end);
-        self.check_result(&format!("{end:?} {vehicle}"), &result, expected)
+        let expected = self.model.settle(vehicle, result);
+        self.check_result(&format!("{result:?} {vehicle}"), &settled, expected)
     }
 
     async fn reschedule(&mut self) -> String {
@@ -361,7 +355,11 @@ impl Simulation {
         let id = self.model.vehicles[vehicle].id.clone();
         let result = self.operator.reschedule(&id, &text(date)).await;
         let expected = self.model.reschedule(vehicle, date);
-        self.check_result(&format!("move {vehicle} to {date}"), &result, expected)
+        self.check_result(
+            &format!("reschedule {vehicle} to {date}"),
+            &result,
+            expected,
+        )
     }
 
     async fn reprice(&mut self) -> String {
@@ -369,7 +367,7 @@ impl Simulation {
         let id = self.model.vehicles[vehicle].id.clone();
         let result = self.operator.reprice(&id, price).await;
         self.model.reprice(vehicle, price);
-        self.check_result(&format!("price {vehicle} at {price}"), &result, Ok(()))
+        self.check_result(&format!("reprice {vehicle} at {price}"), &result, Ok(()))
     }
 
     async fn withdraw(&mut self) -> String {
@@ -389,16 +387,16 @@ impl Simulation {
         self.check_result(&format!("relist {vehicle}"), &result, Ok(()))
     }
 
-    async fn sweep(&mut self) -> String {
+    async fn fail_passed(&mut self) -> String {
         let failed = fail_passed(&self.service.app).await.unwrap();
-        assert_eq!(failed, self.model.sweep(None));
+        assert_eq!(failed, self.model.fail_passed(None));
         let outcome = if failed > 0 {
-            "sweep"
+            "fail passed"
         } else {
-            "sweep of nothing"
+            "fail none"
         };
         self.count_outcome(outcome, Ok(()));
-        format!("sweep {failed}")
+        format!("{failed} orders fail")
     }
 
     async fn wait(&mut self) -> String {
@@ -408,7 +406,7 @@ impl Simulation {
         );
         let clock = self.partners[partner].wait(hours * 3_600).await;
         self.model.offset_seconds[partner] += hours * 3_600;
-        let failed = self.model.sweep(Some(partner));
+        let failed = self.model.fail_passed(Some(partner));
         let now = text(self.model.now_of(partner));
         let expected = json!({"now": now, "offset_seconds": self.model.offset_seconds[partner], "pending_jobs": 0});
         assert_eq!(clock, expected);
@@ -421,12 +419,11 @@ impl Simulation {
         format!("{partner} waits for {hours} h: {failed}")
     }
 
-    async fn reset(&mut self) -> String {
+    async fn reset_clock(&mut self) -> String {
         let partner = self.random_below(PARTNERS);
-        let ask = self.partners[partner].ask(Method::DELETE, "/v1/sandbox/clock");
-        ask.key(&key()).send().await.ok();
+        self.partners[partner].reset_clock().await;
         self.model.offset_seconds[partner] = 0;
-        format!("{partner} is back")
+        format!("{partner} resets its clock")
     }
 
     /// Checks the result of an operator's command against the model.
@@ -465,13 +462,9 @@ impl Simulation {
         let orders = &self.model.orders;
         let steps: usize = orders.iter().map(|it| it.history.len()).sum();
         let events: usize = orders.iter().map(|it| it.events.len()).sum();
-        let counted: (i64, i64, i64) = sqlx::query_as(
-            "select (select count(*) from orders), (select count(*) from order_history), (select count(*) from events)",
-        )
-        .fetch_one(self.service.db())
-        .await
-        .unwrap();
-        assert_eq!(counted, (orders.len() as i64, steps as i64, events as i64));
+        assert_eq!(self.service.order_count().await, orders.len() as i64);
+        assert_eq!(self.service.step_count().await, steps as i64);
+        assert_eq!(self.service.event_count().await, events as i64);
     }
 
     /// Compares all orders, histories, events and feeds.
@@ -513,7 +506,7 @@ fn product_step(step: OperatorStep) -> Transition {
         OperatorStep::Cancel(reason) => Transition::Cancel(parse::<CancellationReason>(reason)),
         OperatorStep::Ship => Transition::Ship,
         OperatorStep::Fulfill(detail) => Transition::Fulfill(parse::<FulfillmentDetail>(detail)),
-        OperatorStep::Vessel(name) => Transition::Shipment(ShipmentChange {
+        OperatorStep::Shipment(name) => Transition::Shipment(ShipmentChange {
             vessel_name: Some(Some(name.to_owned())),
             ..ShipmentChange::default()
         }),
@@ -527,7 +520,7 @@ fn parse<W: StringEnum>(text: &str) -> W {
 fn refusal(error: &AuctionError) -> Refusal {
     match error {
         AuctionError::NoOpenAuction => "no_open_auction",
-        AuctionError::NoBids => "nobody_bids",
+        AuctionError::NoBids => "no_bids",
         AuctionError::Transition(TransitionFailed::Step(step)) => match step {
             TransitionError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",
             TransitionError::SecuredByAnother(_) => "secured_by_another",
@@ -561,7 +554,7 @@ async fn random_history_matches_the_model() {
         "cancel done",
         "cancel out_of_sequence",
         "Secure done",
-        "move done",
+        "reschedule done",
     ] {
         assert!(
             simulation.outcomes.contains_key(outcome),

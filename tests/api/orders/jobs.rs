@@ -1,15 +1,15 @@
-//! The scheduled order jobs: orders whose auction has passed, and overdue deliveries. Each test runs a sweep itself.
+//! The scheduled order jobs: orders whose auction has passed, and overdue deliveries. Each test runs the passes itself.
 
 use lmn_partner_api::orders::state_machine::Transition;
 
-use crate::support::{Service, Vehicle, fail_passed, remind_overdue, secure};
+use crate::support::{Service, Vehicle, fail_passed, remind_overdue};
 
 #[tokio::test]
 async fn order_without_operator_steps_fails_a_day_after_its_auction() {
     let service = Service::start().await;
     service.time_is("2026-04-10T12:00:00+09:00").await;
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00"))
         .await;
     service.vehicle(Vehicle::dealers("encar_1")).await;
     let (acme, rival) = (
@@ -42,7 +42,7 @@ async fn order_without_operator_steps_fails_a_day_after_its_auction() {
 }
 
 #[tokio::test]
-async fn concurrent_sweeps_fail_each_order_once() {
+async fn concurrent_passes_fail_each_order_once() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for n in 0..20 {
@@ -51,21 +51,19 @@ async fn concurrent_sweeps_fail_each_order_once() {
             .await
             .created();
     }
-    service
-        .sql("update partners set clock_offset_seconds = 12 * 86400")
-        .await;
-    let sweeps = (0..4).map(|_| {
+    service.set_clocks_ahead(12).await;
+    let passes = (0..4).map(|_| {
         let app = service.app.clone();
         tokio::spawn(async move { fail_passed(&app).await.unwrap() })
     });
     let mut failed = 0;
-    for sweep in sweeps.collect::<Vec<_>>() {
-        failed += sweep.await.unwrap();
+    for pass in passes.collect::<Vec<_>>() {
+        failed += pass.await.unwrap();
     }
     assert_eq!(failed, 20);
-    assert_eq!(service.count("select count(*) from events").await, 20);
-    let feed = service.count("select max(position) from events").await;
-    assert_eq!(feed, 20, "positions have no gap");
+    assert_eq!(service.event_count().await, 20);
+    let last = service.count("select max(position) from events").await;
+    assert_eq!(last, 20, "positions have no gap");
 }
 
 #[tokio::test]
@@ -73,12 +71,11 @@ async fn overdue_delivery_gets_one_reminder_a_day_from_the_ninetieth_day() {
     let service = Service::start().await;
     service.time_is("2026-04-01T12:00:00+09:00").await;
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00"))
         .await;
     let acme = service.partner("acme").await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
-    service.operator().takes(&id, &steps).await;
+    service.operator().ships(&id).await;
 
     let reminded = async |at: &str| {
         service.time_is(at).await;

@@ -247,7 +247,7 @@ async fn repeated_sub_status_changes_nothing_and_binds_its_key() {
     let again = acme.report(&id, body).await;
     assert_eq!(again.body, first.body);
     assert_eq!(again.outcome(), ("bound", "false"));
-    let steps = service.count("select count(*) from order_history").await;
+    let steps = service.step_count().await;
     assert_eq!(steps, 5);
 }
 
@@ -257,11 +257,7 @@ async fn vehicle_named_in_a_report_body_is_not_locked() {
     let acme = service.partner("acme").await;
     let id = shipping_order(&service, &acme, "glovis_1").await;
     service.vehicle(Vehicle::lot("glovis_2")).await;
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("select from vehicles where id = 'glovis_2' for update")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = service.lock_vehicle("glovis_2").await;
     let report = json!({
         "fulfillment_detail": "customs", "occurred_at": "2026-09-01T10:30:00+01:00", "vehicle_id": "glovis_2",
     });

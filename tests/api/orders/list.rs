@@ -9,15 +9,15 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::support::{Partner, Service, Vehicle};
+use crate::support::{Partner, Service, Vehicle, settings};
 
 /// Places three orders, a day apart: one cancelled, one open on a lot, one open on a dealer's vehicle.
 async fn place_three_orders(service: &Service, acme: &Partner) -> [String; 3] {
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-05-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-05-20T13:00:00+09:00"))
         .await;
     service
-        .vehicle(Vehicle::lot("glovis_2").on("timestamptz '2026-05-10T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_2").auction_at("2026-05-10T13:00:00+09:00"))
         .await;
     service.vehicle(Vehicle::dealers("encar_3")).await;
     let mut ids = Vec::new();
@@ -221,7 +221,7 @@ fn history() -> impl Strategy<Value = History> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unchanged_orders_are_listed_exactly_once_during_concurrent_writes() {
     // Each case adds a partner; the default burst of unknown keys from one address is too small for all of them.
-    let service = Service::with(&[("LIMITS__UNKNOWN_KEY__BURST", "100")]).await;
+    let service = Service::with(&[settings::unknown_key_burst(100)]).await;
     let histories = {
         let mut runner = TestRunner::new_with_rng(
             Config::default(),
@@ -242,7 +242,7 @@ async fn unchanged_orders_are_listed_exactly_once_during_concurrent_writes() {
             let day = minute % 3 + 10;
             let vehicle = match minute % 4 {
                 3 => Vehicle::dealers(&name),
-                _ => Vehicle::lot(&name).on(&format!("timestamptz '2026-05-{day}T13:00:00+09:00'")),
+                _ => Vehicle::lot(&name).auction_at(&format!("2026-05-{day}T13:00:00+09:00")),
             };
             let bid = vehicle.auction_date.is_some().then_some(12_000);
             acme.place_order(&service.vehicle(vehicle).await.id, bid)

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Days, FixedOffset, NaiveTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-/// The reason for which an action is refused.
+/// The reason for which an action is refused: an error code, a `reason` in its details, or the name of an error of the
+/// operator.
 pub type Refusal = &'static str;
 
 /// A vehicle of the model.
 pub struct ModelVehicle {
     pub id: String,
-    /// Vehicles of one kind share a VIN and a license plate.
-    pub kind: usize,
-    pub listing: i64,
-    /// Time of its auction; `None` for a dealer's vehicle.
-    pub date: Option<DateTime<Utc>>,
+    /// Vehicles of one identity share a VIN and a license plate: they are one vehicle, listed several times.
+    pub identity: usize,
+    pub listing_usd: i64,
+    /// `None` for a dealer's vehicle.
+    pub auction_date: Option<DateTime<Utc>>,
     pub is_sold: bool,
     pub is_withdrawn: bool,
 }
@@ -25,14 +26,18 @@ pub struct ModelOrder {
     pub id: String,
     pub partner: usize,
     pub vehicle: usize,
+    /// `None` for an order on a buy-now vehicle.
     pub bid: Option<i64>,
+    /// Whether the bid is the highest one on the vehicle, and the highest one.
     pub standing: Option<(bool, i64)>,
     pub status: &'static str,
-    pub detail: Option<&'static str>,
+    pub fulfillment_detail: Option<&'static str>,
+    /// Why it failed or was cancelled.
     pub reason: Option<&'static str>,
+    /// The purchase price and the auction fee.
     pub amounts: Option<(i64, i64)>,
-    pub date: Option<DateTime<Utc>>,
-    pub vessel: Option<String>,
+    pub auction_date: Option<DateTime<Utc>>,
+    pub vessel_name: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub history: Vec<Value>,
@@ -40,14 +45,16 @@ pub struct ModelOrder {
 }
 
 impl ModelOrder {
+    /// Returns whether it competes for its vehicle.
     pub fn is_active(&self) -> bool {
         ["proceed", "acquiring"].contains(&self.status)
     }
 
-    pub fn is_done(&self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         ["delivered", "cancelled", "failed"].contains(&self.status)
     }
 
+    /// Returns whether its bid competes with the other bids on its vehicle.
     fn is_bidding(&self) -> bool {
         self.is_active() && self.bid.is_some()
     }
@@ -62,12 +69,13 @@ pub enum OperatorStep {
     Cancel(&'static str),
     Ship,
     Fulfill(&'static str),
-    Vessel(&'static str),
+    /// A change of the shipment: another name of the vessel.
+    Shipment(&'static str),
 }
 
 /// The result of an auction.
 #[derive(Debug, Clone, Copy)]
-pub enum AuctionEnd {
+pub enum AuctionResult {
     Won(i64, i64),
     Outbid,
     Cancelled,
@@ -132,16 +140,17 @@ impl Model {
             "shipping" => &["in_transit", "customs", "delivered"],
             _ => &[],
         };
-        let shipment = it.vessel.as_ref().map(|vessel| {
+        let shipment = it.vessel_name.as_ref().map(|vessel| {
             json!({"vessel_name": vessel, "bl_number": null, "port_of_loading": null, "port_of_discharge": null,
                    "etd": null, "eta": null})
         });
         json!({
-            "id": it.id, "vehicle_id": vehicle.id, "vin": vin(vehicle.kind), "license_plate": plate(vehicle.kind),
-            "status": it.status, "fulfillment_detail": it.detail, "max_bid_amount_usd": it.bid,
+            "id": it.id, "vehicle_id": vehicle.id,
+            "vin": vin(vehicle.identity), "license_plate": license_plate(vehicle.identity),
+            "status": it.status, "fulfillment_detail": it.fulfillment_detail, "max_bid_amount_usd": it.bid,
             "is_highest_bid": it.standing.map(|it| it.0), "current_max_bid_usd": it.standing.map(|it| it.1),
             "amounts": {"purchase_price_usd": it.amounts.map(|it| it.0), "auction_fee_usd": it.amounts.map(|it| it.1)},
-            "auction_date": it.date.map(text), "order_cutoff_at": it.date.map(|it| text(cutoff(it))),
+            "auction_date": it.auction_date.map(text), "order_cutoff_at": it.auction_date.map(|it| text(cutoff(it))),
             "failure_reason": it.reason.filter(|_| it.status == "failed"),
             "cancellation_reason": it.reason.filter(|_| it.status == "cancelled"),
             "shipment": shipment, "allowed_actions": allowed,
@@ -149,14 +158,14 @@ impl Model {
         })
     }
 
-    fn on(&self, vehicle: usize, which: impl Fn(&ModelOrder) -> bool) -> Vec<usize> {
+    fn orders_on(&self, vehicle: usize, which: impl Fn(&ModelOrder) -> bool) -> Vec<usize> {
         let found = |n: &usize| self.orders[*n].vehicle == vehicle && which(&self.orders[*n]);
         (0..self.orders.len()).filter(found).collect()
     }
 
     /// Updates the standings of the open bids on a vehicle.
     fn update_standings(&mut self, vehicle: usize) {
-        let bidding = self.on(vehicle, ModelOrder::is_bidding);
+        let bidding = self.orders_on(vehicle, ModelOrder::is_bidding);
         let mut best: Option<(usize, i64)> = None;
         for n in &bidding {
             let bid = self.orders[*n].bid.unwrap();
@@ -199,8 +208,8 @@ impl Model {
     ) {
         let now = self.now_of(self.orders[n].partner);
         let it = &mut self.orders[n];
-        let was = (it.status, it.detail);
-        (it.status, it.detail, it.updated_at) = (to.0, to.1, now);
+        let was = (it.status, it.fulfillment_detail);
+        (it.status, it.fulfillment_detail, it.updated_at) = (to.0, to.1, now);
         it.history.push(
             json!({"n": it.history.len() + 1, "status": to.0, "fulfillment_detail": to.1, "by": by,
             "occurred_at": occurred.0, "recorded_at": text(now), "notes": occurred.1}),
@@ -253,14 +262,14 @@ impl Model {
         if it.is_withdrawn {
             return Err("vehicle_unavailable");
         }
-        match it.date {
+        match it.auction_date {
             None if bid.is_some() => return Err("validation_error"),
             Some(_) if it.is_sold => return Err("past_order_cutoff"),
-            Some(_) if bid.is_none_or(|bid| bid < it.listing) => return Err("missing_max_bid"),
+            Some(_) if bid.is_none_or(|bid| bid < it.listing_usd) => return Err("missing_max_bid"),
             Some(date) if self.now_of(partner) >= cutoff(date) => return Err("past_order_cutoff"),
             _ => {}
         }
-        match self.on(vehicle, |it| it.partner == partner && !it.is_done())[..] {
+        match self.orders_on(vehicle, |it| it.partner == partner && !it.is_terminal())[..] {
             [] => Ok(()),
             _ => Err("duplicate_order"),
         }
@@ -277,11 +286,11 @@ impl Model {
             bid,
             standing: None,
             status: "proceed",
-            detail: None,
+            fulfillment_detail: None,
             reason: None,
             amounts: None,
-            date: bid.and(self.vehicles[vehicle].date),
-            vessel: None,
+            auction_date: bid.and(self.vehicles[vehicle].auction_date),
+            vessel_name: None,
             created_at: now,
             updated_at: now,
             history: vec![first],
@@ -310,10 +319,10 @@ impl Model {
             return Err("out_of_sequence");
         }
         let to = match value {
-            "delivered" => ("delivered", it.detail),
+            "delivered" => ("delivered", it.fulfillment_detail),
             _ => ("shipping", Some(value)),
         };
-        if to != (it.status, it.detail) {
+        if to != (it.status, it.fulfillment_detail) {
             self.step_at(n, to, "partner", (at, Some("so we heard")));
         }
         Ok(())
@@ -321,13 +330,14 @@ impl Model {
 
     pub fn advance(&mut self, n: usize, step: OperatorStep) -> Result<(), Refusal> {
         let it = &self.orders[n];
-        let (status, at, vehicle, bid) = (it.status, it.detail, it.vehicle, it.bid);
+        let (status, current, vehicle, bid) =
+            (it.status, it.fulfillment_detail, it.vehicle, it.bid);
         let now = self.now_of(it.partner);
         let from = match step {
             OperatorStep::Acquire | OperatorStep::Cancel(_) => "proceed",
             OperatorStep::Secure(..) | OperatorStep::Fail(_) => "acquiring",
             OperatorStep::Ship => "secured",
-            OperatorStep::Fulfill(_) | OperatorStep::Vessel(_) => "shipping",
+            OperatorStep::Fulfill(_) | OperatorStep::Shipment(_) => "shipping",
         };
         if status != from {
             return Err("out_of_sequence");
@@ -337,19 +347,21 @@ impl Model {
             OperatorStep::Cancel(reason) => self.end(n, "cancelled", reason, "operator"),
             OperatorStep::Fail(reason) => self.end(n, "failed", reason, "operator"),
             OperatorStep::Ship => self.step(n, "shipping", Some("export_processing"), "operator"),
-            OperatorStep::Fulfill(detail) if at == Some(detail) => {}
+            OperatorStep::Fulfill(detail) if current == Some(detail) => {}
             OperatorStep::Fulfill(detail) => self.step(n, "shipping", Some(detail), "operator"),
-            OperatorStep::Vessel(name) if self.orders[n].vessel.as_deref() == Some(name) => {}
-            OperatorStep::Vessel(name) => {
-                (self.orders[n].vessel, self.orders[n].updated_at) = (Some(name.to_owned()), now);
+            OperatorStep::Shipment(name) if self.orders[n].vessel_name.as_deref() == Some(name) => {
+            }
+            OperatorStep::Shipment(name) => {
+                (self.orders[n].vessel_name, self.orders[n].updated_at) =
+                    (Some(name.to_owned()), now);
                 self.changed.insert(n);
                 let member = "previous_fulfillment_detail";
-                self.record_event(n, "order.fulfillment_updated", member, json!(at));
+                self.record_event(n, "order.fulfillment_updated", member, json!(current));
             }
             OperatorStep::Secure(price, fee) => self.secure(n, price, fee)?,
         }
         if matches!(step, OperatorStep::Secure(..)) && bid.is_none() {
-            for other in self.on(vehicle, |it| it.is_active() && it.bid.is_none()) {
+            for other in self.orders_on(vehicle, |it| it.is_active() && it.bid.is_none()) {
                 self.fail(other, "vehicle_unavailable");
             }
             self.vehicles[vehicle].is_withdrawn = true;
@@ -360,7 +372,7 @@ impl Model {
 
     fn may_secure(&self, n: usize, price: i64) -> Result<(), Refusal> {
         let is_bought = |it: &ModelOrder| ["secured", "shipping", "delivered"].contains(&it.status);
-        if !self.on(self.orders[n].vehicle, is_bought).is_empty() {
+        if !self.orders_on(self.orders[n].vehicle, is_bought).is_empty() {
             return Err("secured_by_another");
         }
         match self.orders[n].bid.is_some_and(|bid| price > bid) {
@@ -377,36 +389,36 @@ impl Model {
         Ok(())
     }
 
-    pub fn settle(&mut self, vehicle: usize, end: AuctionEnd) -> Result<(), Refusal> {
+    pub fn settle(&mut self, vehicle: usize, result: AuctionResult) -> Result<(), Refusal> {
         let (it, bidding) = (
             &self.vehicles[vehicle],
-            self.on(vehicle, ModelOrder::is_bidding),
+            self.orders_on(vehicle, ModelOrder::is_bidding),
         );
         let is_upcoming = !it.is_sold && !it.is_withdrawn;
-        if it.date.is_none() || (bidding.is_empty() && !is_upcoming) {
+        if it.auction_date.is_none() || (bidding.is_empty() && !is_upcoming) {
             return Err("no_open_auction");
         }
-        if let AuctionEnd::Won(price, fee) = end {
+        if let AuctionResult::Won(price, fee) = result {
             let leads = |n: &&usize| self.orders[**n].standing.is_some_and(|it| it.0);
-            let winner = *bidding.iter().find(leads).ok_or("nobody_bids")?;
+            let winner = *bidding.iter().find(leads).ok_or("no_bids")?;
             self.secure(winner, price, fee)?;
         }
         for n in bidding {
-            match end {
-                AuctionEnd::Won(..) if self.orders[n].status == "secured" => {}
-                AuctionEnd::Won(..) => self.fail(n, "outbid_internally"),
-                AuctionEnd::Outbid => self.fail(n, "outbid"),
-                AuctionEnd::Cancelled => {
+            match result {
+                AuctionResult::Won(..) if self.orders[n].status == "secured" => {}
+                AuctionResult::Won(..) => self.fail(n, "outbid_internally"),
+                AuctionResult::Outbid => self.fail(n, "outbid"),
+                AuctionResult::Cancelled => {
                     self.end_as_unavailable(n, "auction_cancelled", "auction_cancelled");
                 }
-                AuctionEnd::Withdrawn => {
+                AuctionResult::Withdrawn => {
                     self.end_as_unavailable(n, "seller_withdrew", "vehicle_unavailable");
                 }
             }
         }
-        match end {
-            AuctionEnd::Won(..) | AuctionEnd::Outbid => self.vehicles[vehicle].is_sold = true,
-            AuctionEnd::Cancelled | AuctionEnd::Withdrawn => {
+        match result {
+            AuctionResult::Won(..) | AuctionResult::Outbid => self.vehicles[vehicle].is_sold = true,
+            AuctionResult::Cancelled | AuctionResult::Withdrawn => {
                 self.vehicles[vehicle].is_withdrawn = true;
             }
         }
@@ -414,7 +426,7 @@ impl Model {
     }
 
     pub fn withdraw(&mut self, vehicle: usize) {
-        for n in self.on(vehicle, ModelOrder::is_active) {
+        for n in self.orders_on(vehicle, ModelOrder::is_active) {
             self.end_as_unavailable(n, "seller_withdrew", "vehicle_unavailable");
         }
         self.vehicles[vehicle].is_withdrawn = true;
@@ -422,17 +434,17 @@ impl Model {
 
     pub fn reschedule(&mut self, vehicle: usize, date: DateTime<Utc>) -> Result<(), Refusal> {
         let it = &self.vehicles[vehicle];
-        let before = it.date.filter(|_| !it.is_sold && !it.is_withdrawn);
+        let before = it.auction_date.filter(|_| !it.is_sold && !it.is_withdrawn);
         let before = before.ok_or("no_open_auction")?;
-        self.vehicles[vehicle].date = Some(date);
+        self.vehicles[vehicle].auction_date = Some(date);
         if date == before {
             return Ok(());
         }
         let (kind, member) = ("order.auction_rescheduled", "previous_auction_date");
         let mut kept_open = Vec::new();
-        for n in self.on(vehicle, ModelOrder::is_bidding) {
+        for n in self.orders_on(vehicle, ModelOrder::is_bidding) {
             let now = self.now_of(self.orders[n].partner);
-            (self.orders[n].date, self.orders[n].updated_at) = (Some(date), now);
+            (self.orders[n].auction_date, self.orders[n].updated_at) = (Some(date), now);
             self.changed.insert(n);
             let closes = now < cutoff(before) && now >= cutoff(date);
             if closes && self.orders[n].status == "proceed" {
@@ -450,12 +462,12 @@ impl Model {
     }
 
     pub fn reprice(&mut self, vehicle: usize, price: i64) {
-        let before = self.vehicles[vehicle].listing;
-        self.vehicles[vehicle].listing = price;
+        let before = self.vehicles[vehicle].listing_usd;
+        self.vehicles[vehicle].listing_usd = price;
         if before == price {
             return;
         }
-        for n in self.on(vehicle, |it| it.status == "proceed") {
+        for n in self.orders_on(vehicle, |it| it.status == "proceed") {
             let kind = "order.price_updated";
             self.record_event(n, kind, "previous_listing_usd", json!(before));
             self.orders[n].events.last_mut().unwrap()["data"]["listing_usd"] = json!(price);
@@ -464,9 +476,10 @@ impl Model {
 
     pub fn relist(&mut self, vehicle: usize) {
         for partner in 0..self.offset_seconds.len() {
-            let kind = self.vehicles[vehicle].kind;
+            let identity = self.vehicles[vehicle].identity;
             let is_former = |it: &ModelOrder| {
-                it.partner == partner && it.is_done() && self.vehicles[it.vehicle].kind == kind
+                let is_same = self.vehicles[it.vehicle].identity == identity;
+                it.partner == partner && it.is_terminal() && is_same
             };
             let former = self.orders.iter().rposition(is_former);
             if let Some(n) = former.filter(|_| self.announced_relistings.insert((partner, vehicle)))
@@ -478,9 +491,9 @@ impl Model {
     }
 
     /// Fails the orders whose auction passed 24 hours ago, of one partner or of all; returns how many.
-    pub fn sweep(&mut self, partner: Option<usize>) -> usize {
+    pub fn fail_passed(&mut self, partner: Option<usize>) -> usize {
         let is_due = |it: &ModelOrder| {
-            let date = it.date.filter(|_| it.status == "proceed");
+            let date = it.auction_date.filter(|_| it.status == "proceed");
             let is_included = partner.is_none_or(|partner| it.partner == partner);
             let past = |date| date + TimeDelta::hours(24) <= self.now_of(it.partner);
             is_included && date.is_some_and(past)
@@ -498,10 +511,10 @@ impl Model {
     }
 }
 
-pub fn vin(kind: usize) -> String {
-    format!("KMHF341DBMA00000{kind}")
+pub fn vin(identity: usize) -> String {
+    format!("KMHF341DBMA00000{identity}")
 }
 
-pub fn plate(kind: usize) -> String {
-    format!("12가345{kind}")
+pub fn license_plate(identity: usize) -> String {
+    format!("12가345{identity}")
 }

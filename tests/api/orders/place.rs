@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::support::{Service, Vehicle, secure};
 
 #[tokio::test]
-async fn an_order_on_a_lot_is_accepted_with_everything_the_contract_lists() {
+async fn order_on_a_lot_is_accepted_and_shown_with_every_member() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.time_is("2026-04-01T10:00:00.5+09:00").await;
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00"))
         .await;
     let reply = acme.place_order("glovis_1", 15_500).await;
     let order = reply.created();
@@ -159,7 +159,7 @@ async fn order_window_closes_at_midnight_in_korea_to_the_second() {
     let acme = service.partner("acme").await;
     let rival = service.partner("rival").await;
     service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
+        .vehicle(Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00"))
         .await;
 
     service.time_is("2026-04-18T23:59:59+09:00").await;
@@ -196,7 +196,7 @@ async fn order_after_an_auction_result_is_refused_as_past_its_cutoff() {
     for result in ["sold", "negotiation_sold", "negotiation_requested"] {
         let vehicle = Vehicle {
             auction_result: Some(result),
-            ..Vehicle::lot(result).on("now() - interval '1 day'")
+            ..Vehicle::lot(result).auction_in_days(-1)
         };
         service.vehicle(vehicle).await;
         acme.place_order(result, 12_000)
@@ -225,9 +225,7 @@ async fn unknown_vehicle_returns_404_and_withdrawn_vehicle_410() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    service
-        .sql("update vehicles set withdrawn_at = now()")
-        .await;
+    service.withdraw_vehicle("glovis_1").await;
     for id in [
         "glovis_2",
         "",

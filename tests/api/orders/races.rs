@@ -1,4 +1,4 @@
-//! Races: partners, the operator and sweeps act on one vehicle concurrently. The table of states holds, and each
+//! Races: partners, the operator and scheduled jobs act on one vehicle concurrently. The table of states holds, and each
 //! refusal names a state that the order was in.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::model::{cutoff, text};
 use crate::{
     database::TestDatabase,
     seed::{seed, stream},
-    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, secure, won},
+    support::{Operator, Partner, Reply, Service, Vehicle, fail_passed, secure, settings, won},
 };
 
 /// Violations of the invariants of the tables: a description, and a query that counts them.
@@ -62,7 +62,7 @@ const VIOLATIONS: [(&str, &str); 8] = [
              having max(position) <> count(*) or min(position) <> 1 or last_position <> count(*)) broken",
     ),
     (
-        "a step of the operator or a sweep without its event",
+        "a step of the operator or of a job without its event",
         "select count(*) from orders
          where array(select status from order_history
                      where order_id = orders.id and by <> 'partner' and status <> 'shipping' order by n)
@@ -101,8 +101,8 @@ struct Race {
 impl Race {
     async fn with_partners(partners: usize) -> Arc<Self> {
         let database = TestDatabase::with_connections(12).await;
-        // A sweep fails at most one order, so that concurrent actions reach the others.
-        let settings = [("DATABASE__CONNECTIONS_MAX", "12"), ("JOBS__BATCH", "1")];
+        // A step of the job concerns one vehicle at most, so that concurrent actions reach the others.
+        let settings = [settings::database_connections_max(12), ("JOBS__BATCH", "1")];
         let service = Service::on(database, &settings, router).await;
         let mut all = Vec::new();
         for n in 0..partners {
@@ -247,8 +247,7 @@ async fn order_is_delivered_once_despite_concurrent_reports_and_steps() {
             .await
             .remove(0)
             .leak();
-        let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
-        race.operator().takes(id, &steps).await;
+        race.operator().ships(id).await;
         let done = concurrently!(
             race,
             race.reports(0, id, ("status", "delivered")),
@@ -284,7 +283,7 @@ async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_mov
         race.service.time_is(&text(now)).await;
         let date = now + TimeDelta::days(10);
         let vehicle = Vehicle::lot(&format!("glovis_{round}"));
-        let vehicle = vehicle.on(&format!("timestamptz '{}'", text(date)));
+        let vehicle = vehicle.auction_at(&text(date));
         let lot = &*vehicle.id.clone().leak();
         let bids = [Some(15_000), Some(15_000), Some(12_000)];
         let ids: &[String] = race.place_orders(vehicle, &bids).await.leak();
@@ -309,17 +308,16 @@ async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_mov
             },
         );
         assert!(settles <= 1, "{lot} was won twice");
-        let query = format!(
+        let secured = format!(
             "select count(*) from orders where status = 'secured' and vehicle_id = '{lot}'"
         );
-        assert_eq!(race.service.count(&query).await, settles as i64);
+        assert_eq!(race.service.count(&secured).await, settles as i64);
     }
     let late = "select count(*) from orders where created_at >= order_cutoff_at
                 and cancellation_reason is distinct from 'auction_rescheduled_too_soon'
                 and not exists (select from events where order_id = orders.id and type = 'order.auction_rescheduled')";
     assert_eq!(race.service.count(late).await, 0, "a bid after the cutoff");
-    let won = "select count(*) from orders where status = 'secured'";
-    assert!(race.service.count(won).await > 0);
+    assert!(race.service.order_count_in("secured").await > 0);
     race.assert_no_violations().await;
 }
 
@@ -392,8 +390,7 @@ async fn order_past_its_auction_is_failed_acquired_or_cancelled_once() {
             let vehicle = Vehicle::lot(&format!("glovis_{round}_{n}"));
             orders.push(race.place_orders(vehicle, &[Some(12_000); 3]).await);
         }
-        let ahead = "update partners set clock_offset_seconds = 12 * 86400";
-        race.service.sql(ahead).await;
+        race.service.set_clocks_ahead(12).await;
         let mut tasks = JoinSet::new();
         for (n, ids) in orders.into_iter().enumerate() {
             for (partner, id) in ids.into_iter().enumerate() {
@@ -416,8 +413,7 @@ async fn order_past_its_auction_is_failed_acquired_or_cancelled_once() {
             }
         }
         assert_eq!(failed, 30, "each order has gone one way");
-        let back = "update partners set clock_offset_seconds = 0";
-        race.service.sql(back).await;
+        race.service.set_clocks_ahead(0).await;
     }
     race.assert_no_violations().await;
 }

@@ -177,9 +177,8 @@ async fn vehicle_snapshot_stays_as_it_was_when_ordered() {
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let seen = acme.get("/v1/vehicles/glovis_1").await;
     let id = acme.place_order("glovis_1", 12_000).await.id();
-    service
-        .sql("update vehicles set listing_usd = 11000, color = 'black'")
-        .await;
+    service.set_price("glovis_1", 11_000).await;
+    service.set_color("glovis_1", "black").await;
     let path = format!("/v1/orders/{id}/vehicle");
     let snapshot = acme.get(&path).await;
     assert_eq!((snapshot.status, &snapshot.body), (200, &seen.body));
@@ -202,9 +201,7 @@ async fn vehicle_snapshot_stays_as_it_was_when_ordered() {
         .refused(404, Code::OrderNotFound);
 
     // A withdrawn vehicle is shown only to the partner that ordered it.
-    service
-        .sql("update vehicles set withdrawn_at = now()")
-        .await;
+    service.withdraw_vehicle("glovis_1").await;
     let recovered = eventually("the snapshot is shown", async || {
         let reply = acme.get("/v1/vehicles/glovis_1").await;
         (reply.header("x-lmn-snapshot") == "true").then_some(reply)
@@ -216,7 +213,7 @@ async fn vehicle_snapshot_stays_as_it_was_when_ordered() {
         .await
         .refused(404, Code::VehicleNotFound);
 
-    service.sql("delete from order_vehicles").await;
+    service.delete_snapshots().await;
     acme.get(&path)
         .await
         .refused(404, Code::OrderVehicleSnapshotNotFound);

@@ -66,5 +66,5 @@ async fn order_and_the_rows_it_references_cannot_be_deleted() {
         let error = refused.unwrap_err().into_database_error().unwrap();
         assert!(error.is_foreign_key_violation(), "{table}: {error}");
     }
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }

@@ -376,7 +376,7 @@ async fn every_step_from_every_state_matches_the_table() {
 }
 
 #[tokio::test]
-async fn sweep_fails_orders_without_operator_steps_and_changes_no_other_state() {
+async fn job_fails_orders_without_operator_steps_and_changes_no_other_state() {
     let mut fixture = Fixture::start().await;
     let mut orders = Vec::new();
     for state in STATES {
@@ -386,10 +386,7 @@ async fn sweep_fails_orders_without_operator_steps_and_changes_no_other_state() 
     fixture.service.vehicle(Vehicle::dealers("encar_1")).await;
     let without_bid = fixture.acme.place_order("encar_1", None).await.id();
     orders.push(("no bid", fixture.snapshot(&without_bid).await));
-    fixture
-        .service
-        .sql("update partners set clock_offset_seconds = 12 * 86400")
-        .await;
+    fixture.service.set_clocks_ahead(12).await;
     assert_eq!(fail_passed(&fixture.service.app).await.unwrap(), 1);
     assert_eq!(fail_passed(&fixture.service.app).await.unwrap(), 0);
     for (state, before) in orders {

@@ -67,7 +67,7 @@ async fn dry_run_is_refused_as_the_order_would_be() {
     service.vehicle(Vehicle::lot("glovis_1")).await;
     service.vehicle(Vehicle::dealers("encar_1")).await;
     service
-        .vehicle(Vehicle::lot("glovis_2").on("now() + interval '1 hour'"))
+        .vehicle(Vehicle::lot("glovis_2").auction_in_hours(1))
         .await;
     let dry_run = async |id: &str, bid| acme.dry_run_order(&key(), id, bid).await;
     dry_run("glovis_9", Some(12_000))

@@ -80,19 +80,14 @@ async fn user_id_too_long_or_given_twice_is_refused_on_every_request() {
     let all = ask.header("x-user-id", &long).json(&json!({})).send().await;
     let paths: Vec<_> = all.issues().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["dry_run", "X-User-Id", "vehicle_id"]);
-    assert_eq!(service.count("select count(*) from orders").await, 0);
+    assert_eq!(service.order_count().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_holds_a_digest_of_the_user_id() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_LOG__FILTER", "debug"),
-    ];
-    let replica = Process::start(&["serve", "--json"], &variables);
+    let debug = ("LOG__FILTER", "debug");
+    let replica = Process::on(&database.url(), &["serve", "--json"], &[debug]);
     let acme = Partner::add(&database.pool, replica.url(), "acme").await;
     Vehicle::lot("glovis_1").insert(&database).await;
     order_for(&acme, "glovis_1", &[("x-user-id", "somebody-at-acme")])

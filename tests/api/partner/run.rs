@@ -17,7 +17,7 @@ use super::{
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Operator, Partner, Vehicle, eventually, key, secure},
+    support::{Operator, Partner, Vehicle, eventually, key, secure, settings},
 };
 
 /// Orders to place.
@@ -25,17 +25,11 @@ const ORDERS: usize = 6;
 
 /// Starts a server with a worker, and adds vehicles.
 async fn serve(database: &TestDatabase) -> Process {
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8"),
-        ("LMN_LOG__FILTER", "error"),
-    ];
     for n in 0..ORDERS + 1 {
         Vehicle::lot(&format!("glovis_{n}")).insert(database).await;
     }
-    Process::start(&["serve", "--json"], &variables)
+    let arguments = ["serve", "--json"];
+    Process::on(&database.url(), &arguments, &[settings::LOCAL_ENDPOINTS])
 }
 
 /// Runs blocking steps with a program beside the test.
@@ -199,7 +193,7 @@ async fn python_integration_looks_up_an_unanswered_order_in_time() {
 async fn check_refused_key(language: Language) {
     let database = TestDatabase::new().await;
     let server = serve(&database).await;
-    let past = Vehicle::lot("glovis_past").on("now() + interval '1 hour'");
+    let past = Vehicle::lot("glovis_past").auction_in_hours(1);
     let cheapest = Vehicle {
         listing_usd: 9_000,
         ..past

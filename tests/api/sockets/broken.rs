@@ -3,15 +3,12 @@
 use tokio::io::AsyncWriteExt;
 
 use super::raw::{exchange, head, rest, socket, statuses};
-use crate::support::Service;
+use crate::support::{Service, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn input_that_is_not_http_is_refused_or_closed() {
-    let service = Service::with(&[
-        ("SERVER__HEADER_SECONDS", "1"),
-        ("SERVER__FIRST_BYTE_SECONDS", "1"),
-    ])
-    .await;
+    let service =
+        Service::with(&[settings::header_seconds(1), settings::first_byte_seconds(1)]).await;
     let acme = service.partner("acme").await;
     // The beginning of TLS 1.3: a record of a handshake, a ClientHello.
     let mut hello = vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];

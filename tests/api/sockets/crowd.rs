@@ -3,7 +3,7 @@
 use tokio::{io::AsyncWriteExt, task::JoinSet, time::timeout};
 
 use super::raw::{PATIENCE, head, socket};
-use crate::support::{Service, Vehicle, eventually};
+use crate::support::{Service, Vehicle, eventually, settings};
 
 /// Slow sockets of each kind.
 const EACH: usize = 75;
@@ -11,11 +11,11 @@ const EACH: usize = 75;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_hundred_slow_sockets_do_not_affect_healthy_callers() {
     let settings = [
-        ("SERVER__HEADER_SECONDS", "3"),
-        ("SERVER__FIRST_BYTE_SECONDS", "3"),
-        ("SERVER__BODY_SECONDS", "5"),
+        settings::header_seconds(3),
+        settings::first_byte_seconds(3),
+        settings::body_seconds(5),
         // One more than the number of slow bodies.
-        ("LIMITS__PARTNER_REQUESTS_MAX", "76"),
+        settings::partner_requests_max(76),
     ];
     let service = Service::with(&settings).await;
     let (slow, healthy) = (

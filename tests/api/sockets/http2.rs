@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::raw::{PATIENCE, rest, socket};
-use crate::support::{Partner, Service, Vehicle, key};
+use crate::support::{Partner, Service, Vehicle, key, lock_table, settings};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -97,7 +97,7 @@ async fn many_requests_on_one_connection_are_all_answered() {
             .iter()
             .all(|status| *status == 201)
     );
-    assert_eq!(service.count("select count(*) from orders").await, 120);
+    assert_eq!(service.order_count().await, 120);
 }
 
 #[tokio::test]
@@ -105,11 +105,7 @@ async fn streams_beyond_the_bound_are_refused_and_those_within_it_answered() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     // Every request for orders waits for this lock.
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("lock table orders in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_table(service.db(), "orders").await;
     let mut socket = open(&service, &[]).await;
     let max = loop {
         let (kind, flags, _, payload) = next(&mut socket).await.unwrap();
@@ -217,7 +213,7 @@ fn half_an_order(acme: &Partner) -> Vec<u8> {
 
 #[tokio::test]
 async fn stalled_stream_gets_408_and_others_on_its_connection_are_served() {
-    let service = Service::with(&[("SERVER__BODY_SECONDS", "3")]).await;
+    let service = Service::with(&[settings::body_seconds(3)]).await;
     let acme = service.partner("acme").await;
     let mut socket = open(&service, &[]).await;
     socket.write_all(&half_an_order(&acme)).await.unwrap();
@@ -249,7 +245,7 @@ async fn stalled_stream_gets_408_and_others_on_its_connection_are_served() {
 
 #[tokio::test]
 async fn connection_whose_window_stays_closed_is_closed_when_idle() {
-    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::idle_seconds(1)]).await;
     // SETTINGS_INITIAL_WINDOW_SIZE 0: the server may send no byte of a body.
     let mut shut = open(&service, &[0, 4, 0, 0, 0, 0]).await;
     let request = get("/v1/openapi.json", "");
@@ -269,10 +265,10 @@ async fn connection_whose_window_stays_closed_is_closed_when_idle() {
 #[tokio::test]
 async fn connection_with_a_wide_window_whose_client_reads_nothing_is_closed() {
     let limits = [
-        ("SERVER__WRITE_SECONDS", "1"),
-        ("SERVER__IDLE_SECONDS", "600"),
-        ("SERVER__HEADER_SECONDS", "600"),
-        ("SERVER__CONNECTIONS_MAX", "1"),
+        settings::write_seconds(1),
+        settings::idle_seconds(600),
+        settings::header_seconds(600),
+        settings::connections_max(1),
     ];
     let service = Service::with(&limits).await;
     // SETTINGS_INITIAL_WINDOW_SIZE and the window of the connection, both at their maximum.

@@ -9,14 +9,14 @@ use tokio::{
 };
 
 use super::raw::{PATIENCE, rest, socket};
-use crate::support::{Service, Vehicle, eventually, key};
+use crate::support::{Service, Vehicle, eventually, key, settings};
 
 #[tokio::test]
 async fn silent_or_slow_connection_is_closed() {
     let settings = [
-        ("SERVER__FIRST_BYTE_SECONDS", "1"),
-        ("SERVER__HEADER_SECONDS", "1"),
-        ("SERVER__IDLE_SECONDS", "600"),
+        settings::first_byte_seconds(1),
+        settings::header_seconds(1),
+        settings::idle_seconds(600),
     ];
     let service = Service::with(&settings).await;
     let mut slow = Vec::new();
@@ -61,7 +61,7 @@ async fn silent_or_slow_connection_is_closed() {
 
 #[tokio::test]
 async fn idle_connection_is_closed_after_the_idle_time() {
-    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::idle_seconds(1)]).await;
     let mut idle = socket(&service).await;
     idle.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
         .await
@@ -92,8 +92,8 @@ async fn http_2_with_prior_knowledge_is_served() {
 #[tokio::test]
 async fn body_that_does_not_arrive_is_408_and_holds_no_database_connection() {
     let settings = [
-        ("SERVER__BODY_SECONDS", "1"),
-        ("DATABASE__CONNECTIONS_MAX", "1"),
+        settings::body_seconds(1),
+        settings::database_connections_max(1),
     ];
     let service = Service::with(&settings).await;
     let acme = service.partner("acme").await;
@@ -120,7 +120,7 @@ async fn body_that_does_not_arrive_is_408_and_holds_no_database_connection() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_free_slot() {
-    let service = Service::with(&[("SERVER__CONNECTIONS_MAX", "2")]).await;
+    let service = Service::with(&[settings::connections_max(2)]).await;
     let (one, two) = (socket(&service).await, socket(&service).await);
     let mut third = socket(&service).await;
     third

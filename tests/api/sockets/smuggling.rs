@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::raw::{exchange, head, order, statuses};
-use crate::support::{Partner, Service, Vehicle};
+use crate::support::{Partner, Service, Vehicle, settings};
 
 /// Names, framing headers, and the text after the blank line. `{all}` is the length of that text, `{hidden}` a whole
 /// request that orders a vehicle, `{size}` the length of that request in hexadecimal digits.
@@ -260,7 +260,7 @@ fn ambiguous(acme: &Partner, hidden: &str) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_hidden_in_another_is_never_executed() {
-    let service = Arc::new(Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await);
+    let service = Arc::new(Service::with(&[settings::idle_seconds(1)]).await);
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let hidden = order(&acme, "glovis_1");
@@ -279,11 +279,8 @@ async fn request_hidden_in_another_is_never_executed() {
             "{name}: {answer}"
         );
     }
-    assert_eq!(service.count("select count(*) from orders").await, 0);
-    assert_eq!(
-        service.count("select count(*) from idempotency_keys").await,
-        0
-    );
+    assert_eq!(service.order_count().await, 0);
+    assert_eq!(service.key_count().await, 0);
     // The hidden request itself is valid: after a complete request it is executed.
     let pipelined = format!(
         "{}content-length: 2\r\n\r\n{{}}{hidden}",

@@ -3,11 +3,11 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::raw::{exchange, head, order, rest, socket, statuses};
-use crate::support::{Service, Vehicle, eventually, key};
+use crate::support::{Service, Vehicle, eventually, key, settings};
 
 #[tokio::test]
 async fn http_1_0_connection_stays_open_only_with_keep_alive() {
-    let service = Service::with(&[("SERVER__IDLE_SECONDS", "1")]).await;
+    let service = Service::with(&[settings::idle_seconds(1)]).await;
     let acme = service.partner("acme").await;
     let once = format!(
         "GET /v1/orders HTTP/1.0\r\nx-api-key: {}\r\n\r\n",
@@ -79,13 +79,8 @@ async fn pipelined_requests_are_executed_once_and_answered_in_order() {
         answers.find("glovis_2").unwrap() < cancelled
             && cancelled < answers.find("glovis_3").unwrap()
     );
-    assert_eq!(service.count("select count(*) from orders").await, 3);
-    assert_eq!(
-        service
-            .count("select count(*) from orders where status = 'cancelled'")
-            .await,
-        1
-    );
+    assert_eq!(service.order_count().await, 3);
+    assert_eq!(service.order_count_in("cancelled").await, 1);
 }
 
 #[tokio::test]
@@ -152,7 +147,7 @@ async fn chunked_body_is_accepted_and_its_trailers_ignored() {
         statuses.is_empty() || matches!(statuses[..], [400 | 413]),
         "{answer}"
     );
-    assert_eq!(service.count("select count(*) from orders").await, 1);
+    assert_eq!(service.order_count().await, 1);
 }
 
 #[tokio::test]
@@ -178,7 +173,7 @@ async fn request_on_a_half_closed_socket_can_be_resolved_by_its_key() {
         assert!(answer.contains(&retried.id()), "{answer}");
     }
     eventually("there is one order", async || {
-        (service.count("select count(*) from orders").await == 1).then_some(())
+        (service.order_count().await == 1).then_some(())
     })
     .await;
 }

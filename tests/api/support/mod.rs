@@ -2,25 +2,31 @@
 
 mod document;
 mod jobs;
+mod obstacles;
 mod operator;
 mod partner;
+mod records;
 mod reply;
 mod service;
+pub mod settings;
 mod sink;
 mod vehicle;
 
 pub use document::{Document, Operation};
 pub use jobs::{count_backlog, fail_passed, remind_overdue, worker};
+pub use obstacles::{
+    blocked_sessions, end_blocked_sessions, end_heartbeats, end_sessions, lock_table,
+    lock_vehicles, pool_sessions, wait_for_blocked_session, wait_for_no_blocked_session,
+};
 pub use operator::{Operator, secure, won};
-pub use partner::{Ask, Partner, key};
+pub use partner::{Ask, ENDPOINT, Partner, burst_alone, key, limit};
+pub use records::{count_keys, count_orders};
 pub use reply::Reply;
-pub use service::Service;
+pub use service::{Service, start_app};
 pub use sink::{Answer, Received, Sink};
 pub use vehicle::Vehicle;
 
 use std::time::{Duration, Instant};
-
-use sqlx::PgPool;
 
 /// Time that [`eventually`] waits at most.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,29 +41,4 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
         assert!(started.elapsed() < TIMEOUT, "it never happened: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Waits until a statement waits for a lock, so that a write is in progress.
-pub async fn wait_for_blocked_session(db: &PgPool) {
-    eventually("a statement waits for a lock", async || {
-        (lock_waits(db).await > 0).then_some(())
-    })
-    .await;
-}
-
-/// Waits until no statement waits for a lock any more.
-pub async fn wait_for_no_blocked_session(db: &PgPool) {
-    eventually("no statement waits for a lock", async || {
-        (lock_waits(db).await == 0).then_some(())
-    })
-    .await;
-}
-
-async fn lock_waits(db: &PgPool) -> i64 {
-    let statement = "select count(*) from pg_stat_activity
-                     where datname = current_database() and wait_event_type = 'Lock'";
-    sqlx::query_scalar(statement)
-        .fetch_one(db)
-        .await
-        .expect(statement)
 }

@@ -69,6 +69,12 @@ impl Operator {
         }
     }
 
+    /// Takes an order from `proceed` to `shipping`, which makes three events.
+    pub async fn ships(&self, order: &str) {
+        let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
+        self.takes(order, &steps).await;
+    }
+
     pub async fn settle(
         &self,
         vehicle: &str,

@@ -1,11 +1,15 @@
 //! [`Partner`]: a client with an API key.
 
+use lmn_partner_api::values::rate_limit::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Reply;
+
+/// Path of a partner's webhook endpoint.
+pub const ENDPOINT: &str = "/v1/webhook_endpoint";
 
 /// A partner that calls the API.
 #[derive(Clone)]
@@ -19,6 +23,16 @@ pub struct Partner {
 /// Returns a new idempotency key.
 pub fn key() -> String {
     Uuid::new_v4().to_string()
+}
+
+/// Returns a limit of requests in a window of some seconds, and of a burst at once.
+pub fn limit(requests: u32, window_seconds: u32, burst: u32) -> Policy {
+    Policy::new(requests, window_seconds, burst).expect("it is a limit")
+}
+
+/// Returns a limit of some requests at once, after which none becomes available while a test runs.
+pub fn burst_alone(burst: u32) -> Policy {
+    limit(1, 20_000, burst)
 }
 
 impl Partner {
@@ -67,6 +81,56 @@ impl Partner {
         .execute(db)
         .await
         .expect("a key can be issued");
+    }
+
+    /// Revokes an API key of this partner.
+    pub async fn revoke(&self, db: &PgPool, api_key: &str) {
+        let statement =
+            "update api_keys set revoked_at = now() where digest = sha256($1::text::bytea)";
+        let revoked = sqlx::query(statement).bind(api_key).execute(db).await;
+        assert_eq!(revoked.expect(statement).rows_affected(), 1);
+    }
+
+    /// Lets an API key of this partner expire in some seconds, or at once if they are zero or negative.
+    pub async fn expire(&self, db: &PgPool, api_key: &str, seconds: i64) {
+        let statement = "update api_keys set expires_at = now() + $2 * interval '1 second'
+                         where digest = sha256($1::text::bytea)";
+        let expired = sqlx::query(statement).bind(api_key).bind(seconds);
+        let expired = expired.execute(db).await;
+        assert_eq!(expired.expect(statement).rows_affected(), 1);
+    }
+
+    /// Sets the limit of this partner's reads.
+    pub async fn set_read_limit(&self, db: &PgPool, limit: Policy) {
+        let statement =
+            "update partners set read_limit = $2, read_window_seconds = $3, read_burst = $4
+                         where id = $1";
+        self.set_limit(db, statement, limit).await;
+    }
+
+    /// Sets the limit of this partner's writes.
+    pub async fn set_write_limit(&self, db: &PgPool, limit: Policy) {
+        let statement =
+            "update partners set write_limit = $2, write_window_seconds = $3, write_burst = $4
+                         where id = $1";
+        self.set_limit(db, statement, limit).await;
+    }
+
+    async fn set_limit(&self, db: &PgPool, statement: &'static str, limit: Policy) {
+        let set = sqlx::query(statement)
+            .bind(self.id)
+            .bind(i64::from(limit.limit()))
+            .bind(i64::from(limit.window_seconds()))
+            .bind(i64::from(limit.burst()));
+        set.execute(db).await.expect(statement);
+    }
+
+    /// Adds networks to this partner's allowlist, in one statement.
+    pub async fn allow_networks(&self, db: &PgPool, networks: &[&str]) {
+        let statement = "insert into allowed_networks (partner_id, network, created_at)
+                         select $1, network::cidr, now() from unnest($2::text[]) as network";
+        let allowed = sqlx::query(statement).bind(self.id).bind(networks);
+        allowed.execute(db).await.expect(statement);
     }
 
     /// Returns the same partner with another API key.
@@ -157,6 +221,36 @@ impl Partner {
     pub async fn wait(&self, seconds: i64) -> Value {
         let body = json!({"advance_seconds": seconds});
         self.post("/v1/sandbox/clock", body).await.ok()
+    }
+
+    /// Resets this partner's sandbox clock to real time.
+    pub async fn reset_clock(&self) {
+        let reset = self.ask(Method::DELETE, "/v1/sandbox/clock").key(&key());
+        reset.send().await.ok();
+    }
+
+    /// Creates or changes this partner's webhook endpoint.
+    pub async fn hook(&self, settings: Value) -> Reply {
+        self.ask(Method::PUT, ENDPOINT).json(&settings).send().await
+    }
+
+    /// Deletes this partner's webhook endpoint.
+    pub async fn unhook(&self) -> Reply {
+        self.ask(Method::DELETE, ENDPOINT).key(&key()).send().await
+    }
+
+    /// Gives this partner's webhook endpoint another secret, and returns it.
+    pub async fn rotate_secret(&self) -> String {
+        let path = format!("{ENDPOINT}/rotate_secret");
+        let rotated = self.post(&path, json!({})).await.ok();
+        let secret = rotated["secret"].as_str();
+        secret.expect("the new secret is shown").to_owned()
+    }
+
+    /// Lets LMN send a test event to this partner's webhook endpoint, and returns the event.
+    pub async fn test_endpoint(&self) -> Value {
+        let test = self.post(&format!("{ENDPOINT}/test"), json!({})).await;
+        test.expect(202)
     }
 
     /// Cancels an order with a new idempotency key.

@@ -11,7 +11,7 @@ use lmn_partner_api::{
 use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{Operator, Partner, Vehicle};
+use super::{Operator, Partner};
 use crate::database::TestDatabase;
 
 /// One replica on a database of its own, in this process, behind a real socket.
@@ -24,15 +24,48 @@ pub struct Service {
     running: Option<JoinHandle<()>>,
 }
 
+/// Starts a replica without its listeners and its worker, on a database that it reaches at `database_url`.
+pub async fn start_app(database_url: &str, settings: &[(&str, &str)]) -> App {
+    let mut variables = HashMap::from([
+        ("DATABASE_URL".to_owned(), database_url.to_owned()),
+        ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("LMN_DATABASE__CONNECTIONS_MAX".to_owned(), "8".to_owned()),
+    ]);
+    let given = settings
+        .iter()
+        .map(|(name, value)| (format!("LMN_{name}"), (*value).to_owned()));
+    variables.extend(given);
+    let variables: Vec<_> = variables.into_iter().collect();
+    let settings = Settings::read(None, &variables).expect("the test's settings are right");
+    App::start(settings)
+        .await
+        .expect("the test's database is ready")
+}
+
 impl Service {
     /// Starts a sandbox with the default settings.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    /// Starts a sandbox with some settings, given as environment variables without the prefix `LMN_`.
+    /// Starts a sandbox with some settings, most of which [`settings`](super::settings) names.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         Self::on(TestDatabase::new().await, settings, router).await
+    }
+
+    /// Starts a production deployment, and returns it with a partner that has an empty allowlist.
+    pub async fn in_production() -> (Self, Partner) {
+        let database = TestDatabase::new().await;
+        sqlx::query("update deployment set environment = 'production'")
+            .execute(&database.pool)
+            .await
+            .expect("a new database can be of either kind");
+        let service = Self::on(database, &[("ENVIRONMENT", "production")], router).await;
+        let acme = service.partner("acme").await;
+        let production_key = acme.api_key.replace("lmn_stg_", "lmn_prd_");
+        acme.issue(service.db(), &production_key).await;
+        let acme = acme.with_key(&production_key);
+        (service, acme)
     }
 
     /// Starts a sandbox on a given database, with given routes.
@@ -52,20 +85,7 @@ impl Service {
         settings: &[(&str, &str)],
         routes: impl FnOnce(App) -> Api,
     ) -> Self {
-        let mut variables = HashMap::from([
-            ("DATABASE_URL".to_owned(), database_url.to_owned()),
-            ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-            ("LMN_DATABASE__CONNECTIONS_MAX".to_owned(), "8".to_owned()),
-        ]);
-        let given = settings
-            .iter()
-            .map(|(name, value)| (format!("LMN_{name}"), (*value).to_owned()));
-        variables.extend(given);
-        let variables: Vec<_> = variables.into_iter().collect();
-        let settings = Settings::read(None, &variables).expect("the test's settings are right");
-        let app = App::start(settings)
-            .await
-            .expect("the test's database is ready");
+        let app = start_app(database_url, settings).await;
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
@@ -143,13 +163,6 @@ impl Service {
         Operator::at(&self.database.product)
     }
 
-    /// Adds a vehicle to the catalogue, and waits until this replica has it.
-    pub async fn vehicle(&self, vehicle: Vehicle) -> Vehicle {
-        vehicle.insert(&self.database).await;
-        self.app.catch_up().await;
-        vehicle
-    }
-
     /// Runs a statement, and waits until this replica shows its changes to the catalogue.
     pub async fn sql(&self, statement: &str) {
         self.sql_elsewhere(statement).await;
@@ -172,34 +185,30 @@ impl Service {
             .expect(query)
     }
 
-    /// Replaces the function that places an order at once, so that every order is decided under its vehicle's lock.
-    pub async fn disable_placing_in_one_round_trip(&self) {
-        self.sql(
-            "do $$ begin
-                 execute format('create or replace function place_order(%s) language plpgsql as %L',
-                                pg_get_function_arguments('place_order'::regproc),
-                                'begin outcome := ''undecided''; end');
-             end $$",
-        )
-        .await;
-    }
-
-    /// Locks every vehicle, as a write in progress does, until the returned transaction ends.
-    pub async fn lock_vehicles(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
-        let mut holder = self.db().begin().await.unwrap();
-        sqlx::query("select from vehicles for update")
-            .execute(&mut *holder)
-            .await
-            .unwrap();
-        holder
-    }
-
     /// Stops the clock of all partners at an instant, to the millisecond.
     pub async fn time_is(&self, instant: &str) {
+        self.now_is(&format!("timestamptz '{instant}'")).await;
+    }
+
+    /// Stops real time at an instant; the sandbox clocks of partners keep their distance to it.
+    pub async fn real_time_is(&self, instant: &str) {
+        let offset = "make_interval(secs => offset_seconds)";
+        self.now_is(&format!("timestamptz '{instant}' + {offset}"))
+            .await;
+    }
+
+    async fn now_is(&self, expression: &str) {
         let statement = format!(
             "create or replace function lmn_now(offset_seconds bigint) returns timestamptz
-             language sql volatile return timestamptz '{instant}'"
+             language sql volatile return {expression}"
         );
         self.sql(&statement).await;
+    }
+
+    /// Moves the sandbox clocks of all partners to some days ahead of real time.
+    pub async fn set_clocks_ahead(&self, days: i64) {
+        let ahead = sqlx::query("update partners set clock_offset_seconds = $1");
+        let moved = ahead.bind(days * 86_400).execute(self.db()).await;
+        moved.expect("a sandbox clock may be that far ahead");
     }
 }

@@ -13,15 +13,13 @@ use lmn_partner_api::{errors::catalogue::Code, router::router};
 use super::list_all;
 use crate::{
     database::TestDatabase,
-    support::{Partner, Reply, Service, Vehicle, eventually},
+    support::{Partner, Reply, Service, Vehicle, eventually, lock_table, settings},
     wire::{self, Fault},
 };
 
 const PAGE: &str = "/v1/vehicles?source=glovis";
 const VEHICLE: &str = "/v1/vehicles/l1";
 const FACETS: &str = "/v1/vehicles/facets";
-/// Setting by which reads are refused after one second without a connection.
-const SHORT_ACQUIRE_TIMEOUT: (&str, &str) = ("DATABASE__ACQUIRE_SECONDS", "1");
 
 /// A thousand commits, each of which changes one vehicle; in the end every vehicle has changed.
 const THOUSAND_CHANGES: &str = "do $$ begin
@@ -31,10 +29,8 @@ const THOUSAND_CHANGES: &str = "do $$ begin
         end loop;
     end $$";
 
-/// A change without a row in the change log: only a reload of all vehicles finds it.
-const UNLOGGED_CHANGE: &str = "alter table vehicles disable trigger vehicles_updated;
-    update vehicles set listing_usd = 99000 where id = 'unlogged';
-    alter table vehicles enable trigger vehicles_updated";
+/// Price of the vehicle whose change has no row in the change log: only a reload of all vehicles finds it.
+const UNLOGGED_USD: i32 = 99_000;
 
 /// A replica whose connections to the database can be cut.
 struct Scene {
@@ -54,7 +50,9 @@ impl Scene {
             false => Fault::None,
         })
         .await;
-        let service = Service::at(database, &url, &[SHORT_ACQUIRE_TIMEOUT], router).await;
+        // Reads are refused after one second without a connection.
+        let settings = [settings::acquire_seconds(1)];
+        let service = Service::at(database, &url, &settings, router).await;
         let acme = service.partner("acme").await;
         for n in 0..50 {
             Vehicle::lot(&format!("l{n}"))
@@ -67,6 +65,22 @@ impl Scene {
             acme,
             is_cut,
         }
+    }
+
+    /// Changes every vehicle as another process would, one of them without a row in the change log.
+    async fn change_vehicles(&self) {
+        self.service
+            .set_price_unlogged("unlogged", UNLOGGED_USD)
+            .await;
+        self.service.sql_elsewhere(THOUSAND_CHANGES).await;
+    }
+
+    /// Deletes the change log but for the last changes.
+    async fn truncate_log(&self, changes: i64) {
+        let statement = format!(
+            "delete from catalogue_changes where version < (select version - {changes} from catalogue)"
+        );
+        self.service.sql_elsewhere(&statement).await;
     }
 
     /// Cuts the connections, and waits until lists are refused, within the staleness.
@@ -125,8 +139,7 @@ const UNLOGGED_PRICE: &str = "source=glovis&price_min_usd=90000";
 async fn disconnected_replica_catches_up_from_the_log() {
     let scene = Scene::start().await;
     scene.cut().await;
-    scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
-    scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
+    scene.change_vehicles().await;
     assert_unavailable(&scene.acme.get(PAGE).await);
     scene.is_cut.store(false, Ordering::SeqCst);
     eventually("vehicles are listed", async || {
@@ -145,11 +158,8 @@ async fn disconnected_replica_catches_up_from_the_log() {
 async fn replica_disconnected_for_longer_than_the_log_reloads_the_catalogue() {
     let scene = Scene::start().await;
     scene.cut().await;
-    scene.service.sql_elsewhere(UNLOGGED_CHANGE).await;
-    scene.service.sql_elsewhere(THOUSAND_CHANGES).await;
-    let truncate_log =
-        "delete from catalogue_changes where version < (select version - 10 from catalogue)";
-    scene.service.sql_elsewhere(truncate_log).await;
+    scene.change_vehicles().await;
+    scene.truncate_log(10).await;
     assert_unavailable(&scene.acme.get(PAGE).await);
     scene.mend().await;
     assert_eq!(list_all(&scene.acme, UNLOGGED_PRICE).await, ["unlogged"]);
@@ -158,10 +168,7 @@ async fn replica_disconnected_for_longer_than_the_log_reloads_the_catalogue() {
         .service
         .sql_elsewhere("delete from catalogue_changes")
         .await;
-    scene
-        .service
-        .sql("update vehicles set listing_usd = 95000 where id = 'l1'")
-        .await;
+    scene.service.set_price("l1", 95_000).await;
     assert_eq!(
         list_all(&scene.acme, UNLOGGED_PRICE).await,
         ["l1", "unlogged"]
@@ -170,15 +177,11 @@ async fn replica_disconnected_for_longer_than_the_log_reloads_the_catalogue() {
 
 #[tokio::test]
 async fn replica_that_cannot_confirm_its_catalogue_refuses_only_vehicle_reads() {
-    let service = Service::with(&[SHORT_ACQUIRE_TIMEOUT]).await;
+    let service = Service::with(&[settings::acquire_seconds(1)]).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("l1")).await;
     let order = acme.place_order("l1", 12_000).await.id();
-    let mut holder = service.db().begin().await.unwrap();
-    sqlx::query("lock table catalogue in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = lock_table(service.db(), "catalogue").await;
     for path in [PAGE, FACETS, VEHICLE] {
         eventually("it is refused", async || {
             let reply = acme.get(path).await;

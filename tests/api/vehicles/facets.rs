@@ -13,45 +13,61 @@ const FACETS: &str = "/v1/vehicles/facets";
 
 /// Adds vehicles of three sources; `sk_2` is withdrawn.
 async fn add_vehicles(service: &Service) {
-    for (id, source, make, model, fuel, transmission, color) in [
-        (
-            "encar_1", "dealer", "기아", "모닝", "'lpg'", "null", "'흰색'",
-        ),
-        (
-            "encar_2", "dealer", "Kia", "K5", "'diesel'", "'auto'", "'black'",
-        ),
-        ("sk_1", "sk", "Kia", "K3", "'gasoline'", "'dct'", "null"),
-        (
-            "sk_2",
-            "sk",
-            "Saab",
-            "9-3",
-            "'electric'",
-            "'manual'",
-            "'green'",
-        ),
-        ("aj_1", "aj", "BMW", "X5", "null", "'auto'", "'Black'"),
-        ("aj_2", "aj", "Kia", "K5", "'diesel'", "'auto'", "'black'"),
-    ] {
-        let vehicle = match source {
-            "dealer" => Vehicle::dealers(id),
-            _ => Vehicle::lot(id),
-        };
-        let vehicle = Vehicle {
-            source,
-            make,
-            model,
-            ..vehicle
-        };
+    let vehicles = [
+        Vehicle {
+            make: "기아",
+            model: "모닝",
+            fuel: Some("lpg"),
+            color: Some("흰색"),
+            ..Vehicle::dealers("encar_1")
+        },
+        Vehicle {
+            make: "Kia",
+            model: "K5",
+            fuel: Some("diesel"),
+            transmission: Some("auto"),
+            color: Some("black"),
+            ..Vehicle::dealers("encar_2")
+        },
+        Vehicle {
+            source: "sk",
+            make: "Kia",
+            model: "K3",
+            fuel: Some("gasoline"),
+            transmission: Some("dct"),
+            ..Vehicle::lot("sk_1")
+        },
+        Vehicle {
+            source: "sk",
+            make: "Saab",
+            model: "9-3",
+            fuel: Some("electric"),
+            transmission: Some("manual"),
+            color: Some("green"),
+            ..Vehicle::lot("sk_2")
+        },
+        Vehicle {
+            source: "aj",
+            make: "BMW",
+            model: "X5",
+            transmission: Some("auto"),
+            color: Some("Black"),
+            ..Vehicle::lot("aj_1")
+        },
+        Vehicle {
+            source: "aj",
+            make: "Kia",
+            model: "K5",
+            fuel: Some("diesel"),
+            transmission: Some("auto"),
+            color: Some("black"),
+            ..Vehicle::lot("aj_2")
+        },
+    ];
+    for vehicle in vehicles {
         service.vehicle(vehicle).await;
-        let update = format!(
-            "update vehicles set fuel = {fuel}, transmission = {transmission}, color = {color} where id = '{id}'"
-        );
-        service.sql(&update).await;
     }
-    service
-        .sql("update vehicles set withdrawn_at = now() where id = 'sk_2'")
-        .await;
+    service.withdraw_vehicle("sk_2").await;
 }
 
 impl Partner {
@@ -113,7 +129,7 @@ async fn facets_of_an_empty_catalogue_are_empty() {
     });
     assert_eq!(acme.facets("").await, none);
     service.vehicle(Vehicle::lot("sk_1")).await;
-    service.sql("delete from vehicles").await;
+    service.delete_vehicle("sk_1").await;
     assert_eq!(acme.facets("").await, none);
 }
 
@@ -212,18 +228,20 @@ async fn as_of_moves_only_when_a_vehicle_changes() {
     service.app.catch_up().await;
     assert_eq!(acme.get(FACETS).await.body, first.body);
     let mut as_of = acme.as_of().await;
-    for change in [
-        "update vehicles set color = 'sepia' where id = 'aj_1'",
-        "update vehicles set withdrawn_at = now() where id = 'aj_1'",
-        "update vehicles set withdrawn_at = null where id = 'aj_1'",
-        "delete from vehicles where id = 'aj_2'",
-    ] {
-        service.sql(change).await;
+    let mut moves = async |change: &str| {
         let now = acme.as_of().await;
         assert!(now > as_of, "{change}: {now} after {as_of}");
         as_of = now;
-    }
-    service.sql("delete from vehicles where id = 'aj_2'").await;
+    };
+    service.set_color("aj_1", "sepia").await;
+    moves("another color").await;
+    service.withdraw_vehicle("aj_1").await;
+    moves("a withdrawal").await;
+    service.restore_vehicle("aj_1").await;
+    moves("a restoration").await;
+    service.delete_vehicle("aj_2").await;
+    moves("a deletion").await;
+    service.delete_vehicle("aj_2").await;
     assert_eq!(acme.as_of().await, as_of, "there was nothing to delete");
 }
 
@@ -235,8 +253,11 @@ async fn vehicle_whose_make_changes_moves_to_another_facet() {
         service.vehicle(Vehicle::lot(id)).await;
     }
     let found = async |query: &str| acme.get(&format!("/v1/vehicles?{query}")).await.ids();
-    let rename = "update vehicles set make = 'Genesis', model = 'G80' where id =";
-    service.sql(&format!("{rename} 'sk_1'")).await;
+    let rename = async |id: &str| {
+        let rename = "update vehicles set make = 'Genesis', model = 'G80' where id =";
+        service.sql(&format!("{rename} '{id}'")).await;
+    };
+    rename("sk_1").await;
     let facets = acme.facets("").await;
     let models = json!({"Genesis": ["G80"], "Hyundai": ["Grandeur"]});
     assert_eq!(facets["makes"], json!(["Genesis", "Hyundai"]));
@@ -245,7 +266,7 @@ async fn vehicle_whose_make_changes_moves_to_another_facet() {
     assert_eq!(found("make=genesis&model=g80").await, ["sk_1"]);
     assert_eq!(found("make=genesis,hyundai&model=grandeur").await, ["sk_2"]);
 
-    service.sql(&format!("{rename} 'sk_2'")).await;
+    rename("sk_2").await;
     let facets = acme.facets("").await;
     assert_eq!(facets["makes"], json!(["Genesis"]));
     assert_eq!(facets["models"], json!({"Genesis": ["G80"]}));

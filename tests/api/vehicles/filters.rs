@@ -6,45 +6,104 @@ use reqwest::Method;
 use super::list_all;
 use crate::support::{Partner, Service, Vehicle};
 
-/// Adds six vehicles that differ in every column.
+/// Returns two dealers' vehicles and four lots that differ in every column.
+fn vehicles() -> [Vehicle; 6] {
+    let [d1, d2] = [
+        Vehicle {
+            make: "기아",
+            model: "모닝",
+            trim: Some("럭셔리"),
+            year: 2016,
+            mileage_km: 90_000,
+            fuel: Some("lpg"),
+            color: Some("흰색"),
+            options: &["어라운드뷰"],
+            listing_usd: 3_000,
+            ..Vehicle::dealers("d1")
+        },
+        Vehicle {
+            make: "Kia",
+            model: "K5",
+            trim: Some("Prestige"),
+            year: 2018,
+            mileage_km: 50_000,
+            fuel: Some("diesel"),
+            transmission: Some("auto"),
+            color: Some("Black"),
+            options: &["HUD", "sunroof"],
+            listing_usd: 9_000,
+            ..Vehicle::dealers("d2")
+        },
+    ];
+    let [l1, l2, l3, l4] = lots();
+    [d1, d2, l1, l2, l3, l4]
+}
+
+fn lots() -> [Vehicle; 4] {
+    [
+        Vehicle {
+            source: "sk",
+            make: "KIA",
+            model: "K5 Hybrid",
+            year: 2019,
+            mileage_km: 40_000,
+            fuel: Some("gasoline_hybrid"),
+            transmission: Some("dct"),
+            color: Some("BLACK"),
+            options: &["sunroof"],
+            listing_usd: 11_000,
+            accident_grade: Some("A"),
+            exterior_grade: Some("B"),
+            auction_count: Some(1),
+            ..Vehicle::lot("l1").auction_at("2026-04-20T00:00:00+09:00")
+        },
+        Vehicle {
+            make: "ＫＩＡ",
+            model: "K5",
+            trim: Some("Noblesse 2.0"),
+            year: 2020,
+            mileage_km: 30_000,
+            fuel: Some("gasoline"),
+            transmission: Some("auto"),
+            options: &["Sunroof", "hud"],
+            listing_usd: 12_000,
+            accident_grade: Some("F"),
+            auction_count: Some(2),
+            ..Vehicle::lot("l2").auction_at("2026-04-20T23:59:59.999+09:00")
+        },
+        Vehicle {
+            source: "aj",
+            make: "Citroën",
+            model: "C4 Picasso",
+            year: 2021,
+            mileage_km: 20_000,
+            fuel: Some("diesel"),
+            transmission: Some("manual"),
+            color: Some("red"),
+            listing_usd: 13_000,
+            exterior_grade: Some("A"),
+            ..Vehicle::no_bid("l3").auction_at("2026-04-19T10:00:00+09:00")
+        },
+        Vehicle {
+            make: "Mercedes-Benz",
+            model: "E-Class",
+            trim: Some("(W213) 기아"),
+            year: 2022,
+            mileage_km: 0,
+            listing_usd: 40_000,
+            accident_grade: Some("B"),
+            exterior_grade: Some("B"),
+            auction_count: Some(3),
+            ..Vehicle::lot("l4").auction_at("2026-04-21T00:00:00+09:00")
+        },
+    ]
+}
+
+/// Adds the vehicles.
 async fn add_vehicles(service: &Service) {
-    for (vehicle, details) in [
-        (
-            Vehicle { make: "기아", model: "모닝", year: 2016, mileage_km: 90_000, listing_usd: 3_000, ..Vehicle::dealers("d1") },
-            "trim = '럭셔리', fuel = 'lpg', color = '흰색', options = '{어라운드뷰}'",
-        ),
-        (
-            Vehicle { make: "Kia", model: "K5", year: 2018, mileage_km: 50_000, listing_usd: 9_000, ..Vehicle::dealers("d2") },
-            "trim = 'Prestige', fuel = 'diesel', transmission = 'auto', color = 'Black', options = '{HUD,sunroof}'",
-        ),
-        (
-            Vehicle { make: "KIA", model: "K5 Hybrid", year: 2019, mileage_km: 40_000, listing_usd: 11_000, source: "sk", ..Vehicle::lot("l1") }
-                .on("timestamptz '2026-04-20T00:00:00+09:00'"),
-            "fuel = 'gasoline_hybrid', transmission = 'dct', color = 'BLACK', options = '{sunroof}', accident_grade = 'A',
-             exterior_grade = 'B', auction_count = 1",
-        ),
-        (
-            Vehicle { make: "ＫＩＡ", model: "K5", year: 2020, mileage_km: 30_000, listing_usd: 12_000, ..Vehicle::lot("l2") }
-                .on("timestamptz '2026-04-20T23:59:59.999+09:00'"),
-            "trim = 'Noblesse 2.0', fuel = 'gasoline', transmission = 'auto', options = '{Sunroof,hud}',
-             accident_grade = 'F', auction_count = 2",
-        ),
-        (
-            Vehicle { make: "Citroën", model: "C4 Picasso", year: 2021, mileage_km: 20_000, listing_usd: 13_000, source: "aj", ..Vehicle::no_bid("l3") }
-                .on("timestamptz '2026-04-19T10:00:00+09:00'"),
-            "fuel = 'diesel', transmission = 'manual', color = 'red', exterior_grade = 'A'",
-        ),
-        (
-            Vehicle { make: "Mercedes-Benz", model: "E-Class", year: 2022, mileage_km: 0, listing_usd: 40_000, ..Vehicle::lot("l4") }
-                .on("timestamptz '2026-04-21T00:00:00+09:00'"),
-            "trim = '(W213) 기아', accident_grade = 'B', exterior_grade = 'B', auction_count = 3",
-        ),
-    ] {
-        service.vehicle(vehicle.clone()).await;
-        let update = format!("update vehicles set {details} where id = '{}'", vehicle.id);
-        service.sql(&update).await;
+    for vehicle in vehicles() {
+        service.vehicle(vehicle).await;
     }
-    render_all(&service.database.product, 100).await.unwrap();
 }
 
 /// Names every make, so that dealers' vehicles are in scope.
@@ -220,13 +279,13 @@ async fn number_of_dropped_dealers_is_exact_and_the_same_on_later_pages() {
     let query = "make=hyundai&auction_status=upcoming";
     let (first, next) = filtered_out(&acme, &format!("{query}&limit=1")).await;
     assert_eq!(first.as_deref(), Some("dealer=12345"));
-    service.sql("delete from vehicles where id = 'd7'").await;
+    service.delete_vehicle("d7").await;
     let (one_less, _) = filtered_out(&acme, query).await;
     assert_eq!(one_less.as_deref(), Some("dealer=12344"));
     let priced = format!("{query}&price_max_usd=9999");
-    service
-        .sql("update vehicles set listing_usd = 9000 where id in ('d5', 'd6', 'l0')")
-        .await;
+    for id in ["d5", "d6", "l0"] {
+        service.set_price(id, 9_000).await;
+    }
     let (cheap, _) = filtered_out(&acme, &priced).await;
     assert_eq!(cheap.as_deref(), Some("dealer=2"));
     // Later pages repeat the count of the first page.
@@ -305,12 +364,8 @@ async fn unrendered_vehicle_is_shown_with_its_current_values() {
     service
         .sql("update vehicles set trim = 'Noblesse', listing_usd = 12345, updated_at = now() where id = 'l2'")
         .await;
-    assert_eq!(
-        service
-            .count("select count(*) from vehicles where summary is null")
-            .await,
-        1
-    );
+    let unrendered = "select count(*) from vehicles where summary is null";
+    assert_eq!(service.count(unrendered).await, 1);
     let list = acme
         .get("/v1/vehicles?source=glovis&sort=price_desc")
         .await
@@ -319,12 +374,7 @@ async fn unrendered_vehicle_is_shown_with_its_current_values() {
     assert_eq!(list["data"][0]["pricing"]["listing_usd"], 12_345);
     assert_eq!(list["data"][1]["id"], "l1");
     render_all(&service.database.product, 100).await.unwrap();
-    assert_eq!(
-        service
-            .count("select count(*) from vehicles where summary is null")
-            .await,
-        0
-    );
+    assert_eq!(service.count(unrendered).await, 0);
     let rendered = acme
         .get("/v1/vehicles?source=glovis&sort=price_desc&limit=2")
         .await;

@@ -105,8 +105,7 @@ async fn change_by_another_process_is_shown_within_the_staleness_and_never_undon
     let staleness = service.app.settings().catalogue.staleness;
     for change in 1..=60 {
         let price = 10_000 + change;
-        let statement = format!("update vehicles set listing_usd = {price}, updated_at = now()");
-        service.sql_elsewhere(&statement).await;
+        service.set_prices_elsewhere(price).await;
         let changed = Instant::now();
         for path in [PAGE, VEHICLE] {
             eventually("the change is shown", async || {
@@ -140,8 +139,7 @@ async fn change_shown_by_one_route_is_shown_by_every_other() {
             [old; 2]
         );
         let new = old + 1;
-        let statement = format!("update vehicles set listing_usd = {new}, updated_at = now()");
-        service.sql_elsewhere(&statement).await;
+        service.set_prices_elsewhere(new).await;
         // This vehicle is not cached yet, so it is read from the database.
         let shown = match n % 2 {
             0 => acme.get(&format!("/v1/vehicles/sk_{n}")).await.ok(),

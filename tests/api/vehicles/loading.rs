@@ -2,23 +2,14 @@
 
 use lmn_partner_api::{errors::catalogue::Code, router::router};
 use serde_json::{Value, json};
-use sqlx::{Postgres, Transaction};
 
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Partner, Service, Vehicle, eventually, wait_for_blocked_session},
+    support::{
+        Partner, Service, Vehicle, eventually, lock_table, settings, wait_for_blocked_session,
+    },
 };
-
-/// Locks the vehicles, so that no other transaction reads them until the returned one ends.
-async fn lock_out_readers(database: &TestDatabase) -> Transaction<'static, Postgres> {
-    let mut holder = database.pool.begin().await.unwrap();
-    sqlx::query("lock table vehicles in access exclusive mode")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
-    holder
-}
 
 async fn readiness(operator: &str) -> (u16, Value) {
     let reply = reqwest::get(format!("{operator}/readyz")).await.unwrap();
@@ -33,8 +24,8 @@ async fn readiness(operator: &str) -> (u16, Value) {
 async fn replica_is_not_ready_until_the_catalogue_is_loaded() {
     let database = TestDatabase::new().await;
     Vehicle::lot("glovis_1").insert(&database).await;
-    let holder = lock_out_readers(&database).await;
-    let settings = [("DATABASE__ACQUIRE_SECONDS", "1")];
+    let holder = lock_table(&database.pool, "vehicles").await;
+    let settings = [settings::acquire_seconds(1)];
     let service = Service::on(database, &settings, router).await;
     let operator = service.operator_url().await;
     let acme = service.partner("acme").await;
@@ -63,14 +54,10 @@ async fn process_reports_ready_once_the_catalogue_is_loaded() {
     let database = TestDatabase::new().await;
     Vehicle::lot("glovis_1").insert(&database).await;
     let acme = Partner::add(&database.pool, "", "acme").await;
-    let holder = lock_out_readers(&database).await;
+    let holder = lock_table(&database.pool, "vehicles").await;
     let url = database.url();
     let starting = tokio::task::spawn_blocking(move || {
-        let variables = [
-            ("DATABASE_URL", url.as_str()),
-            ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ];
-        Process::start(&["serve", "--no-worker", "--json"], &variables)
+        Process::on(&url, &["serve", "--no-worker", "--json"], &[])
     });
     wait_for_blocked_session(&database.pool).await;
     assert!(!starting.is_finished(), "it is ready before it has loaded");
@@ -101,13 +88,7 @@ async fn unlogged_change_is_found_by_a_read_of_the_vehicle() {
             "/v1/vehicles?source=glovis&sort=price_desc",
         ),
     ] {
-        service
-            .sql_elsewhere(&format!(
-                "set session_replication_role = replica;
-                 update vehicles set listing_usd = {price}, summary = null, detail = null where id = '{id}';
-                 reset session_replication_role",
-            ))
-            .await;
+        service.set_price_unlogged(id, price).await;
         let shown = acme.get(path).await.ok();
         let vehicle = if path.contains('?') {
             &shown["data"][0]

@@ -35,17 +35,15 @@ async fn list_all(partner: &Partner, query: &str) -> Vec<String> {
     }
 }
 
-/// SQL that replaces the function which raises the catalogue's version by one that sends no notification.
-const DISABLE_NOTIFICATIONS: &str = "do $$
-    declare
-        spoken text := pg_get_functiondef('raise_catalogue_version'::regproc);
-        silent text := replace(spoken, 'perform pg_notify(''lmn_catalogue'', '''');', '');
-    begin
-        assert spoken <> silent, 'there is nothing to leave out';
-        execute silent;
-    end $$";
-
-/// Stops the notifications of catalogue changes.
+/// Stops the notifications of catalogue changes, by another version of the function that sends them.
 async fn disable_notifications(service: &Service) {
-    service.sql_elsewhere(DISABLE_NOTIFICATIONS).await;
+    let disable = "do $$
+        declare
+            spoken text := pg_get_functiondef('raise_catalogue_version'::regproc);
+            silent text := replace(spoken, 'perform pg_notify(''lmn_catalogue'', '''');', '');
+        begin
+            assert spoken <> silent, 'there is nothing to leave out';
+            execute silent;
+        end $$";
+    service.sql_elsewhere(disable).await;
 }

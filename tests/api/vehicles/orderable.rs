@@ -13,10 +13,10 @@ use crate::support::{Partner, Service, Vehicle, eventually};
 const ORDERABLE: &str = "make=hyundai&orderable=true";
 const DAY: i64 = 24 * 60 * 60;
 
-/// Returns, in SQL, a time on a day in Korea, `days` after the first day of the model.
-fn sql(days: u64, time: &str) -> String {
+/// Returns a lot whose auction is on a day in Korea, `days` after the first day of the model.
+fn lot(id: &str, days: u64, time: &str) -> Vehicle {
     let time: NaiveTime = time.parse().unwrap();
-    format!("timestamptz '{}'", at(days, time).to_rfc3339())
+    Vehicle::lot(id).auction_at(&at(days, time).to_rfc3339())
 }
 
 /// Adds vehicles close to each cutoff and with each auction result.
@@ -24,32 +24,25 @@ async fn add_vehicles(service: &Service) {
     for vehicle in [
         Vehicle::dealers("dealers"),
         Vehicle::no_bid("no_bid"),
-        Vehicle::lot("over").on("now() - interval '1 hour'"),
-        Vehicle::lot("day_0").on(&sql(0, "23:00:00")),
-        Vehicle::lot("day_1").on(&sql(1, "23:59:59.999")),
-        Vehicle::lot("day_2_first").on(&sql(2, "00:00:00")),
-        Vehicle::lot("day_2_last").on(&sql(2, "23:59:59.999")),
-        Vehicle::lot("day_3").on(&sql(3, "00:00:00")),
+        Vehicle::lot("over").auction_in_hours(-1),
+        lot("day_0", 0, "23:00:00"),
+        lot("day_1", 1, "23:59:59.999"),
+        lot("day_2_first", 2, "00:00:00"),
+        lot("day_2_last", 2, "23:59:59.999"),
+        lot("day_3", 3, "00:00:00"),
     ] {
         service.vehicle(vehicle).await;
     }
     for result in ["sold", "negotiation_sold", "negotiation_requested"] {
         let vehicle = Vehicle {
             auction_result: Some(result),
-            ..Vehicle::lot(result).on(&sql(3, "10:00:00"))
+            ..lot(result, 3, "10:00:00")
         };
         service.vehicle(vehicle).await;
     }
-    for (id, vehicle) in [
-        ("gone_d", Vehicle::dealers("gone_d")),
-        ("gone_l", Vehicle::lot("gone_l")),
-    ] {
-        service.vehicle(vehicle).await;
-        service
-            .sql(&format!(
-                "update vehicles set withdrawn_at = now() where id = '{id}'"
-            ))
-            .await;
+    for vehicle in [Vehicle::dealers("gone_d"), Vehicle::lot("gone_l")] {
+        let gone = service.vehicle(vehicle).await;
+        service.withdraw_vehicle(&gone.id).await;
     }
 }
 

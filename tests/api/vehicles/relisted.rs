@@ -6,21 +6,24 @@ use crate::support::{Partner, Service, Vehicle};
 /// Adds a vehicle with a value for every filter, and one that none of the queries matches.
 async fn add_vehicles(service: &Service) {
     let vehicle = Vehicle {
+        source: "sk",
         make: "Citroën",
         model: "C4 Picasso",
-        source: "sk",
-        ..Vehicle::lot("sk_1")
+        trim: Some("Shine 1.6"),
+        year: 2018,
+        mileage_km: 77_000,
+        fuel: Some("diesel"),
+        transmission: Some("dct"),
+        color: Some("red"),
+        options: &["HUD", "sunroof"],
+        listing_usd: 7_700,
+        accident_grade: Some("A"),
+        exterior_grade: Some("B"),
+        auction_count: Some(7),
+        ..Vehicle::lot("sk_1").auction_at("2099-04-20T13:00:00+09:00")
     };
     service.vehicle(vehicle).await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    service
-        .sql(
-            "update vehicles set trim = 'Shine 1.6', fuel = 'diesel', transmission = 'dct', color = 'red',
-                 options = '{HUD,sunroof}', accident_grade = 'A', exterior_grade = 'B', auction_count = 7,
-                 year = 2018, mileage_km = 77000, listing_usd = 7700, auction_date = '2099-04-20T13:00:00+09:00'
-             where id = 'sk_1'",
-        )
-        .await;
 }
 
 /// Queries that match only that vehicle.
@@ -90,7 +93,7 @@ async fn vehicle_deleted_and_listed_again_is_found_by_its_new_values() {
                  drop table gone";
     service.sql(again).await;
     assert_found(&acme, &["sk_1"]).await;
-    service.sql("delete from vehicles where id = 'sk_1'").await;
+    service.delete_vehicle("sk_1").await;
     assert_found(&acme, &[]).await;
     list_again_with_other_values(&service).await;
     for query in QUERIES {
@@ -119,10 +122,9 @@ async fn list_again_with_other_values(service: &Service) {
         year: 2022,
         mileage_km: 99_000,
         listing_usd: 20_000,
+        fuel: Some("lpg"),
+        color: Some("blue"),
         ..Vehicle::lot("sk_1")
     };
     service.vehicle(vehicle).await;
-    service
-        .sql("update vehicles set fuel = 'lpg', color = 'blue' where id = 'sk_1'")
-        .await;
 }

@@ -6,17 +6,21 @@ use serde_json::Value;
 use crate::support::{Service, Vehicle};
 
 #[tokio::test]
-async fn one_vehicle_is_shown_with_everything_the_contract_lists() {
+async fn vehicle_is_shown_with_every_member() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    service
-        .vehicle(Vehicle::lot("glovis_1").on("timestamptz '2026-04-20T13:00:00+09:00'"))
-        .await;
+    let vehicle = Vehicle {
+        options: &["sunroof", "hud"],
+        accident_grade: Some("A"),
+        auction_count: Some(2),
+        ..Vehicle::lot("glovis_1").auction_at("2026-04-20T13:00:00+09:00")
+    };
+    service.vehicle(vehicle).await;
     service
         .sql(
-            r#"update vehicles set options = '{sunroof,hud}', photos = '{https://images.example.com/1.jpg}',
+            r#"update vehicles set photos = '{https://images.example.com/1.jpg}', first_registered_on = '2021-03-04',
                    inspection = '{"inspected_on":"2026-04-01","summary":"Sound.","items":[{"part":"hood","finding":"scratch"}]}',
-                   first_registered_on = '2021-03-04', accident_grade = 'A', auction_count = 2, lot_number = '2345'"#,
+                   lot_number = '2345'"#,
         )
         .await;
     let vehicle = acme.get("/v1/vehicles/glovis_1").await.ok();
@@ -46,9 +50,7 @@ async fn unknown_or_withdrawn_vehicle_returns_404() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
-    service
-        .sql("update vehicles set withdrawn_at = now()")
-        .await;
+    service.withdraw_vehicle("glovis_1").await;
     for id in [
         "glovis_1",
         "glovis_2",

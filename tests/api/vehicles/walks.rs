@@ -15,7 +15,7 @@ use super::model::{Row, Search, now};
 use crate::{
     database::TestDatabase,
     seed::{seed, stream},
-    support::{Partner, Service},
+    support::{Partner, Service, settings},
 };
 
 /// Number of vehicles, of searches, and of searches at once.
@@ -99,7 +99,7 @@ pub async fn start(rows: &[Row]) -> (Vec<Service>, Partner) {
     insert(&first, rows).await;
     let url = first.database.url();
     let mut replicas = vec![first];
-    for settings in [&[][..], &[("CATALOGUE__CACHE_MEBIBYTES", "0")]] {
+    for settings in [&[][..], &[settings::NO_VEHICLE_CACHE]] {
         replicas.push(Service::at(TestDatabase::new().await, &url, settings, router).await);
     }
     let acme = replicas[0].partner("acme").await;

@@ -1,8 +1,6 @@
 //! The metrics of waiting deliveries.
 
-use lmn_partner_api::router::operator_router;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::scene::Scene;
 use crate::support::count_backlog;
@@ -27,15 +25,7 @@ async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
         (1, -50, 2),
         (2, 9_000, 7),
     ] {
-        let queues = format!(
-            "with ids as (select gen_random_uuid() as id from generate_series(1, {count})), made as (
-                 insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, queue_id)
-                 select id, '{0}', row_number() over () + {ago} + 100, 'webhook.test', now(), '{{}}', 'pending', id from ids
-             ) insert into delivery_queues (id, partner_id, event_id, due_at)
-               select id, '{0}', id, now() - interval '{ago} seconds' from ids",
-            partners[partner].id
-        );
-        scene.service.sql(&queues).await;
+        scene.add_deliveries(&partners[partner], count, ago).await;
     }
     scene
         .service
@@ -48,11 +38,7 @@ async fn waiting_deliveries_are_counted_by_state_in_the_metrics() {
         .await;
     count_backlog(&scene.service.app).await.unwrap();
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
-    let routes = operator_router(scene.service.app.clone());
-    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let text = scene.service.metrics().await;
     for (state, count) in [("due", 3), ("failing", 4), ("later", 3), ("paused", 7)] {
         let line = format!("lmn_webhook_queues_waiting{{state=\"{state}\"}} {count}");
         assert!(text.lines().any(|it| it == line), "`{line}` in {text}");

@@ -6,11 +6,11 @@ use lmn_partner_api::orders::state_machine::Transition;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use super::scene::{OPEN, Scene};
+use super::scene::Scene;
 use crate::{
     process::Process,
     seed::seed,
-    support::{Answer, Sink, eventually},
+    support::{Answer, Sink, eventually, settings},
 };
 
 /// Checks that every event of each order was received, and received for the first time in its sequence.
@@ -61,7 +61,7 @@ async fn receiver_that_is_down_for_a_day_gets_every_event_afterwards() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
-    let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
+    let scene = Scene::with(&[settings::poll_milliseconds(50)]).await;
     let (mut random, orders) = (StdRng::seed_from_u64(seed()), 60);
     scene.sink.decides(move |_| {
         let status = match random.random_range(0..10) {
@@ -77,46 +77,25 @@ async fn two_workers_lose_and_reorder_no_event_despite_failures_and_delays() {
     for n in 0..orders {
         ids.push(scene.order(&format!("glovis_{n}")).await);
     }
-    let other = crate::support::worker(&scene.service.app);
-    for worker in [scene.worker.clone(), other] {
-        scene
-            .service
-            .app
-            .tasks()
-            .spawn(worker.run(scene.service.app.stopping().clone()));
-    }
+    scene.start_worker();
+    scene.start_another_worker();
     for ids in ids.chunks(20) {
-        let ships = ids.iter().map(|order| {
-            let (operator, order) = (scene.service.operator(), order.clone());
-            let steps = [
-                Transition::Acquire,
-                crate::support::secure(11_000, 0),
-                Transition::Ship,
-            ];
-            tokio::spawn(async move { operator.takes(&order, &steps).await })
-        });
-        for ship in ships.collect::<Vec<_>>() {
+        for ship in scene.ship_at_once(ids) {
             ship.await.unwrap();
         }
     }
     eventually("every event is delivered", async || {
         let waiting = scene.count("pending").await;
         if waiting > 0 {
-            // Makes every failed delivery due again, with all of its attempts left.
-            let due = "update delivery_queues set due_at = due_at - interval '1 day', tries = 0 where lease is null";
-            scene.service.sql(due).await;
+            scene.make_due().await;
         }
         (waiting == 0).then_some(())
     })
     .await;
     check_sequence(&scene.sink.taken(), 3 * orders);
     assert_eq!(scene.count("delivered").await, 3 * orders);
-    let attempts = scene
-        .service
-        .count("select sum(attempts)::bigint from events")
-        .await;
     assert_eq!(
-        attempts,
+        scene.attempts().await,
         i64::try_from(scene.sink.count()).unwrap(),
         "every attempt is recorded"
     );
@@ -131,14 +110,12 @@ async fn worker_killed_in_the_middle_of_a_delivery_loses_no_event() {
         .sink
         .answers(Answer::from(200).after(Duration::from_secs(60)));
     let url = scene.service.database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
-        ("LMN_WEBHOOKS__ATTEMPT_SECONDS", "1"),
-        ("LMN_WEBHOOKS__LEASE_SECONDS", "3"),
-        ("LMN_LOG__FILTER", "error"),
+    let settings = [
+        settings::LOCAL_ENDPOINTS,
+        settings::attempt_seconds(1),
+        settings::lease_seconds(3),
     ];
-    let worker = || Process::start(&["worker", "--json"], &variables);
+    let worker = || Process::on(&url, &["worker", "--json"], &settings);
     let doomed = worker();
     scene.ships(&order).await;
     let sink = &scene.sink;
@@ -166,12 +143,8 @@ async fn stopping_worker_finishes_the_delivery_that_it_is_sending() {
     let slow = Answer::from(200).after(Duration::from_millis(700));
     scene.sink.answers(slow);
     let url = scene.service.database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
-        ("LMN_LOG__FILTER", "error"),
-    ];
-    let worker = Process::start(&["worker", "--json"], &variables);
+    let arguments = ["worker", "--json"];
+    let worker = Process::on(&url, &arguments, &[settings::LOCAL_ENDPOINTS]);
     scene.ships(&order).await;
     let sink = &scene.sink;
     eventually("the first event is being sent", async || {
@@ -187,41 +160,21 @@ async fn stopping_worker_finishes_the_delivery_that_it_is_sending() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpoint() {
-    let scene = Scene::with(&[
-        ("WEBHOOKS__SENDS_MAX", "8"),
-        ("WEBHOOKS__ATTEMPT_SECONDS", "5"),
-    ])
-    .await;
+    let scene = Scene::with(&[settings::sends_max(8), settings::attempt_seconds(5)]).await;
     // Thousands of due deliveries to a partner whose receiver never answers.
     let dead = scene.service.partner("dead").await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     dead.hook(json!({"url": url})).await.expect(201);
-    let flood = format!(
-        "update event_feeds set last_position = 5000 where partner_id = '{0}';
-         insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status, queue_id)
-         select it, '{0}', row_number() over (), 'webhook.test', now(), '{{}}', 'pending', it
-         from (select gen_random_uuid() as it from generate_series(1, 5000)) ids;
-         insert into delivery_queues (id, partner_id, event_id, due_at)
-         select id, partner_id, id, now() - interval '1 hour' from events",
-        dead.id
-    );
-    scene.service.sql(&flood).await;
-    scene.service.app.tasks().spawn(
-        scene
-            .worker
-            .clone()
-            .run(scene.service.app.stopping().clone()),
-    );
+    scene.add_deliveries(&dead, 5_000, 3_600).await;
+    scene.start_worker();
     eventually("the dead endpoint is being tried", async || {
-        let failing = "select count(*) from delivery_queues where lease is not null";
-        (scene.service.count(failing).await > 0).then_some(())
+        (scene.leases().await > 0).then_some(())
     })
     .await;
     let order = scene.order("glovis_1").await;
     eventually("the dead endpoint is marked as failing", async || {
-        let failing = "select count(*) from webhook_endpoints where failing_since is not null";
-        (scene.service.count(failing).await > 0).then_some(())
+        (scene.failing_endpoints().await > 0).then_some(())
     })
     .await;
     for (n, step) in [
@@ -247,10 +200,7 @@ async fn delivery_begins_soon_after_its_event_and_is_not_delayed_by_a_dead_endpo
     }
     eventually(
         "a failing endpoint is tried with one delivery at a time",
-        async || {
-            let in_flight = "select count(*) from delivery_queues where leased_until > now()";
-            (scene.service.count(in_flight).await == 1).then_some(())
-        },
+        async || (scene.leases().await == 1).then_some(()),
     )
     .await;
 }
@@ -261,7 +211,6 @@ async fn outcome_of_an_attempt_whose_lease_has_ended_is_ignored() {
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
     // While the first worker waits for its answer, the lease ends and another one takes over.
-    let pool = scene.service.db().clone();
     let (began, begun) = tokio::sync::oneshot::channel();
     let mut began = Some(began);
     scene.sink.decides(move |_| {
@@ -274,10 +223,7 @@ async fn outcome_of_an_attempt_whose_lease_has_ended_is_ignored() {
     let slow = scene.worker.clone();
     let slow = tokio::spawn(async move { slow.deliver_due().await.unwrap() });
     begun.await.unwrap();
-    sqlx::query("update delivery_queues set leased_until = now() - interval '1 second'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    scene.end_leases().await;
     let outcome = scene.worker.deliver_due().await.unwrap();
     assert_eq!(outcome.delivered, 1);
     assert_eq!(slow.await.unwrap().lost, 1);

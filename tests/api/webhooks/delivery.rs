@@ -5,8 +5,8 @@ use lmn_partner_api::{
 };
 use serde_json::{Value, json};
 
-use super::scene::{ENDPOINT, Scene};
-use crate::support::{Answer, Vehicle, key};
+use super::scene::Scene;
+use crate::support::{Answer, ENDPOINT, key};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
@@ -97,10 +97,7 @@ async fn event_is_given_up_after_ten_attempts_and_the_next_event_is_sent() {
         let outcome = scene.worker.deliver_due().await.unwrap();
         assert_eq!((outcome.postponed, outcome.total()), (1, 1), "{attempt}");
         // Twice the longest wait, so that the event is due; after such waits the endpoint would be disabled.
-        scene
-            .service
-            .sql("update webhook_endpoints set failing_since = null")
-            .await;
+        scene.forget_failures().await;
         scene.acme.wait(2 * DAY).await;
     }
     let last = scene.worker.deliver_due().await.unwrap();
@@ -185,11 +182,7 @@ async fn test_event_is_sent_whichever_event_types_are_selected() {
     let scene = Scene::set().await;
     let settings = json!({"url": scene.sink.url(), "event_types": ["order.price_updated"]});
     scene.acme.hook(settings).await.ok();
-    let test = scene
-        .acme
-        .post(&format!("{ENDPOINT}/test"), json!({}))
-        .await
-        .expect(202);
+    let test = scene.acme.test_endpoint().await;
     assert_eq!(
         (&test["type"], &test["sequence"]),
         (&json!("webhook.test"), &Value::Null)
@@ -325,11 +318,7 @@ async fn redirect_is_a_failure_and_is_not_followed() {
 
 #[tokio::test]
 async fn reset_of_the_sandbox_clock_keeps_the_wait_for_the_next_attempt() {
-    let scene = Scene::set().await;
-    scene.acme.wait(300 * DAY).await;
-    let lot = Vehicle::lot("glovis_1").on("now() + interval '600 days'");
-    scene.service.vehicle(lot).await;
-    let order = scene.acme.place_order("glovis_1", 12_000).await.id();
+    let (scene, order) = Scene::ahead().await;
     scene.sink.answers(500);
     scene.ships(&order).await;
     assert_eq!(scene.drain().await, 1);

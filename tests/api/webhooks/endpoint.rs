@@ -4,8 +4,8 @@ use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::scene::{ENDPOINT, Scene};
-use crate::support::{Service, Vehicle, key};
+use super::scene::Scene;
+use crate::support::{ENDPOINT, Service, Vehicle, key, settings};
 
 #[tokio::test]
 async fn endpoint_is_created_changed_and_deleted() {
@@ -82,11 +82,10 @@ async fn rotation_shows_the_new_secret_once_and_its_replay_does_not() {
     assert_eq!(scene.service.count(stored).await, 0);
     let logged = "select count(*) from audit_log where details::text like '%whsec_%'";
     assert_eq!(scene.service.count(logged).await, 0);
-    let live = "select count(*) from webhook_secrets";
-    assert_eq!(scene.service.count(live).await, 2);
-    scene.acme.post(&path, json!({})).await.ok();
+    assert_eq!(scene.secret_count().await, 2);
+    scene.acme.rotate_secret().await;
     assert_eq!(
-        scene.service.count(live).await,
+        scene.secret_count().await,
         2,
         "the oldest secret ends at once"
     );
@@ -94,7 +93,7 @@ async fn rotation_shows_the_new_secret_once_and_its_replay_does_not() {
 
 #[tokio::test]
 async fn events_of_types_that_are_not_selected_are_skipped() {
-    let service = Service::with(&[super::scene::OPEN]).await;
+    let service = Service::with(&[settings::LOCAL_ENDPOINTS]).await;
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
@@ -114,10 +113,7 @@ async fn events_of_types_that_are_not_selected_are_skipped() {
     assert_eq!(of_status("pending").await, [3]);
     acme.unhook().await.ok();
     assert_eq!(of_status("delivery_skipped").await, [3, 2, 1]);
-    assert_eq!(
-        service.count("select count(*) from delivery_queues").await,
-        0
-    );
+    assert_eq!(service.delivery_queue_count().await, 0);
 }
 
 #[tokio::test]
@@ -127,18 +123,7 @@ async fn endpoint_deleted_while_events_are_written_leaves_no_delivery_waiting() 
     for n in 0..12 {
         orders.push(scene.order(&format!("glovis_{n}")).await);
     }
-    let writers: Vec<_> = orders
-        .into_iter()
-        .map(|order| {
-            let operator = scene.service.operator();
-            let steps = [
-                Transition::Acquire,
-                crate::support::secure(11_000, 0),
-                Transition::Ship,
-            ];
-            tokio::spawn(async move { operator.takes(&order, &steps).await })
-        })
-        .collect();
+    let writers = scene.ship_at_once(&orders);
     for _ in 0..6 {
         scene.acme.unhook().await.ok();
         scene

@@ -3,8 +3,8 @@
 use lmn_partner_api::{errors::catalogue::Code, orders::state_machine::Transition};
 use serde_json::json;
 
-use super::scene::{ENDPOINT, Scene};
-use crate::support::{Answer, Service, Sink};
+use super::scene::Scene;
+use crate::support::{Answer, ENDPOINT, Service, Sink, settings, start_app};
 
 /// Hosts that lead into a private or reserved network, or nowhere.
 const HOSTS: [&str; 60] = [
@@ -118,26 +118,14 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
     // A worker on the same database that allows no private network, as if the address had changed since registration.
     let port = scene.sink.address.port().to_string();
     let url = scene.service.database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_WEBHOOKS__PORTS", &port),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = lmn_partner_api::config::Settings::read(None, &variables).unwrap();
-    let app = lmn_partner_api::app::App::start(settings).await.unwrap();
+    let app = start_app(&url, &[("WEBHOOKS__PORTS", &port)]).await;
     let strict = crate::support::worker(&app);
     for url in [
         scene.sink.url(),
         scene.sink.url().replace("127.0.0.1", "localhost"),
     ] {
-        scene
-            .service
-            .sql(&format!("update webhook_endpoints set url = '{url}'"))
-            .await;
-        scene
-            .service
-            .sql("update delivery_queues set due_at = now() - interval '1 minute'")
-            .await;
+        scene.set_url(&url).await;
+        scene.make_due().await;
         assert_eq!(strict.deliver_due().await.unwrap().postponed, 1);
     }
     assert_eq!(scene.sink.count(), 0);
@@ -151,10 +139,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
 async fn endpoint_whose_host_is_no_longer_found_can_be_paused() {
     let scene = Scene::set().await;
     let lost = "http://no-such-host.invalid/lmn";
-    scene
-        .service
-        .sql(&format!("update webhook_endpoints set url = '{lost}'"))
-        .await;
+    scene.set_url(lost).await;
     let settings = |enabled: bool| json!({"url": lost, "enabled": enabled});
     let paused = scene.acme.hook(settings(false)).await.ok();
     assert_eq!(paused["enabled"], false);
@@ -167,7 +152,7 @@ async fn endpoint_whose_host_is_no_longer_found_can_be_paused() {
 
 #[tokio::test]
 async fn response_of_a_receiver_is_read_up_to_a_bound_in_size_and_time() {
-    let scene = Scene::with(&[("WEBHOOKS__ATTEMPT_SECONDS", "1")]).await;
+    let scene = Scene::with(&[settings::attempt_seconds(1)]).await;
     let endless = Answer {
         body: vec![b'x'; 50_000_000].into(),
         ..Answer::from(200)

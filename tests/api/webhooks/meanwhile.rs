@@ -3,10 +3,8 @@
 use lmn_partner_api::{orders::state_machine::Transition, webhooks::worker::Outcome};
 use serde_json::{Value, json};
 
-use super::scene::{ENDPOINT, Scene};
-use crate::support::{Sink, Vehicle, wait_for_blocked_session};
-
-const DAY: i64 = 86_400;
+use super::scene::Scene;
+use crate::support::{ENDPOINT, Sink, wait_for_blocked_session};
 
 /// The outcome of one failed attempt.
 const POSTPONED: Outcome = Outcome {
@@ -16,19 +14,9 @@ const POSTPONED: Outcome = Outcome {
     lost: 0,
 };
 
-/// Sets up a partner whose sandbox clock is far ahead of real time, and an order at that time.
-async fn ahead() -> (Scene, String) {
-    let scene = Scene::set().await;
-    scene.acme.wait(300 * DAY).await;
-    let lot = Vehicle::lot("glovis_1").on("now() + interval '600 days'");
-    scene.service.vehicle(lot).await;
-    let order = scene.acme.place_order("glovis_1", 12_000).await.id();
-    (scene, order)
-}
-
 #[tokio::test]
 async fn clock_reset_during_a_failing_attempt_keeps_the_wait_for_the_next_attempt() {
-    let (scene, order) = ahead().await;
+    let (scene, order) = Scene::ahead().await;
     scene.ships(&order).await;
     let sending = scene.sending(500).await;
     scene.acme.reset_clock().await;
@@ -40,7 +28,7 @@ async fn clock_reset_during_a_failing_attempt_keeps_the_wait_for_the_next_attemp
 
 #[tokio::test]
 async fn clock_reset_during_a_successful_attempt_leaves_the_next_event_due() {
-    let (scene, order) = ahead().await;
+    let (scene, order) = Scene::ahead().await;
     scene.ships(&order).await;
     let sending = scene.sending(200).await;
     scene.acme.reset_clock().await;
@@ -50,7 +38,7 @@ async fn clock_reset_during_a_successful_attempt_leaves_the_next_event_due() {
 
 #[tokio::test]
 async fn clock_reset_while_an_event_waits_for_the_feed_leaves_the_event_due() {
-    let (scene, order) = ahead().await;
+    let (scene, order) = Scene::ahead().await;
     // The lock order of the reset: the partner's clock, then the feed.
     let mut tx = scene.service.db().begin().await.unwrap();
     for statement in [
@@ -118,8 +106,7 @@ async fn endpoint_paused_by_its_partner_is_not_disabled() {
     let endpoint = scene.acme.get(ENDPOINT).await.ok();
     assert_eq!(endpoint, paused);
     assert_eq!(endpoint["disabled_reason"], Value::Null);
-    let disabled = "select count(*) from audit_log where action = 'webhook.disabled'";
-    assert_eq!(scene.service.count(disabled).await, 0);
+    assert_eq!(scene.service.audit_count("webhook.disabled").await, 0);
 }
 
 #[tokio::test]
@@ -128,11 +115,9 @@ async fn success_clears_failures_recorded_since_it_was_sent() {
     let order = scene.order("glovis_1").await;
     scene.ships(&order).await;
     let sending = scene.sending(200).await;
-    let fails = "update webhook_endpoints set failing_since = now(), last_failed_at = now()";
-    scene.service.sql(fails).await;
+    scene.mark_as_failing().await;
     assert_eq!(sending.ends().await.delivered, 1);
-    let failing = "select count(*) from webhook_endpoints where failing_since is not null";
-    assert_eq!(scene.service.count(failing).await, 0);
+    assert_eq!(scene.failing_endpoints().await, 0);
 }
 
 #[tokio::test]

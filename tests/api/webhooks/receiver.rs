@@ -7,13 +7,10 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use lmn_partner_api::orders::state_machine::Transition;
-
-use super::scene::OPEN;
 use crate::{
     database::TestDatabase,
     process::Process,
-    support::{Operator, Partner, Vehicle, secure},
+    support::{Operator, Partner, Vehicle, settings},
 };
 
 /// A process of the receiver, killed on drop.
@@ -63,14 +60,8 @@ impl Drop for Receiver {
 #[tokio::test(flavor = "multi_thread")]
 async fn example_receiver_verifies_events_and_checks_their_sequence() {
     let database = TestDatabase::new().await;
-    let url = database.url();
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
-        ("LMN_WEBHOOKS__OPEN_NETWORKS", OPEN.1),
-        ("LMN_LOG__FILTER", "error"),
-    ];
-    let server = Process::start(&["serve", "--json"], &variables);
+    let arguments = ["serve", "--json"];
+    let server = Process::on(&database.url(), &arguments, &[settings::LOCAL_ENDPOINTS]);
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let mut receiver = {
         let acme = acme.clone();
@@ -80,8 +71,7 @@ async fn example_receiver_verifies_events_and_checks_their_sequence() {
     };
     Vehicle::lot("glovis_1").insert(&database).await;
     let order = acme.place_order("glovis_1", 12_000).await.id();
-    let steps = [Transition::Acquire, secure(11_000, 0), Transition::Ship];
-    Operator::at(&database.product).takes(&order, &steps).await;
+    Operator::at(&database.product).ships(&order).await;
     let lines = tokio::task::spawn_blocking(move || [(); 3].map(|()| receiver.line()));
     for (n, line) in lines.await.unwrap().iter().enumerate() {
         let status = ["acquiring", "secured", "shipping"][n];

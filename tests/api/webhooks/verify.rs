@@ -8,8 +8,8 @@ use std::{
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use super::scene::{ENDPOINT, Scene};
-use crate::support::Document;
+use super::scene::Scene;
+use crate::support::{Document, settings};
 
 #[path = "../../../examples/receiver/verify.rs"]
 mod receiver;
@@ -78,14 +78,8 @@ async fn receivers_in_the_documentation_accept_valid_and_refuse_other_signatures
         (secret, endless, &body, time, false),
     ];
     // While a secret is being replaced, both secrets verify.
-    let rotate = format!("{ENDPOINT}/rotate_secret");
-    let rotated = scene.acme.post(&rotate, json!({})).await.ok();
-    let fresh = rotated["secret"].as_str().unwrap();
-    scene
-        .acme
-        .post(&format!("{ENDPOINT}/test"), json!({}))
-        .await
-        .expect(202);
+    let fresh = scene.acme.rotate_secret().await;
+    scene.acme.test_endpoint().await;
     scene.drain().await;
     let test = scene.sink.received().pop().unwrap();
     let (both, test_body) = (
@@ -93,7 +87,7 @@ async fn receivers_in_the_documentation_accept_valid_and_refuse_other_signatures
         test.body.to_vec(),
     );
     let test_time: i64 = test.header("x-lmn-timestamp").parse().unwrap();
-    for secret in [secret, fresh] {
+    for secret in [secret, fresh.as_str()] {
         cases.push((secret, both.clone(), &test_body, test_time, true));
     }
     for (n, (secret, signature, body, now, expected)) in cases.iter().enumerate() {
@@ -184,13 +178,8 @@ fn documentation_shows_every_event_type_as_it_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secret_can_be_replaced_while_events_are_delivered() {
-    let scene = Scene::with(&[("WEBHOOKS__POLL_MILLISECONDS", "50")]).await;
-    scene.service.app.tasks().spawn(
-        scene
-            .worker
-            .clone()
-            .run(scene.service.app.stopping().clone()),
-    );
+    let scene = Scene::with(&[settings::poll_milliseconds(50)]).await;
+    scene.start_worker();
     let mut secrets = vec![scene.secret.clone()];
     let mut orders = Vec::new();
     for n in 0..20 {
@@ -199,9 +188,7 @@ async fn secret_can_be_replaced_while_events_are_delivered() {
     for (n, order) in orders.iter().enumerate() {
         scene.ships(order).await;
         if n % 7 == 3 {
-            let rotate = format!("{ENDPOINT}/rotate_secret");
-            let rotated = scene.acme.post(&rotate, json!({})).await.ok();
-            secrets.push(rotated["secret"].as_str().unwrap().to_owned());
+            secrets.push(scene.acme.rotate_secret().await);
         }
     }
     crate::support::eventually("every event is delivered", async || {
@@ -223,12 +210,8 @@ async fn secret_can_be_replaced_while_events_are_delivered() {
             "{fits:?}"
         );
     }
-    scene.service.sql("update webhook_secrets set expires_at = now() - interval '1 second' where expires_at is not null").await;
-    scene
-        .acme
-        .post(&format!("{ENDPOINT}/test"), json!({}))
-        .await
-        .expect(202);
+    scene.end_overlap_of_secrets().await;
+    scene.acme.test_endpoint().await;
     crate::support::eventually("the test arrives", async || {
         (scene.sink.count() == 61).then_some(())
     })

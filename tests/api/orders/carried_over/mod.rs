@@ -20,13 +20,16 @@ use uuid::Uuid;
 use crate::{
     database::TestDatabase,
     process::{run, words},
-    support::{Ask, Partner, Reply, Service},
+    support::{Ask, Partner, Reply, Service, limit},
 };
 
 const DATABASE: &str = include_str!("database.sql");
 const WRITES: &str = include_str!("writes.jsonl");
 const READS: &str = include_str!("reads.jsonl");
 const AUDIT: &str = include_str!("audit.jsonl");
+
+/// Names of the recorded partners.
+const PARTNERS: [&str; 3] = ["acme", "rival", "late"];
 
 /// The migration that converts the orders.
 const VERSION: i64 = 11;
@@ -52,13 +55,13 @@ async fn migrated_service() -> Service {
     let migrated = run(&["migrate"], &[("DATABASE_URL", &database.url())]);
     assert!(migrated.status.success(), "{}", words(&migrated));
     let service = Service::on(database, &[], router).await;
-    // Rate limits that no test reaches.
-    service
-        .sql(
-            "update partners set (read_limit, read_window_seconds, read_burst) = (100000, 1, 100000),
-                                 (write_limit, write_window_seconds, write_burst) = (100000, 1, 100000)",
-        )
-        .await;
+    for name in PARTNERS {
+        let partner = partner(&service, name).await;
+        // No test reaches it.
+        let unreached = limit(100_000, 1, 100_000);
+        partner.set_read_limit(service.db(), unreached).await;
+        partner.set_write_limit(service.db(), unreached).await;
+    }
     service.time_is("2026-07-01T10:00:00+09:00").await;
     service
 }
@@ -151,7 +154,7 @@ async fn migrated_order_is_answered_byte_for_byte_as_before() {
 #[tokio::test]
 async fn migrated_key_replays_its_reply_and_refuses_another_request() {
     let service = migrated_service().await;
-    let before = service.count("select count(*) from order_history").await;
+    let before = service.step_count().await;
     for write in &lines(WRITES) {
         let writer = partner(&service, text(write, "partner")).await;
         let replay = replay(&writer, write).send().await;
@@ -165,7 +168,7 @@ async fn migrated_key_replays_its_reply_and_refuses_another_request() {
         let details = refused.refused(422, Code::IdempotencyKeyReused);
         assert_eq!(details["mismatch"], json!([part]), "{write}");
     }
-    let after = service.count("select count(*) from order_history").await;
+    let after = service.step_count().await;
     assert_eq!(after, before);
 }
 
