@@ -16,7 +16,7 @@
 //! the state machine of an order, and [`orders::model`], the rules for placing one; then read `idempotency`, which
 //! makes every write happen once.
 
-// The modules in their order: each imports only from those before it.
+// The modules, in groups, each of which imports only from itself and from those before it (`tests/tidy.rs`).
 pub mod values;
 
 pub mod config;
