@@ -1,5 +1,5 @@
 //! Columns of the index: [`Column`] has one number of every vehicle, by slot and in sorted order; [`Texts`] has one
-//! text, by slot.
+//! text, by slot, and [`Chunks`] any small value.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use roaring::RoaringBitmap;
 
 /// Number of texts in a chunk.
 const CHUNK: usize = 1 << 12;
+/// Number of values in a chunk of [`Chunks`].
+const VALUES: usize = 1 << 8;
 /// Stands for an absent text: no text of the database contains a NUL.
 const ABSENT: &str = "\0";
 
@@ -43,6 +45,37 @@ impl Number for i64 {
 
     fn nearest(whole: i64) -> Self {
         whole
+    }
+}
+
+/// One value of every vehicle, by slot, in chunks that the versions of an index share: a merge copies the chunks of changed
+/// vehicles only.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Chunks<T>(Arc<Vec<Arc<[T; VALUES]>>>);
+
+impl<T: Copy + Default> Chunks<T> {
+    /// Returns the value of a slot.
+    pub(super) fn get(&self, slot: u32) -> T {
+        let slot = slot as usize;
+        let chunk = self.0.get(slot / VALUES);
+        let value = chunk.and_then(|it| it.get(slot % VALUES));
+        value.copied().unwrap_or_default()
+    }
+
+    /// Sets the values of slots, of which there are `slots`.
+    pub(super) fn merge(&mut self, slots: u32, changed: impl Iterator<Item = (u32, T)>) {
+        let mut chunks = self.0.to_vec();
+        let empty = || Arc::new([T::default(); VALUES]);
+        chunks.resize_with((slots as usize).div_ceil(VALUES), empty);
+        for (slot, value) in changed {
+            let slot = slot as usize;
+            if let Some(chunk) = chunks.get_mut(slot / VALUES)
+                && let Some(it) = Arc::make_mut(chunk).get_mut(slot % VALUES)
+            {
+                *it = value;
+            }
+        }
+        self.0 = Arc::new(chunks);
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use roaring::RoaringBitmap;
 
 use super::{
-    column::{Column, Number, Texts, at},
+    column::{Chunks, Column, Number, Texts},
     tokens::{Kind, ShownModel, Tokens, TokensBuilder},
 };
 use crate::{
@@ -62,7 +62,7 @@ pub(crate) struct Index {
     /// The position of each slot in `by_id`.
     pub(super) ranks: Arc<Vec<u32>>,
     pub(super) listed: Arc<RoaringBitmap>,
-    pub(super) rows: Arc<Vec<IndexedRow>>,
+    pub(super) rows: Chunks<IndexedRow>,
     pub(super) price: Column<u32>,
     pub(super) mileage: Column<u32>,
     pub(super) year: Column<u32>,
@@ -89,7 +89,7 @@ impl Index {
 
     /// Returns the row of a slot.
     pub(crate) fn row(&self, slot: u32) -> IndexedRow {
-        at(&self.rows, slot)
+        self.rows.get(slot)
     }
 
     /// Returns the version of a slot's row.
@@ -189,6 +189,8 @@ impl Builder {
         let mut by_id: Vec<u32> = (0..ids.len()).collect();
         by_id.sort_by(|one, other| ids.get(*one).cmp(ids.get(*other)));
         let ranks = ranks(&by_id, ids.len());
+        let mut rows = Chunks::default();
+        rows.merge(ids.len(), (0..).zip(self.rows));
         Index {
             generation: 0,
             version,
@@ -199,7 +201,7 @@ impl Builder {
             auction: Column::new(self.auction, &by_id, &ranks),
             count: Column::new(self.count, &by_id, &ranks),
             listed: Arc::new((0..ids.len()).collect()),
-            rows: Arc::new(self.rows),
+            rows,
             tokens: self.tokens.build(),
             by_id: Arc::new(by_id),
             ranks: Arc::new(ranks),

@@ -39,19 +39,15 @@ impl Index {
         if changes.touched.is_empty() {
             return index;
         }
-        let mut rows = index.rows.to_vec();
-        rows.resize(index.ids.len() as usize, IndexedRow::default());
         let mut tokens = TokensBuilder::default();
         let mut numbers = Vec::with_capacity(changes.present.len());
         for (slot, entry) in &changes.present {
             index.set_vin_and_plate(*slot, entry);
             tokens.add(*slot, entry);
             numbers.push((*slot, Numbers::from(entry)));
-            if let Some(it) = rows.get_mut(*slot as usize) {
-                *it = entry.row;
-            }
         }
-        index.rows = Arc::new(rows);
+        let rows = changes.present.iter().map(|(slot, it)| (*slot, it.row));
+        index.rows.merge(index.ids.len(), rows);
         index.tokens.merge(&changes.touched, tokens);
         let (gone, ranks) = (&changes.gone, &index.ranks);
         index
