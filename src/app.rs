@@ -1,9 +1,9 @@
 //! [`App`]: the state of a replica. It is built once, is cheap to clone, and gives each handler the parts that it takes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -20,6 +20,10 @@ use crate::{
     },
     vehicles::{cache::VehicleCache, search::Catalogue},
 };
+
+/// Time for the tasks in progress when a replica stops: longer than an attempt to deliver an event. A task that is cut
+/// off leaves nothing half done, because its transaction rolls back.
+const TASKS_STOP: Duration = Duration::from_secs(15);
 
 /// The settings, the database, the metrics and the tasks of one replica.
 #[derive(Debug, Clone)]
@@ -100,7 +104,7 @@ impl App {
             metrics.clone(),
         );
         let parts = Parts {
-            heartbeat: Heartbeat::new(&settings, deployment.now),
+            heartbeat: Heartbeat::new(&settings, &database, deployment.now),
             catalogue: Catalogue::new(&settings),
             vehicle_cache,
             orders: Batcher::new(database.clone(), &settings.database),
@@ -195,11 +199,13 @@ impl App {
         &self.0.stop
     }
 
-    /// Stops the tasks, waits for them and closes the database's connections.
+    /// Stops the tasks, waits for them up to [`TASKS_STOP`] and closes the database's connections.
     pub async fn stop(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        if timeout(TASKS_STOP, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("ending with background jobs that did not complete in time");
+        }
         self.0.database.close().await;
     }
 }

@@ -108,11 +108,24 @@ fn page() -> Router<App> {
     })
 }
 
+/// Returns the routes that lead to the others. They are not operations of the API.
+fn index() -> Router<App> {
+    Router::new()
+        .route("/", get(openapi::handlers::show_index))
+        .route("/docs/", get(openapi::handlers::lead_to_docs))
+}
+
+/// Returns the routes of probes, which are on both listeners: load balancers probe the port that they send traffic to.
+fn probes() -> Router<App> {
+    let [health, readiness] = operator::PROBES;
+    Router::new()
+        .route(health, get(operator::handlers::show_health))
+        .route(readiness, get(operator::handlers::show_readiness))
+}
+
 /// Returns the routes of the operator's listener.
 pub fn operator_router(app: App) -> Router {
-    Router::new()
-        .route("/healthz", get(operator::handlers::show_health))
-        .route("/readyz", get(operator::handlers::show_readiness))
+    probes()
         .route("/metrics", get(operator::handlers::show_metrics))
         .with_state(app)
 }
@@ -131,6 +144,8 @@ pub fn router(app: App) -> Api {
         .route_layer(Extension(Tagged::new(document.into())))
         .route_layer(Extension(openapi::handlers::ErrorPages::new()))
         .merge(page())
+        .merge(index())
+        .merge(probes())
         .route_layer(from_fn(note_route));
     shell(gate(routes, &app).merge(open), app)
 }
@@ -184,8 +199,11 @@ pub fn shell(routes: Router<App>, app: App) -> Api {
         app.spans().cloned(),
         app.settings().clone(),
     );
-    let shedding =
-        LoadSheddingLayer::new(app.settings().server.requests_max, app.metrics().clone());
+    let shedding = LoadSheddingLayer::new(
+        app.settings().server.requests_max,
+        &operator::PROBES,
+        app.metrics().clone(),
+    );
     let routes = routes
         .method_not_allowed_fallback(refuse_method)
         .fallback(async |uri: Uri| ApiError::no_route(uri.path()))

@@ -20,6 +20,8 @@ mod catalog;
 mod database;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/field.rs"]
+mod field;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/operator.rs"]

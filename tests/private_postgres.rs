@@ -193,9 +193,36 @@ fn reason_of_a_failed_start_is_reported_at_once() {
 }
 
 #[test]
-fn path_too_long_for_a_socket_is_refused() {
+fn cluster_with_a_long_path_has_its_socket_in_a_private_folder_elsewhere() {
+    let mut folder = Folder::new();
+    folder.dir = folder.temp.path().join("long".repeat(40));
+    let cluster = folder.ensure(Purpose::Tests);
+    assert_eq!(cluster.dir(), folder.dir);
+    let url = cluster.url("postgres");
+    let (_, sockets) = url.split_once("?host=").unwrap();
+    let sockets = PathBuf::from(sockets);
+    assert!(sockets.starts_with("/tmp"), "{url}");
+    let (found, data) = (sockets.metadata().unwrap(), folder.data().metadata());
+    assert_eq!(found.mode() & 0o777, 0o700);
+    assert_eq!(found.uid(), data.unwrap().uid());
+    let seven: String = connected(&url, async |connection| {
+        let query = sqlx::query_scalar("select 7::text");
+        query.fetch_one(connection).await.unwrap()
+    });
+    assert_eq!(seven, "7");
+    // A second user finds the same socket, and nothing is left of it after the cluster.
+    let second = folder.ensure(Purpose::Tests);
+    assert_eq!(second.url("postgres"), url);
+    drop((cluster, second, folder));
+    assert!(eventually(|| !sockets.exists()), "{url} is left behind");
+}
+
+#[test]
+fn path_too_long_for_the_server_is_refused() {
     let folder = Folder::new();
-    let error = ensure(&folder.dir.join("long".repeat(20)), Purpose::Tests).unwrap_err();
+    let mut deep = folder.dir.clone();
+    deep.extend((0..5).map(|_| "long".repeat(50)));
+    let error = ensure(&deep, Purpose::Tests).unwrap_err();
     assert!(matches!(error, ClusterError::PathTooLong { .. }), "{error}");
 }
 
@@ -501,9 +528,14 @@ fn with_connection<T>(folder: &Folder, work: impl AsyncFnOnce(&mut PgConnection)
         "postgres://postgres@localhost/postgres?host={}",
         folder.dir.display()
     );
+    connected(&url, work)
+}
+
+/// Works on a connection to a database.
+fn connected<T>(url: &str, work: impl AsyncFnOnce(&mut PgConnection) -> T) -> T {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let mut connection = PgConnection::connect(url).await.unwrap();
         work(&mut connection).await
     })
 }

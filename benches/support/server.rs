@@ -140,6 +140,7 @@ fn variables<'a>(
         ("DATABASE_URL", database_url),
         ("LMN_SERVER__LISTEN", "127.0.0.1:0"),
         ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
+        ("LMN_SERVER__DRAIN_GRACE_MILLISECONDS", "0"),
     ];
     variables.extend_from_slice(settings);
     variables

@@ -1,6 +1,8 @@
 //! SQL of imports: new vehicles are inserted by `copy`, existing vehicles are locked and updated, and the vehicles that
 //! a snapshot omits are found. Temporary tables belong to the session that reads the file.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
@@ -337,6 +339,7 @@ fn words(sources: &[Source]) -> Vec<&'static str> {
 
 /// Disables the lock and statement timeouts of a transaction.
 async fn disable_timeouts(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    tx.raise_timeout(Duration::MAX);
     sqlx::query!(
         "select set_config(name, '0', true) from unnest(array['lock_timeout', 'statement_timeout']) as name"
     )

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -20,6 +20,8 @@ use uuid::Uuid;
 use super::{
     block_on, dev_db, print,
     serve::{migrate, serve},
+    system::survive_hangups,
+    warn_of_slips,
 };
 use crate::{
     audit::model::Actor,
@@ -44,6 +46,8 @@ const LIMIT: (u32, u32, u32) = (60_000, 60, 1_000);
 const SEED: u64 = 1;
 /// The account that appears in the audit log.
 const ACCOUNT: &str = "lmn-dev";
+/// The variables that name another database than the private one.
+const DATABASE_VARIABLES: [&str; 3] = ["DATABASE_URL", "DATABASE_URL_FILE", "LMN_DATABASE__URL"];
 
 /// The arguments of `lmn dev`.
 #[derive(Debug, clap::Args)]
@@ -85,14 +89,16 @@ impl Dev {
     /// Runs the sandbox until the process receives a stop signal.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut variables = config::environment();
+        warn_of_slips(&variables);
         let is_set = |variables: &[(String, String)], name: &str| {
-            variables.iter().any(|(key, _)| key == name)
+            let mut set = variables.iter().filter(|(_, value)| !value.is_empty());
+            set.any(|(key, _)| key == name)
         };
         fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("cannot create {}", self.data_dir.display()))?;
         // Held until the end, because the private server stops when it has no users.
         let mut _cluster = None;
-        if !is_set(&variables, "DATABASE_URL") && !is_set(&variables, "DATABASE_URL_FILE") {
+        if !DATABASE_VARIABLES.iter().any(|it| is_set(&variables, it)) {
             let cluster = dev_db::start(&self.data_dir.join("pg"))?;
             block_on(create_database(&cluster.url("postgres")))?;
             variables.push(("DATABASE_URL".into(), cluster.url("lmn")));
@@ -102,6 +108,8 @@ impl Dev {
         for (name, value) in [
             ("LMN_LOG__FORMAT", "pretty"),
             ("LMN_OPERATOR__LISTEN", "127.0.0.1:0"),
+            // No load balancer is in front of it.
+            ("LMN_SERVER__DRAIN_GRACE_MILLISECONDS", "0"),
             // Webhook receivers for trying out run on the same machine.
             ("LMN_WEBHOOKS__OPEN_NETWORKS", "127.0.0.0/8,::1"),
         ] {
@@ -127,6 +135,10 @@ impl Dev {
     }
 
     async fn serve(&self, settings: Settings) -> anyhow::Result<()> {
+        // In a terminal, a hang-up means that the terminal was closed, which ends the sandbox.
+        if !io::stdin().is_terminal() {
+            survive_hangups()?;
+        }
         migrate(&settings).await?;
         let database = Database::connect(&settings.database, Metrics::new())?;
         let welcome = self

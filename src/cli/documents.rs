@@ -5,9 +5,9 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Source, print, say};
+use super::{Source, print, say, until_closed, warn_of_slips};
 use crate::{
-    config::Settings,
+    config::{self, Settings},
     errors::{
         catalogue::Code,
         docs::{self, ErrorList},
@@ -33,11 +33,15 @@ impl Config {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self::Check { source, json } = self;
-        let checked = Settings::load(source.config.as_deref());
+        let variables = config::environment();
+        let checked = Settings::read(source.config.as_deref(), &variables);
         if json {
             let errors = checked.as_ref().err().map(|it| it.0.as_slice());
             let errors = errors.unwrap_or_default();
-            print(json!({"valid": errors.is_empty(), "complaints": errors}))?;
+            let warnings = config::find_slips(&variables);
+            print(json!({"valid": errors.is_empty(), "complaints": errors, "warnings": warnings}))?;
+        } else {
+            warn_of_slips(&variables);
         }
         match checked {
             Ok(_) if json => Ok(()),
@@ -72,7 +76,7 @@ impl Openapi {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
-        print(document(settings.environment, &settings.public_url))
+        until_closed(print(document(settings.environment, &settings.public_url)))
     }
 }
 
@@ -91,20 +95,19 @@ impl Errors {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.markdown {
-            return print(docs::markdown().trim_end());
+            return until_closed(print(docs::markdown().trim_end()));
         }
         if self.json {
-            return print(serde_json::to_string(&ErrorList::all())?);
+            return until_closed(print(serde_json::to_string(&ErrorList::all())?));
         }
-        for entry in Code::ALL.map(Code::entry) {
+        until_closed(Code::ALL.map(Code::entry).iter().try_for_each(|entry| {
             let statuses: Vec<String> = entry.statuses.iter().map(u16::to_string).collect();
             let (code, retry) = (entry.code, entry.retry.as_str());
             print(format_args!(
                 "{code:<34}{:<9}{retry:<20}{}",
                 statuses.join(","),
                 entry.title
-            ))?;
-        }
-        Ok(())
+            ))
+        }))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     arguments::Span,
     operator::{OperatorArgs, Session},
-    print, say,
+    print, say, until_closed,
 };
 use crate::{
     database::clock,
@@ -77,7 +77,7 @@ impl KeyCommand {
                 expires_in,
             } => rotate(session, prefix, *overlap, *expires_in).await,
             Action::Revoke { prefix } => revoke(session, prefix).await,
-            Action::List { partner } => list(session, partner).await,
+            Action::List { partner } => until_closed(list(session, partner).await),
         })
     }
 }

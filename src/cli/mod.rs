@@ -17,6 +17,7 @@ mod order;
 mod partner;
 mod report;
 mod serve;
+mod system;
 mod webhook;
 
 use std::{
@@ -24,12 +25,16 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
+
+/// Time for threads that do blocking work, such as a name look-up that nobody answers, when a command ends.
+const THREADS_STOP: Duration = Duration::from_secs(1);
 
 /// The LMN partner API: browse, order and track used vehicles from Korea.
 ///
@@ -92,7 +97,9 @@ struct Source {
 }
 
 impl Source {
+    /// Reads the settings of this process, and warns of variables that look like misspelled ones.
     fn load(&self) -> anyhow::Result<Settings> {
+        warn_of_slips(&config::environment());
         Ok(Settings::load(self.config.as_deref())?)
     }
 }
@@ -135,9 +142,10 @@ impl Lmn {
 
 /// Runs the asynchronous part of a command on a new runtime.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Runtime::new()
-        .context("the runtime cannot start")?
-        .block_on(command)
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(THREADS_STOP);
+    done
 }
 
 /// Returns the address at which a server that listens on `address` is reached from the same machine.
@@ -150,6 +158,13 @@ fn from_here(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Prints a warning for each variable that looks like the misspelled name of a setting.
+fn warn_of_slips(variables: &[(String, String)]) {
+    for slip in config::find_slips(variables) {
+        say(format_args!("lmn: warning: {slip}"));
+    }
+}
+
 /// Prints a message to standard error.
 fn say(message: impl std::fmt::Display) {
     // There is no other way to report that standard error is closed.
@@ -159,4 +174,17 @@ fn say(message: impl std::fmt::Display) {
 /// Prints data to standard output.
 fn print(data: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{data}").context("standard output is closed")
+}
+
+/// Returns the result of printing a list or a document. A reader that closes the pipe has read enough of it, such as
+/// `head`; of a change it would miss the outcome.
+fn until_closed(printed: anyhow::Result<()>) -> anyhow::Result<()> {
+    let is_closed = |error: &anyhow::Error| {
+        let error = error.downcast_ref::<io::Error>();
+        error.is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
+    };
+    match printed {
+        Err(error) if is_closed(&error) => Ok(()),
+        printed => printed,
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use dev_postgres::Cluster;
 
-use super::{Source, block_on, dev_db};
+use super::{Source, block_on, dev_db, system::check_requirements, warn_of_slips};
 use crate::{
     audit::model::Actor,
     config::{self, OPERATOR_VARIABLE, Settings},
@@ -46,25 +46,29 @@ impl OperatorArgs {
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.work_through(Database::connect, work)
+        self.work_through(Database::connect, false, work)
     }
 
-    /// Runs `work` in a single database session.
+    /// Runs `work` in a single database session, whose state it uses.
     pub(super) fn work_alone(
         &self,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.work_through(Database::connect_exclusive, work)
+        self.work_through(Database::connect_exclusive, true, work)
     }
 
     fn work_through(
         &self,
         connect: fn(&config::Database, Metrics) -> Result<Database, sqlx::Error>,
+        needs_session: bool,
         work: impl AsyncFnOnce(&Session) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         // The private server keeps running while the cluster is held.
         let (settings, _cluster) = self.settings()?;
         block_on(async {
+            if needs_session {
+                check_requirements(&settings).await?;
+            }
             let database = connect(&settings.database, Metrics::new())?;
             let mut connection = database
                 .acquire()
@@ -88,6 +92,7 @@ impl OperatorArgs {
     fn settings(&self) -> anyhow::Result<(Settings, Option<Cluster>)> {
         let file = self.source.config.as_deref();
         let mut variables = config::environment();
+        warn_of_slips(&variables);
         match Settings::read(file, &variables) {
             Ok(settings) => return Ok((settings, None)),
             Err(errors) if errors.lack_only_the_database() => {}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     key::key_json,
     operator::{OperatorArgs, Session},
-    print, say,
+    print, say, until_closed,
 };
 use crate::{
     database::clock,
@@ -92,8 +92,8 @@ impl PartnerCommand {
         let Self { operator, action } = self;
         operator.work(async |session| match &action {
             PartnerAction::Add { name } => add(session, name).await,
-            PartnerAction::List => list_partners(session).await,
-            PartnerAction::Show { partner } => show(session, partner).await,
+            PartnerAction::List => until_closed(list_partners(session).await),
+            PartnerAction::Show { partner } => until_closed(show(session, partner).await),
             PartnerAction::Limits(limits) => limits.set(session).await,
             PartnerAction::Contact { partner, contact } => {
                 set_contact(session, partner, contact.as_deref()).await
@@ -281,7 +281,9 @@ impl Allowlist {
         operator.work(async |session| match &action {
             AllowlistAction::Add(entry) => entry.add(session).await,
             AllowlistAction::Remove(entry) => entry.remove(session).await,
-            AllowlistAction::List { partner } => list_networks(session, partner).await,
+            AllowlistAction::List { partner } => {
+                until_closed(list_networks(session, partner).await)
+            }
         })
     }
 }

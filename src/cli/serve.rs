@@ -10,11 +10,14 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{Source, block_on, from_here, print, say};
+use super::{
+    Source, block_on, from_here, print, say,
+    system::{check_requirements, raise_file_limit, survive_hangups},
+};
 use crate::{
     app::App,
     config::Settings,
-    database::{self, Database},
+    database::{self, Database, Migrated},
     router::{operator_router, router},
     server,
     telemetry::{self, metrics::Metrics},
@@ -44,6 +47,7 @@ impl Serve {
         // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(async move {
+            survive_hangups()?;
             if self.migrate {
                 migrate(&settings).await?;
             }
@@ -71,6 +75,8 @@ pub(super) async fn serve(
     ready: impl FnOnce(&Reached) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (server, operator) = (settings.server.listen, settings.operator.listen);
+    raise_file_limit(&settings);
+    check_requirements(&settings).await?;
     let app = App::start(settings)
         .await
         .context("the database is not ready")?;
@@ -149,6 +155,9 @@ impl Worker {
         // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(async move {
+            survive_hangups()?;
+            raise_file_limit(&settings);
+            check_requirements(&settings).await?;
             let app = App::start_without_catalogue(settings)
                 .await
                 .context("the database is not ready")?;
@@ -194,12 +203,14 @@ impl Migrate {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.source.load()?;
         let environment = settings.environment;
-        block_on(async move { migrate(&settings).await })?;
+        let migrated = block_on(async move { migrate(&settings).await })?;
         let environment = environment.as_str();
         if self.json {
-            print(
-                serde_json::json!({"environment": environment, "migrations": database::MIGRATOR.iter().count()}),
-            )
+            print(serde_json::json!({
+                "environment": environment,
+                "migrations": database::MIGRATOR.iter().count(),
+                "newer_migrations": migrated.newer,
+            }))
         } else {
             say(format_args!("The {environment} database is up to date."));
             Ok(())
@@ -208,16 +219,44 @@ impl Migrate {
 }
 
 /// Brings the schema up to date, and renders the vehicles that lack their JSON.
-pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    database::migrate_at(&settings.database, settings.environment)
+///
+/// A schema that is newer than this binary and still serves it is left as it is, with a notice.
+pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
+    check_requirements(settings).await?;
+    let migrated = database::migrate_at(&settings.database, settings.environment)
         .await
-        .context("migrating")?;
+        .context("migrating")
+        .map_err(|error| match lacks_privilege(&error) {
+            true => error.context(NO_PRIVILEGE),
+            false => error,
+        })?;
+    if migrated.newer > 0 {
+        say(format_args!(
+            "The schema is newer than this binary by {} migrations, and serves it nevertheless.",
+            migrated.newer
+        ));
+    }
     let database = Database::connect(&settings.database, Metrics::new())?;
     render_all(&database, settings.catalogue.render_batch)
         .await
         .context("rendering the vehicles")?;
     database.close().await;
-    Ok(())
+    Ok(migrated)
+}
+
+/// The remedy if the role of the database may not create tables: since PostgreSQL 15 only its owner may.
+const NO_PRIVILEGE: &str = "the role in DATABASE_URL may not change the schema: make it the owner of the database (`alter database … owner \
+                            to …`), or run `lmn migrate` with the URL of the owner";
+
+/// Returns whether the role of the database lacks a privilege.
+fn lacks_privilege(error: &anyhow::Error) -> bool {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let causes = error.chain();
+    let mut causes = causes.filter_map(|it| it.downcast_ref::<sqlx::Error>());
+    causes.any(|it| {
+        let code = it.as_database_error().and_then(|it| it.code());
+        code.as_deref() == Some(INSUFFICIENT_PRIVILEGE)
+    })
 }
 
 /// Listens on the address of a setting, and returns the listener with its actual address.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     arguments::{Since, enum_value},
     operator::{OperatorArgs, Session},
-    print, say,
+    print, say, until_closed,
 };
 use crate::{
     database::clock,
@@ -83,12 +83,12 @@ impl Webhook {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { operator, action } = self;
         operator.work(async |session| match &action {
-            Action::Show { partner } => show(session, partner).await,
+            Action::Show { partner } => until_closed(show(session, partner).await),
             Action::Deliveries {
                 partner,
                 status,
                 limit,
-            } => deliveries(session, partner, *status, (*limit).into()).await,
+            } => until_closed(deliveries(session, partner, *status, (*limit).into()).await),
             Action::Replay(replay) => match replay.event {
                 Some(event) => replay_one(session, event).await,
                 None => replay.run(session).await,

@@ -5,16 +5,21 @@
 //! by an optional file, and both by the environment. If settings are wrong, the start fails and all errors are printed
 //! at once, each with its key.
 
+mod database_url;
 mod rate_limit;
 mod reader;
 mod sections;
 mod telemetry;
 mod tls;
+mod variables;
 
 use std::{ffi::OsString, path::Path};
 
 use self::reader::{Reader, Setting, section};
-pub(crate) use self::tls::{Files, Pair, PairFault};
+pub(crate) use self::{
+    database_url::parse as parse_database_url,
+    tls::{Files, Pair, PairFault},
+};
 pub use self::{
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
@@ -38,7 +43,7 @@ section! {
     pub struct Settings {
         /// The environment of this deployment.
         pub environment: Environment = value,
-        /// The base URL at which partners reach the API, without a trailing slash.
+        /// The base URL at which partners reach the API, without a trailing slash. It may have a path.
         pub public_url: String = public_url,
         /// The partners' listener.
         pub server: Server = section,
@@ -101,16 +106,25 @@ impl Settings {
 impl Setting<'_> {
     fn public_url(mut self) -> Option<String> {
         let url: String = self.value()?;
-        match url.parse::<hyper::Uri>() {
-            Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => {
-                Some(url.trim_end_matches('/').to_owned())
-            }
+        let is_base = |uri: &hyper::Uri| {
+            let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+            is_http && uri.query().is_none() && !url.contains('#')
+        };
+        match url.parse() {
+            Ok(uri) if is_base(&uri) => Some(url.trim_end_matches('/').to_owned()),
             _ => {
-                self.complain("must be an http or https URL");
+                self.complain("must be an http or https URL without a query");
                 None
             }
         }
     }
+}
+
+/// Returns a warning for each environment variable that looks like the misspelled name of a setting.
+pub(crate) fn find_slips(variables: &[(String, String)]) -> Vec<String> {
+    // The defaults are compiled in, so they can be read.
+    let keys = reader::defaults().map(|defaults| reader::keys(&defaults));
+    variables::find_slips(variables, &keys.unwrap_or_default())
 }
 
 /// Returns the environment variables that are valid Unicode.
@@ -182,6 +196,10 @@ mod tests {
                 "database.statement_seconds: must be below server.deadline_seconds",
             ),
             (
+                ("LMN_SERVER__DRAIN_GRACE_MILLISECONDS", "30000"),
+                "server.drain_grace_milliseconds: must be below server.stop_seconds",
+            ),
+            (
                 ("LMN_SERVER__REQUESTS_MAX", "127"),
                 "limits.partner_requests_max: must be at most server.requests_max",
             ),
@@ -197,12 +215,34 @@ mod tests {
                 ("LMN_OPERATOR__DATABASE_SILENCE_MILLISECONDS", "499"),
                 "operator.database_silence_milliseconds: must be at least twice database.heartbeat_milliseconds",
             ),
-            (
-                ("LMN_WEBHOOKS__ATTEMPT_SECONDS", "16"),
-                "webhooks.lease_seconds: must be at least twice webhooks.attempt_seconds",
-            ),
         ] {
             assert_eq!(read(&[URL, setting]).unwrap_err().0, [error]);
+        }
+    }
+
+    #[test]
+    fn public_url_may_have_a_path_but_no_query() {
+        for (given, expected) in [
+            ("https://api.example.com/", "https://api.example.com"),
+            (
+                "https://gateway.example.com/lmn/v2/",
+                "https://gateway.example.com/lmn/v2",
+            ),
+        ] {
+            let settings = read(&[URL, ("LMN_PUBLIC_URL", given)]).unwrap();
+            assert_eq!(settings.public_url, expected);
+        }
+        for given in [
+            "https://api.example.com/?a=b",
+            "https://api.example.com/#a",
+            "ftp://a",
+            "/lmn",
+        ] {
+            let complaints = read(&[URL, ("LMN_PUBLIC_URL", given)]).unwrap_err().0;
+            assert_eq!(
+                complaints,
+                ["public_url: must be an http or https URL without a query"]
+            );
         }
     }
 
@@ -254,6 +294,26 @@ mod tests {
         let expected: [IpNet; 2] = ["127.0.0.0/8", "10.0.0.1/32"].map(|it| it.parse().unwrap());
         assert_eq!(settings.gate.trusted_proxies, expected);
         assert_eq!(settings.webhooks.guard.open_networks, expected);
+    }
+
+    #[test]
+    fn database_url_is_trimmed_and_an_empty_variable_is_not_set() {
+        use secrecy::ExposeSecret;
+        let url_of = |variables: &[(&str, &str)]| {
+            let settings = read(variables)?;
+            Ok::<_, ConfigErrors>(settings.database.url.expose_secret().to_owned())
+        };
+        let wanted = "postgres://localhost/lmn";
+        let padded = [("DATABASE_URL", " postgres://localhost/lmn\r\n")];
+        assert_eq!(url_of(&padded).unwrap(), wanted);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "postgres://localhost/lmn\n").unwrap();
+        let file = ("DATABASE_URL_FILE", file.path().to_str().unwrap());
+        for empty in ["", " \n"] {
+            assert_eq!(url_of(&[("DATABASE_URL", empty), file]).unwrap(), wanted);
+            let errors = url_of(&[("DATABASE_URL", empty)]).unwrap_err();
+            assert!(errors.lack_only_the_database(), "{errors}");
+        }
     }
 
     #[test]

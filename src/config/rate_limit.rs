@@ -96,7 +96,8 @@ impl Setting<'_> {
         let is_valid = !url.contains('#') && url.as_str().into_connection_info().is_ok();
         if !url.is_empty() && !is_valid {
             self.complain(
-                "must be redis://host:6379, rediss://user:password@host:6379 or redis+unix:///path",
+                "must be redis://host:6379, rediss://user:password@host:6379 or redis+unix:///path; a password with \
+                 other characters than letters and digits must be percent-encoded",
             );
             return None;
         }
@@ -170,6 +171,7 @@ mod tests {
             "redis://:hunter2@",
             "redis://:hunter2@[nonsense",
             "rediss://:hunter2@store#insecure",
+            "redis://:hunter2#@store",
             "redis://:hunter2@store/first",
         ] {
             let complaints = read(&[("URL", url)]).unwrap_err();

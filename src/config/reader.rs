@@ -10,7 +10,7 @@ use std::{
 use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
-use super::{DEFAULTS, OPERATOR_VARIABLE};
+use super::{DEFAULTS, variables::is_setting};
 
 /// Declares a section of settings, and how it is read.
 ///
@@ -90,9 +90,9 @@ impl Reader {
 
     /// Reports every key that the defaults do not contain, which is most likely misspelled.
     pub(super) fn refuse_unknown_keys(&mut self) {
-        let known = leaves("", &self.defaults.cache);
-        for (key, _) in leaves("", &self.merged.cache) {
-            if !known.iter().any(|(known, _)| *known == key) {
+        let known = keys(&self.defaults);
+        for key in keys(&self.merged) {
+            if !known.contains(&key) {
                 self.errors.push(format!("{key}: is not a setting"));
             }
         }
@@ -116,11 +116,9 @@ fn merge(
     file: Option<&Path>,
     variables: &[(String, String)],
 ) -> Result<(Config, Config), ConfigError> {
-    let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
-    let defaults = Config::builder().add_source(defaults).build()?;
-    let settings = variables
-        .iter()
-        .filter(|(name, _)| name != OPERATOR_VARIABLE);
+    let defaults = defaults()?;
+    let keys = keys(&defaults);
+    let settings = variables.iter().filter(|(name, _)| is_setting(name, &keys));
     let mut environment = Environment::with_prefix("LMN")
         .prefix_separator("_")
         .separator("__")
@@ -137,6 +135,18 @@ fn merge(
         merged = merged.add_source(File::from(path).format(FileFormat::Toml));
     }
     Ok((defaults, merged.add_source(environment).build()?))
+}
+
+/// Returns the defaults, which list all settings.
+pub(super) fn defaults() -> Result<Config, ConfigError> {
+    let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+    Config::builder().add_source(defaults).build()
+}
+
+/// Returns the keys of all settings.
+pub(super) fn keys(defaults: &Config) -> Vec<String> {
+    let leaves = leaves("", &defaults.cache).into_iter();
+    leaves.map(|(key, _)| key).collect()
 }
 
 /// Returns all values below `value`, with their keys.
@@ -233,11 +243,12 @@ impl Setting<'_> {
         }
     }
 
-    /// Returns an environment variable, which need not be that of a setting.
+    /// Returns an environment variable that is not empty, without the white space around its value. It need not be that
+    /// of a setting.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let mut variables = self.reader.variables.iter();
-        let named = variables.find(|(key, _)| key == name);
-        named.map(|(_, value)| value.clone())
+        let named = variables.find(|(key, value)| key == name && !value.trim().is_empty());
+        named.map(|(_, value)| value.trim().to_owned())
     }
 
     /// Reports an error of this setting.

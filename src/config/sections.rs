@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
+    database_url,
     reader::{ConfigErrors, NO_DATABASE, Reader, Setting, section},
     tls::Tls,
 };
@@ -25,26 +26,36 @@ section! {
         pub listen: SocketAddr = value,
         /// Maximum number of open connections.
         pub connections_max: usize = number(1..),
+        /// The share of them that one client address may have, in percent.
+        pub connections_per_address_percent: usize = number(1..=100),
         /// Maximum number of requests in progress.
         pub requests_max: usize = number(1..),
         /// Time until the first byte of a connection.
         pub first_byte: Duration = seconds(1..=3600),
         /// Time for complete request headers, from their first byte.
         pub header: Duration = seconds(1..=3600),
-        /// Time that a connection may be open without a request.
+        /// Time that a connection may be open without a request whose key was accepted.
         pub idle: Duration = seconds(1..=3600),
         /// Time that a client may take nothing of a response.
         pub write: Duration = seconds(1..=3600),
+        /// The least rate at which a client takes responses, on average over that time.
+        pub write_bytes_per_second_min: u64 = number(0..),
         /// Time for a complete request body.
         pub body: Duration = seconds(1..=3600),
         /// Maximum size of a request body in bytes.
         pub body_bytes_max: usize = number(1..),
         /// Time from the complete request to the response.
         pub deadline: Duration = seconds(1..=3600),
-        /// Time for requests in progress when the server stops.
+        /// Time for a graceful stop.
         pub stop: Duration = seconds(1..=3600),
+        /// The part of it in which new connections are still accepted.
+        pub drain_grace: Duration = milliseconds(0..),
         /// TLS, if this process terminates it.
         pub tls: Option<Tls> = optional,
+    }
+    rules {
+        |drain_grace, stop| drain_grace < stop
+            => "server.drain_grace_milliseconds: must be below server.stop_seconds",
     }
 }
 
@@ -186,14 +197,10 @@ section! {
         pub partner_sends_max: i64 = number(1..),
         /// Time for one attempt.
         pub attempt: Duration = seconds(1..=3600),
-        /// Time that an event is leased to the worker that sends it.
+        /// Time that an event is leased to the worker that sends it; renewed while the attempt runs.
         pub lease: Duration = seconds(1..=3600),
         /// Time between two counts of the waiting deliveries.
         pub backlog: Duration = seconds(1..=3600),
-    }
-    rules {
-        |lease, attempt| *lease >= *attempt * 2
-            => "webhooks.lease_seconds: must be at least twice webhooks.attempt_seconds",
     }
 }
 
@@ -216,6 +223,8 @@ impl Setting<'_> {
             self.complain(NO_DATABASE);
         } else if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             self.complain("must begin with postgres://");
+        } else if let Err(reason) = database_url::parse(&url) {
+            self.complain(reason);
         }
         Some(url.into())
     }

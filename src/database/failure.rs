@@ -1,5 +1,7 @@
 //! Classification of database errors: transient failures and bugs.
 
+use std::io;
+
 use sqlx::{
     Error,
     postgres::{PgDatabaseError, PgSeverity},
@@ -13,9 +15,10 @@ const READ_ONLY: &str = "25006";
 /// Any other error is a bug: a statement that does not fit the schema, a violated constraint, a missing row.
 pub(crate) fn is_transient(error: &Error) -> bool {
     if let Error::Database(database) = error {
-        return database
-            .code()
-            .is_some_and(|code| is_transient_state(&code));
+        return is_outdated_plan(error)
+            || database
+                .code()
+                .is_some_and(|code| is_transient_state(&code));
     }
     matches!(
         error,
@@ -32,7 +35,9 @@ pub(crate) fn is_transient(error: &Error) -> bool {
 /// Returns whether a SQLSTATE (PostgreSQL, appendix A) stands for a transient failure.
 fn is_transient_state(code: &str) -> bool {
     // Connection exceptions, rollbacks, insufficient resources, operator intervention (includes statement timeouts).
-    const CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+    // And the reasons to refuse a session of a server that was usable when it started: a changed password or role, a
+    // database that is being replaced.
+    const CLASSES: [&str; 6] = ["08", "28", "3D", "40", "53", "57"];
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const IDLE_IN_TRANSACTION: &str = "25P03";
     CLASSES.iter().any(|class| code.starts_with(class))
@@ -43,6 +48,11 @@ fn is_transient_state(code: &str) -> bool {
 /// serialization failure, a deadlock, a lock timeout, or a row that another transaction inserted first.
 pub(crate) fn is_conflict(error: &Error) -> bool {
     has_state(error, &["40001", "40P01", "55P03", "23505"])
+}
+
+/// Returns whether a lock was not acquired within the timeout.
+pub(super) fn is_lock_timeout(error: &Error) -> bool {
+    has_state(error, &["55P03"])
 }
 
 /// Returns whether the error has one of these SQLSTATEs.
@@ -68,6 +78,25 @@ pub(crate) fn is_server_error(error: &Error) -> bool {
 /// Returns whether the error means that the server is read-only.
 pub(super) fn is_read_only(error: &Error) -> bool {
     has_state(error, &[READ_ONLY])
+}
+
+/// Returns whether the server did not answer in time.
+pub(super) fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Returns whether a statement has done nothing because its prepared plan is outdated: a migration has changed the type
+/// of a column that it returns, or the server has forgotten the plan.
+pub(super) fn is_outdated_plan(error: &Error) -> bool {
+    const FORGOTTEN: &str = "26000";
+    // The state stands for any missing feature, and messages are translated; the name of the routine is not.
+    const NOT_SUPPORTED: &str = "0A000";
+    const REVALIDATION: &str = "RevalidateCachedQuery";
+    server_error(error).is_some_and(|error| match error.code() {
+        FORGOTTEN => true,
+        NOT_SUPPORTED => error.routine() == Some(REVALIDATION),
+        _ => false,
+    })
 }
 
 /// Returns the server's error, unless it is one that ends the session.

@@ -7,9 +7,11 @@
 //!
 //! The same connection receives notifications of catalogue changes and of events to deliver, which are only hints.
 //!
-//! `/readyz` reports the database's state from here, so that probes cost no query.
+//! `/readyz` reports the database's state from here, so that probes cost no query. The state is that of writes: a server
+//! that has become a standby does not count as heard, and while no write can begin, one is tried at every heartbeat.
 
 use std::{
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,11 +20,11 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, migrations::pending};
+use super::{Database, migrations::pending, write_health::WriteHealth};
 use crate::config::Settings;
 
 /// The channel on which triggers notify changes of partners and their keys.
@@ -35,7 +37,7 @@ const DELIVERIES: &str = "lmn_webhooks";
 /// The state of the database as of its last response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DatabaseHealth {
-    /// Time since the last query that the database responded to was sent.
+    /// Time since the last query that the database responded to was sent, or since no write could begin.
     pub(crate) silence: Duration,
     /// The number of this binary's migrations that were not applied at that time.
     pub(crate) pending: usize,
@@ -54,6 +56,7 @@ struct Inner {
     /// Notified when something is to be delivered.
     deliveries: Notify,
     every: Duration,
+    writes: WriteHealth,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,7 @@ const SAME_TIME: TimeDelta = TimeDelta::milliseconds(100);
 
 impl Heartbeat {
     /// Returns the heartbeat of a migrated database whose time is `now`. It does not listen yet.
-    pub(crate) fn new(settings: &Settings, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(settings: &Settings, database: &Database, now: DateTime<Utc>) -> Self {
         let state = State {
             generation: 0,
             clock: Clock::now(now),
@@ -94,6 +97,7 @@ impl Heartbeat {
             catalogue: Notify::new(),
             deliveries: Notify::new(),
             every: settings.database.heartbeat,
+            writes: database.write_health().clone(),
         }))
     }
 
@@ -146,24 +150,41 @@ impl Heartbeat {
 
     /// Returns the state of the database as of its last response.
     pub(crate) fn health(&self) -> DatabaseHealth {
+        let failing = self.0.writes.failing_for();
         self.with(|state| DatabaseHealth {
-            silence: state.clock.asked_at.elapsed(),
+            silence: state.clock.asked_at.elapsed().max(failing),
             pending: state.pending,
         })
     }
 
     /// Listens until `stop` is cancelled, and reconnects whenever the connection is lost.
     pub(crate) async fn listen(self, database: Database, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.keep_listening(&database) => {}
+            () = self.try_writes(&database) => {}
+        }
+    }
+
+    async fn keep_listening(&self, database: &Database) {
         let mut ticks = interval(self.0.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                error = self.hear(&database, &mut ticks) => {
-                    self.with(|state| state.listening = false);
-                    tracing::warn!(%error, "the gate's listening connection was lost; keys are read on every request until it is back");
-                    ticks.tick().await;
-                }
+        loop {
+            let error = self.hear(database, &mut ticks).await;
+            self.with(|state| state.listening = false);
+            tracing::warn!(%error, "the gate's listening connection was lost; keys are read on every request until it is back");
+            ticks.tick().await;
+        }
+    }
+
+    /// Tries to begin a write at every heartbeat while the last one could not: a replica that is not ready gets no
+    /// requests that would find out.
+    async fn try_writes(&self, database: &Database) {
+        loop {
+            sleep(self.0.every).await;
+            if self.0.writes.failing_for() > Duration::ZERO {
+                // The attempt records its own result.
+                drop(database.begin().await);
             }
         }
     }
@@ -188,6 +209,7 @@ impl Heartbeat {
                 _ = ticks.tick() => {
                     let asked_at = Instant::now();
                     match timeout(self.0.key_trust, ask(&mut listener)).await {
+                        Ok(Ok(beat)) if !beat.takes_writes => return read_only(),
                         Ok(Ok(beat)) => self.record(asked_at, &beat, &mut listener),
                         Ok(Err(error)) => return error,
                         Err(_) => return sqlx::Error::PoolTimedOut,
@@ -250,6 +272,7 @@ impl Clock {
 struct Beat {
     time: DateTime<Utc>,
     order_time: DateTime<Utc>,
+    takes_writes: bool,
 }
 
 /// The `application_name` of the connection.
@@ -271,10 +294,22 @@ async fn connect(database: &Database, within: Duration) -> Result<PgListener, sq
 async fn ask(listener: &mut PgListener) -> Result<Beat, sqlx::Error> {
     sqlx::query_as!(
         Beat,
-        r#"select clock_timestamp() as "time!", lmn_now(0) as "order_time!""#
+        r#"
+        select clock_timestamp() as "time!", lmn_now(0) as "order_time!",
+               not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean) as "takes_writes!"
+        "#
     )
     .fetch_one(listener)
     .await
+}
+
+/// Returns the error for a server that has become a standby.
+fn read_only() -> sqlx::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionRefused,
+        "the server does not accept writes",
+    )
+    .into()
 }
 
 #[cfg(test)]
@@ -295,6 +330,7 @@ mod tests {
             catalogue: Notify::new(),
             deliveries: Notify::new(),
             every: Duration::from_millis(250),
+            writes: WriteHealth::default(),
         }))
     }
 

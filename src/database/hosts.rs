@@ -2,26 +2,45 @@
 
 use std::{
     fmt, io,
-    str::FromStr,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-/// The port of a host without one, in a URL with several hosts.
-const PORT: &str = "5432";
-/// Queries whether the session accepts writes.
-const TAKES_WRITES: &str =
-    "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean)";
-/// Same query, and makes the server detect within 500 ms that a client has disconnected (PostgreSQL 14 or later).
-const TAKES_WRITES_WITH_CHECK: &str = "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean); \
-     set client_connection_check_interval = '500ms'";
+use crate::config;
+
+/// Queries whether the session accepts writes, and corrects inherited settings that cannot be sent at the start of a
+/// session, because the server may not have them, or because a stricter value is kept.
+///
+/// `session_replication_role` would switch off the triggers. Only a superuser may inherit another value, and only a
+/// superuser may correct it; for any other role the session is refused.
+macro_rules! opening {
+    () => {
+        "select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean);
+         select set_config('transaction_timeout', '0', false)
+         where current_setting('transaction_timeout', true) <> '0';
+         select set_config('synchronous_commit', 'on', false)
+         where current_setting('synchronous_commit') = 'off';
+         select set_config('session_replication_role', 'origin', false)
+         where current_setting('session_replication_role') <> 'origin'"
+    };
+}
+/// The statements for servers whose platform cannot detect that a client has disconnected.
+const OPENING: &str = opening!();
+/// The same, and makes the server detect within 500 ms that a client has disconnected.
+const OPENING_WITH_CHECK: &str = concat!(
+    opening!(),
+    "; set client_connection_check_interval = '500ms'"
+);
 
 /// The hosts of one database, one of which accepts writes.
 pub(super) struct Hosts {
     hosts: Vec<PgConnectOptions>,
+    /// Statements that set the settings of every session once more: a pooler such as PgBouncer may drop the settings in
+    /// the start-up message.
+    settings: String,
     /// The index of the host to try first.
     first: AtomicUsize,
 }
@@ -29,9 +48,10 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Parses a URL, which may name several hosts: `postgres://user:password@one:5432,two:5433/name`.
     pub(super) fn parse(url: &str) -> Result<Self, sqlx::Error> {
-        let hosts = split(url).into_iter().map(|url| parse_one(&url));
+        let hosts = config::parse_database_url(url);
         Ok(Self {
-            hosts: hosts.collect::<Result<_, _>>()?,
+            hosts: hosts.map_err(|reason| sqlx::Error::Configuration(reason.into()))?,
+            settings: String::new(),
             first: AtomicUsize::new(0),
         })
     }
@@ -42,6 +62,12 @@ impl Hosts {
         self.hosts = hosts
             .map(|host| host.options(settings.iter().map(|(name, value)| (name, value))))
             .collect();
+        // The name of the application is for people, and may be set in the URL.
+        let others = settings.iter().filter(|it| it.0 != "application_name");
+        for (name, value) in others {
+            let value = value.replace('\'', "''");
+            self.settings.push_str(&format!("set {name} = '{value}'; "));
+        }
         self
     }
 
@@ -78,7 +104,7 @@ impl Hosts {
             .skip(first)
             .take(count)
         {
-            match timeout(within, open(host)).await {
+            match timeout(within, open(host, &self.settings)).await {
                 Ok(Ok(connection)) => {
                     self.first.store(index, Ordering::Relaxed);
                     return Ok((connection, host));
@@ -101,12 +127,13 @@ impl fmt::Debug for Hosts {
     }
 }
 
-/// Opens a session and checks that it accepts writes.
-async fn open(host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+/// Opens a session, sets its `settings` and checks that it accepts writes.
+async fn open(host: &PgConnectOptions, settings: &str) -> Result<PgConnection, sqlx::Error> {
     let mut connection = PgConnection::connect_with(host).await?;
-    let answer = match connection.fetch_one(TAKES_WRITES_WITH_CHECK).await {
+    let ask = |query: &str| AssertSqlSafe(format!("{settings}{query}"));
+    let answer = match connection.fetch_one(ask(OPENING_WITH_CHECK)).await {
         // The server's platform cannot detect it: a statement whose client has gone ends at its timeout.
-        Err(sqlx::Error::Database(_)) => connection.fetch_one(TAKES_WRITES).await?,
+        Err(sqlx::Error::Database(_)) => connection.fetch_one(ask(OPENING)).await?,
         answer => answer?,
     };
     match answer.try_get(0)? {
@@ -122,115 +149,19 @@ async fn open(host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     }
 }
 
-/// Parses the URL of one host.
-fn parse_one(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?;
-    // sqlx 0.9.0 resolves an IPv6 address with its brackets as a host name.
-    let address = options.get_host().strip_prefix('[');
-    let address = address.and_then(|it| it.strip_suffix(']'));
-    Ok(match address.map(str::to_owned) {
-        Some(address) => options.host(&address),
-        None => options,
-    })
-}
-
-/// Splits a URL with several hosts into one URL per host. Any other URL is returned unchanged.
-fn split(url: &str) -> Vec<String> {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let (user, hosts) = match authority.rsplit_once('@') {
-        Some((user, hosts)) => (format!("{user}@"), hosts),
-        None => (String::new(), authority),
-    };
-    if !hosts.contains(',') {
-        return vec![url.to_owned()];
-    }
-    let hosts = hosts.split(',').map(|host| {
-        let after_address = host.rsplit(']').next().unwrap_or(host);
-        let port = match after_address.contains(':') {
-            true => String::new(),
-            false => format!(":{PORT}"),
-        };
-        format!("{scheme}://{user}{host}{port}{path}")
-    });
-    hosts.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hosts_and_ports(url: &str) -> Vec<(String, u16)> {
-        let hosts = Hosts::parse(url).unwrap().hosts.into_iter();
-        hosts
-            .map(|host| (host.get_host().to_owned(), host.get_port()))
-            .collect()
-    }
-
-    fn host_and_port(host: &str, port: u16) -> (String, u16) {
-        (host.to_owned(), port)
-    }
-
-    #[test]
-    fn url_with_one_host_is_unchanged() {
-        for url in [
-            "postgres://lmn:p,w@one:5433/lmn?sslmode=disable",
-            "postgres:///lmn?host=/run/postgresql&port=5433",
-            "postgres://",
-        ] {
-            assert_eq!(split(url), [url]);
-        }
-    }
-
-    #[test]
-    fn url_with_several_hosts_is_split_into_one_url_per_host() {
-        assert_eq!(
-            split("postgres://lmn:p%40w@one:5433,two/lmn?sslmode=require"),
-            [
-                "postgres://lmn:p%40w@one:5433/lmn?sslmode=require",
-                "postgres://lmn:p%40w@two:5432/lmn?sslmode=require",
-            ]
-        );
-        assert_eq!(
-            split("postgres://one,two"),
-            ["postgres://one:5432", "postgres://two:5432"]
-        );
-    }
-
-    #[test]
-    fn password_with_a_comma_does_not_split_a_host() {
-        assert_eq!(
-            hosts_and_ports("postgres://lmn:a,b@one:1/lmn"),
-            [host_and_port("one", 1)]
-        );
-    }
-
-    #[test]
-    fn ipv6_addresses_in_brackets_are_parsed_as_addresses() {
-        let url = "postgres://lmn@[::1]:5433,[2001:db8::2],10.0.0.3/lmn";
-        assert_eq!(
-            hosts_and_ports(url),
-            [
-                host_and_port("::1", 5433),
-                host_and_port("2001:db8::2", 5432),
-                host_and_port("10.0.0.3", 5432)
-            ]
-        );
-        assert_eq!(
-            hosts_and_ports("postgres://[::1]:7/lmn"),
-            [host_and_port("::1", 7)]
-        );
-    }
-
-    #[test]
-    fn empty_host_name_is_refused() {
-        assert!(Hosts::parse("postgres://one,,two/lmn").is_err());
-        assert!(Hosts::parse("postgres://one,two:port/lmn").is_err());
-    }
 
     #[test]
     fn passwords_are_not_printed() {
         let hosts = Hosts::parse("postgres://lmn:secret@one,two/lmn").unwrap();
         assert_eq!(format!("{hosts:?}"), r#"["one", "two"]"#);
+    }
+
+    #[test]
+    fn url_that_cannot_be_used_is_an_error_of_the_configuration() {
+        let refused = Hosts::parse("postgres://one,,two/lmn").unwrap_err();
+        assert!(matches!(refused, sqlx::Error::Configuration(_)));
     }
 }

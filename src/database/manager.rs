@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    connection::{Limits, Session},
+    failure::is_silence,
     hosts::Hosts,
+    session::{Limits, Session},
 };
 use crate::config;
 
@@ -29,16 +30,31 @@ const RETIRE_EVERY: Duration = Duration::from_secs(30);
 /// Initial time between two attempts to connect. It doubles with each attempt.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 
-/// Session settings that override the defaults of the role, the database and the server.
-const SESSION: [(&str, &str); 7] = [
+/// Session settings that override the defaults of the role, the database and the server: whatever changes the meaning
+/// or the outcome of a statement. Others are corrected when the session is opened ([`Hosts`]).
+pub(super) const SESSION: [(&str, &str); 19] = [
     ("application_name", "lmn"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
     ("timezone", "UTC"),
     ("search_path", "public"),
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("row_security", "on"),
+    ("exit_on_error", "off"),
+    // A commit that is not replicated is reported as a warning, see `replication`.
+    ("client_min_messages", "warning"),
+    ("idle_session_timeout", "0"),
+    ("plan_cache_mode", "auto"),
     // Statements are short: compiling them would cost more than it saves.
     ("jit", "off"),
+    // The server ends the session of a machine that has vanished, and frees its locks.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
 ];
 
 /// Opens sessions, and decides whether they are reused.
@@ -53,8 +69,12 @@ pub(super) struct Manager {
     /// Whether old and idle sessions are replaced.
     retires: bool,
     made_at: Instant,
-    /// When idle sessions were last searched for, in milliseconds since `made_at`.
+    /// When idle sessions were last searched for, in microseconds since `made_at`.
     retired_at: AtomicU64,
+    /// When the server last fell silent, in microseconds since `made_at`.
+    silent_at: AtomicU64,
+    /// When a plan was last found to be outdated, in microseconds since `made_at`.
+    plans_outdated_at: AtomicU64,
 }
 
 impl Manager {
@@ -85,6 +105,8 @@ impl Manager {
             retires: true,
             made_at: Instant::now(),
             retired_at: AtomicU64::new(0),
+            silent_at: AtomicU64::new(0),
+            plans_outdated_at: AtomicU64::new(0),
         })
     }
 
@@ -109,19 +131,43 @@ impl Manager {
 
     /// Returns whether a session is too old, or was idle for too long.
     pub(super) fn is_worn(&self, session: &Session) -> bool {
-        self.retires && (session.age() > AGE_MAX || session.idle_for() > IDLE_MAX)
+        self.retires && (session.age() > AGE_MAX || session.returned_at().elapsed() > IDLE_MAX)
     }
 
     /// Returns whether a search for idle sessions is due. Only one caller gets `true` each time.
     pub(super) fn is_retirement_due(&self) -> bool {
-        let now = u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = self.micros(Instant::now());
         let last = self.retired_at.load(Ordering::Relaxed);
-        let is_due = u128::from(now - last.min(now)) >= RETIRE_EVERY.as_millis();
+        let is_due = u128::from(now - last.min(now)) >= RETIRE_EVERY.as_micros();
         is_due
             && self
                 .retired_at
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
+    }
+
+    /// Closes the sessions that are idle now before they are used: the server of one of them has fallen silent, and
+    /// asking each of them would take its time.
+    pub(super) fn distrust_idle(&self) {
+        let now = self.micros(Instant::now());
+        self.silent_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Lets every session prepare its statements anew: a migration has changed the type of a column.
+    pub(super) fn outdate_plans(&self) {
+        let now = self.micros(Instant::now());
+        self.plans_outdated_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns whether a moment is before the one that is stored.
+    fn is_before(&self, moment: Instant, stored: &AtomicU64) -> bool {
+        self.micros(moment) < stored.load(Ordering::Relaxed)
+    }
+
+    /// Returns a moment in microseconds since the manager was made.
+    fn micros(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.made_at);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -147,13 +193,22 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<sqlx::Error> {
-        if !session.is_at_rest() || self.is_worn(session) {
+        let is_distrusted = self.is_before(session.returned_at(), &self.silent_at);
+        if !session.is_at_rest() || self.is_worn(session) || is_distrusted {
             return Err(RecycleError::message("the session is not reused"));
         }
         // A ping before every use would cost a busy pool a round trip. After an idle time its cost does not matter,
         // and it finds connections that a restarted server has closed.
-        if session.idle_for() > IDLE_UNASKED {
-            session.ping().await?;
+        if session.returned_at().elapsed() > IDLE_UNASKED
+            && let Err(error) = session.ping().await
+        {
+            if is_silence(&error) {
+                self.distrust_idle();
+            }
+            return Err(error.into());
+        }
+        if self.is_before(session.prepared_since(), &self.plans_outdated_at) {
+            session.forget_plans().await?;
         }
         Ok(())
     }

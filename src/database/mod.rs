@@ -10,14 +10,23 @@ mod hosts;
 mod manager;
 mod migrations;
 mod pool;
+mod replication;
+mod requirements;
+mod session;
+mod statement;
 mod transaction;
+mod write_health;
 
 pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
 pub(crate) use failure::{is_conflict, is_rolled_back, is_server_error, is_transient};
 pub(crate) use heartbeat::DatabaseHealth;
 pub use heartbeat::Heartbeat;
-pub use migrations::{Deployment, MIGRATOR, SchemaError, deployment, migrate, migrate_at};
+pub use migrations::{
+    Deployment, MIGRATOR, Migrated, SchemaError, deployment, migrate, migrate_at,
+};
 pub(crate) use migrations::{any_deployment, migrate_with};
 pub use pool::{Database, PoolStatus};
+pub(crate) use replication::acknowledged;
+pub(crate) use requirements::check_requirements;
 pub(crate) use transaction::Tx;

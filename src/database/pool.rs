@@ -1,15 +1,21 @@
 //! [`Database`]: the connection pool.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use deadpool::managed::{Pool, PoolError, QueueMode};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use sqlx::postgres::PgConnectOptions;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
-    connection::{Connection, Limits},
+    connection::Connection,
+    failure::is_transient,
     manager::{Manager, milliseconds},
+    session::Limits,
     transaction::Tx,
+    write_health::WriteHealth,
 };
 use crate::{
     config,
@@ -20,6 +26,8 @@ use crate::{
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Timeout of a statement on a connection that no request waits for.
 const ALONE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Reads use all connections but one in this many: no read, however slow, keeps a write from its connection.
+const WRITE_SHARE: usize = 4;
 
 /// A pool of connections to the database. It is cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,6 +36,9 @@ pub struct Database(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pool: Pool<Manager>,
+    /// A permit for each connection that reads may use at once.
+    reads: Arc<Semaphore>,
+    writes: WriteHealth,
     /// Time to acquire a connection.
     acquire: Duration,
     /// Records how long callers wait for connections.
@@ -77,7 +88,7 @@ impl Database {
         ];
         let limits = Limits {
             settle: ALONE_TIMEOUT,
-            transaction: ALONE_TIMEOUT * 2,
+            answer: ALONE_TIMEOUT * 2,
         };
         let manager = Manager::new(settings, &own, limits)?.without_retirement();
         Self::of(manager, settings, 1, metrics)
@@ -90,8 +101,8 @@ impl Database {
     ) -> Result<Self, sqlx::Error> {
         let limits = Limits {
             settle: SETTLE_TIMEOUT,
-            // The server times out first, so that it reports the outcome of the transaction.
-            transaction: settings.statement + SETTLE_TIMEOUT,
+            // The server times out first, so that it reports the outcome of the statement.
+            answer: settings.statement + SETTLE_TIMEOUT,
         };
         // Requests find rows by index. A plan that was made while a table was small must not scan it later.
         let own = [("enable_seqscan", "off".to_owned())];
@@ -111,8 +122,11 @@ impl Database {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let reads_max = connections_max - connections_max / WRITE_SHARE;
         Ok(Self(Arc::new(Inner {
             pool,
+            reads: Arc::new(Semaphore::new(reads_max.min(Semaphore::MAX_PERMITS))),
+            writes: WriteHealth::default(),
             acquire: settings.acquire,
             metrics,
         })))
@@ -120,18 +134,33 @@ impl Database {
 
     /// Acquires a connection for reads, waiting at most `database.acquire_seconds`.
     pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
-        self.timed(WaitFor::Read, self.connection()).await
+        let reads = self.0.reads.clone();
+        let acquired = async {
+            // The semaphore is never closed.
+            let permit = reads.acquire_owned().await.ok();
+            self.session().await.map(|it| Connection::new(it, permit))
+        };
+        self.timed(WaitFor::Read, self.in_time(acquired)).await
     }
 
     /// Acquires a connection for a write that is a single statement.
     pub(crate) async fn acquire_for_write(&self) -> Result<Connection, sqlx::Error> {
-        self.timed(WaitFor::Write, self.connection()).await
+        let acquired = self.timed(WaitFor::Write, self.write_connection()).await;
+        self.0.writes.record(acquired.is_ok());
+        acquired
     }
 
     /// Acquires a connection and begins a transaction on it, for a write.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        let begun = async { Tx::begin(self.connection().await?).await };
-        self.timed(WaitFor::Write, begun).await
+        let begun = async { Tx::begin(self.write_connection().await?).await };
+        let begun = self.timed(WaitFor::Write, begun).await;
+        self.0.writes.record(begun.is_ok());
+        begun
+    }
+
+    /// Returns since when writes have failed to begin.
+    pub(super) fn write_health(&self) -> &WriteHealth {
+        &self.0.writes
     }
 
     /// Awaits a connection and records the time that it took, also if it failed.
@@ -143,12 +172,26 @@ impl Database {
         result
     }
 
-    async fn connection(&self) -> Result<Connection, sqlx::Error> {
+    async fn write_connection(&self) -> Result<Connection, sqlx::Error> {
+        let session = self.in_time(self.session()).await;
+        session.map(|it| Connection::new(it, None))
+    }
+
+    async fn in_time<T>(
+        &self,
+        wait: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let result = timeout(self.0.acquire, wait).await;
+        result.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    async fn session(&self) -> Result<Object<Manager>, sqlx::Error> {
         self.retire_idle();
-        let acquired = timeout(self.0.acquire, self.0.pool.get()).await;
-        let session = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        session.map(Connection::new).map_err(|error| match error {
-            PoolError::Backend(error) => error,
+        let session = self.0.pool.get().await;
+        session.map_err(|error| match error {
+            PoolError::Backend(error) if is_transient(&error) => error,
+            // Whatever keeps a session from opening, such as a changed password, is no fault of the request.
+            PoolError::Backend(error) => io::Error::other(error).into(),
             PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

@@ -43,7 +43,7 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
         return Ok(());
     }
     let rows: Vec<_> = events.iter().zip(0..).map(new_row).collect();
-    sqlx::query!(
+    let is_due = sqlx::query_scalar!(
         r#"
         with fresh as materialized (
             select * from jsonb_to_recordset($1::jsonb) as it(
@@ -79,13 +79,16 @@ pub(crate) async fn append(tx: &mut Tx, events: &[&NewEvent]) -> Result<(), sqlx
             on conflict (id) do update set partner_id = excluded.partner_id
             returning id
         )
-        select pg_notify('lmn_webhooks', '') from queues limit 1
+        select exists (select from queues) as "is_due!"
         "#,
         Json(&rows) as _,
     )
-    .execute(&mut **tx)
-    .await
-    .map(drop)
+    .fetch_one(&mut **tx)
+    .await?;
+    if is_due {
+        tx.announce_deliveries();
+    }
+    Ok(())
 }
 
 fn new_row<'a>((event, n): (&&'a NewEvent, usize)) -> NewRow<'a> {
@@ -114,21 +117,9 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Appends ` and …` for every filter that is set.
-    fn push(&self, query: &mut QueryBuilder<Postgres>) {
-        if let Some(order) = self.order {
-            query.push(" and order_id = ").push_bind(order.uuid());
-        }
-        if !self.types.is_empty() {
-            query
-                .push(" and type = any(")
-                .push_bind(words(&self.types))
-                .push(")");
-        }
-        if !self.delivery_status.is_empty() {
-            query.push(" and delivery_status = any(");
-            query.push_bind(words(&self.delivery_status)).push(")");
-        }
+    /// Returns whether types or delivery statuses select the events.
+    fn is_by_words(&self) -> bool {
+        !self.types.is_empty() || !self.delivery_status.is_empty()
     }
 
     /// Returns the canonical form of the filters, to which a cursor is bound. The order of values does not change it.
@@ -141,6 +132,13 @@ impl Filter {
 
 fn words<W: StringEnum>(words: &[W]) -> Vec<&'static str> {
     words.iter().map(|it| it.as_str()).collect()
+}
+
+/// Returns each word once; all of them if `words` is empty.
+fn words_once<W: StringEnum>(words: &[W]) -> Vec<&'static str> {
+    let is_wanted = |it: &&W| words.is_empty() || words.contains(it);
+    let wanted = W::ALL.iter().filter(is_wanted);
+    wanted.map(|it| it.as_str()).collect()
 }
 
 /// The columns of an [`EventRow`], as text for statements on `events`.
@@ -224,21 +222,44 @@ pub(crate) async fn list(
         Direction::Back => ("desc", "<"),
         Direction::Forth => ("asc", ">"),
     };
-    let mut query = QueryBuilder::new(concat!(
-        "select ",
-        event_columns!(),
-        " from events where partner_id = "
-    ));
-    query.push_bind(partner.uuid());
-    filter.push(&mut query);
+    let mut query = QueryBuilder::new(concat!("select ", event_columns!(), " from "));
+    push_source(&mut query, filter);
+    query.push("events.partner_id = ").push_bind(partner.uuid());
+    if let Some(order) = filter.order {
+        query.push(" and events.order_id = ");
+        query.push_bind(order.uuid());
+    }
     if let Some(position) = beyond {
-        query.push(format_args!(" and position {comes_after} "));
+        query.push(format_args!(" and events.position {comes_after} "));
         query.push_bind(position);
     }
-    query.push(format_args!(" order by position {order} limit "));
-    query.push_bind(limit);
+    let end = format!(" order by position {order} limit {limit}");
+    query.push(&end);
+    if filter.is_by_words() {
+        // The pages of the single words, and of them one page.
+        query.push(format_args!(") as found{end})){end}"));
+    }
     let rows: Vec<EventRow> = query.build_query_as().fetch_all(conn).await?;
     rows.into_iter().map(EventRow::into_model).collect()
+}
+
+/// Appends the tables of a list, up to the first condition on the partner.
+///
+/// With types or delivery statuses, a page is read of each of them by an index that has their events in order, and these
+/// pages are merged. So rare events do not read the partner's whole feed.
+fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if !filter.is_by_words() {
+        query.push("events where ");
+        return;
+    }
+    query.push("events where id = any(array(select found.id from unnest(");
+    query.push_bind(words_once(&filter.delivery_status));
+    query.push("::text[]) as statuses(delivery_status) cross join unnest(");
+    query.push_bind(words_once(&filter.types));
+    query.push(
+        "::text[]) as types(type) cross join lateral (select id, position from events
+         where events.type = types.type and events.delivery_status = statuses.delivery_status and ",
+    );
 }
 
 /// Finds an event of a partner.

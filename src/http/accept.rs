@@ -1,6 +1,6 @@
 //! Content negotiation: chooses the representation of a response from `Accept` (RFC 9110, section 12.5.1).
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::errors::Representation;
 
@@ -36,6 +36,18 @@ pub(crate) fn choose<'a>(
     let best = offers.iter().map(quality_of).max().unwrap_or_default();
     let chosen = offers.iter().position(|offer| quality_of(offer) == best);
     chosen.filter(|_| best > 0).unwrap_or_default()
+}
+
+/// Returns the value of `Accept`, its lines joined, for the time when the request is gone.
+pub(crate) fn joined_accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(header::ACCEPT).iter();
+    let first = lines.next()?.clone();
+    let more: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    if more.is_empty() {
+        return Some(first);
+    }
+    let lines = [&[first.as_bytes()], more.as_slice()].concat();
+    HeaderValue::from_bytes(&lines.join(&b","[..])).ok()
 }
 
 /// Returns the representation of errors that an `Accept` header asks for.

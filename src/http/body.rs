@@ -1,7 +1,12 @@
 //! JSON bodies: reads a bounded number of bytes as one object without duplicate keys, extracts typed values from it, and
 //! responds with JSON.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -10,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,16 +28,58 @@ use crate::{
     values::json,
 };
 
+/// The byte order mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The path of an issue that concerns the whole body.
 const WHOLE_BODY: &str = "body";
 
-/// Returns whether a request has neither a body nor a content type, as an operation without a body expects.
-pub(crate) fn is_absent(headers: &HeaderMap, body: &Body) -> bool {
-    !headers.contains_key(header::CONTENT_TYPE) && body.is_end_stream()
+/// Reads the members of a body of at most `bytes_max` bytes, within `time`.
+///
+/// An empty body has no members, whatever its type and framing: generated clients declare a type also where they send
+/// nothing. Any other body must be declared as JSON.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Map<String, Value>, ApiError> {
+    if body.is_end_stream() {
+        return Ok(Map::new());
+    }
+    if let Err(refused) = require_json(headers) {
+        return match is_empty(body, time).await? {
+            true => Ok(Map::new()),
+            false => Err(refused),
+        };
+    }
+    let bytes = read_bytes(body, bytes_max, time).await?;
+    match bytes.is_empty() {
+        true => Ok(Map::new()),
+        false => parse(&bytes),
+    }
+}
+
+/// Returns whether a body ends without data. It is read up to its first byte, and not at all if its length is known.
+async fn is_empty(mut body: Body, time: Duration) -> Result<bool, ApiError> {
+    if body.size_hint().lower() > 0 {
+        return Ok(false);
+    }
+    let ends = async {
+        loop {
+            match body.frame().await {
+                None => return true,
+                Some(Ok(frame)) if frame.data_ref().is_none_or(Bytes::is_empty) => {}
+                // Data, or broken framing.
+                Some(_) => return false,
+            }
+        }
+    };
+    let ends = tokio::time::timeout(time, ends).await;
+    ends.map_err(|_| ApiError::RequestTimeout)
 }
 
 /// Checks that the body is declared as JSON in UTF-8 without a content encoding.
-pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
     let json = text(header::CONTENT_TYPE).is_some_and(is_json);
@@ -49,16 +96,28 @@ fn is_json(content_type: &str) -> bool {
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
     let subtype = essence.strip_prefix("application/");
     let utf8 = |parameter: &str| match parameter.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => is_utf8(value),
         _ => true,
     };
     subtype.is_some_and(|it| it == "json" || it.ends_with("+json")) && parts.all(utf8)
 }
 
+/// Returns whether the name of a character set is a spelling of UTF-8, such as `utf8` or `"UTF-8"`.
+fn is_utf8(charset: &str) -> bool {
+    let letters = charset.bytes().filter(u8::is_ascii_alphanumeric);
+    letters.map(|it| it.to_ascii_lowercase()).eq(*b"utf8")
+}
+
 /// Reads the whole body, of at most `bytes_max` bytes, within `time`.
-pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, ApiError> {
+///
+/// A body that is declared to be larger is refused without being read, so a client that waits for `100 Continue` never
+/// sends it.
+async fn read_bytes(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(ApiError::PayloadTooLarge {
+            limit_bytes: bytes_max,
+        });
+    }
     let limited = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(time, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -71,8 +130,9 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
     }
 }
 
-/// Parses the bytes of one JSON object.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+/// Parses the bytes of one JSON object. A byte order mark before it, which some clients send, is ignored.
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let (value, duplicates) =
         json::read(bytes).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
     if !duplicates.is_empty() {
@@ -122,6 +182,41 @@ impl<S: Sync, Q: FromQuery, B: FromBody> FromRequestParts<S> for Input<Q, B> {
     }
 }
 
+/// Returns a body that keeps `held` until it is dropped, which is when the client has taken it. An empty body keeps
+/// nothing.
+pub(crate) fn hold(body: Body, held: impl Send + Unpin + 'static) -> Body {
+    match body.is_end_stream() {
+        true => body,
+        false => Body::new(Holding { body, _held: held }),
+    }
+}
+
+/// A body with a value that is dropped together with it.
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A 200 response with a JSON body.
 #[derive(Debug)]
 pub(crate) struct Answer<T>(pub T);
@@ -147,6 +242,14 @@ mod tests {
             Value::from(members),
             serde_json::json!({"a": [1, {"b": null}], "c": "d"})
         );
+    }
+
+    #[test]
+    fn byte_order_mark_before_an_object_is_ignored() {
+        let members = parse(b"\xef\xbb\xbf{\"a\":\"\xef\xbb\xbf\"}").unwrap();
+        assert_eq!(members["a"], "\u{feff}");
+        assert!(parse(b"\xef\xbb\xbf\xef\xbb\xbf{}").is_err());
+        assert!(parse(b"\xef\xbb{}").is_err());
     }
 
     #[test]
@@ -208,6 +311,9 @@ mod tests {
             "application/json",
             "Application/JSON; charset=UTF-8",
             "application/vnd.x+json;charset=\"utf-8\"",
+            "application/json; charset=utf8",
+            "application/json;charset = UTF_8",
+            "application/json; charset='Utf8'; version=1",
         ] {
             assert!(is_json(it), "{it}");
         }
@@ -216,6 +322,8 @@ mod tests {
             "text/json",
             "application/jsonx",
             "application/json; charset=latin1",
+            "application/json; charset=utf-16",
+            "application/json; charset=",
             "json",
         ] {
             assert!(!is_json(it), "{it}");

@@ -3,6 +3,10 @@
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{extract::Request, http::HeaderMap};
@@ -13,19 +17,44 @@ use crate::config::{ClientAddressHeader, Gate};
 /// The white space that is trimmed around the parts of a header's value; other white space belongs to the part.
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// The remote address of the connection; the server adds it to the extensions of every request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub SocketAddr);
+/// The other end of a connection; the server adds it to the extensions of every request.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    /// The number of answered requests whose API key was accepted.
+    accepted_keys: Arc<AtomicUsize>,
+}
+
+impl Peer {
+    /// Creates the other end of a new connection.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            accepted_keys: Arc::default(),
+        }
+    }
+
+    /// Returns the remote address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Counts a request whose API key was accepted.
+    pub(crate) fn note_key(&self) {
+        self.accepted_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of these requests.
+    pub(crate) fn accepted_keys(&self) -> usize {
+        self.accepted_keys.load(Ordering::Relaxed)
+    }
+}
 
 /// Returns the address of a request's client.
 pub(crate) fn of(request: &Request, gate: &Gate) -> IpAddr {
     // Without a peer (there is no socket when a test calls the router directly) the request is local.
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
-    let peer = request
-        .extensions()
-        .get()
-        .map_or(local, |Peer(address)| *address)
-        .ip();
+    let peer = request.extensions().get().map_or(local, Peer::address).ip();
     seen(
         peer,
         &gate.trusted_proxies,

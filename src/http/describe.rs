@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::extract::{NAME_CHARACTERS_MAX, Name};
+use super::text::{NAME_CHARACTERS_MAX, Name};
 
 /// The 36-character form of a UUID v4, in any case.
 const UUID_V4: &str =
@@ -37,6 +37,10 @@ pub(crate) fn query_text(name: &str, description: &str, object: ObjectBuilder) -
 
 /// Describes a query parameter that is a comma-separated list of at most `max` values.
 pub(crate) fn csv<T: PartialSchema>(name: &str, max: usize, description: &str) -> Parameter {
+    let description = &format!(
+        "{description} Values are separated by commas; repeated parameters add up; a value that contains a comma stands \
+         in double quotes (`\"White, pearl\"`)."
+    );
     let array = ArrayBuilder::new()
         .items(T::schema())
         .min_items(Some(1))

@@ -4,126 +4,80 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{HeaderMap, request::Parts},
 };
-use chrono::NaiveDate;
 use utoipa::{
     IntoParams, PartialSchema,
     openapi::path::{Parameter, ParameterIn},
 };
 
-use super::{describe, headers::read_user};
+use super::{
+    describe,
+    headers::read_user,
+    text::{FromText, split_csv},
+};
 use crate::{
-    errors::{ApiError, Fault, IssueKind, Issues, catalogue::Code},
+    errors::{ApiError, Fault, Issue, IssueKind, Issues, catalogue::Code},
     values::{
         id::{EventId, OrderId, VehicleId},
-        string_enum::StringEnum,
-        timestamp::Timestamp,
+        query,
     },
 };
 
-/// The longest [`Name`], in characters.
-pub(super) const NAME_CHARACTERS_MAX: usize = 128;
-
-/// A value that can be parsed from a query parameter.
-pub(crate) trait FromText: Sized {
-    /// Reads it.
-    fn from_text(text: &str) -> Result<Self, Fault>;
-}
-
-impl<W: StringEnum> FromText for W {
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        W::parse(text).ok_or_else(|| {
-            let words: Vec<_> = W::ALL.iter().map(|it| it.as_str()).collect();
-            Fault::new(
-                IssueKind::InvalidValue,
-                "the value is not one of the allowed values",
-            )
-            .expected(words.join(" "))
-        })
-    }
-}
-
-impl FromText for Timestamp {
-    /// Parses a time; a space in place of the sign is a `+` that was not percent-encoded.
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        read_stamp(&text.replace(' ', "+"))
-    }
-}
-
-impl FromText for NaiveDate {
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        // chrono also accepts years of other lengths and days or months without leading zeros.
-        let has_length = text.len() == "2026-04-20".len();
-        let date = Self::parse_from_str(text, "%Y-%m-%d").ok();
-        date.filter(|date| has_length && date.to_string() == text)
-            .ok_or_else(|| {
-                Fault::new(IssueKind::InvalidFormat, "a day is written like 2026-04-20")
-                    .expected("2026-04-20")
-            })
-    }
-}
-
-/// Parses a time in the form used in bodies.
-pub(super) fn read_stamp(text: &str) -> Result<Timestamp, Fault> {
-    Timestamp::parse(text).map_err(|error| {
-        Fault::new(IssueKind::InvalidFormat, error.to_string())
-            .expected("2026-04-20T13:00:00+09:00")
-    })
-}
-
-/// A name to compare with: not empty, and at most 128 characters.
-#[derive(Debug)]
-pub(crate) struct Name(pub String);
-
-impl FromText for Name {
-    fn from_text(text: &str) -> Result<Self, Fault> {
-        let length = text.chars().count();
-        // PostgreSQL text cannot contain a NUL, so no stored name matches.
-        if length == 0 {
-            Err(Fault::new(IssueKind::InvalidValue, "the value is empty"))
-        } else if text.contains('\0') {
-            Err(Fault::new(
-                IssueKind::InvalidValue,
-                "the value contains a NUL character",
-            ))
-        } else if length > NAME_CHARACTERS_MAX {
-            let message = format!("a value has at most {NAME_CHARACTERS_MAX} characters");
-            Err(Fault::new(IssueKind::OutOfRange, message))
-        } else {
-            Ok(Self(text.to_owned()))
-        }
-    }
-}
+/// The most names and values that are reported because they are not UTF-8.
+const UNREADABLE_MAX: usize = 50;
+/// The path of an issue with a query, of which no parameter can be named.
+const WHOLE_QUERY: &str = "query";
 
 /// The parameters of a query string; unknown ones are ignored.
 #[derive(Debug)]
 pub(crate) struct Params {
-    pairs: Vec<(String, String)>,
+    /// The names and values. A value that is not UTF-8 is `None`, and is reported.
+    pairs: Vec<(String, Option<String>)>,
     issues: Issues,
     allows_dry_run: bool,
 }
 
 impl Params {
-    /// Decodes a query string.
+    /// Decodes a query string. Names and values that are not UTF-8 are issues.
     pub(crate) fn new(query: &str) -> Self {
-        let pairs = form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect();
-        Self {
-            pairs,
+        let mut params = Self {
+            pairs: Vec::new(),
             issues: Issues::default(),
             allows_dry_run: false,
+        };
+        for (name, value) in query::parameters(query) {
+            match name.as_utf8() {
+                Some(known) => {
+                    if value.as_utf8().is_none() {
+                        params.report_unreadable(known, value.sent);
+                    }
+                    let text = value.as_utf8().map(str::to_owned);
+                    params.pairs.push((known.to_owned(), text));
+                }
+                None => params.report_unreadable(WHOLE_QUERY, name.sent),
+            }
         }
+        params
+    }
+
+    fn report_unreadable(&mut self, path: &str, sent: &str) {
+        if self.issues.all().len() < UNREADABLE_MAX {
+            self.issues.push(not_utf8(path, Some(sent)));
+        }
+    }
+
+    /// Returns the texts of a parameter, except for those that are not UTF-8.
+    fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.pairs.iter().filter(move |(key, _)| key == name);
+        pairs.filter_map(|(_, value)| value.as_deref())
     }
 
     /// Returns a parameter's text; a second occurrence is an issue.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        let mut all = self
-            .pairs
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value);
-        let first = all.next()?.clone();
-        if all.next().is_some() {
+        let (first, is_repeated) = {
+            let mut all = self.texts(name);
+            (all.next()?.to_owned(), all.next().is_some())
+        };
+        if is_repeated {
             let message = format!("`{name}` occurs twice");
             self.complain(name, &first, Fault::new(IssueKind::Duplicate, message));
         }
@@ -138,12 +92,16 @@ impl Params {
             .ok()
     }
 
-    /// Parses a comma-separated list of at most `max` values; empty if the parameter is absent.
+    /// Parses a comma-separated list of at most `max` values; empty if the parameter is absent. Occurrences add up.
     pub(crate) fn csv<T: FromText>(&mut self, name: &str, max: usize) -> Vec<T> {
-        let Some(text) = self.text(name) else {
-            return Vec::new();
-        };
-        let items: Vec<&str> = text.split(',').map(str::trim).collect();
+        let texts: Vec<String> = self.texts(name).map(str::to_owned).collect();
+        let mut items = Vec::new();
+        for text in &texts {
+            match split_csv(text) {
+                Ok(split) => items.extend(split),
+                Err(fault) => self.complain(name, text, fault),
+            }
+        }
         if items.len() > max {
             let message = format!("`{name}` takes at most {max} values");
             self.complain(
@@ -155,9 +113,9 @@ impl Params {
         }
         let mut values = Vec::with_capacity(items.len());
         for item in items {
-            match T::from_text(item) {
+            match T::from_text(&item) {
                 Ok(value) => values.push(value),
-                Err(fault) => self.complain(name, item, fault),
+                Err(fault) => self.complain(name, &item, fault),
             }
         }
         values
@@ -240,6 +198,13 @@ impl Params {
     pub(crate) fn issues(&mut self) -> &mut Issues {
         &mut self.issues
     }
+}
+
+/// Returns the issue of a parameter whose bytes are not UTF-8.
+fn not_utf8(path: &str, sent: Option<&str>) -> Issue {
+    let message = format!("`{path}` is not UTF-8 after percent-decoding");
+    let fault = Fault::new(IssueKind::InvalidFormat, message);
+    fault.expected("percent-encoded UTF-8").at(path, sent)
 }
 
 /// A value that is parsed from a whole query string.
@@ -333,9 +298,10 @@ impl<S: Send + Sync, T: PathId> FromRequestParts<S> for Id<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state).await.ok();
-        let mut params = params.iter().flat_map(RawPathParams::iter);
-        let found = params.find(|(name, _)| *name == T::NAME);
+        // A route with an id has a parameter, so the only possible rejection is that of bytes that are not UTF-8.
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| not_utf8(T::NAME, None))?;
+        let found = params.iter().find(|(name, _)| *name == T::NAME);
         let text = found.map_or("", |(_, text)| text);
         T::read(text).map(Self).ok_or_else(|| T::not_found(text))
     }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::extract::{FromText, read_stamp};
+use super::text::{FromText, read_stamp};
 use crate::{
     errors::{Fault, IssueKind, Issues},
     values::{money::Usd, string_enum::StringEnum, timestamp::Timestamp},

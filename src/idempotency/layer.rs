@@ -222,21 +222,21 @@ fn read_key(headers: &HeaderMap) -> Result<Uuid, ApiError> {
     model::read_key(text).ok_or_else(|| not_a_key(text).into())
 }
 
-/// Reads and parses the body. The body of a DELETE is ignored; an absent body is an empty object.
+/// Reads and parses the body. The body of a DELETE is ignored; an empty body is an empty object.
 async fn read_body(
     server: &Server,
     context: &RequestContext,
     request: &mut Request,
 ) -> Result<Map<String, Value>, ApiError> {
-    if request.method() == Method::DELETE || body::is_absent(request.headers(), request.body()) {
+    if request.method() == Method::DELETE {
         return Ok(Map::new());
     }
-    body::require_json(request.headers())?;
     context.restart_deadline(server.body);
     let body = std::mem::take(request.body_mut());
-    let bytes = body::read(body, server.body_bytes_max, server.body).await?;
+    let read = body::read(request.headers(), body, server.body_bytes_max, server.body);
+    let members = read.await;
     context.restart_deadline(Duration::ZERO);
-    body::parse(&bytes)
+    members
 }
 
 /// Returns the issue of a header that is not a key.

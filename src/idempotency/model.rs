@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use hyper::{Method, Uri};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 use uuid::{Uuid, Variant, Version};
 
-use crate::values::id::PartnerId;
+use crate::values::{id::PartnerId, query};
 
 /// The header that carries the key.
 pub(crate) const HEADER: &str = "idempotency-key";
@@ -52,25 +52,25 @@ pub(crate) struct Fingerprint([u8; PARTS.len() * PART_BYTES]);
 impl Fingerprint {
     /// Returns the fingerprint of a request. `named` are the members of its body that are parts of their own.
     ///
-    /// The body is compared as JSON values; a missing member differs from null.
+    /// The body is compared as JSON values: `1`, `1.0` and `1e0` are one number; a missing member differs from null.
+    /// The query is compared byte by byte after decoding, because it may not be UTF-8.
     pub(crate) fn of(
         method: &Method,
         uri: &Uri,
         body: &Map<String, Value>,
         named: [&str; 2],
     ) -> Self {
-        let mut parameters: Vec<_> = uri
-            .query()
-            .map(|query| form_urlencoded::parse(query.as_bytes()).collect())
-            .unwrap_or_default();
-        parameters.sort();
-        let [first, second] = named.map(|name| body.get(name).map(Value::to_string));
+        let mut parameters: Vec<_> = query::parameters(uri.query().unwrap_or_default()).collect();
+        parameters.sort_by(|(name, value), (other_name, other_value)| {
+            (name.bytes(), value.bytes()).cmp(&(other_name.bytes(), other_value.bytes()))
+        });
+        let [first, second] = named.map(|name| body.get(name).map(canonical).unwrap_or_default());
         let parts = [
             method.as_str(),
             uri.path(),
             &format!("{parameters:?}"),
-            &first.unwrap_or_default(),
-            &second.unwrap_or_default(),
+            &first,
+            &second,
             &others(body, named),
         ];
         let mut bytes = [0; PARTS.len() * PART_BYTES];
@@ -108,19 +108,65 @@ impl Fingerprint {
 
 /// Returns the members of a body that are not parts of their own, as one JSON object.
 fn others(body: &Map<String, Value>, named: [&str; 2]) -> String {
-    let mut text = String::from("{");
-    for (name, value) in body
+    let mut text = String::new();
+    let others = body
         .iter()
-        .filter(|(name, _)| !named.contains(&name.as_str()))
-    {
-        if text.len() > 1 {
+        .filter(|(name, _)| !named.contains(&name.as_str()));
+    write_members(&mut text, others);
+    text
+}
+
+/// Returns a value as JSON in which equal numbers are written in one way.
+fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_value(&mut text, value);
+    text
+}
+
+fn write_value(text: &mut String, value: &Value) {
+    match value {
+        Value::Object(members) => write_members(text, members.iter()),
+        Value::Array(items) => {
+            text.push('[');
+            for (n, item) in items.iter().enumerate() {
+                if n > 0 {
+                    text.push(',');
+                }
+                write_value(text, item);
+            }
+            text.push(']');
+        }
+        Value::Number(number) => {
+            // Writing to a string cannot fail.
+            let _ = match whole(number) {
+                Some(whole) => write!(text, "{whole}"),
+                None => write!(text, "{number}"),
+            };
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {
+            let _ = write!(text, "{value}");
+        }
+    }
+}
+
+fn write_members<'a>(text: &mut String, members: impl Iterator<Item = (&'a String, &'a Value)>) {
+    text.push('{');
+    for (n, (name, value)) in members.enumerate() {
+        if n > 0 {
             text.push(',');
         }
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{}:{value}", Value::from(name.as_str()));
+        let _ = write!(text, "{}:", Value::from(name.as_str()));
+        write_value(text, value);
     }
     text.push('}');
-    text
+}
+
+/// Returns the integer that a number written with a fraction or an exponent is equal to, if it is within the range in
+/// which JSON integers are read as integers.
+fn whole(number: &Number) -> Option<i128> {
+    let float = number.as_f64().filter(|_| number.is_f64())?;
+    let range = i64::MIN as f64..u64::MAX as f64;
+    (float.fract() == 0.0 && range.contains(&float)).then_some(float as i128)
 }
 
 #[cfg(test)]
@@ -191,6 +237,45 @@ mod tests {
         );
         assert_eq!(one.mismatch(&two), [""; 0]);
         assert_eq!(Fingerprint::stored(one.as_bytes()), Some(two));
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value_in_every_member() {
+        let body = |bid: &str, note: &str| {
+            let text = format!(r#"{{"max_bid_amount_usd":{bid},"note":[{{"n":{note}}}]}}"#);
+            of("POST", "/", "", &serde_json::from_str(&text).unwrap())
+        };
+        for (one, other) in [
+            ("1", "1.0"),
+            ("1", "1e0"),
+            ("1200", "12e2"),
+            ("-5", "-5.00"),
+            ("0", "-0"),
+            ("0", "-0.0"),
+            ("0.5", "5e-1"),
+            ("9007199254740992", "9007199254740992.0"),
+            ("9223372036854775808", "9.223372036854775808e18"),
+            ("1e30", "1000000000000000000000000000000"),
+        ] {
+            let (one, other) = (body(one, one), body(other, other));
+            assert_eq!(one.mismatch(&other), [""; 0]);
+        }
+        assert_eq!(body("1", "1").mismatch(&body("1", "1.5")), ["body"]);
+        assert_eq!(body("1", "1").mismatch(&body("1", "\"1\"")), ["body"]);
+        assert_eq!(
+            body("1", "1").mismatch(&body("2.0", "1")),
+            ["max_bid_amount_usd"]
+        );
+    }
+
+    #[test]
+    fn queries_that_are_not_utf8_are_compared_byte_by_byte() {
+        let of_query = |query| of("POST", "/", query, &json!({}));
+        let hyundai = of_query("make=%C7%F6%B4%EB");
+        assert_eq!(hyundai.mismatch(&of_query("make=%c7%f6%b4%eb")), [""; 0]);
+        for other in ["make=%C7%F6%B4%EC", "make=%EF%BF%BD%EF%BF%BD%EF%BF%BD"] {
+            assert_eq!(hyundai.mismatch(&of_query(other)), ["query"], "{other}");
+        }
     }
 
     #[test]

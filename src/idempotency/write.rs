@@ -46,7 +46,7 @@ pub(crate) enum Attempt {
 /// The outcome of binding a key.
 pub(crate) enum Binding {
     /// The key is bound to this request.
-    Bound(Write),
+    Bound(Box<Write>),
     /// The key was used before. This is the response.
     Answered(Response),
 }
@@ -83,19 +83,19 @@ impl PendingWrite {
         let mut tx = database.begin().await?;
         let bound = store::bind(&mut tx, &claim, vehicle).await?;
         if !bound.is_new {
-            let stored = find_bound(&mut tx, &claim).await?;
+            let stored = find_bound(tx, &claim).await?;
             return claim.answer(stored, &context).map(Binding::Answered);
         }
         // Until the commit, every failure leaves the key unbound.
         context.set_idempotency(IdempotencyStatus::Unbound);
         let vehicle = vehicle.filter(|_| bound.is_vehicle_locked).cloned();
-        Ok(Binding::Bound(Write {
+        Ok(Binding::Bound(Box::new(Write {
             tx,
             database,
             claim,
             vehicle,
             context,
-        }))
+        })))
     }
 
     /// Answers after a statement that performs the whole write.
@@ -236,12 +236,15 @@ async fn find_outcome(database: &Database, claim: &Claim) -> Result<Option<Store
     if store::bind(&mut tx, claim, None).await?.is_new {
         return Ok(None);
     }
-    find_bound(&mut tx, claim).await.map(Some)
+    find_bound(tx, claim).await.map(Some)
 }
 
 /// Finds the reply of a used key. Binding it waited for the transaction that held it, so this statement sees the reply.
-async fn find_bound(tx: &mut Tx, claim: &Claim) -> Result<StoredReply, ApiError> {
-    let stored = store::find(tx, claim.partner, claim.key).await?;
+///
+/// The commit waits until a synchronous standby has the reply, too.
+async fn find_bound(mut tx: Tx, claim: &Claim) -> Result<StoredReply, ApiError> {
+    let stored = store::find(&mut tx, claim.partner, claim.key).await?;
+    tx.commit().await?;
     stored.ok_or_else(|| ApiError::internal("a bound key has no row"))
 }
 
@@ -276,7 +279,7 @@ impl<S: Sync> FromRequestParts<S> for Write {
         let pending = PendingWrite::from_request_parts(parts, state).await;
         let pending = pending.map_err(ApiError::into_response)?;
         match pending.bind(None).await {
-            Ok(Binding::Bound(write)) => Ok(write),
+            Ok(Binding::Bound(write)) => Ok(*write),
             Ok(Binding::Answered(answer)) => Err(answer),
             Err(error) => Err(error.into_response()),
         }

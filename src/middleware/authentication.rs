@@ -1,22 +1,19 @@
 //! Authentication: finds the [`Grant`] of the API key in the `x-api-key` header and stores it in the request context.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::Request, http::HeaderMap};
 use chrono::{DateTime, Utc};
 use moka::{future::Cache as LoadingCache, sync::Cache};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     admission::{Policy, Verdict},
     known_key::{self, Found, KnownKey, Miss},
-    rate_limit::Local,
+    unknown_key::UnknownKeyThrottle,
 };
 use crate::{
-    config::{Limits, Settings},
+    config::Settings,
     database::{self, Database, Heartbeat},
     errors::{ApiError, payloads::InvalidApiKey},
     http::headers,
@@ -26,19 +23,11 @@ use crate::{
     },
     request::RequestContext,
     telemetry::metrics::Metrics,
-    values::{
-        environment::Environment,
-        rate_limit::{self, Throttled},
-        timestamp::Timestamp,
-    },
+    values::environment::Environment,
 };
 
 /// The header of the API key.
 const HEADER: &str = "x-api-key";
-/// The name of the limit of unknown keys in error details.
-const UNKNOWN_KEY: &str = "unknown_key";
-/// The network prefix of an IPv6 address; a client can choose the other half freely.
-const NETWORK_OF_V6: u128 = u128::MAX << 64;
 
 /// The authentication policy, with this replica's cache of API keys.
 #[derive(Debug, Clone)]
@@ -113,18 +102,28 @@ impl ApiKeys {
     }
 
     /// Looks up a key that this replica does not know, unless `client` has tried too many unknown keys.
+    ///
+    /// The look-up is a task of its own and ends also if its caller hangs up: hanging up early must neither count
+    /// against the address of a valid key nor make guesses free.
     async fn look_up(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, Miss> {
         let inner = &self.0;
-        if let Err(early) = inner.throttle.admit(client, inner.heartbeat.time()) {
+        let reserved = inner.throttle.reserve(client, || inner.heartbeat.time());
+        let reservation = reserved.await.map_err(|early| {
             inner.metrics.count_throttled_key();
-            return Err(Miss::Throttled(early));
-        }
-        let generation = inner.heartbeat.generation();
-        let loaded = self.load(&digest).await;
-        if matches!(loaded, Err(Miss::Unknown)) {
-            inner.metrics.count_unknown_key();
-        }
-        loaded.map(|(grant, _)| Arc::new(KnownKey::new(generation, grant)))
+            Miss::Throttled(early)
+        })?;
+        let keys = self.clone();
+        let looked_up = Handle::current().spawn(async move {
+            let generation = keys.0.heartbeat.generation();
+            let loaded = keys.load(&digest).await;
+            if matches!(loaded, Err(Miss::Unknown)) {
+                keys.0.metrics.count_unknown_key();
+                reservation.count();
+            }
+            loaded.map(|(grant, _)| Arc::new(KnownKey::new(generation, grant)))
+        });
+        let crashed = |_| Err(Miss::Database(sqlx::Error::WorkerCrashed));
+        looked_up.await.unwrap_or_else(crashed)
     }
 
     /// Reads and caches the grant of a known key.
@@ -225,59 +224,4 @@ fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
         return Err(invalid(KeyError::Unknown));
     }
     first.to_str().map_err(|_| invalid(KeyError::Unknown))
-}
-
-/// The throttle of unknown keys: limits how often one client address may try keys that this replica does not know.
-///
-/// A try is counted before the look-up and by address, so that guessing costs few queries and uses up no partner's
-/// quota. A key that was found once is not counted again.
-#[derive(Debug)]
-struct UnknownKeyThrottle {
-    policy: rate_limit::Policy,
-    origins: Local<IpAddr>,
-}
-
-impl UnknownKeyThrottle {
-    /// Creates the throttle without any tries.
-    fn new(settings: &Limits) -> Self {
-        Self {
-            policy: settings.unknown_key,
-            origins: Local::new(settings.unknown_key_addresses_max),
-        }
-    }
-
-    /// Counts a try; returns an error with the time of the next one if there were too many.
-    fn admit(&self, client: IpAddr, now: DateTime<Utc>) -> Result<(), Throttled> {
-        let origin = origin(client);
-        let (standing, verdict) = self.origins.admit(origin, UNKNOWN_KEY, self.policy);
-        verdict.map_err(|wait| Throttled::new(&standing, wait, Timestamp::kst(now)))
-    }
-}
-
-/// Returns the part of an address that a client cannot choose: an IPv4 address, or the /64 of an IPv6 address.
-fn origin(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_OF_V6).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_one_ipv6_network_share_one_origin() {
-        for (client, expected) in [
-            ("203.0.113.7", "203.0.113.7"),
-            ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
-            ("2001:db8:1:3::", "2001:db8:1:3::"),
-            ("::1", "::"),
-        ] {
-            let client: IpAddr = client.parse().unwrap();
-            assert_eq!(origin(client).to_string(), expected, "{client}");
-        }
-    }
 }

@@ -1,7 +1,10 @@
-//! Bounds of the requests in progress. A request above a bound gets 503 at once, so that the others are not delayed.
+//! Bounds of the requests in progress. A request above a bound gets 503 at once, so that the others are not delayed. A
+//! permit is passed to the request's context with the response, so that the outermost layer can keep it until the
+//! response is taken.
 //!
 //! - Load shedding bounds those of one replica. It runs before any look-up, but inside the request context, so a
-//!   refused request is rendered, logged and counted like any other. Connections have a limit of their own.
+//!   refused request is rendered, logged and counted like any other. Connections have a limit of their own. Probes are
+//!   exempt, because a busy replica is alive.
 //! - Partner concurrency bounds those of one partner on one replica, so that no partner uses up the server's capacity.
 //!   It runs before the body is read, which may take long.
 
@@ -30,15 +33,37 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct LoadSheddingLayer {
     permits: Arc<Semaphore>,
+    /// The paths whose requests need no permit.
+    exempt: &'static [&'static str],
     metrics: Metrics,
 }
 
 impl LoadSheddingLayer {
-    /// Creates the permits for up to `requests_max` requests.
-    pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
+    /// Creates the permits for up to `requests_max` requests, of which those to the `exempt` paths need none.
+    pub(crate) fn new(
+        requests_max: usize,
+        exempt: &'static [&'static str],
+        metrics: Metrics,
+    ) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(requests_max)),
+            exempt,
             metrics,
+        }
+    }
+
+    /// Acquires a permit, or refuses the request.
+    fn admit(&self, request: &Request) -> Result<Option<Permit>, ApiError> {
+        if self.exempt.contains(&request.uri().path()) {
+            return Ok(None);
+        }
+        let context = RequestContext::of(request.extensions())?.clone();
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Some(Permit { permit, context })),
+            Err(_) => {
+                self.metrics.count_shed(Shed::Replica);
+                Err(ApiError::unavailable("too many requests are in progress"))
+            }
         }
     }
 }
@@ -74,13 +99,11 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let Ok(permit) = self.layer.permits.clone().try_acquire_owned() else {
-            self.layer.metrics.count_shed(Shed::Replica);
-            let error = ApiError::unavailable("too many requests are in progress");
-            return ResponseFuture::refused(error);
-        };
-        ResponseFuture::Inner {
-            future: WithPermit::new(self.inner.call(request), permit),
+        match self.layer.admit(&request) {
+            Ok(permit) => ResponseFuture::Inner {
+                future: WithPermit::new(self.inner.call(request), permit),
+            },
+            Err(error) => ResponseFuture::refused(error),
         }
     }
 }
@@ -108,13 +131,18 @@ impl ConcurrencyLayer {
     }
 
     /// Acquires a permit of the caller's partner, or refuses the request.
-    fn admit(&self, request: &Request) -> Result<OwnedSemaphorePermit, ApiError> {
-        let caller = Caller::of(RequestContext::of(request.extensions())?)?;
-        let permits = self.permits(caller.partner());
-        permits.try_acquire_owned().map_err(|_| {
-            self.0.metrics.count_shed(Shed::Partner);
-            ApiError::unavailable("the partner has too many requests in progress")
-        })
+    fn admit(&self, request: &Request) -> Result<Permit, ApiError> {
+        let context = RequestContext::of(request.extensions())?.clone();
+        let permits = self.permits(Caller::of(&context)?.partner());
+        match permits.try_acquire_owned() {
+            Ok(permit) => Ok(Permit { permit, context }),
+            Err(_) => {
+                self.0.metrics.count_shed(Shed::Partner);
+                Err(ApiError::unavailable(
+                    "the partner has too many requests in progress",
+                ))
+            }
+        }
     }
 
     fn permits(&self, partner: PartnerId) -> Arc<Semaphore> {
@@ -161,29 +189,32 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         match self.layer.admit(&request) {
             Ok(permit) => ResponseFuture::Inner {
-                future: WithPermit::new(self.inner.call(request), permit),
+                future: WithPermit::new(self.inner.call(request), Some(permit)),
             },
             Err(error) => ResponseFuture::refused(error),
         }
     }
 }
 
+/// A permit of a request.
+struct Permit {
+    permit: OwnedSemaphorePermit,
+    context: RequestContext,
+}
+
 pin_project! {
-    /// A response future with a permit that is released when the future completes or is dropped.
+    /// A response future with a permit, which is passed to the request's context when the future completes.
     pub struct WithPermit<F> {
         #[pin]
         future: F,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Permit>,
     }
 }
 
 impl<F> WithPermit<F> {
     /// Holds `permit` until `future` completes.
-    fn new(future: F, permit: OwnedSemaphorePermit) -> Self {
-        Self {
-            future,
-            permit: Some(permit),
-        }
+    fn new(future: F, permit: Option<Permit>) -> Self {
+        Self { future, permit }
     }
 }
 
@@ -193,8 +224,10 @@ impl<F: Future> Future for WithPermit<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let polled = this.future.poll(context);
-        if polled.is_ready() {
-            drop(this.permit.take());
+        if polled.is_ready()
+            && let Some(Permit { permit, context }) = this.permit.take()
+        {
+            context.keep_permit(permit);
         }
         polled
     }

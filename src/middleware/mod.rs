@@ -14,3 +14,4 @@ pub(crate) mod concurrency;
 mod known_key;
 pub(crate) mod rate_limit;
 pub(crate) mod request_context;
+pub(crate) mod unknown_key;

@@ -27,9 +27,11 @@ use crate::{
     database::Heartbeat,
     errors::{ApiError, ErrorContext, render},
     http::{
-        accept::error_representation,
-        client_ip,
+        accept::{error_representation, joined_accept},
+        body,
+        client_ip::{self, Peer},
         headers::{self, Trace},
+        public_path::PublicPath,
     },
     idempotency,
     request::{IdempotencyStatus, RequestContext},
@@ -56,6 +58,7 @@ struct Parts {
     metrics: Metrics,
     /// The queue of spans, if they are exported.
     spans: Option<Spans>,
+    public_path: PublicPath,
     settings: Arc<Settings>,
 }
 
@@ -71,6 +74,7 @@ impl RequestContextLayer {
             heartbeat,
             metrics,
             spans,
+            public_path: PublicPath::of(&settings.public_url),
             settings,
         }))
     }
@@ -109,6 +113,7 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let settings = &self.parts.settings;
         let client = client_ip::of(&request, &settings.gate);
+        let peer = request.extensions().get::<Peer>().cloned();
         let context = RequestContext::new(client, settings.server.deadline);
         if idempotency::carries_key(&request) {
             context.set_idempotency(IdempotencyStatus::Unknown);
@@ -117,11 +122,12 @@ where
         let completion = Completion {
             in_flight: self.parts.metrics.begin(),
             method: request.method().clone(),
-            accept: accept(request.headers()),
+            accept: joined_accept(request.headers()),
             trace: Trace::of(request.headers(), self.parts.spans.as_ref()),
             closes: headers::ends_connection(&request),
             parts: self.parts.clone(),
             context,
+            peer,
         };
         let result =
             headers::require_one_host(&request).and_then(|()| guarded(|| self.inner.call(request)));
@@ -143,18 +149,6 @@ where
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, ApiError> {
     let done = catch_unwind(AssertUnwindSafe(work));
     done.map_err(|_| ApiError::internal(telemetry::take_panic()))
-}
-
-/// Returns the value of `Accept`, its lines joined, for the rendering of an error.
-fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(header::ACCEPT).iter();
-    let first = lines.next()?.clone();
-    let more: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
-    if more.is_empty() {
-        return Some(first);
-    }
-    let lines = [&[first.as_bytes()], more.as_slice()].concat();
-    HeaderValue::from_bytes(&lines.join(&b","[..])).ok()
 }
 
 pin_project! {
@@ -230,6 +224,8 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
 struct Completion {
     parts: Arc<Parts>,
     context: RequestContext,
+    /// The other end of the connection, if there is one.
+    peer: Option<Peer>,
     method: Method,
     accept: Option<HeaderValue>,
     trace: Option<Trace>,
@@ -239,6 +235,10 @@ struct Completion {
 }
 
 impl Completion {
+    /// Completes a response.
+    ///
+    /// What a partner asked for is in progress until it is taken. An error is small, and what needs no key is shared by
+    /// all callers, so neither keeps a permit: callers without a key cannot use up the permits.
     fn finish(self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
         if let Some(error) = &error {
@@ -268,8 +268,18 @@ impl Completion {
         if let Some((trace, spans)) = self.sampled() {
             spans.leave(self.span(trace, &answered));
         }
-        self.in_flight.end(&answered);
-        response
+        let in_flight = self.in_flight.answer(&answered);
+        let permits = self.context.take_permits();
+        if self.context.grant().is_none() {
+            return response;
+        }
+        if let Some(peer) = &self.peer {
+            peer.note_key();
+        }
+        match error {
+            Some(_) => response,
+            None => response.map(|body| body::hold(body, (in_flight, permits))),
+        }
     }
 
     /// Renders an error in the representation that the client accepts.
@@ -297,6 +307,7 @@ impl Completion {
 
     fn add_headers(&self, id: &str, headers: &mut HeaderMap) {
         self.context.add_headers(headers);
+        self.parts.public_path.add_to(headers);
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(REQUEST_ID, id);
         }

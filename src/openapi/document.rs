@@ -11,12 +11,12 @@ use super::{
 use crate::{
     errors::catalogue::Code,
     events::model::EventType,
-    http::describe,
+    http::{describe, public_path::PublicPath},
     values::{environment::Environment, string_enum::StringEnum},
     webhooks::signature::{EVENT_ID, SIGNATURE, TIMESTAMP},
 };
 
-/// Schemas of request bodies, which may have unknown members: they are ignored.
+/// Schemas of request bodies, whose members may be absent.
 const REQUESTS: &[&str] = &[
     "CreateOrder",
     "ReportStatus",
@@ -28,6 +28,25 @@ const REQUESTS: &[&str] = &[
     "Nothing",
     "AdvanceClock",
     "PutEndpoint",
+];
+
+/// Schemas of words to which others may be added.
+const GROWING: &[&str] = &[
+    "Action",
+    "AuctionResult",
+    "CancellationReason",
+    "DeliveryStatus",
+    "DisabledReason",
+    "ErrorCode",
+    "EventType",
+    "FailureReason",
+    "FulfillmentDetail",
+    "Fuel",
+    "IssueKind",
+    "OrderStatus",
+    "Owner",
+    "Source",
+    "Transmission",
 ];
 
 /// The introduction before the first operation.
@@ -77,10 +96,15 @@ pub(crate) fn document(
             paths.insert(path, item);
         }
     }
-    schemas::close(&mut schemas, REQUESTS);
+    schemas::require_members(&mut schemas, REQUESTS);
     schemas.extend(refusals::schemas());
     schemas.extend(forms::schemas());
     schemas.extend(issue());
+    for name in GROWING {
+        if let Some(words) = schemas.get_mut(*name) {
+            schemas::mark_growing(words);
+        }
+    }
     schemas::allow_null(&mut schemas);
     links::add(&mut paths);
     let (paths, responses) = (Value::from(paths), Value::from(refusals::components()));
@@ -104,7 +128,7 @@ pub(crate) fn document(
             "schemas": schemas,
             "responses": responses,
             "parameters": parameters(is_sandbox),
-            "headers": headers::components(),
+            "headers": headers::components(&PublicPath::of(public_url)),
             "examples": examples::components(public_url),
             "securitySchemes": {"api_key": {
                 "type": "apiKey", "in": "header", "name": "x-api-key",
@@ -168,9 +192,6 @@ fn issue() -> impl Iterator<Item = (String, Value)> {
         if let Some(kind) = issue.pointer_mut(&format!("/properties/{name}/type")) {
             *kind = "string".into();
         }
-    }
-    if let Some(issue) = issue.as_object_mut() {
-        issue.insert("additionalProperties".to_owned(), false.into());
     }
     let kind = json!(IssueKind::schema());
     [(Issue::name(), issue), (IssueKind::name(), kind)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{examples, refusals};
+use super::{examples, refusals, schemas};
 use crate::{
     errors::{Representation, catalogue::Code, entry::LendFoundryCode, payloads::CursorReason},
     values::string_enum::StringEnum,
@@ -35,7 +35,16 @@ pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
 }
 
 fn codes() -> Value {
-    json!({"type": "string", "enum": Code::ALL.map(Code::as_str), "description": "Branch on this and on nothing else."})
+    let description = "Branch on this and on nothing else.";
+    growing(
+        json!({"type": "string", "enum": Code::ALL.map(Code::as_str), "description": description}),
+    )
+}
+
+/// Marks a list of words that may grow.
+fn growing(mut words: Value) -> Value {
+    schemas::mark_growing(&mut words);
+    words
 }
 
 /// Returns the schema of a problem: the members of RFC 9457 and the members that details of any code can have.
@@ -68,7 +77,6 @@ fn problem() -> Value {
         "description": "An error as in RFC 9457. The envelope's `error.details` are extension members here.",
         "properties": members,
         "required": required,
-        "additionalProperties": false,
     })
 }
 
@@ -102,7 +110,6 @@ fn lendfoundry() -> Value {
         "description": "An error as LendFoundry's clients expect it. The schema of `details` depends on `code`.",
         "properties": {"error": {"oneOf": errors}},
         "required": ["error"],
-        "additionalProperties": false,
     })
 }
 
@@ -111,15 +118,17 @@ fn lendfoundry_error(code: LendFoundryCode) -> Value {
     let lmn_codes = Code::ALL.into_iter().map(Code::entry);
     let lmn_codes = lmn_codes.filter(|entry| entry.lendfoundry.contains(&code));
     let lmn_codes: Vec<&str> = lmn_codes.map(|entry| entry.code).collect();
+    let description = "The code in LMN's own representation.";
+    let lmn_code = json!({"type": "string", "enum": lmn_codes, "description": description});
     let members = json!({
         "code": {"type": "string", "enum": [code.as_str()]},
         "message": {"type": "string"},
         "details": lendfoundry_details(code),
         "trace_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
         "timestamp": utc(),
-        "lmn_code": {"type": "string", "enum": lmn_codes, "description": "The code in LMN's own representation."},
+        "lmn_code": growing(lmn_code),
     });
-    let mut error = closed(&members, &[]);
+    let mut error = object(&members, &[]);
     if let Some(error) = error.as_object_mut() {
         error.insert("title".to_owned(), format!("{code:?}").into());
     }
@@ -131,17 +140,17 @@ fn lendfoundry_details(code: LendFoundryCode) -> Value {
     let text = json!({"type": "string"});
     let count = json!({"type": "integer", "minimum": 1});
     match code {
-        LendFoundryCode::InvalidRequest => rows(&closed(
+        LendFoundryCode::InvalidRequest => rows(&object(
             &json!({
                 "field": text, "issue": schema("IssueKind"), "message": text, "expected": text, "received": text,
-                "reason": {"type": "string", "enum": CursorReason::ALL},
+                "reason": growing(json!({"type": "string", "enum": CursorReason::ALL})),
                 "min": schema("Usd"), "provided": {"type": ["integer", "null"]},
             }),
             &[
                 "message", "expected", "received", "reason", "min", "provided",
             ],
         )),
-        LendFoundryCode::ValidationError => rows(&closed(
+        LendFoundryCode::ValidationError => rows(&object(
             &json!({
                 "field": text,
                 "issue": {"type": "string", "enum": [Code::IdempotencyKeyReused.as_str().to_uppercase()]},
@@ -149,7 +158,7 @@ fn lendfoundry_details(code: LendFoundryCode) -> Value {
             }),
             &[],
         )),
-        LendFoundryCode::BusinessRuleViolation => rows(&closed(
+        LendFoundryCode::BusinessRuleViolation => rows(&object(
             &json!({
                 "rule": {"type": "string", "enum": ["ORDER_CUTOFF_PASSED"]}, "cutoff_at": utc(), "now": utc(),
             }),
@@ -166,14 +175,14 @@ fn lendfoundry_details(code: LendFoundryCode) -> Value {
             ];
             let id = json!({"type": ["string", "null"], "description": "The id as it was sent, truncated."});
             let kind = json!({"type": "string", "enum": kinds});
-            closed(&json!({"resource_type": kind, "resource_id": id}), &[])
+            object(&json!({"resource_type": kind, "resource_id": id}), &[])
         }
         LendFoundryCode::DuplicateResource => {
             let kind = json!({"type": "string", "enum": ["order"]});
             let members = json!({"resource_type": kind, "existing_id": schema("OrderId")});
-            closed(&members, &[])
+            object(&members, &[])
         }
-        LendFoundryCode::WorkflowStateInvalid => closed(
+        LendFoundryCode::WorkflowStateInvalid => object(
             &json!({
                 "current_state": or_null("OrderStatus"),
                 "requested_action": {"type": ["string", "null"]},
@@ -181,7 +190,7 @@ fn lendfoundry_details(code: LendFoundryCode) -> Value {
             }),
             &[],
         ),
-        LendFoundryCode::RateLimitExceeded => closed(
+        LendFoundryCode::RateLimitExceeded => object(
             &json!({
                 "limit": count, "remaining": {"type": "integer", "enum": [0]}, "reset_at": utc(), "retry_after": count,
             }),
@@ -196,15 +205,13 @@ fn lendfoundry_details(code: LendFoundryCode) -> Value {
     }
 }
 
-/// Returns a closed object schema; all members are required except `optional`.
-fn closed(members: &Value, optional: &[&str]) -> Value {
+/// Returns an object schema; all members are required except `optional`.
+fn object(members: &Value, optional: &[&str]) -> Value {
     let names = members.as_object().into_iter().flat_map(Map::keys);
     let required: Vec<_> = names
         .filter(|it| !optional.contains(&it.as_str()))
         .collect();
-    json!({
-        "type": "object", "properties": members, "required": required, "additionalProperties": false,
-    })
+    json!({"type": "object", "properties": members, "required": required})
 }
 
 fn rows(row: &Value) -> Value {

@@ -1,16 +1,18 @@
-//! The handlers of the documents that are public and the same for every caller: `GET /v1/openapi.json`, and the error
-//! catalogue with `GET /v1/errors` and `GET /v1/errors/{code}`.
+//! The handlers of the documents that are public and the same for every caller: `GET /v1/openapi.json`, the error
+//! catalogue with `GET /v1/errors` and `GET /v1/errors/{code}`, and `GET /`, which leads to them.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::Extension,
+    extract::{Extension, State},
     http::{HeaderMap, HeaderValue, header},
-    response::Response,
+    response::{IntoResponse, Redirect, Response},
 };
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
+    config::Settings,
     errors::{
         ApiError,
         catalogue::Code,
@@ -34,6 +36,51 @@ const OFFERS: [Offer; 2] = [
         by_name_only: false,
     },
 ];
+
+/// The representations of the index: JSON, unless HTML has a higher quality. A browser is led to the reference.
+const INDEX_OFFERS: [Offer; 2] = [
+    Offer {
+        media_type: "application/json",
+        by_name_only: false,
+    },
+    Offer {
+        media_type: "text/html",
+        by_name_only: false,
+    },
+];
+
+/// Returns what this server is, with links for a caller that knows only its address.
+pub(crate) async fn show_index(
+    State(settings): State<Arc<Settings>>,
+    conditional: Conditional,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let url = &settings.public_url;
+    let mut response = match accept::choose(headers.get_all(header::ACCEPT), &INDEX_OFFERS) {
+        0 => conditional.answer(&json!({
+            "name": "LMN partner API",
+            "environment": settings.environment.as_str(),
+            "links": {
+                "docs": format!("{url}/docs"),
+                "openapi": format!("{url}/v1/openapi.json"),
+                "errors": format!("{url}/v1/errors"),
+            },
+        }))?,
+        _ => to_docs(&settings),
+    };
+    let vary = HeaderValue::from_static("Accept");
+    response.headers_mut().insert(header::VARY, vary);
+    Ok(response)
+}
+
+/// Redirects to the reference for human readers.
+pub(crate) async fn lead_to_docs(State(settings): State<Arc<Settings>>) -> Response {
+    to_docs(&settings)
+}
+
+fn to_docs(settings: &Settings) -> Response {
+    Redirect::to(&format!("{}/docs", settings.public_url)).into_response()
+}
 
 /// Returns this document.
 ///
@@ -125,6 +172,7 @@ pub(crate) async fn list_errors(
     (status = 200, description = "The error's row in the catalogue.", headers(("Vary")), content(
         (ErrorView = "application/json"), (String = "text/markdown"),
     )),
+    (status = 400, description = "validation_error"),
     (status = 404, description = "not_found"),
 ))]
 pub(crate) async fn get_error(

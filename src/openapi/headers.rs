@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Kind;
+use crate::http::public_path::PublicPath;
 
 /// The name, description, schema and example of a header.
 type Row = (&'static str, &'static str, fn() -> Value, &'static str);
@@ -99,7 +100,7 @@ const ROWS: &[Row] = &[
     (
         "Location",
         "The path of the created resource.",
-        || json!({"type": "string", "pattern": "^/v1/"}),
+        || json!({"type": "string", "pattern": "^/([^?#]+/)?v1/"}),
         "/v1/orders/01KNVD7K402JY0W9P0X3A6T4QB",
     ),
     (
@@ -129,13 +130,19 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-/// Returns `components.headers`: each header twice, as one that is always present and as an optional one.
-pub(super) fn components() -> Value {
+/// Returns `components.headers`: each header twice, as one that is always present and as an optional one. Examples of
+/// relative URLs begin with the path of the public URL.
+pub(super) fn components(public_path: &PublicPath) -> Value {
     let mut headers = Map::new();
     for (name, description, schema, example) in ROWS {
         let schema = schema();
-        let example = match schema.get("type").and_then(Value::as_str) {
-            Some("integer") => example.parse::<i64>().ok().into(),
+        let example = match (*name, schema.get("type").and_then(Value::as_str)) {
+            (_, Some("integer")) => example.parse::<i64>().ok().into(),
+            ("Location", _) => public_path.join(example).into(),
+            ("Link", _) => {
+                let target = example.trim_start_matches('<');
+                format!("<{}", public_path.join(target)).into()
+            }
             _ => Value::from(*example),
         };
         let header = |required: bool| {

@@ -3,7 +3,7 @@
 //! The attributes of a handler describe its own parameters, success responses and error codes. [`mod@document`] adds
 //! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
 //! ([`refusals`]) in all representations ([`forms`]), examples ([`examples`]) and links ([`links`]). [`schemas`] has the
-//! schemas of ids, money and times, and closes the derived ones. [`handlers`] serves the document and the error
+//! schemas of ids, money and times, and makes the derived ones more exact. [`handlers`] serves the document and the error
 //! catalogue, and [`page`] the reference for human readers.
 
 mod document;

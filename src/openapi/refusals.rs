@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{forms, headers, operation::Kind};
+use super::{forms, headers, operation::Kind, schemas};
 use crate::{errors::catalogue::Code, values::string_enum::StringEnum};
 
 /// Error codes by status.
@@ -129,15 +129,12 @@ fn envelope(code: Code) -> Value {
         members.insert("details".to_owned(), details);
         required.push("details");
     }
-    let error = json!({
-        "type": "object", "properties": members, "required": required, "additionalProperties": false,
-    });
+    let error = json!({"type": "object", "properties": members, "required": required});
     json!({
         "type": "object",
         "description": code.entry().meaning,
         "properties": {"error": error},
         "required": ["error"],
-        "additionalProperties": false,
     })
 }
 
@@ -146,10 +143,10 @@ pub(super) fn details(code: Code) -> Option<Value> {
     let mut details = json!(code.details_schema()?);
     let object = details.as_object_mut()?;
     object.remove("description");
-    object.insert("additionalProperties".to_owned(), false.into());
     if let Some(Value::Array(required)) = object.get_mut("required") {
         required.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
     }
+    schemas::mark_growing(&mut details);
     Some(details)
 }
 

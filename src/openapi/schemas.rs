@@ -1,7 +1,9 @@
 //! The schemas of ids, money and times, and the functions that make the schemas of utoipa as exact as this API's JSON.
 //!
-//! In a response every member is present, a member without a value is null, and there are no other members. The derived
-//! schemas are looser: optional members may be absent, objects are open, and a flattened part is a separate schema.
+//! In a response every member is present, and a member without a value is null. The derived schemas are looser: optional
+//! members may be absent, and a flattened part is a separate schema. Objects stay open, and lists of words that may grow
+//! are marked: members and words are added without a new version, and a client that is generated from the document must
+//! not refuse them.
 
 use serde_json::{Map, Value, json};
 use utoipa::{
@@ -18,8 +20,11 @@ use crate::values::{
 /// Schemas by name.
 type Schemas = Map<String, Value>;
 
-/// Closes the schemas of responses; those named in `requests` stay open.
-pub(super) fn close(schemas: &mut Schemas, requests: &[&str]) {
+/// The extension that marks a list of words that may grow. Its value is the list.
+const EXTENSIBLE: &str = "x-extensible-enum";
+
+/// Makes all members of responses required; members of the schemas named in `requests` may be absent.
+pub(super) fn require_members(schemas: &mut Schemas, requests: &[&str]) {
     let flat: Vec<(String, Value)> = schemas
         .iter()
         .filter(|(_, schema)| schema.get("allOf").is_some())
@@ -28,12 +33,12 @@ pub(super) fn close(schemas: &mut Schemas, requests: &[&str]) {
     schemas.extend(flat);
     for (name, schema) in schemas {
         if !requests.contains(&name.as_str()) {
-            close_one(schema);
+            require_members_of(schema);
         }
     }
 }
 
-/// Merges the parts of an `allOf` into one object: two closed objects can never both match.
+/// Merges the parts of an `allOf` into one object, as it is in the JSON.
 fn merge(schema: &Value, schemas: &Schemas) -> Value {
     let mut properties = Map::new();
     for part in schema
@@ -56,18 +61,34 @@ fn resolve<'a>(schema: &Value, schemas: &'a Schemas) -> Option<&'a Value> {
     schemas.get(name.strip_prefix("#/components/schemas/")?)
 }
 
-/// Closes an object and the objects inside it.
-fn close_one(schema: &mut Value) {
+/// Makes all members of an object, and of the objects inside it, required.
+fn require_members_of(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
     };
     let Some(Value::Object(properties)) = object.get_mut("properties") else {
         return;
     };
-    properties.values_mut().for_each(close_one);
+    properties.values_mut().for_each(require_members_of);
     let names: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
     object.insert("required".to_owned(), names.into());
-    object.insert("additionalProperties".to_owned(), false.into());
+}
+
+/// Marks the lists of words in a schema, and in its members and items, as lists that may grow.
+pub(super) fn mark_growing(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    let words = object.get("enum").and_then(Value::as_array).cloned();
+    if let Some(words) = words.filter(|words| words.iter().all(Value::is_string)) {
+        object.insert(EXTENSIBLE.to_owned(), words.into());
+    }
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
+        properties.values_mut().for_each(mark_growing);
+    }
+    if let Some(items) = object.get_mut("items") {
+        mark_growing(items);
+    }
 }
 
 /// Replaces every nullable reference to a string or number by one schema with both types.

@@ -121,7 +121,7 @@ pub(crate) async fn create_order(
     }
     let mut write = match pending.bind(request.vehicle.as_ref()).await? {
         Binding::Answered(response) => return Ok(response),
-        Binding::Bound(write) => write,
+        Binding::Bound(write) => *write,
     };
 
     let unknown = || ApiError::no_vehicle(&body.vehicle_id);

@@ -8,7 +8,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use axum::{
     extract::{FromRequestParts, MatchedPath},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, request::Parts},
 };
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
     audit::model::Actor,
@@ -54,6 +54,7 @@ struct Inner {
     user: OnceLock<String>,
     rate_limit: OnceLock<[HeaderValue; RATE_LIMIT_HEADERS.len()]>,
     idempotency: AtomicU8,
+    permits: Mutex<Vec<OwnedSemaphorePermit>>,
 }
 
 impl RequestContext {
@@ -70,6 +71,7 @@ impl RequestContext {
             user: OnceLock::new(),
             rate_limit: OnceLock::new(),
             idempotency: AtomicU8::new(IdempotencyStatus::Absent as u8),
+            permits: Mutex::default(),
         }))
     }
 
@@ -155,6 +157,26 @@ impl RequestContext {
     /// Stores the status of the request's idempotency key.
     pub(crate) fn set_idempotency(&self, status: IdempotencyStatus) {
         self.0.idempotency.store(status as u8, Ordering::Relaxed);
+    }
+
+    /// Keeps a permit of a limit of requests in progress, which the handler no longer needs but the response does.
+    pub(crate) fn keep_permit(&self, permit: OwnedSemaphorePermit) {
+        let mut permits = self
+            .0
+            .permits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        permits.push(permit);
+    }
+
+    /// Takes the permits that were kept.
+    pub(crate) fn take_permits(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut permits = self
+            .0
+            .permits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *permits)
     }
 
     /// Adds the rate-limit and idempotency headers to a response.

@@ -1,39 +1,42 @@
-//! A single connection, with its timeouts.
-//!
-//! hyper's only timer for HTTP/1 runs from the end of a response to the end of the next request head, so it cannot
-//! distinguish an idle connection, which a proxy keeps open for a minute, from a head that arrives slowly. Here that
-//! timer limits the idle time, and [`HeadTimeout`] limits the head from its first byte. [`WriteTimeout`] limits the time that
-//! the client may take nothing of a response. hyper has no idle timer for HTTP/2, so this module has one.
+//! A single connection: its protocol, its service and its end.
 
 use std::{
     convert::Infallible,
-    io::{self, Cursor, IoSlice},
+    fmt::Display,
+    io::{self, Cursor},
     net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, ready},
+    pin::pin,
     time::Duration,
 };
 
-use axum::{body::Body, extract, http::Request, response::Response};
-use hyper::body::Incoming;
+use axum::{
+    extract,
+    http::{HeaderValue, Request, header},
+    response::Response,
+};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::Watcher},
+    server::graceful::GracefulConnection,
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, join, split},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split},
     net::TcpStream,
-    time::{Sleep, sleep, timeout},
+    time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, service_fn};
 
-use super::tls::Tls;
+use super::{
+    activity::Activity,
+    body::{ResponseBody, request_body},
+    timeouts::{HeadTimeout, WriteTimeout, least_bytes},
+    tls::Tls,
+};
 use crate::{app::App, config, http::client_ip::Peer};
 
 /// The first bytes of an HTTP/2 connection; any others are HTTP/1.
@@ -43,6 +46,34 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 /// Maximum number of requests in progress on an HTTP/2 connection. hyper also limits streams that are reset
 /// repeatedly.
 const HTTP2_STREAMS_MAX: u32 = 100;
+/// The time for a request that is on its way when the server closes a connection without one.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
+
+/// The phases of a graceful stop, each of which begins when its token is cancelled.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stop {
+    /// Clients are told to use other connections: HTTP/1 responses carry `Connection: close`.
+    pub(super) draining: CancellationToken,
+    /// Connections end after the requests in progress, and after a last one that is on its way.
+    pub(super) closing: CancellationToken,
+    /// The remaining connections are cut.
+    pub(super) over: CancellationToken,
+}
+
+impl Stop {
+    /// Waits for the first bytes of a connection; returns `None` if they do not arrive in time before a stop.
+    async fn unless_closing<T>(&self, first: impl Future<Output = T>) -> Option<T> {
+        let closed = async {
+            self.closing.cancelled().await;
+            sleep(LAST_REQUEST).await;
+        };
+        tokio::select! {
+            biased;
+            first = first => Some(first),
+            () = closed => None,
+        }
+    }
+}
 
 /// An accepted connection, with everything needed to serve it.
 pub(super) struct Connection<S> {
@@ -50,10 +81,10 @@ pub(super) struct Connection<S> {
     pub(super) settings: config::Server,
     pub(super) tls: Option<Tls>,
     pub(super) peer: SocketAddr,
+    /// Whether the peer is a trusted proxy, whose requests come from many clients.
+    pub(super) is_trusted: bool,
     pub(super) service: S,
-    pub(super) watcher: Watcher,
-    /// Cancelled when the server stops accepting new requests.
-    pub(super) stopping: CancellationToken,
+    pub(super) stop: Stop,
 }
 
 impl<S> Connection<S>
@@ -69,9 +100,8 @@ where
             let (read, write) = stream.into_split();
             return self.exchange(read, write).await;
         };
-        let shaken = tokio::select! {
-            shaken = tls.accept(stream) => shaken,
-            () = self.stopping.cancelled() => return,
+        let Some(shaken) = self.stop.unless_closing(tls.accept(stream)).await else {
+            return;
         };
         match shaken {
             Ok(stream) => {
@@ -91,64 +121,77 @@ where
         mut read: impl AsyncRead + Send + Unpin + 'static,
         write: impl AsyncWrite + Send + Unpin + 'static,
     ) {
-        let begun = tokio::select! {
-            begun = timeout(self.settings.first_byte, beginning(&mut read)) => begun,
-            () = self.stopping.cancelled() => return,
+        let begun = timeout(self.settings.first_byte, beginning(&mut read));
+        let Some(Ok(Ok(begun))) = self.stop.unless_closing(begun).await else {
+            return;
         };
-        let Ok(Ok(begun)) = begun else { return };
-        let Self {
-            settings,
-            peer,
-            service,
-            watcher,
-            ..
-        } = self;
-        let is_http2 = begun == PREFACE;
-        let requests = Requests::default();
-        let idle_requests = requests.clone();
+        let activity = Activity::new(Peer::new(self.peer), begun == PREFACE);
+        let course = Course {
+            settings: self.settings.clone(),
+            activity: activity.clone(),
+            is_trusted: self.is_trusted,
+            stop: self.stop.clone(),
+        };
         let read = Cursor::new(begun).chain(read);
-        let read: Box<dyn AsyncRead + Send + Unpin> = match is_http2 {
-            true => Box::new(read),
-            false => Box::new(HeadTimeout::new(read, requests.clone(), settings.header)),
-        };
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_progress = requests.enter();
-            request.extensions_mut().insert(Peer(peer));
-            let response = service.clone().call(request.map(Body::new));
-            async move {
-                let response = response.await;
-                drop(in_progress);
-                response
-            }
-        });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.idle);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(HTTP2_PING)
-            .keep_alive_timeout(settings.header)
-            .max_concurrent_streams(HTTP2_STREAMS_MAX);
-        let write = WriteTimeout::new(write, settings.write);
-        let stream = TokioIo::new(join(read, write));
-        let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
-        let connection = watcher.watch(connection.into_owned());
-        let ended = tokio::select! {
-            ended = connection => ended,
-            // HTTP/1 has hyper's timer.
-            () = idle_requests.idle(settings.idle), if is_http2 => return,
-        };
-        // An error here is caused by the client: it disconnected, violated the protocol or was too slow.
-        if let Err(error) = ended {
-            tracing::debug!(%peer, error, "connection closed with an error");
+        let write = WriteTimeout::new(write, self.settings.write, least_bytes(&self.settings));
+        if activity.is_http2() {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .keep_alive_interval(HTTP2_PING)
+                .keep_alive_timeout(self.settings.header)
+                .max_concurrent_streams(HTTP2_STREAMS_MAX);
+            let stream = TokioIo::new(join(read, write));
+            let service = TowerToHyperService::new(self.tracked(activity));
+            course.run(builder.serve_connection(stream, service)).await;
+        } else {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.settings.idle);
+            let read = HeadTimeout::new(read, activity.clone(), self.settings.header);
+            let stream = TokioIo::new(join(read, write));
+            let service = TowerToHyperService::new(self.tracked(activity));
+            course.run(builder.serve_connection(stream, service)).await;
         }
+    }
+
+    /// Returns the service of a connection with this activity.
+    fn tracked(
+        self,
+        activity: Activity,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static {
+        let (service, stop) = (self.service, self.stop);
+        let tasks: TaskTracker = self.app.tasks().clone();
+        service_fn(move |request: Request<Incoming>| {
+            let in_progress = activity.begin_request();
+            let (mut head, body) = request.into_parts();
+            head.extensions.insert(activity.peer().clone());
+            let body = request_body(&head.headers, body, &activity, &tasks);
+            let response = service.clone().call(Request::from_parts(head, body));
+            let (activity, stop) = (activity.clone(), stop.clone());
+            async move {
+                let Ok(mut response) = response.await;
+                drop(in_progress);
+                let is_last = activity.is_ending() || stop.draining.is_cancelled();
+                if is_last && !activity.is_http2() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, &activity)))
+            }
+        })
     }
 }
 
-/// Reads until the version of HTTP is known; hyper-util would wait for that without a time limit.
+/// Reads until the version of HTTP is known.
 async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
@@ -164,215 +207,71 @@ async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
     Ok(begun)
 }
 
-/// Counts the requests of a connection: all so far, and those that have ended.
-#[derive(Debug, Clone, Default)]
-struct Requests(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
+/// The course of a connection, from its first request to its end.
+struct Course {
+    settings: config::Server,
+    activity: Activity,
+    is_trusted: bool,
+    stop: Stop,
 }
 
-impl Requests {
-    fn enter(&self) -> Answering {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        Answering(self.clone())
-    }
-
-    fn begun(&self) -> usize {
-        self.0.begun.load(Ordering::Relaxed)
-    }
-
-    fn in_progress(&self) -> bool {
-        self.begun() != self.0.ended.load(Ordering::Relaxed)
-    }
-
-    /// Waits until no request is in progress and none has begun for `limit`, or up to twice that.
-    async fn idle(&self, limit: Duration) {
-        loop {
-            let before = self.begun();
-            sleep(limit).await;
-            if self.begun() == before && !self.in_progress() {
-                return;
+impl Course {
+    /// Runs a connection until the client closes it, a timeout expires, or it was shut down gracefully.
+    async fn run<C>(&self, connection: C)
+    where
+        C: GracefulConnection,
+        C::Error: Display,
+    {
+        let mut connection = pin!(connection);
+        let mut timed_out = pin!(self.timed_out());
+        let mut last_call = pin!(self.last_call());
+        let mut is_called = false;
+        let ended = loop {
+            tokio::select! {
+                // What has arrived is read before the connection is shut down.
+                biased;
+                ended = &mut connection => break ended,
+                () = &mut timed_out => return,
+                () = &mut last_call, if !is_called => {
+                    is_called = true;
+                    // A head that has arrived in part is answered, and the response ends the connection.
+                    if self.activity.is_http2() || !self.activity.is_head_begun() {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
             }
-        }
-    }
-}
-
-/// A guard for a request in progress, dropped when it is answered or canceled.
-struct Answering(Requests);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// The reading side of an HTTP/1 connection, which fails if a request head is not complete in time.
-struct HeadTimeout<R> {
-    inner: R,
-    requests: Requests,
-    /// The number of complete heads at the last read.
-    complete: usize,
-    limit: Duration,
-    /// The timer, which runs until the head is complete.
-    head: Option<Pin<Box<Sleep>>>,
-}
-
-impl<R> HeadTimeout<R> {
-    /// Starts the timer, because a connection begins with a head.
-    fn new(inner: R, requests: Requests, limit: Duration) -> Self {
-        let head = Some(Box::pin(sleep(limit)));
-        Self {
-            inner,
-            requests,
-            complete: 0,
-            limit,
-            head,
-        }
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for HeadTimeout<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let complete = self.requests.begun();
-        if self.complete != complete {
-            self.complete = complete;
-            self.head = None;
-        }
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if self.requests.in_progress() {
-            // These bytes are a body, whose time the handler limits.
-            return read;
-        }
-        match (read, &mut self.head) {
-            (Poll::Pending, Some(head)) => {
-                ready!(head.as_mut().poll(context));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            (Poll::Ready(done), None) => {
-                self.head = Some(Box::pin(sleep(self.limit)));
-                Poll::Ready(done)
-            }
-            (read, _) => read,
-        }
-    }
-}
-
-/// The writing side of a connection, which fails if the client takes nothing for too long.
-struct WriteTimeout<W> {
-    inner: W,
-    limit: Duration,
-    /// The timer, which runs while nothing can be written.
-    stuck: Option<Pin<Box<Sleep>>>,
-}
-
-impl<W> WriteTimeout<W> {
-    fn new(inner: W, limit: Duration) -> Self {
-        Self {
-            inner,
-            limit,
-            stuck: None,
-        }
-    }
-
-    /// Returns the result of a write. Any progress resets the timer.
-    fn press<T>(
-        &mut self,
-        written: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stuck = None;
-            return written;
-        }
-        let limit = self.limit;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(stuck.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<W: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.press(written, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
-        self.press(written, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.inner).poll_flush(context);
-        self.press(flushed, context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.press(shut, context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::{
-        io::{AsyncWriteExt, duplex},
-        time::Instant,
-    };
-
-    const LIMIT: Duration = Duration::from_secs(30);
-
-    #[tokio::test(start_paused = true)]
-    async fn client_that_takes_nothing_times_out_and_a_slow_one_does_not() {
-        let (ours, mut theirs) = duplex(4);
-        let mut ours = WriteTimeout::new(ours, LIMIT);
-        let began = Instant::now();
-        let slow = async {
-            for _ in 0..3 {
-                sleep(LIMIT - Duration::from_secs(1)).await;
-                theirs.read_exact(&mut [0; 4]).await.unwrap();
-            }
-            std::future::pending::<()>().await;
         };
-        let written = tokio::select! {
-            written = ours.write_all(&[7; 100]) => written,
-            () = slow => unreachable!(),
-        };
-        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(began.elapsed().as_secs(), 3 * 29 + 30);
+        // An error here is caused by the client: it disconnected, violated the protocol or was too slow.
+        if let Err(error) = ended {
+            let peer = self.activity.peer().address();
+            tracing::debug!(%peer, %error, "connection closed with an error");
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn connection_is_idle_if_no_request_began_or_is_in_progress() {
-        let requests = Requests::default();
-        let began = Instant::now();
-        let busy = async {
-            sleep(LIMIT / 2).await;
-            let in_progress = requests.enter();
-            sleep(LIMIT * 3).await;
-            drop(in_progress);
-        };
-        let ((), ()) = tokio::join!(requests.idle(LIMIT), busy);
-        assert_eq!(began.elapsed(), LIMIT * 4);
+    /// Waits until an HTTP/2 connection is idle or its client takes too little. HTTP/1 has hyper's timer, and its
+    /// client takes nothing only by blocking the socket.
+    async fn timed_out(&self) {
+        if !self.activity.is_http2() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = self.activity.idle(self.settings.idle) => {}
+            () = self.activity.stalled(self.settings.write, least_bytes(&self.settings)) => {}
+        }
+    }
+
+    /// Waits until the connection is to be shut down, because the server stops, or because no request with a key came
+    /// for too long.
+    ///
+    /// HTTP/2 negotiates the last request. HTTP/1 cannot, so one that is already on its way gets some time.
+    async fn last_call(&self) {
+        tokio::select! {
+            () = self.stop.closing.cancelled() => {}
+            () = self.activity.without_key(self.settings.idle), if !self.is_trusted => {}
+        }
+        self.activity.end();
+        if !self.activity.is_http2() {
+            sleep(LAST_REQUEST).await;
+        }
     }
 }

@@ -122,6 +122,8 @@ declare! {
         "Requests rejected with 503 because too many were in progress: of the replica, or of one partner.";
     HTTP_REQUESTS_ABANDONED: "lmn_http_requests_abandoned_total", Counter, [],
         "Requests whose caller disconnected before the response.";
+    CONNECTIONS_REFUSED: "lmn_connections_refused_total", Counter, [],
+        "Connections that were closed at once because their client address had too many.";
     PARTNER_REQUESTS: "lmn_partner_requests_total", Counter,
         [open("partner"), closed("outcome", Outcome::WORDS)],
         "Responses to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).";
@@ -162,7 +164,7 @@ declare! {
         [closed("purpose", WaitFor::WORDS)],
         "Time in seconds to acquire a connection of the pool; for a write, also to begin its transaction.";
     DATABASE_SILENCE: "lmn_database_silence_seconds", Gauge, [],
-        "Seconds since the database's last response on the listening connection.";
+        "Seconds since the database's last response on the listening connection, or since no write could begin.";
 
     CATALOGUE_VEHICLES: "lmn_catalogue_vehicles", Gauge, [],
         "Vehicles in the search index.";

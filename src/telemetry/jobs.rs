@@ -47,8 +47,8 @@ label_values! {
         Unreachable = "unreachable",
         /// The address of the endpoint is not allowed.
         Refused = "refused",
-        /// It was not sent, because its lease was about to expire.
-        NotSent = "not_sent",
+        /// It was abandoned before a response, because its lease had ended.
+        Abandoned = "abandoned",
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) struct Pool {
 /// Handles of these metrics.
 pub(super) struct Load {
     shed: [Counter; 2],
+    connections_refused: Counter,
     rate_limited: [Counter; 2],
     writes_waiting: Gauge,
     write_wait: Histogram,
@@ -95,6 +96,7 @@ impl Load {
         };
         Self {
             shed: [Shed::Replica, Shed::Partner].map(shed),
+            connections_refused: registry.counter(&declarations::CONNECTIONS_REFUSED, []),
             rate_limited: [Policy::Read, Policy::Write].map(rate_limited),
             writes_waiting: registry.gauge(&declarations::PARTNER_WRITES_WAITING, []),
             write_wait: registry.histogram(&declarations::PARTNER_WRITE_WAIT, []),
@@ -119,6 +121,11 @@ impl Metrics {
             Shed::Replica => replica.increment(1),
             Shed::Partner => partner.increment(1),
         }
+    }
+
+    /// Counts a connection that was closed at once because its client address had too many.
+    pub(crate) fn count_refused_connection(&self) {
+        self.load().connections_refused.increment(1);
     }
 
     /// Counts a request that exceeded a rate limit. `is_read` selects the policy.

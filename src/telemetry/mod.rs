@@ -37,7 +37,7 @@ pub fn time_recording(requests: u32) -> Duration {
     for _ in 0..requests {
         let in_flight = metrics.begin();
         metrics.record_connection_wait(load::WaitFor::Read, Duration::from_micros(5));
-        in_flight.end(&requests::Answered {
+        in_flight.answer(&requests::Answered {
             route: Some("/v1/orders/{id}"),
             method: &Method::GET,
             status: StatusCode::OK,

@@ -257,17 +257,18 @@ impl Metrics {
     }
 }
 
-/// A request in progress, until it is answered or dropped.
+/// A request in progress, until its response is taken or it is dropped.
 pub(crate) struct InFlight {
     metrics: Metrics,
     answered: bool,
 }
 
 impl InFlight {
-    /// Counts the response.
-    pub(crate) fn end(mut self, answered: &Answered<'_>) {
+    /// Counts the response. The request stays in progress until the returned guard is dropped.
+    pub(crate) fn answer(mut self, answered: &Answered<'_>) -> Self {
         self.answered = true;
         self.metrics.count(answered);
+        self
     }
 }
 
@@ -319,14 +320,14 @@ mod tests {
         let metrics = Metrics::new();
         assert_line(&metrics, "lmn_internal_errors_total 0");
         let route = Some("/v1/orders/{id}");
-        metrics.begin().end(&answered(route, &Method::GET));
+        metrics.begin().answer(&answered(route, &Method::GET));
         let bug = Answered {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: Some("internal_error"),
             by_our_fault: true,
             ..answered(route, &Method::GET)
         };
-        metrics.begin().end(&bug);
+        metrics.begin().answer(&bug);
         for line in [
             "lmn_http_requests_total{route=\"/v1/orders/{id}\",method=\"GET\",status=\"200\",code=\"none\"} 1",
             "lmn_http_requests_total{route=\"/v1/orders/{id}\",method=\"GET\",status=\"500\",code=\"internal_error\"} 1",
@@ -345,7 +346,7 @@ mod tests {
         let metrics = Metrics::new();
         for name in ["PROPFIND", "get", "X-1"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
-            metrics.begin().end(&answered(None, &method));
+            metrics.begin().answer(&answered(None, &method));
         }
         assert_line(
             &metrics,
@@ -369,7 +370,7 @@ mod tests {
         for _ in 0..PARTNERS_MAX + 7 {
             let partner = Some(PartnerId::from(Uuid::new_v4()));
             for status in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
-                metrics.begin().end(&Answered {
+                metrics.begin().answer(&Answered {
                     status,
                     partner,
                     ..answered(None, &Method::GET)

@@ -8,7 +8,7 @@ use std::{
 use ipnet::{IpNet, Ipv6Net};
 
 /// Networks whose addresses are not those of a single host on the public internet.
-const NOT_PUBLIC: [&str; 22] = [
+const NOT_PUBLIC: [&str; 28] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -27,10 +27,18 @@ const NOT_PUBLIC: [&str; 22] = [
     "203.0.113.0/24",
     "224.0.0.0/4",
     "240.0.0.0/4",
+    // Public in form, but inside a cloud they lead to its hosts and services: Azure's 168.63.129.16, Google's private and
+    // restricted API addresses, IBM's service networks. Other clouds use addresses that are refused already.
+    "168.63.129.16/32",
+    "199.36.153.4/30",
+    "199.36.153.8/30",
+    "161.26.0.0/16",
+    "166.8.0.0/14",
     // Within the global unicast range: protocol assignments, documentation and embedded IPv4 addresses.
     "2001::/23",
     "2001:db8::/32",
     "2002::/16",
+    "2620:4f:8000::/48",
     "3fff::/20",
 ];
 
@@ -80,6 +88,30 @@ mod tests {
     #[test]
     fn every_network_that_is_not_public_parses() {
         assert_eq!(REFUSED.len(), NOT_PUBLIC.len());
+    }
+
+    #[test]
+    fn addresses_of_a_clouds_own_services_are_not_public() {
+        for (address, expected) in [
+            ("168.63.129.15", true),
+            ("168.63.129.16", false),
+            ("168.63.129.17", true),
+            ("::ffff:168.63.129.16", false),
+            ("169.254.169.254", false),
+            ("100.100.100.200", false),
+            ("192.0.0.192", false),
+            ("fd00:ec2::254", false),
+            ("fd20:ce::254", false),
+            ("199.36.153.3", true),
+            ("199.36.153.4", false),
+            ("199.36.153.11", false),
+            ("199.36.153.12", true),
+            ("161.26.0.10", false),
+            ("166.11.255.255", false),
+            ("166.12.0.0", true),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Values without input or output: ids, amounts, times, enums of strings, networks, rate limits and JSON.
+//! Values without input or output: ids, amounts, times, enums of strings, networks, rate limits, query
+//! strings and JSON.
 
 pub mod address;
 pub mod environment;
@@ -6,6 +7,7 @@ pub mod id;
 pub(crate) mod json;
 pub mod money;
 pub(crate) mod network;
+pub(crate) mod query;
 pub mod rate_limit;
 pub mod string_enum;
 pub mod timestamp;

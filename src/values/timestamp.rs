@@ -51,6 +51,10 @@ impl Timestamp {
 
     /// Parses RFC 3339 with an offset.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        // chrono also accepts U+2212 as the minus of an offset.
+        if !text.is_ascii() {
+            return Err(TimestampError::Malformed);
+        }
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError::Malformed)?;
         if text.ends_with(['Z', 'z']) || text.ends_with("-00:00") {
             return Err(TimestampError::NoOffset);
@@ -241,6 +245,10 @@ mod tests {
             "2026-04-20T24:00:00+09:00",
             "2026-06-30T23:59:60+00:00",
             "20260420T130000+0900",
+            "2025-06-15T12:00:00\u{2212}05:00",
+            "2025-06-15T12:00:00\u{ff0b}09:00",
+            "2025\u{2212}06-15T12:00:00+09:00",
+            "2025-06-15T12:00:0\u{ff10}+09:00",
         ] {
             assert_eq!(
                 Timestamp::parse(text),

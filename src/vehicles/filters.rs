@@ -17,8 +17,9 @@ use crate::{
     errors::{Fault, IssueKind},
     http::{
         describe::{self, csv},
-        extract::{FromQuery, Name, Params},
+        extract::{FromQuery, Params},
         page::{IDS_MAX, PageQuery, read_sort},
+        text::Name,
     },
     values::string_enum::StringEnum,
 };

@@ -153,7 +153,8 @@ pub(crate) enum RedeliverError {
 
 /// Queues an event for another delivery, outside its order's sequence.
 ///
-/// An event that is still pending is sent as soon as the sequence of its order allows.
+/// An event that is still pending is sent as soon as the sequence of its order allows; one that is being sent is sent
+/// again after that.
 pub(crate) async fn redeliver(
     tx: &mut Tx,
     actor: &Actor,
@@ -167,8 +168,12 @@ pub(crate) async fn redeliver(
         return Err(RedeliverError::NoEndpoint);
     }
     let now = clock::now(tx, partner).await?;
-    if store::queue_events(tx, partner, &[Place::alone(id)], now).await? == 0 {
-        store::bring_forward(tx, partner, id, now).await?;
+    let place = [Place::alone(id)];
+    if store::queue_events(tx, partner, &place, now).await? == 0
+        && !store::bring_forward(tx, partner, id, now).await?
+    {
+        // Either it waits behind other events, or an attempt that was in progress has ended between the statements.
+        store::queue_events(tx, partner, &place, now).await?;
     }
     store::wake(tx).await?;
     let details = json!({"event": id});

@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::target::{HostOf, Refused, Target};
+use super::{
+    renewal::Lease,
+    target::{HostOf, Refused, Target},
+};
 use crate::values::{address::Guard, environment::Environment};
 
 /// The `User-Agent` of deliveries.
@@ -59,9 +62,9 @@ pub(crate) enum SendError {
     /// The endpoint did not respond in time.
     #[error("the endpoint did not respond in time")]
     TooLate,
-    /// Too much time passed before the request; another worker may be sending the event by now.
-    #[error("the request was not sent because its lease is about to end")]
-    LeaseExpiring,
+    /// The lease has ended; another worker may be sending the event by now.
+    #[error("the attempt was abandoned because its lease has ended")]
+    LeaseEnded,
 }
 
 fn list(refused: &[Refused]) -> String {
@@ -96,8 +99,8 @@ pub(crate) struct Post<'a> {
     pub headers: [(&'static str, String); 6],
     /// The body.
     pub body: Bytes,
-    /// The latest time at which sending may begin.
-    pub send_by: Instant,
+    /// The lease without which it is not sent.
+    pub lease: &'a Lease,
 }
 
 impl Client {
@@ -215,8 +218,8 @@ where
     let request = request(&post)?;
     let answering = async {
         // A process that was suspended must not send an event that another worker has sent since.
-        if Instant::now() > post.send_by {
-            return Err(SendError::LeaseExpiring);
+        if post.lease.has_ended() {
+            return Err(SendError::LeaseEnded);
         }
         let answer = timeout_at(deadline, sender.send_request(request)).await;
         let answer = answer.map_err(|_| SendError::TooLate)??;
@@ -304,7 +307,7 @@ mod tests {
             target: &Target::parse(url).unwrap(),
             headers: signature::headers(id, chrono::DateTime::UNIX_EPOCH, &body, &[]),
             body,
-            send_by: Instant::now() + Duration::from_secs(5),
+            lease: &Lease::new(Instant::now(), Duration::from_secs(5)),
         };
         client.post(post).await
     }
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_after_its_send_deadline_is_not_sent() {
+    async fn request_whose_lease_has_ended_is_not_sent() {
         let guard = Guard {
             ports: Vec::new(),
             open_networks: vec!["127.0.0.0/8".parse().unwrap()],
@@ -362,10 +365,10 @@ mod tests {
                 &[],
             ),
             body: Bytes::new(),
-            send_by: Instant::now() - Duration::from_millis(1),
+            lease: &Lease::new(Instant::now(), Duration::ZERO),
         };
         let refused = client.post(post).await.unwrap_err();
-        assert!(matches!(refused, SendError::LeaseExpiring), "{refused}");
+        assert!(matches!(refused, SendError::LeaseEnded), "{refused}");
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut sent = Vec::new();
         stream.read_to_end(&mut sent).await.unwrap();

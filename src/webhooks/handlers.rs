@@ -46,7 +46,7 @@ pub(crate) struct DataSchemas;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookEndpoint)]
 pub(crate) struct EndpointView {
-    /// The URL that events are sent to.
+    /// The URL that events are sent to, as you wrote it.
     pub url: String,
     /// Whether events are sent. While it is `false`, events stay pending; they are sent in order once it is `true`.
     pub enabled: bool,
@@ -270,7 +270,7 @@ pub(crate) async fn test_webhook_endpoint(
 /// Sends an event again.
 ///
 /// The event keeps its id, and is sent outside its order's sequence, even if `event_types` does not list its type. An
-/// event that is still pending is sent as soon as its sequence allows.
+/// event that is still pending is sent as soon as its sequence allows; one that is being sent is sent again after that.
 #[utoipa::path(post, path = "/v1/events/{id}/redeliver", tag = "webhooks", params(Id::<EventId>), responses(
     (status = 202, description = "The event. Read it again to see the state of its delivery.", body = EventView),
     (status = 404, description = "event_not_found webhook_endpoint_not_found"),

@@ -54,6 +54,8 @@ pub(crate) struct Attempt {
     pub before: usize,
     /// Whether the attempts were reset in the meantime, so that a failure does not count.
     pub is_superseded: bool,
+    /// Whether a redelivery was requested in the meantime, so that the next attempt does not wait.
+    pub is_redelivery_requested: bool,
     /// A random number that determines the jitter.
     pub chance: u32,
 }
@@ -90,6 +92,9 @@ impl Attempt {
         let Some(gap) = GAPS.get(self.before).copied() else {
             return Verdict::GivenUp;
         };
+        if self.is_redelivery_requested {
+            return Verdict::Again(self.at);
+        }
         let thousandths = i32::try_from(self.chance % (2 * JITTER as u32 + 1)).unwrap_or(JITTER);
         let wait = gap / 1000 * (1000 - JITTER + thousandths);
         // `Retry-After` is honored between the scheduled delay and twice the gap.
@@ -148,6 +153,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             before,
             is_superseded: false,
+            is_redelivery_requested: false,
             chance,
         }
     }
@@ -254,6 +260,20 @@ mod tests {
         let failed = superseded.judge(answer(500, Some(60)));
         assert_eq!(failed, Verdict::Again(superseded.at));
         let accepted = superseded.judge(answer(200, None));
+        assert_eq!(accepted, Verdict::Delivered);
+    }
+
+    #[test]
+    fn requested_redelivery_does_not_wait_and_is_not_an_extra_attempt() {
+        let requested = |before| Attempt {
+            is_redelivery_requested: true,
+            ..attempt(before, 0)
+        };
+        let at = DateTime::UNIX_EPOCH;
+        let failed = answer(503, Some(60));
+        assert_eq!(requested(0).judge(failed), Verdict::Again(at));
+        assert_eq!(requested(9).judge(failed), Verdict::GivenUp);
+        let accepted = requested(0).judge(answer(200, None));
         assert_eq!(accepted, Verdict::Delivered);
     }
 

@@ -12,9 +12,10 @@ use super::{
     changes,
     client::{Answered, Client, Post, SendError},
     model::DisabledReason,
+    renewal::Lease,
     schedule::{Answer, Attempt, Verdict, read_retry_after},
     signature,
-    store::{self, Due, Health},
+    store::{self, Due, Health, LockedQueue, Place},
 };
 use crate::{
     audit::model::Actor,
@@ -39,8 +40,8 @@ pub(super) struct Sender {
     client: Client,
     database: Database,
     metrics: Metrics,
-    /// Time from the lease during which an attempt may begin, so that it ends before the lease.
-    begin_within: Duration,
+    /// Time from one renewal of a lease to its end.
+    lease: Duration,
 }
 
 impl Sender {
@@ -62,11 +63,14 @@ impl Sender {
             client,
             database,
             metrics,
-            begin_within: webhooks.lease.saturating_sub(webhooks.attempt),
+            lease: webhooks.lease,
         })
     }
 
     /// Sends one event and records the result. Returns `None` if the result was not recorded.
+    ///
+    /// The lease is renewed until the endpoint has responded. If it is lost, the attempt is abandoned, so that an event is
+    /// never sent after the next one of its order.
     pub(super) async fn send(
         &self,
         due: &Due,
@@ -76,14 +80,18 @@ impl Sender {
         let elapsed = TimeDelta::from_std(leased_at.elapsed()).unwrap_or_default();
         let real_at = due.real_now + elapsed;
         let body = bytes::Bytes::from(due.payload.clone());
+        let lease = Lease::new(leased_at, self.lease);
         let post = Post {
             target: &due.target,
             headers: signature::headers(due.event, real_at, &body, &due.secrets),
             body,
-            send_by: leased_at + self.begin_within,
+            lease: &lease,
         };
         let began = Instant::now();
-        let answered = self.client.post(post).await;
+        let answered = tokio::select! {
+            answered = self.client.post(post) => answered,
+            () = lease.keep(&self.database, due) => Err(SendError::LeaseEnded),
+        };
         let lag = due.now + elapsed - due.due_at;
         self.report_attempt(due, &answered, lag, began.elapsed());
         let answer = match answered {
@@ -93,7 +101,7 @@ impl Sender {
                     .retry_after
                     .and_then(|it| read_retry_after(&it, real_at)),
             },
-            Err(SendError::LeaseExpiring) => return None,
+            Err(SendError::LeaseEnded) => return None,
             Err(_) => Answer::NONE,
         };
         self.record(due, answer, began, stop).await
@@ -111,7 +119,7 @@ impl Sender {
             Ok(answered) if (200..300).contains(&answered.status) => DeliveryOutcome::Delivered,
             Ok(_) => DeliveryOutcome::Answered,
             Err(SendError::Refused(_)) => DeliveryOutcome::Refused,
-            Err(SendError::LeaseExpiring) => DeliveryOutcome::NotSent,
+            Err(SendError::LeaseEnded) => DeliveryOutcome::Abandoned,
             Err(_) => DeliveryOutcome::Unreachable,
         };
         let lag = lag.to_std().unwrap_or_default();
@@ -161,42 +169,31 @@ impl Sender {
         began: Instant,
     ) -> Result<Option<Verdict>, sqlx::Error> {
         let mut tx = self.database.begin().await?;
-        let mut health = None;
-        match answer.is_success() {
-            true => store::forgive(&mut tx, due.partner, due.target.as_str()).await?,
-            false => health = store::lock_health(&mut tx, due.partner).await?,
+        let mut locked = lock(&mut tx, due, answer).await?;
+        if matches!(&locked, Some((queue, _)) if queue.is_redelivery_requested) {
+            // A redelivery is queued under the lock of the feed, which is taken before the others.
+            drop(tx);
+            tx = self.database.begin().await?;
+            store::lock_feed(&mut tx, due.partner).await?;
+            locked = lock(&mut tx, due, answer).await?;
         }
-        let Some(queue) = store::hold(&mut tx, due).await? else {
+        let Some((queue, health)) = locked else {
             return Ok(None);
         };
         let has_new_url = |it: &Health| it.url != due.target.as_str();
-        let is_superseded = queue.tries != due.tries || health.as_ref().is_some_and(has_new_url);
         let attempt = Attempt {
             at: queue.now - TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
             before: usize::try_from(queue.tries).unwrap_or_default(),
-            is_superseded,
+            is_superseded: queue.is_restarted || health.as_ref().is_some_and(has_new_url),
+            is_redelivery_requested: queue.is_redelivery_requested,
             chance: due.lease.as_u128() as u32,
         };
-        let disabled = match health.filter(|it| it.enabled && !is_superseded) {
+        let disabled = match health.filter(|it| it.enabled && !attempt.is_superseded) {
             Some(health) => record_failure(&mut tx, due, &health, attempt, answer).await?,
             None => None,
         };
         let verdict = attempt.judge(answer);
-        let status = match verdict {
-            Verdict::Delivered => DeliveryStatus::Delivered,
-            Verdict::Again(_) => DeliveryStatus::Pending,
-            Verdict::GivenUp => DeliveryStatus::Failed,
-        };
-        store::record_attempt(&mut tx, due.event, status, attempt.at, answer.status).await?;
-        match verdict {
-            Verdict::Again(due_at) => {
-                let tries = queue.tries + i32::from(!attempt.is_superseded);
-                store::postpone(&mut tx, due.queue, due_at, tries).await?;
-            }
-            Verdict::Delivered | Verdict::GivenUp => {
-                store::go_on(&mut tx, due.queue, attempt.at).await?;
-            }
-        }
+        record_verdict(&mut tx, due, queue, attempt, answer, verdict).await?;
         tx.commit().await?;
         self.report_result(due, verdict, disabled);
         Ok(Some(verdict))
@@ -210,6 +207,52 @@ impl Sender {
         if let Some(reason) = disabled {
             self.metrics.count_disabled(reason.as_str());
             tracing::warn!(partner = %due.partner, reason = reason.as_str(), "a webhook endpoint was disabled");
+        }
+    }
+}
+
+/// Locks the delivery queue of an attempt, after its endpoint if the attempt failed. Returns `None` if the lease was lost.
+async fn lock(
+    tx: &mut Tx,
+    due: &Due,
+    answer: Answer,
+) -> Result<Option<(LockedQueue, Option<Health>)>, sqlx::Error> {
+    let mut health = None;
+    match answer.is_success() {
+        true => store::forgive(tx, due.partner, due.target.as_str()).await?,
+        false => health = store::lock_health(tx, due.partner).await?,
+    }
+    let queue = store::hold(tx, due).await?;
+    Ok(queue.map(|queue| (queue, health)))
+}
+
+/// Records the verdict on the event, and releases its locked delivery queue.
+async fn record_verdict(
+    tx: &mut Tx,
+    due: &Due,
+    queue: LockedQueue,
+    attempt: Attempt,
+    answer: Answer,
+    verdict: Verdict,
+) -> Result<(), sqlx::Error> {
+    let status = match verdict {
+        Verdict::Delivered => DeliveryStatus::Delivered,
+        Verdict::Again(_) => DeliveryStatus::Pending,
+        Verdict::GivenUp => DeliveryStatus::Failed,
+    };
+    store::record_attempt(tx, due.event, status, attempt.at, answer.status).await?;
+    match verdict {
+        Verdict::Again(due_at) => {
+            let tries = queue.tries + i32::from(!attempt.is_superseded);
+            store::postpone(tx, due.queue, due_at, tries).await
+        }
+        Verdict::Delivered | Verdict::GivenUp => {
+            store::go_on(tx, due.queue, attempt.at).await?;
+            if queue.is_redelivery_requested {
+                let place = [Place::alone(due.event)];
+                store::queue_events(tx, due.partner, &place, attempt.at).await?;
+            }
+            Ok(())
         }
     }
 }

@@ -15,7 +15,12 @@ const URL_CHARACTERS_MAX: usize = 2048;
 
 /// A URL in the form that an endpoint requires. [`Target::check`] decides whether it may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target(Url);
+pub(crate) struct Target {
+    /// The URL as its partner wrote it.
+    given: String,
+    /// The URL in normal form: without dot segments, the host in the form in which it is resolved.
+    url: Url,
+}
 
 /// The reason why a URL is not a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,12 +40,17 @@ pub(crate) enum Malformed {
 }
 
 impl Target {
-    /// Parses a URL, normalizes its host and removes its fragment. A host in any numeric form becomes an IP address.
+    /// Parses a URL. A host in any numeric form becomes an IP address.
+    ///
+    /// A URL is shown as it was given, so characters that URL parsers remove are refused.
     pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
+        if text != text.trim() || text.contains(char::is_control) {
+            return Err(Malformed::NotAUrl);
+        }
         if text.chars().count() > URL_CHARACTERS_MAX {
             return Err(Malformed::TooLong);
         }
-        let mut url = Url::parse(text).map_err(|_| Malformed::NotAUrl)?;
+        let url = Url::parse(text).map_err(|_| Malformed::NotAUrl)?;
         if !matches!(url.scheme(), "https" | "http") {
             return Err(Malformed::Scheme);
         }
@@ -50,26 +60,26 @@ impl Target {
         if url.host_str().is_none_or(str::is_empty) {
             return Err(Malformed::NotAUrl);
         }
-        url.set_fragment(None);
         if url.as_str().chars().count() > URL_CHARACTERS_MAX {
             return Err(Malformed::TooLong);
         }
-        Ok(Self(url))
+        let given = text.to_owned();
+        Ok(Self { given, url })
     }
 
-    /// Returns the URL.
+    /// Returns the URL as it was given.
     pub(crate) fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.given
     }
 
     /// Returns whether the URL uses TLS.
     pub(crate) fn is_secure(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 
     /// Returns the host: a name or an address.
     pub(crate) fn host(&self) -> HostOf<'_> {
-        match self.0.host() {
+        match self.url.host() {
             Some(Host::Domain(name)) => HostOf::Name(name),
             Some(Host::Ipv4(address)) => HostOf::Address(address.into()),
             Some(Host::Ipv6(address)) => HostOf::Address(address.into()),
@@ -80,23 +90,23 @@ impl Target {
 
     /// Returns the port, by default that of the scheme.
     pub(crate) fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or_default()
+        self.url.port_or_known_default().unwrap_or_default()
     }
 
     /// Returns the value of the `Host` header.
     pub(crate) fn authority(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
-        match self.0.port() {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
     }
 
-    /// Returns the path and the query.
+    /// Returns the path and the query. A fragment is not sent.
     pub(crate) fn path_and_query(&self) -> String {
-        match self.0.query() {
-            Some(query) => format!("{}?{query}", self.0.path()),
-            None => self.0.path().to_owned(),
+        match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
         }
     }
 
@@ -156,7 +166,11 @@ mod tests {
     use super::*;
 
     /// Spellings of addresses that are not public. The host of a URL is parsed as browsers parse it.
-    const FORMS: [&str; 66] = [
+    const FORMS: [&str; 70] = [
+        "168.63.129.16",
+        "2822734096",
+        "0xa83f8110",
+        "[::ffff:168.63.129.16]",
         "127.0.0.1",
         "127.1",
         "127.0.1",
@@ -276,18 +290,21 @@ mod tests {
             ("example.com", Malformed::NotAUrl),
             ("//example.com", Malformed::NotAUrl),
             ("", Malformed::NotAUrl),
+            (" https://example.com/", Malformed::NotAUrl),
+            ("https://example.com/\n", Malformed::NotAUrl),
+            ("https://example.com/a\tb", Malformed::NotAUrl),
+            ("https://example.com/a\0b", Malformed::NotAUrl),
         ] {
             assert_eq!(Target::parse(text), Err(expected), "{text}");
         }
         let long = format!("https://example.com/{}", "x".repeat(2_050));
         assert_eq!(Target::parse(&long), Err(Malformed::TooLong));
-        let target = Target::parse("https://BÜCHER.example:8443/a?b=c#d").unwrap();
-        assert_eq!(
-            target.as_str(),
-            "https://xn--bcher-kva.example:8443/a?b=c",
-            "the host name is in the form in which it is resolved"
-        );
-        assert_eq!(target.authority(), "xn--bcher-kva.example:8443");
+        let given = "https://BÜCHER.example:8443/x/../a?b=c#d";
+        let target = Target::parse(given).unwrap();
+        assert_eq!(target.as_str(), given);
+        let resolved = "xn--bcher-kva.example";
+        assert_eq!(target.host(), HostOf::Name(resolved));
+        assert_eq!(target.authority(), format!("{resolved}:8443"));
         assert_eq!(target.path_and_query(), "/a?b=c");
     }
 

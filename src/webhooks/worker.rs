@@ -1,9 +1,9 @@
 //! The delivery worker: leases due events, sends them and records the results. Any number of workers may run.
 //!
 //! A worker holds no state that matters after a crash. A lease is a token and an end time in the row of the delivery
-//! queue: if a worker dies while sending, the lease ends and the event is due again. An attempt takes less time than a
-//! lease and does not begin when the lease is about to end, so an event is never sent after the next one of its order.
-//! The result counts only if the token is still the same.
+//! queue, and is renewed while the event is being sent: if a worker dies, the lease ends soon and the event is due again.
+//! An attempt whose lease ends is abandoned, so an event is never sent after the next one of its order. The result counts
+//! only if the token is still the same.
 
 use std::sync::{
     Arc,

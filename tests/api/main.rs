@@ -28,6 +28,7 @@ mod wire;
 mod envelope;
 mod errors;
 mod events;
+mod field;
 mod gate;
 mod inputs;
 mod metrics;

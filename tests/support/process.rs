@@ -20,6 +20,8 @@ pub fn lmn(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         .args(arguments)
         .env("LMN_SERVER__LISTEN", "127.0.0.1:0")
         .env("LMN_OPERATOR__LISTEN", "127.0.0.1:0")
+        // No load balancer has to notice that a server stops.
+        .env("LMN_SERVER__DRAIN_GRACE_MILLISECONDS", "0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null());
     command
@@ -115,11 +117,22 @@ impl Process {
         drop(self);
     }
 
+    /// Sends a signal to the server.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("it is running");
+        let id = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(id, signal).expect("it was alive");
+    }
+
     /// Stops the server gracefully, and returns its output.
-    pub fn stop(mut self) -> Output {
+    pub fn stop(self) -> Output {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until the server ends, and returns its output.
+    pub fn wait(mut self) -> Output {
         let child = self.child.take().expect("it is running");
-        let id = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it was alive");
         child.wait_with_output().expect("it ends")
     }
 }

@@ -113,10 +113,8 @@ impl Cluster {
 
     /// Returns the URL of one of its databases, for sqlx and psql.
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres@localhost/{database}?host={}",
-            self.folder.path().display()
-        )
+        let sockets = encoded(self.folder.sockets());
+        format!("postgres://postgres@localhost/{database}?host={sockets}")
     }
 
     /// Returns the directory of the cluster.
@@ -247,7 +245,36 @@ impl Start<'_> {
     }
 }
 
+/// Percent-encodes a path for the query of a URL.
+fn encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
 /// Returns whether a child process has ended.
 fn has_ended(child: &mut Child) -> bool {
     !matches!(child.try_wait(), Ok(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::encoded;
+
+    #[test]
+    fn path_in_a_url_is_percent_encoded() {
+        assert_eq!(encoded(Path::new("/a-b_c.d~/E9")), "/a-b_c.d~/E9");
+        assert_eq!(
+            encoded(Path::new("/a b+c%d#e&f?g=\u{e9}")),
+            "/a%20b%2Bc%25d%23e%26f%3Fg%3D%C3%A9"
+        );
+    }
 }

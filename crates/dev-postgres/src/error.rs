@@ -45,8 +45,8 @@ pub enum ClusterError {
         "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it as: create one, or start as a normal user"
     )]
     NoAccount,
-    /// The path of the directory is too long for the socket in it.
-    #[error("the path `{}` is longer than {limit} bytes, too long for a unix socket in it: choose a shorter one", path.display())]
+    /// The path of the directory is too long for PostgreSQL.
+    #[error("the path `{}` is longer than {limit} bytes, too long for PostgreSQL: choose a shorter one", path.display())]
     PathTooLong {
         /// The directory.
         path: PathBuf,

@@ -17,8 +17,14 @@ use rustix::{
 
 use crate::{ClusterError, Product, account::Account};
 
-/// The longest path: a unix socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` is appended.
-const PATH_LIMIT: usize = 90;
+/// The longest path, in bytes: PostgreSQL cuts those of its files at 1023.
+const PATH_LIMIT: usize = 800;
+/// The longest path of a directory with a socket: the socket's may have 104 to 108 bytes, and `/.s.PGSQL.5432` is
+/// appended.
+const SOCKETS_LIMIT: usize = 90;
+/// The parent of the directories with the sockets of clusters whose path is longer than that. A constant and not a
+/// variable of the environment, because all users of a cluster must find the same one.
+const SOCKETS_PARENT: &str = "/tmp";
 /// Bytes at the end of the log that are searched for a relevant line.
 const LOG_END: u64 = 16 * 1024;
 
@@ -33,6 +39,8 @@ pub(crate) const SUPERVISOR: &str = "supervisor.lock";
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// The directory with the socket: this one, or a separate one if its path is too long.
+    sockets: PathBuf,
     handle: OwnedFd,
     product: Product,
 }
@@ -85,43 +93,31 @@ impl Folder {
 
     /// Opens a directory that is empty or a cluster of the account, and makes it private.
     pub(crate) fn open(path: &Path, account: &Account) -> Result<Self, ClusterError> {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let not_ours = || ClusterError::NotOurs {
-            path: path.to_owned(),
-            account: account.name.clone(),
-        };
-        let product = account.product;
-        let handle = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => return Err(not_ours()),
-            opened => opened.map_err(product.failed("open", path))?,
-        };
-        // The content is read before the owner: another process that has just created its lock file here has changed
-        // the owner before that.
-        let content = content(&handle).map_err(product.failed("read", path))?;
-        let owner = fstat(&handle).map_err(product.failed("read", path))?.st_uid;
-        if content == Content::Foreign {
-            return Err(not_ours());
-        }
-        if owner != account.uid {
-            let is_empty_of_root =
-                content == Content::Nothing && owner == 0 && account.is_substitute;
-            if !is_empty_of_root {
-                return Err(not_ours());
-            }
-            let (user, group) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-            fchown(&handle, Some(user), Some(group)).map_err(product.failed("hand over", path))?;
-        }
-        fchmod(&handle, Mode::RWXU).map_err(product.failed("make private", path))?;
+        let handle = claim(path, account, &[Content::Nothing, Content::Cluster])?;
         Ok(Self {
             path: path.to_owned(),
+            sockets: sockets_of(path, account)?,
             handle,
-            product,
+            product: account.product,
         })
     }
 
     /// Returns the path of the directory, without symbolic links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the path of the directory with the socket.
+    pub(crate) fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Removes the directory with the socket if it is a separate one.
+    pub(crate) fn remove_sockets(&self) {
+        if self.sockets != self.path {
+            // One that cannot be removed is used again by the next cluster at this path.
+            let _ = fs::remove_dir_all(&self.sockets);
+        }
     }
 
     /// Returns a function that adds an operation on this directory, as a verb, to a system error.
@@ -211,6 +207,55 @@ impl Folder {
     }
 }
 
+/// Opens a directory, not through a symbolic link, and makes it private. It must belong to the account and have one of
+/// the `expected` contents; an empty one of root is handed over to the account that root runs the server as.
+fn claim(path: &Path, account: &Account, expected: &[Content]) -> Result<OwnedFd, ClusterError> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let not_ours = || ClusterError::NotOurs {
+        path: path.to_owned(),
+        account: account.name.clone(),
+    };
+    let product = account.product;
+    let handle = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => return Err(not_ours()),
+        opened => opened.map_err(product.failed("open", path))?,
+    };
+    // The content is read before the owner: another process that has just created a file here has changed the owner
+    // before that.
+    let content = content(&handle).map_err(product.failed("read", path))?;
+    let owner = fstat(&handle).map_err(product.failed("read", path))?.st_uid;
+    if !expected.contains(&content) {
+        return Err(not_ours());
+    }
+    if owner != account.uid {
+        let is_empty_of_root = content == Content::Nothing && owner == 0 && account.is_substitute;
+        if !is_empty_of_root {
+            return Err(not_ours());
+        }
+        let (user, group) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+        fchown(&handle, Some(user), Some(group)).map_err(product.failed("hand over", path))?;
+    }
+    fchmod(&handle, Mode::RWXU).map_err(product.failed("make private", path))?;
+    Ok(handle)
+}
+
+/// Returns the directory with the socket of the cluster at `path`: the cluster's own, or a short one that is created if
+/// it is missing, for example because the system has emptied its temporary directory.
+fn sockets_of(path: &Path, account: &Account) -> Result<PathBuf, ClusterError> {
+    if path.as_os_str().len() <= SOCKETS_LIMIT {
+        return Ok(path.to_owned());
+    }
+    let (product, hash) = (account.product, hash(path));
+    let sockets = Path::new(SOCKETS_PARENT).join(format!("{}-{hash:016x}", product.name));
+    if let Err(error) = DirBuilder::new().mode(0o700).create(&sockets)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(product.failed("create", &sockets)(error));
+    }
+    claim(&sockets, account, &[Content::Nothing, Content::Foreign])?;
+    Ok(sockets)
+}
+
 /// The content of a directory.
 #[derive(PartialEq, Eq)]
 enum Content {
@@ -254,13 +299,16 @@ fn resolved(wanted: &Path, account: &Account) -> Result<PathBuf, ClusterError> {
 /// Returns the path for a directory that the account cannot reach at the wanted path: below a parent that only root
 /// can write to.
 fn reachable_path(wanted: &Path, product: Product) -> PathBuf {
-    // FNV-1a, because this name must never change.
-    let hash = wanted
-        .as_os_str()
+    let hash = hash(wanted);
+    PathBuf::from(format!("/var/lib/{}-{hash:016x}", product.name))
+}
+
+/// Returns a hash of a path: FNV-1a, because the names that contain it must never change.
+fn hash(path: &Path) -> u64 {
+    path.as_os_str()
         .as_encoded_bytes()
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    PathBuf::from(format!("/var/lib/{}-{hash:016x}", product.name))
+        })
 }

@@ -1,11 +1,12 @@
 //! A private PostgreSQL server for a first run and for tests: it needs no setup and no port, and stops by itself.
 //!
 //! A [`Cluster`] is stored in one directory that only the server's account can enter, and is reached over a unix
-//! socket in it, so no password is needed. Each user holds a shared lock on `using.lock`, which the system releases
-//! however the user ends, even after `kill -9`. The server belongs to a *supervisor*, a process of the same program
-//! ([`supervise`]), which stops the server some time after the last user has released the lock. A supervisor holds
-//! `supervisor.lock`. If that lock is free but the server runs, the supervisor was killed, and the next user starts
-//! one that adopts the server.
+//! socket in it, so no password is needed. If the path of the directory is too long for a socket, the socket is in a
+//! directory of its own in `/tmp`, which only the account can enter as well. Each user holds a shared lock on
+//! `using.lock`, which the system releases however the user ends, even after `kill -9`. The server belongs to a
+//! *supervisor*, a process of the same program ([`supervise`]), which stops the server some time after the last user
+//! has released the lock. A supervisor holds `supervisor.lock`. If that lock is free but the server runs, the
+//! supervisor was killed, and the next user starts one that adopts the server.
 //!
 //! [`cluster`] has the interface for users, [`folder`] and [`account`] make the directory private, [`programs`]
 //! locates or downloads the server's programs, and [`supervisor`] starts, inspects and stops the server.

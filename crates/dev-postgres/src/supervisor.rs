@@ -129,13 +129,18 @@ pub fn supervise(dir: &Path, purpose: Purpose, product: Product) -> Result<(), C
             Use::Busy => used_at = Instant::now(),
             Use::Idle(locks) if used_at.elapsed() >= purpose.grace() => {
                 server.stop(&folder, &account)?;
+                folder.remove_sockets();
                 // In this order: a new user must not find a supervisor without a server.
                 drop(supervising);
                 drop(locks);
                 return Ok(());
             }
             Use::Idle(_) => {}
-            Use::Gone => return server.stop(&folder, &account),
+            Use::Gone => {
+                let stopped = server.stop(&folder, &account);
+                folder.remove_sockets();
+                return stopped;
+            }
         }
     }
 }
@@ -225,7 +230,7 @@ fn arguments(folder: &Folder) -> [OsString; 4] {
         "-D".into(),
         folder.data().into(),
         "-k".into(),
-        folder.path().into(),
+        folder.sockets().into(),
     ]
 }
 
@@ -237,7 +242,7 @@ pub(crate) fn is_ready(folder: &Folder) -> bool {
         .lines()
         .nth(STATUS_LINE)
         .is_some_and(|status| status.trim() == "ready")
-        && UnixStream::connect(folder.path().join(SOCKET)).is_ok()
+        && UnixStream::connect(folder.sockets().join(SOCKET)).is_ok()
 }
 
 /// Returns the process id of the server of this directory, if it is running.
@@ -268,7 +273,7 @@ fn is_server(pid: Pid, folder: &Folder, account: &Account) -> bool {
 fn neutralize_pid_files(folder: &Folder, product: Product) -> Result<(), ClusterError> {
     for path in [
         folder.data().join("postmaster.pid"),
-        folder.path().join(format!("{SOCKET}.lock")),
+        folder.sockets().join(format!("{SOCKET}.lock")),
     ] {
         let Ok(content) = fs::read_to_string(&path) else {
             continue;

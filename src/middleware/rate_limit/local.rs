@@ -32,7 +32,7 @@ pub(crate) struct Local<C: Copy + Eq + Hash + Send + Sync + 'static> {
 
 /// The use of one policy by one caller.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(in crate::middleware) struct Bucket {
     limiter: RateLimiter<NotKeyed, ArrivalTime, MonotonicClock, NoOpMiddleware<Instant>>,
     arrival: Arc<AtomicU64>,
     started: Instant,
@@ -103,7 +103,8 @@ impl<C: Copy + Eq + Hash + Send + Sync + 'static> Local<C> {
 }
 
 impl Bucket {
-    fn new(policy: Policy) -> Self {
+    /// Creates a bucket whose burst is whole.
+    pub(in crate::middleware) fn new(policy: Policy) -> Self {
         let arrival = Arc::new(AtomicU64::new(0));
         let burst = NonZeroU32::new(policy.burst()).unwrap_or(NonZeroU32::MIN);
         // A policy's interval is never zero: a window of one second allows at most a million requests.
@@ -120,10 +121,23 @@ impl Bucket {
         }
     }
 
-    fn admit(&self, name: &'static str, policy: Policy) -> (Standing, Result<(), Duration>) {
+    /// Counts one request under a policy of this name; returns the state after it, and the time to wait if it is
+    /// refused.
+    pub(in crate::middleware) fn admit(
+        &self,
+        name: &'static str,
+        policy: Policy,
+    ) -> (Standing, Result<(), Duration>) {
         let verdict = self.limiter.check();
         let wait = verdict.map_err(|early| early.wait_time_from(MonotonicClock.now()));
         (self.standing(name, policy), wait)
+    }
+
+    /// Takes an admitted request out of the count. It has moved the arrival time by one interval, so that time is not
+    /// earlier than that.
+    pub(in crate::middleware) fn give_back(&self, policy: Policy) {
+        let interval = u64::try_from(policy.interval().as_nanos()).unwrap_or(u64::MAX);
+        self.arrival.fetch_sub(interval, Ordering::AcqRel);
     }
 
     /// Counts one request instead of the shared store, which is sent the count later: see [`Bucket::unreported`].

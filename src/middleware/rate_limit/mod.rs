@@ -11,5 +11,5 @@ mod local;
 mod policy;
 mod shared;
 
-pub(crate) use local::Local;
+pub(super) use local::Bucket;
 pub(crate) use policy::RateLimit;

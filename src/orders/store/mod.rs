@@ -1,6 +1,7 @@
-//! SQL of orders: [`read`] by partners, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
+//! SQL of orders: [`read`] and [`mod@list`] by partners, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
 //! their changes. This file has the rows, and their conversion to the model.
 
+mod list;
 mod lock;
 mod place;
 mod read;
@@ -19,6 +20,7 @@ use crate::{
     values::{id::OrderId, timestamp::Timestamp},
 };
 
+pub(crate) use list::{Filter, Position, Sort, list};
 pub(crate) use lock::{
     count_due, find_bought, find_former, list_overdue, lock, lock_alone, lock_open, lock_passed,
     lock_relisting, read_locked,
@@ -26,9 +28,7 @@ pub(crate) use lock::{
 pub(crate) use place::{
     DECISION_AGE_MAX, NewOrder, find_market, place_in_one_round_trip, record_order,
 };
-pub(crate) use read::{
-    Filter, Position, ReadOrders, Sort, find, find_snapshot, list, list_history,
-};
+pub(crate) use read::{ReadOrders, find, find_snapshot, list_history};
 pub(crate) use record::{record_steps, remind};
 
 /// The columns of an [`OrderRow`], as text for statements on `orders_with_standing`.

@@ -11,7 +11,7 @@ use super::super::{
 use crate::{
     audit::model::Actor,
     database::{
-        Connection, Tx,
+        Connection, Tx, acknowledged,
         column::{InvalidColumn, optional_word, usd},
     },
     idempotency::{AtOnce, Claim, StoredReply},
@@ -106,9 +106,13 @@ pub(crate) async fn place_in_one_round_trip(
     new: &NewOrder<'_>,
 ) -> Result<AtOnce, sqlx::Error> {
     let order = new.order;
-    let row = sqlx::query!(
+    // A reply that is sent again waits for a synchronous standby like the first one, see `ReadReplies`.
+    let placed = sqlx::query!(
         r#"
-        select outcome as "outcome!", first_fingerprint, first_vehicle, first_location, first_reply
+        select outcome as "outcome!", first_fingerprint, first_vehicle, first_location, first_reply,
+               case when outcome = 'key_used' then
+                   (select case when current_setting('synchronous_standby_names') <> ''
+                                then pg_logical_emit_message(true, 'lmn', ''::text)::text end) end as replicated_to
         from place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         "#,
         claim.partner.uuid(),
@@ -130,8 +134,8 @@ pub(crate) async fn place_in_one_round_trip(
         new.location,
         new.reply,
     )
-    .fetch_one(conn)
-    .await?;
+    .fetch_one(conn);
+    let row = acknowledged(placed).await?;
     match row.outcome.as_str() {
         "placed" => Ok(AtOnce::Done),
         "undecided" => Ok(AtOnce::Undecided),

@@ -9,7 +9,7 @@ use super::{
     index::{Index, Numbers, ranks},
     tokens::TokensBuilder,
 };
-use crate::vehicles::store::{Change, Entry, IndexedRow};
+use crate::vehicles::store::{Change, Entry};
 
 /// Changed vehicles, by the effect on their slots.
 #[derive(Debug, Default)]
@@ -143,7 +143,10 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
     use super::*;
-    use crate::vehicles::search::{Builder, Condition, Field, Filter, Kind, Query, Sort, Used};
+    use crate::vehicles::{
+        search::{Builder, Condition, Field, Filter, Kind, Query, Sort, Used},
+        store::IndexedRow,
+    };
 
     fn entry(rng: &mut StdRng, id: &str) -> Entry {
         let mut one = |values: &[&str]| values.choose(rng).unwrap().to_string();

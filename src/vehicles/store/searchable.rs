@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 
 use crate::database::{
@@ -95,6 +94,7 @@ pub(crate) async fn load(
     mut add: impl FnMut(&Entry),
 ) -> Result<Moment, sqlx::Error> {
     // The statement reads the whole table, and no request waits for it.
+    tx.raise_timeout(within * 2);
     sqlx::query!(
         r#"
         select set_config('enable_seqscan', 'on', true) as scan, set_config('statement_timeout', $1, true) as timeout
@@ -113,8 +113,8 @@ pub(crate) async fn load(
         entry_columns!(),
         " from vehicles where withdrawn_at is null"
     );
-    let mut rows = sqlx::query(all).fetch(&mut **tx);
-    while let Some(row) = rows.try_next().await? {
+    let mut rows = tx.stream(all);
+    while let Some(row) = rows.next().await? {
         add(&entry(&row, 0)?);
     }
     Ok(moment)

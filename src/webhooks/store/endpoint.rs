@@ -178,14 +178,18 @@ pub(crate) async fn delete(tx: &mut Tx, partner: PartnerId) -> Result<(), sqlx::
     .map(drop)
 }
 
-/// Makes all of a partner's delivery queues due now and resets their attempts.
+/// Makes all of a partner's delivery queues due now and resets their attempts. An attempt that is in progress does not
+/// count.
 pub(crate) async fn begin_anew(
     tx: &mut Tx,
     partner: PartnerId,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update delivery_queues set due_at = least(due_at, $2), tries = 0 where partner_id = $1",
+        r#"
+        update delivery_queues set due_at = least(due_at, $2), tries = 0, is_restarted = lease is not null
+        where partner_id = $1
+        "#,
         partner.uuid(),
         now,
     )

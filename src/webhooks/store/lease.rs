@@ -58,8 +58,6 @@ pub(crate) struct Due {
     pub partner: PartnerId,
     /// The event as JSON, the body of the request.
     pub payload: String,
-    /// The number of attempts to send it, since it became pending or its attempts were reset.
-    pub tries: i32,
     /// The time at which it was due, by the partner's clock.
     pub due_at: DateTime<Utc>,
     /// The URL to send it to.
@@ -171,11 +169,13 @@ pub(crate) async fn lease(
                 for update skip locked
             ) queue
         ), leased as (
-            update delivery_queues set lease = gen_random_uuid(), leased_until = lmn_now(0) + $5
+            update delivery_queues
+            set lease = gen_random_uuid(), leased_until = lmn_now(0) + $5, is_restarted = false,
+                is_redelivery_requested = false
             where id in (select id from due order by turn, due_at limit $4)
-            returning id, lease, event_id, partner_id, tries, due_at
+            returning id, lease, event_id, partner_id, due_at
         )
-        select leased.id, lease as "lease!", event_id, leased.partner_id, tries, due_at,
+        select leased.id, lease as "lease!", event_id, leased.partner_id, due_at,
                events.payload::text as "payload!"
         from leased join events on events.id = event_id
         "#,
@@ -196,7 +196,6 @@ pub(crate) async fn lease(
             event: row.event_id.into(),
             partner,
             payload: row.payload,
-            tries: row.tries,
             due_at: row.due_at,
             target: endpoint.target,
             secrets: endpoint.secrets,
@@ -206,4 +205,18 @@ pub(crate) async fn lease(
         })
     });
     Ok(due.collect())
+}
+
+/// Renews a lease from now on. Returns `false` if the delivery queue is gone or leased to another worker.
+pub(crate) async fn renew(tx: &mut Tx, due: &Due, lease: Duration) -> Result<bool, sqlx::Error> {
+    let lease = PgInterval::try_from(lease).map_err(sqlx::Error::Encode)?;
+    let renewed = sqlx::query!(
+        "update delivery_queues set leased_until = lmn_now(0) + $3 where id = $1 and lease = $2",
+        due.queue,
+        due.lease,
+        lease,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(renewed.rows_affected() > 0)
 }

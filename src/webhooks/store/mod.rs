@@ -10,8 +10,8 @@ pub(crate) use endpoint::{
     Health, begin_anew, delete, find, forgive, insert_secret, lock, lock_feed, lock_health,
     replace_secret, save, set_health, turn_back,
 };
-pub(crate) use lease::{Due, Limits, lease, serve};
+pub(crate) use lease::{Due, Limits, lease, renew, serve};
 pub(crate) use queue::{
-    Place, Range, bring_forward, count_backlog, count_waiting, go_on, hold, list_done, postpone,
-    queue_events, record_attempt, wake,
+    LockedQueue, Place, Range, bring_forward, count_backlog, count_waiting, go_on, hold, list_done,
+    postpone, queue_events, record_attempt, wake,
 };

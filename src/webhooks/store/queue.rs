@@ -17,12 +17,10 @@ use crate::{
     },
 };
 
-/// Notifies the workers, at the commit, that a delivery is due.
+/// Notifies the workers, after the commit, that a delivery is due.
 pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
-    sqlx::query!("select pg_notify('lmn_webhooks', '')")
-        .execute(&mut **tx)
-        .await
-        .map(drop)
+    tx.announce_deliveries();
+    Ok(())
 }
 
 /// A locked delivery queue.
@@ -30,6 +28,10 @@ pub(crate) async fn wake(tx: &mut Tx) -> Result<(), sqlx::Error> {
 pub(crate) struct LockedQueue {
     /// The number of attempts to send its head, since that became pending or its attempts were reset.
     pub tries: i32,
+    /// Whether its attempts were reset during the attempt.
+    pub is_restarted: bool,
+    /// Whether a redelivery of its head was requested during the attempt.
+    pub is_redelivery_requested: bool,
     /// The partner's time, read after the lock was acquired.
     pub now: DateTime<Utc>,
 }
@@ -40,9 +42,10 @@ pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<Option<LockedQueue>, 
         LockedQueue,
         r#"
         with queue as materialized (
-            select tries, partner_id from delivery_queues where id = $1 and lease = $2 for update
+            select tries, is_restarted, is_redelivery_requested, partner_id
+            from delivery_queues where id = $1 and lease = $2 for update
         )
-        select tries, lmn_now_of(partner_id) as "now!" from queue
+        select tries, is_restarted, is_redelivery_requested, lmn_now_of(partner_id) as "now!" from queue
         "#,
         due.queue,
         due.lease,
@@ -84,7 +87,12 @@ pub(crate) async fn postpone(
     tries: i32,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update delivery_queues set due_at = $2, tries = $3, lease = null, leased_until = null where id = $1",
+        r#"
+        update delivery_queues
+        set due_at = $2, tries = $3, lease = null, leased_until = null, is_restarted = false,
+            is_redelivery_requested = false
+        where id = $1
+        "#,
         queue,
         due_at,
         tries,
@@ -106,7 +114,8 @@ pub(crate) async fn go_on(tx: &mut Tx, queue: Uuid, now: DateTime<Utc>) -> Resul
             delete from delivery_queues where id = $1 and not exists (select from next)
         )
         update delivery_queues
-        set event_id = next.id, due_at = $2, tries = 0, lease = null, leased_until = null
+        set event_id = next.id, due_at = $2, tries = 0, lease = null, leased_until = null, is_restarted = false,
+            is_redelivery_requested = false
         from next where delivery_queues.id = $1
         "#,
         queue,
@@ -165,22 +174,26 @@ pub(crate) struct Done {
     pub order: Option<Uuid>,
 }
 
-/// Makes a pending event due at once if it is the head of its delivery queue.
+/// Makes a pending event due at once if it is the head of its delivery queue. If it is being sent, it is due again after
+/// that. Returns whether it is the head.
 pub(crate) async fn bring_forward(
     tx: &mut Tx,
     partner: PartnerId,
     event: EventId,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update delivery_queues set due_at = least(due_at, $3) where event_id = $2 and partner_id = $1",
+) -> Result<bool, sqlx::Error> {
+    let brought = sqlx::query!(
+        r#"
+        update delivery_queues set due_at = least(due_at, $3), is_redelivery_requested = lease is not null
+        where event_id = $2 and partner_id = $1
+        "#,
         partner.uuid(),
         event.uuid(),
         now,
     )
     .execute(&mut **tx)
-    .await
-    .map(drop)
+    .await?;
+    Ok(brought.rows_affected() > 0)
 }
 
 /// An event and the delivery queue to put it in.

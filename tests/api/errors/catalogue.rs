@@ -49,10 +49,12 @@ async fn catalogue_is_served_without_a_key_as_a_list_and_row_by_row() {
         transition.ok()["lendfoundry_codes"],
         json!(["FORBIDDEN", "WORKFLOW_STATE_INVALID"])
     );
-    for unknown in ["nonsense", "RATE_LIMITED", "%00", "rate_limited%20", "%FF"] {
+    for unknown in ["nonsense", "RATE_LIMITED", "%00", "rate_limited%20"] {
         let reply = keyless.get(&format!("/v1/errors/{unknown}")).await;
         reply.refused(404, Code::NotFound);
     }
+    let reply = keyless.get("/v1/errors/%FF").await;
+    reply.refused(400, Code::ValidationError);
     keyless
         .get("/v1/errors/")
         .await

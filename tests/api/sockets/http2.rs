@@ -10,18 +10,18 @@ use tokio::{
 use super::raw::{PATIENCE, rest, socket};
 use crate::support::{Partner, Service, Vehicle, key, lock_table, settings};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const SETTINGS: u8 = 4;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -35,7 +35,7 @@ fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
         .collect()
 }
 
-fn get(path: &str, api_key: &str) -> Vec<u8> {
+pub fn get(path: &str, api_key: &str) -> Vec<u8> {
     headers(&[
         (":method", "GET"),
         (":scheme", "http"),
@@ -46,7 +46,7 @@ fn get(path: &str, api_key: &str) -> Vec<u8> {
 }
 
 /// Reads the next frame: its kind, flags, stream and payload.
-async fn next(socket: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
+pub async fn next(socket: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     timeout(PATIENCE, socket.read_exact(&mut head))
         .await
@@ -59,7 +59,7 @@ async fn next(socket: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
     Some((head[3], head[4], stream, payload))
 }
 
-async fn open(service: &Service, settings: &[u8]) -> TcpStream {
+pub async fn open(service: &Service, settings: &[u8]) -> TcpStream {
     let mut socket = socket(service).await;
     socket.write_all(PREFACE).await.unwrap();
     socket

@@ -2,8 +2,8 @@
 
 mod broken;
 mod crowd;
-mod http2;
+pub mod http2;
 mod limits;
-mod raw;
+pub mod raw;
 mod smuggling;
 mod versions;

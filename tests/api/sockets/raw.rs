@@ -30,6 +30,25 @@ pub async fn rest(socket: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Reads one response with a `Content-Length`: its head and its body. Returns `None` if the connection is closed.
+pub async fn answer(socket: &mut TcpStream) -> Option<(String, String)> {
+    let reading = async {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let mut lines = head.lines();
+        let length = lines.find_map(|it| it.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |it| it.parse().unwrap())];
+        socket.read_exact(&mut body).await.ok()?;
+        Some((head, String::from_utf8_lossy(&body).into_owned()))
+    };
+    timeout(PATIENCE, reading)
+        .await
+        .expect("the server answers")
+}
+
 /// Sends bytes on a new connection, even if the server stops reading, and returns everything that the server sends
 /// until it closes the connection.
 pub async fn exchange(service: &Service, bytes: impl AsRef<[u8]>) -> String {

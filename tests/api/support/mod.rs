@@ -12,7 +12,7 @@ pub mod settings;
 mod sink;
 mod vehicle;
 
-pub use document::{Document, Operation};
+pub use document::{Document, Operation, REQUESTS};
 pub use jobs::{count_backlog, fail_passed, remind_overdue, worker};
 pub use obstacles::{
     blocked_sessions, end_blocked_sessions, end_heartbeats, end_sessions, lock_table,

@@ -1,5 +1,7 @@
 //! [`Partner`]: a client with an API key.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use lmn_partner_api::values::rate_limit::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -35,6 +37,9 @@ pub fn burst_alone(burst: u32) -> Policy {
     limit(1, 20_000, burst)
 }
 
+/// Number of partners that this process has added.
+static PARTNERS: AtomicU16 = AtomicU16::new(0);
+
 impl Partner {
     /// Adds a partner with an API key to a database. The partner calls the service at `url`.
     pub async fn add(db: &PgPool, url: &str, name: &str) -> Self {
@@ -49,11 +54,11 @@ impl Partner {
         .execute(db)
         .await
         .expect("a partner can be added");
+        // Keys are told apart by four characters, which must differ within a database.
+        let number = PARTNERS.fetch_add(1, Ordering::Relaxed);
         let random = Uuid::new_v4().simple().to_string();
-        let api_key = format!(
-            "lmn_stg_{}",
-            random.get(..28).expect("a UUID has 32 digits")
-        );
+        let rest = random.get(..24).expect("a UUID has 32 digits");
+        let api_key = format!("lmn_stg_{number:04x}{rest}");
         let partner = Self::known(url, id, &api_key);
         partner.issue(db, &partner.api_key).await;
         partner

@@ -30,6 +30,11 @@ pub async fn start_app(database_url: &str, settings: &[(&str, &str)]) -> App {
         ("DATABASE_URL".to_owned(), database_url.to_owned()),
         ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ("LMN_DATABASE__CONNECTIONS_MAX".to_owned(), "8".to_owned()),
+        // No load balancer has to notice that it stops.
+        (
+            "LMN_SERVER__DRAIN_GRACE_MILLISECONDS".to_owned(),
+            "0".to_owned(),
+        ),
     ]);
     let given = settings
         .iter()

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -26,13 +26,17 @@ fn is_unchanged(row: &Row) -> bool {
     row.id.bytes().map(u32::from).sum::<u32>() % 2 == 0
 }
 
-/// Changes vehicles in random ways until `stop`, and returns the number of changes.
+/// The least number of changes during the searches.
+const CHANGES: usize = 100;
+
+/// Changes vehicles in random ways until `stop`, and counts the changes.
 async fn change_vehicles(
     db: PgPool,
     changing: Vec<String>,
     seed: u64,
     stop: Arc<AtomicBool>,
-) -> usize {
+    changes: Arc<AtomicUsize>,
+) {
     let mut rng = stream(seed, 2);
     let statement = "select string_agg(column_name, ', ') from information_schema.columns
         where table_name = 'vehicles' and is_generated = 'NEVER' and column_name not in ('id', 'summary', 'detail')";
@@ -43,7 +47,6 @@ async fn change_vehicles(
          on conflict do nothing"
     );
     let first_auction: DateTime<FixedOffset> = at(0, NaiveTime::MIN);
-    let mut changes = 0;
     while !stop.load(Ordering::SeqCst) {
         let ids: Vec<_> = changing.sample(&mut rng, 12).cloned().collect();
         let random = rng.random_range(0..8_i32);
@@ -62,9 +65,8 @@ async fn change_vehicles(
         let statement = sqlx::AssertSqlSafe(statement.to_owned());
         let query = sqlx::query(statement).bind(&ids).bind(random);
         query.bind(first_auction).execute(&db).await.unwrap();
-        changes += 1;
+        changes.fetch_add(1, Ordering::SeqCst);
     }
-    changes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +80,9 @@ async fn unchanged_vehicle_is_listed_exactly_once_while_others_change() {
     let changing: Vec<_> = changing.into_iter().map(|it| it.id).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let db = replicas.0[0].db().clone();
-    let writer = tokio::spawn(change_vehicles(db, changing, seed, stop.clone()));
+    let changes = Arc::new(AtomicUsize::new(0));
+    let writer = change_vehicles(db, changing, seed, stop.clone(), changes.clone());
+    let writer = tokio::spawn(writer);
     let check = |search: &Search, found: &Found, unchanged: &[Row]| {
         let by_id: HashMap<_, _> = unchanged.iter().map(|it| (&it.id, it)).collect();
         let seen: Vec<_> = found
@@ -91,13 +95,16 @@ async fn unchanged_vehicle_is_listed_exactly_once_while_others_change() {
         let stays = found.filtered_out.iter().all(|it| it == first);
         assert!(stays, "{found:?} {search:?}");
     };
-    let totals = run_searches(&replicas, SEARCHES, seed, &Arc::new(unchanged), check).await;
+    let unchanged = Arc::new(unchanged);
+    // More searches than one round are needed if the machine has other things to do.
+    for round in 0.. {
+        let totals = run_searches(&replicas, SEARCHES, seed + round, &unchanged, check).await;
+        // At least half of the searches have several pages.
+        assert!(totals.pages > SEARCHES + SEARCHES / 2, "{totals:?}");
+        if changes.load(Ordering::SeqCst) > CHANGES {
+            break;
+        }
+    }
     stop.store(true, Ordering::SeqCst);
-    let changes = writer.await.expect("vehicles can be changed");
-    eprintln!("{changes} changes");
-    // At least half of the searches have several pages.
-    assert!(
-        changes > 100 && totals.pages > SEARCHES + SEARCHES / 2,
-        "{changes} {totals:?}"
-    );
+    writer.await.expect("vehicles can be changed");
 }

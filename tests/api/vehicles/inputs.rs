@@ -153,7 +153,6 @@ async fn repeated_parameter_is_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
     for pair in [
-        ("make", "kia"),
         ("limit", "5"),
         ("keyword", "k5"),
         ("auction_date_to", "2026-04-20"),

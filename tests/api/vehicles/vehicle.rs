@@ -51,18 +51,13 @@ async fn unknown_or_withdrawn_vehicle_returns_404() {
     let acme = service.partner("acme").await;
     service.vehicle(Vehicle::lot("glovis_1")).await;
     service.withdraw_vehicle("glovis_1").await;
-    for id in [
-        "glovis_1",
-        "glovis_2",
-        "%00",
-        "%ff",
-        "a%20b",
-        "%F0%9F%9A%97",
-    ] {
+    for id in ["glovis_1", "glovis_2", "%00", "a%20b", "%F0%9F%9A%97"] {
         acme.get(&format!("/v1/vehicles/{id}"))
             .await
             .refused(404, Code::VehicleNotFound);
     }
+    let reply = acme.get("/v1/vehicles/%ff").await;
+    reply.refused(400, Code::ValidationError);
 }
 
 #[tokio::test]

@@ -7,5 +7,5 @@ mod endpoint;
 mod guard;
 mod meanwhile;
 mod receiver;
-mod scene;
+pub mod scene;
 mod verify;

@@ -247,6 +247,11 @@ pub struct Sending {
 }
 
 impl Sending {
+    /// Waits until the attempt is over without an answer; returns its outcome.
+    pub async fn abandoned(self) -> Outcome {
+        self.running.await.unwrap()
+    }
+
     /// Lets the receiver answer; returns the outcome of the attempt.
     pub async fn ends(self) -> Outcome {
         self.gate.close();

@@ -1,0 +1,102 @@
+//! [`Statement`]: a statement that can be sent again, and the ways to send one.
+
+use std::{io, time::Duration};
+
+use futures_core::future::BoxFuture;
+use futures_util::TryStreamExt;
+use sqlx::{
+    Either, Execute, Executor, PgConnection, Postgres, SqlStr,
+    error::BoxDynError,
+    postgres::{PgArguments, PgQueryResult, PgRow, PgStatement},
+};
+use tokio::time::timeout;
+
+/// A statement with its arguments, which can be sent again.
+#[derive(Clone)]
+pub(super) struct Statement {
+    sql: SqlStr,
+    /// `None` if it is not prepared.
+    arguments: Option<PgArguments>,
+    is_cached: bool,
+}
+
+impl Statement {
+    /// Takes the parts of a query.
+    pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Result<Self, sqlx::Error> {
+        let is_cached = query.persistent();
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        Ok(Self {
+            sql: query.sql(),
+            arguments,
+            is_cached,
+        })
+    }
+
+    /// Returns whether the server prepares a plan for the statement.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.arguments.is_some()
+    }
+}
+
+impl Execute<'_, Postgres> for Statement {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        Ok(self.arguments.take())
+    }
+
+    fn persistent(&self) -> bool {
+        self.is_cached
+    }
+}
+
+/// A function that sends a statement and returns its whole response.
+pub(super) type Transmit<T> =
+    for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
+
+/// Sends a statement, and ignores its rows.
+pub(super) fn execute(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> BoxFuture<'_, Result<PgQueryResult, sqlx::Error>> {
+    connection.execute(statement)
+}
+
+/// Sends a statement and collects rows and results.
+pub(super) fn fetch_many(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> BoxFuture<'_, Result<Vec<Either<PgQueryResult, PgRow>>, sqlx::Error>> {
+    Box::pin(connection.fetch_many(statement).try_collect::<Vec<_>>())
+}
+
+/// Sends a statement and collects its rows.
+pub(super) fn fetch_all(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> BoxFuture<'_, Result<Vec<PgRow>, sqlx::Error>> {
+    connection.fetch_all(statement)
+}
+
+/// Sends a statement and returns its first row.
+pub(super) fn fetch_optional(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> BoxFuture<'_, Result<Option<PgRow>, sqlx::Error>> {
+    connection.fetch_optional(statement)
+}
+
+/// Awaits a response of the server. Its silence is an error of the connection.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    response: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let response = timeout(limit, response).await;
+    response.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
