@@ -26,7 +26,7 @@ pub use self::{
     sections::{
         Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, Operator, Server, Webhooks,
     },
-    telemetry::{Collector, Log, LogFormat, Telemetry},
+    telemetry::{Log, LogFormat, Telemetry},
     tls::Tls,
 };
 use crate::values::environment::Environment;

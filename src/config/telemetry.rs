@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
-use url::{Host, Url};
+use url::Url;
 
 use super::reader::{Setting, section};
 
@@ -36,8 +36,8 @@ section! {
     /// The export of traces.
     #[derive(Debug, Clone)]
     pub struct Telemetry {
-        /// The collector, if traces are exported.
-        pub collector: Option<Collector> = collector named "otlp_endpoint",
+        /// The URL of the collector for spans, if they are exported.
+        pub collector: Option<String> = collector named "otlp_endpoint",
         /// The percentage of requests without a trace that start one.
         pub sample_percent: u32 = number(0..=100),
         /// Maximum number of spans that wait to be exported.
@@ -49,15 +49,6 @@ section! {
     }
 }
 
-/// A collector of traces.
-#[derive(Debug, Clone)]
-pub struct Collector {
-    /// Host and port.
-    pub authority: String,
-    /// The path for spans.
-    pub path: String,
-}
-
 impl Setting<'_> {
     fn filter(mut self) -> Option<String> {
         let filter: String = self.value()?;
@@ -67,8 +58,8 @@ impl Setting<'_> {
         Some(filter)
     }
 
-    /// Reads the base URL of a collector; an empty one means no collector.
-    fn collector(mut self) -> Option<Option<Collector>> {
+    /// Reads the base URL of a collector, and appends the path for spans; an empty one means no collector.
+    fn collector(mut self) -> Option<Option<String>> {
         let text: String = self.value()?;
         if text.is_empty() {
             return Some(None);
@@ -77,23 +68,15 @@ impl Setting<'_> {
             let is_bare = it.query().is_none() && it.fragment().is_none();
             it.scheme() == "http" && is_bare && it.username().is_empty() && it.password().is_none()
         });
-        let read = url.and_then(|url| {
-            let host = match url.host()? {
-                Host::Domain(name) => name.to_owned(),
-                Host::Ipv4(address) => address.to_string(),
-                Host::Ipv6(address) => format!("[{address}]"),
-            };
-            Some(Collector {
-                authority: format!("{host}:{}", url.port_or_known_default()?),
-                path: format!("{}{TRACES}", url.path().trim_end_matches('/')),
-            })
-        });
-        if read.is_none() {
+        let Some(mut url) = url else {
             self.complain(
                 "must be empty, or the http base URL of a collector, such as http://localhost:4318",
             );
-        }
-        Some(read)
+            return None;
+        };
+        let path = format!("{}{TRACES}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Some(Some(url.into()))
     }
 }
 
@@ -101,29 +84,28 @@ impl Setting<'_> {
 mod tests {
     use crate::config::Settings;
 
-    /// Returns the authority and the path for an endpoint, or its error.
-    fn read(endpoint: &str) -> Result<Option<(String, String)>, String> {
+    /// Returns the collector's URL for an endpoint, or the error.
+    fn read(endpoint: &str) -> Result<Option<String>, String> {
         let variables = [
             ("DATABASE_URL", "postgres://localhost/lmn"),
             ("LMN_TELEMETRY__OTLP_ENDPOINT", endpoint),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::read(None, &variables).map_err(|it| it.0.join("; "))?;
-        let collector = settings.telemetry.collector;
-        Ok(collector.map(|it| (it.authority, it.path)))
+        Ok(settings.telemetry.collector)
     }
 
     #[test]
     fn collector_is_set_by_its_base_url() {
         assert_eq!(read(""), Ok(None));
-        for (endpoint, authority, path) in [
-            ("http://localhost:4318", "localhost:4318", "/v1/traces"),
-            ("http://localhost:4318/", "localhost:4318", "/v1/traces"),
-            ("http://otel", "otel:80", "/v1/traces"),
-            ("http://[::1]:4318/a/b", "[::1]:4318", "/a/b/v1/traces"),
+        for (endpoint, url) in [
+            ("http://localhost:4318", "http://localhost:4318/v1/traces"),
+            ("http://localhost:4318/", "http://localhost:4318/v1/traces"),
+            ("http://otel", "http://otel/v1/traces"),
+            ("http://otel:80", "http://otel/v1/traces"),
+            ("http://[::1]:4318/a/b/", "http://[::1]:4318/a/b/v1/traces"),
         ] {
-            let expected = Some((authority.to_owned(), path.to_owned()));
-            assert_eq!(read(endpoint), Ok(expected), "{endpoint}");
+            assert_eq!(read(endpoint), Ok(Some(url.to_owned())), "{endpoint}");
         }
         for endpoint in [
             "localhost:4318",

@@ -15,8 +15,9 @@ use tokio::{runtime::Handle, sync::OwnedSemaphorePermit};
 use super::{
     manager::Manager,
     session::{Rows, Session},
-    statement::{Statement, execute, fetch_all, fetch_many, fetch_optional},
+    statement::{Statement, Transmit, execute, fetch_all, fetch_many, fetch_optional, record},
 };
+use crate::telemetry::operations::{Operations, Running};
 
 /// A connection of the pool, which executes statements.
 ///
@@ -27,6 +28,8 @@ use super::{
 pub struct Connection {
     /// Taken by `drop` only.
     session: Option<Object<Manager>>,
+    /// Records the statements, if the connection serves a sampled request.
+    operations: Option<Operations>,
 }
 
 impl Connection {
@@ -37,6 +40,7 @@ impl Connection {
         }
         Self {
             session: Some(session),
+            operations: Operations::current(),
         }
     }
 
@@ -66,12 +70,37 @@ impl Connection {
 
     /// Begins a transaction.
     pub(super) async fn begin(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        self.session().begin(statement).await
+        let running = self.start(statement);
+        let result = self.session().begin(statement).await;
+        record(running, &result);
+        result
     }
 
     /// Commits the transaction.
     pub(super) async fn commit(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
-        self.session().commit(statement).await
+        let running = self.start(statement);
+        let result = self.session().commit(statement).await;
+        record(running, &result);
+        result
+    }
+
+    /// Runs a statement, and returns its whole response. If it is sent again, its recording includes both times.
+    async fn run<T>(
+        &mut self,
+        statement: Result<Statement, sqlx::Error>,
+        send: Transmit<T>,
+    ) -> Result<T, sqlx::Error> {
+        let statement = statement?;
+        let running = self.start(statement.text());
+        let result = self.session().run(statement, send).await;
+        record(running, &result);
+        result
+    }
+
+    /// Starts the recording of a statement, if the request is sampled.
+    fn start(&self, sql: &str) -> Option<Running> {
+        let operations = self.operations.as_ref()?;
+        Some(operations.statement(sql))
     }
 
     fn session(&mut self) -> &mut Session {
@@ -143,8 +172,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (session, statement) = (self.session(), Statement::of(query));
-        Box::pin(async move { session.run(statement?, execute).await })
+        let statement = Statement::of(query);
+        Box::pin(self.run(statement, execute))
     }
 
     fn fetch_many<'e, 'q: 'e, E>(
@@ -155,9 +184,9 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (session, statement) = (self.session(), Statement::of(query));
+        let statement = Statement::of(query);
         let items = async move {
-            let items = session.run(statement?, fetch_many).await?;
+            let items = self.run(statement, fetch_many).await?;
             Ok::<_, sqlx::Error>(stream::iter(items.into_iter().map(Ok::<_, sqlx::Error>)))
         };
         Box::pin(stream::once(items).try_flatten())
@@ -168,8 +197,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (session, statement) = (self.session(), Statement::of(query));
-        Box::pin(async move { session.run(statement?, fetch_all).await })
+        let statement = Statement::of(query);
+        Box::pin(self.run(statement, fetch_all))
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -180,8 +209,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (session, statement) = (self.session(), Statement::of(query));
-        Box::pin(async move { session.run(statement?, fetch_optional).await })
+        let statement = Statement::of(query);
+        Box::pin(self.run(statement, fetch_optional))
     }
 
     fn prepare_with<'e>(

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config,
-    telemetry::{load::WaitFor, metrics::Metrics},
+    telemetry::{load::WaitFor, metrics::Metrics, operations::Operations},
 };
 
 /// Time for a connection to answer a ping, or to end an unfinished statement and transaction, before it is closed.
@@ -165,8 +165,12 @@ impl Database {
 
     /// Awaits a connection and records the time that it took, also if it failed.
     async fn timed<T>(&self, purpose: WaitFor, wait: impl Future<Output = T>) -> T {
+        let acquiring = Operations::current().map(|it| it.acquire());
         let began = Instant::now();
         let result = wait.await;
+        if let Some(acquiring) = acquiring {
+            acquiring.end(None);
+        }
         let metrics = &self.0.metrics;
         metrics.record_connection_wait(purpose, began.elapsed());
         result

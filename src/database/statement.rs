@@ -1,6 +1,6 @@
-//! [`Statement`]: a statement that can be sent again, and the ways to send one.
+//! [`Statement`]: a statement that can be sent again, the ways to send one, and the record of its result.
 
-use std::{io, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::TryStreamExt;
@@ -10,6 +10,8 @@ use sqlx::{
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement},
 };
 use tokio::time::timeout;
+
+use crate::telemetry::operations::Running;
 
 /// A statement with its arguments, which can be sent again.
 #[derive(Clone)]
@@ -30,6 +32,11 @@ impl Statement {
             arguments,
             is_cached,
         })
+    }
+
+    /// Returns the SQL.
+    pub(super) fn text(&self) -> &str {
+        self.sql.as_str()
     }
 
     /// Returns whether the server prepares a plan for the statement.
@@ -99,4 +106,19 @@ pub(super) async fn in_time<T>(
 ) -> Result<T, sqlx::Error> {
     let response = timeout(limit, response).await;
     response.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// Ends the recording of a statement, if it is recorded.
+pub(super) fn record<T>(running: Option<Running>, result: &Result<T, sqlx::Error>) {
+    if let Some(running) = running {
+        running.end(result.as_ref().err().map(error_type));
+    }
+}
+
+/// Returns the type of an error for its span: the SQLSTATE, or `connection` if the server did not report one.
+fn error_type(error: &sqlx::Error) -> Cow<'static, str> {
+    let state = error.as_database_error().and_then(|it| it.code());
+    state.map_or(Cow::Borrowed("connection"), |it| {
+        Cow::Owned(it.into_owned())
+    })
 }

@@ -63,11 +63,11 @@ pub(crate) fn ends_connection(request: &Request) -> bool {
 /// The log line names the trace, the caller's span and this service's span; the `traceresponse` header returns the
 /// latter to the caller. The trace is not propagated to outgoing requests. A request without a trace starts one only if
 /// a span exporter is configured, and then only a sample does; such a trace appears in the log but not in the response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trace {
-    pub(crate) id: String,
+    pub(crate) id: TraceId,
     /// The caller's span; `None` if the trace begins here.
-    pub(crate) parent: Option<String>,
+    pub(crate) parent: Option<SpanId>,
     pub(crate) span: SpanId,
     flags: u8,
 }
@@ -78,7 +78,7 @@ impl Trace {
         let begin = |spans: &Spans| {
             let id = TraceId::random();
             spans.begins(id.chance()).then(|| Self {
-                id: id.to_string(),
+                id,
                 parent: None,
                 flags: SAMPLED,
                 span: SpanId::random(),
@@ -98,8 +98,8 @@ impl Trace {
         let (one, none) = (sent.next()?, sent.next());
         let (id, parent, flags) = read_trace(one.to_str().ok().filter(|_| none.is_none())?)?;
         Some(Self {
-            id: id.to_owned(),
-            parent: Some(parent.to_owned()),
+            id,
+            parent: Some(parent),
             flags,
             span: SpanId::random(),
         })
@@ -118,27 +118,30 @@ impl Trace {
 }
 
 /// Parses the trace id, the caller's span id and the flags.
-fn read_trace(text: &str) -> Option<(&str, &str, u8)> {
+fn read_trace(text: &str) -> Option<(TraceId, SpanId, u8)> {
     let (known, more) = (
         text.get(..TRACE_PARENT_BYTES)?,
         text.get(TRACE_PARENT_BYTES..)?,
     );
     let mut parts = known.split('-');
-    let mut part = |length| parts.next().filter(|part| is_hex(part, length));
-    let (version, id, parent, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
+    let version = parts.next().filter(|part| is_hex_byte(part))?;
+    let (id, parent) = (
+        TraceId::parse(parts.next()?)?,
+        SpanId::parse(parts.next()?)?,
+    );
+    let flags = parts.next().filter(|part| is_hex_byte(part))?;
     let fits = match version {
         "ff" => false,
         "00" => more.is_empty(),
         _ => more.is_empty() || more.starts_with('-'),
     };
-    let is_nonzero = |id: &str| id.bytes().any(|digit| digit != b'0');
     let flags = u8::from_str_radix(flags, 16).ok()? & KNOWN_FLAGS;
-    (fits && is_nonzero(id) && is_nonzero(parent)).then_some((id, parent, flags))
+    fits.then_some((id, parent, flags))
 }
 
-fn is_hex(text: &str, length: usize) -> bool {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == length && text.bytes().all(hex)
+fn is_hex_byte(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 2 && text.bytes().all(is_digit)
 }
 
 /// Parses `X-User-Id`; an empty header counts as absent.
@@ -206,7 +209,12 @@ mod tests {
             (format!("cc-{ID}-{PARENT}-01"), 1),
             (format!("cc-{ID}-{PARENT}-01-and-more"), 1),
         ] {
-            assert_eq!(read_trace(&text), Some((ID, PARENT, flags)), "{text}");
+            let read = read_trace(&text).map(|(id, parent, flags)| {
+                let ids = (id.to_string(), parent.to_string());
+                (ids, flags)
+            });
+            let ids = (ID.to_owned(), PARENT.to_owned());
+            assert_eq!(read, Some((ids, flags)), "{text}");
         }
         for text in [
             String::new(),

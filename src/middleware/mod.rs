@@ -13,5 +13,6 @@ pub(crate) mod authentication;
 pub(crate) mod concurrency;
 mod known_key;
 pub(crate) mod rate_limit;
+mod recording;
 pub(crate) mod request_context;
 pub(crate) mod unknown_key;

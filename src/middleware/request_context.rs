@@ -21,7 +21,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
-use super::access_log::{self, Access};
+use super::{
+    access_log::{self, Access},
+    recording::{self, Recording},
+};
 use crate::{
     config::Settings,
     database::Heartbeat,
@@ -119,11 +122,14 @@ where
             context.set_idempotency(IdempotencyStatus::Unknown);
         }
         request.extensions_mut().insert(context.clone());
+        let spans = self.parts.spans.as_ref();
+        let trace = Trace::of(request.headers(), spans);
         let completion = Completion {
             in_flight: self.parts.metrics.begin(),
             method: request.method().clone(),
             accept: joined_accept(request.headers()),
-            trace: Trace::of(request.headers(), self.parts.spans.as_ref()),
+            recording: Recording::begin(trace, spans),
+            trace,
             closes: headers::ends_connection(&request),
             parts: self.parts.clone(),
             context,
@@ -171,11 +177,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Responding<F> 
         let response = match this.refused.take() {
             Some(response) => response,
             None => {
-                let context = this.completion.as_ref().map(|it| &it.context);
+                let completion = this.completion.as_ref();
                 ready!(poll_within(
                     this.inner.as_mut(),
                     this.deadline,
-                    context,
+                    completion,
                     task
                 ))
             }
@@ -194,7 +200,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Responding<F> 
 fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
     inner: Pin<&mut Option<F>>,
     mut deadline: Pin<&mut Sleep>,
-    context: Option<&RequestContext>,
+    completion: Option<&Completion>,
     task: &mut Context<'_>,
 ) -> Poll<Response> {
     let Some(inner) = inner.as_pin_mut() else {
@@ -202,13 +208,14 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
             ApiError::internal("the future was polled after its response").into_response(),
         );
     };
-    match guarded(|| inner.poll(task)) {
+    let recording = completion.and_then(|it| it.recording.as_ref());
+    match guarded(|| recording::within(recording, || inner.poll(task))) {
         Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
         Ok(Poll::Pending) => {}
         Err(error) => return Poll::Ready(error.into_response()),
     }
     // Reading a body extends the deadline.
-    let due = context.map(RequestContext::deadline);
+    let due = completion.map(|it| it.context.deadline());
     loop {
         if let Some(due) = due.filter(|due| *due != deadline.deadline()) {
             deadline.as_mut().reset(due);
@@ -229,6 +236,8 @@ struct Completion {
     method: Method,
     accept: Option<HeaderValue>,
     trace: Option<Trace>,
+    /// The recording of the trace, if it is exported.
+    recording: Option<Recording>,
     /// Whether the connection closes after this response.
     closes: bool,
     in_flight: InFlight,
@@ -265,8 +274,8 @@ impl Completion {
             partner: self.context.grant().map(|it| it.partner),
             took,
         };
-        if let Some((trace, spans)) = self.sampled() {
-            spans.leave(self.span(trace, &answered));
+        if let Some(recording) = self.recording {
+            recording.end(self.parts.heartbeat.time(), self.context.id(), &answered);
         }
         let in_flight = self.in_flight.answer(&answered);
         let permits = self.context.take_permits();
@@ -321,26 +330,5 @@ impl Completion {
         headers
             .entry(header::X_CONTENT_TYPE_OPTIONS)
             .or_insert(NO_SNIFF);
-    }
-
-    fn sampled(&self) -> Option<(&Trace, &Spans)> {
-        let trace = self.trace.as_ref().filter(|it| it.is_sampled());
-        trace.zip(self.parts.spans.as_ref())
-    }
-
-    fn span(&self, trace: &Trace, answered: &Answered<'_>) -> telemetry::span::Span {
-        telemetry::span::Span {
-            trace: trace.id.clone(),
-            id: trace.span,
-            parent: trace.parent.clone(),
-            ended_at: self.parts.heartbeat.time(),
-            took_nanoseconds: i64::try_from(answered.took.as_nanos()).unwrap_or(i64::MAX),
-            route: answered.route.map(str::to_owned),
-            method: answered.method.clone(),
-            status: answered.status,
-            code: answered.code,
-            request: self.context.id(),
-            partner: answered.partner,
-        }
     }
 }

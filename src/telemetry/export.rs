@@ -1,37 +1,30 @@
 //! Export of spans to a collector: a bounded queue that never blocks a request, and a task that empties it.
 //!
-//! Spans are sent as OTLP over HTTP in its JSON form, which every collector accepts at `/v1/traces`. The exporter
-//! belongs to a replica, like the metrics. A span that does not fit into the queue, or that the collector does not
-//! accept, is counted and dropped.
+//! OpenTelemetry's exporter encodes the spans and sends them as OTLP over HTTP, in its JSON form. Queue and task are
+//! not those of its SDK, whose batch processor has a thread of its own, and counts neither the spans that it drops nor
+//! those that the collector does not accept. The exporter belongs to a replica, like the metrics.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{
-    Request,
-    client::conn::http1,
-    header::{CONNECTION, CONTENT_TYPE, HOST},
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig as _,
+    WithHttpConfig as _,
 };
-use hyper_util::rt::TokioIo;
+use opentelemetry_sdk::{Resource, error::OTelSdkResult, trace::SpanExporter as _};
 use tokio::{
-    net::TcpStream,
     sync::mpsc::{Receiver, Sender, channel},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    declarations::label_values,
-    metrics::Metrics,
-    span::{self, Span},
-};
-use crate::config::{Collector, Telemetry};
+use super::{declarations::label_values, metrics::Metrics, span::Span};
+use crate::config::Telemetry;
 
+/// The name of this service in traces.
+const SERVICE: &str = "lmn-partner-api";
 /// Maximum number of spans in a request to the collector.
 const BATCH: usize = 512;
-/// Maximum number of bytes that are read of its response.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 label_values! {
     /// The outcome of an export.
@@ -67,29 +60,14 @@ impl Spans {
     }
 }
 
-/// Reasons why an export failed.
-#[derive(Debug, thiserror::Error)]
-enum ExportError {
-    #[error("the collector cannot be reached: {0}")]
-    Unreachable(#[from] io::Error),
-    #[error("the collector did not respond in HTTP: {0}")]
-    Protocol(#[from] hyper::Error),
-    #[error("the request could not be built: {0}")]
-    Unwritable(#[from] hyper::http::Error),
-    #[error("the collector responded with status {0}")]
-    Refused(u16),
-    #[error("the collector did not respond in time")]
-    TooLate,
-}
-
 /// The receiving side of the queue, and the task that empties it.
 pub(crate) struct Exporter {
     queue: Receiver<Span>,
     metrics: Metrics,
-    collector: Collector,
+    otlp: SpanExporter,
+    scope: InstrumentationScope,
     every: Duration,
     time: Duration,
-    environment: &'static str,
     /// Whether the last export failed. Only changes are logged.
     failing: bool,
 }
@@ -100,7 +78,14 @@ pub(crate) fn exporter(
     environment: &'static str,
     metrics: &Metrics,
 ) -> Option<(Spans, Exporter)> {
-    let collector = settings.collector.clone()?;
+    let collector = settings.collector.as_deref()?;
+    let otlp = match otlp_exporter(collector, settings.time, environment) {
+        Ok(otlp) => otlp,
+        Err(error) => {
+            tracing::error!(%error, "spans are not exported: the exporter could not be built");
+            return None;
+        }
+    };
     let (sender, receiver) = channel(settings.queue_max);
     let spans = Spans {
         queue: sender,
@@ -110,64 +95,90 @@ pub(crate) fn exporter(
     let exporter = Exporter {
         queue: receiver,
         metrics: metrics.clone(),
-        collector,
+        otlp,
+        scope: InstrumentationScope::builder(SERVICE).build(),
         every: settings.every,
         time: settings.time,
-        environment,
         failing: false,
     };
     Some((spans, exporter))
 }
 
+/// Builds OpenTelemetry's exporter, which sends each batch once, within `time`.
+fn otlp_exporter(
+    collector: &str,
+    time: Duration,
+    environment: &'static str,
+) -> Result<SpanExporter, ExporterBuildError> {
+    let mut exporter = SpanExporter::builder()
+        .with_http()
+        .with_endpoint(collector)
+        .with_protocol(Protocol::HttpJson)
+        .with_timeout(time)
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()?;
+    let resource = Resource::builder_empty().with_attributes([
+        KeyValue::new("service.name", SERVICE),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("deployment.environment.name", environment),
+    ]);
+    exporter.set_resource(&resource.build());
+    Ok(exporter)
+}
+
 impl Exporter {
-    /// Exports at an interval until `stop` is cancelled, and then exports the remaining spans within the time of one
-    /// export.
+    /// Exports at an interval until `stop` is cancelled. Then it ends the export in progress and exports the remaining
+    /// spans, all within the time of one export.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = interval(self.every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = ticks.tick() => {
-                    // A collector that hangs does not delay the stop.
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        () = self.empty() => {}
-                    }
-                }
-            }
-        }
         let time = self.time;
-        if timeout(time, self.empty()).await.is_err() {
-            tracing::warn!("timed out while exporting the last spans");
+        let too_late = async {
+            stop.cancelled().await;
+            sleep(time).await;
+        };
+        tokio::select! {
+            () = self.export_until(&stop) => {}
+            () = too_late => tracing::warn!("timed out while exporting the last spans"),
         }
     }
 
-    /// Exports all spans in the queue.
-    async fn empty(&mut self) {
-        let mut batch = Vec::new();
+    async fn export_until(&mut self, stop: &CancellationToken) {
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let is_last = tokio::select! {
+                () = stop.cancelled() => true,
+                _ = ticks.tick() => false,
+            };
+            self.empty().await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Exports all spans in the queue. After a failure, the next call continues.
+    async fn empty(&mut self) {
+        loop {
+            let mut batch = Vec::new();
             while batch.len() < BATCH
                 && let Ok(span) = self.queue.try_recv()
             {
-                batch.push(span);
+                batch.push(span.into_data(&self.scope));
             }
             if batch.is_empty() {
                 return;
             }
-            let result = timeout(self.time, self.send(&batch)).await;
-            let result = result.unwrap_or(Err(ExportError::TooLate));
-            self.report(&result, batch.len());
-            batch.clear();
+            let spans = batch.len();
+            let result = self.otlp.export(batch).await;
+            self.report(&result, spans);
             if result.is_err() {
-                // The next tick continues.
                 return;
             }
         }
     }
 
     /// Counts the spans by the outcome, and logs if exports started to fail or to succeed.
-    fn report(&mut self, result: &Result<(), ExportError>, spans: usize) {
+    fn report(&mut self, result: &OTelSdkResult, spans: usize) {
         let outcome = match result {
             Ok(()) => Exported::Taken,
             Err(_) => Exported::Failed,
@@ -181,35 +192,5 @@ impl Exporter {
             _ => {}
         }
         self.failing = result.is_err();
-    }
-
-    async fn send(&self, spans: &[Span]) -> Result<(), ExportError> {
-        let Collector { authority, path } = &self.collector;
-        let stream = TcpStream::connect(authority).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let body = Bytes::from(span::export(spans, self.environment));
-        let request = Request::post(path)
-            .header(HOST, authority)
-            .header(CONTENT_TYPE, "application/json")
-            .header(CONNECTION, "close")
-            .body(Full::new(body))?;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let _ = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-                .collect()
-                .await;
-            match status.is_success() {
-                true => Ok(()),
-                false => Err(ExportError::Refused(status.as_u16())),
-            }
-        };
-        let (exchange, connection) = (std::pin::pin!(exchange), std::pin::pin!(connection));
-        let mut exchange = exchange;
-        tokio::select! {
-            done = &mut exchange => done,
-            // The connection may end before the response is read.
-            _ = connection => exchange.await,
-        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod jobs;
 pub(crate) mod load;
 mod log;
 pub mod metrics;
+pub(crate) mod operations;
 pub(crate) mod requests;
 pub(crate) mod span;
 

@@ -161,14 +161,24 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The identifier of a trace that begins here: 32 hexadecimal digits, not all zero.
+/// The identifier of a trace: 32 hexadecimal digits, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// Returns a random identifier.
+    /// Returns a random identifier, for a trace that begins here.
     pub fn random() -> Self {
         Self(rand::random::<u128>().max(1))
+    }
+
+    /// Parses 32 lower-case hexadecimal digits; `None` for any other text, and for zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text, 32).map(Self)
+    }
+
+    /// Returns the identifier in its binary form.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
     }
 
     /// Returns a random number derived from the identifier, for the sampling decision.
@@ -178,20 +188,40 @@ impl TraceId {
     }
 }
 
+/// Parses a number of so many lower-case hexadecimal digits; `None` for any other text, and for zero.
+fn parse_hex(text: &str, digits: usize) -> Option<u128> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let fits = text.len() == digits && text.bytes().all(is_digit);
+    let number = fits
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()?;
+    (number != 0).then_some(number)
+}
+
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
-/// The identifier of this service's span in a trace: 16 hexadecimal digits, not all zero.
+/// The identifier of a span in a trace: 16 hexadecimal digits, not all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanId(u64);
 
 impl SpanId {
-    /// Returns a random identifier.
+    /// Returns a random identifier, for a span of this service.
     pub fn random() -> Self {
         Self(rand::random::<u64>().max(1))
+    }
+
+    /// Parses 16 lower-case hexadecimal digits; `None` for any other text, and for zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::try_from(parse_hex(text, 16)?).ok().map(Self)
+    }
+
+    /// Returns the identifier in its binary form.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
     }
 }
 

@@ -19,6 +19,11 @@ use crate::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
+/// The number of the span kind "server" in OTLP.
+const SERVER: i64 = 2;
+/// The number of the span kind "client" in OTLP.
+const CLIENT: i64 = 3;
+
 /// An OpenTelemetry collector.
 struct Collector {
     url: String,
@@ -59,6 +64,21 @@ impl Collector {
             .flat_map(|it| it.as_array().unwrap().clone())
             .collect()
     }
+
+    /// Returns the spans of requests that it has received.
+    fn requests(&self) -> Vec<Value> {
+        self.of_kind(SERVER)
+    }
+
+    /// Returns the spans of statements that it has received.
+    fn statements(&self) -> Vec<Value> {
+        self.of_kind(CLIENT)
+    }
+
+    fn of_kind(&self, kind: i64) -> Vec<Value> {
+        let spans = self.spans().into_iter();
+        spans.filter(|it| it["kind"] == kind).collect()
+    }
 }
 
 async fn serve(endpoint: &str, more: &[(&str, &str)]) -> Service {
@@ -84,6 +104,16 @@ fn attribute(span: &Value, key: &str) -> Value {
     found.map_or(Value::Null, |it| it["value"].clone())
 }
 
+fn text(it: &str) -> Value {
+    json!({"stringValue": it})
+}
+
+/// Returns when a span began and ended, in nanoseconds.
+fn times(span: &Value) -> (u128, u128) {
+    let time = |name: &str| -> u128 { span[name].as_str().unwrap().parse().unwrap() };
+    (time("startTimeUnixNano"), time("endTimeUnixNano"))
+}
+
 /// Orders a vehicle that does not exist, for a user.
 async fn order_in_a_trace(partner: &Partner) -> Reply {
     let ask = partner.ask(Method::POST, "/v1/orders").key(&key());
@@ -106,23 +136,21 @@ async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
     recorded.ok();
     order_in_a_trace(&acme).await.expect(404);
     traced(&acme.with_key(""), "/leak", "01").await.expect(404);
-    let spans = eventually("three spans are exported", async || {
-        let spans = collector.spans();
+    let spans = eventually("the spans of three requests are exported", async || {
+        let spans = collector.requests();
         (spans.len() >= 3).then_some(spans)
     })
     .await;
     assert_eq!(spans.len(), 3);
-    let text = |it: &str| json!({"stringValue": it});
     let [first, second, third] = &spans[..] else {
         panic!("{spans:?}")
     };
     for span in &spans {
         assert_eq!(span["traceId"], TRACE);
         assert_eq!(span["parentSpanId"], PARENT);
-        assert_eq!(span["kind"], 2);
-        assert_eq!(span["status"], json!({}));
-        let time = |name: &str| -> u128 { span[name].as_str().unwrap().parse().unwrap() };
-        assert!(time("startTimeUnixNano") < time("endTimeUnixNano"));
+        assert_eq!(span["status"]["code"], 0);
+        let (began, ended) = times(span);
+        assert!(began < ended);
     }
     assert_eq!(
         recorded.header("traceresponse"),
@@ -145,6 +173,11 @@ async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
     assert_eq!(attribute(second, "error.type"), text("vehicle_not_found"));
     assert_eq!(third["name"], "GET");
     assert_eq!(attribute(third, "lmn.partner"), Value::Null);
+    for statement in collector.statements() {
+        let parent = &statement["parentSpanId"];
+        let is_part = spans.iter().any(|it| it["spanId"] == *parent);
+        assert!(is_part, "{statement}");
+    }
     let all = json!(*collector.received.lock().unwrap()).to_string();
     let secrets = [
         "leak",
@@ -159,9 +192,45 @@ async fn request_in_a_recorded_trace_is_exported_and_no_other_request_is() {
     }
     eventually("the spans are counted", async || {
         let exported = service.metric("lmn_trace_spans_total{result=\"exported\"}");
-        (exported.await == 3.0).then_some(())
+        (exported.await == collector.spans().len() as f64).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn statement_that_places_an_order_is_a_part_of_its_request() {
+    let collector = Collector::start(200).await;
+    let service = serve(&collector.url, &[]).await;
+    let acme = service.partner("acme").await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
+    ask.header("traceparent", &format!("00-{TRACE}-{PARENT}-01"))
+        .json(&json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000}))
+        .send()
+        .await
+        .created();
+    let placed = |it: &Value| it["name"] == "select place_order";
+    let statement = eventually("the statement is exported", async || {
+        collector.statements().into_iter().find(placed)
+    })
+    .await;
+    let requests = collector.requests();
+    let [request] = &requests[..] else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(request["name"], "POST /v1/orders");
+    assert_eq!(statement["traceId"], TRACE);
+    assert_eq!(statement["parentSpanId"], request["spanId"]);
+    assert_ne!(statement["spanId"], request["spanId"]);
+    assert_eq!(statement["status"]["code"], 0);
+    assert_eq!(attribute(&statement, "db.system.name"), text("postgresql"));
+    assert_eq!(
+        attribute(&statement, "db.query.summary"),
+        text("select place_order")
+    );
+    assert_eq!(attribute(&statement, "error.type"), Value::Null);
+    let ((began, ended), (first, last)) = (times(&statement), times(request));
+    assert!(first <= began && began <= ended && ended <= last);
 }
 
 #[tokio::test]
@@ -180,7 +249,7 @@ async fn sampled_request_without_a_trace_begins_one() {
     // A trace that its caller does not record is not recorded here either.
     traced(&acme, "/v1/orders", "00").await.ok();
     let spans = eventually("the spans are exported", async || {
-        let spans = collector.spans();
+        let spans = collector.requests();
         (spans.len() >= 3).then_some(spans)
     })
     .await;
@@ -206,7 +275,7 @@ async fn last_spans_are_exported_before_the_server_stops() {
     }
     assert_eq!(collector.spans().len(), 0);
     service.stop().await;
-    assert_eq!(collector.spans().len(), 700);
+    assert_eq!(collector.requests().len(), 700);
 }
 
 #[tokio::test]
@@ -242,9 +311,10 @@ async fn spans_that_do_not_fit_into_the_queue_are_dropped_and_counted() {
         settings::span_queue_max(5),
     ];
     let mut service = serve(&collector.url, &settings).await;
-    let acme = service.partner("acme").await;
+    // A request without a key executes no statement, so that it has one span.
+    let nobody = service.partner("acme").await.with_key("");
     for _ in 0..12 {
-        traced(&acme, "/v1/orders?limit=0", "01").await.issues();
+        traced(&nobody, "/nowhere", "01").await.expect(404);
     }
     assert_eq!(
         service
@@ -268,17 +338,17 @@ async fn failure_to_export_spans_is_logged_once() {
     let server = Process::on(&database.url(), &arguments, &settings);
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let metrics = format!("{}/metrics", server.operator_url());
-    for failed in 1..=3 {
-        let expected = format!("lmn_trace_spans_total{{result=\"failed\"}} {failed}\n");
+    let mut failed = 0;
+    for _ in 0..3 {
         traced(&acme, "/v1/orders", "01").await.ok();
-        eventually("the failure is counted", async || {
+        failed = eventually("the failure is counted", async || {
             let answer = reqwest::get(&metrics).await.unwrap();
-            answer
-                .text()
-                .await
-                .unwrap()
-                .contains(&expected)
-                .then_some(())
+            let text = answer.text().await.unwrap();
+            let mut lines = text.lines();
+            let count: u64 = lines
+                .find_map(|it| it.strip_prefix("lmn_trace_spans_total{result=\"failed\"} "))
+                .map_or(0, |it| it.parse().unwrap());
+            (count > failed).then_some(count)
         })
         .await;
     }
