@@ -222,44 +222,51 @@ pub(crate) async fn list(
         Direction::Back => ("desc", "<"),
         Direction::Forth => ("asc", ">"),
     };
-    let mut query = QueryBuilder::new(concat!("select ", event_columns!(), " from "));
-    push_source(&mut query, filter);
-    query.push("events.partner_id = ").push_bind(partner.uuid());
-    if let Some(order) = filter.order {
-        query.push(" and events.order_id = ");
-        query.push_bind(order.uuid());
-    }
-    if let Some(position) = beyond {
-        query.push(format_args!(" and events.position {comes_after} "));
-        query.push_bind(position);
-    }
     let end = format!(" order by position {order} limit {limit}");
-    query.push(&end);
+    let push_scope = |query: &mut QueryBuilder<Postgres>| {
+        query.push("partner_id = ").push_bind(partner.uuid());
+        if let Some(order) = filter.order {
+            query.push(" and order_id = ").push_bind(order.uuid());
+        }
+        if let Some(position) = beyond {
+            query.push(format_args!(" and position {comes_after} "));
+            query.push_bind(position);
+        }
+    };
+    let mut query = QueryBuilder::new(concat!("select ", event_columns!(), " from events where "));
     if filter.is_by_words() {
-        // The pages of the single words, and of them one page.
-        query.push(format_args!(") as found{end})){end}"));
+        push_pages(&mut query, filter, &end, push_scope);
+    } else {
+        push_scope(&mut query);
     }
+    query.push(&end);
     let rows: Vec<EventRow> = query.build_query_as().fetch_all(conn).await?;
     rows.into_iter().map(EventRow::into_model).collect()
 }
 
-/// Appends the tables of a list, up to the first condition on the partner.
+/// Appends a condition: the events of one page, merged from a page of each type and delivery status.
 ///
-/// With types or delivery statuses, a page is read of each of them by an index that has their events in order, and these
-/// pages are merged. So rare events do not read the partner's whole feed.
-fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
-    if !filter.is_by_words() {
-        query.push("events where ");
-        return;
+/// An index has the events of each type and status in order, so rare events do not read the partner's whole feed. The words
+/// are literals: with parameters PostgreSQL makes one plan for frequent and rare ones, which may walk the feed.
+fn push_pages(
+    query: &mut QueryBuilder<Postgres>,
+    filter: &Filter,
+    end: &str,
+    push_scope: impl Fn(&mut QueryBuilder<Postgres>),
+) {
+    query.push("id = any(array(select id from (");
+    let mut separator = "";
+    for event_type in words_once(&filter.types) {
+        for status in words_once(&filter.delivery_status) {
+            query.push(format_args!(
+                "{separator}(select id, position from events where type = '{event_type}' and delivery_status = '{status}' and "
+            ));
+            push_scope(query);
+            query.push(end).push(")");
+            separator = " union all ";
+        }
     }
-    query.push("events where id = any(array(select found.id from unnest(");
-    query.push_bind(words_once(&filter.delivery_status));
-    query.push("::text[]) as statuses(delivery_status) cross join unnest(");
-    query.push_bind(words_once(&filter.types));
-    query.push(
-        "::text[]) as types(type) cross join lateral (select id, position from events
-         where events.type = types.type and events.delivery_status = statuses.delivery_status and ",
-    );
+    query.push(format_args!(") as found{end}))"));
 }
 
 /// Finds an event of a partner.

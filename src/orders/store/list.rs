@@ -85,7 +85,8 @@ impl Filter {
         let mut status: Vec<_> = self.status.iter().map(|it| it.as_str()).collect();
         status.sort_unstable();
         status.dedup();
-        let millis = |stamp: Option<Timestamp>| stamp.map(|it| it.instant().timestamp_millis());
+        let millis =
+            |timestamp: Option<Timestamp>| timestamp.map(|it| it.instant().timestamp_millis());
         let mut text = String::new();
         // Writing to a string cannot fail. The debug format quotes strings, so that no value can be read as two.
         let _ = write!(
@@ -235,7 +236,8 @@ impl Page<'_> {
                 "{separator}(select id, {column} as position from orders where {DONE} and partner_id = "
             ));
             query.push_bind(self.partner.uuid());
-            query.push(" and status = ").push_bind(status.as_str());
+            // As a literal: a plan for any status could walk the history for a rare one.
+            query.push(format_args!(" and status = '{}'", status.as_str()));
             self.push_rest(&mut query);
             self.push_order(&mut query, column);
             query.push(")");
