@@ -16,10 +16,10 @@
 
 #[path = "cli/catalog.rs"]
 mod catalog;
+#[path = "cli/command.rs"]
+mod command;
 #[path = "support/database.rs"]
 mod database;
-#[path = "cli/desk.rs"]
-mod desk;
 #[path = "cli/field.rs"]
 mod field;
 #[path = "cli/import.rs"]

@@ -143,7 +143,7 @@ impl Changed {
             return Ok(changed);
         }
         let ids: Vec<_> = vehicles.iter().map(|it| it.listing.id.as_str()).collect();
-        let known = store::hold_known(tx, &ids).await?;
+        let known = store::lock_known(tx, &ids).await?;
         // Read after the locks were acquired: an order for one of the vehicles may have been the reason for the wait.
         let bought = orders::store::find_bought(tx, &ids).await?;
         let bought: HashSet<_> = bought.iter().map(VehicleId::as_str).collect();
@@ -213,17 +213,17 @@ impl Changed {
         relisted.extend(new.map(|it| it.listing.id.clone()));
         let moved: HashSet<_> = prices.keys().chain(dates.keys()).cloned().collect();
         let moved: Vec<_> = moved.into_iter().collect();
-        let mut held = Vec::new();
+        let mut locked = Vec::new();
         if !moved.is_empty() {
-            held = transitions::lock_open_orders(tx, &moved).await?;
-            effects::move_auctions(&mut held, &dates)?;
-            effects::add_price_events(&mut held, &prices)?;
+            locked = transitions::lock_open_orders(tx, &moved).await?;
+            effects::move_auctions(&mut locked, &dates)?;
+            effects::add_price_events(&mut locked, &prices)?;
         }
         if !relisted.is_empty() {
-            held.extend(effects::relist(tx, &relisted).await?);
+            locked.extend(effects::relist(tx, &relisted).await?);
         }
-        if held.iter().any(|it| it.is_touched()) {
-            transitions::record(tx, actor, &held).await?;
+        if locked.iter().any(|it| it.is_touched()) {
+            transitions::record(tx, actor, &locked).await?;
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ pub(crate) async fn reschedule_vehicles(
     now: DateTime<Utc>,
 ) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles: Vec<_> = dates.keys().cloned().collect();
-    let found = vehicles::store::hold(tx, &vehicles).await?;
+    let found = vehicles::store::lock(tx, &vehicles).await?;
     if found.len() < dates.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
@@ -146,7 +146,7 @@ pub(crate) async fn reprice_vehicles(
     now: DateTime<Utc>,
 ) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles: Vec<_> = prices.keys().cloned().collect();
-    let found = vehicles::store::hold(tx, &vehicles).await?;
+    let found = vehicles::store::lock(tx, &vehicles).await?;
     if found.len() < prices.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
@@ -170,7 +170,7 @@ pub(crate) async fn withdraw_vehicles(
     vehicles: &[VehicleId],
     now: DateTime<Utc>,
 ) -> Result<Vec<LockedOrder>, AuctionError> {
-    if vehicles::store::hold(tx, vehicles).await?.len() < vehicles.len() {
+    if vehicles::store::lock(tx, vehicles).await?.len() < vehicles.len() {
         return Err(AuctionError::NoSuchVehicle);
     }
     let mut orders = transitions::lock_open_orders(tx, vehicles).await?;
@@ -190,7 +190,7 @@ async fn restore_vehicle(
     now: DateTime<Utc>,
 ) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
-    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = vehicles::store::lock(tx, vehicles).await?.pop();
     let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
     if locked.withdrawn_at.is_none() {
         return Err(AuctionError::NotWithdrawn);

@@ -84,20 +84,20 @@ pub(crate) async fn withdraw_next(
     let Some(last) = ids.last().cloned() else {
         return Ok(None);
     };
-    let mut listed = vehicles::store::hold(tx, &ids).await?;
+    let mut listed = vehicles::store::lock(tx, &ids).await?;
     // Other transactions may have changed or withdrawn the vehicles since they were collected.
     listed.retain(|it| it.withdrawn_at.is_none() && it.updated_at < begun_at);
     let ids: Vec<_> = listed.iter().map(|it| it.id.clone()).collect();
     let auctioned = listed.iter().filter(|it| it.was_auctioned(now));
     let auctioned: Vec<_> = auctioned.map(|it| &it.id).collect();
-    let mut held = transitions::lock_open_orders(tx, &ids).await?;
-    held.retain(|it| !it.is_bidding() || auctioned.binary_search(&&it.order.vehicle_id).is_err());
-    for held in &mut held {
-        held.end(AuctionOutcome::Withdrawn, false)?;
+    let mut locked = transitions::lock_open_orders(tx, &ids).await?;
+    locked.retain(|it| !it.is_bidding() || auctioned.binary_search(&&it.order.vehicle_id).is_err());
+    for locked in &mut locked {
+        locked.end(AuctionOutcome::Withdrawn, false)?;
     }
     vehicles::store::set_withdrawn(tx, &ids, WithdrawnBy::Source, now).await?;
-    if !held.is_empty() {
-        transitions::record(tx, actor, &held).await?;
+    if !locked.is_empty() {
+        transitions::record(tx, actor, &locked).await?;
     }
     Ok(Some((ids.len() as u64, last)))
 }

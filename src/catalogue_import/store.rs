@@ -124,7 +124,7 @@ struct KnownRow {
 /// Locks vehicles in the order of their ids, and reads the state that the change by a listing depends on.
 ///
 /// The caller sets `is_bought`, which is always false here.
-pub(crate) async fn hold_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, sqlx::Error> {
+pub(crate) async fn lock_known(tx: &mut Tx, ids: &[&str]) -> Result<Vec<Known>, sqlx::Error> {
     let rows: Vec<KnownRow> = sqlx::query_as(concat!(
         "select ",
         listing_columns!(),

@@ -109,24 +109,24 @@ async fn rotate(
 /// Prints a new key, the only time that it is shown.
 fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
     let secret = issued.key.secret().expose_secret();
-    let stamp = |at: Option<DateTime<Utc>>| at.map(Timestamp::kst);
+    let timestamp = |at: Option<DateTime<Utc>>| at.map(Timestamp::kst);
     if session.json {
         let rotated =
-            old.map(|old| json!({"prefix": old.prefix, "expires_at": stamp(old.expires_at)}));
+            old.map(|old| json!({"prefix": old.prefix, "expires_at": timestamp(old.expires_at)}));
         return print(json!({
             "api_key": secret,
             "prefix": issued.key.prefix(),
             "partner_id": issued.partner,
-            "expires_at": stamp(issued.expires_at),
+            "expires_at": timestamp(issued.expires_at),
             "rotated": rotated,
         }));
     }
     say("This is the key. It is shown only once and stored nowhere:");
     print(secret)?;
-    if let Some(end) = stamp(issued.expires_at) {
+    if let Some(end) = timestamp(issued.expires_at) {
         say(format_args!("It expires at {end}."));
     }
-    if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, stamp(it.expires_at)?))) {
+    if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, timestamp(it.expires_at)?))) {
         say(format_args!("The key {old} works until {end}."));
     }
     Ok(())

@@ -119,7 +119,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Parses a required time.
-    pub(crate) fn stamp(&mut self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
         self.require(&[name]);
         self.optional_stamp(name)
     }

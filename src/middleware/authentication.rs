@@ -104,7 +104,7 @@ impl ApiKeys {
     /// Looks up a key that this replica does not know, unless `client` has tried too many unknown keys.
     ///
     /// The look-up is a task of its own and ends also if its caller hangs up: hanging up early must neither count
-    /// against the address of a valid key nor make guesses free.
+    /// against the address of a valid key nor make trying keys free.
     async fn look_up(&self, digest: KeyDigest, client: IpAddr) -> Result<Arc<KnownKey>, Miss> {
         let inner = &self.0;
         let reserved = inner.throttle.reserve(client, || inner.heartbeat.time());

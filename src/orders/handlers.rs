@@ -277,7 +277,7 @@ impl FromBody for ReportStatus {
         fields.exactly_one(&["status", "fulfillment_detail"]);
         let status = fields.optional_word("status").map(Reported::Status);
         let fulfillment = fields.optional_word("fulfillment_detail");
-        let occurred_at = fields.stamp("occurred_at");
+        let occurred_at = fields.timestamp("occurred_at");
         let notes = fields.optional_text("notes", NOTES_CHARACTERS_MAX);
         Some(Self {
             reported: status.or(fulfillment.map(Reported::Fulfillment))?,

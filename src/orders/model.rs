@@ -290,16 +290,16 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn stamp(text: &str) -> Timestamp {
+    fn timestamp(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
     }
 
     /// A lot at 10,000 USD whose auction is on 20 April at 13:00 in Korea.
     fn lot(result: AuctionResult, result_at: Option<&str>) -> Offer {
         offer(Some(AuctionState {
-            date: stamp("2026-04-20T13:00:00+09:00").instant(),
+            date: timestamp("2026-04-20T13:00:00+09:00").instant(),
             result,
-            result_at: result_at.map(|at| stamp(at).instant()),
+            result_at: result_at.map(|at| timestamp(at).instant()),
         }))
     }
 
@@ -316,7 +316,7 @@ mod tests {
 
     fn market(now: &str) -> Market {
         Market {
-            now: stamp(now).instant(),
+            now: timestamp(now).instant(),
             open_order: None,
             highest_bid: None,
             is_sold: false,
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn orders_close_at_midnight_in_korea_to_the_millisecond() {
         let upcoming = lot(AuctionResult::Upcoming, None);
-        let cutoff_at = stamp("2026-04-19T00:00:00+09:00");
+        let cutoff_at = timestamp("2026-04-19T00:00:00+09:00");
         for (now, open) in [
             ("2026-04-18T23:59:59+09:00", true),
             ("2026-04-18T23:59:59.999+09:00", true),
@@ -402,14 +402,14 @@ mod tests {
     #[test]
     fn auction_with_a_result_is_past_its_cutoff() {
         let sold_late = lot(AuctionResult::Sold, Some(LATE));
-        let cutoff_at = stamp("2026-04-19T00:00:00+09:00");
+        let cutoff_at = timestamp("2026-04-19T00:00:00+09:00");
         assert_eq!(
             place(&sold_late, None, &market(LATE)),
             Err(PlaceError::PastCutoff { cutoff_at })
         );
         // Sold before the cutoff: orders closed at the result.
         let sold_early = lot(AuctionResult::NegotiationSold, Some(EARLY));
-        let cutoff_at = stamp(EARLY);
+        let cutoff_at = timestamp(EARLY);
         assert_eq!(
             place(&sold_early, Some(10_000), &market(LATE)),
             Err(PlaceError::PastCutoff { cutoff_at })

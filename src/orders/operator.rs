@@ -139,7 +139,7 @@ pub(crate) async fn record_result(
     now: DateTime<Utc>,
 ) -> Result<Vec<LockedOrder>, AuctionError> {
     let vehicles = std::slice::from_ref(vehicle);
-    let locked = vehicles::store::hold(tx, vehicles).await?.pop();
+    let locked = vehicles::store::lock(tx, vehicles).await?.pop();
     let locked = locked.ok_or(AuctionError::NoSuchVehicle)?;
     let mut orders = transitions::lock_open_orders(tx, vehicles).await?;
     orders.retain(LockedOrder::is_bidding);

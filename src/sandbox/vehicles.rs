@@ -98,15 +98,15 @@ struct OwnVehicle {
 /// Locks a vehicle and records the audit row of its change.
 ///
 /// Refuses a vehicle that another partner has ordered too, or that the partner has not ordered.
-async fn hold_own(
+async fn lock_own(
     write: &mut Write,
     caller: &Caller,
     id: VehicleId,
     act: Act,
 ) -> Result<OwnVehicle, ApiError> {
     let tx = write.tx();
-    let held = vehicles::store::hold(tx, std::slice::from_ref(&id)).await?;
-    let vehicle = held.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
+    let locked = vehicles::store::lock(tx, std::slice::from_ref(&id)).await?;
+    let vehicle = locked.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
     let open = store::find_open_orders(tx, caller.partner(), &id).await?;
     if vehicle.withdrawn_at.is_some() && open.own.is_none() {
         return Err(ApiError::no_vehicle(&id));
@@ -180,7 +180,7 @@ pub(crate) async fn record_auction_result(
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = hold_own(&mut write, &caller, id, SETTLE).await?;
+    let vehicle = lock_own(&mut write, &caller, id, SETTLE).await?;
     operator::record_result(
         write.tx(),
         &caller.actor(),
@@ -201,7 +201,7 @@ pub(crate) struct Reschedule {
 
 impl FromBody for Reschedule {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
-        let auction_date = fields.stamp("auction_date")?;
+        let auction_date = fields.timestamp("auction_date")?;
         Some(Self { auction_date })
     }
 }
@@ -220,7 +220,7 @@ pub(crate) async fn reschedule_auction(
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = hold_own(&mut write, &caller, id, RESCHEDULE).await?;
+    let vehicle = lock_own(&mut write, &caller, id, RESCHEDULE).await?;
     let dates = HashMap::from([(vehicle.id.clone(), body.auction_date.instant())]);
     effects::reschedule_vehicles(write.tx(), &caller.actor(), &dates, vehicle.now)
         .await
@@ -257,7 +257,7 @@ pub(crate) async fn change_price(
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = hold_own(&mut write, &caller, id, REPRICE).await?;
+    let vehicle = lock_own(&mut write, &caller, id, REPRICE).await?;
     let prices = HashMap::from([(vehicle.id.clone(), body.listing_usd)]);
     effects::reprice_vehicles(write.tx(), &caller.actor(), &prices, vehicle.now)
         .await
@@ -289,7 +289,7 @@ pub(crate) async fn withdraw_vehicle(
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = hold_own(&mut write, &caller, id, WITHDRAW).await?;
+    let vehicle = lock_own(&mut write, &caller, id, WITHDRAW).await?;
     let vehicles = std::slice::from_ref(&vehicle.id);
     effects::withdraw_vehicles(write.tx(), &caller.actor(), vehicles, vehicle.now)
         .await

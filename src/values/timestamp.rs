@@ -193,7 +193,7 @@ impl Serialize for Timestamp {
 mod tests {
     use super::*;
 
-    fn stamp(text: &str) -> Timestamp {
+    fn timestamp(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
     }
 
@@ -205,9 +205,9 @@ mod tests {
             "2026-04-20T05:00:00-03:30",
             "2026-04-20T05:00:00+00:00",
         ] {
-            let stamp = stamp(text);
-            assert_eq!(stamp.to_string(), text);
-            let stored = Timestamp::at_offset(stamp.instant(), stamp.offset_minutes());
+            let timestamp = timestamp(text);
+            assert_eq!(timestamp.to_string(), text);
+            let stored = Timestamp::at_offset(timestamp.instant(), timestamp.offset_minutes());
             assert_eq!(stored.unwrap().to_string(), text);
         }
     }
@@ -215,11 +215,11 @@ mod tests {
     #[test]
     fn fraction_is_truncated_to_milliseconds() {
         assert_eq!(
-            stamp("2026-01-01T00:00:00.123987+09:00").to_string(),
+            timestamp("2026-01-01T00:00:00.123987+09:00").to_string(),
             "2026-01-01T00:00:00.123+09:00"
         );
         assert_eq!(
-            stamp("2026-01-01T00:00:00.000987+09:00").to_string(),
+            timestamp("2026-01-01T00:00:00.000987+09:00").to_string(),
             "2026-01-01T00:00:00+09:00"
         );
     }
@@ -269,7 +269,7 @@ mod tests {
             ("2026-01-01T10:00:00+09:00", "2025-12-31T00:00:00+09:00"),
             ("2028-03-01T10:00:00+09:00", "2028-02-29T00:00:00+09:00"),
         ] {
-            assert_eq!(stamp(auction).order_cutoff().to_string(), cutoff);
+            assert_eq!(timestamp(auction).order_cutoff().to_string(), cutoff);
         }
     }
 
@@ -279,7 +279,10 @@ mod tests {
             ("1905-06-01T00:00:00+00:00", "1905-06-01T09:00:00+09:00"),
             ("1987-07-01T00:00:00+00:00", "1987-07-01T09:00:00+09:00"),
         ] {
-            assert_eq!(Timestamp::kst(stamp(text).instant()).to_string(), korean);
+            assert_eq!(
+                Timestamp::kst(timestamp(text).instant()).to_string(),
+                korean
+            );
         }
     }
 
@@ -290,21 +293,21 @@ mod tests {
             minutes in -1439_i16..=1439,
         ) {
             let instant = DateTime::from_timestamp_millis(milliseconds).unwrap();
-            let stamp = Timestamp::at_offset(instant, minutes).unwrap();
+            let timestamp = Timestamp::at_offset(instant, minutes).unwrap();
             let form = match milliseconds % 1000 {
                 0 => "%Y-%m-%dT%H:%M:%S%:z",
                 _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
             };
-            let expected = stamp.0.format(form).to_string();
-            proptest::prop_assert_eq!(stamp.to_string(), &*expected);
-            proptest::prop_assert_eq!(serde_json::to_value(stamp).unwrap(), expected);
+            let expected = timestamp.0.format(form).to_string();
+            proptest::prop_assert_eq!(timestamp.to_string(), &*expected);
+            proptest::prop_assert_eq!(serde_json::to_value(timestamp).unwrap(), expected);
         }
     }
 
     #[test]
     fn year_has_four_digits_with_every_offset() {
         for text in ["0001-01-02T00:00:00+00:00", "9999-12-30T23:59:59.999+00:00"] {
-            let korean = Timestamp::kst(stamp(text).instant()).to_string();
+            let korean = Timestamp::kst(timestamp(text).instant()).to_string();
             assert_eq!(korean.len(), text.len(), "{korean}");
         }
         for text in [
@@ -325,9 +328,9 @@ mod tests {
         #[test]
         fn printed_time_parses_back(millis in -60_000_000_000_000_i64..250_000_000_000_000, minutes in -1439_i16..1440) {
             let instant = DateTime::from_timestamp_millis(millis).unwrap();
-            let stamp = Timestamp::at_offset(instant, minutes).unwrap();
-            proptest::prop_assert_eq!(Timestamp::parse(&stamp.to_string()), Ok(stamp));
-            proptest::prop_assert_eq!((stamp.instant(), stamp.offset_minutes()), (instant, minutes));
+            let timestamp = Timestamp::at_offset(instant, minutes).unwrap();
+            proptest::prop_assert_eq!(Timestamp::parse(&timestamp.to_string()), Ok(timestamp));
+            proptest::prop_assert_eq!((timestamp.instant(), timestamp.offset_minutes()), (instant, minutes));
         }
 
         #[test]
@@ -354,12 +357,12 @@ mod tests {
             });
             let valid_offset = offset_parts.filter(|(hours, minutes, _)| *hours < 24 && *minutes < 60);
             match Timestamp::parse(&text) {
-                Ok(stamp) => {
+                Ok(timestamp) => {
                     let (hours, minutes, sign) = valid_offset.unwrap();
                     proptest::prop_assert!(is_date && place != "-00:00", "{text}");
-                    proptest::prop_assert_eq!(i32::from(stamp.offset_minutes()), sign * (hours * 60 + minutes));
+                    proptest::prop_assert_eq!(i32::from(timestamp.offset_minutes()), sign * (hours * 60 + minutes));
                     let expected_text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-                    proptest::prop_assert!(stamp.to_string().starts_with(&expected_text), "{text}");
+                    proptest::prop_assert!(timestamp.to_string().starts_with(&expected_text), "{text}");
                 }
                 Err(TimestampError::NoOffset) => {
                     proptest::prop_assert!(matches!(place.as_str(), "Z" | "z" | "-00:00"), "{text}");

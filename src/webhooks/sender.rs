@@ -222,7 +222,7 @@ async fn lock(
         true => store::forgive(tx, due.partner, due.target.as_str()).await?,
         false => health = store::lock_health(tx, due.partner).await?,
     }
-    let queue = store::hold(tx, due).await?;
+    let queue = store::lock_queue(tx, due).await?;
     Ok(queue.map(|queue| (queue, health)))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Cli, documents},
+    command::{Cli, documents},
     process::{run, words},
 };
 

@@ -18,8 +18,8 @@ use url::Url;
 
 use self::pgbouncer::PgBouncer;
 use crate::{
+    command::Cli,
     database::TestDatabase,
-    desk::Cli,
     process::{Process, lmn, run, words},
 };
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     catalog::{demo, lines, parse, summary},
-    desk::{Cli, WRITES, call, documents},
+    command::{Cli, WRITES, call, documents},
     orders::{order, partner},
     process::{Process, words},
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Cli, WRITES, call, eventually_answers},
+    command::{Cli, WRITES, call, eventually_answers},
     process::{run, words},
 };
 
@@ -337,7 +337,7 @@ async fn changes_leave_a_row_each_in_the_audit_log() {
     assert_eq!(cli.all(&["audit"]).len(), 9);
     let last = cli.run_with(&["audit", "--limit", "2", "--json"], "");
     assert!(words(&last).contains("older changes"), "{}", words(&last));
-    assert_eq!(crate::desk::documents(&last), rows[6..]);
+    assert_eq!(crate::command::documents(&last), rows[6..]);
     cli.sql("update audit_entries set recorded_at = recorded_at - interval '2 days' where action = 'partner.added'").await;
     assert_eq!(cli.all(&["audit", "--since", "24h"]).len(), 7);
     assert_eq!(

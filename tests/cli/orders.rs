@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{desk::Cli, process::Process};
+use crate::{command::Cli, process::Process};
 
 /// Returns lots with an auction in the far future, as lines for `catalog import`.
 pub fn lots(ids: &[&str]) -> String {
@@ -229,7 +229,7 @@ async fn worker_runs_the_order_jobs_apart_from_the_servers() {
     cli.set_clocks_ahead(36_500).await;
     let worker = Process::on(&url, &["worker", "--json"], &log_off);
     assert_eq!(worker.ready["working"], true);
-    let body = crate::desk::eventually(&server, &acme, "/v1/orders", |body| {
+    let body = crate::command::eventually(&server, &acme, "/v1/orders", |body| {
         body["data"][0]["failure_reason"] == "auction_passed"
     })
     .await;

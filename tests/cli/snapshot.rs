@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     catalog::{lines, summary},
-    desk::{Cli, documents},
+    command::{Cli, documents},
     import::{dealers, done, lot, priced},
     process::words,
 };

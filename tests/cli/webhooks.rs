@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    desk::Cli,
+    command::Cli,
     orders::{lots, order, partner},
     process::Process,
 };

@@ -125,8 +125,8 @@ impl TryFrom<OrderRow> for Order {
                 bl_number: row.bl_number,
                 port_of_loading: row.port_of_loading,
                 port_of_discharge: row.port_of_discharge,
-                etd: stamp(row.etd, row.etd_offset_minutes)?,
-                eta: stamp(row.eta, row.eta_offset_minutes)?,
+                etd: timestamp(row.etd, row.etd_offset_minutes)?,
+                eta: timestamp(row.eta, row.eta_offset_minutes)?,
             },
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -135,7 +135,7 @@ impl TryFrom<OrderRow> for Order {
 }
 
 /// Returns a time with its offset. The schema sets both columns or neither.
-fn stamp(
+fn timestamp(
     instant: Option<DateTime<Utc>>,
     offset_minutes: Option<i16>,
 ) -> Result<Option<Timestamp>, InvalidColumn> {

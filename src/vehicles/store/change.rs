@@ -28,7 +28,7 @@ pub(crate) struct Rendered<'a> {
 }
 
 /// Locks vehicles against all other changes and orders, in the order of their ids, and reads them.
-pub(crate) async fn hold(
+pub(crate) async fn lock(
     tx: &mut Tx,
     vehicles: &[VehicleId],
 ) -> Result<Vec<LockedVehicle>, sqlx::Error> {

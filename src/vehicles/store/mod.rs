@@ -7,7 +7,7 @@ mod row;
 mod searchable;
 
 pub(crate) use change::{
-    Rendered, find_unrendered, hold, lock_unrendered, set_auction_dates, set_prices, set_rendered,
+    Rendered, find_unrendered, lock, lock_unrendered, set_auction_dates, set_prices, set_rendered,
     set_restored, set_sold, set_withdrawn,
 };
 pub(crate) use read::{

@@ -12,6 +12,6 @@ pub(crate) use endpoint::{
 };
 pub(crate) use lease::{Due, Limits, lease, renew, serve};
 pub(crate) use queue::{
-    LockedQueue, Place, Range, bring_forward, count_backlog, count_waiting, go_on, hold, list_done,
-    postpone, queue_events, record_attempt, wake,
+    LockedQueue, Place, Range, bring_forward, count_backlog, count_waiting, go_on, list_done,
+    lock_queue, postpone, queue_events, record_attempt, wake,
 };

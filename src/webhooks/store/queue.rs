@@ -37,7 +37,7 @@ pub(crate) struct LockedQueue {
 }
 
 /// Locks a delivery queue if its lease is still the same. Otherwise returns `None`, and the attempt does not count.
-pub(crate) async fn hold(tx: &mut Tx, due: &Due) -> Result<Option<LockedQueue>, sqlx::Error> {
+pub(crate) async fn lock_queue(tx: &mut Tx, due: &Due) -> Result<Option<LockedQueue>, sqlx::Error> {
     sqlx::query_as!(
         LockedQueue,
         r#"
