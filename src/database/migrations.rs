@@ -313,7 +313,7 @@ mod tests {
 
     /// The migration that introduced `deployment.oldest_binary`.
     const INTRODUCED: i64 = 15;
-    /// What a binary of an earlier release may not survive.
+    /// Changes of the schema that a binary of an earlier release may not survive.
     const CONTRACTIONS: [&str; 7] = [
         "drop table",
         "drop column",

@@ -246,8 +246,8 @@ struct Completion {
 impl Completion {
     /// Completes a response.
     ///
-    /// What a partner asked for is in progress until it is taken. An error is small, and what needs no key is shared by
-    /// all callers, so neither keeps a permit: callers without a key cannot use up the permits.
+    /// The response to a partner is in progress until it is taken. An error is small, and a document without a key is
+    /// shared by all callers, so neither keeps a permit: callers without a key cannot use up the permits.
     fn finish(self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
         if let Some(error) = &error {

@@ -228,7 +228,7 @@ impl Course {
         let mut is_called = false;
         let ended = loop {
             tokio::select! {
-                // What has arrived is read before the connection is shut down.
+                // Bytes that have arrived are read before the connection is shut down.
                 biased;
                 ended = &mut connection => break ended,
                 () = &mut timed_out => return,

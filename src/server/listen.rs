@@ -204,7 +204,7 @@ where
                 () = connection.serve(stream) => {}
                 () = over.cancelled() => {}
             }
-            // Whoever gets the permit finds the place of its address free.
+            // The place of the address is free before the permit is.
             drop(place);
             drop(permit);
         };

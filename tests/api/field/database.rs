@@ -1,4 +1,4 @@
-//! What others met with their databases: slow reads, migrations under load, inherited settings, wrong URLs, restores.
+//! Reports about databases: slow reads, migrations under load, inherited settings, wrong URLs, restores.
 //! Fail-over and synchronous standbys are in the modules below.
 
 mod failover;

@@ -1,4 +1,4 @@
-//! What clients send that is unusual but right, what is wrong although libraries accept it, and what they get back.
+//! Input that is unusual but valid, input that is invalid although libraries accept it, and the responses.
 
 use lmn_partner_api::{errors::catalogue::Code, values::environment::Environment};
 use reqwest::Method;
