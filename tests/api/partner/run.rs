@@ -192,13 +192,14 @@ async fn python_integration_looks_up_an_unanswered_order_in_time() {
 /// Checks that a refused API key leaves the outcomes of orders open, and that a refused order gets its error code.
 async fn check_refused_key(language: Language) {
     let database = TestDatabase::new().await;
-    let server = serve(&database).await;
     let past = Vehicle::lot("glovis_past").auction_in_hours(1);
     let cheapest = Vehicle {
         listing_usd: 9_000,
         ..past
     };
+    // The server loads it at its start; a later vehicle would show up only after a moment.
     cheapest.insert(&database).await;
+    let server = serve(&database).await;
     let acme = Partner::add(&database.pool, server.url(), "acme").await;
     let proxy = Proxy::with_one(server.url(), &[Fault::WrongKey]).await;
     let workspace = Workspace::new(&acme.api_key);
