@@ -16,7 +16,10 @@ use super::{
     reader::{ConfigErrors, NO_DATABASE, Reader, Setting, section},
     tls::Tls,
 };
-use crate::values::{address::Guard, network::canonical, rate_limit::Policy};
+use crate::values::{
+    address::{Guard, canonical},
+    rate_limit::Policy,
+};
 
 section! {
     /// The partners' listener, with its timeouts and limits.

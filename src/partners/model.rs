@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::values::{
+    address::canonical,
     environment::Environment,
     id::{KeyId, PartnerId},
-    network::canonical,
     rate_limit::{Kind, Policy},
 };
 

@@ -1,4 +1,4 @@
-//! Values without input or output: ids, amounts, times, enums of strings, networks, rate limits, query
+//! Values without input or output: ids, amounts, times, enums of strings, addresses, rate limits, query
 //! strings and JSON.
 
 pub mod address;
@@ -6,7 +6,6 @@ pub mod environment;
 pub mod id;
 pub(crate) mod json;
 pub mod money;
-pub(crate) mod network;
 pub(crate) mod query;
 pub mod rate_limit;
 pub mod string_enum;
