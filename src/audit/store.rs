@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::model::{Actor, Entry};
+use super::{Actor, Entry};
 use crate::{
     database::{Connection, Tx},
     values::id::PartnerId,

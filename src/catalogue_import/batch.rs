@@ -15,7 +15,7 @@ use super::{
     store,
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::Tx,
     orders::{
         self,

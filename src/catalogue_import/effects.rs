@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::{Database, Tx},
     orders::{
         self,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::{batch::BATCH_VEHICLES, store};
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::Tx,
     orders::{
         model::AuctionOutcome,

@@ -24,7 +24,7 @@ use super::{
     warn_of_slips,
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     catalogue_import::{batch::insert_new, model::read_line},
     config::{self, Settings},
     database::{Database, Tx, clock},

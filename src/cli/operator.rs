@@ -7,7 +7,7 @@ use dev_postgres::Cluster;
 
 use super::{Source, block_on, dev_db, system::check_requirements, warn_of_slips};
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     config::{self, OPERATOR_VARIABLE, Settings},
     database::{self, Connection, Database, Tx},
     partners::{self, model::Partner},

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{arguments::Since, operator::OperatorArgs, print, say, until_closed};
 use crate::{
-    audit::{self, model::Entry},
+    audit::{self, Entry},
     database::clock,
     orders::{self, jobs::OVERDUE},
     values::timestamp::Timestamp,

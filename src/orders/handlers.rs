@@ -18,7 +18,7 @@ use super::{
     view::{OrderPreview, OrderView, Rendered},
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::{Database, Heartbeat, clock},
     errors::{ApiError, Fault, IssueKind},
     http::{

@@ -13,7 +13,7 @@ use super::{
     transitions::{self, TransitionFailed},
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     config::Jobs,
     database::{Connection, Database, Tx, clock},
     telemetry::metrics::Metrics,

@@ -14,7 +14,7 @@ use super::{
     transitions::{self, TransitionFailed},
 };
 use crate::{
-    audit::{self, model::Actor, store::Change},
+    audit::{self, Actor, store::Change},
     database::{Database, Tx, clock},
     values::id::{OrderId, PartnerId, VehicleId},
     vehicles::{self, model::WithdrawnBy, render::render},

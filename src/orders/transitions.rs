@@ -9,7 +9,7 @@ use super::{
     store,
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::Tx,
     events,
     values::id::{OrderId, PartnerId, VehicleId},

@@ -9,7 +9,7 @@ use super::{
     store,
 };
 use crate::{
-    audit::{self, model::Actor, store::Change},
+    audit::{self, Actor, store::Change},
     database::{Tx, clock},
     values::{
         environment::Environment,

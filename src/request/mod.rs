@@ -21,7 +21,7 @@ use axum::{
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     errors::ApiError,
     partners::model::Grant,
     values::id::{PartnerId, RequestId},

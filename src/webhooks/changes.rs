@@ -10,7 +10,7 @@ use super::{
     store::{self, Place, Range},
 };
 use crate::{
-    audit::{self, model::Actor, store::Change},
+    audit::{self, Actor, store::Change},
     database::{Tx, clock},
     events::{
         self,

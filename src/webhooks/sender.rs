@@ -18,7 +18,7 @@ use super::{
     store::{self, Due, Health, LockedQueue, Place},
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     config::Settings,
     database::{Database, Tx},
     events::model::DeliveryStatus,

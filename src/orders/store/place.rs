@@ -9,7 +9,7 @@ use super::super::{
     view::Rendered,
 };
 use crate::{
-    audit::model::Actor,
+    audit::Actor,
     database::{
         Connection, Tx, acknowledged,
         column::{InvalidColumn, optional_word, usd},

@@ -12,7 +12,7 @@ use super::super::{
     state_machine::{CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner},
     view::Rendered,
 };
-use crate::{audit::model::Actor, database::Tx, values::timestamp::Timestamp};
+use crate::{audit::Actor, database::Tx, values::timestamp::Timestamp};
 
 /// The new values of an order's row, and of its audit row.
 #[derive(Debug, Serialize)]

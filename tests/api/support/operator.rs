@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
-    audit::model::Actor,
+    audit::Actor,
     catalogue_import::effects,
     database::Database,
     orders::{
