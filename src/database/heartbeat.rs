@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Database, migrations::pending, write_health::WriteHealth};
+use super::{Database, migrations::pending, pool::WriteHealth};
 use crate::config::Settings;
 
 /// The channel on which triggers notify changes of partners and their keys.

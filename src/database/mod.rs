@@ -10,12 +10,10 @@ mod hosts;
 mod manager;
 mod migrations;
 mod pool;
-mod replication;
 mod requirements;
 mod session;
 mod statement;
 mod transaction;
-mod write_health;
 
 pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
@@ -27,6 +25,5 @@ pub use migrations::{
 };
 pub(crate) use migrations::{any_deployment, migrate_with};
 pub use pool::{Database, PoolStatus};
-pub(crate) use replication::acknowledged;
 pub(crate) use requirements::check_requirements;
-pub(crate) use transaction::Tx;
+pub(crate) use transaction::{Tx, acknowledged};
