@@ -24,7 +24,7 @@ use crate::{
     middleware::{
         admission::{AdmissionLayer, ForcedError, IpAllowlist},
         authentication::ApiKeys,
-        concurrency::{ConcurrencyLayer, LoadShedding, LoadSheddingLayer},
+        concurrency::{Concurrency, ConcurrencyLayer, LoadShedding, PartnerConcurrency},
         rate_limit::RateLimit,
         request_context::{Contextual, RequestContextLayer},
     },
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// The API: the routes inside the layers that every request passes.
-pub type Api = Contextual<LoadShedding<Router>>;
+pub type Api = Contextual<Concurrency<LoadShedding, Router>>;
 
 /// Returns the routes that need an API key.
 fn gated(environment: Environment) -> OpenApiRouter<App> {
@@ -169,6 +169,8 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     );
     let limits = RateLimit::new(heartbeat.clone(), metrics.clone(), settings);
     app.jobs().start_gate(keys.clone(), limits.clone());
+    let concurrency =
+        PartnerConcurrency::new(settings.limits.partner_requests_max, metrics.clone());
     let forced_error = matches!(environment, Environment::Sandbox)
         .then(|| AdmissionLayer(ForcedError::new(heartbeat.clone())));
     routes.route_layer(
@@ -176,10 +178,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
             .layer(AdmissionLayer(keys))
             .layer(AdmissionLayer(IpAllowlist(environment)))
             .layer(AdmissionLayer(limits))
-            .layer(ConcurrencyLayer::new(
-                settings.limits.partner_requests_max,
-                metrics.clone(),
-            ))
+            .layer(ConcurrencyLayer(concurrency))
             .layer(option_layer(forced_error))
             .layer(IdempotencyLayer::new(
                 database.clone(),
@@ -199,7 +198,7 @@ pub fn shell(routes: Router<App>, app: App) -> Api {
         app.spans().cloned(),
         app.settings().clone(),
     );
-    let shedding = LoadSheddingLayer::new(
+    let shedding = LoadShedding::new(
         app.settings().server.requests_max,
         &operator::PROBES,
         app.metrics().clone(),
@@ -208,7 +207,7 @@ pub fn shell(routes: Router<App>, app: App) -> Api {
         .method_not_allowed_fallback(refuse_method)
         .fallback(async |uri: Uri| ApiError::no_route(uri.path()))
         .with_state(app);
-    context.layer(shedding.layer(routes))
+    context.layer(ConcurrencyLayer(shedding).layer(routes))
 }
 
 async fn refuse_method(context: RequestContext, request: Request) -> ApiError {

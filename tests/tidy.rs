@@ -71,7 +71,7 @@ const PURE: [&str; 8] = [
 const HTTP: [&str; 10] = [
     "errors/",
     "http/",
-    "request/",
+    "request.rs",
     "idempotency/",
     "middleware/",
     "sandbox/",

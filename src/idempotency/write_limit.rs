@@ -3,37 +3,31 @@
 //! It prevents the retries of one partner from occupying the whole connection pool. Further writes wait in order, and
 //! are refused with 503 after the maximum wait.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::{config::Limits, errors::ApiError, telemetry::metrics::Metrics, values::id::PartnerId};
+use crate::{
+    config::Limits, errors::ApiError, request::PartnerSemaphores, telemetry::metrics::Metrics,
+    values::id::PartnerId,
+};
 
 /// The limits of all partners that have written since this replica started.
 #[derive(Debug)]
 pub(super) struct PartnerWriteLimit {
-    writes_max: usize,
+    partners: PartnerSemaphores,
     /// The maximum wait.
     wait: Duration,
     metrics: Metrics,
-    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
 }
 
 impl PartnerWriteLimit {
     /// Creates the limits, with no write in progress.
     pub(super) fn new(settings: &Limits, metrics: Metrics) -> Self {
         Self {
-            writes_max: settings.partner_writes_max,
+            partners: PartnerSemaphores::new(settings.partner_writes_max),
             wait: settings.partner_write_wait,
             metrics,
-            partners: Mutex::default(),
         }
     }
 
@@ -42,7 +36,7 @@ impl PartnerWriteLimit {
         &self,
         partner: PartnerId,
     ) -> Result<OwnedSemaphorePermit, ApiError> {
-        let semaphore = self.semaphore(partner);
+        let semaphore = self.partners.of(partner);
         if let Ok(permit) = semaphore.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -57,13 +51,5 @@ impl PartnerWriteLimit {
                 Err(ApiError::unavailable(waited))
             }
         }
-    }
-
-    fn semaphore(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let semaphore = partners
-            .entry(partner)
-            .or_insert_with(|| Arc::new(Semaphore::new(self.writes_max)));
-        semaphore.clone()
     }
 }

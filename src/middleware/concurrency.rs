@@ -1,18 +1,17 @@
-//! Bounds of the requests in progress. A request above a bound gets 503 at once, so that the others are not delayed. A
-//! permit is passed to the request's context with the response, so that the outermost layer can keep it until the
-//! response is taken.
+//! [`Concurrency`]: a layer with a [`Bound`] of the requests in progress. A request above the bound gets 503 at once, so
+//! that the others are not delayed. A permit is passed to the request's context with the response, so that the outermost
+//! layer can keep it until the response is taken.
 //!
-//! - Load shedding bounds those of one replica. It runs before any look-up, but inside the request context, so a
-//!   refused request is rendered, logged and counted like any other. Connections have a limit of their own. Probes are
+//! - [`LoadShedding`] bounds the requests of one replica. It runs before any look-up, but inside the request context, so
+//!   a refused request is rendered, logged and counted like any other. Connections have a limit of their own. Probes are
 //!   exempt, because a busy replica is alive.
-//! - Partner concurrency bounds those of one partner on one replica, so that no partner uses up the server's capacity.
+//! - [`PartnerConcurrency`] bounds those of one partner on one replica, so that no partner uses up the server's capacity.
 //!   It runs before the body is read, which may take long.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -24,56 +23,30 @@ use tower::{Layer, Service};
 use super::admission::ResponseFuture;
 use crate::{
     errors::ApiError,
-    request::{Caller, RequestContext},
+    request::{Caller, PartnerSemaphores, RequestContext},
     telemetry::{load::Shed, metrics::Metrics},
-    values::id::PartnerId,
 };
 
-/// The layer of load shedding, with the permits of one replica.
+/// A bound of the requests in progress.
+pub(crate) trait Bound: Clone {
+    /// Acquires a permit, or refuses the request; `None` if the request needs no permit.
+    fn acquire(
+        &self,
+        request: &Request,
+        context: &RequestContext,
+    ) -> Result<Option<OwnedSemaphorePermit>, ApiError>;
+}
+
+/// The layer of a bound.
 #[derive(Debug, Clone)]
-pub(crate) struct LoadSheddingLayer {
-    permits: Arc<Semaphore>,
-    /// The paths whose requests need no permit.
-    exempt: &'static [&'static str],
-    metrics: Metrics,
-}
+pub(crate) struct ConcurrencyLayer<B>(pub B);
 
-impl LoadSheddingLayer {
-    /// Creates the permits for up to `requests_max` requests, of which those to the `exempt` paths need none.
-    pub(crate) fn new(
-        requests_max: usize,
-        exempt: &'static [&'static str],
-        metrics: Metrics,
-    ) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(requests_max)),
-            exempt,
-            metrics,
-        }
-    }
-
-    /// Acquires a permit, or refuses the request.
-    fn admit(&self, request: &Request) -> Result<Option<Permit>, ApiError> {
-        if self.exempt.contains(&request.uri().path()) {
-            return Ok(None);
-        }
-        let context = RequestContext::of(request.extensions())?.clone();
-        match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => Ok(Some(Permit { permit, context })),
-            Err(_) => {
-                self.metrics.count_shed(Shed::Replica);
-                Err(ApiError::unavailable("too many requests are in progress"))
-            }
-        }
-    }
-}
-
-impl<S> Layer<S> for LoadSheddingLayer {
-    type Service = LoadShedding<S>;
+impl<B: Clone, S> Layer<S> for ConcurrencyLayer<B> {
+    type Service = Concurrency<B, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        LoadShedding {
-            layer: self.clone(),
+        Concurrency {
+            bound: self.0.clone(),
             inner,
         }
     }
@@ -81,13 +54,14 @@ impl<S> Layer<S> for LoadSheddingLayer {
 
 /// A service with a bounded number of requests in progress.
 #[derive(Debug, Clone)]
-pub struct LoadShedding<S> {
-    layer: LoadSheddingLayer,
+pub struct Concurrency<B, S> {
+    bound: B,
     inner: S,
 }
 
-impl<S> Service<Request> for LoadShedding<S>
+impl<B, S> Service<Request> for Concurrency<B, S>
 where
+    B: Bound,
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
@@ -99,101 +73,26 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match self.layer.admit(&request) {
+        match admit(&self.bound, &request) {
             Ok(permit) => ResponseFuture::Inner {
-                future: WithPermit::new(self.inner.call(request), permit),
+                future: WithPermit {
+                    future: self.inner.call(request),
+                    permit,
+                },
             },
             Err(error) => ResponseFuture::refused(error),
         }
     }
 }
 
-/// The layer of partner concurrency.
-#[derive(Debug, Clone)]
-pub(crate) struct ConcurrencyLayer(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    requests_max: usize,
-    metrics: Metrics,
-    /// The permits of all partners that have called since this replica started.
-    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
-}
-
-impl ConcurrencyLayer {
-    /// Creates the layer, with up to `requests_max` requests of each partner.
-    pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner {
-            requests_max,
-            metrics,
-            partners: Mutex::default(),
-        }))
-    }
-
-    /// Acquires a permit of the caller's partner, or refuses the request.
-    fn admit(&self, request: &Request) -> Result<Permit, ApiError> {
-        let context = RequestContext::of(request.extensions())?.clone();
-        let permits = self.permits(Caller::of(&context)?.partner());
-        match permits.try_acquire_owned() {
-            Ok(permit) => Ok(Permit { permit, context }),
-            Err(_) => {
-                self.0.metrics.count_shed(Shed::Partner);
-                Err(ApiError::unavailable(
-                    "the partner has too many requests in progress",
-                ))
-            }
-        }
-    }
-
-    fn permits(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let inner = &self.0;
-        let partners = inner.partners.lock();
-        let mut partners = partners.unwrap_or_else(PoisonError::into_inner);
-        let permits = partners
-            .entry(partner)
-            .or_insert_with(|| Arc::new(Semaphore::new(inner.requests_max)));
-        permits.clone()
-    }
-}
-
-impl<S> Layer<S> for ConcurrencyLayer {
-    type Service = Concurrency<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Concurrency {
-            layer: self.clone(),
-            inner,
-        }
-    }
-}
-
-/// A service with a bounded number of requests in progress for each partner.
-#[derive(Debug, Clone)]
-pub(crate) struct Concurrency<S> {
-    layer: ConcurrencyLayer,
-    inner: S,
-}
-
-impl<S> Service<Request> for Concurrency<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = ResponseFuture<WithPermit<S::Future>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match self.layer.admit(&request) {
-            Ok(permit) => ResponseFuture::Inner {
-                future: WithPermit::new(self.inner.call(request), Some(permit)),
-            },
-            Err(error) => ResponseFuture::refused(error),
-        }
-    }
+/// Acquires a permit for the response of the request, or refuses the request.
+fn admit(bound: &impl Bound, request: &Request) -> Result<Option<Permit>, ApiError> {
+    let context = RequestContext::of(request.extensions())?;
+    let permit = bound.acquire(request, context)?;
+    Ok(permit.map(|permit| Permit {
+        permit,
+        context: context.clone(),
+    }))
 }
 
 /// A permit of a request.
@@ -211,13 +110,6 @@ pin_project! {
     }
 }
 
-impl<F> WithPermit<F> {
-    /// Holds `permit` until `future` completes.
-    fn new(future: F, permit: Option<Permit>) -> Self {
-        Self { future, permit }
-    }
-}
-
 impl<F: Future> Future for WithPermit<F> {
     type Output = F::Output;
 
@@ -230,5 +122,77 @@ impl<F: Future> Future for WithPermit<F> {
             context.keep_permit(permit);
         }
         polled
+    }
+}
+
+/// Load shedding: the bound of all requests to one replica.
+#[derive(Debug, Clone)]
+pub struct LoadShedding {
+    permits: Arc<Semaphore>,
+    /// The paths whose requests need no permit.
+    exempt: &'static [&'static str],
+    metrics: Metrics,
+}
+
+impl LoadShedding {
+    /// Creates the permits for up to `requests_max` requests, of which those to the `exempt` paths need none.
+    pub(crate) fn new(
+        requests_max: usize,
+        exempt: &'static [&'static str],
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(requests_max)),
+            exempt,
+            metrics,
+        }
+    }
+}
+
+impl Bound for LoadShedding {
+    fn acquire(
+        &self,
+        request: &Request,
+        _: &RequestContext,
+    ) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        if self.exempt.contains(&request.uri().path()) {
+            return Ok(None);
+        }
+        let permit = self.permits.clone().try_acquire_owned();
+        permit.map(Some).map_err(|_| {
+            self.metrics.count_shed(Shed::Replica);
+            ApiError::unavailable("too many requests are in progress")
+        })
+    }
+}
+
+/// Partner concurrency: the bound of one partner's requests to one replica.
+#[derive(Debug, Clone)]
+pub(crate) struct PartnerConcurrency {
+    partners: Arc<PartnerSemaphores>,
+    metrics: Metrics,
+}
+
+impl PartnerConcurrency {
+    /// Creates the bound, with up to `requests_max` requests of each partner.
+    pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
+        Self {
+            partners: Arc::new(PartnerSemaphores::new(requests_max)),
+            metrics,
+        }
+    }
+}
+
+impl Bound for PartnerConcurrency {
+    fn acquire(
+        &self,
+        _: &Request,
+        context: &RequestContext,
+    ) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        let semaphore = self.partners.of(Caller::of(context)?.partner());
+        semaphore.try_acquire_owned().map(Some).map_err(|_| {
+            self.metrics.count_shed(Shed::Partner);
+            ApiError::unavailable("the partner has too many requests in progress")
+        })
     }
 }

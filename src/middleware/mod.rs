@@ -4,8 +4,9 @@
 //! Load shedding bounds the requests in progress. On `/v1` follow [`authentication`], the IP allowlist, the
 //! [`rate_limit`] and partner [`concurrency`]; in a sandbox forced errors; then [`crate::idempotency`].
 //!
-//! A layer that only admits or refuses requests is an [`admission::Policy`]. A request that does not wait for the
-//! database or the shared store costs no boxed future and no clone of the inner service.
+//! A layer that only admits or refuses requests is an [`admission::Policy`], and one that bounds those in progress a
+//! [`concurrency::Bound`]. A request that does not wait for the database or the shared store costs no boxed future and no
+//! clone of the inner service.
 
 mod access_log;
 pub(crate) mod admission;

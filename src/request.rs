@@ -1,11 +1,12 @@
 //! The state of a request: [`RequestContext`] is shared by all layers and the handler, [`Caller`] is the authenticated
-//! partner.
+//! partner. [`PartnerSemaphores`] bound the requests of each partner.
 //!
 //! The context is one allocation in the request's extensions. A layer stores what it finds there, and later layers and
 //! the handler read it. The outermost layer reads the response headers for the rate limit and the idempotency key from
 //! there, so they are sent even if the handler panicked or exceeded the deadline.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -18,7 +19,10 @@ use axum::{
     extract::{FromRequestParts, MatchedPath},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, request::Parts},
 };
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     audit::Actor,
@@ -250,6 +254,32 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         Self::of(RequestContext::of(&parts.extensions)?)
+    }
+}
+
+/// The semaphores of all partners that have called since this replica started, with the same number of permits each.
+#[derive(Debug)]
+pub(crate) struct PartnerSemaphores {
+    permits: usize,
+    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
+}
+
+impl PartnerSemaphores {
+    /// Creates the semaphores, with `permits` for each partner.
+    pub(crate) fn new(permits: usize) -> Self {
+        Self {
+            permits,
+            partners: Mutex::default(),
+        }
+    }
+
+    /// Returns the semaphore of a partner.
+    pub(crate) fn of(&self, partner: PartnerId) -> Arc<Semaphore> {
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let semaphore = partners
+            .entry(partner)
+            .or_insert_with(|| Arc::new(Semaphore::new(self.permits)));
+        semaphore.clone()
     }
 }
 
