@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     super::model::{Grant, Key, KeyDigest, NewKey},
-    partner::policy,
+    policy,
 };
 use crate::{
     database::{Connection, Tx},
