@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 
-use super::row::{VehicleRow, vehicle_columns};
+use super::{VehicleRow, vehicle_columns};
 use crate::{
     database::{
         Tx,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row};
 
-use super::row::{VehicleRow, summary_columns, vehicle_columns};
+use super::{VehicleRow, summary_columns, vehicle_columns};
 use crate::{
     database::{
         BatchRead, Connection,
