@@ -1,11 +1,11 @@
-//! [`Concurrency`]: a layer with a [`Bound`] of the requests in progress. A request above the bound gets 503 at once, so
+//! [`Concurrency`]: a layer with a [`Limit`] of the requests in progress. A request beyond the limit gets 503 at once, so
 //! that the others are not delayed. A permit is passed to the request's context with the response, so that the outermost
 //! layer can keep it until the response is taken.
 //!
-//! - [`LoadShedding`] bounds the requests of one replica. It runs before any look-up, but inside the request context, so
+//! - [`LoadShedding`] limits the requests of one replica. It runs before any look-up, but inside the request context, so
 //!   a refused request is rendered, logged and counted like any other. Connections have a limit of their own. Probes are
 //!   exempt, because a busy replica is alive.
-//! - [`PartnerConcurrency`] bounds those of one partner on one replica, so that no partner uses up the server's capacity.
+//! - [`PartnerConcurrency`] limits those of one partner on one replica, so that no partner uses up the server's capacity.
 //!   It runs before the body is read, which may take long.
 
 use std::{
@@ -27,8 +27,8 @@ use crate::{
     telemetry::{load::Shed, metrics::Metrics},
 };
 
-/// A bound of the requests in progress.
-pub(crate) trait Bound: Clone {
+/// A limit of the requests in progress.
+pub(crate) trait Limit: Clone {
     /// Acquires a permit, or refuses the request; `None` if the request needs no permit.
     fn acquire(
         &self,
@@ -37,31 +37,31 @@ pub(crate) trait Bound: Clone {
     ) -> Result<Option<OwnedSemaphorePermit>, ApiError>;
 }
 
-/// The layer of a bound.
+/// The layer of a limit.
 #[derive(Debug, Clone)]
-pub(crate) struct ConcurrencyLayer<B>(pub B);
+pub(crate) struct ConcurrencyLayer<L>(pub L);
 
-impl<B: Clone, S> Layer<S> for ConcurrencyLayer<B> {
-    type Service = Concurrency<B, S>;
+impl<L: Clone, S> Layer<S> for ConcurrencyLayer<L> {
+    type Service = Concurrency<L, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Concurrency {
-            bound: self.0.clone(),
+            limit: self.0.clone(),
             inner,
         }
     }
 }
 
-/// A service with a bounded number of requests in progress.
+/// A service with a limited number of requests in progress.
 #[derive(Debug, Clone)]
-pub struct Concurrency<B, S> {
-    bound: B,
+pub struct Concurrency<L, S> {
+    limit: L,
     inner: S,
 }
 
-impl<B, S> Service<Request> for Concurrency<B, S>
+impl<L, S> Service<Request> for Concurrency<L, S>
 where
-    B: Bound,
+    L: Limit,
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match admit(&self.bound, &request) {
+        match admit(&self.limit, &request) {
             Ok(permit) => ResponseFuture::Inner {
                 future: WithPermit {
                     future: self.inner.call(request),
@@ -86,9 +86,9 @@ where
 }
 
 /// Acquires a permit for the response of the request, or refuses the request.
-fn admit(bound: &impl Bound, request: &Request) -> Result<Option<Permit>, ApiError> {
+fn admit(limit: &impl Limit, request: &Request) -> Result<Option<Permit>, ApiError> {
     let context = RequestContext::of(request.extensions())?;
-    let permit = bound.acquire(request, context)?;
+    let permit = limit.acquire(request, context)?;
     Ok(permit.map(|permit| Permit {
         permit,
         context: context.clone(),
@@ -125,7 +125,7 @@ impl<F: Future> Future for WithPermit<F> {
     }
 }
 
-/// Load shedding: the bound of all requests to one replica.
+/// Load shedding: the limit of all requests to one replica.
 #[derive(Debug, Clone)]
 pub struct LoadShedding {
     permits: Arc<Semaphore>,
@@ -149,7 +149,7 @@ impl LoadShedding {
     }
 }
 
-impl Bound for LoadShedding {
+impl Limit for LoadShedding {
     fn acquire(
         &self,
         request: &Request,
@@ -166,7 +166,7 @@ impl Bound for LoadShedding {
     }
 }
 
-/// Partner concurrency: the bound of one partner's requests to one replica.
+/// Partner concurrency: the limit of one partner's requests to one replica.
 #[derive(Debug, Clone)]
 pub(crate) struct PartnerConcurrency {
     partners: Arc<PartnerSemaphores>,
@@ -174,7 +174,7 @@ pub(crate) struct PartnerConcurrency {
 }
 
 impl PartnerConcurrency {
-    /// Creates the bound, with up to `requests_max` requests of each partner.
+    /// Creates the limit, with up to `requests_max` requests of each partner.
     pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
         Self {
             partners: Arc::new(PartnerSemaphores::new(requests_max)),
@@ -183,7 +183,7 @@ impl PartnerConcurrency {
     }
 }
 
-impl Bound for PartnerConcurrency {
+impl Limit for PartnerConcurrency {
     fn acquire(
         &self,
         _: &Request,

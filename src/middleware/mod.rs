@@ -4,8 +4,8 @@
 //! Load shedding bounds the requests in progress. On `/v1` follow [`authentication`], the IP allowlist, the
 //! [`rate_limit`] and partner [`concurrency`]; in a sandbox forced errors; then [`crate::idempotency`].
 //!
-//! A layer that only admits or refuses requests is an [`admission::Policy`], and one that bounds those in progress a
-//! [`concurrency::Bound`]. A request that does not wait for the database or the shared store costs no boxed future and no
+//! A layer that only admits or refuses requests is an [`admission::Policy`], and one that limits those in progress a
+//! [`concurrency::Limit`]. A request that does not wait for the database or the shared store costs no boxed future and no
 //! clone of the inner service.
 
 mod access_log;
