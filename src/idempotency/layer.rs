@@ -18,6 +18,7 @@ use axum::{
 };
 use futures_util::future::Either;
 use serde_json::{Map, Value};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
@@ -25,15 +26,15 @@ use super::{
     model::{self, Claim, Fingerprint},
     store::ReadReplies,
     write::{Binding, Handover, PendingWrite},
-    write_limit::PartnerWriteLimit,
 };
 use crate::{
-    config::{Server, Settings},
+    config::{Limits, Server, Settings},
     database::{Batcher, Database},
     errors::{ApiError, Fault, Issue, IssueKind},
     http::body::{self, ParsedBody},
-    request::{Caller, IdempotencyStatus, RequestContext},
+    request::{Caller, IdempotencyStatus, PartnerSemaphores, RequestContext},
     telemetry::metrics::Metrics,
+    values::id::PartnerId,
 };
 
 /// The base 2 logarithm of the number of slots of [`RecentKeys`].
@@ -247,6 +248,48 @@ fn not_a_key(received: &str) -> Issue {
     )
     .expected("UUID v4")
     .at("Idempotency-Key", Some(received))
+}
+
+/// The partner write limit: the number of writes of one partner that run at once on one replica.
+///
+/// It prevents the retries of one partner from occupying the whole connection pool. Further writes wait in order, and
+/// are refused with 503 after the maximum wait.
+#[derive(Debug)]
+struct PartnerWriteLimit {
+    partners: PartnerSemaphores,
+    /// The maximum wait.
+    wait: Duration,
+    metrics: Metrics,
+}
+
+impl PartnerWriteLimit {
+    /// Creates the limits, with no write in progress.
+    fn new(settings: &Limits, metrics: Metrics) -> Self {
+        Self {
+            partners: PartnerSemaphores::new(settings.partner_writes_max),
+            wait: settings.partner_write_wait,
+            metrics,
+        }
+    }
+
+    /// Waits for a permit of the partner's limit. The write holds the permit until its response is ready.
+    async fn acquire(&self, partner: PartnerId) -> Result<OwnedSemaphorePermit, ApiError> {
+        let semaphore = self.partners.of(partner);
+        if let Ok(permit) = semaphore.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let waiting = self.metrics.begin_write_wait();
+        let permit = timeout(self.wait, semaphore.acquire_owned()).await;
+        drop(waiting);
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(closed)) => Err(ApiError::internal(closed)),
+            Err(waited) => {
+                self.metrics.count_write_wait_timeout();
+                Err(ApiError::unavailable(waited))
+            }
+        }
+    }
 }
 
 /// Keys that this replica has recently seen bound, so that a repeated request is looked up and not tried.

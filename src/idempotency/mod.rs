@@ -13,7 +13,6 @@ pub(crate) mod model;
 mod reply;
 mod store;
 mod write;
-mod write_limit;
 
 pub(crate) use layer::{IdempotencyLayer, carries_key};
 pub(crate) use model::Claim;
