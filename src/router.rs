@@ -119,14 +119,14 @@ fn index() -> Router<App> {
 fn probes() -> Router<App> {
     let [health, readiness] = operator::PROBES;
     Router::new()
-        .route(health, get(operator::handlers::show_health))
-        .route(readiness, get(operator::handlers::show_readiness))
+        .route(health, get(operator::show_health))
+        .route(readiness, get(operator::show_readiness))
 }
 
 /// Returns the routes of the operator's listener.
 pub fn operator_router(app: App) -> Router {
     probes()
-        .route("/metrics", get(operator::handlers::show_metrics))
+        .route("/metrics", get(operator::show_metrics))
         .with_state(app)
 }
 

@@ -68,13 +68,14 @@ const PURE: [&str; 8] = [
 ];
 
 /// Folders and files that handle HTTP with axum, besides `handlers.rs` and `list_handlers.rs`.
-const HTTP: [&str; 10] = [
+const HTTP: [&str; 11] = [
     "errors/",
     "http/",
     "request.rs",
     "idempotency/",
     "middleware/",
     "sandbox/",
+    "operator.rs",
     "openapi/",
     "app.rs",
     "router.rs",

@@ -1,23 +1,110 @@
-//! Readiness: the conditions that a replica does not meet yet.
+//! Probes and metrics for the operator, on a listener of their own that partners do not reach. The partners' listener
+//! has the probes, too.
+//!
+//! Probes report the last result of the database heartbeat, so they never query the database and never wait for it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Settings,
+    database::{Database, DatabaseHealth, Heartbeat},
+    telemetry::{load::Pool, metrics::Metrics},
+    vehicles::search::Catalogue,
+};
+
+/// The paths of the probes: whether the process is alive, and whether the replica is ready.
+pub(crate) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// The content type of the Prometheus text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Cancelled when the replica begins to drain: it finishes the requests in progress and is no longer ready.
+#[derive(Debug, Clone)]
+pub(crate) struct Draining(pub(crate) CancellationToken);
+
+/// Responds 200 whenever the process is alive.
+pub(crate) async fn show_health() -> Response {
+    answer(StatusCode::OK, &json!({"status": "alive"}))
+}
+
+/// Responds 200 if the replica is ready, otherwise 503 with the conditions that are not met.
+pub(crate) async fn show_readiness(
+    State(settings): State<Arc<Settings>>,
+    State(heartbeat): State<Heartbeat>,
+    State(catalogue): State<Catalogue>,
+    State(Draining(draining)): State<Draining>,
+) -> Response {
+    let DatabaseHealth { silence, pending } = heartbeat.health();
+    let facts = Facts {
+        stopping: draining.is_cancelled(),
+        silence,
+        pending,
+        is_loading: catalogue.is_loading(),
+    };
+    let missing: Vec<Value> = missing(&facts, settings.operator.database_silence)
+        .into_iter()
+        .map(|it| json!({"what": it.name(), "message": it.to_string()}))
+        .collect();
+    match missing.is_empty() {
+        true => answer(StatusCode::OK, &json!({"status": "ready"})),
+        false => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({"status": "not_ready", "missing": missing}),
+        ),
+    }
+}
+
+/// Returns all metrics in the Prometheus text format.
+pub(crate) async fn show_metrics(
+    State(database): State<Database>,
+    State(heartbeat): State<Heartbeat>,
+    State(metrics): State<Metrics>,
+) -> Response {
+    let status = database.status();
+    metrics.set_pool(&Pool {
+        name: "requests",
+        used: status.used,
+        idle: status.idle,
+        max: status.max,
+    });
+    metrics.set_silence(heartbeat.health().silence);
+    let text = HeaderValue::from_static(PROMETHEUS);
+    ([(header::CONTENT_TYPE, text)], metrics.render()).into_response()
+}
+
+/// Returns a JSON response that must not be cached.
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, body.to_string()).into_response()
+}
 
 /// The state of a replica at the time of a probe.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts {
+struct Facts {
     /// Whether the server is stopping.
-    pub(crate) stopping: bool,
+    stopping: bool,
     /// The time since the last response of the database.
-    pub(crate) silence: Duration,
+    silence: Duration,
     /// The number of this binary's migrations that the database lacked at that time.
-    pub(crate) pending: usize,
+    pending: usize,
     /// Whether the catalogue is being loaded.
-    pub(crate) is_loading: bool,
+    is_loading: bool,
 }
 
 /// A condition of readiness that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+enum Missing {
     /// The server is stopping: it finishes the requests in progress and takes no new ones.
     Stopping,
     /// The database does not respond.
@@ -36,7 +123,7 @@ pub(crate) enum Missing {
 
 impl Missing {
     /// Returns the machine-readable name.
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Stopping => "stopping",
             Self::Database { .. } => "database",
@@ -68,7 +155,7 @@ impl fmt::Display for Missing {
 /// Returns the conditions that are not met; none if the replica is ready.
 ///
 /// `limit` is the time without a response after which the database counts as missing.
-pub(crate) fn missing(facts: &Facts, limit: Duration) -> Vec<Missing> {
+fn missing(facts: &Facts, limit: Duration) -> Vec<Missing> {
     let Facts {
         stopping,
         silence,
