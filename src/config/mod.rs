@@ -77,7 +77,7 @@ section! {
             => "database.heartbeat_milliseconds: must be at most half of gate.key_trust_milliseconds",
         |operator, server| operator.listen.port() == 0 || operator.listen != server.listen
             => "operator.listen: must differ from server.listen",
-        |operator, database| operator.database_silence >= database.heartbeat * 2
+        |database, operator| database.heartbeat * 2 <= operator.database_silence
             => "operator.database_silence_milliseconds: must be at least twice database.heartbeat_milliseconds",
     }
 }
