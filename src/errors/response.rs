@@ -1,6 +1,6 @@
 //! The part of [`ApiError`] that is the same for every code: its conversion from other errors and to a response.
 
-use std::{panic::Location, sync::Arc};
+use std::{borrow::Borrow, panic::Location, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -114,11 +114,7 @@ impl IntoResponse for ApiError {
 impl From<sqlx::Error> for ApiError {
     #[track_caller]
     fn from(error: sqlx::Error) -> Self {
-        if crate::database::is_transient(&error) {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
+        failed_statement(error)
     }
 }
 
@@ -126,11 +122,17 @@ impl From<sqlx::Error> for ApiError {
 impl From<Arc<sqlx::Error>> for ApiError {
     #[track_caller]
     fn from(error: Arc<sqlx::Error>) -> Self {
-        if crate::database::is_transient(&error) {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
+        failed_statement(error)
+    }
+}
+
+/// Wraps the error of a statement: as a temporary failure if a retry can succeed, and otherwise as a bug.
+#[track_caller]
+fn failed_statement(error: impl Borrow<sqlx::Error> + Into<Source>) -> ApiError {
+    if crate::database::is_transient(error.borrow()) {
+        ApiError::unavailable(error)
+    } else {
+        ApiError::internal(error)
     }
 }
 
