@@ -5,7 +5,6 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context;
 use chrono::{NaiveDate, Utc};
 use chrono_tz::Asia::Seoul;
 use clap::Subcommand;
@@ -16,6 +15,7 @@ use super::{
     import_file::{Rejects, is_regular, open},
     operator::{OperatorArgs, Session},
     order::print_affected,
+    written,
 };
 use crate::{
     catalogue_import::effects,
@@ -169,20 +169,9 @@ impl Demo {
         let mut out = BufWriter::new(io::stdout().lock());
         for vehicle in demo_catalogue::vehicles(self.seed, self.vehicles, today) {
             let line = serde_json::to_string(&vehicle)?;
-            if let Some(end) = ended(writeln!(out, "{line}")) {
-                return end;
-            }
+            written(writeln!(out, "{line}"))?;
         }
-        ended(out.flush()).unwrap_or(Ok(()))
-    }
-}
-
-/// Returns the result of the command if a write failed. A closed pipe is a success, because the reader has read enough.
-fn ended(written: io::Result<()>) -> Option<anyhow::Result<()>> {
-    match written {
-        Ok(()) => None,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(Ok(())),
-        Err(error) => Some(Err(error).context("standard output cannot be written")),
+        written(out.flush())
     }
 }
 

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    block_on, dev_db, print,
+    block_on, dev_db, print_outcome,
     serve::{migrate, serve},
     system::survive_hangups,
     warn_of_slips,
@@ -148,14 +148,14 @@ impl Dev {
         database.close().await;
         let database_url = settings.database.url.expose_secret().to_owned();
         serve(settings, true, |at| match self.json {
-            true => print(json!({
+            true => print_outcome(json!({
                 "url": at.url,
                 "docs_url": format!("{}/docs", at.url),
                 "api_key": welcome.api_key,
                 "partner_id": welcome.partner,
                 "database_url": database_url,
             })),
-            false => print(welcome.message(&at.url)),
+            false => print_outcome(welcome.message(&at.url)),
         })
         .await
     }

@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Source, print, say, until_closed, warn_of_slips};
+use super::{Source, print, print_outcome, say, warn_of_slips};
 use crate::{
     config::{self, Settings},
     errors::{
@@ -39,7 +39,9 @@ impl Config {
             let errors = checked.as_ref().err().map(|it| it.0.as_slice());
             let errors = errors.unwrap_or_default();
             let warnings = config::find_slips(&variables);
-            print(json!({"valid": errors.is_empty(), "complaints": errors, "warnings": warnings}))?;
+            print_outcome(
+                json!({"valid": errors.is_empty(), "complaints": errors, "warnings": warnings}),
+            )?;
         } else {
             warn_of_slips(&variables);
         }
@@ -76,7 +78,7 @@ impl Openapi {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
-        until_closed(print(document(settings.environment, &settings.public_url)))
+        print(document(settings.environment, &settings.public_url))
     }
 }
 
@@ -95,12 +97,12 @@ impl Errors {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         if self.markdown {
-            return until_closed(print(docs::markdown().trim_end()));
+            return print(docs::markdown().trim_end());
         }
         if self.json {
-            return until_closed(print(serde_json::to_string(&ErrorList::all())?));
+            return print(serde_json::to_string(&ErrorList::all())?);
         }
-        until_closed(Code::ALL.map(Code::entry).iter().try_for_each(|entry| {
+        Code::ALL.map(Code::entry).iter().try_for_each(|entry| {
             let statuses: Vec<String> = entry.statuses.iter().map(u16::to_string).collect();
             let (code, retry) = (entry.code, entry.retry.as_str());
             print(format_args!(
@@ -108,6 +110,6 @@ impl Errors {
                 statuses.join(","),
                 entry.title
             ))
-        }))
+        })
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Source, block_on, from_here, print};
+use super::{Source, block_on, from_here, print_outcome};
 use crate::config::{self, Operator};
 
 /// The maximum number of bytes read from a response.
@@ -60,7 +60,7 @@ impl Healthcheck {
         let healthy = answer.as_ref().is_ok_and(is_healthy);
         if self.json {
             let body = answer.as_ref().ok().map(|it| &it.body);
-            print(json!({"url": url, "healthy": healthy, "answer": body}))?;
+            print_outcome(json!({"url": url, "healthy": healthy, "answer": body}))?;
         }
         let Answer { status, body } = answer?;
         if !healthy {

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     import_file::{self, End, Lines, Part, Rejects},
     operator::Session,
-    print, say,
+    print_outcome, say,
 };
 use crate::{
     audit::{self, store::Change},
@@ -286,7 +286,7 @@ impl Summary {
             rejected,
         } = self;
         if as_json {
-            print(json!(self))?;
+            print_outcome(json!(self))?;
         } else {
             say(format_args!(
                 "{read} read: {inserted} inserted, {updated} updated, {unchanged} unchanged, \

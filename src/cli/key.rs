@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     arguments::Span,
     operator::{OperatorArgs, Session},
-    print, say, until_closed,
+    print, print_outcome, say,
 };
 use crate::{
     database::clock,
@@ -77,7 +77,7 @@ impl KeyCommand {
                 expires_in,
             } => rotate(session, prefix, *overlap, *expires_in).await,
             Action::Revoke { prefix } => revoke(session, prefix).await,
-            Action::List { partner } => until_closed(list(session, partner).await),
+            Action::List { partner } => list(session, partner).await,
         })
     }
 }
@@ -113,7 +113,7 @@ fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::R
     if session.json {
         let rotated =
             old.map(|old| json!({"prefix": old.prefix, "expires_at": timestamp(old.expires_at)}));
-        return print(json!({
+        return print_outcome(json!({
             "api_key": secret,
             "prefix": issued.key.prefix(),
             "partner_id": issued.partner,
@@ -122,7 +122,7 @@ fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::R
         }));
     }
     say("This is the key. It is shown only once and stored nowhere:");
-    print(secret)?;
+    print_outcome(secret)?;
     if let Some(end) = timestamp(issued.expires_at) {
         say(format_args!("It expires at {end}."));
     }
@@ -138,7 +138,7 @@ async fn revoke(session: &Session, prefix: &str) -> anyhow::Result<()> {
     let now = clock::real_now(&mut tx).await?;
     tx.commit().await?;
     if session.json {
-        return print(key_json(&key, now));
+        return print_outcome(key_json(&key, now));
     }
     say(format_args!("The key {prefix} is revoked."));
     Ok(())

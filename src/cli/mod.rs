@@ -35,6 +35,7 @@ use crate::config::{self, Settings};
 
 /// Time for threads that do blocking work, such as a name look-up that nobody answers, when a command ends.
 const THREADS_STOP: Duration = Duration::from_secs(1);
+const CLOSED: &str = "standard output is closed";
 
 /// The LMN partner API: browse, order and track used vehicles from Korea.
 ///
@@ -132,6 +133,7 @@ impl Lmn {
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.is::<ReadEnough>() => ExitCode::SUCCESS,
             Err(error) => {
                 say(format_args!("lmn: {error:#}"));
                 ExitCode::FAILURE
@@ -171,20 +173,27 @@ fn say(message: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{message}");
 }
 
-/// Prints data to standard output.
+/// The reason why a list or a document ends early: its reader has closed the pipe, as `head` does.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has closed it")]
+struct ReadEnough;
+
+/// Prints a list or a document to standard output. If its reader closes the pipe, it has read enough: the command ends
+/// here, and successfully.
 fn print(data: impl std::fmt::Display) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{data}").context("standard output is closed")
+    written(writeln!(io::stdout(), "{data}"))
 }
 
-/// Returns the result of printing a list or a document. A reader that closes the pipe has read enough of it, such as
-/// `head`; of a change it would miss the outcome.
-fn until_closed(printed: anyhow::Result<()>) -> anyhow::Result<()> {
-    let is_closed = |error: &anyhow::Error| {
-        let error = error.downcast_ref::<io::Error>();
-        error.is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
-    };
-    match printed {
-        Err(error) if is_closed(&error) => Ok(()),
-        printed => printed,
+/// Prints the outcome of a change or a check to standard output. A closed pipe is a failure: the outcome would be
+/// missed, and a key is never shown again.
+fn print_outcome(data: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{data}").context(CLOSED)
+}
+
+/// Returns the result of writing a part of a list or a document.
+fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReadEnough.into()),
+        result => result.context(CLOSED),
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     arguments::{enum_value, fee, usd},
     operator::{OperatorArgs, Session},
-    print, say,
+    print, print_outcome, say,
 };
 use crate::{
     catalogue_import::effects,
@@ -325,10 +325,10 @@ pub(super) fn print_affected(session: &Session, affected: &[AffectedOrder]) -> a
         say("No order is affected.");
     }
     affected.iter().try_for_each(|it| match session.json {
-        true => print(serde_json::to_string(it)?),
+        true => print_outcome(serde_json::to_string(it)?),
         false => {
             let status = it.status.as_str();
-            print(format_args!(
+            print_outcome(format_args!(
                 "{}  {status}  partner {}",
                 it.order_id, it.partner_id
             ))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     key::key_json,
     operator::{OperatorArgs, Session},
-    print, say, until_closed,
+    print, print_outcome, say,
 };
 use crate::{
     database::clock,
@@ -92,8 +92,8 @@ impl PartnerCommand {
         let Self { operator, action } = self;
         operator.work(async |session| match &action {
             PartnerAction::Add { name } => add(session, name).await,
-            PartnerAction::List => until_closed(list_partners(session).await),
-            PartnerAction::Show { partner } => until_closed(show(session, partner).await),
+            PartnerAction::List => list_partners(session).await,
+            PartnerAction::Show { partner } => show(session, partner).await,
             PartnerAction::Limits(limits) => limits.set(session).await,
             PartnerAction::Contact { partner, contact } => {
                 set_contact(session, partner, contact.as_deref()).await
@@ -112,7 +112,7 @@ async fn set_contact(
     changes::set_contact(&mut tx, &session.actor, &partner, contact).await?;
     tx.commit().await?;
     match session.json {
-        true => print(json!({"id": partner.id, "contact": contact})),
+        true => print_outcome(json!({"id": partner.id, "contact": contact})),
         false => {
             let contact = contact.unwrap_or("none");
             say(format_args!("Contact of `{}`: {contact}", partner.name));
@@ -126,13 +126,13 @@ async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
     let partner = changes::add_partner(&mut tx, &session.actor, name).await?;
     tx.commit().await?;
     if session.json {
-        return print(partner_json(&partner));
+        return print_outcome(partner_json(&partner));
     }
     say(format_args!(
         "Added `{name}`. Next, run `lmn key issue {}`.",
         partner.id
     ));
-    print(partner.id)
+    print_outcome(partner.id)
 }
 
 async fn list_partners(session: &Session) -> anyhow::Result<()> {
@@ -214,7 +214,7 @@ impl Limits {
         tx.commit().await?;
         if session.json {
             let policy = policy_json(policy);
-            return print(
+            return print_outcome(
                 json!({"partner_id": partner.id, "policy": kind.as_str(), "limit": policy}),
             );
         }
@@ -281,9 +281,7 @@ impl Allowlist {
         operator.work(async |session| match &action {
             AllowlistAction::Add(entry) => entry.add(session).await,
             AllowlistAction::Remove(entry) => entry.remove(session).await,
-            AllowlistAction::List { partner } => {
-                until_closed(list_networks(session, partner).await)
-            }
+            AllowlistAction::List { partner } => list_networks(session, partner).await,
         })
     }
 }
@@ -296,7 +294,7 @@ impl Entry {
         changes::add_network(&mut tx, &session.actor, partner.id, network).await?;
         tx.commit().await?;
         if session.json {
-            return print(json!({"partner_id": partner.id, "network": network}));
+            return print_outcome(json!({"partner_id": partner.id, "network": network}));
         }
         say(format_args!("`{}` may call from {network}.", partner.name));
         Ok(())
@@ -310,7 +308,7 @@ impl Entry {
         let left = changes::remove_network(&mut tx, actor, partner.id, network).await?;
         tx.commit().await?;
         if session.json {
-            return print(json!({"partner_id": partner.id, "network": network}));
+            return print_outcome(json!({"partner_id": partner.id, "network": network}));
         }
         say(format_args!(
             "`{}` may no longer call from {network}.",

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{arguments::Since, operator::OperatorArgs, print, say, until_closed};
+use super::{arguments::Since, operator::OperatorArgs, print, say};
 use crate::{
     audit::{self, Entry},
     database::clock,
@@ -46,7 +46,7 @@ impl Report {
             };
             let overdue =
                 orders::store::list_overdue(&mut tx, partner, OVERDUE, false, ORDERS_MAX).await?;
-            until_closed(overdue.iter().try_for_each(|it| match session.json {
+            overdue.iter().try_for_each(|it| match session.json {
                 true => print(serde_json::to_string(it)?),
                 false => print(format_args!(
                     "{}  {} days, since {}  {}  {}",
@@ -56,7 +56,7 @@ impl Report {
                     it.partner_name,
                     it.contact.as_deref().unwrap_or("-"),
                 )),
-            }))
+            })
         })
     }
 }
@@ -97,10 +97,10 @@ impl Audit {
                 ));
             }
             let mut oldest_first = entries.iter().rev();
-            until_closed(oldest_first.try_for_each(|entry| match session.json {
+            oldest_first.try_for_each(|entry| match session.json {
                 true => print(entry_json(entry)),
                 false => print(entry_line(entry)),
-            }))
+            })
         })
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Source, block_on, from_here, print, say,
+    Source, block_on, from_here, print_outcome, say,
     system::{check_requirements, raise_file_limit, survive_hangups},
 };
 use crate::{
@@ -52,7 +52,9 @@ impl Serve {
                 migrate(&settings).await?;
             }
             serve(settings, !self.no_worker, |at| match self.json {
-                true => print(serde_json::json!({"url": at.url, "operator_url": at.operator_url})),
+                true => print_outcome(
+                    serde_json::json!({"url": at.url, "operator_url": at.operator_url}),
+                ),
                 false => Ok(()),
             })
             .await
@@ -168,7 +170,7 @@ impl Worker {
             tracing::info!(operator_address = %address, "worker started");
             if self.json {
                 let operator_url = format!("http://{}", from_here(address));
-                print(serde_json::json!({"working": true, "operator_url": operator_url}))?;
+                print_outcome(serde_json::json!({"working": true, "operator_url": operator_url}))?;
             }
             let (stop, stopped) = oneshot::channel::<()>();
             let probes = async {
@@ -206,7 +208,7 @@ impl Migrate {
         let migrated = block_on(async move { migrate(&settings).await })?;
         let environment = environment.as_str();
         if self.json {
-            print(serde_json::json!({
+            print_outcome(serde_json::json!({
                 "environment": environment,
                 "migrations": database::MIGRATOR.iter().count(),
                 "newer_migrations": migrated.newer,

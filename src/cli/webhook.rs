@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     arguments::{Since, enum_value},
     operator::{OperatorArgs, Session},
-    print, say, until_closed,
+    print, print_outcome, say,
 };
 use crate::{
     database::clock,
@@ -83,12 +83,12 @@ impl Webhook {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { operator, action } = self;
         operator.work(async |session| match &action {
-            Action::Show { partner } => until_closed(show(session, partner).await),
+            Action::Show { partner } => show(session, partner).await,
             Action::Deliveries {
                 partner,
                 status,
                 limit,
-            } => until_closed(deliveries(session, partner, *status, (*limit).into()).await),
+            } => deliveries(session, partner, *status, (*limit).into()).await,
             Action::Replay(replay) => match replay.event {
                 Some(event) => replay_one(session, event).await,
                 None => replay.run(session).await,
@@ -165,7 +165,7 @@ async fn replay_one(session: &Session, event: EventId) -> anyhow::Result<()> {
     let queued = changes::redeliver(&mut tx, &session.actor, partner, event).await?;
     tx.commit().await?;
     if session.json {
-        return print(serde_json::to_string(&EventView::from(queued))?);
+        return print_outcome(serde_json::to_string(&EventView::from(queued))?);
     }
     say(format_args!("Event {event} will be sent again."));
     Ok(())
@@ -200,7 +200,7 @@ impl Replay {
             }
         }
         if session.json {
-            return print(
+            return print_outcome(
                 json!({"partner_id": partner, "events": events, "dry_run": self.dry_run}),
             );
         }

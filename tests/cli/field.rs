@@ -280,7 +280,9 @@ async fn reader_that_closes_the_pipe_of_a_list_has_read_enough() {
     for arguments in [
         &["errors"][..],
         &["errors", "--markdown"],
+        &["errors", "--json"],
         &["openapi"],
+        &["catalog", "demo", "--vehicles", "500"],
         &["partner", "list"],
         &["partner", "show", "acme"],
         &["key", "list", "acme"],
