@@ -32,6 +32,8 @@ mod orders;
 mod process;
 #[path = "cli/snapshot.rs"]
 mod snapshot;
+#[path = "cli/usage.rs"]
+mod usage;
 #[path = "cli/webhooks.rs"]
 mod webhooks;
 
@@ -63,6 +65,7 @@ fn usage_is_printed_and_invalid_usage_exits_with_2() {
         "auction",
         "report",
         "worker",
+        "completions",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }

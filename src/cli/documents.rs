@@ -1,11 +1,13 @@
 //! Commands that need no database: `lmn config` checks the settings, `lmn openapi` prints the document that
-//! `GET /v1/openapi.json` serves, and `lmn errors` the error catalogue that `GET /v1/errors` serves.
+//! `GET /v1/openapi.json` serves, `lmn errors` the error catalogue that `GET /v1/errors` serves, and `lmn completions` the
+//! completions of a shell.
 
 use anyhow::bail;
-use clap::Subcommand;
+use clap::{CommandFactory, Subcommand};
+use clap_complete::aot::{Shell, generate};
 use serde_json::json;
 
-use super::{Source, print, print_outcome, say, warn_of_slips};
+use super::{Lmn, Source, print, print_outcome, say, warn_of_slips};
 use crate::{
     config::{self, Settings},
     errors::{
@@ -111,5 +113,24 @@ impl Errors {
                 entry.title
             ))
         })
+    }
+}
+
+/// The arguments of `lmn completions`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Completions {
+    /// The shell that reads the completions.
+    shell: Shell,
+}
+
+impl Completions {
+    /// Runs the command.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut command = Lmn::command();
+        let name = command.get_name().to_owned();
+        // Into memory, because the generator panics if it cannot write.
+        let mut script = Vec::new();
+        generate(self.shell, &mut command, name, &mut script);
+        print(String::from_utf8(script)?.trim_end())
     }
 }

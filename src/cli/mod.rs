@@ -9,6 +9,7 @@ mod dev;
 pub mod dev_db;
 mod documents;
 mod healthcheck;
+mod help;
 mod import;
 mod import_file;
 mod key;
@@ -36,12 +37,21 @@ use crate::config::{self, Settings};
 /// Time for threads that do blocking work, such as a name look-up that nobody answers, when a command ends.
 const THREADS_STOP: Duration = Duration::from_secs(1);
 const CLOSED: &str = "standard output is closed";
+/// The version, with the commit that the binary was built from, and its date.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("LMN_COMMIT"),
+    " ",
+    env!("LMN_COMMIT_DATE"),
+    ")"
+);
 
 /// The LMN partner API: browse, order and track used vehicles from Korea.
 ///
 /// Without a command, `lmn` runs `lmn dev`.
 #[derive(Debug, Parser)]
-#[command(name = "lmn", version)]
+#[command(name = "lmn", version = VERSION, help_template = help::template())]
 pub struct Lmn {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,11 +59,15 @@ pub struct Lmn {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a sandbox on a private PostgreSQL server, with a demo catalogue, a partner and an API key.
+    /// Run a sandbox with demo data on a private PostgreSQL server.
+    ///
+    /// It has a catalogue, a partner and an API key, and needs no set-up.
     Dev(dev::Dev),
     /// Run the API on the configured database.
     Serve(serve::Serve),
-    /// Bring the schema of the configured database up to date; a new database gets the configured environment.
+    /// Bring the schema of the configured database up to date.
+    ///
+    /// A new database gets the configured environment.
     Migrate(serve::Migrate),
     /// Check the settings.
     #[command(subcommand)]
@@ -72,11 +86,11 @@ enum Command {
     Auction(order::Auction),
     /// List orders that need attention.
     Report(report::Report),
-    /// Show a partner's webhook endpoint and deliveries, and send events again.
+    /// Show an endpoint and its deliveries, and send events again.
     Webhook(webhook::Webhook),
-    /// Run the webhook deliveries and the background jobs, apart from the servers.
+    /// Run webhook deliveries and background jobs apart from servers.
     Worker(serve::Worker),
-    /// List the changes in the audit log, with their authors, times and request ids.
+    /// List the changes in the audit log, with authors and times.
     Audit(report::Audit),
     /// Check whether the server of these settings is ready.
     Healthcheck(healthcheck::Healthcheck),
@@ -84,6 +98,8 @@ enum Command {
     Openapi(documents::Openapi),
     /// Print the error catalogue.
     Errors(documents::Errors),
+    /// Print the completions of a shell.
+    Completions(documents::Completions),
     /// Run or use the private PostgreSQL server.
     #[command(hide = true, subcommand)]
     DevDb(dev_db::DevDb),
@@ -129,6 +145,7 @@ impl Lmn {
             Command::Healthcheck(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Errors(command) => command.run(),
+            Command::Completions(command) => command.run(),
             Command::DevDb(command) => command.run(),
         };
         match done {
