@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::values::{
     money::{FEE_MAX, Usd},
@@ -91,10 +92,22 @@ impl FromStr for Since {
     }
 }
 
-/// Parses a value of an enumeration. The error lists the valid values.
-pub(super) fn enum_value<E: StringEnum>(text: &str) -> Result<E, String> {
-    let names: Vec<_> = E::ALL.iter().map(|it| it.as_str()).collect();
-    E::parse(text).ok_or_else(|| format!("expected one of {}", names.join(", ")))
+/// Returns the parser of an enumeration. Help, errors and completions list its values.
+pub(super) fn any_of<E>() -> impl TypedValueParser<Value = E>
+where
+    E: StringEnum + Send + Sync,
+{
+    one_of(|_| true)
+}
+
+/// Returns the parser of those values of an enumeration that are offered. Help, errors and completions list them.
+pub(super) fn one_of<E>(is_offered: fn(E) -> bool) -> impl TypedValueParser<Value = E>
+where
+    E: StringEnum + Send + Sync,
+{
+    let offered = E::ALL.iter().copied().filter(|it| is_offered(*it));
+    let words: Vec<&'static str> = offered.map(E::as_str).collect();
+    PossibleValuesParser::new(words).try_map(|word| E::parse(&word).ok_or("is not a value"))
 }
 
 /// Parses an amount of whole US dollars.

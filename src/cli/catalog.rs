@@ -10,7 +10,7 @@ use chrono_tz::Asia::Seoul;
 use clap::Subcommand;
 
 use super::{
-    arguments::usd,
+    arguments::{any_of, usd},
     import::Running,
     import_file::{Rejects, is_regular, open},
     operator::{OperatorArgs, Session},
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     catalogue_import::effects,
-    values::{id::VehicleId, money::Usd, string_enum::StringEnum},
+    values::{id::VehicleId, money::Usd},
     vehicles::model::Source,
 };
 
@@ -108,7 +108,7 @@ struct Import {
     /// A file that omits more than a tenth of the vehicles of a source was probably truncated: the import fails and
     /// withdraws no vehicle. A regular file is read twice, so that it is refused before anything is changed. Vehicles
     /// from standard input and pipes are imported while they are read, and have been imported when the import fails.
-    #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = source)]
+    #[arg(long, value_name = "SOURCE,…", value_delimiter = ',', value_parser = any_of::<Source>())]
     snapshot: Vec<Source>,
     /// The largest part of each source, in percent of its listed vehicles, that a snapshot may withdraw.
     #[arg(long, value_name = "PERCENT", default_value_t = WITHDRAWN_PERCENT, requires = "snapshot",
@@ -117,13 +117,6 @@ struct Import {
     /// Write bad lines to this file, as JSON with the line number and all reasons.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
-}
-
-fn source(text: &str) -> Result<Source, String> {
-    Source::parse(text).ok_or_else(|| {
-        let sources: Vec<_> = Source::ALL.iter().map(|it| it.as_str()).collect();
-        format!("a source is one of {}", sources.join(", "))
-    })
 }
 
 impl Import {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
-    arguments::{enum_value, fee, usd},
+    arguments::{fee, one_of, usd},
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
 };
@@ -16,8 +16,8 @@ use crate::{
         model::AuctionOutcome,
         operator::{self, AffectedOrder},
         state_machine::{
-            CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, ShipmentChange,
-            Transition,
+            CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner,
+            ShipmentChange, Transition,
         },
         store,
         view::HistoryView,
@@ -50,19 +50,19 @@ enum OrderAction {
         /// The order's id.
         id: OrderId,
     },
-    /// Move an order to `acquiring`, `secured`, `shipping`, `cancelled` or `failed`.
+    /// Move an order to another status.
     Advance {
         /// The order's id.
         id: OrderId,
         #[command(flatten)]
         to: To,
     },
-    /// Set the fulfillment detail of a shipping order: `export_processing` or `awaiting_pickup`.
+    /// Set the fulfillment detail of a shipping order.
     Fulfillment {
         /// The order's id.
         id: OrderId,
         /// The fulfillment detail.
-        #[arg(value_parser = enum_value::<FulfillmentDetail>)]
+        #[arg(value_parser = one_of(|it| is_operators(&Transition::Fulfill(it))))]
         detail: FulfillmentDetail,
     },
     /// Change the shipment of a shipping order. An empty text clears a field.
@@ -154,7 +154,7 @@ impl Sheet {
 #[derive(Debug, clap::Args)]
 pub(super) struct To {
     /// The new status.
-    #[arg(value_parser = enum_value::<OrderStatus>)]
+    #[arg(value_parser = one_of(is_set_by_operator))]
     status: OrderStatus,
     /// The price that LMN paid, in US dollars; required for `secured`.
     #[arg(long, value_name = "USD", value_parser = usd)]
@@ -163,11 +163,21 @@ pub(super) struct To {
     #[arg(long, value_name = "USD", value_parser = fee)]
     auction_fee: Option<i32>,
     /// The reason of the failure; required for `failed`.
-    #[arg(long, value_name = "REASON", value_parser = enum_value::<FailureReason>)]
+    #[arg(long, value_name = "REASON", value_parser = one_of(|it| is_operators(&Transition::Fail(it))))]
     failure_reason: Option<FailureReason>,
     /// The reason of the cancellation; required for `cancelled`.
-    #[arg(long, value_name = "REASON", value_parser = enum_value::<CancellationReason>)]
+    #[arg(long, value_name = "REASON", value_parser = one_of(|it| is_operators(&Transition::Cancel(it))))]
     cancellation_reason: Option<CancellationReason>,
+}
+
+/// Returns whether LMN's staff make a transition.
+fn is_operators(transition: &Transition) -> bool {
+    transition.owners().contains(&Owner::Operator)
+}
+
+/// Returns whether LMN's staff move orders to a status. Orders begin in the first one, and partners report deliveries.
+fn is_set_by_operator(status: OrderStatus) -> bool {
+    !matches!(status, OrderStatus::Proceed | OrderStatus::Delivered)
 }
 
 impl To {

@@ -2,11 +2,12 @@
 //! networks that they may call from.
 
 use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    arguments::any_of,
     key::key_json,
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
@@ -21,6 +22,7 @@ use crate::{
     values::{
         environment::Environment,
         rate_limit::{Kind, Policy},
+        string_enum::StringEnum,
         timestamp::Timestamp,
     },
 };
@@ -64,8 +66,8 @@ struct Limits {
     /// The partner's id or name.
     partner: String,
     /// The kind of requests: `read` is GET and HEAD, `write` is POST, PUT and DELETE.
-    #[arg(long)]
-    policy: PolicyName,
+    #[arg(long, value_parser = any_of::<Kind>())]
+    policy: Kind,
     /// The number of requests per window.
     #[arg(long, value_name = "N", required_unless_present = "default")]
     limit: Option<u32>,
@@ -78,12 +80,6 @@ struct Limits {
     /// Restore the deployment's limit.
     #[arg(long, conflicts_with_all = ["limit", "window", "burst"])]
     default: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PolicyName {
-    Read,
-    Write,
 }
 
 impl PartnerCommand {
@@ -195,10 +191,7 @@ struct Sheet {
 
 impl Limits {
     async fn set(&self, session: &Session) -> anyhow::Result<()> {
-        let kind = match self.policy {
-            PolicyName::Read => Kind::Read,
-            PolicyName::Write => Kind::Write,
-        };
+        let kind = self.policy;
         let policy = match (self.limit, self.window, self.burst) {
             (Some(limit), Some(window), Some(burst)) => {
                 let policy = Policy::new(limit, window, burst);

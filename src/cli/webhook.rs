@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    arguments::{Since, enum_value},
+    arguments::{Since, any_of},
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
 };
@@ -48,8 +48,8 @@ enum Action {
     Deliveries {
         /// The partner's id or name.
         partner: String,
-        /// List only events in this state: `pending`, `delivered`, `failed` or `delivery_skipped`.
-        #[arg(long, value_parser = enum_value::<DeliveryStatus>)]
+        /// List only events in this state.
+        #[arg(long, value_parser = any_of::<DeliveryStatus>())]
         status: Option<DeliveryStatus>,
         /// The maximum number of events.
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -15,6 +15,7 @@ use crate::{
         environment::Environment,
         id::PartnerId,
         rate_limit::{Kind, Policy},
+        string_enum::StringEnum,
         timestamp::Timestamp,
     },
 };

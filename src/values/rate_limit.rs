@@ -4,29 +4,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::timestamp::Timestamp;
+use super::{string_enum::string_enum, timestamp::Timestamp};
 
 /// The largest number in a policy.
 const NUMBER_MAX: u32 = 1_000_000;
 /// A used-up burst is whole again within this many seconds.
 pub(crate) const REFILL_SECONDS_MAX: u64 = 24 * 3600;
 
-/// The requests that a policy counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// GET and HEAD.
-    Read,
-    /// POST, PUT and DELETE.
-    Write,
-}
-
-impl Kind {
-    /// Returns the policy's name in headers and details.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        }
+string_enum! {
+    /// The requests that a policy counts. Headers and details name the policy by it.
+    Kind {
+        /// GET and HEAD.
+        Read = "read",
+        /// POST, PUT and DELETE.
+        Write = "write",
     }
 }
 

@@ -56,3 +56,45 @@ fn completions_of_each_shell_offer_commands_and_values() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(words(&unknown).contains("[possible values: bash, "));
 }
+
+#[test]
+fn help_and_errors_list_the_values_that_an_operator_may_set() {
+    for (arguments, values) in [
+        (
+            &["order", "fulfillment"][..],
+            "export_processing, awaiting_pickup]",
+        ),
+        (
+            &["order", "advance"],
+            "acquiring, secured, shipping, cancelled, failed]",
+        ),
+        (
+            &["order", "advance"],
+            "outbid, outbid_internally, vehicle_unavailable, auction_cancelled]",
+        ),
+        (
+            &["order", "advance"],
+            "auction_rescheduled_too_soon, auction_cancelled, seller_withdrew]",
+        ),
+        (
+            &["webhook", "deliveries"],
+            "pending, delivered, failed, delivery_skipped]",
+        ),
+        (&["catalog", "import"], "dealer, glovis, sk, aj, lotte, "),
+        (&["partner", "limits"], "read, write]"),
+    ] {
+        let help = printed(&[arguments, &["-h"]].concat());
+        // A long list is wrapped.
+        let help: Vec<_> = help.split_whitespace().collect();
+        let listed = format!("[possible values: {values}");
+        assert!(help.join(" ").contains(&listed), "{listed} in {help:?}");
+    }
+    let order = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    for value in ["bogus", "in_transit", "customs"] {
+        let refused = run(&["order", "fulfillment", order, value], &[]);
+        let words = words(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{words}");
+        let listed = "[possible values: export_processing, awaiting_pickup]";
+        assert!(words.contains(listed), "{words}");
+    }
+}

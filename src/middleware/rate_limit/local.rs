@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use chrono::DateTime;
 
-    use crate::values::{id::KeyId, rate_limit::Kind};
+    use crate::values::{id::KeyId, rate_limit::Kind, string_enum::StringEnum};
 
     fn admit(
         local: &Local<(KeyId, Kind)>,

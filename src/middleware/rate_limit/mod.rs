@@ -48,6 +48,7 @@ use crate::{
     values::{
         id::KeyId,
         rate_limit::{Kind, Policy, Standing, Throttled},
+        string_enum::StringEnum,
         timestamp::Timestamp,
     },
 };

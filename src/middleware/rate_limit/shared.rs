@@ -24,6 +24,7 @@ use crate::{
         environment::Environment,
         id::KeyId,
         rate_limit::{Kind, Policy},
+        string_enum::StringEnum,
     },
 };
 

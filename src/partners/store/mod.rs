@@ -15,6 +15,7 @@ use crate::{
     values::{
         id::{OrderId, PartnerId},
         rate_limit::{Kind, Policy},
+        string_enum::StringEnum,
     },
 };
 
