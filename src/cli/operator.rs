@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use dev_postgres::Cluster;
 
-use super::{Source, block_on, dev_db, system::check_requirements, warn_of_slips};
+use super::{
+    Source, block_on, dev_db,
+    system::{check_requirements, explain},
+    warn_of_slips,
+};
 use crate::{
     audit::Actor,
     config::{self, OPERATOR_VARIABLE, Settings},
@@ -73,7 +77,7 @@ impl OperatorArgs {
             let mut connection = database
                 .acquire()
                 .await
-                .context("the database cannot be reached")?;
+                .map_err(|error| explain(error, &settings.database))?;
             let deployment = database::any_deployment(&mut connection).await?;
             drop(connection);
             let session = Session {

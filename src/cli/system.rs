@@ -4,16 +4,29 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{config::Settings, database};
+use crate::{
+    config::{self, Settings},
+    database::{self, Unreachable, Unsuitable},
+};
 
 /// The number of files that a server has open besides its connections: its log, its certificate, the runtime's own.
 const FILES_BESIDES: u64 = 64;
+const CANNOT_USE: &str = "the database cannot be used";
 
-/// Refuses a database that cannot be used safely.
+/// Refuses a database that cannot be reached or cannot be used safely.
 pub(super) async fn check_requirements(settings: &Settings) -> anyhow::Result<()> {
-    database::check_requirements(&settings.database)
-        .await
-        .context("the database cannot be used")
+    match database::check_requirements(&settings.database).await {
+        Err(Unsuitable::Database(error)) => Err(explain(error, &settings.database)),
+        checked => checked.context(CANNOT_USE),
+    }
+}
+
+/// Returns the error of the first session: where the database is and why it cannot be reached, if that is the cause.
+pub(super) fn explain(error: sqlx::Error, settings: &config::Database) -> anyhow::Error {
+    match Unreachable::explain(&error, settings) {
+        Some(unreachable) => unreachable.into(),
+        None => anyhow::Error::new(error).context(CANNOT_USE),
+    }
 }
 
 /// Raises the limit of open files, of which every connection is one, to the highest one that the system allows.

@@ -14,6 +14,7 @@ mod requirements;
 mod session;
 mod statement;
 mod transaction;
+mod unreachable;
 
 pub(crate) use batch::{BatchRead, Batcher, in_order};
 pub use connection::Connection;
@@ -25,5 +26,6 @@ pub use migrations::{
 };
 pub(crate) use migrations::{any_deployment, migrate_with};
 pub use pool::{Database, PoolStatus};
-pub(crate) use requirements::check_requirements;
+pub(crate) use requirements::{Unsuitable, check_requirements};
 pub(crate) use transaction::{Tx, acknowledged};
+pub(crate) use unreachable::Unreachable;

@@ -1,11 +1,12 @@
 //! Commands for partners, their keys, networks and limits, for orders and for the audit log.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::TcpListener};
 
 use serde_json::{Value, json};
 
 use crate::{
     command::{Cli, WRITES, call, eventually_answers},
+    database::TestDatabase,
     process::{run, words},
 };
 
@@ -383,6 +384,58 @@ fn missing_database_is_reported_in_one_line() {
         std::fs::read_dir(folder.path()).unwrap().count(),
         0,
         "no file is created"
+    );
+}
+
+/// Runs a command on a database that cannot be used; returns its error.
+fn unreachable(arguments: &[&str], url: &str) -> String {
+    let patience = ("LMN_DATABASE__ACQUIRE_SECONDS", "1");
+    let refused = run(arguments, &[("DATABASE_URL", url), patience]);
+    let words = words(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {words}");
+    assert!(!words.contains("hunter2"), "{words}");
+    words
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreachable_database_is_named_with_its_cause() {
+    // It accepts connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().map(|it| (it, silent)).unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = closed.local_addr().unwrap();
+    let of = |host: &str| format!("postgres://lmn:hunter2@{host}/lmn");
+    for arguments in [
+        &["partner", "list"][..],
+        &["catalog", "import", "-"],
+        &["migrate"],
+        &["serve"],
+        &["worker"],
+    ] {
+        let words = unreachable(arguments, &of(&closed.to_string()));
+        let expected = format!(
+            "lmn: the database at {closed} cannot be reached: the connection was refused; no server listens there\n"
+        );
+        assert!(words.ends_with(&expected), "{arguments:?}: {words}");
+    }
+    let list = ["partner", "list"];
+    let words = unreachable(&list, &of(&silent.0.to_string()));
+    let expected = format!("{} cannot be reached: no answer within 1 s", silent.0);
+    assert!(words.contains(&expected), "{words}");
+    // No resolver takes a label of 64 characters, so no name server is asked.
+    let nowhere = format!("{}.example", "x".repeat(64));
+    let words = unreachable(&list, &of(&nowhere));
+    let expected = format!("{nowhere}:5432 cannot be reached: failed to lookup address");
+    assert!(words.contains(&expected), "{words}");
+
+    let database = TestDatabase::new().await;
+    let mut url = database.url();
+    url.push(if url.contains('?') { '&' } else { '?' });
+    url.push_str("user=lmn_nobody&password=hunter2");
+    let words = unreachable(&list, &url);
+    assert!(
+        words.contains(" cannot be reached: ") && words.contains("\"lmn_nobody\""),
+        "{words}"
     );
 }
 
