@@ -154,6 +154,17 @@ fn invalid_settings_prevent_the_start_with_all_errors_at_once() {
             "{key} is missing in {words}"
         );
     }
+    for name in [
+        "LMN_SERVER__LISTEN",
+        "LMN_SERVER__DEADLINE_SECOND",
+        "LMN_LOG__FILTER",
+        "DATABASE_URL",
+    ] {
+        assert!(
+            words.contains(&format!("(set by {name})")),
+            "{name} in {words}"
+        );
+    }
     // Relations between settings are checked once each setting is valid by itself.
     let variables = [
         ("LMN_DATABASE__LOCK_SECONDS", "8"),

@@ -152,6 +152,35 @@ mod tests {
         Settings::read(None, &variables)
     }
 
+    /// Returns the errors without the variables that they name.
+    fn errors(variables: &[(&str, &str)]) -> Vec<String> {
+        let errors = read(variables).unwrap_err().0.into_iter();
+        let bare = |error: String| match error.split_once(" (set by ") {
+            Some((bare, _)) => bare.to_owned(),
+            None => error,
+        };
+        errors.map(bare).collect()
+    }
+
+    #[test]
+    fn error_names_the_variable_that_sets_the_setting() {
+        for (name, error) in [
+            (
+                "LMN_WEBHOOKS__ALLOWED_CIDRS",
+                "webhooks.allowed_cidrs: is not a setting (set by LMN_WEBHOOKS__ALLOWED_CIDRS)",
+            ),
+            (
+                "LMN_GATE__KEY_USE_SECONDS",
+                "gate.key_use_seconds: must be at least 1 (set by LMN_GATE__KEY_USE_SECONDS)",
+            ),
+        ] {
+            assert_eq!(read(&[URL, (name, "0")]).unwrap_err().0, [error]);
+        }
+        let wrong = read(&[("DATABASE_URL", "mysql://localhost")]).unwrap_err();
+        let error = "database.url: must begin with postgres:// (set by DATABASE_URL)";
+        assert_eq!(wrong.0, [error]);
+    }
+
     #[test]
     fn defaults_are_valid_except_for_the_database_url() {
         let settings = read(&[URL]).unwrap();
@@ -216,7 +245,7 @@ mod tests {
                 "operator.database_silence_milliseconds: must be at least twice database.heartbeat_milliseconds",
             ),
         ] {
-            assert_eq!(read(&[URL, setting]).unwrap_err().0, [error]);
+            assert_eq!(errors(&[URL, setting]), [error]);
         }
     }
 
@@ -238,9 +267,8 @@ mod tests {
             "ftp://a",
             "/lmn",
         ] {
-            let complaints = read(&[URL, ("LMN_PUBLIC_URL", given)]).unwrap_err().0;
             assert_eq!(
-                complaints,
+                errors(&[URL, ("LMN_PUBLIC_URL", given)]),
                 ["public_url: must be an http or https URL without a query"]
             );
         }
@@ -270,7 +298,7 @@ mod tests {
                 "telemetry.sample_percent: must be at most 100",
             ),
         ] {
-            assert_eq!(read(&[URL, (name, value)]).unwrap_err().0, [error]);
+            assert_eq!(errors(&[URL, (name, value)]), [error]);
         }
         let uncached = read(&[URL, ("LMN_CATALOGUE__CACHE_MEBIBYTES", "0")]).unwrap();
         assert_eq!(uncached.catalogue.cache_bytes, 0);

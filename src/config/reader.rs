@@ -10,7 +10,10 @@ use std::{
 use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
-use super::{DEFAULTS, variables::is_setting};
+use super::{
+    DEFAULTS,
+    variables::{find_setters, is_setting},
+};
 
 /// Declares a section of settings, and how it is read.
 ///
@@ -106,8 +109,24 @@ impl Reader {
         });
         match section {
             Some(section) if self.errors.is_empty() => Ok(section),
-            _ => Err(ConfigErrors(self.errors)),
+            _ => {
+                let errors = self.errors.iter();
+                let errors = errors.map(|error| name_setters(error, &self.variables));
+                Err(ConfigErrors(errors.collect()))
+            }
         }
+    }
+}
+
+/// Returns an error, which begins with a key, together with the variables that set it, as they were written.
+fn name_setters(error: &str, variables: &[(String, String)]) -> String {
+    let setters = match error.split_once(": ") {
+        Some((key, reason)) if reason != NO_DATABASE => find_setters(variables, key),
+        _ => Vec::new(),
+    };
+    match setters.join(", ") {
+        setters if setters.is_empty() => error.to_owned(),
+        setters => format!("{error} (set by {setters})"),
     }
 }
 

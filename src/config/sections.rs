@@ -15,6 +15,7 @@ use super::{
     database_url,
     reader::{ConfigErrors, NO_DATABASE, Reader, Setting, section},
     tls::Tls,
+    variables::DATABASE_URL,
 };
 use crate::values::{
     address::{Guard, canonical},
@@ -210,7 +211,7 @@ section! {
 impl Setting<'_> {
     /// Reads the URL of the database: from a variable, from the file that a variable names, or from the setting.
     fn database_url(mut self) -> Option<SecretString> {
-        let variables = ["DATABASE_URL", "DATABASE_URL_FILE"].map(|it| self.variable(it));
+        let variables = DATABASE_URL.map(|it| self.variable(it));
         let url = match variables {
             [Some(url), _] => url,
             [None, Some(path)] => match fs::read_to_string(&path) {

@@ -194,7 +194,10 @@ mod tests {
         let error = read(&certificate(2010).0, "").unwrap_err();
         assert_eq!(
             error,
-            ["server.tls.certificate_file: must not be set without server.tls.private_key_file"]
+            [
+                "server.tls.certificate_file: must not be set without server.tls.private_key_file \
+              (set by LMN_SERVER__TLS__CERTIFICATE_FILE)"
+            ]
         );
         let (chain, key) = certificate(2010);
         assert!(

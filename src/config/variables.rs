@@ -1,4 +1,5 @@
-//! The environment variables: which of them are settings, and which look like the misspelled name of one.
+//! The environment variables: which of them are settings, which set a given one, and which look like the misspelled name
+//! of one.
 
 use super::OPERATOR_VARIABLE;
 
@@ -6,6 +7,10 @@ use super::OPERATOR_VARIABLE;
 const PREFIX: &str = "lmn_";
 /// Separates the section of a setting from its key.
 const SEPARATOR: &str = "__";
+/// The variables of the database's URL, which precede that of the setting: the URL, and the file that contains it.
+pub(super) const DATABASE_URL: [&str; 2] = ["DATABASE_URL", "DATABASE_URL_FILE"];
+/// The key of the database's URL.
+const DATABASE_URL_KEY: &str = "database.url";
 
 /// Returns whether a variable is a setting: its name is `LMN_SECTION__KEY`, or `LMN_KEY` if `key` is one of the `keys`
 /// without a section.
@@ -21,6 +26,31 @@ pub(super) fn is_setting(name: &str, keys: &[String]) -> bool {
         Some((section, key)) => !section.is_empty() && !key.is_empty(),
         None => keys.iter().any(|it| it == rest),
     }
+}
+
+/// Returns the names of the variables that set a setting or a part of a section, as they were written.
+pub(super) fn find_setters<'a>(variables: &'a [(String, String)], key: &str) -> Vec<&'a str> {
+    let is_set = |wanted: &str| {
+        let mut set = variables.iter().filter(|it| !it.1.trim().is_empty());
+        set.find(|it| it.0 == wanted).map(|it| it.0.as_str())
+    };
+    if key == DATABASE_URL_KEY
+        && let Some(name) = DATABASE_URL.into_iter().find_map(is_set)
+    {
+        return vec![name];
+    }
+    let names = variables.iter().map(|it| it.0.as_str());
+    let sets = |name: &&str| {
+        let name = name.to_lowercase();
+        let set = name
+            .strip_prefix(PREFIX)
+            .map(|it| it.replace(SEPARATOR, "."));
+        set.is_some_and(|set| {
+            let rest = set.strip_prefix(key);
+            rest.is_some_and(|it| it.is_empty() || it.starts_with('.'))
+        })
+    };
+    names.filter(sets).collect()
 }
 
 /// Returns a warning for each variable that is not a setting but differs from the name of one by no more than
@@ -102,6 +132,31 @@ mod tests {
         ] {
             assert!(!is_setting(name, &keys()), "{name}");
         }
+    }
+
+    #[test]
+    fn variable_is_found_by_the_setting_or_the_section_that_it_sets() {
+        let variables = [
+            "LMN_SERVER__LISTEN",
+            "lmn_rate_limit__read__burst",
+            "LMN_RATE_LIMIT__READ_BURST",
+            "LMN_PUBLIC_URL",
+            "DATABASE_URL_FILE",
+            "LMN_DATABASE__URL",
+        ];
+        let variables = variables.map(|it| (it.to_owned(), "x".to_owned()));
+        for (key, found) in [
+            ("server.listen", &["LMN_SERVER__LISTEN"][..]),
+            ("rate_limit.read", &["lmn_rate_limit__read__burst"]),
+            ("rate_limit.read.burst", &["lmn_rate_limit__read__burst"]),
+            ("public_url", &["LMN_PUBLIC_URL"]),
+            ("database.url", &["DATABASE_URL_FILE"]),
+            ("server.idle_seconds", &[]),
+        ] {
+            assert_eq!(find_setters(&variables, key), found, "{key}");
+        }
+        let empty = [("DATABASE_URL".to_owned(), " ".to_owned())];
+        assert_eq!(find_setters(&empty, "database.url"), [""; 0]);
     }
 
     #[test]
