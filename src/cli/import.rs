@@ -1,20 +1,17 @@
 //! The import of a catalogue file: writes its vehicles, withdraws the vehicles that a snapshot omits, and prints a
 //! summary.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    time::{Duration, Instant},
-};
-
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    import_file::{self, End, Lines, Part, Rejects},
+    import_file::{self, End, Input, Lines, Part, Rejects},
     operator::Session,
-    print_outcome, say,
+    print_outcome,
+    progress::{Position, Progress},
+    say,
 };
 use crate::{
     audit::{self, store::Change},
@@ -34,8 +31,6 @@ use crate::{
 const TRIES_MAX: u32 = 5;
 /// The largest length of a file name in the audit log, in characters.
 const NAME_CHARACTERS_MAX: usize = 256;
-/// The interval between updates of the progress line.
-const PROGRESS: Duration = Duration::from_millis(200);
 
 /// A running import.
 pub(super) struct Running<'a> {
@@ -56,7 +51,7 @@ impl<'a> Running<'a> {
             sources,
             percent,
             summary: Summary::default(),
-            progress: Progress::begin(),
+            progress: Progress::begin(Position::default()),
         }
     }
 
@@ -64,12 +59,13 @@ impl<'a> Running<'a> {
     pub(super) async fn import(
         &mut self,
         name: &str,
-        input: Box<dyn BufRead + Send>,
+        input: Input,
         rejects: Option<Rejects>,
     ) -> anyhow::Result<()> {
         let name: String = name.chars().take(NAME_CHARACTERS_MAX).collect();
         let begun_at = self.record("catalog.import_started", &name).await?;
-        let mut parts = import_file::read(input, rejects, begun_at);
+        self.progress = Progress::begin(input.position);
+        let mut parts = import_file::read(input.reader, rejects, begun_at);
         let end = loop {
             match parts
                 .recv()
@@ -78,7 +74,9 @@ impl<'a> Running<'a> {
             {
                 Part::Batch(batch, read) => {
                     self.write(&batch).await?;
-                    self.progress.show(read, &self.summary);
+                    let vehicles = self.summary.vehicles();
+                    let counts = format_args!("{read} lines, {vehicles} vehicles");
+                    self.progress.show(counts, vehicles);
                 }
                 Part::End(end) => break end,
             }
@@ -107,18 +105,24 @@ impl<'a> Running<'a> {
     }
 
     /// Reads the ids that a snapshot lists, and fails if it omits too many vehicles. Changes nothing in the catalogue.
-    pub(super) async fn check(&self, input: Box<dyn BufRead + Send>) -> anyhow::Result<()> {
-        let mut lines = Lines::of(input);
+    pub(super) async fn check(&mut self, input: Input) -> anyhow::Result<()> {
+        self.progress = Progress::begin(input.position);
+        let mut lines = Lines::of(input.reader);
+        let mut checked = 0;
         loop {
             let ids = import_file::read_ids(&mut lines)?;
             if ids.is_empty() {
                 break;
             }
+            checked += u64::try_from(ids.len())?;
             let ids: Vec<_> = ids.iter().map(VehicleId::as_str).collect();
             let mut tx = self.session.begin().await?;
             store::note_listed(&mut tx, &ids).await?;
             tx.commit().await?;
+            let counts = format_args!("checking first: {checked} vehicles");
+            self.progress.show(counts, checked);
         }
+        self.progress.clear();
         let mut tx = self.session.begin().await?;
         let now = clock::real_now(&mut tx).await?;
         tx.commit().await?;
@@ -301,47 +305,6 @@ impl Summary {
             }
             None if *rejected > 0 => bail!("{rejected} of {read} lines were rejected"),
             None => Ok(()),
-        }
-    }
-}
-
-/// The progress line, which is shown if standard error is a terminal.
-struct Progress {
-    is_wanted: bool,
-    begun: Instant,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    /// Starts the clock for the rate.
-    fn begin() -> Self {
-        Self {
-            is_wanted: io::stderr().is_terminal(),
-            begun: Instant::now(),
-            shown: None,
-        }
-    }
-
-    /// Updates the progress line if the interval has passed.
-    fn show(&mut self, lines: u64, summary: &Summary) {
-        let is_due = self.shown.is_none_or(|it| it.elapsed() >= PROGRESS);
-        if !self.is_wanted || !is_due {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let vehicles = summary.vehicles();
-        let rate = u128::from(vehicles) * 1_000 / self.begun.elapsed().as_millis().max(1);
-        // The import continues if the terminal is closed.
-        let _ = write!(
-            io::stderr(),
-            "\x1b[2K{lines} lines, {vehicles} vehicles, {rate} per second\r"
-        );
-    }
-
-    /// Clears the progress line.
-    fn clear(&self) {
-        if self.is_wanted {
-            let _ = write!(io::stderr(), "\x1b[2K");
         }
     }
 }

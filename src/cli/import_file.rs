@@ -15,7 +15,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::say;
+use super::{
+    progress::{CountedFile, Position},
+    say,
+};
 use crate::{
     catalogue_import::{
         batch::{BATCH_VEHICLES, Batch, Vehicle},
@@ -37,13 +40,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// The longest line end.
 const LINE_END: &[u8] = b"\r\n";
 
+/// A file to read.
+pub(super) struct Input {
+    /// Reads the file.
+    pub(super) reader: Box<dyn BufRead + Send>,
+    /// How much of it has been read.
+    pub(super) position: Position,
+}
+
 /// Opens a file, or standard input for `-`.
-pub(super) fn open(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
+pub(super) fn open(file: &Path) -> anyhow::Result<Input> {
     if is_stdin(file) {
-        return Ok(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
+        return Ok(Input {
+            reader: Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())),
+            position: Position::default(),
+        });
     }
     let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    Ok(Box::new(BufReader::with_capacity(READ_BYTES, opened)))
+    let (counted, position) = CountedFile::new(opened);
+    Ok(Input {
+        reader: Box::new(BufReader::with_capacity(READ_BYTES, counted)),
+        position,
+    })
 }
 
 fn is_stdin(file: &Path) -> bool {

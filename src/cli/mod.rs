@@ -16,6 +16,7 @@ mod key;
 mod operator;
 mod order;
 mod partner;
+mod progress;
 mod report;
 mod serve;
 mod system;
