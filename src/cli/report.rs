@@ -49,8 +49,10 @@ impl Report {
             overdue.iter().try_for_each(|it| match session.json {
                 true => print(serde_json::to_string(it)?),
                 false => print(format_args!(
-                    "{}  {} days, since {}  {}  {}",
+                    "{}  {}  {}  {} days, since {}  {}  {}",
                     it.order,
+                    it.vehicle,
+                    it.vin.as_deref().unwrap_or("-"),
                     it.days,
                     it.shipping_since,
                     it.partner_name,

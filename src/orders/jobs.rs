@@ -119,6 +119,7 @@ pub(crate) fn report_overdue(metrics: &Metrics, reminded: &[Overdue]) {
     for it in reminded {
         tracing::warn!(
             order = %it.order,
+            vehicle = %it.vehicle,
             partner = %it.partner,
             contact = it.contact.as_deref(),
             days = it.days,

@@ -104,6 +104,10 @@ pub struct HistoryStep {
 pub struct Overdue {
     /// The order.
     pub order: OrderId,
+    /// The ordered vehicle.
+    pub vehicle: VehicleId,
+    /// Its vehicle identification number at the time of the order.
+    pub vin: Option<String>,
     /// The partner that placed it.
     pub partner: PartnerId,
     /// The partner's name.

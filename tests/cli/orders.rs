@@ -184,7 +184,11 @@ async fn overdue_delivery_is_reported_with_the_contact_of_its_partner() {
         (&overdue["order"], &overdue["days"]),
         (&json!(id), &json!(91))
     );
+    assert_eq!(overdue["vehicle"], "glovis_1");
     assert_eq!(overdue["contact"], "logistics@acme.example");
+    let table = cli.run_with(&["report", "overdue"], "");
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.starts_with(&format!("{id}  glovis_1  ")), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -270,8 +270,8 @@ pub(crate) async fn list_overdue(
 ) -> Result<Vec<Overdue>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select orders.id, partner_id, partners.name as partner_name, contact, shipping_since as "shipping_since!",
-               days as "days!"
+        select orders.id, vehicle_id, vin, partner_id, partners.name as partner_name, contact,
+               shipping_since as "shipping_since!", days as "days!"
         from orders
         join partners on partners.id = partner_id
         cross join lateral (select lmn_now(clock_offset_seconds) as now) as mine
@@ -293,15 +293,19 @@ pub(crate) async fn list_overdue(
     )
     .fetch_all(conn)
     .await?;
-    let overdue = rows.into_iter().map(|row| Overdue {
-        order: row.id.into(),
-        partner: row.partner_id.into(),
-        partner_name: row.partner_name,
-        contact: row.contact,
-        shipping_since: Timestamp::kst(row.shipping_since),
-        days: row.days,
+    let overdue = rows.into_iter().map(|row| {
+        Ok(Overdue {
+            order: row.id.into(),
+            vehicle: vehicle_id(&row.vehicle_id).map_err(|error| error.in_row("orders", row.id))?,
+            vin: row.vin,
+            partner: row.partner_id.into(),
+            partner_name: row.partner_name,
+            contact: row.contact,
+            shipping_since: Timestamp::kst(row.shipping_since),
+            days: row.days,
+        })
     });
-    Ok(overdue.collect())
+    overdue.collect()
 }
 
 fn interval(delta: TimeDelta) -> PgInterval {
