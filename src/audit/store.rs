@@ -48,6 +48,29 @@ pub(crate) async fn record(
     .map(drop)
 }
 
+/// Returns the details of the latest change that an action made to a partner's subject.
+pub(crate) async fn find_details(
+    conn: &mut Connection,
+    partner: PartnerId,
+    action: &str,
+    subject: &str,
+) -> Result<Option<Value>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select details
+        from audit_entries
+        where partner_id = $1 and action = $2 and subject = $3
+        order by recorded_at desc, id desc
+        limit 1
+        "#,
+        partner.uuid(),
+        action,
+        subject,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Lists the last `limit` changes, newest first: those that concern one partner, or all, and since a time if given.
 pub(crate) async fn list_latest(
     conn: &mut Connection,

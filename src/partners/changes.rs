@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The action of a rotation in the audit log.
+const ROTATED: &str = "key.rotated";
+
 /// The reason why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
@@ -121,6 +124,8 @@ pub(crate) async fn issue_key(
 }
 
 /// Issues a key that replaces another one; both work during the overlap. Returns the new and the old key.
+///
+/// A key is rotated once: a second key in its place would most likely be a repeated command.
 pub(crate) async fn rotate_key(
     tx: &mut Tx,
     actor: &Actor,
@@ -132,6 +137,7 @@ pub(crate) async fn rotate_key(
     let now = clock::real_now(tx).await?;
     let before = old.expires_at;
     old.expires_at = Some(old.rotated(now, overlap)?);
+    refuse_rotated(tx, &old).await?;
     store::update_key(tx, &old).await?;
     let new = insert_key(tx, old.partner, environment, expires_in, now).await?;
     let details = json!({
@@ -140,9 +146,25 @@ pub(crate) async fn rotate_key(
         "old": {"expires_at": before.map(Timestamp::kst)},
         "new": {"expires_at": old.expires_at.map(Timestamp::kst)},
     });
-    let what = ("key.rotated", old.prefix.as_str(), details);
+    let what = (ROTATED, old.prefix.as_str(), details);
     record(tx, actor, old.partner, what, now).await?;
     Ok((new, old))
+}
+
+/// Refuses a locked key that was rotated before, which the audit log knows.
+async fn refuse_rotated(tx: &mut Tx, key: &Key) -> Result<(), ChangeError> {
+    let details = audit::store::find_details(tx, key.partner, ROTATED, &key.prefix).await?;
+    let new_prefix = details
+        .as_ref()
+        .and_then(|it| it.get("new_prefix")?.as_str());
+    match new_prefix {
+        None => Ok(()),
+        Some(new_prefix) => Err(Refusal::KeyRotated {
+            prefix: key.prefix.clone(),
+            new_prefix: new_prefix.to_owned(),
+        }
+        .into()),
+    }
 }
 
 /// Revokes a key. Every replica refuses it within a second.

@@ -260,6 +260,16 @@ pub(crate) enum Refusal {
         /// The state of the key.
         state: &'static str,
     },
+    /// The key was rotated before, and both keys work until the overlap ends.
+    #[error(
+        "the key `{prefix}` was rotated already, to `{new_prefix}`; rotate that one, or issue a new one"
+    )]
+    KeyRotated {
+        /// The prefix of the key.
+        prefix: String,
+        /// The prefix of the key that replaces it.
+        new_prefix: String,
+    },
     /// Another key has the same prefix by chance.
     #[error("the new key would have another key's prefix; run the command again")]
     PrefixTaken,

@@ -88,6 +88,14 @@ async fn rotated_key_works_during_the_overlap_and_ends_after_it() {
             200
         );
     }
+    let again = cli.refused(&["key", "rotate", text(&old, "prefix")]);
+    let expected = format!(
+        "`{}` was rotated already, to `{}`",
+        text(&old, "prefix"),
+        text(&new, "prefix")
+    );
+    assert!(again.contains(&expected), "{again}");
+    assert_eq!(cli.all(&["key", "list", "Acme"]).len(), 2);
     // The overlap ends.
     cli.sql("update api_keys set expires_at = expires_at - interval '24 hours'")
         .await;
