@@ -63,6 +63,7 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
         ))
         .routes(routes!(events::handlers::list_events))
         .routes(routes!(events::handlers::get_event))
+        .routes(routes!(events::handlers::list_event_attempts))
         .routes(routes!(orders::list_handlers::list_order_events))
         .routes(routes!(
             webhooks::handlers::get_webhook_endpoint,

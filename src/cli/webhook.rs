@@ -145,14 +145,15 @@ async fn deliveries(
         if session.json {
             return print(serde_json::to_string(&view)?);
         }
-        let code = view.last_response_code;
+        let code = view.last_response_code.map(|it| it.to_string());
+        let error = view.last_error.map(|it| it.as_str().to_owned());
         print(format_args!(
             "{}  {}  {}  {} attempts, last {}  {}",
             view.occurred_at,
             view.id,
             view.delivery_status.as_str(),
             view.attempts,
-            code.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            code.or(error).unwrap_or_else(|| "-".to_owned()),
             view.event_type.as_str(),
         ))
     })

@@ -1,4 +1,4 @@
-//! Handlers of events: `GET /v1/events` and `GET /v1/events/{id}`.
+//! Handlers of events: `GET /v1/events`, `GET /v1/events/{id}` and `GET /v1/events/{id}/attempts`.
 
 use axum::{extract::State, http::Uri, response::Response};
 use utoipa::{
@@ -9,7 +9,7 @@ use utoipa::{
 use super::{
     model::{DeliveryStatus, Event, EventType},
     store::{self, Direction, Filter},
-    view::EventView,
+    view::{AttemptView, EventView},
 };
 use crate::{
     database::Database,
@@ -32,6 +32,8 @@ const BEFORE_ALL: &str = "evt_00000000000000000000000000";
 
 /// One page of events.
 type EventList = Page<EventView>;
+/// The attempts to deliver an event.
+type AttemptList = Page<AttemptView>;
 
 /// The query parameters of `GET /v1/events`.
 #[derive(Debug)]
@@ -166,4 +168,29 @@ pub(crate) async fn get_event(
     let event = store::find(&mut connection, caller.partner(), id).await?;
     let event = event.ok_or_else(|| ApiError::no_event(id))?;
     conditional.answer(&EventView::from(event))
+}
+
+/// Lists the last 20 attempts to deliver an event, newest first.
+///
+/// Redeliveries count as attempts. An attempt that LMN abandoned before your endpoint responded is not listed; the event
+/// is sent again. The bodies of your endpoint's responses are not stored.
+#[utoipa::path(get, path = "/v1/events/{id}/attempts", tag = "events", params(Id::<EventId>), responses(
+    (status = 200, description = "The attempts, always on one page.", body = AttemptList),
+    (status = 404, description = "event_not_found"),
+))]
+pub(crate) async fn list_event_attempts(
+    State(database): State<Database>,
+    caller: Caller,
+    uri: Uri,
+    _: Query<()>,
+    Id(id): Id<EventId>,
+) -> Result<Response, ApiError> {
+    let mut connection = database.acquire().await?;
+    let attempts = store::list_attempts(&mut connection, caller.partner(), id).await?;
+    let attempts = attempts.ok_or_else(|| ApiError::no_event(id))?;
+    let page = AttemptList {
+        data: attempts.into_iter().map(AttemptView::from).collect(),
+        next_cursor: None,
+    };
+    Ok(page.answer(&uri))
 }

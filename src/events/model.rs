@@ -40,6 +40,43 @@ string_enum! {
     }
 }
 
+string_enum! {
+    /// The cause of a failed attempt to deliver an event.
+    DeliveryError {
+        /// Your endpoint did not respond in time, or did not accept the connection in time.
+        Timeout = "timeout",
+        /// The TLS handshake failed, for example because the certificate has expired or is for another host.
+        Tls = "tls",
+        /// The host name could not be resolved.
+        Dns = "dns",
+        /// The host refused the connection.
+        Refused = "refused",
+        /// LMN does not connect to the URL: the host has an address that is not public, or the scheme or the port is not
+        /// allowed.
+        AddressNotPublic = "address_not_public",
+        /// The connection could not be opened for another reason, or it ended without a valid HTTP response.
+        Connection = "connection",
+        /// Your endpoint responded with a status other than 2xx.
+        Status = "status",
+    }
+}
+
+/// The number of attempts that are kept for each event.
+pub(crate) const ATTEMPTS_KEPT: i32 = 20;
+
+/// An attempt to deliver an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeliveryAttempt {
+    /// When it began, by the partner's clock.
+    pub at: DateTime<Utc>,
+    /// Status code of the endpoint's response.
+    pub response_code: Option<i32>,
+    /// The cause if it failed.
+    pub error: Option<DeliveryError>,
+    /// Its duration, in milliseconds.
+    pub duration_ms: i32,
+}
+
 /// An event to write.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEvent {
@@ -82,6 +119,8 @@ pub(crate) struct Event {
     pub last_attempt_at: Option<DateTime<Utc>>,
     /// Status code of the endpoint's last response.
     pub last_response_code: Option<i32>,
+    /// The cause if the last attempt failed.
+    pub last_error: Option<DeliveryError>,
     /// When it is next sent.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// The event as it is sent.

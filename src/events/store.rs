@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 use sqlx::{FromRow, Postgres, QueryBuilder, types::Json};
 use uuid::Uuid;
 
-use super::model::{DeliveryStatus, Event, EventType, NewEvent};
+use super::model::{ATTEMPTS_KEPT, DeliveryAttempt, DeliveryStatus, Event, EventType, NewEvent};
 use crate::{
     database::{
         Connection, Tx,
-        column::{InvalidColumn, word},
+        column::{InvalidColumn, optional_word, word},
     },
     values::{
         id::{EventId, OrderId, PartnerId},
@@ -146,6 +146,7 @@ macro_rules! event_columns {
     () => {
         "id, position, type, order_id, sequence, occurred_at, delivery_status, attempts, last_attempt_at,
          last_response_code, payload::text,
+         (select error from delivery_attempts where event_id = events.id and number = events.attempts) as last_error,
          (select due_at from delivery_queues
           where event_id = events.id
             and exists (select from webhook_endpoints
@@ -167,6 +168,7 @@ struct EventRow {
     attempts: i32,
     last_attempt_at: Option<DateTime<Utc>>,
     last_response_code: Option<i32>,
+    last_error: Option<String>,
     next_attempt_at: Option<DateTime<Utc>>,
     payload: String,
 }
@@ -194,6 +196,7 @@ impl TryFrom<EventRow> for Event {
             attempts: row.attempts,
             last_attempt_at: row.last_attempt_at,
             last_response_code: row.last_response_code,
+            last_error: optional_word(row.last_error.as_deref())?,
             next_attempt_at: row.next_attempt_at,
             payload: RawValue::from_string(row.payload).map_err(InvalidColumn::new)?,
         })
@@ -285,6 +288,45 @@ pub(crate) async fn find(
     .fetch_optional(conn)
     .await?;
     row.map(EventRow::into_model).transpose()
+}
+
+/// Lists the kept attempts to deliver an event of a partner, newest first. Returns `None` if there is no such event.
+pub(crate) async fn list_attempts(
+    conn: &mut Connection,
+    partner: PartnerId,
+    id: EventId,
+) -> Result<Option<Vec<DeliveryAttempt>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select attempted_at as "attempted_at?", response_code as "response_code?", error as "error?: String",
+               duration_ms as "duration_ms?"
+        from events left join delivery_attempts on event_id = events.id
+        where partner_id = $1 and events.id = $2
+        order by number desc
+        limit $3
+        "#,
+        partner.uuid(),
+        id.uuid(),
+        i64::from(ATTEMPTS_KEPT),
+    )
+    .fetch_all(conn)
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut attempts = Vec::with_capacity(rows.len());
+    for row in rows {
+        // The row of an event without attempts has none of these.
+        if let Some((at, duration_ms)) = row.attempted_at.zip(row.duration_ms) {
+            attempts.push(DeliveryAttempt {
+                at,
+                response_code: row.response_code,
+                error: optional_word(row.error.as_deref())?,
+                duration_ms,
+            });
+        }
+    }
+    Ok(Some(attempts))
 }
 
 /// Finds the partner that an event belongs to, for the operator.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::{ToSchema, openapi::Ref};
 
-use super::model::{DeliveryStatus, Event, EventType};
+use super::model::{DeliveryAttempt, DeliveryError, DeliveryStatus, Event, EventType};
 use crate::values::{
     id::{EventId, OrderId},
     timestamp::Timestamp,
@@ -67,6 +67,8 @@ pub(crate) struct EventView {
     pub last_attempt_at: Option<Timestamp>,
     /// Status code of your endpoint's last response.
     pub last_response_code: Option<i32>,
+    /// The cause if the last attempt failed; null if your endpoint accepted it or it was never sent.
+    pub last_error: Option<DeliveryError>,
     /// When it is next sent.
     pub next_attempt_at: Option<Timestamp>,
     /// The event as it is sent.
@@ -86,8 +88,34 @@ impl From<Event> for EventView {
             attempts: event.attempts,
             last_attempt_at: event.last_attempt_at.map(Timestamp::kst),
             last_response_code: event.last_response_code,
+            last_error: event.last_error,
             next_attempt_at: event.next_attempt_at.map(Timestamp::kst),
             payload: event.payload,
+        }
+    }
+}
+
+/// An attempt to deliver an event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
+pub(crate) struct AttemptView {
+    /// When it began.
+    pub attempted_at: Timestamp,
+    /// Status code of your endpoint's response; null if there was none.
+    pub status: Option<i32>,
+    /// The cause if it failed; null if your endpoint accepted the event.
+    pub error: Option<DeliveryError>,
+    /// Its duration in milliseconds.
+    pub duration_ms: i32,
+}
+
+impl From<DeliveryAttempt> for AttemptView {
+    fn from(attempt: DeliveryAttempt) -> Self {
+        Self {
+            attempted_at: Timestamp::kst(attempt.at),
+            status: attempt.response_code,
+            error: attempt.error,
+            duration_ms: attempt.duration_ms,
         }
     }
 }

@@ -35,6 +35,7 @@ const GROWING: &[&str] = &[
     "Action",
     "AuctionResult",
     "CancellationReason",
+    "DeliveryError",
     "DeliveryStatus",
     "DisabledReason",
     "ErrorCode",

@@ -45,7 +45,7 @@ const OF_A_VEHICLE: &[&str] = &[
     "change_price",
     "withdraw_vehicle",
 ];
-const OF_AN_EVENT: &[&str] = &["get_event", "redeliver_event"];
+const OF_AN_EVENT: &[&str] = &["get_event", "list_event_attempts", "redeliver_event"];
 const OF_AN_ENDPOINT: &[&str] = &[
     "get_webhook_endpoint",
     "test_webhook_endpoint",

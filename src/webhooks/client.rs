@@ -29,7 +29,10 @@ use super::{
     renewal::Lease,
     target::{HostOf, Refused, Target},
 };
-use crate::values::{address::Guard, environment::Environment};
+use crate::{
+    events::model::DeliveryError,
+    values::{address::Guard, environment::Environment},
+};
 
 /// The `User-Agent` of deliveries.
 const AGENT: &str = "LMN-Webhooks/1";
@@ -41,18 +44,24 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const ADDRESSES_MAX: usize = 4;
 /// The timeout for connecting to one address.
 const CONNECT: Duration = Duration::from_secs(3);
-/// The timeout of the DNS lookup when an endpoint is created or changed.
+/// The timeout of the DNS lookup.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// The reason why there was no response. It is logged; partners only see that there was none.
+/// The reason why there was no response. It is logged; partners see its [`cause`](SendError::cause).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     /// The target is not allowed.
     #[error("{}", list(.0))]
     Refused(Vec<Refused>),
+    /// The host name cannot be resolved.
+    #[error("the host cannot be resolved: {0}")]
+    Unresolved(#[source] io::Error),
     /// The endpoint cannot be reached.
     #[error("the endpoint cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
     /// The endpoint does not speak HTTP.
     #[error("the endpoint did not send an HTTP response: {0}")]
     Protocol(#[from] hyper::Error),
@@ -65,6 +74,28 @@ pub(crate) enum SendError {
     /// The lease has ended; another worker may be sending the event by now.
     #[error("the attempt was abandoned because its lease has ended")]
     LeaseEnded,
+}
+
+impl SendError {
+    /// Returns the cause that partners see; `None` if the attempt was abandoned, which is not recorded.
+    pub(crate) fn cause(&self) -> Option<DeliveryError> {
+        Some(match self {
+            Self::Refused(_) => DeliveryError::AddressNotPublic,
+            Self::Unresolved(_) => DeliveryError::Dns,
+            Self::Unreachable(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                DeliveryError::Refused
+            }
+            Self::Unreachable(error) if error.kind() == io::ErrorKind::TimedOut => {
+                DeliveryError::Timeout
+            }
+            Self::Handshake(_) => DeliveryError::Tls,
+            Self::Unreachable(_) | Self::Protocol(_) | Self::Unwritable(_) => {
+                DeliveryError::Connection
+            }
+            Self::TooLate => DeliveryError::Timeout,
+            Self::LeaseEnded => return None,
+        })
+    }
 }
 
 fn list(refused: &[Refused]) -> String {
@@ -153,7 +184,7 @@ impl Client {
 
     /// Resolves the host, checks all its addresses and connects to the first one that accepts.
     async fn open(&self, target: &Target) -> Result<TcpStream, SendError> {
-        let addresses = look_up(target).await?;
+        let addresses = look_up(target).await.map_err(SendError::Unresolved)?;
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
         let checked = target.check(&self.guard, self.environment, &ips);
         checked.map_err(SendError::Refused)?;
@@ -177,12 +208,12 @@ impl Client {
         stream: TcpStream,
     ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, SendError> {
         let name = match target.host() {
-            HostOf::Name(name) => {
-                ServerName::try_from(name.to_owned()).map_err(io::Error::other)?
-            }
-            HostOf::Address(address) => ServerName::IpAddress(address.into()),
+            HostOf::Name(name) => ServerName::try_from(name.to_owned()).map_err(io::Error::other),
+            HostOf::Address(address) => Ok(ServerName::IpAddress(address.into())),
         };
-        Ok(self.tls.connect(name, stream).await?)
+        let name = name.map_err(SendError::Handshake)?;
+        let connected = self.tls.connect(name, stream).await;
+        connected.map_err(SendError::Handshake)
     }
 }
 
@@ -190,7 +221,10 @@ impl Client {
 async fn look_up(target: &Target) -> io::Result<Vec<SocketAddr>> {
     match target.host() {
         HostOf::Address(address) => Ok(vec![SocketAddr::new(address, target.port())]),
-        HostOf::Name(name) => Ok(lookup_host((name, target.port())).await?.collect()),
+        HostOf::Name(name) => {
+            let found = timeout(LOOK_UP, lookup_host((name, target.port()))).await??;
+            Ok(found.collect())
+        }
     }
 }
 
@@ -200,8 +234,7 @@ pub(crate) async fn check(
     target: &Target,
     environment: Environment,
 ) -> Result<(), Vec<Refused>> {
-    let found = timeout(LOOK_UP, look_up(target)).await;
-    let addresses = found.ok().and_then(Result::ok).unwrap_or_default();
+    let addresses = look_up(target).await.unwrap_or_default();
     let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     target.check(guard, environment, &ips)
 }
@@ -319,11 +352,13 @@ mod tests {
             open_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         };
         let (production, time) = (Environment::Production, Duration::from_secs(5));
-        for (is_trusted, name, is_sent) in [
-            (true, "localhost", true),
-            (true, "127.0.0.1", false),
-            (false, "localhost", false),
+        let failed = Some(DeliveryError::Tls);
+        for (is_trusted, name, error) in [
+            (true, "localhost", None),
+            (true, "127.0.0.1", failed),
+            (false, "localhost", failed),
         ] {
+            let is_sent = error.is_none();
             let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             let mut roots = RootCertStore::empty();
             if is_trusted {
@@ -332,9 +367,10 @@ mod tests {
             let client = Client::trusting(roots, guard.clone(), production, time).unwrap();
             let (port, received) = serve(certified).await;
             let answered = post(&client, &format!("https://{name}:{port}/hook")).await;
+            let cause = answered.as_ref().err().and_then(SendError::cause);
             assert_eq!(
-                answered.is_ok(),
-                is_sent,
+                (answered.is_ok(), cause),
+                (is_sent, error),
                 "{is_trusted} {name}: {answered:?}"
             );
             let request = received.await.unwrap_or_default();

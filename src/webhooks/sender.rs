@@ -21,7 +21,7 @@ use crate::{
     audit::Actor,
     config::Settings,
     database::{Database, Tx},
-    events::model::DeliveryStatus,
+    events::model::{DeliveryAttempt, DeliveryError, DeliveryStatus},
     orders::state_machine::Owner,
     telemetry::{
         jobs::{Delivery, DeliveryOutcome},
@@ -34,6 +34,16 @@ use crate::{
 const RECORD_TRIES: usize = 3;
 /// The delay between these tries.
 const RECORD_PAUSE: Duration = Duration::from_millis(500);
+
+/// An attempt that is over.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    answer: Answer,
+    /// The cause if it failed.
+    error: Option<DeliveryError>,
+    began: Instant,
+    took: Duration,
+}
 
 /// Sends leased events and records the results.
 pub(super) struct Sender {
@@ -92,19 +102,28 @@ impl Sender {
             answered = self.client.post(post) => answered,
             () = lease.keep(&self.database, due) => Err(SendError::LeaseEnded),
         };
-        let lag = due.now + elapsed - due.due_at;
-        self.report_attempt(due, &answered, lag, began.elapsed());
-        let answer = match answered {
-            Ok(answered) => Answer {
-                status: Some(answered.status),
-                retry_after: answered
-                    .retry_after
-                    .and_then(|it| read_retry_after(&it, real_at)),
-            },
-            Err(SendError::LeaseEnded) => return None,
-            Err(_) => Answer::NONE,
+        let (lag, took) = (due.now + elapsed - due.due_at, began.elapsed());
+        self.report_attempt(due, &answered, lag, took);
+        let (answer, error) = match answered {
+            Ok(answered) => {
+                let retry_after = answered.retry_after;
+                let answer = Answer {
+                    status: Some(answered.status),
+                    retry_after: retry_after.and_then(|it| read_retry_after(&it, real_at)),
+                };
+                let error = (!answer.is_success()).then_some(DeliveryError::Status);
+                (answer, error)
+            }
+            // An attempt without a cause was abandoned.
+            Err(error) => (Answer::NONE, Some(error.cause()?)),
         };
-        self.record(due, answer, began, stop).await
+        let sent = Sent {
+            answer,
+            error,
+            began,
+            took,
+        };
+        self.record(due, sent, stop).await
     }
 
     /// Counts an attempt in the metrics and logs it.
@@ -137,15 +156,9 @@ impl Sender {
     }
 
     /// Records an attempt, with retries in case the database is briefly unavailable.
-    async fn record(
-        &self,
-        due: &Due,
-        answer: Answer,
-        began: Instant,
-        stop: &CancellationToken,
-    ) -> Option<Verdict> {
+    async fn record(&self, due: &Due, sent: Sent, stop: &CancellationToken) -> Option<Verdict> {
         for _ in 0..RECORD_TRIES {
-            match self.try_record(due, answer, began).await {
+            match self.try_record(due, sent).await {
                 Ok(verdict) => return verdict,
                 Err(error) => {
                     tracing::warn!(error = %error, event = %due.event, "a delivery attempt could not be recorded")
@@ -162,12 +175,8 @@ impl Sender {
     /// The partner's time is read under the lock of the delivery queue, because the partner's clock may have been set
     /// back since the lease, together with the due times of its queues. A failure does not count against an endpoint
     /// that was enabled, disabled or moved to another URL in the meantime.
-    async fn try_record(
-        &self,
-        due: &Due,
-        answer: Answer,
-        began: Instant,
-    ) -> Result<Option<Verdict>, sqlx::Error> {
+    async fn try_record(&self, due: &Due, sent: Sent) -> Result<Option<Verdict>, sqlx::Error> {
+        let answer = sent.answer;
         let mut tx = self.database.begin().await?;
         let mut locked = lock(&mut tx, due, answer).await?;
         if matches!(&locked, Some((queue, _)) if queue.is_redelivery_requested) {
@@ -182,7 +191,7 @@ impl Sender {
         };
         let has_new_url = |it: &Health| it.url != due.target.as_str();
         let attempt = Attempt {
-            at: queue.now - TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
+            at: queue.now - TimeDelta::from_std(sent.began.elapsed()).unwrap_or_default(),
             before: usize::try_from(queue.tries).unwrap_or_default(),
             is_superseded: queue.is_restarted || health.as_ref().is_some_and(has_new_url),
             is_redelivery_requested: queue.is_redelivery_requested,
@@ -193,7 +202,7 @@ impl Sender {
             None => None,
         };
         let verdict = attempt.judge(answer);
-        record_verdict(&mut tx, due, queue, attempt, answer, verdict).await?;
+        record_verdict(&mut tx, due, queue, attempt, sent, verdict).await?;
         tx.commit().await?;
         self.report_result(due, verdict, disabled);
         Ok(Some(verdict))
@@ -232,7 +241,7 @@ async fn record_verdict(
     due: &Due,
     queue: LockedQueue,
     attempt: Attempt,
-    answer: Answer,
+    sent: Sent,
     verdict: Verdict,
 ) -> Result<(), sqlx::Error> {
     let status = match verdict {
@@ -240,7 +249,13 @@ async fn record_verdict(
         Verdict::Again(_) => DeliveryStatus::Pending,
         Verdict::GivenUp => DeliveryStatus::Failed,
     };
-    store::record_attempt(tx, due.event, status, attempt.at, answer.status).await?;
+    let made = DeliveryAttempt {
+        at: attempt.at,
+        response_code: sent.answer.status.map(i32::from),
+        error: sent.error,
+        duration_ms: i32::try_from(sent.took.as_millis()).unwrap_or(i32::MAX),
+    };
+    store::record_attempt(tx, due.event, status, &made).await?;
     match verdict {
         Verdict::Again(due_at) => {
             let tries = queue.tries + i32::from(!attempt.is_superseded);

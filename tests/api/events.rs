@@ -91,6 +91,7 @@ async fn event_shows_its_payload_and_its_delivery() {
             "delivery_status",
             "id",
             "last_attempt_at",
+            "last_error",
             "last_response_code",
             "next_attempt_at",
             "occurred_at",
@@ -102,7 +103,12 @@ async fn event_shows_its_payload_and_its_delivery() {
     );
     assert_eq!(event["delivery_status"], "delivery_skipped");
     assert_eq!(event["attempts"], 0);
-    for member in ["last_attempt_at", "last_response_code", "next_attempt_at"] {
+    for member in [
+        "last_attempt_at",
+        "last_error",
+        "last_response_code",
+        "next_attempt_at",
+    ] {
         assert!(event[member].is_null(), "{member}");
     }
     let payload = &event["payload"];

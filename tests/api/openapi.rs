@@ -620,6 +620,11 @@ async fn check_events(service: &Service, document: &Document) {
         &revalidated(&solo, &path, event.header("etag")).await,
     );
     document.check("get_event", &solo.get("/v1/events/nobodys").await);
+    let attempts = solo.get(&format!("{path}/attempts")).await;
+    assert_eq!(attempts.ok()["data"], json!([]));
+    document.check("list_event_attempts", &attempts);
+    let unknown = solo.get("/v1/events/nobodys/attempts").await;
+    document.check("list_event_attempts", &unknown);
 }
 
 /// Checks a webhook endpoint from its creation to its deletion.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Due;
 use crate::{
     database::{Connection, Tx},
-    events::model::DeliveryStatus,
+    events::model::{ATTEMPTS_KEPT, DeliveryAttempt, DeliveryStatus},
     telemetry::jobs::Backlog,
     values::{
         id::{EventId, PartnerId},
@@ -54,25 +54,35 @@ pub(crate) async fn lock_queue(tx: &mut Tx, due: &Due) -> Result<Option<LockedQu
     .await
 }
 
-/// Records an attempt to send the head of a locked delivery queue.
+/// Records an attempt to send the head of a locked delivery queue. The oldest attempts of the event are deleted.
 pub(crate) async fn record_attempt(
     tx: &mut Tx,
     event: EventId,
     status: DeliveryStatus,
-    at: DateTime<Utc>,
-    response_code: Option<u16>,
+    attempt: &DeliveryAttempt,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        update events
-        set delivery_status = $2, queue_id = case when $2 = 'pending' then queue_id end,
-            attempts = attempts + 1, last_attempt_at = $3, last_response_code = $4
-        where id = $1
+        with counted as (
+            update events
+            set delivery_status = $2, queue_id = case when $2 = 'pending' then queue_id end,
+                attempts = attempts + 1, last_attempt_at = $3, last_response_code = $4
+            where id = $1
+            returning id, attempts
+        ), gone as (
+            delete from delivery_attempts using counted
+            where event_id = counted.id and number <= counted.attempts - $7
+        )
+        insert into delivery_attempts (event_id, number, attempted_at, response_code, error, duration_ms)
+        select id, attempts, $3, $4, $5::text, $6::integer from counted
         "#,
         event.uuid(),
         status.as_str(),
-        at,
-        response_code.map(i32::from),
+        attempt.at,
+        attempt.response_code,
+        attempt.error.map(StringEnum::as_str),
+        attempt.duration_ms,
+        ATTEMPTS_KEPT,
     )
     .execute(&mut **tx)
     .await

@@ -187,6 +187,7 @@ const MISSING: &str = "
     GET    /v1/orders/UNKNOWN/events            order             UNKNOWN
     GET    /v1/orders/UNKNOWN/history           order             UNKNOWN
     GET    /v1/events/evt_UNKNOWN               event             evt_UNKNOWN
+    GET    /v1/events/evt_UNKNOWN/attempts      event             evt_UNKNOWN
     GET    /v1/events?after=evt_UNKNOWN         event             evt_UNKNOWN
     GET    /v1/events?after=x                   event             x
     POST   /v1/events/evt_UNKNOWN/redeliver     event             evt_UNKNOWN

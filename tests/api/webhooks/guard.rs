@@ -132,6 +132,7 @@ async fn delivery_to_an_address_that_is_no_longer_public_is_not_sent() {
     let event = scene.acme.rows("/v1/events").await.remove(0);
     assert_eq!(event["attempts"], 2);
     assert!(event["last_response_code"].is_null());
+    assert_eq!(event["last_error"], "address_not_public");
     app.stop().await;
 }
 

