@@ -14,11 +14,13 @@ use crate::{
     jobs::Jobs,
     operator::Draining,
     orders::store::ReadOrders,
+    status::StatusMonitor,
     telemetry::{
         export::{Spans, exporter},
         metrics::Metrics,
     },
     vehicles::{cache::VehicleCache, search::Catalogue},
+    webhooks::worker::OldestDue,
 };
 
 /// Time for the tasks in progress when a replica stops: longer than an attempt to deliver an event. A task that is cut
@@ -42,6 +44,8 @@ struct Parts {
     metrics: Metrics,
     spans: Option<Spans>,
     draining: Draining,
+    oldest_due: OldestDue,
+    status: StatusMonitor,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -69,6 +73,7 @@ parts! {
     cursors: Cursors,
     metrics: Metrics,
     draining: Draining,
+    status: StatusMonitor,
 }
 
 impl App {
@@ -84,6 +89,8 @@ impl App {
             app.0.stop.clone(),
         );
         app.0.tasks.spawn(follow_task);
+        let watching = app.0.status.clone().watch(app.0.stop.clone());
+        app.0.tasks.spawn(watching);
         Ok(app)
     }
 
@@ -95,6 +102,7 @@ impl App {
             let mut connection = database.acquire().await?;
             database::deployment(&mut connection, settings.environment).await?
         };
+        let settings = Arc::new(settings);
         let environment = settings.environment.as_str();
         let (spans, exporter) = exporter(&settings.telemetry, environment, &metrics).unzip();
         let vehicle_cache = VehicleCache::new(
@@ -103,9 +111,17 @@ impl App {
             &settings.database,
             metrics.clone(),
         );
+        let heartbeat = Heartbeat::new(&settings, &database, deployment.now);
+        let (catalogue, oldest_due) = (Catalogue::new(&settings), OldestDue::new());
+        let status = StatusMonitor::new(
+            settings.clone(),
+            heartbeat.clone(),
+            catalogue.clone(),
+            oldest_due.clone(),
+        );
         let parts = Parts {
-            heartbeat: Heartbeat::new(&settings, &database, deployment.now),
-            catalogue: Catalogue::new(&settings),
+            heartbeat,
+            catalogue,
             vehicle_cache,
             orders: Batcher::new(database.clone(), &settings.database),
             replies: Batcher::new(database.clone(), &settings.database),
@@ -115,7 +131,9 @@ impl App {
             draining: Draining(CancellationToken::new()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            settings: Arc::new(settings),
+            oldest_due,
+            status,
+            settings,
             database,
         };
         if let Some(exporter) = exporter {
@@ -167,6 +185,11 @@ impl App {
         &self.0.metrics
     }
 
+    /// Returns the age of the oldest due delivery.
+    pub fn oldest_due(&self) -> &OldestDue {
+        &self.0.oldest_due
+    }
+
     /// Returns the queue of spans, if an exporter is configured.
     pub(crate) fn spans(&self) -> Option<&Spans> {
         self.0.spans.as_ref()
@@ -179,6 +202,7 @@ impl App {
             database: self.0.database.clone(),
             heartbeat: self.0.heartbeat.clone(),
             metrics: self.0.metrics.clone(),
+            oldest_due: self.0.oldest_due.clone(),
             tasks: self.0.tasks.clone(),
             stop: self.0.stop.clone(),
         }

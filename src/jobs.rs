@@ -14,7 +14,7 @@ use crate::{
     orders,
     telemetry::{jobs::Job, metrics::Metrics},
     vehicles::{self, render::RenderError},
-    webhooks::worker::{self, Worker},
+    webhooks::worker::{self, OldestDue, Worker},
 };
 
 /// The parts of a replica that its jobs need.
@@ -24,6 +24,7 @@ pub(crate) struct Jobs {
     pub(crate) database: Database,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) metrics: Metrics,
+    pub(crate) oldest_due: OldestDue,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -69,11 +70,15 @@ impl Jobs {
             vehicles::store::forget_changes(&mut connection, settings.changes).await?;
             Ok::<_, RenderError>(())
         });
-        let backlog_every = self.settings.webhooks.backlog;
-        self.spawn(Job::Backlog, backlog_every, |it| async move {
-            worker::count_backlog(&it.database, &it.metrics).await
-        });
         Ok(())
+    }
+
+    /// Starts the count of the waiting deliveries, which servers and workers need for their status and metrics.
+    pub(crate) fn start_backlog(&self) {
+        let every = self.settings.webhooks.backlog;
+        self.spawn(Job::Backlog, every, |it| async move {
+            worker::count_backlog(&it.database, &it.metrics, &it.oldest_due).await
+        });
     }
 
     /// Starts a task that repeats a job.

@@ -45,6 +45,7 @@ pub(crate) mod sandbox;
 pub(crate) mod jobs;
 pub(crate) mod openapi;
 pub mod operator;
+pub mod status;
 
 pub mod app;
 pub mod router;

@@ -42,14 +42,8 @@ pub(crate) async fn show_readiness(
     State(catalogue): State<Catalogue>,
     State(Draining(draining)): State<Draining>,
 ) -> Response {
-    let DatabaseHealth { silence, pending } = heartbeat.health();
-    let facts = Facts {
-        stopping: draining.is_cancelled(),
-        silence,
-        pending,
-        is_loading: catalogue.is_loading(),
-    };
-    let missing: Vec<Value> = missing(&facts, settings.operator.database_silence)
+    let is_stopping = draining.is_cancelled();
+    let missing: Vec<Value> = readiness(&settings, &heartbeat, &catalogue, is_stopping)
         .into_iter()
         .map(|it| json!({"what": it.name(), "message": it.to_string()}))
         .collect();
@@ -60,6 +54,23 @@ pub(crate) async fn show_readiness(
             &json!({"status": "not_ready", "missing": missing}),
         ),
     }
+}
+
+/// Returns the conditions that a replica does not meet, from what the heartbeat and the catalogue know.
+pub(crate) fn readiness(
+    settings: &Settings,
+    heartbeat: &Heartbeat,
+    catalogue: &Catalogue,
+    is_stopping: bool,
+) -> Vec<Missing> {
+    let DatabaseHealth { silence, pending } = heartbeat.health();
+    let facts = Facts {
+        stopping: is_stopping,
+        silence,
+        pending,
+        is_loading: catalogue.is_loading(),
+    };
+    missing(&facts, settings.operator.database_silence)
 }
 
 /// Returns all metrics in the Prometheus text format.

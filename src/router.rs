@@ -30,7 +30,7 @@ use crate::{
     },
     openapi, operator, orders,
     request::RequestContext,
-    sandbox,
+    sandbox, status,
     values::environment::Environment,
     vehicles, webhooks,
 };
@@ -95,6 +95,7 @@ fn open() -> OpenApiRouter<App> {
         .routes(routes!(openapi::handlers::get_openapi))
         .routes(routes!(openapi::handlers::list_errors))
         .routes(routes!(openapi::handlers::get_error))
+        .routes(routes!(status::handlers::get_status))
 }
 
 /// Returns the routes of the API reference for human readers, one for each file. They are not operations of the API.

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The folders and files of `src` in their order. Each imports only from those before it; one line is one rank.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "values",
     "config",
     "telemetry",
@@ -39,6 +39,7 @@ const ORDER: [&str; 24] = [
     "catalogue_import",
     "sandbox",
     "operator",
+    "status",
     "jobs",
     "openapi",
     "app",

@@ -103,6 +103,7 @@ pub(super) async fn serve(
             Err(error) => error,
         }
     };
+    app.jobs().start_backlog();
     if is_worker {
         app.jobs().start_worker().context("TLS cannot be used")?;
     }
@@ -166,6 +167,7 @@ impl Worker {
             let (listener, address) =
                 listen("operator.listen", app.settings().operator.listen).await?;
             let mut signals = Signals::new()?;
+            app.jobs().start_backlog();
             app.jobs().start_worker().context("TLS cannot be used")?;
             tracing::info!(operator_address = %address, "worker started");
             if self.json {

@@ -120,8 +120,8 @@ catalogue! {
     MissingApiKey = "missing_api_key" [401 Unauthorized] FixCredentials {
         title: "API key missing",
         meaning: "The request has no `x-api-key` header.",
-        when: "The header is absent; only the error catalogue and the OpenAPI document can be read \
-            without a key.",
+        when: "The header is absent; only the error catalogue, the OpenAPI document and the status \
+            of the service can be read without a key.",
         what_to_do: "Send your API key in the `x-api-key` header with every request.",
     }
     InvalidApiKey = "invalid_api_key" [401 Unauthorized] FixCredentials {

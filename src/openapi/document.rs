@@ -46,6 +46,8 @@ const GROWING: &[&str] = &[
     "IssueKind",
     "OrderStatus",
     "Owner",
+    "ServiceComponent",
+    "ServiceCondition",
     "Source",
     "Transmission",
 ];

@@ -64,6 +64,7 @@ pub(crate) async fn show_index(
                 "docs": format!("{url}/docs"),
                 "openapi": format!("{url}/v1/openapi.json"),
                 "errors": format!("{url}/v1/errors"),
+                "status": format!("{url}/v1/status"),
             },
         }))?,
         _ => to_docs(&settings),

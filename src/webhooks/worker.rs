@@ -5,9 +5,12 @@
 //! An attempt whose lease ends is abandoned, so an event is never sent after the next one of its order. The result counts
 //! only if the token is still the same.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -204,10 +207,47 @@ impl Drop for Failing {
     }
 }
 
-/// Counts the pending deliveries and sets their metrics.
-pub async fn count_backlog(database: &Database, metrics: &Metrics) -> Result<(), sqlx::Error> {
+/// The age of the oldest due delivery that no worker has leased, as it was last counted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct OldestDue(Arc<Mutex<(Duration, Instant)>>);
+
+/// The last count of an [`OldestDue`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    /// The age at that time; zero if no delivery was due.
+    pub(crate) age: Duration,
+    /// Time since the count.
+    pub(crate) ago: Duration,
+}
+
+impl OldestDue {
+    /// Creates the age for a process that is starting, as if no delivery was due now.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new((Duration::ZERO, Instant::now()))))
+    }
+
+    /// Returns the last count.
+    pub(crate) fn last_count(&self) -> Count {
+        let (age, counted_at) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ago = counted_at.elapsed();
+        Count { age, ago }
+    }
+
+    fn record(&self, seconds: f64) {
+        let age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (age, Instant::now());
+    }
+}
+
+/// Counts the pending deliveries, and records the result in the metrics and in `oldest_due`.
+pub async fn count_backlog(
+    database: &Database,
+    metrics: &Metrics,
+    oldest_due: &OldestDue,
+) -> Result<(), sqlx::Error> {
     let mut connection = database.acquire().await?;
     let backlog = store::count_backlog(&mut connection, COUNTED_MAX).await?;
     metrics.set_backlog(&backlog);
+    oldest_due.record(backlog.oldest_due_seconds);
     Ok(())
 }

@@ -45,6 +45,7 @@ mod sandbox;
 mod secrets;
 mod sockets;
 mod spans;
+mod status;
 mod tls;
 mod traces;
 mod vehicles;

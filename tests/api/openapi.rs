@@ -164,6 +164,7 @@ async fn responses_match_the_document() {
         let etag = open.header("etag");
         document.check(operation, &revalidated(&acme, path, etag).await);
     }
+    document.check("get_status", &acme.get("/v1/status").await);
     let unknown = acme.get("/v1/errors/nonsense").await;
     document.check("get_error", &unknown);
     let mut unchecked = document.unchecked();

@@ -148,6 +148,14 @@ impl Catalogue {
         self.0.is_followed.load(Ordering::Relaxed) && self.0.view.borrow().index.is_none()
     }
 
+    /// Returns whether readers are refused: the catalogue was not confirmed within the staleness and the time that they
+    /// wait.
+    pub(crate) fn is_stale(&self) -> bool {
+        let bound = self.0.staleness + self.0.confirmation_timeout;
+        let confirmed_at = self.0.view.borrow().confirmed_at;
+        confirmed_at.is_none_or(|it| it.elapsed() > bound)
+    }
+
     /// Waits until the catalogue is loaded.
     pub(crate) async fn loaded(&self) {
         let mut view = self.0.view.subscribe();

@@ -405,6 +405,7 @@ async fn index_leads_to_the_documents() {
                 "docs": "https://api.example.com/lmn/docs",
                 "openapi": "https://api.example.com/lmn/v1/openapi.json",
                 "errors": "https://api.example.com/lmn/v1/errors",
+                "status": "https://api.example.com/lmn/v1/status",
             },
         })
     );

@@ -18,7 +18,7 @@ pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, sqlx::Error> {
 
 /// Counts the deliveries that are waiting.
 pub async fn count_backlog(app: &App) -> Result<(), sqlx::Error> {
-    worker::count_backlog(app.database(), app.metrics()).await
+    worker::count_backlog(app.database(), app.metrics(), app.oldest_due()).await
 }
 
 /// Returns a worker that delivers the events of a replica's database.
