@@ -115,7 +115,7 @@ struct Facts {
 
 /// A condition of readiness that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
     /// The server is stopping: it finishes the requests in progress and takes no new ones.
     Stopping,
     /// The database does not respond.
@@ -134,7 +134,7 @@ enum Missing {
 
 impl Missing {
     /// Returns the machine-readable name.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stopping => "stopping",
             Self::Database { .. } => "database",

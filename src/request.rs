@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
@@ -56,7 +56,7 @@ struct Inner {
     route: OnceLock<MatchedPath>,
     grant: OnceLock<Arc<Grant>>,
     user: OnceLock<String>,
-    rate_limit: OnceLock<[HeaderValue; RATE_LIMIT_HEADERS.len()]>,
+    rate_limit: Mutex<Option<[HeaderValue; RATE_LIMIT_HEADERS.len()]>>,
     idempotency: AtomicU8,
     permits: Mutex<Vec<OwnedSemaphorePermit>>,
 }
@@ -73,7 +73,7 @@ impl RequestContext {
             route: OnceLock::new(),
             grant: OnceLock::new(),
             user: OnceLock::new(),
-            rate_limit: OnceLock::new(),
+            rate_limit: Mutex::default(),
             idempotency: AtomicU8::new(IdempotencyStatus::Absent as u8),
             permits: Mutex::default(),
         }))
@@ -148,9 +148,14 @@ impl RequestContext {
         let _ = self.0.user.set(user);
     }
 
-    /// Stores the values of the rate-limit headers.
+    /// Stores the values of the rate-limit headers, in place of earlier ones.
     pub(crate) fn set_rate_limit(&self, values: [HeaderValue; RATE_LIMIT_HEADERS.len()]) {
-        let _ = self.0.rate_limit.set(values);
+        *self.rate_limit() = Some(values);
+    }
+
+    fn rate_limit(&self) -> MutexGuard<'_, Option<[HeaderValue; RATE_LIMIT_HEADERS.len()]>> {
+        let values = &self.0.rate_limit;
+        values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the status of the request's idempotency key.
@@ -185,7 +190,7 @@ impl RequestContext {
 
     /// Adds the rate-limit and idempotency headers to a response.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
-        if let Some(values) = self.0.rate_limit.get() {
+        if let Some(values) = self.rate_limit().as_ref() {
             for (name, value) in RATE_LIMIT_HEADERS.into_iter().zip(values) {
                 headers.insert(HeaderName::from_static(name), value.clone());
             }

@@ -174,7 +174,7 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
     let concurrency =
         PartnerConcurrency::new(settings.limits.partner_requests_max, metrics.clone());
     let forced_error = matches!(environment, Environment::Sandbox)
-        .then(|| AdmissionLayer(ForcedError::new(heartbeat.clone())));
+        .then(|| AdmissionLayer(ForcedError::new(heartbeat.clone(), limits.clone())));
     routes.route_layer(
         ServiceBuilder::new()
             .layer(AdmissionLayer(keys))

@@ -16,6 +16,7 @@ use axum::{
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::rate_limit::RateLimit;
 use crate::{
     database::Heartbeat,
     errors::{ApiError, Fault, IssueKind, catalogue::Code, payloads::IpNotAllowed},
@@ -175,22 +176,28 @@ impl Policy for IpAllowlist {
 
 /// `X-Sandbox-Force`: responds with the error that a sandbox partner requests, and does nothing else.
 ///
-/// The error has the heartbeat's time: reading the partner's sandbox clock would cost a query.
+/// The error has the heartbeat's time: reading the partner's sandbox clock would cost a query. The limit of a forced
+/// `rate_limited` is that of the request, and the rate-limit headers agree with it.
 #[derive(Debug, Clone)]
 pub(crate) struct ForcedError {
     heartbeat: Heartbeat,
+    limits: RateLimit,
 }
 
 impl ForcedError {
     /// Creates the policy.
-    pub(crate) fn new(heartbeat: Heartbeat) -> Self {
-        Self { heartbeat }
+    pub(crate) fn new(heartbeat: Heartbeat, limits: RateLimit) -> Self {
+        Self { heartbeat, limits }
     }
 
-    fn forced(&self, headers: &HeaderMap, context: &RequestContext) -> ApiError {
+    fn forced(&self, request: &Request, context: &RequestContext) -> ApiError {
         let now = Timestamp::kst(self.heartbeat.time());
-        let forced = read_forced(headers).and_then(|(code, status)| {
-            let error = ApiError::example(code, status, now).ok_or_else(not_forcible)?;
+        let forced = read_forced(request.headers()).and_then(|(code, status)| {
+            let mut error = ApiError::example(code, status, now).ok_or_else(not_forcible)?;
+            if code == Code::RateLimited {
+                let throttled = self.limits.example(request.method(), context)?;
+                error = ApiError::RateLimited(throttled.into());
+            }
             Ok((code, error))
         });
         match forced {
@@ -208,9 +215,8 @@ impl ForcedError {
 
 impl Policy for ForcedError {
     fn admit(&self, request: &Request, context: &RequestContext) -> Verdict {
-        let headers = request.headers();
-        match headers.contains_key(FORCE_HEADER) {
-            true => Verdict::Refuse(self.forced(headers, context)),
+        match request.headers().contains_key(FORCE_HEADER) {
+            true => Verdict::Refuse(self.forced(request, context)),
             false => Verdict::Admit,
         }
     }

@@ -5,7 +5,7 @@ use lmn_partner_api::errors::catalogue::Code;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Partner, Reply, Service, Vehicle, key};
+use crate::support::{Partner, Reply, Service, Vehicle, key, limit};
 
 const DAY: i64 = 86_400;
 
@@ -365,6 +365,52 @@ async fn forced_error_can_be_any_code_and_has_no_other_effect() {
         );
     }
     assert_eq!(service.order_count().await, 0);
+}
+
+#[tokio::test]
+async fn forced_rate_limited_has_the_limit_of_its_request_in_body_and_headers() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let (db, path) = (service.db(), "/v1/orders");
+    acme.set_read_limit(db, limit(7, 70, 5)).await;
+    acme.set_write_limit(db, limit(2, 5, 3)).await;
+    // A read takes ten seconds to become available, a write two and a half.
+    for (method, policy, figures) in [
+        (Method::GET, "read", [7, 70, 5, 10, 50]),
+        (Method::POST, "write", [2, 5, 3, 3, 8]),
+    ] {
+        let ask = acme.ask(method, path).key(&key());
+        let forced = ask.header("x-sandbox-force", "rate_limited");
+        let forced = forced.send().await;
+        let details = forced.refused(429, Code::RateLimited);
+        let [limit, window, burst, retry_after, full_in] = figures;
+        let reset_at = details["reset_at"].clone();
+        assert_eq!(
+            details,
+            json!({
+                "policy": policy, "limit": limit, "window_seconds": window, "burst": burst, "remaining": 0,
+                "retry_after": retry_after, "reset_at": reset_at,
+            })
+        );
+        let header = |name: &str| forced.header(name).to_owned();
+        assert_eq!(header("retry-after"), retry_after.to_string());
+        let of_policy = format!("\"{policy}\";q={limit};w={window}");
+        assert_eq!(header("ratelimit-policy"), of_policy);
+        let of_state = format!("\"{policy}\";r=0;t={full_in}");
+        assert_eq!(header("ratelimit"), of_state);
+        assert_eq!(header("x-ratelimit-limit"), burst.to_string());
+        assert_eq!(header("x-ratelimit-remaining"), "0");
+        // One request passes before the whole burst is available, by all intervals but one.
+        let reset_at: DateTime<Utc> = reset_at.as_str().unwrap().parse().unwrap();
+        let full_at: i64 = header("x-ratelimit-reset").parse().unwrap();
+        let apart = full_at - reset_at.timestamp();
+        let expected = full_in - retry_after;
+        assert!((apart - expected).abs() <= 1, "{apart} {expected}");
+    }
+    // The forced request counted as one, and used up nothing else.
+    let read = acme.get(path).await;
+    read.ok();
+    assert_eq!(read.header("x-ratelimit-remaining"), "3");
 }
 
 #[tokio::test]

@@ -142,6 +142,24 @@ impl RateLimit {
         (Standing::new(name, policy, full_in), verdict)
     }
 
+    /// Returns the refusal of a request with this method as if the burst of its key were used up, and stores the header
+    /// values of that state. Nothing is counted.
+    pub(crate) fn example(
+        &self,
+        method: &Method,
+        context: &RequestContext,
+    ) -> Result<Throttled, ApiError> {
+        let caller = Caller::of(context)?;
+        let kind = kind_of(method);
+        let policy = self.policy(&caller, kind);
+        let full_in = policy.interval() * policy.burst();
+        let standing = Standing::new(kind.as_str(), policy, full_in);
+        let now = self.0.heartbeat.time();
+        context.set_rate_limit(headers(&standing, now));
+        let now = Timestamp::kst(now);
+        Ok(Throttled::new(&standing, policy.interval(), now))
+    }
+
     /// Stores the header values, and refuses a request that came too early.
     fn conclude(
         &self,
