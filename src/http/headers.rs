@@ -145,7 +145,7 @@ fn is_hex_byte(text: &str) -> bool {
 }
 
 /// Parses `X-User-Id`; an empty header counts as absent.
-pub(super) fn read_user(headers: &HeaderMap) -> Result<Option<&str>, Issue> {
+pub(crate) fn read_user(headers: &HeaderMap) -> Result<Option<&str>, Issue> {
     let mut sent = sent_users(headers);
     let Some(first) = sent.next() else {
         return Ok(None);

@@ -31,7 +31,10 @@ use crate::{
     config::{Limits, Server, Settings},
     database::{Batcher, Database},
     errors::{ApiError, Fault, Issue, IssueKind},
-    http::body::{self, ParsedBody},
+    http::{
+        body::{self, ParsedBody},
+        headers::read_user,
+    },
     request::{Caller, IdempotencyStatus, PartnerSemaphores, RequestContext},
     telemetry::metrics::Metrics,
     values::id::PartnerId,
@@ -144,6 +147,7 @@ impl IdempotencyLayer {
                 let (method, uri) = (request.method(), request.uri());
                 Fingerprint::of(method, uri, &members, inner.named_members)
             },
+            user_issue: read_user(request.headers()).err(),
         });
         if let Some(claim) = claim.as_ref().filter(|it| inner.recent.contains(it))
             && let Some(stored) = inner.replies.read((partner, claim.key)).await?

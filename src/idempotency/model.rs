@@ -7,7 +7,10 @@ use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 use uuid::{Uuid, Variant, Version};
 
-use crate::values::{id::PartnerId, query};
+use crate::{
+    errors::Issue,
+    values::{id::PartnerId, query},
+};
 
 /// The header that carries the key.
 pub(crate) const HEADER: &str = "idempotency-key";
@@ -43,6 +46,8 @@ pub(crate) struct Claim {
     pub key: Uuid,
     /// The fingerprint of the request.
     pub fingerprint: Fingerprint,
+    /// The issue with the request's `X-User-Id`, for which it is refused even if its key was used before.
+    pub user_issue: Option<Issue>,
 }
 
 /// The digests of the parts of a request.

@@ -68,12 +68,17 @@ impl IntoResponse for Reply {
 }
 
 impl Claim {
-    /// Answers from what the key did before.
+    /// Answers from what the key did before, unless the request is refused for its `X-User-Id`.
+    ///
+    /// A handler reports that issue with all others. It does not run for a used key.
     pub(super) fn answer(
         &self,
         stored: StoredReply,
         context: &RequestContext,
     ) -> Result<Response, ApiError> {
+        if let Some(issue) = &self.user_issue {
+            return Err(issue.clone().into());
+        }
         match self.compare(stored)? {
             Comparison::Replay(reply) => {
                 context.set_idempotency(IdempotencyStatus::Replayed);

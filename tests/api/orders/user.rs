@@ -1,12 +1,13 @@
 //! `X-User-Id`: stored on the order, never returned, and logged only as a digest.
 
+use lmn_partner_api::router::router;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::{
     database::TestDatabase,
     process::{Process, words},
-    support::{Partner, Reply, Service, Vehicle, key},
+    support::{Partner, Reply, Service, Vehicle, key, settings},
 };
 
 /// Places an order with extra request headers.
@@ -81,6 +82,42 @@ async fn user_id_too_long_or_given_twice_is_refused_on_every_request() {
     let paths: Vec<_> = all.issues().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["dry_run", "X-User-Id", "vehicle_id"]);
     assert_eq!(service.order_count().await, 0);
+}
+
+#[tokio::test]
+async fn user_id_too_long_is_refused_also_if_the_key_is_bound() {
+    let service = Service::with(&[settings::LOCAL_ENDPOINTS]).await;
+    let acme = service.partner("acme").await;
+    acme.hook(json!({"url": "http://127.0.0.1:9/"}))
+        .await
+        .expect(201);
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let body = json!({"vehicle_id": "glovis_1", "max_bid_amount_usd": 12_000});
+    let long = "x".repeat(129);
+    // A replica that has not seen the keys looks them up when it binds them.
+    let url = service.database.url();
+    let other = Service::at(TestDatabase::new().await, &url, &[], router).await;
+    for (path, body) in [
+        ("/v1/orders", &body),
+        ("/v1/webhook_endpoint/test", &json!({})),
+        ("/v1/webhook_endpoint/rotate_secret", &json!({})),
+    ] {
+        let key = key();
+        let first = acme.post_once(&key, path, body.clone()).await;
+        assert!([200, 201, 202].contains(&first.status), "{first:?}");
+        for replica in [&service, &other] {
+            let ask = acme.at(&replica.url).ask(Method::POST, path).key(&key);
+            let refused = ask.header("x-user-id", &long).json(body).send().await;
+            let issue = ("X-User-Id".to_owned(), "OUT_OF_RANGE".to_owned());
+            assert_eq!(refused.issues(), [issue], "{path}");
+            assert_eq!(refused.outcome(), ("unknown", "false"), "{path}");
+        }
+        let again = acme.post_once(&key, path, body.clone()).await;
+        assert_eq!((again.status, again.outcome()), (200, ("replayed", "true")));
+    }
+    let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
+    let refused = ask.header("x-user-id", &long).json(&body).send().await;
+    assert_eq!(refused.outcome(), ("unbound", "false"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
