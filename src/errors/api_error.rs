@@ -272,14 +272,9 @@ impl ApiError {
             Self::UnsupportedMediaType => {
                 one("Content-Type", IssueKind::InvalidValue, "application/json")
             }
-            Self::RequestTimeout => one(
-                "body",
-                IssueKind::RequiredFieldMissing,
-                "the whole body in time",
-            ),
             Self::IdempotencyKeyReused(details) => details.lendfoundry(),
             Self::RateLimited(details) => details.lendfoundry(),
-            Self::Internal { .. } | Self::Unavailable { .. } => json!([]),
+            Self::RequestTimeout | Self::Internal { .. } | Self::Unavailable { .. } => json!([]),
             Self::Forced(error) => error.lendfoundry_details(methods),
         }
     }

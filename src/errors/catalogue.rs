@@ -242,7 +242,7 @@ catalogue! {
             compressed.",
         what_to_do: "Send the body as plain JSON with the header `Content-Type: application/json`.",
     }
-    RequestTimeout = "request_timeout" [408 InvalidRequest] Backoff {
+    RequestTimeout = "request_timeout" [408 ServiceUnavailable] Backoff {
         title: "Request timed out",
         meaning: "The request body did not arrive in time.",
         when: "The whole body was not received within 10 seconds; nothing was done.",

@@ -269,6 +269,20 @@ async fn lendfoundry_details_name_the_refused_action_and_the_state() {
 }
 
 #[tokio::test]
+async fn lendfoundry_clients_retry_a_request_timeout() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let ask = acme.ask(Method::POST, "/v1/orders").key(&key());
+    let ask = ask.header("x-sandbox-force", "request_timeout");
+    let reply = ask.header("accept", FORMS[2]).send().await;
+    assert_eq!(reply.status, 408);
+    let error = reply.json()["error"].take();
+    assert_eq!(error["code"], "SERVICE_UNAVAILABLE");
+    assert_eq!(error["lmn_code"], "request_timeout");
+    assert_eq!(error["details"], json!([]));
+}
+
+#[tokio::test]
 async fn lendfoundry_details_name_every_issue() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;

@@ -54,7 +54,7 @@ fn case(partner: &Partner, vehicle: &str, force: Option<&str>, is_transient: boo
 async fn handler_waits_for_retry_after_and_gets_its_order() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
-    for n in 1..=3 {
+    for n in 1..=4 {
         service.vehicle(Vehicle::lot(&format!("lot_{n}"))).await;
     }
     let limited = acme.ask(reqwest::Method::POST, "/v1/orders").key(&key());
@@ -69,9 +69,15 @@ async fn handler_waits_for_retry_after_and_gets_its_order() {
         case(&acme, "lot_3", Some("service_unavailable"), false),
         case(&acme, "lot_1", None, false),
         case(&acme.with_key(""), "lot_1", None, false),
+        case(&acme, "lot_4", Some("request_timeout"), true),
     ];
     let results = run(cases).await;
-    for (n, slept) in [(0, json!([retry_after])), (1, json!([1])), (2, json!([1]))] {
+    for (n, slept) in [
+        (0, json!([retry_after])),
+        (1, json!([1])),
+        (2, json!([1])),
+        (7, json!([1])),
+    ] {
         assert_eq!(results[n]["slept"], slept, "{}", results[n]);
         assert_eq!(results[n]["answer"]["status"], "proceed", "{}", results[n]);
     }
@@ -83,7 +89,7 @@ async fn handler_waits_for_retry_after_and_gets_its_order() {
         );
     }
     let orders = acme.get("/v1/orders").await.ids();
-    assert_eq!(orders.len(), 3, "one order per intended order");
+    assert_eq!(orders.len(), 4, "one order per intended order");
     let duplicate = &results[5];
     assert_eq!(duplicate["code"], "DUPLICATE_RESOURCE");
     assert_eq!(
