@@ -1,18 +1,15 @@
 //! A client that loses no order and places none twice.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, header::HeaderMap, redirect::Policy};
 use serde_json::{Value, json};
-use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 
 use crate::{
     journal::PlannedOrder,
     retry::{Failure, Refusal, RetryPolicy},
+    rows::Rows,
 };
 
 /// Largest number of rotations to get a secret whose response was lost.
@@ -89,16 +86,19 @@ impl Client {
         request
     }
 
-    /// Returns the vehicles that match a query, page by page, each once.
-    pub(crate) fn vehicles<'a>(&'a self, query: &'a str) -> Vehicles<'a> {
-        Vehicles {
-            client: self,
-            query,
-            page: VecDeque::new(),
-            cursor: None,
-            is_last: false,
-            seen: HashSet::new(),
-        }
+    /// Returns the vehicles that match a query.
+    pub(crate) fn vehicles<'a>(&'a self, query: &'a str) -> Rows<'a> {
+        Rows::new(self, "/v1/vehicles", query)
+    }
+
+    /// Returns the orders that match a query.
+    pub(crate) fn orders<'a>(&'a self, query: &'a str) -> Rows<'a> {
+        Rows::new(self, "/v1/orders", query)
+    }
+
+    /// Returns events: newest first, or with `after=evt_…` in the query those after an event, oldest first.
+    pub(crate) fn events<'a>(&'a self, query: &'a str) -> Rows<'a> {
+        Rows::new(self, "/v1/events", query)
     }
 
     /// Places an order. If no final response came in time, looks up the order by its idempotency key.
@@ -177,54 +177,6 @@ fn order_of(planned: &PlannedOrder, answer: Value) -> Result<Value, Failure> {
     is_it
         .then_some(answer)
         .ok_or_else(|| Failure::Lost("a response that is not this order".to_owned()))
-}
-
-/// The vehicles of a list, read one after the other.
-pub(crate) struct Vehicles<'a> {
-    client: &'a Client,
-    query: &'a str,
-    page: VecDeque<Value>,
-    cursor: Option<String>,
-    is_last: bool,
-    seen: HashSet<String>,
-}
-
-impl Vehicles<'_> {
-    /// Returns the next vehicle, or `None` after the last one.
-    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
-        loop {
-            while let Some(vehicle) = self.page.pop_front() {
-                if self.seen.insert(vehicle["id"].to_string()) {
-                    return Ok(Some(vehicle));
-                }
-            }
-            if self.is_last {
-                return Ok(None);
-            }
-            self.read_page().await?;
-        }
-    }
-
-    /// Reads the next page, which may be short or empty: only a null cursor marks the last one.
-    async fn read_page(&mut self) -> Result<(), Failure> {
-        let mut path = format!("/v1/vehicles?{}", self.query);
-        if let Some(cursor) = &self.cursor {
-            path.push_str("&cursor=");
-            path.extend(byte_serialize(cursor.as_bytes()));
-        }
-        let list = match self.client.ask(Method::GET, &path, None, None).await {
-            // The class `restart_pagination`: starts at the first page again, without returning a vehicle twice.
-            Err(failure) if failure.is("invalid_cursor") && self.cursor.is_some() => {
-                self.cursor = None;
-                return Ok(());
-            }
-            list => list?,
-        };
-        self.page = list["data"].as_array().cloned().unwrap_or_default().into();
-        self.cursor = list["next_cursor"].as_str().map(str::to_owned);
-        self.is_last = self.cursor.is_none();
-        Ok(())
-    }
 }
 
 /// Reads an error; a response that is not LMN's has no code.

@@ -8,8 +8,9 @@
 //! Arguments, all optional: the API's URL, the file of the API key, the file of the journal, and the number of orders.
 //! It can be stopped at any time and started again: it finishes what was not finished, and orders nothing twice.
 //!
-//! [`client`] sends requests until they have a final response, [`retry`] is the retry policy, [`journal`] stores the
-//! planned orders. The receiver is that of `examples/receiver`.
+//! [`client`] sends requests until they have a final response, [`retry`] is the retry policy, [`rows`] reads lists page
+//! by page, [`journal`] stores the planned orders. The receiver is that of `examples/receiver`, with a library for
+//! Standard Webhooks in [`stock`] that verifies deliveries.
 
 #![allow(clippy::print_stdout, reason = "the output is for a person")]
 #![allow(
@@ -22,8 +23,8 @@ mod journal;
 #[path = "../receiver/receive.rs"]
 mod receive;
 mod retry;
-#[path = "../receiver/verify.rs"]
-mod verify;
+mod rows;
+mod stock;
 
 use std::{env, error::Error, fs, path::Path, time::Duration};
 
@@ -34,6 +35,8 @@ use tokio::net::TcpListener;
 
 /// The query of the vehicles to order.
 const QUERY: &str = "source=glovis&auction_status=upcoming&sort=price_asc&limit=2";
+/// The query of all orders and all events, in small pages.
+const PAGE: &str = "limit=2";
 /// Difference between the bid and the listing price, in US dollars.
 const MARGIN_USD: i64 = 500;
 
@@ -52,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let secret = client.register_endpoint(&url).await?;
     println!("Events of {api} are sent to {url}.");
     let receiving = async {
-        axum::serve(listener, receive::routes(secret)).await?;
+        axum::serve(listener, receive::routes(secret, stock::is_from_lmn)).await?;
         Ok::<_, Box<dyn Error>>(())
     };
     tokio::try_join!(
@@ -62,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Plans orders up to a number, and places those without an outcome.
+/// Plans orders up to a number, places those without an outcome, and counts all orders and events.
 async fn place_orders(
     client: &Client,
     journal: &Path,
@@ -102,6 +105,9 @@ async fn place_orders(
             }
         }
     }
+    let orders = client.orders(PAGE).count().await?;
+    let events = client.events(PAGE).count().await?;
+    println!("listed    {orders} orders, {events} events");
     println!("done      {}", journal.orders.len());
     Ok(())
 }

@@ -151,22 +151,34 @@ class Client:
         return answer
 
     def vehicles(self, query):
-        """Yields the vehicles that match a query, page by page, each once."""
+        """Yields the vehicles that match a query."""
+        return self._rows("/v1/vehicles", query)
+
+    def orders(self, query):
+        """Yields the orders that match a query."""
+        return self._rows("/v1/orders", query)
+
+    def events(self, query):
+        """Yields events: newest first, or with `after=evt_...` in the query those after an event, oldest first."""
+        return self._rows("/v1/events", query)
+
+    def _rows(self, path, query):
+        """Yields the rows of a list, page by page, each once."""
         cursor, seen = None, set()
         while True:
             more = "" if cursor is None else "&cursor=" + urllib.parse.quote(cursor, safe="")
             try:
-                page = self.ask("GET", f"/v1/vehicles?{query}{more}")
+                page = self.ask("GET", f"{path}?{query}{more}")
             except Refused as refused:
-                # The class `restart_pagination`: starts at the first page again, without yielding a vehicle twice.
+                # The class `restart_pagination`: starts at the first page again, without yielding a row twice.
                 if refused.code != "invalid_cursor" or cursor is None:
                     raise
                 cursor = None
                 continue
-            for vehicle in page["data"]:
-                if vehicle["id"] not in seen:
-                    seen.add(vehicle["id"])
-                    yield vehicle
+            for row in page["data"]:
+                if row["id"] not in seen:
+                    seen.add(row["id"])
+                    yield row
             # A page may be short or empty: only a null cursor marks the last one.
             cursor = page["next_cursor"]
             if cursor is None:

@@ -18,6 +18,8 @@ from receiver import Receiver
 
 # The query of the vehicles to order.
 QUERY = "source=glovis&auction_status=upcoming&sort=price_asc&limit=2"
+# The query of all orders and all events, in small pages.
+PAGE = "limit=2"
 # Difference between the bid and the listing price, in US dollars.
 MARGIN_USD = 500
 
@@ -54,7 +56,7 @@ class Journal:
 
 
 def place_orders(client, journal, orders):
-    """Plans orders up to a number, and places those without an outcome."""
+    """Plans orders up to a number, places those without an outcome, and counts all orders and events."""
     if len(journal.orders) < orders:
         for vehicle in client.vehicles(QUERY):
             if all(planned["vehicle_id"] != vehicle["id"] for planned in journal.orders):
@@ -79,6 +81,8 @@ def place_orders(client, journal, orders):
             continue
         journal.record(planned, order["id"])
         print(f"placed    {vehicle} order {order['id']}", flush=True)
+    listed, events = sum(1 for _ in client.orders(PAGE)), sum(1 for _ in client.events(PAGE))
+    print(f"listed    {listed} orders, {events} events", flush=True)
     print(f"done      {len(journal.orders)}", flush=True)
 
 

@@ -24,8 +24,8 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address=("127.0.0.1", 0)):
-        super().__init__(address, Delivery)
+    def __init__(self, address=("127.0.0.1", 0), handler=None):
+        super().__init__(address, handler or Delivery)
         self.secret = None
         self.lock, self.events, self.last = threading.Lock(), set(), {}
 
@@ -66,16 +66,19 @@ class Delivery(http.server.BaseHTTPRequestHandler):
         if self.path != "/lmn" or not length.isdecimal() or int(length) > 1_000_000:
             return self.answer(400)
         body = self.rfile.read(int(length))
-        signature = self.headers.get("X-LMN-Signature", "")
         secret = self.server.secret
         if secret is None:
             # This delivery comes before the secret is known; it will be sent again.
             return self.answer(503)
-        if not is_from_lmn(secret, signature, body, time.time()):
+        if not self.is_verified(secret, body):
             print("refused: not from LMN", flush=True)
             return self.answer(401)
         self.server.take(json.loads(body))
         return self.answer(204)
+
+    def is_verified(self, secret, body):
+        """Returns whether LMN has signed this delivery."""
+        return is_from_lmn(secret, self.headers.get("X-LMN-Signature", ""), body, time.time())
 
     def answer(self, status):
         self.send_response(status)

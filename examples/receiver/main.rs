@@ -17,8 +17,14 @@
 mod receive;
 mod verify;
 
-use std::{env, error::Error, fs};
+use std::{
+    env,
+    error::Error,
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use axum::http::HeaderMap;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -36,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("http://{}/lmn", listener.local_addr()?);
     let secret = register_endpoint(&api, fs::read_to_string(key_file)?.trim(), &url).await?;
     println!("Events of {api} are sent to {url}.");
-    axum::serve(listener, receive::routes(secret)).await?;
+    axum::serve(listener, receive::routes(secret, is_from_lmn)).await?;
     Ok(())
 }
 
@@ -63,4 +69,20 @@ async fn register_endpoint(api: &str, key: &str, url: &str) -> Result<String, Bo
     }
     let secret = endpoint["secret"].as_str();
     Ok(secret.ok_or("there is no secret")?.to_owned())
+}
+
+/// Returns whether a delivery is LMN's, by the scheme of LMN's own header.
+fn is_from_lmn(secret: &str, headers: &HeaderMap, body: &[u8]) -> bool {
+    let signature = headers.get("x-lmn-signature");
+    let signature = signature.and_then(|it| it.to_str().ok());
+    verify::is_from_lmn(secret, signature.unwrap_or_default(), body, now())
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a receiver has only the clock of its machine"
+)]
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |it| it.as_secs().cast_signed())
 }

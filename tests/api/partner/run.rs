@@ -69,6 +69,13 @@ async fn orders_once(language: Language) {
         "{:#?}",
         program.output
     );
+    let listed = format!("listed    {ORDERS} orders, 0 events");
+    assert!(program.output.contains(&listed), "{:#?}", program.output);
+    let faults = proxy.occurred("GET /v1/orders?limit=2");
+    assert!(
+        faults.len() > FAULTS.len() / 3,
+        "pages fail, too: {faults:?}"
+    );
     let keys = workspace.keys();
     assert_eq!(keys.len(), ORDERS);
     for key in &keys {
@@ -92,6 +99,14 @@ async fn orders_once(language: Language) {
     let steps = [Transition::Acquire, secure(10_200, 0), Transition::Ship];
     Operator::at(&database.product).takes(&order, &steps).await;
     check_events(program, &acme, order).await;
+
+    let url = proxy.url.clone();
+    let listed = run(move || {
+        let mut program = Program::start(language, &url, &workspace, ORDERS, Times::USUAL);
+        program.until("listed")
+    });
+    let expected = format!("listed    {ORDERS} orders, 3 events");
+    assert_eq!(listed.await, expected, "every page of events is read");
 }
 
 /// Checks that the program receives the events of an order once, in order and verified, and refuses forged ones.
