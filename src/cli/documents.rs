@@ -1,6 +1,6 @@
 //! Commands that need no database: `lmn config` checks the settings, `lmn openapi` prints the document that
-//! `GET /v1/openapi.json` serves, `lmn errors` the error catalogue that `GET /v1/errors` serves, and `lmn completions` the
-//! completions of a shell.
+//! `GET /v1/openapi.json` serves, or a Postman collection made from it, `lmn errors` the error catalogue that
+//! `GET /v1/errors` serves, and `lmn completions` the completions of a shell.
 
 use anyhow::bail;
 use clap::{CommandFactory, Subcommand};
@@ -14,6 +14,7 @@ use crate::{
         catalogue::Code,
         docs::{self, ErrorList},
     },
+    openapi::postman,
     router::document,
     values::string_enum::StringEnum,
 };
@@ -71,6 +72,9 @@ impl Config {
 pub(super) struct Openapi {
     #[command(flatten)]
     source: Source,
+    /// Print a Postman collection (v2.1) made from the document.
+    #[arg(long)]
+    postman: bool,
     /// Print JSON, which is the only format.
     #[arg(long)]
     json: bool,
@@ -80,7 +84,11 @@ impl Openapi {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
-        print(document(settings.environment, &settings.public_url))
+        let document = document(settings.environment, &settings.public_url);
+        match self.postman {
+            true => print(postman::collection(&document)),
+            false => print(document),
+        }
     }
 }
 
