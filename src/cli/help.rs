@@ -14,7 +14,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Catalogue", &["catalog"]),
     ("Partners", &["partner", "key", "allowlist", "webhook"]),
     ("Reports", &["report", "audit"]),
-    ("Documents", &["openapi", "errors", "completions"]),
+    (
+        "Documents and tools",
+        &["certify", "openapi", "errors", "completions"],
+    ),
 ];
 
 /// Returns the template of the help, with the commands as they describe themselves.

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod catalog;
+mod certify;
 mod dev;
 pub mod dev_db;
 mod documents;
@@ -95,6 +96,8 @@ enum Command {
     Audit(report::Audit),
     /// Check whether the server of these settings is ready.
     Healthcheck(healthcheck::Healthcheck),
+    /// Check a partner's integration with a sandbox: its orders, its webhook endpoint and its receiver.
+    Certify(certify::Certify),
     /// Print the OpenAPI document.
     Openapi(documents::Openapi),
     /// Print the error catalogue.
@@ -144,6 +147,7 @@ impl Lmn {
             Command::Worker(command) => command.run(),
             Command::Audit(command) => command.run(),
             Command::Healthcheck(command) => command.run(),
+            Command::Certify(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Errors(command) => command.run(),
             Command::Completions(command) => command.run(),
