@@ -14,6 +14,7 @@ use crate::{
     jobs::Jobs,
     operator::Draining,
     orders::store::ReadOrders,
+    request_log::queue::RequestLog,
     status::StatusMonitor,
     telemetry::{
         export::{Spans, exporter},
@@ -42,6 +43,7 @@ struct Parts {
     replies: Batcher<ReadReplies>,
     cursors: Cursors,
     metrics: Metrics,
+    request_log: RequestLog,
     spans: Option<Spans>,
     draining: Draining,
     oldest_due: OldestDue,
@@ -119,6 +121,12 @@ impl App {
             catalogue.clone(),
             oldest_due.clone(),
         );
+        let request_log = RequestLog::new(
+            &settings.request_log,
+            Database::connect_background(&settings.database, Metrics::new())?,
+            heartbeat.clone(),
+            metrics.clone(),
+        );
         let parts = Parts {
             heartbeat,
             catalogue,
@@ -127,6 +135,7 @@ impl App {
             replies: Batcher::new(database.clone(), &settings.database),
             cursors: Cursors::new(&deployment.cursor_key),
             metrics,
+            request_log,
             spans,
             draining: Draining(CancellationToken::new()),
             tasks: TaskTracker::new(),
@@ -190,6 +199,11 @@ impl App {
         &self.0.oldest_due
     }
 
+    /// Returns the request log.
+    pub(crate) fn request_log(&self) -> &RequestLog {
+        &self.0.request_log
+    }
+
     /// Returns the queue of spans, if an exporter is configured.
     pub(crate) fn spans(&self) -> Option<&Spans> {
         self.0.spans.as_ref()
@@ -223,13 +237,14 @@ impl App {
         &self.0.stop
     }
 
-    /// Stops the tasks, waits for them up to [`TASKS_STOP`] and closes the database's connections.
+    /// Stops the tasks, waits for them up to [`TASKS_STOP`] and closes the connections to the database.
     pub async fn stop(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
         if timeout(TASKS_STOP, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("ending with background jobs that did not complete in time");
         }
+        self.0.request_log.close().await;
         self.0.database.close().await;
     }
 }

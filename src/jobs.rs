@@ -12,6 +12,7 @@ use crate::{
     database::{Database, Heartbeat},
     middleware::{authentication::ApiKeys, rate_limit::RateLimit},
     orders,
+    request_log::{self, queue::RequestLog},
     telemetry::{jobs::Job, metrics::Metrics},
     vehicles::{self, render::RenderError},
     webhooks::worker::{self, OldestDue, Worker},
@@ -31,18 +32,16 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Starts the jobs of a replica that serves partners.
-    pub(crate) fn start_gate(&self, keys: ApiKeys, limits: RateLimit) {
+    pub(crate) fn start_gate(&self, keys: ApiKeys, limits: RateLimit, log: RequestLog) {
         self.tasks.spawn(limits.keep_shared(self.stop.clone()));
-        let every = self.settings.gate.key_use;
-        let jobs = self.clone();
-        self.tasks.spawn(async move {
-            let write = || {
-                let keys = keys.clone();
-                async move { keys.write_last_uses().await }
-            };
-            jobs.run_every(Job::KeyUses, every, write).await;
-            // The uses since the last pass.
-            jobs.run(Job::KeyUses, write()).await;
+        self.spawn_to_the_end(Job::KeyUses, self.settings.gate.key_use, move || {
+            let keys = keys.clone();
+            async move { keys.write_last_uses().await }
+        });
+        let log_every = self.settings.request_log.flush;
+        self.spawn_to_the_end(Job::RequestLog, log_every, move || {
+            let log = log.clone();
+            async move { log.insert_gathered().await }
         });
     }
 
@@ -70,6 +69,13 @@ impl Jobs {
             vehicles::store::forget_changes(&mut connection, settings.changes).await?;
             Ok::<_, RenderError>(())
         });
+        self.spawn(
+            Job::OldRequests,
+            self.settings.jobs.interval,
+            |it| async move {
+                request_log::jobs::delete_old(&it.database, &it.settings.request_log).await
+            },
+        );
         Ok(())
     }
 
@@ -95,6 +101,25 @@ impl Jobs {
         let jobs = self.clone();
         self.tasks.spawn(async move {
             jobs.run_every(job, every, || pass(jobs.clone())).await;
+        });
+    }
+
+    /// Starts a task that repeats a job, and runs it once more when the replica stops, for what has come since the last
+    /// pass.
+    fn spawn_to_the_end<F, T, E>(
+        &self,
+        job: Job,
+        every: Duration,
+        pass: impl Fn() -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send,
+        E: Display + Send,
+    {
+        let jobs = self.clone();
+        self.tasks.spawn(async move {
+            jobs.run_every(job, every, &pass).await;
+            jobs.run(job, pass()).await;
         });
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod http;
 pub mod audit;
 pub(crate) mod partners;
 pub(crate) mod request;
+pub mod request_log;
 
 pub(crate) mod idempotency;
 pub mod middleware;

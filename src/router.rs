@@ -30,7 +30,7 @@ use crate::{
     },
     openapi, operator, orders,
     request::RequestContext,
-    sandbox, status,
+    request_log, sandbox, status,
     values::environment::Environment,
     vehicles, webhooks,
 };
@@ -72,7 +72,9 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
         ))
         .routes(routes!(webhooks::handlers::rotate_webhook_secret))
         .routes(routes!(webhooks::handlers::test_webhook_endpoint))
-        .routes(routes!(webhooks::handlers::redeliver_event));
+        .routes(routes!(webhooks::handlers::redeliver_event))
+        .routes(routes!(request_log::handlers::list_requests))
+        .routes(routes!(request_log::handlers::get_request));
     match environment {
         Environment::Production => routes,
         Environment::Sandbox => routes
@@ -170,7 +172,9 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
         settings,
     );
     let limits = RateLimit::new(heartbeat.clone(), metrics.clone(), settings);
-    app.jobs().start_gate(keys.clone(), limits.clone());
+    let request_log = app.request_log().clone();
+    app.jobs()
+        .start_gate(keys.clone(), limits.clone(), request_log);
     let concurrency =
         PartnerConcurrency::new(settings.limits.partner_requests_max, metrics.clone());
     let forced_error = matches!(environment, Environment::Sandbox)
@@ -197,6 +201,7 @@ pub fn shell(routes: Router<App>, app: App) -> Api {
     let context = RequestContextLayer::new(
         app.heartbeat().clone(),
         app.metrics().clone(),
+        app.request_log().clone(),
         app.spans().cloned(),
         app.settings().clone(),
     );

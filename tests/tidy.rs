@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The folders and files of `src` in their order. Each imports only from those before it; one line is one rank.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "values",
     "config",
     "telemetry",
@@ -30,6 +30,7 @@ const ORDER: [&str; 25] = [
     "audit",
     "partners",
     "request",
+    "request_log",
     "idempotency",
     "middleware",
     "events",

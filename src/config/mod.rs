@@ -24,7 +24,8 @@ pub use self::{
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
     sections::{
-        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, Operator, Server, Webhooks,
+        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, Operator, RequestLog, Server,
+        Webhooks,
     },
     telemetry::{Log, LogFormat, Telemetry},
     tls::Tls,
@@ -57,6 +58,8 @@ section! {
         pub limits: Limits = section,
         /// Default rate limits of an API key.
         pub rate_limit: RateLimit = section,
+        /// The request log.
+        pub request_log: RequestLog = section,
         /// The scheduled order jobs.
         pub jobs: Jobs = section,
         /// The catalogue.

@@ -158,6 +158,23 @@ section! {
 }
 
 section! {
+    /// The log of requests that were refused, that failed or that wrote.
+    #[derive(Debug, Clone)]
+    pub struct RequestLog {
+        /// Number of days that the log covers.
+        pub days: u32 = number(1..=3650),
+        /// Maximum number of requests that wait to be inserted.
+        pub queue_max: usize = number(1..),
+        /// Time between two insertions.
+        pub flush: Duration = milliseconds(1..),
+        /// Maximum number of requests that one statement inserts or deletes.
+        pub batch: u32 = number(1..=10_000) named "batch_max",
+        /// Limit of refused and failed requests of one partner that are logged.
+        pub refusals: Policy = policy,
+    }
+}
+
+section! {
     /// The scheduled order jobs.
     #[derive(Debug, Clone)]
     pub struct Jobs {

@@ -45,7 +45,7 @@ impl ApiError {
     }
 
     /// Returns the members of `error.details`, without those that the router adds to a 405.
-    pub(super) fn details(&self) -> Map<String, Value> {
+    pub(crate) fn details(&self) -> Map<String, Value> {
         self.parts().1.map(Details::members).unwrap_or_default()
     }
 

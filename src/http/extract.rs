@@ -17,7 +17,7 @@ use super::{
 use crate::{
     errors::{ApiError, Fault, Issue, IssueKind, Issues, catalogue::Code},
     values::{
-        id::{EventId, OrderId, VehicleId},
+        id::{EventId, OrderId, RequestId, VehicleId},
         query,
     },
 };
@@ -269,6 +269,19 @@ path_ids! {
     OrderId "The order's id." no_order,
     VehicleId "The vehicle's id." no_vehicle,
     EventId "The event's id." no_event,
+}
+
+impl PathId for RequestId {
+    const WHAT: &str =
+        "The request's id: `X-Request-Id` of its response, in an error also `error.request_id`.";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn not_found(text: &str) -> ApiError {
+        ApiError::no_route(&format!("/v1/requests/{text}"))
+    }
 }
 
 impl PathId for Code {

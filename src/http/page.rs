@@ -25,7 +25,7 @@ use crate::{
         describe,
         extract::{FromQuery, Params},
     },
-    values::environment::Environment,
+    values::environment::contains_api_key_prefix,
 };
 
 /// The most ids that one request can name.
@@ -274,10 +274,4 @@ fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
     query.append_pair("cursor", next_cursor?);
     let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
     link.try_into().ok()
-}
-
-fn contains_api_key_prefix(value: &str) -> bool {
-    let environments = [Environment::Production, Environment::Sandbox];
-    let mut prefixes = environments.map(Environment::key_prefix).into_iter();
-    prefixes.any(|prefix| value.contains(prefix))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::NaiveDate;
 
 use crate::{
-    errors::{Fault, IssueKind},
+    errors::{Fault, IssueKind, catalogue::Code},
     values::{string_enum::StringEnum, timestamp::Timestamp},
 };
 
@@ -27,6 +27,16 @@ impl<W: StringEnum> FromText for W {
                 "the value is not one of the allowed values",
             )
             .expected(words.join(" "))
+        })
+    }
+}
+
+impl FromText for Code {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        Self::parse(text).ok_or_else(|| {
+            let message = "the value is not an error code";
+            let codes = Self::ALL.map(Self::as_str).join(" ");
+            Fault::new(IssueKind::InvalidValue, message).expected(codes)
         })
     }
 }

@@ -38,6 +38,7 @@ use crate::{
     },
     idempotency,
     request::{IdempotencyStatus, RequestContext},
+    request_log::queue::RequestLog,
     telemetry::{
         self,
         export::Spans,
@@ -59,6 +60,7 @@ pub(crate) struct RequestContextLayer(Arc<Parts>);
 struct Parts {
     heartbeat: Heartbeat,
     metrics: Metrics,
+    request_log: RequestLog,
     /// The queue of spans, if they are exported.
     spans: Option<Spans>,
     public_path: PublicPath,
@@ -70,12 +72,14 @@ impl RequestContextLayer {
     pub(crate) fn new(
         heartbeat: Heartbeat,
         metrics: Metrics,
+        request_log: RequestLog,
         spans: Option<Spans>,
         settings: Arc<Settings>,
     ) -> Self {
         Self(Arc::new(Parts {
             heartbeat,
             metrics,
+            request_log,
             spans,
             public_path: PublicPath::of(&settings.public_url),
             settings,
@@ -274,6 +278,8 @@ impl Completion {
             partner: self.context.grant().map(|it| it.partner),
             took,
         };
+        let log = &self.parts.request_log;
+        log.note(&self.context, &answered, error.as_deref());
         if let Some(recording) = self.recording {
             recording.end(self.parts.heartbeat.time(), self.context.id(), &answered);
         }

@@ -121,6 +121,7 @@ pub(crate) fn document(
             {"name": "orders", "description": "Orders, and every step of an order up to the hand-over."},
             {"name": "events", "description": "The changes that LMN makes to your orders, in order and without gaps."},
             {"name": "webhooks", "description": "The endpoint that your events are sent to, and their deliveries."},
+            {"name": "requests", "description": "The log of your requests that were refused, that failed or that wrote."},
             {"name": "sandbox", "description": "Simulates LMN's steps, on a clock of your own. Absent in production."},
             {"name": "service", "description": "The API itself."},
         ],

@@ -43,6 +43,14 @@ const BODIES: &[(&str, &str)] = &[
         "ErrorEntry",
         include_str!("../../docs/examples/ErrorEntry.json"),
     ),
+    (
+        "LoggedRequest",
+        include_str!("../../docs/examples/LoggedRequest.json"),
+    ),
+    (
+        "LoggedRequestList",
+        include_str!("../../docs/examples/LoggedRequestList.json"),
+    ),
     ("Facets", include_str!("../../docs/examples/Facets.json")),
     (
         "PutEndpoint",

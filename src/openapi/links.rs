@@ -16,6 +16,8 @@ type Row = (
 const ID: Option<&str> = Some("$response.body#/id");
 /// The first id of a response that is a list.
 const FIRST: Option<&str> = Some("$response.body#/data/0/id");
+/// The first request id of a response that is a list of requests.
+const FIRST_REQUEST: Option<&str> = Some("$response.body#/data/0/request_id");
 /// The vehicle id of a response that is an order.
 const VEHICLE: Option<&str> = Some("$response.body#/vehicle_id");
 
@@ -26,6 +28,7 @@ const ROWS: &[Row] = &[
     ("create_order", "201", VEHICLE, OF_A_VEHICLE),
     ("list_orders", "200", FIRST, &["get_order"]),
     ("list_events", "200", FIRST, OF_AN_EVENT),
+    ("list_requests", "200", FIRST_REQUEST, &["get_request"]),
     ("put_webhook_endpoint", "201", None, OF_AN_ENDPOINT),
     ("test_webhook_endpoint", "202", ID, OF_AN_EVENT),
 ];

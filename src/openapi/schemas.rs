@@ -12,7 +12,7 @@ use utoipa::{
 };
 
 use crate::values::{
-    id::{EventId, OrderId, VehicleId},
+    id::{EventId, OrderId, RequestId, VehicleId},
     money::Usd,
     timestamp::Timestamp,
 };
@@ -170,6 +170,12 @@ value!(
     text("The id of an event: `evt_` and a ULID of 26 characters.")
         .pattern(Some("^evt_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
         .examples(["evt_01KNVD7K402JY0W9P0X3A6T4QB"])
+);
+value!(
+    RequestId,
+    text("The id of a request: `req_` and 24 hexadecimal digits.")
+        .pattern(Some("^req_[0-9a-f]{24}$"))
+        .examples(["req_5f3a9c0e1b7d42a8c6e04f19"])
 );
 value!(
     VehicleId,

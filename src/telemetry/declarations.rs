@@ -8,7 +8,7 @@ use Kind::{Counter, Gauge, Histogram};
 use super::{
     export::Exported,
     jobs::{DeliveryOutcome, Job, JobResult, QueueState},
-    load::{Alone, ConnectionState, Policy, Shed, WaitFor},
+    load::{Alone, ConnectionState, NotLogged, Policy, Shed, WaitFor},
     requests::{Cached, Kind as Form, Outcome},
 };
 
@@ -129,6 +129,9 @@ declare! {
         "Responses to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).";
     INTERNAL_ERRORS: "lmn_internal_errors_total", Counter, [],
         "Responses caused by a bug (500). Page someone when this grows.";
+    REQUEST_LOG_DROPPED: "lmn_request_log_dropped_total", Counter,
+        [closed("reason", NotLogged::WORDS)],
+        "Requests that are missing in the request log: its queue was full, their caller was refused too often, or they could not be inserted.";
 
     KEY_READS: "lmn_key_reads_total", Counter, [],
         "API keys that were read from the database because their cached entries could not be trusted.";

@@ -23,6 +23,10 @@ label_values! {
         KeyUses = "key_uses",
         /// Counts the deliveries that are waiting.
         Backlog = "backlog",
+        /// Inserts requests into the request log.
+        RequestLog = "request_log",
+        /// Deletes old requests from the log.
+        OldRequests = "old_requests",
     }
 }
 

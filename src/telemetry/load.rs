@@ -59,6 +59,18 @@ label_values! {
     }
 }
 
+label_values! {
+    /// Reasons why a request is missing in the request log.
+    NotLogged {
+        /// The queue was full.
+        Full = "full",
+        /// Its partner, or callers without an accepted key, were refused too often.
+        Limited = "limited",
+        /// It could not be inserted.
+        Failed = "failed",
+    }
+}
+
 /// The state of a connection pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
@@ -81,6 +93,7 @@ pub(super) struct Load {
     write_wait: Histogram,
     write_wait_timeouts: Counter,
     connection_wait: [Histogram; 2],
+    not_logged: [Counter; 3],
 }
 
 impl Load {
@@ -94,6 +107,9 @@ impl Load {
         let connection_wait = |purpose: WaitFor| {
             registry.histogram(&declarations::DATABASE_WAIT, [purpose.as_str().into()])
         };
+        let not_logged = |reason: NotLogged| {
+            registry.counter(&declarations::REQUEST_LOG_DROPPED, [reason.as_str().into()])
+        };
         Self {
             shed: [Shed::Replica, Shed::Partner].map(shed),
             connections_refused: registry.counter(&declarations::CONNECTIONS_REFUSED, []),
@@ -102,6 +118,7 @@ impl Load {
             write_wait: registry.histogram(&declarations::PARTNER_WRITE_WAIT, []),
             write_wait_timeouts: registry.counter(&declarations::PARTNER_WRITE_WAIT_TIMEOUTS, []),
             connection_wait: [WaitFor::Read, WaitFor::Write].map(connection_wait),
+            not_logged: [NotLogged::Full, NotLogged::Limited, NotLogged::Failed].map(not_logged),
         }
     }
 }
@@ -184,6 +201,17 @@ impl Metrics {
             WaitFor::Write => write,
         };
         histogram.record(took);
+    }
+
+    /// Counts requests that are missing in the request log.
+    pub(crate) fn count_not_logged(&self, reason: NotLogged, requests: usize) {
+        let [full, limited, failed] = &self.load().not_logged;
+        let counter = match reason {
+            NotLogged::Full => full,
+            NotLogged::Limited => limited,
+            NotLogged::Failed => failed,
+        };
+        counter.increment(requests as u64);
     }
 
     /// Sets the gauges of a pool.

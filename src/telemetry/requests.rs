@@ -20,7 +20,7 @@ use super::{
 use crate::values::id::PartnerId;
 
 /// The label of a path that matches no route.
-const UNMATCHED: &str = "unmatched";
+pub(crate) const UNMATCHED: &str = "unmatched";
 /// The number of partners with a label of their own.
 const PARTNERS_MAX: usize = 500;
 /// The label of all other partners.
@@ -116,7 +116,7 @@ impl Requests {
     fn count_by_route(&self, registry: &Registry, answered: &Answered<'_>) {
         let route = answered.route.unwrap_or(UNMATCHED);
         let labels = Labels {
-            method: method(answered.method),
+            method: method_name(answered.method),
             status: answered.status.as_u16(),
             code: answered.code.unwrap_or("none"),
         };
@@ -282,8 +282,8 @@ impl Drop for InFlight {
     }
 }
 
-/// Returns the label of a method. Callers may send unknown methods.
-pub(super) fn method(method: &Method) -> &'static str {
+/// Returns the name of a method, or `other`: callers may send unknown methods.
+pub(crate) fn method_name(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"];
     let known = KNOWN.into_iter().find(|known| *known == method.as_str());
     known.unwrap_or("other")

@@ -71,7 +71,7 @@ struct Description {
 
 impl Request {
     fn describe(self) -> Description {
-        let method = super::requests::method(&self.method);
+        let method = super::requests::method_name(&self.method);
         let name = match &self.route {
             Some(route) => Cow::Owned(format!("{method} {route}")),
             None => Cow::Borrowed(method),

@@ -44,3 +44,10 @@ impl Environment {
         }
     }
 }
+
+/// Returns whether a text contains the beginning of an API key of either environment.
+pub(crate) fn contains_api_key_prefix(text: &str) -> bool {
+    let environments = [Environment::Production, Environment::Sandbox];
+    let mut prefixes = environments.map(Environment::key_prefix).into_iter();
+    prefixes.any(|prefix| text.contains(prefix))
+}

@@ -143,6 +143,32 @@ impl RequestId {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// Parses the identifier; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = parse_hex(text.strip_prefix("req_")?, 24)?;
+        let [_, _, _, _, bytes @ ..] = number.to_be_bytes();
+        Some(Self(bytes))
+    }
+
+    /// Returns the identifier in its binary form.
+    pub fn to_bytes(self) -> [u8; 12] {
+        self.0
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        Self::parse(text).ok_or(NotAnId)
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl From<[u8; 12]> for RequestId {
@@ -268,5 +294,16 @@ mod tests {
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         );
+        let parsed = RequestId::parse(&text).unwrap();
+        assert_eq!(parsed.to_string(), text);
+        for text in [
+            "",
+            "req_",
+            "req_5F3A9C0E1B7D42A8C6E04F19",
+            &text[4..],
+            &format!("{text}0"),
+        ] {
+            assert_eq!(RequestId::parse(text), None, "{text}");
+        }
     }
 }

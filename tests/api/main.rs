@@ -42,6 +42,7 @@ mod pool;
 mod postman;
 mod processes;
 mod reads;
+mod request_log;
 mod sandbox;
 mod secrets;
 mod sockets;

@@ -11,8 +11,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Document, Operation, Partner, REQUESTS, Reply, Service, Vehicle, burst_alone, key, secure,
-    settings,
+    Document, Operation, Partner, REQUESTS, Reply, Service, Vehicle, burst_alone, eventually, key,
+    secure, settings,
 };
 
 /// Statuses that no test of this file provokes: 400 of operations without input of their own, slow bodies, and
@@ -154,6 +154,7 @@ async fn responses_match_the_document() {
     check_reports(&service, &document).await;
     check_events(&service, &document).await;
     check_webhooks(&service, &document).await;
+    check_requests(&service, &document).await;
     for (operation, path) in [
         ("get_openapi", "/v1/openapi.json"),
         ("list_errors", "/v1/errors"),
@@ -697,6 +698,43 @@ async fn check_webhooks(service: &Service, document: &Document) {
     }
 }
 
+/// Checks the request log.
+async fn check_requests(service: &Service, document: &Document) {
+    let solo = service.partner("logged").await;
+    let refused = solo.get("/v1/orders?limit=0").await;
+    let path = format!("/v1/requests/{}", refused.header("x-request-id"));
+    let logged = eventually("the request is logged", async || {
+        Some(solo.get(&path).await).filter(|it| it.status == 200)
+    })
+    .await;
+    document.check("get_request", &logged);
+    let etag = logged.header("etag");
+    document.check("get_request", &revalidated(&solo, &path, etag).await);
+    document.check("get_request", &solo.get("/v1/requests/nobodys").await);
+    let list = solo.get("/v1/requests?code=validation_error&limit=1").await;
+    list.ok();
+    document.check("list_requests", &list);
+    document.check("list_requests", &solo.get("/v1/requests").await);
+    document.check("list_requests", &solo.get("/v1/requests?code=x").await);
+}
+
+/// Reads a refused request from the log, with the members that differ between two runs as they are in an example.
+async fn read_log(acme: &Partner, path: &str, example: &Value) -> Value {
+    let mut body = eventually("the request is logged", async || {
+        let reply = acme.get(path).await;
+        let is_logged = reply.status == 200 && reply.json()["data"] != json!([]);
+        is_logged.then(|| reply.json())
+    })
+    .await;
+    let place = body.get("data").map_or("", |_| "/data/0");
+    let row = body.pointer_mut(place).unwrap();
+    let shown = example.pointer(place).unwrap();
+    for name in ["request_id", "at", "duration_ms", "api_key_prefix"] {
+        row[name] = shown[name].clone();
+    }
+    body
+}
+
 /// Adds the vehicle of the examples and sets the time to a day before its auction.
 async fn add_example_vehicle(service: &Service) {
     let vehicle = Vehicle {
@@ -821,6 +859,26 @@ async fn examples_are_the_responses_of_the_service() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn examples_of_the_request_log_are_the_responses_of_the_service() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let document = Document::read();
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let id = acme.place_order("glovis_1", 12_000).await.id();
+    let refused = acme.place_order("glovis_1", 12_000).await;
+    let one = format!("/v1/requests/{}", refused.header("x-request-id"));
+    let list = "/v1/requests?code=duplicate_order";
+    for (operation, path) in [("get_request", one.as_str()), ("list_requests", list)] {
+        let responses = &document.operation(operation).members["responses"];
+        let example = &responses["200"]["content"]["application/json"]["example"];
+        let logged = read_log(&acme, path, example).await.to_string();
+        let logged = logged.replace(&id, "01KNVD7K402JY0W9P0X3A6T4QB");
+        let logged: Value = serde_json::from_str(&logged).unwrap();
+        assert_eq!(logged, *example, "{operation}");
+    }
 }
 
 #[test]

@@ -254,9 +254,10 @@ async fn noisy_partner_does_not_affect_other_partners() {
 #[test]
 fn table_of_bounds_names_existing_settings_with_their_defaults() {
     let table = include_str!("../../docs/bounds.md");
-    let setting =
-        Regex::new(r"`((?:server|gate|database|operator|telemetry|rate_limit)(?:\.[a-z_]+)+)`")
-            .unwrap();
+    let setting = Regex::new(
+        r"`((?:server|gate|database|operator|telemetry|rate_limit|request_log)(?:\.[a-z_]+)+)`",
+    )
+    .unwrap();
     let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
     let defaults = defaults.build().unwrap();
     let mut seen = 0;

@@ -3,6 +3,7 @@
 use lmn_partner_api::{
     app::App,
     orders::{self, model::Overdue, transitions::TransitionFailed},
+    request_log,
     webhooks::worker::{self, Worker},
 };
 
@@ -14,6 +15,11 @@ pub async fn fail_passed(app: &App) -> Result<usize, TransitionFailed> {
 /// Records reminders of overdue deliveries.
 pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, sqlx::Error> {
     orders::jobs::remind_overdue(app.database(), &app.settings().jobs, app.metrics()).await
+}
+
+/// Deletes old requests from the log; returns their number.
+pub async fn delete_old_requests(app: &App) -> Result<u64, sqlx::Error> {
+    request_log::jobs::delete_old(app.database(), &app.settings().request_log).await
 }
 
 /// Counts the deliveries that are waiting.

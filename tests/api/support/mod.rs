@@ -13,7 +13,7 @@ mod sink;
 mod vehicle;
 
 pub use document::{Document, Operation, REQUESTS};
-pub use jobs::{count_backlog, fail_passed, remind_overdue, worker};
+pub use jobs::{count_backlog, delete_old_requests, fail_passed, remind_overdue, worker};
 pub use obstacles::{
     blocked_sessions, end_blocked_sessions, end_heartbeats, end_sessions, lock_table,
     lock_vehicles, pool_sessions, wait_for_blocked_session, wait_for_no_blocked_session,

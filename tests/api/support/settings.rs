@@ -51,6 +51,13 @@ numbers! {
     unknown_key_burst: "LIMITS__UNKNOWN_KEY__BURST",
     unknown_key_window_seconds: "LIMITS__UNKNOWN_KEY__WINDOW_SECONDS",
 
+    request_log_batch_max: "REQUEST_LOG__BATCH_MAX",
+    request_log_flush_milliseconds: "REQUEST_LOG__FLUSH_MILLISECONDS",
+    request_log_queue_max: "REQUEST_LOG__QUEUE_MAX",
+    request_log_refusals_burst: "REQUEST_LOG__REFUSALS__BURST",
+    request_log_refusals_limit: "REQUEST_LOG__REFUSALS__LIMIT",
+    request_log_refusals_window_seconds: "REQUEST_LOG__REFUSALS__WINDOW_SECONDS",
+
     shared_connect_milliseconds: "RATE_LIMIT__SHARED__CONNECT_MILLISECONDS",
     shared_retry_milliseconds: "RATE_LIMIT__SHARED__RETRY_MILLISECONDS",
     shared_timeout_milliseconds: "RATE_LIMIT__SHARED__TIMEOUT_MILLISECONDS",
