@@ -30,6 +30,8 @@ mod operator;
 mod orders;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cli/requests.rs"]
+mod requests;
 #[path = "cli/snapshot.rs"]
 mod snapshot;
 #[path = "cli/usage.rs"]

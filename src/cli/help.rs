@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Orders", &["order", "auction"]),
     ("Catalogue", &["catalog"]),
     ("Partners", &["partner", "key", "allowlist", "webhook"]),
-    ("Reports", &["report", "audit"]),
+    ("Reports", &["report", "request", "audit"]),
     (
         "Documents and tools",
         &["certify", "openapi", "errors", "completions"],

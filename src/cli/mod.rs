@@ -19,6 +19,7 @@ mod order;
 mod partner;
 mod progress;
 mod report;
+mod request;
 mod serve;
 mod system;
 mod webhook;
@@ -88,6 +89,8 @@ enum Command {
     Auction(order::Auction),
     /// List orders that need attention.
     Report(report::Report),
+    /// Show and list refused, failed and writing requests of partners.
+    Request(request::RequestCommand),
     /// Show an endpoint and its deliveries, and send events again.
     Webhook(webhook::Webhook),
     /// Run webhook deliveries and background jobs apart from servers.
@@ -143,6 +146,7 @@ impl Lmn {
             Command::Order(command) => command.run(),
             Command::Auction(command) => command.run(),
             Command::Report(command) => command.run(),
+            Command::Request(command) => command.run(),
             Command::Webhook(command) => command.run(),
             Command::Worker(command) => command.run(),
             Command::Audit(command) => command.run(),
