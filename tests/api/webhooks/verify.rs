@@ -12,16 +12,28 @@ use super::scene::Scene;
 use crate::support::{Document, settings};
 
 #[path = "../../../examples/receiver/verify.rs"]
-mod receiver;
+mod example;
 
 /// The documentation of webhooks for partners.
-const DOCS: &str = include_str!("../../../docs/webhooks.md");
+const WEBHOOKS: &str = include_str!("../../../docs/portal/webhooks.md");
+/// The documentation of events for partners.
+const EVENTS: &str = include_str!("../../../docs/portal/events.md");
 
-/// Returns the code blocks in a language.
-fn blocks(language: &str) -> Vec<&'static str> {
+/// Returns the code blocks of a page in a language.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
-    let blocks = DOCS.split(fence.as_str()).skip(1);
+    let blocks = page.split(fence.as_str()).skip(1);
     blocks.map(|it| it.split("```").next().unwrap()).collect()
+}
+
+/// Returns the receiver in a language that verifies LMN's own scheme.
+fn receiver(language: &str) -> &'static str {
+    let mut receivers = blocks(WEBHOOKS, language);
+    receivers.retain(|it| it.contains("is_from_lmn") || it.contains("isFromLmn"));
+    let [code] = receivers[..] else {
+        panic!("one receiver in {language}")
+    };
+    code
 }
 
 /// Delivers events and returns the last one as received, with the time of its signature.
@@ -92,7 +104,7 @@ async fn receivers_in_the_documentation_accept_valid_and_refuse_other_signatures
     }
     for (n, (secret, signature, body, now, expected)) in cases.iter().enumerate() {
         assert_eq!(
-            receiver::is_from_lmn(secret, signature, body, *now),
+            example::is_from_lmn(secret, signature, body, *now),
             *expected,
             "{n}: Rust"
         );
@@ -108,11 +120,8 @@ async fn receivers_in_the_documentation_accept_valid_and_refuse_other_signatures
         console.log(isFromLmn(it.secret, it.signature, Buffer.from(it.body), it.now))\n";
     for (language, program, driver) in [("python", "python3", python), ("javascript", "node", node)]
     {
-        let [block] = blocks(language)[..] else {
-            panic!("one receiver in {language}")
-        };
         let flag = if program == "node" { "-e" } else { "-c" };
-        let script = format!("{block}{driver}");
+        let script = format!("{}{driver}", receiver(language));
         if let Some(verdicts) = run(program, &[flag, &script], &json!(asked)) {
             assert_eq!(verdicts, expected, "{language}");
         }
@@ -142,21 +151,15 @@ fn run(program: &str, arguments: &[&str], input: &Value) -> Option<Vec<bool>> {
 #[test]
 fn receiver_in_the_documentation_is_the_tested_one() {
     let source = include_str!("../../../examples/receiver/verify.rs");
-    let [block] = blocks("rust")[..] else {
-        panic!("one receiver in Rust")
-    };
     assert!(
-        source.contains(block.trim()),
-        "docs/webhooks.md differs from examples/receiver/verify.rs"
+        source.contains(receiver("rust").trim()),
+        "docs/portal/webhooks.md differs from examples/receiver/verify.rs"
     );
     let source = include_str!("../../../examples/python/receiver.py");
-    let [block] = blocks("python")[..] else {
-        panic!("one receiver in Python")
-    };
-    let (_, function) = block.split_once("\n\n\n").unwrap();
+    let (_, function) = receiver("python").split_once("\n\n\n").unwrap();
     assert!(
         source.contains(function.trim()),
-        "docs/webhooks.md differs from examples/python/receiver.py"
+        "docs/portal/webhooks.md differs from examples/python/receiver.py"
     );
 }
 
@@ -165,7 +168,7 @@ fn documentation_shows_every_event_type_as_it_is_sent() {
     let document = Document::read();
     let validator = document.validator(&json!({"$ref": "#/components/schemas/Event"}));
     let mut types = Vec::new();
-    for block in blocks("json") {
+    for block in blocks(EVENTS, "json") {
         let payload: Value = serde_json::from_str(block).unwrap();
         if let Err(error) = validator.validate(&payload) {
             panic!("{error} at {} in {payload:#}", error.instance_path());
@@ -202,7 +205,7 @@ async fn secret_can_be_replaced_while_events_are_delivered() {
             it.header("x-lmn-timestamp").parse().unwrap(),
         );
         let fits: Vec<_> = (0..secrets.len())
-            .filter(|n| receiver::is_from_lmn(&secrets[*n], signature, &it.body, time))
+            .filter(|n| example::is_from_lmn(&secrets[*n], signature, &it.body, time))
             .collect();
         assert_eq!(fits.len(), signature.matches("v1=").count(), "{signature}");
         assert!(
@@ -219,7 +222,7 @@ async fn secret_can_be_replaced_while_events_are_delivered() {
     let last = scene.sink.received().pop().unwrap();
     assert_eq!(last.header("x-lmn-signature").matches("v1=").count(), 1);
     let time = last.header("x-lmn-timestamp").parse().unwrap();
-    assert!(receiver::is_from_lmn(
+    assert!(example::is_from_lmn(
         secrets.last().unwrap(),
         last.header("x-lmn-signature"),
         &last.body,
