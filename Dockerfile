@@ -1,6 +1,7 @@
 # The image of the partner API: the binary `lmn` on Debian, as an unprivileged user. The root may be read-only.
 #
-#   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t lmn-partner-api .
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" --build-arg REVISION_DATE="$(git log -1 --format=%cs)" \
+#       -t lmn-partner-api .
 #
 # The version of rust-toolchain.toml. That file is not copied: rustup would download components for development.
 ARG RUST_VERSION=1.95.0
@@ -15,10 +16,12 @@ ENV SQLX_OFFLINE=true
 COPY Cargo.toml Cargo.lock ./
 COPY crates/demo-catalogue/Cargo.toml crates/demo-catalogue/
 COPY crates/dev-postgres/Cargo.toml crates/dev-postgres/
-RUN mkdir benches src crates/demo-catalogue/src crates/dev-postgres/src \
+COPY crates/docs-site/Cargo.toml crates/docs-site/
+RUN mkdir benches src crates/demo-catalogue/src crates/dev-postgres/src crates/docs-site/src \
     && touch benches/catalogue.rs benches/import.rs benches/orders.rs \
-    && touch src/lib.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
+    && touch src/lib.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs crates/docs-site/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
+    && cp src/main.rs build.rs \
     && cargo build --locked --release --bin lmn \
     && rm -r src crates
 COPY .sqlx .sqlx
@@ -27,9 +30,15 @@ COPY crates crates
 COPY docs docs
 COPY migrations migrations
 COPY src src
+# The pages of the documentation are rendered by the build.
+COPY build.rs CHANGELOG.md ./
+# The commit that `lmn --version` prints: there is no repository here.
+ARG REVISION=unknown
+ARG REVISION_DATE=unknown
 # cargo compares modification times, and the files may be older than the build of the empty program.
-RUN touch src/lib.rs src/main.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
-    && cargo build --locked --release --bin lmn
+RUN touch build.rs src/lib.rs src/main.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
+        crates/docs-site/src/lib.rs \
+    && LMN_COMMIT="$REVISION" LMN_COMMIT_DATE="$REVISION_DATE" cargo build --locked --release --bin lmn
 
 FROM debian:${DEBIAN}-slim
 # No packages beyond libc and libgcc. The TLS root certificates for PostgreSQL and for webhooks are in the binary.

@@ -100,9 +100,10 @@ fn open() -> OpenApiRouter<App> {
         .routes(routes!(status::handlers::get_status))
 }
 
-/// Returns the routes of the API reference for human readers, one for each file. They are not operations of the API.
-fn page() -> Router<App> {
-    openapi::page::files().fold(Router::new(), |router, file| {
+/// Returns the routes of the documentation for human readers, one for each page and file. They are not operations of the
+/// API.
+fn portal(public_url: &str) -> Router<App> {
+    openapi::portal::files(public_url).fold(Router::new(), |router, file| {
         let path = file.path.clone();
         let file = Arc::new(file);
         router.route(
@@ -147,7 +148,7 @@ pub fn router(app: App) -> Api {
     let open = Router::from(open())
         .route_layer(Extension(Tagged::new(document.into())))
         .route_layer(Extension(openapi::handlers::ErrorPages::new()))
-        .merge(page())
+        .merge(portal(&app.settings().public_url))
         .merge(index())
         .merge(probes())
         .route_layer(from_fn(note_route));

@@ -37,7 +37,7 @@ const OFFERS: [Offer; 2] = [
     },
 ];
 
-/// The representations of the index: JSON, unless HTML has a higher quality. A browser is led to the reference.
+/// The representations of the index: JSON, unless HTML has a higher quality. A browser is led to the documentation.
 const INDEX_OFFERS: [Offer; 2] = [
     Offer {
         media_type: "application/json",
@@ -74,7 +74,7 @@ pub(crate) async fn show_index(
     Ok(response)
 }
 
-/// Redirects to the reference for human readers.
+/// Redirects to the documentation for human readers.
 pub(crate) async fn lead_to_docs(State(settings): State<Arc<Settings>>) -> Response {
     to_docs(&settings)
 }

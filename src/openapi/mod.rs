@@ -4,7 +4,8 @@
 //! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
 //! ([`refusals`]) in all representations ([`forms`]), examples ([`examples`]) and links ([`links`]). [`schemas`] has the
 //! schemas of ids, money and times, and makes the derived ones more exact. [`handlers`] serves the document and the error
-//! catalogue, and [`page`] the reference for human readers. [`postman`] makes a Postman collection from the document.
+//! catalogue, and [`portal`] the documentation for human readers. [`postman`] makes a Postman collection from the
+//! document.
 
 mod document;
 mod examples;
@@ -13,7 +14,7 @@ pub(crate) mod handlers;
 mod headers;
 mod links;
 mod operation;
-pub(crate) mod page;
+pub(crate) mod portal;
 pub(crate) mod postman;
 mod refusals;
 mod schemas;

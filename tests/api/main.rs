@@ -39,6 +39,7 @@ mod orders;
 mod overload;
 mod partner;
 mod pool;
+mod portal;
 mod postman;
 mod processes;
 mod reads;

@@ -109,36 +109,6 @@ async fn document_is_served_without_a_key_and_revalidated() {
 }
 
 #[tokio::test]
-async fn reference_page_needs_no_key_and_no_other_host() {
-    let service = Service::start().await;
-    let keyless = service.partner("acme").await.with_key("");
-    let page = keyless.get("/docs").await;
-    assert_eq!(page.status, 200);
-    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    let html = String::from_utf8(page.body.to_vec()).unwrap();
-    let mut linked = Vec::new();
-    for attribute in ["href=\"", "src=\""] {
-        let values = html.split(attribute).skip(1);
-        linked.extend(values.map(|it| it.split('"').next().unwrap()));
-    }
-    linked.retain(|it| !it.starts_with("data:"));
-    assert_eq!(linked.len(), 5, "{linked:?}");
-    for path in linked {
-        assert!(!path.contains(':') && !path.starts_with('/'), "{path}");
-        let file = keyless.get(&format!("/{path}")).await;
-        assert_eq!(file.status, 200, "{path}");
-        assert!(file.header("content-type").contains(['j', 'c']), "{path}");
-        let again = keyless
-            .ask(Method::GET, &format!("/{path}"))
-            .header("if-none-match", file.header("etag"));
-        assert_eq!(again.send().await.status, 304, "{path}");
-    }
-    let policy = page.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"));
-    keyless.get("/docs/x").await.refused(404, Code::NotFound);
-}
-
-#[tokio::test]
 async fn responses_match_the_document() {
     let service = Service::with(&[settings::LOCAL_ENDPOINTS]).await;
     let acme = service.partner("acme").await;

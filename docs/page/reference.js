@@ -15,7 +15,7 @@ function freshKey() {
 
 function show(spec) {
   // Calls go where the page is from: the browser would let them go nowhere else.
-  spec.servers = [{ url: new URL('.', document.baseURI).href.replace(/\/$/, '') }]
+  spec.servers = [{ url: new URL('..', document.baseURI).href.replace(/\/$/, '') }]
   spec.components.parameters['Idempotency-Key'].example = prefilled
   SwaggerUIBundle({
     spec,
@@ -36,7 +36,13 @@ function show(spec) {
   })
 }
 
-fetch('v1/openapi.json')
+// Swagger UI is dark if its class says so, whatever the system prefers.
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
+dark.addEventListener('change', follow)
+follow()
+
+fetch('../v1/openapi.json')
   .then((response) => response.json())
   .then(show)
   .catch((error) => {
