@@ -113,8 +113,11 @@ fn render_pages() -> Result<(), Box<dyn Error>> {
 
 /// Sets the variables `LMN_COMMIT` and `LMN_COMMIT_DATE` of the program: from git, else from the variables of the same
 /// names that the build is given, else `unknown`.
+///
+/// Only a release build reads git: in development each commit would build the package again.
 fn name_commit() {
-    let git = commit_of_git().unwrap_or_default();
+    let is_release = env::var("PROFILE").is_ok_and(|it| it == "release");
+    let git = is_release.then(commit_of_git).flatten().unwrap_or_default();
     for (name, found) in [("LMN_COMMIT", git.0), ("LMN_COMMIT_DATE", git.1)] {
         println!("cargo::rerun-if-env-changed={name}");
         let given = || env::var(name).ok();

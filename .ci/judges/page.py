@@ -1,4 +1,4 @@
-"""Opens /docs in a headless Chromium, enters the key once, places an order and sends it again, as a partner would.
+"""Opens /docs/reference in a headless Chromium, enters the key once, places an order and sends it again, as a partner would.
 
 Usage: page.py URL API_KEY CHROMIUM SCREENSHOT. Whatever the page asks of another origin fails the run, as do errors on its
 console: it must work without a network.
@@ -43,7 +43,7 @@ def execute(page, operation):
 
 def try_calls(page):
     """Enters the key, places an order, sends the form once more, and comes back later."""
-    page.goto(url + "/docs")
+    page.goto(url + "/docs/reference")
     page.click(".btn.authorize")
     page.fill(".auth-container input", api_key)
     page.click(".auth-btn-wrapper .authorize")
