@@ -89,7 +89,7 @@ enum Command {
     Auction(order::Auction),
     /// List orders that need attention.
     Report(report::Report),
-    /// Show and list refused, failed and writing requests of partners.
+    /// Show and list the requests in the request log.
     Request(request::RequestCommand),
     /// Show an endpoint and its deliveries, and send events again.
     Webhook(webhook::Webhook),
@@ -99,7 +99,9 @@ enum Command {
     Audit(report::Audit),
     /// Check whether the server of these settings is ready.
     Healthcheck(healthcheck::Healthcheck),
-    /// Check a partner's integration with a sandbox: its orders, its webhook endpoint and its receiver.
+    /// Check a partner's integration with a sandbox.
+    ///
+    /// It checks the orders, the webhook endpoint and its receiver.
     Certify(certify::Certify),
     /// Print the OpenAPI document.
     Openapi(documents::Openapi),

@@ -40,6 +40,14 @@ const BODIES: &[(&str, &str)] = &[
         include_str!("../../docs/examples/EventDeliveryList.json"),
     ),
     (
+        "DeliveryAttemptList",
+        include_str!("../../docs/examples/DeliveryAttemptList.json"),
+    ),
+    (
+        "ServiceStatus",
+        include_str!("../../docs/examples/ServiceStatus.json"),
+    ),
+    (
         "ErrorEntry",
         include_str!("../../docs/examples/ErrorEntry.json"),
     ),

@@ -177,7 +177,7 @@ async fn paths_that_pages_name_are_in_the_document() {
     let named = Regex::new(r"/v1/[\w{}$<>./-]+").unwrap();
     let mut seen = 0;
     for (page, reply) in &portal.pages {
-        let text = tags.replace_all(&html(reply), "").into_owned();
+        let text = tags.replace_all(&html(reply), " ").into_owned();
         let text = text.replace("&lt;", "<").replace("&gt;", ">");
         for path in named.find_iter(&text) {
             let path = path.as_str().trim_end_matches(['.', '/', '>', '-']);

@@ -410,8 +410,10 @@ async fn unreachable_database_is_named_with_its_cause() {
     // It accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().map(|it| (it, silent)).unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = closed.local_addr().unwrap();
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
     let of = |host: &str| format!("postgres://lmn:hunter2@{host}/lmn");
     for arguments in [
         &["partner", "list"][..],

@@ -27,7 +27,7 @@ fn help_lists_the_commands_in_groups() {
         ("Catalogue:", "catalog"),
         ("Partners:", "partner"),
         ("Reports:", "report"),
-        ("Documents:", "openapi"),
+        ("Documents and tools:", "certify"),
         ("Options:", "-h,"),
     ];
     for arguments in ["--help", "-h", "help"] {
