@@ -58,9 +58,6 @@ fn gated(environment: Environment) -> OpenApiRouter<App> {
         .merge(OpenApiRouter::with_openapi(
             orders::event::DataSchemas::openapi(),
         ))
-        .merge(OpenApiRouter::with_openapi(
-            webhooks::handlers::DataSchemas::openapi(),
-        ))
         .routes(routes!(events::handlers::list_events))
         .routes(routes!(events::handlers::get_event))
         .routes(routes!(events::handlers::list_event_attempts))

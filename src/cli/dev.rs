@@ -123,7 +123,7 @@ impl Dev {
         };
         // URLs in responses, such as the `type` of a problem, point to this port.
         if !is_set(&variables, "LMN_PUBLIC_URL") {
-            let url = format!("http://localhost:{port}");
+            let url = format!("http://127.0.0.1:{port}");
             variables.push(("LMN_PUBLIC_URL".into(), url));
         }
         let mut settings = Settings::read(None, &variables)?;

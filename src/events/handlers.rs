@@ -77,6 +77,9 @@ impl IntoParams for ListEvents {
 }
 
 /// Lists your events, newest first; with `after`, oldest first.
+///
+/// Read with `after`, the list is a feed: store the id of the last event that you have processed, and ask for those after
+/// it. No event ever appears before one that was already returned.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(ListEvents), responses(
     (status = 200, description = "A page of events.", body = EventList),
     (status = 404, description = "event_not_found"),
@@ -153,6 +156,8 @@ async fn position_of(database: &Database, partner: PartnerId, id: &str) -> Resul
 }
 
 /// Returns one event.
+///
+/// `payload` is the event as it is sent to your endpoint; the other members are the status of its delivery.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events", params(Id::<EventId>, Conditional), responses(
     (status = 200, description = "The event.", body = EventView),
     (status = 404, description = "event_not_found"),

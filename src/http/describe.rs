@@ -16,6 +16,9 @@ use super::text::{NAME_CHARACTERS_MAX, Name};
 const UUID_V4: &str =
     "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-4[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$";
 
+/// A time in a request: RFC 3339 with an offset, not `Z`.
+pub(crate) const TIME: &str = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?[+-]\d{2}:\d{2}$";
+
 impl PartialSchema for Name {
     fn schema() -> RefOr<Schema> {
         text()
@@ -35,11 +38,13 @@ pub(crate) fn query_text(name: &str, description: &str, object: ObjectBuilder) -
     parameter(ParameterIn::Query, name, description, object.into()).build()
 }
 
-/// Describes a query parameter that is a comma-separated list of at most `max` values.
+/// Describes a query parameter that is a list of at most `max` values.
+///
+/// It is `explode`d, as some generators repeat the parameter whatever the document says.
 pub(crate) fn csv<T: PartialSchema>(name: &str, max: usize, description: &str) -> Parameter {
     let description = &format!(
-        "{description} Values are separated by commas; repeated parameters add up; a value that contains a comma stands \
-         in double quotes (`\"White, pearl\"`)."
+        "{description} Repeat the parameter for each value, or separate values by commas; a value that contains a comma \
+         stands in double quotes (`\"White, pearl\"`)."
     );
     let array = ArrayBuilder::new()
         .items(T::schema())
@@ -47,7 +52,7 @@ pub(crate) fn csv<T: PartialSchema>(name: &str, max: usize, description: &str) -
         .max_items(Some(max));
     parameter(ParameterIn::Query, name, description, array.into())
         .style(Some(ParameterStyle::Form))
-        .explode(Some(false))
+        .explode(Some(true))
         .build()
 }
 
@@ -93,15 +98,14 @@ pub(crate) fn sort<S>(sorts: &[(&'static str, S)], description: &str) -> Paramet
 }
 
 /// Describes a query parameter that is a time with an offset.
+///
+/// It has no `format: date-time`, as clients write the times of their languages with `Z`.
 pub(crate) fn time(name: &str, description: &str) -> Parameter {
     let description = format!(
         "{description} RFC 3339 with an offset, such as `2026-04-20T13:00:00+09:00`; `Z` is refused. \
          Encode `+` as `%2B`."
     );
-    let object = text()
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .pattern(Some(r"[+-]\d{2}:\d{2}$"));
-    query_text(name, &description, object)
+    query_text(name, &description, text().pattern(Some(TIME)))
 }
 
 /// Describes a path parameter.

@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, path::Parameter};
 use super::{
     examples, forms, headers, links,
     operation::{self, Kind},
-    refusals, schemas,
+    refusals, schemas, strictness,
 };
 use crate::{
     errors::catalogue::Code,
@@ -29,6 +29,9 @@ const REQUESTS: &[&str] = &[
     "AdvanceClock",
     "PutEndpoint",
 ];
+
+/// Schemas of responses whose members may be absent: those of an event's `data` depend on its type.
+const PARTIAL: &[&str] = &["EventData"];
 
 /// Schemas of words to which others may be added.
 const GROWING: &[&str] = &[
@@ -99,19 +102,20 @@ pub(crate) fn document(
             paths.insert(path, item);
         }
     }
-    schemas::require_members(&mut schemas, REQUESTS);
+    schemas::require_members(&mut schemas, &[REQUESTS, PARTIAL].concat());
     schemas.extend(refusals::schemas());
     schemas.extend(forms::schemas());
     schemas.extend(issue());
     for name in GROWING {
         if let Some(words) = schemas.get_mut(*name) {
-            schemas::mark_growing(words);
+            strictness::mark_growing(words);
         }
     }
     schemas::allow_null(&mut schemas);
+    strictness::separate(&mut schemas, REQUESTS);
     links::add(&mut paths);
-    let (paths, responses) = (Value::from(paths), Value::from(refusals::components()));
-    schemas::drop_unused(&mut schemas, &[&paths, &responses]);
+    let (paths, webhooks) = (Value::from(paths), Value::from(webhooks()));
+    let components = components(schemas, &[&paths, &webhooks], is_sandbox, public_url);
     json!({
         "openapi": "3.1.0",
         "info": info(),
@@ -120,26 +124,42 @@ pub(crate) fn document(
             {"name": "vehicles", "description": "The catalogue."},
             {"name": "orders", "description": "Orders, and every step of an order up to the hand-over."},
             {"name": "events", "description": "The changes that LMN makes to your orders, in order and without gaps."},
-            {"name": "webhooks", "description": "The endpoint that your events are sent to, and their deliveries."},
+            {"name": "webhooks", "description": "The endpoint that your events are sent to."},
+            // A tag of their own: generators make one class of each tag, and these are not operations of this server.
+            {"name": "deliveries", "description": "The requests to your endpoint, one for each type of event."},
             {"name": "requests", "description": "The log of your requests that were refused, that failed or that wrote."},
             {"name": "sandbox", "description": "Simulates LMN's steps, on a clock of your own. Absent in production."},
             {"name": "service", "description": "The API itself."},
         ],
         "security": [{"api_key": []}],
         "paths": paths,
-        "webhooks": webhooks(),
-        "components": {
-            "schemas": schemas,
-            "responses": responses,
-            "parameters": parameters(is_sandbox),
-            "headers": headers::components(&PublicPath::of(public_url)),
-            "examples": examples::components(public_url),
-            "securitySchemes": {"api_key": {
-                "type": "apiKey", "in": "header", "name": "x-api-key",
-                "description": "Keys `lmn_prd_…` are for production, keys `lmn_stg_…` for the sandbox.",
-            }},
-        },
+        "webhooks": webhooks,
+        "components": components,
     })
+}
+
+/// Returns the components that the `others`, the other parts of the document, refer to.
+fn components(
+    schemas: Map<String, Value>,
+    others: &[&Value],
+    is_sandbox: bool,
+    public_url: &str,
+) -> Map<String, Value> {
+    let kinds = [
+        ("schemas", schemas.into()),
+        ("responses", refusals::components().into()),
+        ("parameters", parameters(is_sandbox)),
+        ("headers", headers::components(&PublicPath::of(public_url))),
+        ("examples", examples::components(public_url).into()),
+    ];
+    let mut components = Map::from_iter(kinds.map(|(kind, named)| (kind.to_owned(), named)));
+    schemas::drop_unused(&mut components, others);
+    let key = json!({
+        "type": "apiKey", "in": "header", "name": "x-api-key",
+        "description": "Keys `lmn_prd_…` are for production, keys `lmn_stg_…` for the sandbox.",
+    });
+    components.insert("securitySchemes".to_owned(), json!({"api_key": key}));
+    components
 }
 
 fn info() -> Value {
@@ -149,7 +169,7 @@ fn info() -> Value {
         "summary": "Browse Korean used vehicles and order them.",
         "description": INTRODUCTION,
         "contact": {"name": "LMN integrations", "email": "integrations@lmnauto.com"},
-        "license": {"name": "Proprietary"},
+        "license": {"name": "Proprietary", "identifier": env!("CARGO_PKG_LICENSE")},
     })
 }
 
@@ -224,7 +244,7 @@ fn delivery(name: &str) -> Value {
         "summary": format!("`{name}` is sent to your endpoint."),
         "description": "Delivered at least once, and in sequence for each order. Verify the signature, respond with \
                         2xx within 10 seconds, and process each id once.",
-        "tags": ["webhooks"],
+        "tags": ["deliveries"],
         "security": [],
         "parameters": headers,
         "requestBody": {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     errors::{ApiError, ErrorContext, Representation, catalogue::Code, docs::ErrorList, render},
-    values::{id::RequestId, timestamp::Timestamp},
+    values::{id::RequestId, string_enum::StringEnum, timestamp::Timestamp},
+    vehicles::model::Source,
 };
 
 /// The request id of the examples: `req_5f3a9c0e1b7d42a8c6e04f19`.
@@ -68,6 +69,31 @@ const BODIES: &[(&str, &str)] = &[
         "WebhookEndpoint",
         include_str!("../../docs/examples/WebhookEndpoint.json"),
     ),
+    (
+        "AdvanceClock",
+        include_str!("../../docs/examples/AdvanceClock.json"),
+    ),
+    (
+        "PlacedOrder",
+        include_str!("../../docs/examples/Order.json"),
+    ),
+    (
+        "ReportStatus",
+        include_str!("../../docs/examples/ReportStatus.json"),
+    ),
+    ("Reprice", include_str!("../../docs/examples/Reprice.json")),
+    (
+        "Reschedule",
+        include_str!("../../docs/examples/Reschedule.json"),
+    ),
+    (
+        "SandboxStep",
+        include_str!("../../docs/examples/SandboxStep.json"),
+    ),
+    (
+        "SettleAuction",
+        include_str!("../../docs/examples/SettleAuction.json"),
+    ),
     ("Vehicle", include_str!("../../docs/examples/Vehicle.json")),
     (
         "VehicleSummaryList",
@@ -93,6 +119,28 @@ pub(super) fn add_example(content: &mut Value) {
     if let Some(example) = example {
         content.insert("example".to_owned(), example);
     }
+}
+
+/// Adds an example to a path parameter, and to the query parameters of a list that every partner can read.
+pub(super) fn add_parameter_example(operation: &str, parameter: &mut Value) {
+    let name = parameter.get("name").and_then(Value::as_str);
+    let example = match (operation, name) {
+        ("list_vehicles", Some("source")) => Some(auction_houses()),
+        ("list_vehicles", Some("orderable")) => Some("true".into()),
+        _ if parameter.get("in").is_some_and(|it| it == "path") => {
+            parameter.pointer("/schema/examples/0").cloned()
+        }
+        _ => None,
+    };
+    if let (Some(example), Some(parameter)) = (example, parameter.as_object_mut()) {
+        parameter.insert("example".to_owned(), example);
+    }
+}
+
+/// Returns the sources whose vehicles can be listed without a make.
+fn auction_houses() -> Value {
+    let sources = Source::ALL.iter().filter(|it| **it != Source::Dealer);
+    sources.map(|it| it.as_str()).collect()
 }
 
 /// Renders the error with a code and a status in a representation.

@@ -1,21 +1,19 @@
 //! The representations of an error that `Accept` can select: their content, and the schemas of those other than LMN's
 //! envelope.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::{examples, refusals, schemas};
+use super::{examples, refusals, strictness};
 use crate::{
     errors::{Representation, catalogue::Code, entry::LendFoundryCode, payloads::CursorReason},
     values::string_enum::StringEnum,
 };
 
-/// Returns the `content` of an error with one of some codes under a status, given the schema of its envelope.
-pub(super) fn content(envelope: &Value, status: u16, codes: &[Code]) -> Value {
+/// Returns the `content` of an error with one of some codes under a status.
+pub(super) fn content(status: u16, codes: &[Code]) -> Value {
     let content = Representation::ALL.map(|representation| {
         let schema = match representation {
-            Representation::Envelope => envelope.clone(),
+            Representation::Envelope => schema("ErrorResponse"),
             Representation::Problem => schema("Problem"),
             Representation::LendFoundry => schema("LendFoundryError"),
         };
@@ -42,14 +40,14 @@ fn codes() -> Value {
 }
 
 /// Marks a list of words that may grow.
-fn growing(mut words: Value) -> Value {
-    schemas::mark_growing(&mut words);
-    words
+fn growing(mut list: Value) -> Value {
+    strictness::mark_growing(&mut list);
+    list
 }
 
 /// Returns the schema of a problem: the members of RFC 9457 and the members that details of any code can have.
 fn problem() -> Value {
-    let mut members = more();
+    let mut members = refusals::members_of_details();
     let standard = [
         (
             "type",
@@ -80,25 +78,6 @@ fn problem() -> Value {
     })
 }
 
-/// Returns the members that details can have, each with all of its schemas.
-fn more() -> Map<String, Value> {
-    let mut members = BTreeMap::<String, Vec<Value>>::new();
-    for details in Code::ALL.into_iter().filter_map(refusals::details) {
-        let properties = details.get("properties").and_then(Value::as_object);
-        for (name, schema) in properties.into_iter().flatten() {
-            let known = members.entry(name.clone()).or_default();
-            if !known.contains(schema) {
-                known.push(schema.clone());
-            }
-        }
-    }
-    let any = |(name, all): (String, Vec<Value>)| match all.as_slice() {
-        [one] => (name, one.clone()),
-        _ => (name, json!({"anyOf": all})),
-    };
-    members.into_iter().map(any).collect()
-}
-
 /// Returns the schema of an error in LendFoundry's representation: one alternative for every code of LendFoundry.
 fn lendfoundry() -> Value {
     let errors: Vec<Value> = LendFoundryCode::ALL
@@ -108,7 +87,7 @@ fn lendfoundry() -> Value {
     json!({
         "type": "object",
         "description": "An error as LendFoundry's clients expect it. The schema of `details` depends on `code`.",
-        "properties": {"error": {"oneOf": errors}},
+        "properties": {"error": {"anyOf": errors}},
         "required": ["error"],
     })
 }
@@ -227,5 +206,5 @@ fn or_null(name: &str) -> Value {
 }
 
 fn utc() -> Value {
-    json!({"type": "string", "format": "date-time", "pattern": "Z$"})
+    json!({"type": "string", "format": "date-time", "description": "In UTC, with `Z`."})
 }

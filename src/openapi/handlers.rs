@@ -173,7 +173,6 @@ pub(crate) async fn list_errors(
     (status = 200, description = "The error's row in the catalogue.", headers(("Vary")), content(
         (ErrorView = "application/json"), (String = "text/markdown"),
     )),
-    (status = 400, description = "validation_error"),
     (status = 404, description = "not_found"),
 ))]
 pub(crate) async fn get_error(

@@ -110,12 +110,6 @@ const ROWS: &[Row] = &[
         "</v1/orders?limit=50&cursor=eyJz>; rel=\"next\"",
     ),
     (
-        "Allow",
-        "The methods of the path.",
-        || json!({"type": "string"}),
-        "GET,HEAD,POST",
-    ),
-    (
         "X-LMN-Filtered-Out",
         "The number of dealer vehicles excluded by filters that no dealer vehicle can satisfy, exact up to 10,000. \
          Present if and only if such a filter is used and dealer vehicles were requested.",

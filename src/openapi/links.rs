@@ -21,7 +21,7 @@ const FIRST_REQUEST: Option<&str> = Some("$response.body#/data/0/request_id");
 /// The vehicle id of a response that is an order.
 const VEHICLE: Option<&str> = Some("$response.body#/vehicle_id");
 
-/// All links except the one with a request body.
+/// All links except the one to the order for a vehicle.
 const ROWS: &[Row] = &[
     ("list_vehicles", "200", FIRST, &["get_vehicle"]),
     ("create_order", "201", ID, OF_AN_ORDER),
@@ -95,13 +95,12 @@ fn from(operation: &str) -> impl Iterator<Item = (&'static str, &'static str, Va
 }
 
 /// Returns the link from a vehicle to an order for it.
+///
+/// It describes the body in words: generators take a text alone as `requestBody`, and no text is an object.
 fn order() -> Value {
     json!({
         "operationId": "create_order",
-        "description": "For an auction vehicle, bid its listing price. For a buy-now vehicle, leave the bid out.",
-        "requestBody": {
-            "vehicle_id": "{$response.body#/id}",
-            "max_bid_amount_usd": "{$response.body#/pricing/listing_usd}",
-        },
+        "description": "Send the vehicle's `id` as `vehicle_id`. For an auction vehicle, bid at least its \
+                        `pricing.listing_usd` as `max_bid_amount_usd`. For a buy-now vehicle, leave the bid out.",
     })
 }

@@ -3,9 +3,9 @@
 //! The attributes of a handler describe its own parameters, success responses and error codes. [`mod@document`] adds
 //! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
 //! ([`refusals`]) in all representations ([`forms`]), examples ([`examples`]) and links ([`links`]). [`schemas`] has the
-//! schemas of ids, money and times, and makes the derived ones more exact. [`handlers`] serves the document and the error
-//! catalogue, and [`portal`] the documentation for human readers. [`postman`] makes a Postman collection from the
-//! document.
+//! schemas of ids, money and times, and makes the derived ones more exact; [`strictness`] separates what requests and
+//! responses describe differently. [`handlers`] serves the document and the error catalogue, and [`portal`] the
+//! documentation for human readers. [`postman`] makes a Postman collection from the document.
 
 mod document;
 mod examples;
@@ -18,5 +18,6 @@ pub(crate) mod portal;
 pub(crate) mod postman;
 mod refusals;
 mod schemas;
+mod strictness;
 
 pub(crate) use document::document;

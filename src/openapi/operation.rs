@@ -110,7 +110,11 @@ pub(super) fn complete(operation: &mut Value, kind: Kind) {
 /// Adds the parameters that the layers read, and returns those of the handler.
 fn add_parameters(operation: &mut Map<String, Value>, kind: Kind) -> Vec<Value> {
     let own = operation.get("parameters").and_then(Value::as_array);
-    let own = own.cloned().unwrap_or_default();
+    let mut own = own.cloned().unwrap_or_default();
+    let id = operation.get("operationId").and_then(Value::as_str);
+    for parameter in &mut own {
+        examples::add_parameter_example(id.unwrap_or_default(), parameter);
+    }
     let shared: &[&str] = match kind {
         Kind::Open => &[],
         Kind::Read | Kind::Replace => &["X-User-Id"],
@@ -195,15 +199,7 @@ fn add_replay(responses: &mut Map<String, Value>) {
                   byte for byte.";
     let created = responses.get("201").or(responses.get("202")).cloned();
     let has_location = responses.contains_key("201");
-    let other = responses.remove("200");
-    let schema = |response: &Option<Value>| {
-        let schema = response
-            .as_ref()?
-            .pointer("/content/application~1json/schema");
-        schema.cloned()
-    };
-    let schemas: Vec<Value> = [&created, &other].into_iter().filter_map(schema).collect();
-    let Some(mut response) = other.or(created) else {
+    let Some(mut response) = responses.remove("200").or(created) else {
         return;
     };
     if let Some(Value::String(text)) = response.get_mut("description") {
@@ -211,12 +207,6 @@ fn add_replay(responses: &mut Map<String, Value>) {
     }
     if let Some(Value::Object(headers)) = response.get_mut("headers").filter(|_| has_location) {
         headers.extend([headers::sometimes("Location")]);
-    }
-    if let (Some(content), [_, _]) = (
-        response.pointer_mut("/content/application~1json"),
-        schemas.as_slice(),
-    ) {
-        *content = json!({"schema": {"anyOf": schemas}});
     }
     responses.insert("200".to_owned(), response);
 }

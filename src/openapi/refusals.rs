@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{forms, headers, operation::Kind, schemas};
+use super::{forms, headers, operation::Kind, strictness};
 use crate::{errors::catalogue::Code, values::string_enum::StringEnum};
 
 /// Error codes by status.
@@ -32,8 +32,12 @@ const BODY: &[(u16, Code)] = &[
     (413, Code::PayloadTooLarge),
     (415, Code::UnsupportedMediaType),
 ];
-/// The errors of every operation, even an open one.
-const OPEN: &[(u16, Code)] = &[(500, Code::InternalError), (503, Code::ServiceUnavailable)];
+/// The errors of open operations. Without one `Host`, any request is refused.
+const OPEN: &[(u16, Code)] = &[
+    (400, Code::ValidationError),
+    (500, Code::InternalError),
+    (503, Code::ServiceUnavailable),
+];
 
 /// Returns the errors that the layers of an operation can return.
 pub(super) fn of_gate(kind: Kind) -> Refusals {
@@ -53,16 +57,11 @@ pub(super) fn of_gate(kind: Kind) -> Refusals {
 
 /// Returns the response for some codes under a status.
 pub(super) fn response(kind: Kind, status: StatusCode, codes: &[Code]) -> Value {
-    let schemas: Vec<Value> = codes.iter().map(|code| reference(*code)).collect();
-    let schema = match schemas.as_slice() {
-        [one] => one.clone(),
-        _ => json!({"oneOf": schemas}),
-    };
     let lines: Vec<String> = codes.iter().map(|code| line(*code)).collect();
     json!({
         "description": lines.join("\n"),
         "headers": headers::of_answer(kind, status),
-        "content": forms::content(&schema, status.as_u16(), codes),
+        "content": forms::content(status.as_u16(), codes),
     })
 }
 
@@ -79,7 +78,7 @@ pub(super) fn shared_name(kind: Kind, status: StatusCode) -> String {
     format!("{}.{}", reason.replace(' ', ""), kind.as_str())
 }
 
-/// Returns `components.responses`: the errors of the layers, and those of unknown routes and methods.
+/// Returns `components.responses`: the errors of the layers.
 pub(super) fn components() -> Map<String, Value> {
     let mut responses = Map::new();
     for kind in Kind::ALL {
@@ -90,63 +89,90 @@ pub(super) fn components() -> Map<String, Value> {
             }
         }
     }
-    for code in [Code::NotFound, Code::MethodNotAllowed] {
-        let status = code.entry().statuses.first().copied().unwrap_or_default();
-        let Ok(status) = StatusCode::from_u16(status) else {
-            continue;
-        };
-        let mut response = response(Kind::Open, status, &[code]);
-        if let Some(Value::Object(headers)) = response.get_mut("headers") {
-            headers.extend(["Idempotency-Status", "Idempotent-Replayed"].map(headers::sometimes));
-            if code == Code::MethodNotAllowed {
-                headers::add(headers, "Allow");
-            }
-        }
-        responses.insert(format!("{code:?}"), response);
-    }
     responses
 }
 
-fn reference(code: Code) -> Value {
-    json!({"$ref": format!("#/components/schemas/{code:?}")})
-}
-
-/// Returns the schema of the envelope of every code, by name.
+/// Returns the schemas of the envelope, by name. They are the same for every code: a client that is generated from them
+/// needs one type for all errors, and reads a code that it does not know.
 pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
-    Code::ALL
-        .into_iter()
-        .map(|code| (format!("{code:?}"), envelope(code)))
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let envelope = json!({
+        "type": "object",
+        "description": "An error. The response's examples show the details of each of its codes.",
+        "properties": {"error": reference("ErrorBody")},
+        "required": ["error"],
+    });
+    let body = json!({
+        "type": "object",
+        "description": "What is wrong. `details` is present if the code has any.",
+        "properties": {
+            "code": {"$ref": "#/components/schemas/ErrorCode", "description": "Branch on this and on nothing else."},
+            "message": {"type": "string", "description": "One sentence for human readers. It may change."},
+            "request_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
+            "details": reference("ErrorDetails"),
+        },
+        "required": ["code", "message", "request_id"],
+    });
+    let details = json!({
+        "type": "object",
+        "description": "The members that details can have. Those of one code are always the same.",
+        "properties": members_of_details(),
+    });
+    let all = [
+        ("ErrorResponse", envelope),
+        ("ErrorBody", body),
+        ("ErrorDetails", details),
+    ];
+    all.into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
 }
 
-fn envelope(code: Code) -> Value {
-    let mut members = json!({
-        "code": {"type": "string", "enum": [code.as_str()], "description": "Branch on this and on nothing else."},
-        "message": {"type": "string", "description": "One sentence for human readers. It may change."},
-        "request_id": {"type": "string", "pattern": "^req_[0-9a-f]{24}$", "description": "Equals `X-Request-Id`."},
-    });
-    let mut required = vec!["code", "message", "request_id"];
-    if let (Some(details), Some(members)) = (details(code), members.as_object_mut()) {
-        members.insert("details".to_owned(), details);
-        required.push("details");
+/// Returns the members that details of any code can have.
+pub(super) fn members_of_details() -> Map<String, Value> {
+    let mut members = BTreeMap::<String, Vec<Value>>::new();
+    for details in Code::ALL.into_iter().filter_map(details) {
+        let properties = details.get("properties").and_then(Value::as_object);
+        for (name, schema) in properties.into_iter().flatten() {
+            let known = members.entry(name.clone()).or_default();
+            if !known.contains(schema) {
+                known.push(schema.clone());
+            }
+        }
     }
-    let error = json!({"type": "object", "properties": members, "required": required});
-    json!({
-        "type": "object",
-        "description": code.entry().meaning,
-        "properties": {"error": error},
-        "required": ["error"],
-    })
+    let any = |(name, all): (String, Vec<Value>)| {
+        let mut schema = match all.as_slice() {
+            [one] => one.clone(),
+            _ => strictness::union(&all).unwrap_or_else(|| json!({"anyOf": all})),
+        };
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("description".to_owned(), meanings(&name).into());
+        }
+        (name, schema)
+    };
+    members.into_iter().map(any).collect()
+}
+
+/// Returns the meanings of a member of details, one for each code that has it.
+fn meanings(name: &str) -> String {
+    let with = |code: Code| {
+        let details = code.entry().details.iter();
+        let mut meanings = details.filter(|it| it.name == name).map(|it| it.meaning);
+        let meaning = meanings.next()?;
+        Some(format!("- `{}`: {meaning}", code.as_str()))
+    };
+    let lines: Vec<String> = Code::ALL.into_iter().filter_map(with).collect();
+    lines.join("\n")
 }
 
 /// Returns the schema of a code's `details`; `None` if it has none.
-pub(super) fn details(code: Code) -> Option<Value> {
+fn details(code: Code) -> Option<Value> {
     let mut details = json!(code.details_schema()?);
     let object = details.as_object_mut()?;
     object.remove("description");
     if let Some(Value::Array(required)) = object.get_mut("required") {
         required.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
     }
-    schemas::mark_growing(&mut details);
+    strictness::mark_growing(&mut details);
     Some(details)
 }
 

@@ -1,10 +1,7 @@
 //! Events of orders: the changes that make them, and the members of their `data`. Pure.
 
 use serde::Serialize;
-use utoipa::{
-    OpenApi, PartialSchema, ToSchema,
-    openapi::{OneOfBuilder, Ref, RefOr, Schema},
-};
+use utoipa::{OpenApi, ToSchema};
 
 use super::{
     state_machine::{FulfillmentDetail, OrderStatus},
@@ -72,53 +69,36 @@ pub(super) struct EventData<'a> {
     pub(super) kind: &'a EventKind,
 }
 
-/// Declares the members of `data`, type by type, for the OpenAPI document.
-macro_rules! data {
-    ($($(#[$doc:meta])* $name:ident { $($member:ident: $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(ToSchema)]
-            #[expect(dead_code, reason = "schema only, written by `EventData`")]
-            struct $name {
-                /// The order at the time of the event, byte for byte as `GET /v1/orders/{id}` returned it.
-                order: OrderView,
-                $($member: $type,)*
-            }
-        )*
-
-        impl PartialSchema for EventData<'_> {
-            fn schema() -> RefOr<Schema> {
-                let one = OneOfBuilder::new();
-                $(let one = one.item(Ref::from_schema_name(stringify!($name)));)*
-                one.item(Ref::from_schema_name("WebhookTest")).into()
-            }
-        }
-    };
+/// The `data` of an event: the order, and the members that belong to the event's type.
+// One schema for all types, so that a client reads an event of a type that it does not know.
+#[derive(ToSchema)]
+#[schema(as = EventData)]
+#[expect(dead_code, reason = "schema only, written by `EventData`")]
+struct DataSchema {
+    /// The order at the time of the event, byte for byte as `GET /v1/orders/{id}` returned it; null in `webhook.test`.
+    #[schema(required = true)]
+    order: Option<OrderView>,
+    /// In `order.status_changed`: the former status.
+    #[schema(required = false)]
+    previous_status: OrderStatus,
+    /// In `order.fulfillment_updated`: the former sub-status.
+    #[schema(required = false)]
+    previous_fulfillment_detail: Option<FulfillmentDetail>,
+    /// In `order.auction_rescheduled`: the former time of the auction.
+    #[schema(required = false)]
+    previous_auction_date: Timestamp,
+    /// In `order.price_updated`: the former listing price.
+    #[schema(required = false)]
+    previous_listing_usd: Usd,
+    /// In `order.price_updated`: the listing price.
+    #[schema(required = false)]
+    listing_usd: Usd,
+    /// In `order.re_auctioned`: the id under which the vehicle is listed again.
+    #[schema(required = false)]
+    new_vehicle_id: VehicleId,
 }
 
-impl ToSchema for EventData<'_> {}
-
-data! {
-    /// The `data` of `order.status_changed`.
-    StatusChanged { previous_status: OrderStatus, }
-    /// The `data` of `order.fulfillment_updated`.
-    FulfillmentUpdated { previous_fulfillment_detail: Option<FulfillmentDetail>, }
-    /// The `data` of `order.auction_rescheduled`.
-    AuctionRescheduled { previous_auction_date: Timestamp, }
-    /// The `data` of `order.price_updated`.
-    PriceUpdated { previous_listing_usd: Usd, listing_usd: Usd, }
-    /// The `data` of `order.re_auctioned`.
-    ReAuctioned { new_vehicle_id: VehicleId, }
-}
-
-/// Schemas that the OpenAPI document does not find through the routes: the `data` of an event, type by type.
+/// The schema that the OpenAPI document does not find through the routes.
 #[derive(OpenApi)]
-#[openapi(components(schemas(
-    EventData,
-    StatusChanged,
-    FulfillmentUpdated,
-    AuctionRescheduled,
-    PriceUpdated,
-    ReAuctioned
-)))]
+#[openapi(components(schemas(DataSchema)))]
 pub(crate) struct DataSchemas;

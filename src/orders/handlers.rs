@@ -15,7 +15,7 @@ use super::{
     },
     store::{self, NewOrder},
     transitions::{self, TransitionFailed},
-    view::{OrderPreview, OrderView, Rendered},
+    view::{OrderView, PlacedOrder, Rendered},
 };
 use crate::{
     audit::Actor,
@@ -89,8 +89,8 @@ impl IntoParams for DryRun {
 ///
 /// For an auction lot, an order is a maximum bid; for a buy-now vehicle, a purchase. It is a commitment, not a payment.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", params(DryRun), request_body = CreateOrder, responses(
-    (status = 201, description = "The order.", body = OrderView),
-    (status = 200, description = "Dry run: the order that the request would place.", body = OrderPreview),
+    (status = 201, description = "The order.", body = PlacedOrder),
+    (status = 200, description = "Dry run: the order that the request would place.", body = PlacedOrder),
     (status = 400, description = "missing_max_bid"),
     (status = 404, description = "vehicle_not_found"),
     (status = 409, description = "past_order_cutoff duplicate_order"),

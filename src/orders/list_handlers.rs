@@ -38,6 +38,8 @@ use crate::{
 };
 
 /// Returns one order.
+///
+/// `allowed_actions` lists what you can do with it now. Its `ETag` also changes with other partners' bids.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", params(Id::<OrderId>, Conditional), responses(
     (status = 200, description = "The order.", body = OrderView),
     (status = 404, description = "order_not_found"),
@@ -55,6 +57,8 @@ pub(crate) async fn get_order(
 }
 
 /// Returns the vehicle as it was when the order was placed.
+///
+/// It never changes, even if the vehicle is changed or withdrawn later.
 #[utoipa::path(get, path = "/v1/orders/{id}/vehicle", tag = "orders", params(Id::<OrderId>, Conditional), responses(
     (status = 200, description = "The vehicle.", body = VehicleView),
     (status = 404, description = "order_not_found order_vehicle_snapshot_not_found"),
@@ -228,6 +232,8 @@ fn page_of_orders(orders: &[RenderedOrder], next_cursor: Option<&str>, uri: &Uri
 type OrderStepList = Page<HistoryView>;
 
 /// Lists the steps of an order, oldest first.
+///
+/// The first step is the order's placement; `by` says whether you, LMN or a scheduled job took a step.
 #[utoipa::path(get, path = "/v1/orders/{id}/history", tag = "orders", params(Id::<OrderId>, PageQuery), responses(
     (status = 200, description = "A page of steps.", body = OrderStepList),
     (status = 404, description = "order_not_found"),
@@ -266,6 +272,8 @@ pub(crate) async fn list_order_history(
 type EventList = Page<EventView>;
 
 /// Lists the events of one order, newest first.
+///
+/// Changes that you make yourself, such as a cancellation, have no events.
 #[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events", params(Id::<OrderId>, PageQuery), responses(
     (status = 200, description = "A page of events.", body = EventList),
     (status = 404, description = "order_not_found"),

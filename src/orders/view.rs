@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type},
+    openapi::{ObjectBuilder, OneOfBuilder, Ref, RefOr, Schema, Type},
 };
 
 use super::{
@@ -34,7 +34,8 @@ const AFTER_STANDING: &str = ",\"amounts\":";
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(crate) struct OrderView {
-    /// Null only in the response to a dry run.
+    /// The order's id.
+    // `None` only in the response to a dry run, which has a schema of its own.
     #[schema(value_type = OrderId)]
     pub id: Option<OrderId>,
     /// The ordered vehicle.
@@ -99,21 +100,26 @@ pub(crate) struct ShipmentView {
     pub eta: Option<Timestamp>,
 }
 
-/// An order in the response to a dry run: without an id, and without other partners' bids.
-pub(crate) struct OrderPreview;
+/// The order in the response to the request that placed it, or to a dry run.
+pub(crate) struct PlacedOrder;
 
-impl ToSchema for OrderPreview {}
+impl ToSchema for PlacedOrder {}
 
-impl PartialSchema for OrderPreview {
+impl PartialSchema for PlacedOrder {
+    /// Returns the schema of an order, except that the id may be null.
     fn schema() -> RefOr<Schema> {
         let RefOr::T(Schema::Object(mut order)) = OrderView::schema() else {
             return OrderView::schema();
         };
-        for hidden in ["id", "is_highest_bid", "current_max_bid_usd"] {
-            let null = ObjectBuilder::new().schema_type(Type::Null);
-            order.properties.insert(hidden.to_owned(), null.into());
-        }
-        let text = "An order as a dry run returns it: `id`, `is_highest_bid` and `current_max_bid_usd` are null.";
+        let id = OneOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .item(Ref::from_schema_name("OrderId"))
+            .description(Some(
+                "The order's id; null only in the response to a dry run.",
+            ));
+        order.properties.insert("id".to_owned(), id.into());
+        let text = "An order as it was placed, or as a dry run would place it: then `id`, `is_highest_bid` and \
+                    `current_max_bid_usd` are null.";
         order.description = Some(text.to_owned());
         Schema::Object(order).into()
     }

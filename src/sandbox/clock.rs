@@ -75,6 +75,8 @@ impl FromBody for AdvanceClock {
 }
 
 /// Returns your clock.
+///
+/// `now` is the time that decides about your orders, such as whether a cutoff has passed.
 #[utoipa::path(get, path = "/v1/sandbox/clock", tag = "sandbox", responses(
     (status = 200, description = "The clock.", body = ClockView),
 ))]

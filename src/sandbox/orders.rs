@@ -190,7 +190,9 @@ struct ShipmentUpdate {
     eta: Option<Timestamp>,
 }
 
-/// Makes the operator's step on your own order. Other orders and the vehicle stay unchanged.
+/// Makes the operator's step on your own order.
+///
+/// Rules and events are those of LMN's own steps. Other orders and the vehicle stay unchanged.
 #[utoipa::path(post, path = "/v1/orders/{id}/sandbox-status", tag = "sandbox", params(Id::<OrderId>),
     request_body = SandboxStep, responses(
         (status = 200, description = "The order.", body = OrderView),

@@ -167,6 +167,9 @@ struct SettleAuction {
 }
 
 /// Records the auction result of a vehicle that only you have ordered.
+///
+/// `won` secures your order at the price and the fee that you send; the other results end it. `vehicle_shared` is the
+/// reason of the refusal if another partner has ordered the vehicle too.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/auction-result", tag = "sandbox", params(Id::<VehicleId>),
     request_body = SettleAuction, responses(
         (status = 200, description = "The vehicle after the change.", body = VehicleView),
@@ -207,6 +210,8 @@ impl FromBody for Reschedule {
 }
 
 /// Moves the auction of a vehicle that only you have ordered.
+///
+/// Your order's date and cutoff move with it. An order whose cutoff would have passed by that is cancelled.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/reschedule", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Reschedule, responses(
         (status = 200, description = "The vehicle after the change.", body = VehicleView),
@@ -244,6 +249,8 @@ impl FromBody for Price {
 }
 
 /// Changes the listing price of a vehicle that only you have ordered.
+///
+/// The bid of your order stays as it is, and an order in `proceed` gets an event with both prices.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/price", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Price, responses(
         (status = 200, description = "The vehicle after the change.", body = VehicleView),
@@ -276,6 +283,8 @@ impl FromBody for Nothing {
 }
 
 /// Withdraws a vehicle that only you have ordered from the catalogue.
+///
+/// Your order is cancelled because the seller withdrew, and only you can still read the vehicle.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/withdraw", tag = "sandbox", params(Id::<VehicleId>),
     request_body = Nothing, responses(
         (status = 200, description = "The vehicle after the change.", body = VehicleView),

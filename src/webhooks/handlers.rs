@@ -8,12 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     changes::{self, RedeliverError, TestError},
     client,
-    model::{DESCRIPTION_CHARACTERS_MAX, DisabledReason, Endpoint, EndpointRequest, WebhookTest},
+    model::{DESCRIPTION_CHARACTERS_MAX, DisabledReason, Endpoint, EndpointRequest},
     signature::Secret,
     store,
     target::{Malformed, Refused, Target},
@@ -36,11 +36,6 @@ use crate::{
 
 /// The path of the endpoint, for the `Location` header.
 const LOCATION: &str = "/v1/webhook_endpoint";
-
-/// Schemas that the OpenAPI document does not find through the routes: the `data` of a test event.
-#[derive(OpenApi)]
-#[openapi(components(schemas(WebhookTest)))]
-pub(crate) struct DataSchemas;
 
 /// Your webhook endpoint.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,6 +138,8 @@ fn refuse(url: &str, refused: &[Refused]) -> ApiError {
 }
 
 /// Returns your webhook endpoint.
+///
+/// Its secret is not shown again: `secret` is null.
 #[utoipa::path(get, path = "/v1/webhook_endpoint", tag = "webhooks", params(Conditional), responses(
     (status = 200, description = "The endpoint, without its secret.", body = EndpointView),
     (status = 404, description = "webhook_endpoint_not_found"),

@@ -2,10 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, Type},
-};
 
 use super::target::Target;
 use crate::{events::model::EventType, values::string_enum::string_enum};
@@ -101,16 +97,6 @@ impl Endpoint {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct WebhookTest {
     order: (),
-}
-
-impl ToSchema for WebhookTest {}
-
-impl PartialSchema for WebhookTest {
-    fn schema() -> RefOr<Schema> {
-        let null = ObjectBuilder::new().schema_type(Type::Null);
-        let data = ObjectBuilder::new().description(Some("The `data` of `webhook.test`."));
-        data.property("order", null).into()
-    }
 }
 
 #[cfg(test)]

@@ -471,14 +471,17 @@ async fn document_allows_members_and_marks_words_that_may_be_added() {
         "/Order/properties/cancellation_reason",
         "/VehicleSummary/properties/auction_result",
         "/WebhookEndpoint/properties/disabled_reason",
-        "/InvalidApiKey/properties/error/properties/details/properties/reason",
-        "/IdempotencyKeyReused/properties/error/properties/details/properties/mismatch/items",
+        "/ErrorDetails/properties/reason",
+        "/ErrorDetails/properties/mismatch/items",
         "/Problem/properties/code",
     ] {
         let schema = schemas.pointer(pointer).expect(pointer);
-        let mut words = schema["enum"].as_array().expect(pointer).clone();
-        words.retain(|it| !it.is_null());
-        assert_eq!(schema["x-extensible-enum"], Value::from(words), "{pointer}");
+        assert!(schema["x-extensible-enum"].is_array(), "{pointer}");
+        assert_eq!(
+            schema.get("enum"),
+            None,
+            "{pointer}: a decoder would refuse a word of tomorrow"
+        );
     }
     // A strict client accepts an answer of tomorrow, and today's is whole.
     service.vehicle(Vehicle::lot("glovis_1")).await;
@@ -490,6 +493,7 @@ async fn document_allows_members_and_marks_words_that_may_be_added() {
     assert!(validator.is_valid(&order));
     order["carbon_kg"] = json!({"sea": 1});
     order["amounts"]["insurance_usd"] = json!(1);
+    order["status"] = json!("on_hold");
     assert!(validator.is_valid(&order));
     order.as_object_mut().unwrap().remove("vin");
     assert!(!validator.is_valid(&order), "members are always present");

@@ -7,7 +7,9 @@ use std::{
 };
 
 use jsonschema::{Draft, Validator};
-use lmn_partner_api::{router::document, values::environment::Environment};
+use lmn_partner_api::{
+    errors::catalogue::Code, router::document, values::environment::Environment,
+};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -35,12 +37,19 @@ pub const REQUESTS: [&str; 10] = [
     "PutEndpoint",
 ];
 
+/// The reference to the schema of an error in LMN's envelope.
+const ERROR: &str = "#/components/schemas/ErrorResponse";
+/// Members of a `validation_error`'s details that may be absent.
+const OPTIONAL_DETAILS: [&str; 2] = ["field", "reason"];
+/// Times of LMN and of Korea: with an offset, and with three fractional digits or none.
+const TIME: &str = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?[+-]\d{2}:\d{2}$";
+
 /// The OpenAPI document.
 pub struct Document {
     pub text: Value,
     pub operations: Vec<Operation>,
-    /// The component schemas, of which those of responses are closed: the document leaves them open, because members may
-    /// be added, but a member that is not documented is a mistake.
+    /// The component schemas, of which those of responses are closed: the document leaves them open, because members and
+    /// words may be added, but a member or word that is not documented is a mistake.
     schemas: Value,
     checked: RefCell<BTreeSet<(String, u16)>>,
     compiled: RefCell<HashMap<String, Rc<Validator>>>,
@@ -197,13 +206,51 @@ impl Document {
             return;
         };
         assert_eq!(reply.header("content-type"), "application/json");
-        let (validator, body) = (self.validator(schema), reply.json());
+        let body = reply.json();
+        let validator = match schema["$ref"] == ERROR {
+            true => self.validator(&self.error_schema(what, documented, &body)),
+            false => self.validator(schema),
+        };
         if let Err(error) = validator.validate(&body) {
             panic!("{what}: {error} at {} in {body:#}", error.instance_path());
         }
         if schema["type"] != "object" {
             check_objects(what, &validator, &body);
         }
+    }
+
+    /// Returns the exact schema of an error, whose details are those of its code. The response must document the code.
+    #[track_caller]
+    fn error_schema(&self, what: &str, documented: &Value, body: &Value) -> Value {
+        let code = body["error"]["code"].as_str().expect("an error has a code");
+        let examples = &documented["content"]["application/json"]["examples"];
+        assert!(
+            examples[code].is_object(),
+            "{what}: {code} is not documented"
+        );
+        let code = Code::parse(code).expect("a code of the catalogue");
+        let schemas = &self.text["components"]["schemas"];
+        let properties = schemas["ErrorBody"]["properties"].as_object();
+        let mut members = properties.expect("it has members").clone();
+        members["code"] = json!({"type": "string", "enum": [code.as_str()]});
+        let names = code.entry().details.iter().map(|it| it.name);
+        let details = names.clone().map(|name| {
+            let schema = schemas["ErrorDetails"]["properties"][name].clone();
+            (name.to_owned(), schema)
+        });
+        let may_lack =
+            |name: &&str| code == Code::ValidationError && OPTIONAL_DETAILS.contains(name);
+        let required: Vec<_> = names.filter(|name| !may_lack(name)).collect();
+        if required.is_empty() {
+            members.remove("details");
+        } else {
+            let details = Map::from_iter(details);
+            members["details"] =
+                json!({"type": "object", "properties": details, "required": required});
+        }
+        let required: Vec<_> = members.keys().cloned().collect();
+        let error = json!({"type": "object", "properties": members, "required": required});
+        json!({"type": "object", "properties": {"error": error}, "required": ["error"]})
     }
 
     /// Returns the documented operations and statuses for which no reply was checked.
@@ -221,13 +268,26 @@ impl Document {
     }
 }
 
-/// Closes the objects in a schema that name their members.
+/// Closes the objects in a schema that name their members, and the lists of words; and makes times exact.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
             members.values_mut().for_each(close);
             if members.get("properties").is_some_and(Value::is_object) {
                 members.insert("additionalProperties".to_owned(), false.into());
+            }
+            if let Some(words) = members.get("x-extensible-enum").and_then(Value::as_array) {
+                let mut words = words.clone();
+                if members["type"].is_array() {
+                    words.push(Value::Null);
+                }
+                members.insert("enum".to_owned(), words.into());
+            }
+            // Only the times in LendFoundry's form, which end in `Z`, have no example.
+            if members.get("format").is_some_and(|it| it == "date-time")
+                && members.contains_key("examples")
+            {
+                members.insert("pattern".to_owned(), TIME.into());
             }
         }
         Value::Array(items) => items.iter_mut().for_each(close),
@@ -266,10 +326,12 @@ fn check_objects(what: &str, validator: &Validator, body: &Value) {
             let less = with(&|members| drop(members.remove(&name)));
             let may_lack = match name.as_str() {
                 "expected" | "received" => pointer.contains("/issues/"),
-                "field" | "reason" => {
+                name if OPTIONAL_DETAILS.contains(&name) => {
                     pointer.ends_with("/error/details")
                         && body["error"]["code"] == "validation_error"
                 }
+                // Of the data of an event, the order alone is there in each type.
+                name if pointer.ends_with("/payload/data") => name != "order",
                 // `models` has one member for each make.
                 _ => pointer == "/models",
             };
