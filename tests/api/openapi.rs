@@ -946,7 +946,7 @@ fn check_examples(document: &Document, what: &str, status: u16, content: &Value)
 #[test]
 fn links_lead_to_operations_with_values_from_their_responses() {
     for environment in [Environment::Sandbox, Environment::Production] {
-        let document = Document::of(environment, "http://localhost:8080");
+        let document = Document::of(environment, "http://127.0.0.1:8080");
         let mut followed = 0;
         for operation in &document.operations {
             let responses = operation.members["responses"].as_object().unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     database::TestDatabase,
-    support::{Service, Vehicle, eventually, key, wait_for_blocked_session},
+    support::{Service, Vehicle, eventually, key, settings, wait_for_blocked_session},
     wire::{self, Fault, Moment},
 };
 
@@ -32,7 +32,9 @@ impl CountingService {
             Fault::None
         });
         let url = url.await;
-        let service = Service::at(database, &url, &[], router).await;
+        // The request log, which commits by itself, is not written meanwhile.
+        let settings = [settings::request_log_flush_milliseconds(60_000)];
+        let service = Service::at(database, &url, &settings, router).await;
         Self {
             service,
             round_trips,

@@ -85,7 +85,7 @@ impl Operation {
 impl Document {
     /// Generates the document of the sandbox.
     pub fn read() -> Self {
-        Self::of(Environment::Sandbox, "http://localhost:8080")
+        Self::of(Environment::Sandbox, "http://127.0.0.1:8080")
     }
 
     /// Generates the document of an environment with a public URL.
