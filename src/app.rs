@@ -12,7 +12,7 @@ use crate::{
     http::cursor::Cursors,
     idempotency::ReadReplies,
     jobs::Jobs,
-    operator::Draining,
+    operator::probes::Draining,
     orders::store::ReadOrders,
     request_log::queue::RequestLog,
     status::StatusMonitor,

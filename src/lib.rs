@@ -7,7 +7,7 @@
 //! rate limits; `idempotency` looks for the stored reply of an earlier request with the same key. A handler in
 //! `vehicles/handlers.rs` or `orders/handlers.rs` parses its input, reads the database, lets a pure model decide, records
 //! the outcome and commits. Every failure is an [`errors::ApiError`], which is rendered, logged and counted in one
-//! place. The [`operator`] has its own listener.
+//! place. LMN's people, the [`operators`], have an API of their own on another listener: [`operator`].
 //!
 //! # Structure
 //!
@@ -28,6 +28,8 @@ pub(crate) mod http;
 
 pub mod audit;
 pub(crate) mod partners;
+
+pub mod operators;
 pub(crate) mod request;
 pub mod request_log;
 

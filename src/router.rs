@@ -28,7 +28,14 @@ use crate::{
         rate_limit::RateLimit,
         request_context::{Contextual, RequestContextLayer},
     },
-    openapi, operator, orders,
+    openapi,
+    operator::{
+        self,
+        authentication::{NeededRole, OperatorTokens},
+        probes,
+    },
+    operators::model::Role,
+    orders,
     request::RequestContext,
     request_log, sandbox, status,
     values::environment::Environment,
@@ -119,17 +126,48 @@ fn index() -> Router<App> {
 
 /// Returns the routes of probes, which are on both listeners: load balancers probe the port that they send traffic to.
 fn probes() -> Router<App> {
-    let [health, readiness] = operator::PROBES;
+    let [health, readiness] = probes::PATHS;
     Router::new()
-        .route(health, get(operator::show_health))
-        .route(readiness, get(operator::show_readiness))
+        .route(health, get(probes::show_health))
+        .route(readiness, get(probes::show_readiness))
 }
 
-/// Returns the routes of the operator's listener.
+/// Returns the routes of the operator API, in groups by the role that they need.
+fn operator_routes() -> [(Role, OpenApiRouter<App>); 1] {
+    let admin = OpenApiRouter::default().routes(routes!(operator::operators::list_operators));
+    [(Role::Admin, admin)]
+}
+
+/// Returns the routes of the operator's listener. Probes and metrics need no token and pass no layer.
+///
+/// Tokens must not cross a network in clear text, and this listener has no TLS: beyond loopback, it has no operator API.
 pub fn operator_router(app: App) -> Router {
-    probes()
-        .route("/metrics", get(operator::show_metrics))
-        .with_state(app)
+    let open = probes()
+        .route("/metrics", get(probes::show_metrics))
+        .with_state(app.clone());
+    match app.settings().operator.listen.ip().is_loopback() {
+        true => open.fallback_service(operator_api(app)),
+        false => {
+            tracing::warn!("operator.listen is not a loopback address: the operator API is off");
+            open
+        }
+    }
+}
+
+/// Builds the operator API.
+fn operator_api(app: App) -> Api {
+    let tokens = OperatorTokens::new(app.database().clone());
+    let idempotency = idempotency(&app);
+    let mut routes = Router::new();
+    for (role, group) in operator_routes() {
+        let layers = ServiceBuilder::new()
+            .layer(AdmissionLayer(tokens.clone()))
+            .layer(AdmissionLayer(NeededRole(role)))
+            .layer(idempotency.clone());
+        routes = routes.merge(Router::from(group).route_layer(layers));
+    }
+    let requests_max = app.settings().operator.requests_max;
+    within(routes, app, requests_max)
 }
 
 /// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
@@ -184,18 +222,29 @@ pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
             .layer(AdmissionLayer(limits))
             .layer(ConcurrencyLayer(concurrency))
             .layer(option_layer(forced_error))
-            .layer(IdempotencyLayer::new(
-                database.clone(),
-                app.replies().clone(),
-                metrics.clone(),
-                settings.clone(),
-                orders::FINGERPRINT_MEMBERS,
-            )),
+            .layer(idempotency(app)),
     )
 }
 
-/// Adds the layers that every request passes, including a request that matches no route.
+/// Returns a new idempotency layer, with write limits of its own.
+fn idempotency(app: &App) -> IdempotencyLayer {
+    IdempotencyLayer::new(
+        app.database().clone(),
+        app.replies().clone(),
+        app.metrics().clone(),
+        app.settings().clone(),
+        orders::FINGERPRINT_MEMBERS,
+    )
+}
+
+/// Adds the layers that every request to the partners' listener passes, including a request that matches no route.
 pub fn shell(routes: Router<App>, app: App) -> Api {
+    let requests_max = app.settings().server.requests_max;
+    within(routes, app, requests_max)
+}
+
+/// Adds the layers that every request passes, of which at most `requests_max` are in progress.
+fn within(routes: Router<App>, app: App, requests_max: usize) -> Api {
     let context = RequestContextLayer::new(
         app.heartbeat().clone(),
         app.metrics().clone(),
@@ -203,11 +252,7 @@ pub fn shell(routes: Router<App>, app: App) -> Api {
         app.spans().cloned(),
         app.settings().clone(),
     );
-    let shedding = LoadShedding::new(
-        app.settings().server.requests_max,
-        &operator::PROBES,
-        app.metrics().clone(),
-    );
+    let shedding = LoadShedding::new(requests_max, &probes::PATHS, app.metrics().clone());
     let routes = routes
         .method_not_allowed_fallback(refuse_method)
         .fallback(async |uri: Uri| ApiError::no_route(uri.path()))

@@ -26,6 +26,8 @@ mod field;
 mod import;
 #[path = "cli/operator.rs"]
 mod operator;
+#[path = "cli/operators.rs"]
+mod operators;
 #[path = "cli/orders.rs"]
 mod orders;
 #[path = "support/process.rs"]
@@ -58,6 +60,7 @@ fn usage_is_printed_and_invalid_usage_exits_with_2() {
         "partner",
         "key",
         "allowlist",
+        "operator",
         "catalog",
         "order",
         "audit",
@@ -83,6 +86,7 @@ fn usage_is_printed_and_invalid_usage_exits_with_2() {
         &["partner", "limits", "acme", "--policy", "both", "--default"],
         &["audit", "--since", "2026-04-20T13:00:00Z"],
         &["audit", "--limit", "0"],
+        &["operator", "add", "mina", "--role", "root"],
         &["catalog", "import", "-", "--withdraw-up-to", "20"],
         &[
             "catalog",

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The folders and files of `src` in their order. Each imports only from those before it; one line is one rank.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "values",
     "config",
     "telemetry",
@@ -29,6 +29,7 @@ const ORDER: [&str; 26] = [
     "http",
     "audit",
     "partners",
+    "operators",
     "request",
     "request_log",
     "idempotency",
@@ -73,11 +74,11 @@ const PURE: [&str; 8] = [
 const HTTP: [&str; 11] = [
     "errors/",
     "http/",
-    "request.rs",
+    "request/",
     "idempotency/",
     "middleware/",
     "sandbox/",
-    "operator.rs",
+    "operator/",
     "openapi/",
     "app.rs",
     "router.rs",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::values::id::RequestId;
 
 /// Maximum characters of a recorded account name.
-const ACCOUNT_CHARACTERS_MAX: usize = 64;
+pub(crate) const ACCOUNT_CHARACTERS_MAX: usize = 64;
 
 /// The actor of a change, and the request. Every audit row contains both.
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ mod import;
 mod import_file;
 mod key;
 mod operator;
+mod operators;
 mod order;
 mod partner;
 mod progress;
@@ -81,6 +82,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Manage the networks that a partner may call from.
     Allowlist(partner::Allowlist),
+    /// Add, list and revoke the operators who may use the operator API.
+    Operator(operators::OperatorCommand),
     /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
     /// Show an order of any partner, and change its status or shipment.
@@ -144,6 +147,7 @@ impl Lmn {
             Command::Partner(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Allowlist(command) => command.run(),
+            Command::Operator(command) => command.run(),
             Command::Catalog(command) => command.run(),
             Command::Order(command) => command.run(),
             Command::Auction(command) => command.run(),

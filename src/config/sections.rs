@@ -64,13 +64,15 @@ section! {
 }
 
 section! {
-    /// The operator's listener, for probes and metrics.
+    /// The operator's listener, for probes, metrics and the operator API.
     #[derive(Debug, Clone)]
     pub struct Operator {
         /// Address and port to listen on.
         pub listen: SocketAddr = value,
         /// Maximum number of open connections.
         pub connections_max: usize = number(1..),
+        /// Maximum number of requests to the operator API in progress; more are refused with 503.
+        pub requests_max: usize = number(1..),
         /// Time without a response of the database after which this replica is not ready.
         pub database_silence: Duration = milliseconds(1..),
         /// Timeout of `lmn healthcheck`.

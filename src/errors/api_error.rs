@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     catalogue::Code,
     issue::{IssueKind, Issues, cut},
+    operator::{InvalidOperatorToken, RoleNotAllowed},
     payloads::{
         DuplicateOrder, EXAMPLE_ORDER, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
         InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RefusalReason,
@@ -103,6 +104,12 @@ pub enum ApiError {
         "The service cannot answer right now; retry with the same Idempotency-Key after the delay."
     )]
     Unavailable { source: Source },
+    #[error("Send your token as `Authorization: Bearer lmn_op_…`.")]
+    MissingOperatorToken,
+    #[error("The operator token is not accepted; check that it is complete and in force.")]
+    InvalidOperatorToken(InvalidOperatorToken),
+    #[error("The role `{}` may not do this; it needs {}.", .0.role, .0.needed.join(" or "))]
+    RoleNotAllowed(RoleNotAllowed),
     /// An error that a sandbox partner requested: its response is the same as that of the real error.
     #[error(transparent)]
     Forced(Box<Self>),
@@ -186,6 +193,9 @@ impl ApiError {
             Self::RateLimited(details) => (Code::RateLimited, Some(details)),
             Self::Internal { .. } => (Code::InternalError, None),
             Self::Unavailable { .. } => (Code::ServiceUnavailable, Some(&UNAVAILABLE)),
+            Self::MissingOperatorToken => (Code::MissingOperatorToken, None),
+            Self::InvalidOperatorToken(details) => (Code::InvalidOperatorToken, Some(details)),
+            Self::RoleNotAllowed(details) => (Code::RoleNotAllowed, Some(details)),
             Self::Forced(error) => error.parts(),
         }
     }
@@ -228,6 +238,9 @@ impl ApiError {
             Code::RateLimited => RateLimited::example(now)?.into(),
             Code::InternalError => Self::internal("an example"),
             Code::ServiceUnavailable => Self::unavailable("an example"),
+            Code::MissingOperatorToken => Self::MissingOperatorToken,
+            Code::InvalidOperatorToken => InvalidOperatorToken::example().into(),
+            Code::RoleNotAllowed => RoleNotAllowed::example().into(),
         };
         (error.status() == status).then_some(error)
     }
@@ -274,7 +287,12 @@ impl ApiError {
             }
             Self::IdempotencyKeyReused(details) => details.lendfoundry(),
             Self::RateLimited(details) => details.lendfoundry(),
-            Self::RequestTimeout | Self::Internal { .. } | Self::Unavailable { .. } => json!([]),
+            Self::RequestTimeout
+            | Self::MissingOperatorToken
+            | Self::InvalidOperatorToken(_)
+            | Self::RoleNotAllowed(_)
+            | Self::Internal { .. }
+            | Self::Unavailable { .. } => json!([]),
             Self::Forced(error) => error.lendfoundry_details(methods),
         }
     }
@@ -282,7 +300,7 @@ impl ApiError {
 
 from_details! {
     InvalidCursor MissingMaxBid InvalidApiKey IpNotAllowed PastOrderCutoff DuplicateOrder
-    VehicleUnavailable IdempotencyKeyReused RateLimited
+    VehicleUnavailable IdempotencyKeyReused RateLimited InvalidOperatorToken RoleNotAllowed
 }
 
 impl From<InvalidStatusTransition> for ApiError {
@@ -313,7 +331,7 @@ mod tests {
     #[test]
     fn example_has_the_requested_code_and_status() {
         let now = Timestamp::parse("2026-04-19T09:30:00+09:00").unwrap();
-        for code in Code::ALL {
+        for code in Code::ALL.into_iter().chain(Code::OPERATOR) {
             for status in [
                 200, 400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503,
             ] {

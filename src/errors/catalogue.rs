@@ -1,7 +1,8 @@
 //! The error catalogue: one row for every error code of the API.
 //!
-//! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI document are all built
-//! from these rows, so they cannot differ.
+//! The error type, the three representations, `GET /v1/errors`, `docs/errors.md` and the OpenAPI documents are all built
+//! from these rows, so they cannot differ. What partners read lists only [`Code::ALL`]; the operator API adds
+//! [`Code::OPERATOR`].
 
 use utoipa::{
     PartialSchema,
@@ -11,6 +12,7 @@ use utoipa::{
 use super::{
     entry::{Entry, LendFoundryCode, RetryClass},
     issue::Issues,
+    operator::{InvalidOperatorToken, RoleNotAllowed},
     payloads::{
         DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
         InvalidStatusTransition, IpNotAllowed, MethodNotAllowed, MissingMaxBid, PastOrderCutoff,
@@ -31,30 +33,34 @@ macro_rules! or_default {
 
 /// Generates [`Code`] with its rows from the table below, so that each row is written once.
 ///
-/// The head of a row is: variant, code, statuses with the code in LendFoundry's representation, retry class. `meaning`
+/// `@LIST = documentation;` begins the rows of a list of codes. The head of a row is: variant, code, statuses with the code in LendFoundry's representation, retry class. `meaning`
 /// is also the variant's documentation. `details` is the type of `error.details`.
 macro_rules! catalogue {
-    ($($variant:ident = $code:literal [$($status:literal $lendfoundry:ident),+] $retry:ident {
-        title: $title:literal,
-        meaning: $meaning:literal,
-        when: $when:literal,
-        what_to_do: $what_to_do:literal,
-        $(details: $details:ident,)?
-    })+) => {
+    ($(@$list:ident = $contents:literal; $($variant:ident = $code:literal
+        [$($status:literal $lendfoundry:ident),+] $retry:ident {
+            title: $title:literal,
+            meaning: $meaning:literal,
+            when: $when:literal,
+            what_to_do: $what_to_do:literal,
+            $(details: $details:ident,)?
+        }
+    )+)+) => {
         /// An error code of the API. Clients branch on it and on nothing else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
-            $(#[doc = $meaning] $variant,)+
+            $($(#[doc = $meaning] $variant,)+)+
         }
 
         impl Code {
-            /// All codes, in the order of the catalogue.
-            pub const ALL: [Code; [$(Code::$variant),+].len()] = [$(Code::$variant),+];
+            $(
+                #[doc = $contents]
+                pub const $list: [Code; [$(Code::$variant),+].len()] = [$(Code::$variant),+];
+            )+
 
             /// Returns the code's row.
             pub const fn entry(self) -> &'static Entry {
                 match self {
-                    $(Code::$variant => &Entry {
+                    $($(Code::$variant => &Entry {
                         code: $code,
                         statuses: &[$($status),+],
                         lendfoundry: &[$(LendFoundryCode::$lendfoundry),+],
@@ -64,14 +70,14 @@ macro_rules! catalogue {
                         what_to_do: $what_to_do,
                         retry: RetryClass::$retry,
                         details: or_default!($($details::MEMBERS)?; &[]),
-                    },)+
+                    },)+)+
                 }
             }
 
             /// Returns the schema of `error.details`; `None` if the code has none.
             pub(crate) fn details_schema(self) -> Option<RefOr<Schema>> {
                 match self {
-                    $(Code::$variant => or_default!($(Some($details::schema()))?; None),)+
+                    $($(Code::$variant => or_default!($(Some($details::schema()))?; None),)+)+
                 }
             }
         }
@@ -79,6 +85,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    @ALL = "All codes of the partners' API, in the order of the catalogue.";
     ValidationError = "validation_error" [400 InvalidRequest] FixRequest {
         title: "Invalid request",
         meaning: "Some part of the request does not have the form that the API requires.",
@@ -286,6 +293,31 @@ catalogue! {
             Idempotency-Key, so that nothing is done twice.",
         details: ServiceUnavailable,
     }
+    @OPERATOR = "The codes that only the operator API has.";
+    MissingOperatorToken = "missing_operator_token" [401 Unauthorized] FixCredentials {
+        title: "Operator token missing",
+        meaning: "The request has no operator token.",
+        when: "The `Authorization` header is absent or has another scheme than `Bearer`.",
+        what_to_do: "Send your token as `Authorization: Bearer lmn_op_…` with every request.",
+    }
+    InvalidOperatorToken = "invalid_operator_token" [401 Unauthorized] FixCredentials {
+        title: "Operator token not accepted",
+        meaning: "The operator token in the request is not valid.",
+        when: "The token is unknown, malformed, revoked or expired, or the request carries two \
+            different ones.",
+        what_to_do: "Read `details.reason`, and ask an administrator for a new token if yours was \
+            revoked, expired or exposed.",
+        details: InvalidOperatorToken,
+    }
+    RoleNotAllowed = "role_not_allowed" [403 Forbidden] FixCredentials {
+        title: "Role not allowed",
+        meaning: "Your role may not do this.",
+        when: "The operation needs one of the roles in `details.needed`, and your token has \
+            another one.",
+        what_to_do: "Ask somebody with one of these roles, or an administrator for a token with \
+            that role.",
+        details: RoleNotAllowed,
+    }
 }
 
 impl Code {
@@ -294,7 +326,7 @@ impl Code {
         self.entry().code
     }
 
-    /// Returns the code with exactly this name.
+    /// Returns the code of the partners' API with exactly this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)
     }
@@ -336,6 +368,17 @@ mod tests {
         ("service_unavailable", &[503], "after_delay"),
     ];
 
+    const EXPECTED_OPERATOR: [(&str, &[u16], &str); 3] = [
+        ("missing_operator_token", &[401], "fix_credentials"),
+        ("invalid_operator_token", &[401], "fix_credentials"),
+        ("role_not_allowed", &[403], "fix_credentials"),
+    ];
+
+    /// Returns the codes of both lists.
+    fn every_code() -> impl Iterator<Item = Code> {
+        Code::ALL.into_iter().chain(Code::OPERATOR)
+    }
+
     fn is_snake_case(text: &str) -> bool {
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
         text.split('_').all(is_word)
@@ -343,21 +386,22 @@ mod tests {
 
     #[test]
     fn rows_have_the_published_codes_statuses_and_retry_classes() {
-        let rows = Code::ALL.map(|code| {
+        let row = |code: Code| {
             let entry = code.entry();
             (entry.code, entry.statuses, entry.retry.as_str())
-        });
-        assert_eq!(rows, EXPECTED);
+        };
+        assert_eq!(Code::ALL.map(row), EXPECTED);
+        assert_eq!(Code::OPERATOR.map(row), EXPECTED_OPERATOR);
     }
 
     #[test]
     fn codes_are_unique_and_in_catalogue_order() {
-        for (position, code) in Code::ALL.into_iter().enumerate() {
+        for (position, code) in every_code().enumerate() {
             assert_eq!(code as usize, position, "{code:?} is out of order");
             assert!(is_snake_case(code.as_str()), "{code:?}");
         }
-        let names = HashSet::from(Code::ALL.map(Code::as_str));
-        assert_eq!(names.len(), Code::ALL.len());
+        let names: HashSet<_> = every_code().map(Code::as_str).collect();
+        assert_eq!(names.len(), every_code().count());
     }
 
     #[test]
@@ -365,14 +409,20 @@ mod tests {
         for code in Code::ALL {
             assert_eq!(Code::parse(code.as_str()), Some(code));
         }
-        for text in ["", "VALIDATION_ERROR", " not_found", "found"] {
+        for text in [
+            "",
+            "VALIDATION_ERROR",
+            " not_found",
+            "found",
+            "role_not_allowed",
+        ] {
             assert_eq!(Code::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn row_texts_are_complete_sentences() {
-        for entry in Code::ALL.map(Code::entry) {
+        for entry in every_code().map(Code::entry) {
             let code = entry.code;
             for text in [entry.meaning, entry.when, entry.what_to_do] {
                 assert!(text.len() > 1 && text.ends_with('.'), "{code}: {text}");

@@ -14,6 +14,21 @@ pub(super) fn key_reasons() -> ObjectBuilder {
     one_of(["unknown", "revoked", "expired", "wrong_environment"])
 }
 
+/// Describes the reason of `invalid_operator_token`.
+pub(super) fn token_reasons() -> ObjectBuilder {
+    one_of(["unknown", "revoked", "expired"])
+}
+
+/// Describes the role of an operator.
+pub(super) fn role() -> ObjectBuilder {
+    one_of(["viewer", "trader", "logistics", "admin"])
+}
+
+/// Describes the roles that an operation needs.
+pub(super) fn roles() -> ArrayBuilder {
+    ArrayBuilder::new().items(role()).min_items(Some(1))
+}
+
 /// Describes the name of a rate limit.
 pub(super) fn policies() -> ObjectBuilder {
     one_of(["read", "write", "unknown_key"])

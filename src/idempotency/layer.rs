@@ -1,4 +1,4 @@
-//! The layer: reads the key and body of a write, waits for the partner write limit, and passes on a [`PendingWrite`].
+//! The layer: reads the key and body of a write, waits for the write limit, and passes on a [`PendingWrite`].
 
 use std::{
     convert::Infallible,
@@ -35,9 +35,9 @@ use crate::{
         body::{self, ParsedBody},
         headers::read_user,
     },
-    request::{Caller, IdempotencyStatus, PartnerSemaphores, RequestContext},
+    request::{CallerSemaphores, IdempotencyStatus, RequestContext},
     telemetry::metrics::Metrics,
-    values::id::PartnerId,
+    values::id::KeyScope,
 };
 
 /// The base 2 logarithm of the number of slots of [`RecentKeys`].
@@ -45,7 +45,7 @@ const SLOT_BITS: u32 = 16;
 /// An odd number that spreads keys, which a client may have counted up, over the slots.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The layer, with the write limits of all partners.
+/// The layer, with the write limits of all callers.
 #[derive(Debug, Clone)]
 pub(crate) struct IdempotencyLayer(Arc<Inner>);
 
@@ -56,7 +56,7 @@ struct Inner {
     settings: Arc<Settings>,
     /// Body members that a mismatch names separately.
     named_members: [&'static str; 2],
-    write_limit: PartnerWriteLimit,
+    write_limit: WriteLimit,
     recent: RecentKeys,
 }
 
@@ -70,7 +70,7 @@ impl IdempotencyLayer {
         named_members: [&'static str; 2],
     ) -> Self {
         Self(Arc::new(Inner {
-            write_limit: PartnerWriteLimit::new(&settings.limits, metrics),
+            write_limit: WriteLimit::new(&settings.limits, metrics),
             recent: RecentKeys::new(),
             database,
             replies,
@@ -125,7 +125,7 @@ where
 }
 
 impl IdempotencyLayer {
-    /// Passes a write on once its key and body are read and the partner write limit has a permit.
+    /// Passes a write on once its key and body are read and the write limit has a permit.
     ///
     /// Key and body are read first, so that a slow caller holds neither a permit nor a connection.
     async fn write<S>(&self, mut request: Request, mut service: S) -> Result<Response, ApiError>
@@ -134,14 +134,14 @@ impl IdempotencyLayer {
     {
         let inner = &self.0;
         let context = RequestContext::of(request.extensions())?.clone();
-        let partner = Caller::of(&context)?.partner();
+        let scope = context.key_scope()?;
         let key = match takes_key(request.method()) {
             true => Some(read_key(request.headers())?),
             false => None,
         };
         let members = Arc::new(read_body(&inner.settings.server, &context, &mut request).await?);
         let claim = key.map(|key| Claim {
-            partner,
+            scope,
             key,
             fingerprint: {
                 let (method, uri) = (request.method(), request.uri());
@@ -150,7 +150,7 @@ impl IdempotencyLayer {
             user_issue: read_user(request.headers()).err(),
         });
         if let Some(claim) = claim.as_ref().filter(|it| inner.recent.contains(it))
-            && let Some(stored) = inner.replies.read((partner, claim.key)).await?
+            && let Some(stored) = inner.replies.read((scope, claim.key)).await?
         {
             return claim.answer(stored, &context);
         }
@@ -160,7 +160,7 @@ impl IdempotencyLayer {
         if let Some(handover) = &handover {
             request.extensions_mut().insert(handover.clone());
         }
-        let _permit = inner.write_limit.acquire(partner).await?;
+        let _permit = inner.write_limit.acquire(scope).await?;
         let Ok(response) = service.call(request).await;
         let Some((handover, claim)) = handover.zip(claim) else {
             return Ok(response);
@@ -254,31 +254,31 @@ fn not_a_key(received: &str) -> Issue {
     .at("Idempotency-Key", Some(received))
 }
 
-/// The partner write limit: the number of writes of one partner that run at once on one replica.
+/// The write limit: the number of writes of one partner or operator that run at once on one replica.
 ///
-/// It prevents the retries of one partner from occupying the whole connection pool. Further writes wait in order, and
+/// It prevents the retries of one caller from occupying the whole connection pool. Further writes wait in order, and
 /// are refused with 503 after the maximum wait.
 #[derive(Debug)]
-struct PartnerWriteLimit {
-    partners: PartnerSemaphores,
+struct WriteLimit {
+    callers: CallerSemaphores,
     /// The maximum wait.
     wait: Duration,
     metrics: Metrics,
 }
 
-impl PartnerWriteLimit {
+impl WriteLimit {
     /// Creates the limits, with no write in progress.
     fn new(settings: &Limits, metrics: Metrics) -> Self {
         Self {
-            partners: PartnerSemaphores::new(settings.partner_writes_max),
+            callers: CallerSemaphores::new(settings.partner_writes_max),
             wait: settings.partner_write_wait,
             metrics,
         }
     }
 
-    /// Waits for a permit of the partner's limit. The write holds the permit until its response is ready.
-    async fn acquire(&self, partner: PartnerId) -> Result<OwnedSemaphorePermit, ApiError> {
-        let semaphore = self.partners.of(partner);
+    /// Waits for a permit of the caller's limit. The write holds the permit until its response is ready.
+    async fn acquire(&self, caller: KeyScope) -> Result<OwnedSemaphorePermit, ApiError> {
+        let semaphore = self.callers.of(caller);
         if let Ok(permit) = semaphore.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -336,10 +336,10 @@ impl RecentKeys {
     }
 }
 
-/// Combines a key and the id of its partner.
+/// Combines a key and the id of its caller.
 fn digest(claim: &Claim) -> u64 {
     let (one, two) = claim.key.as_u64_pair();
-    let (three, four) = claim.partner.uuid().as_u64_pair();
+    let (three, four) = claim.scope.uuid().as_u64_pair();
     // 0 is an empty slot.
     (one ^ two.rotate_left(32) ^ three.rotate_left(16) ^ four)
         .wrapping_mul(SPREAD)

@@ -9,7 +9,7 @@ use uuid::{Uuid, Variant, Version};
 
 use crate::{
     errors::Issue,
-    values::{id::PartnerId, query},
+    values::{id::KeyScope, query},
 };
 
 /// The header that carries the key.
@@ -37,11 +37,11 @@ pub(crate) fn read_key(text: &str) -> Option<Uuid> {
     fits.then_some(uuid)
 }
 
-/// An idempotency key, with its partner and its request.
+/// An idempotency key, with its caller and its request.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The partner that sent the key.
-    pub partner: PartnerId,
+    /// The partner or the operator that sent the key.
+    pub scope: KeyScope,
     /// The key.
     pub key: Uuid,
     /// The fingerprint of the request.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::model::Claim;
 use crate::{
     database::{BatchRead, Connection, Tx, acknowledged, in_order},
-    values::id::{OrderId, PartnerId, VehicleId},
+    values::id::{KeyScope, OrderId, VehicleId},
 };
 
 /// The stored reply of a used key, and the request that it answered.
@@ -54,7 +54,7 @@ pub(super) async fn bind(
         )
         select exists (select from bound) as "is_new!", exists (select from vehicle) as "is_vehicle_locked!"
         "#,
-        claim.partner.uuid(),
+        claim.scope.uuid(),
         claim.key,
         claim.fingerprint.as_bytes(),
         vehicle.map(VehicleId::as_str),
@@ -63,7 +63,7 @@ pub(super) async fn bind(
     .await
 }
 
-/// Reads what keys did, each of one partner.
+/// Reads what keys did, each of one caller.
 ///
 /// A reply is sent again only if no failover can undo what it reports. The transaction of a key may have become visible
 /// without being replicated: the wait for a synchronous standby was cancelled, or the server was restarted during it.
@@ -77,17 +77,15 @@ pub(super) async fn bind(
 pub(crate) struct ReadReplies;
 
 impl BatchRead for ReadReplies {
-    type Key = (PartnerId, Uuid);
+    type Key = (KeyScope, Uuid);
     type Value = Option<StoredReply>;
 
     async fn read(
         connection: &mut Connection,
         keys: &[Self::Key],
     ) -> Result<Vec<Self::Value>, sqlx::Error> {
-        let (partners, ids): (Vec<Uuid>, Vec<Uuid>) = keys
-            .iter()
-            .map(|(partner, key)| (partner.uuid(), *key))
-            .unzip();
+        let (scopes, ids): (Vec<Uuid>, Vec<Uuid>) =
+            keys.iter().map(|(scope, key)| (scope.uuid(), *key)).unzip();
         let found = sqlx::query!(
             r#"
             select n as "n!", fingerprint as "fingerprint: Vec<u8>", reply_location, reply_body as "body!",
@@ -98,7 +96,7 @@ impl BatchRead for ReadReplies {
             join idempotency_keys as bound on bound.partner_id = asked.partner_id and bound.key = asked.key
             left join orders on orders.id = bound.order_id
             "#,
-            &partners,
+            &scopes,
             &ids,
         )
         .fetch_all(connection);
@@ -119,10 +117,10 @@ impl BatchRead for ReadReplies {
 /// Finds what a key did. The reply may be sent once the transaction has committed, see [`ReadReplies`].
 pub(super) async fn find(
     conn: &mut Connection,
-    partner: PartnerId,
+    scope: KeyScope,
     key: Uuid,
 ) -> Result<Option<StoredReply>, sqlx::Error> {
-    let found = ReadReplies::read(conn, &[(partner, key)]).await?.pop();
+    let found = ReadReplies::read(conn, &[(scope, key)]).await?.pop();
     Ok(found.flatten())
 }
 
@@ -140,7 +138,7 @@ pub(super) async fn complete(
         set order_id = $3, reply_location = $4, reply_body = $5
         where partner_id = $1 and key = $2
         "#,
-        claim.partner.uuid(),
+        claim.scope.uuid(),
         claim.key,
         order.map(OrderId::uuid),
         location,

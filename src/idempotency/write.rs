@@ -243,7 +243,7 @@ async fn find_outcome(database: &Database, claim: &Claim) -> Result<Option<Store
 ///
 /// The commit waits until a synchronous standby has the reply, too.
 async fn find_bound(mut tx: Tx, claim: &Claim) -> Result<StoredReply, ApiError> {
-    let stored = store::find(&mut tx, claim.partner, claim.key).await?;
+    let stored = store::find(&mut tx, claim.scope, claim.key).await?;
     tx.commit().await?;
     stored.ok_or_else(|| ApiError::internal("a bound key has no row"))
 }

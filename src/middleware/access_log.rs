@@ -29,6 +29,7 @@ macro_rules! log {
             request.client_ip = %context.client(),
             request.partner = grant.map(|it| tracing::field::display(it.partner)),
             request.key = grant.map(|it| &*it.prefix),
+            request.operator = context.operator().map(|it| &*it.name),
             request.user = context.user(),
             request.trace_id = trace.map(|it| tracing::field::display(it.id)),
             request.parent_id = trace.and_then(|it| it.parent).map(tracing::field::display),

@@ -23,7 +23,7 @@ use tower::{Layer, Service};
 use super::admission::ResponseFuture;
 use crate::{
     errors::ApiError,
-    request::{Caller, PartnerSemaphores, RequestContext},
+    request::{Caller, CallerSemaphores, RequestContext},
     telemetry::{load::Shed, metrics::Metrics},
 };
 
@@ -169,7 +169,7 @@ impl Limit for LoadShedding {
 /// Partner concurrency: the limit of one partner's requests to one replica.
 #[derive(Debug, Clone)]
 pub(crate) struct PartnerConcurrency {
-    partners: Arc<PartnerSemaphores>,
+    partners: Arc<CallerSemaphores>,
     metrics: Metrics,
 }
 
@@ -177,7 +177,7 @@ impl PartnerConcurrency {
     /// Creates the limit, with up to `requests_max` requests of each partner.
     pub(crate) fn new(requests_max: usize, metrics: Metrics) -> Self {
         Self {
-            partners: Arc::new(PartnerSemaphores::new(requests_max)),
+            partners: Arc::new(CallerSemaphores::new(requests_max)),
             metrics,
         }
     }
@@ -189,7 +189,7 @@ impl Limit for PartnerConcurrency {
         _: &Request,
         context: &RequestContext,
     ) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-        let semaphore = self.partners.of(Caller::of(context)?.partner());
+        let semaphore = self.partners.of(Caller::of(context)?.partner().into());
         semaphore.try_acquire_owned().map(Some).map_err(|_| {
             self.metrics.count_shed(Shed::Partner);
             ApiError::unavailable("the partner has too many requests in progress")

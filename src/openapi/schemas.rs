@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use crate::values::{
-    id::{EventId, OrderId, RequestId, VehicleId},
+    id::{EventId, OperatorId, OrderId, PartnerId, RequestId, VehicleId},
     money::Usd,
     timestamp::Timestamp,
 };
@@ -177,6 +177,18 @@ value!(
     text("The id of a request: `req_` and 24 hexadecimal digits.")
         .pattern(Some("^req_[0-9a-f]{24}$"))
         .examples(["req_5f3a9c0e1b7d42a8c6e04f19"])
+);
+value!(
+    PartnerId,
+    text("The id of a partner: a ULID of 26 characters.")
+        .pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["01KNVD7K40P3R7N8Q2M5V1X9WC"])
+);
+value!(
+    OperatorId,
+    text("The id of an operator: a ULID of 26 characters.")
+        .pattern(Some("^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .examples(["01KNVD7K40Q9S4T6Y8B1C3D5FG"])
 );
 value!(
     VehicleId,

@@ -31,7 +31,7 @@ use crate::{
     idempotency::{Attempt, Binding, PendingWrite, Reply, Write},
     request::Caller,
     values::{
-        id::{OrderId, VehicleId},
+        id::{OrderId, PartnerId, VehicleId},
         money::Usd,
         timestamp::Timestamp,
     },
@@ -114,7 +114,9 @@ pub(crate) async fn create_order(
     if let Some(vehicle) = request.vehicle.as_ref().filter(|_| !dry_run) {
         let now = heartbeat.order_time() + caller.grant.clock_offset;
         let offer = catalogue.offer(vehicle);
-        pending = match place_in_one_round_trip(&database, &request, offer, now, pending).await? {
+        let partner = caller.partner();
+        let placing = place_in_one_round_trip(&database, partner, &request, offer, now, pending);
+        pending = match placing.await? {
             Attempt::Answered(response) => return Ok(response),
             Attempt::Undecided(pending) => pending,
         };
@@ -179,6 +181,7 @@ impl<'a> OrderRequest<'a> {
 /// If the order cannot be placed like this, it is decided again under the vehicle's lock: every refusal is made there.
 async fn place_in_one_round_trip(
     database: &Database,
+    partner: PartnerId,
     request: &OrderRequest<'_>,
     offer: Option<(u32, Offer)>,
     now: DateTime<Utc>,
@@ -196,7 +199,9 @@ async fn place_in_one_round_trip(
     let new = request.order(&order, &rendered, &location, &reply);
     let mut connection = database.acquire_for_write().await?;
     let claim = pending.claim();
-    let outcome = store::place_in_one_round_trip(&mut connection, claim, row_version, &new).await;
+    let placing =
+        store::place_in_one_round_trip(&mut connection, partner, claim, row_version, &new);
+    let outcome = placing.await;
     drop(connection);
     pending
         .conclude(outcome, reply, store::DECISION_AGE_MAX)

@@ -2,23 +2,18 @@
 
 use std::net::IpAddr;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 
 use crate::values::{
     address::canonical,
     environment::Environment,
     id::{KeyId, PartnerId},
     rate_limit::{Kind, Policy},
+    secret::{self, SecretDigest},
 };
 
-/// The number of random bytes in a key, which are 28 characters of base64.
-const RANDOM_BYTES: usize = 21;
-/// The length of a key without the prefix of its environment, in characters.
-const RANDOM_CHARACTERS: usize = 28;
 /// The length of the public prefix that identifies a key in logs and on the command line, in characters.
 const PREFIX_CHARACTERS: usize = 12;
 
@@ -28,7 +23,7 @@ pub(crate) const NETWORKS_MAX: usize = 16;
 const NAME_CHARACTERS_MAX: usize = 128;
 
 /// The SHA-256 of a key, which is stored in place of the key.
-pub(crate) type KeyDigest = [u8; 32];
+pub(crate) type KeyDigest = SecretDigest;
 
 /// A newly generated key. It is shown once and stored nowhere.
 #[derive(Debug)]
@@ -37,8 +32,7 @@ pub(crate) struct NewKey(SecretString);
 impl NewKey {
     /// Generates a random key of an environment.
     pub(crate) fn random(environment: Environment) -> Self {
-        let random = URL_SAFE_NO_PAD.encode(rand::random::<[u8; RANDOM_BYTES]>());
-        Self(format!("{}{random}", environment.key_prefix()).into())
+        Self(secret::random(environment.key_prefix()))
     }
 
     /// Returns the key that the partner sends in `x-api-key`.
@@ -57,7 +51,7 @@ impl NewKey {
 
     /// Returns the digest to store.
     pub(crate) fn digest(&self) -> KeyDigest {
-        digest(self.0.expose_secret())
+        secret::digest(self.0.expose_secret())
     }
 }
 
@@ -88,26 +82,14 @@ impl KeyError {
 
 /// Parses a key as it was sent and returns its digest. A text that is no key of this environment needs no lookup.
 pub(crate) fn read_key(text: &str, environment: Environment) -> Result<KeyDigest, KeyError> {
-    let form_of = |environment: Environment| {
-        text.strip_prefix(environment.key_prefix())
-            .is_some_and(is_random_part)
-    };
+    let form_of = |environment: Environment| secret::has_form(text, environment.key_prefix());
     if form_of(environment) {
-        Ok(digest(text))
+        Ok(secret::digest(text))
     } else if form_of(environment.other()) {
         Err(KeyError::WrongEnvironment)
     } else {
         Err(KeyError::Unknown)
     }
-}
-
-fn is_random_part(text: &str) -> bool {
-    let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() == RANDOM_CHARACTERS && text.bytes().all(url_safe)
-}
-
-fn digest(key: &str) -> KeyDigest {
-    Sha256::digest(key.as_bytes()).into()
 }
 
 /// The access that an API key grants: its partner, the allowed networks and the rate limits.
@@ -150,8 +132,8 @@ impl Grant {
     }
 }
 
-/// Returns an error if a key is revoked or expired at `now`.
-fn in_force(
+/// Returns an error if a key or a token is revoked or expired at `now`.
+pub(crate) fn in_force(
     revoked_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,

@@ -1,8 +1,8 @@
 //! Identifiers, each with a type of its own, so that one cannot be passed in place of another.
 //!
-//! Orders, events, partners and keys have ULIDs, which sort by creation time and are stored in `uuid` columns. A
-//! vehicle keeps the identifier of its source. Randomness is used here and in the creation of API keys, and nowhere
-//! else.
+//! Orders, events, partners, keys and operators have ULIDs, which sort by creation time and are stored in `uuid`
+//! columns. A vehicle keeps the identifier of its source. Randomness is used here and in the creation of secrets, and
+//! nowhere else.
 
 use std::{fmt, str::FromStr};
 
@@ -100,6 +100,33 @@ ulid_id! {
 ulid_id! {
     /// The internal identifier of an API key; partners identify a key by its prefix.
     KeyId
+}
+ulid_id! {
+    /// The identifier of an operator.
+    OperatorId
+}
+
+/// The caller in whose scope an idempotency key is unique: a partner or an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeyScope(Uuid);
+
+impl KeyScope {
+    /// Returns the value of the database's column.
+    pub(crate) fn uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<PartnerId> for KeyScope {
+    fn from(partner: PartnerId) -> Self {
+        Self(partner.uuid())
+    }
+}
+
+impl From<OperatorId> for KeyScope {
+    fn from(operator: OperatorId) -> Self {
+        Self(operator.uuid())
+    }
 }
 
 /// The identifier of a vehicle: opaque text from its source, 1 to 64 characters of `A-Za-z0-9_-`.

@@ -101,6 +101,7 @@ pub(crate) struct NewOrder<'a> {
 /// The statement is its own transaction. If one of the facts does not hold, it changes nothing.
 pub(crate) async fn place_in_one_round_trip(
     conn: &mut Connection,
+    partner: PartnerId,
     claim: &Claim,
     row_version: u32,
     new: &NewOrder<'_>,
@@ -115,7 +116,7 @@ pub(crate) async fn place_in_one_round_trip(
                                 then pg_logical_emit_message(true, 'lmn', ''::text)::text end) end as replicated_to
         from place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         "#,
-        claim.partner.uuid(),
+        partner.uuid(),
         claim.key,
         claim.fingerprint.as_bytes(),
         order.id.uuid(),

@@ -148,6 +148,9 @@ impl Scene {
             Code::InternalError => of_order("/history"),
             // The fault: CATALOGUE_IS_GONE.
             Code::ServiceUnavailable => self.get(LIST),
+            Code::MissingOperatorToken | Code::InvalidOperatorToken | Code::RoleNotAllowed => {
+                panic!("only the operator API has {code:?}")
+            }
         }
     }
 

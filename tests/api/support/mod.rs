@@ -4,6 +4,7 @@ mod document;
 mod jobs;
 mod obstacles;
 mod operator;
+mod operator_api;
 mod partner;
 mod records;
 mod reply;
@@ -19,6 +20,7 @@ pub use obstacles::{
     lock_vehicles, pool_sessions, wait_for_blocked_session, wait_for_no_blocked_session,
 };
 pub use operator::{Operator, secure, won};
+pub use operator_api::OperatorApi;
 pub use partner::{Ask, ENDPOINT, Partner, burst_alone, key, limit};
 pub use records::{count_keys, count_orders};
 pub use reply::Reply;

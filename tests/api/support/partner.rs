@@ -276,6 +276,10 @@ impl Partner {
 pub struct Ask(RequestBuilder);
 
 impl Ask {
+    pub fn new(request: RequestBuilder) -> Self {
+        Self(request)
+    }
+
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
     }

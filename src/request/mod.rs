@@ -1,9 +1,11 @@
 //! The state of a request: [`RequestContext`] is shared by all layers and the handler, [`Caller`] is the authenticated
-//! partner. [`PartnerSemaphores`] bound the requests of each partner.
+//! partner, [`OperatorCaller`] the authenticated operator. [`CallerSemaphores`] bound the requests of each caller.
 //!
 //! The context is one allocation in the request's extensions. A layer stores what it finds there, and later layers and
 //! the handler read it. The outermost layer reads the response headers for the rate limit and the idempotency key from
 //! there, so they are sent even if the handler panicked or exceeded the deadline.
+
+mod caller;
 
 use std::{
     collections::HashMap,
@@ -25,11 +27,13 @@ use tokio::{
 };
 
 use crate::{
-    audit::Actor,
     errors::ApiError,
+    operators::model::Operator,
     partners::model::Grant,
-    values::id::{PartnerId, RequestId},
+    values::id::{KeyScope, RequestId},
 };
+
+pub(crate) use self::caller::{Caller, OperatorCaller};
 
 /// The names of the rate-limit headers, in the order of their values.
 pub(crate) const RATE_LIMIT_HEADERS: [&str; 5] = [
@@ -55,6 +59,7 @@ struct Inner {
     due: AtomicU64,
     route: OnceLock<MatchedPath>,
     grant: OnceLock<Arc<Grant>>,
+    operator: OnceLock<Arc<Operator>>,
     user: OnceLock<String>,
     rate_limit: Mutex<Option<[HeaderValue; RATE_LIMIT_HEADERS.len()]>>,
     idempotency: AtomicU8,
@@ -72,6 +77,7 @@ impl RequestContext {
             due: AtomicU64::new(milliseconds(limit)),
             route: OnceLock::new(),
             grant: OnceLock::new(),
+            operator: OnceLock::new(),
             user: OnceLock::new(),
             rate_limit: Mutex::default(),
             idempotency: AtomicU8::new(IdempotencyStatus::Absent as u8),
@@ -136,6 +142,24 @@ impl RequestContext {
     pub(crate) fn set_grant(&self, grant: Arc<Grant>) {
         // Only authentication sets it, once per request.
         let _ = self.0.grant.set(grant);
+    }
+
+    /// Returns the operator, once the request's token was accepted.
+    pub(crate) fn operator(&self) -> Option<&Arc<Operator>> {
+        self.0.operator.get()
+    }
+
+    /// Stores the operator whose token the request has.
+    pub(crate) fn set_operator(&self, operator: Arc<Operator>) {
+        // Only authentication sets it, once per request.
+        let _ = self.0.operator.set(operator);
+    }
+
+    /// Returns the caller in whose scope the request's idempotency key is unique: its partner or operator.
+    pub(crate) fn key_scope(&self) -> Result<KeyScope, ApiError> {
+        let partner = self.grant().map(|it| it.partner.into());
+        let scope = partner.or_else(|| self.operator().map(|it| it.id.into()));
+        scope.ok_or_else(|| ApiError::internal("the route is outside authentication"))
     }
 
     /// Returns the SHA-256 of the user id that was sent.
@@ -216,73 +240,27 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The authenticated caller of a request.
-///
-/// It exists only for a request whose API key was accepted. Every handler under `/v1` takes it, so that no route can
-/// skip authentication.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The grant of the API key.
-    pub grant: Arc<Grant>,
-    /// The id of the request, for the audit log.
-    pub request_id: RequestId,
-}
-
-impl Caller {
-    /// Returns the caller of a request that passed authentication.
-    pub(crate) fn of(context: &RequestContext) -> Result<Self, ApiError> {
-        let grant = context.grant().cloned();
-        let grant =
-            grant.ok_or_else(|| ApiError::internal("the route is outside authentication"))?;
-        Ok(Self {
-            grant,
-            request_id: context.id(),
-        })
-    }
-
-    /// Returns the partner, which scopes every read and write.
-    pub(crate) fn partner(&self) -> PartnerId {
-        self.grant.partner
-    }
-
-    /// Returns the actor of the caller's changes.
-    pub(crate) fn actor(&self) -> Actor {
-        Actor {
-            actor: format!("key:{}", self.grant.prefix),
-            request_id: self.request_id,
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Self::of(RequestContext::of(&parts.extensions)?)
-    }
-}
-
-/// The semaphores of all partners that have called since this replica started, with the same number of permits each.
+/// The semaphores of all callers since this replica started, with the same number of permits each.
 #[derive(Debug)]
-pub(crate) struct PartnerSemaphores {
+pub(crate) struct CallerSemaphores {
     permits: usize,
-    partners: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
+    callers: Mutex<HashMap<KeyScope, Arc<Semaphore>>>,
 }
 
-impl PartnerSemaphores {
-    /// Creates the semaphores, with `permits` for each partner.
+impl CallerSemaphores {
+    /// Creates the semaphores, with `permits` for each caller.
     pub(crate) fn new(permits: usize) -> Self {
         Self {
             permits,
-            partners: Mutex::default(),
+            callers: Mutex::default(),
         }
     }
 
-    /// Returns the semaphore of a partner.
-    pub(crate) fn of(&self, partner: PartnerId) -> Arc<Semaphore> {
-        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let semaphore = partners
-            .entry(partner)
+    /// Returns the semaphore of a caller.
+    pub(crate) fn of(&self, caller: KeyScope) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let semaphore = callers
+            .entry(caller)
             .or_insert_with(|| Arc::new(Semaphore::new(self.permits)));
         semaphore.clone()
     }

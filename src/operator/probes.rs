@@ -1,5 +1,4 @@
-//! Probes and metrics for the operator, on a listener of their own that partners do not reach. The partners' listener
-//! has the probes, too.
+//! Probes and metrics on the operator's listener. The partners' listener has the probes, too.
 //!
 //! Probes report the last result of the database heartbeat, so they never query the database and never wait for it.
 
@@ -21,7 +20,7 @@ use crate::{
 };
 
 /// The paths of the probes: whether the process is alive, and whether the replica is ready.
-pub(crate) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+pub(crate) const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The content type of the Prometheus text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";

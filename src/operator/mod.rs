@@ -1,0 +1,8 @@
+//! The operator's listener, which partners do not reach: [`probes`] with metrics, and the operator API for LMN's people.
+//!
+//! The API is below `/operator/v1`. [`authentication`] accepts the operator's token and the role that a route needs;
+//! `router.rs` lists the routes by role. Every route is also a command of `lmn`, and both call the same functions.
+
+pub(crate) mod authentication;
+pub(crate) mod operators;
+pub(crate) mod probes;

@@ -1,0 +1,4 @@
+//! The operator's listener: probes and metrics, and the operator API.
+
+mod access;
+mod probes;
