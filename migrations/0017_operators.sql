@@ -23,3 +23,38 @@ create table operators (
 create unique index operators_one_name on operators (name) where revoked_at is null;
 
 comment on column idempotency_keys.partner_id is 'The partner or the operator that sent the key.';
+
+-- Lists of the orders of all partners, each sort by an index. In the order of acceptance they are read by their ids, which
+-- begin with it, and with a partner by the partner's own indexes.
+create index orders_by_update on orders (updated_at, id);
+create index orders_by_auction_order on orders (auction_order, id);
+-- Done orders of a status by each sort, and by the user at the partner. An order is placed as `proceed`, so these indexes
+-- are not maintained when it is placed.
+create index orders_done_of_all on orders (status, id)
+    where status in ('delivered', 'cancelled', 'failed');
+create index orders_done_of_all_by_update on orders (status, updated_at, id)
+    where status in ('delivered', 'cancelled', 'failed');
+create index orders_done_of_all_by_auction on orders (status, auction_order, id)
+    where status in ('delivered', 'cancelled', 'failed');
+create index orders_done_by_user on orders (external_user_id)
+    where status in ('delivered', 'cancelled', 'failed');
+
+-- The audit of one order. Its own entries are found by the order, the others by their subject.
+create index audit_entries_by_subject on audit_entries (subject, recorded_at);
+create or replace view audit_log as
+select id, recorded_at, actor, partner_id, action, subject, request_id, details, null::uuid as order_id
+from audit_entries
+union all
+select accepted_no, placed_at, placed_by, partner_id, 'order.placed', ulid(id), request_id, '{}', id
+from orders
+union all
+select step.n, made_at, made_by, partner_id,
+       case when by <> 'partner' then 'order.advanced'
+            when step.status = 'cancelled' then 'order.cancelled'
+            else 'order.reported' end,
+       ulid(order_id), step.request_id,
+       jsonb_build_object('from', coalesce((select status from order_steps as former
+                                            where former.order_id = step.order_id and former.n = step.n - 1), 'proceed'),
+                          'to', step.status, 'fulfillment_detail', step.fulfillment_detail),
+       order_id
+from order_steps as step join orders on orders.id = order_id;

@@ -133,9 +133,15 @@ fn probes() -> Router<App> {
 }
 
 /// Returns the routes of the operator API, in groups by the role that they need.
-fn operator_routes() -> [(Role, OpenApiRouter<App>); 1] {
+fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
+    let viewer = OpenApiRouter::default()
+        .routes(routes!(operator::orders::list_all_orders))
+        .routes(routes!(operator::orders::get_order_story))
+        .routes(routes!(operator::partners::list_partners))
+        .routes(routes!(operator::partners::get_partner))
+        .routes(routes!(operator::audit::list_audit));
     let admin = OpenApiRouter::default().routes(routes!(operator::operators::list_operators));
-    [(Role::Admin, admin)]
+    [(Role::Viewer, viewer), (Role::Admin, admin)]
 }
 
 /// Returns the routes of the operator's listener. Probes and metrics need no token and pass no layer.

@@ -1,6 +1,7 @@
 //! The audit log: every change, with its actor, time and request.
 
 pub(crate) mod store;
+pub(crate) mod view;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -37,6 +38,8 @@ impl Actor {
 /// A row of the audit log.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    /// The number of the change, which distinguishes changes of one subject at the same time.
+    pub id: i64,
     /// When the change was recorded.
     pub recorded_at: DateTime<Utc>,
     /// The actor, as in [`Actor`].

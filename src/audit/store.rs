@@ -1,12 +1,13 @@
 //! SQL of the audit log. A row is written in the transaction of its change.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Actor, Entry};
 use crate::{
     database::{Connection, Tx},
-    values::id::PartnerId,
+    values::id::{OrderId, PartnerId},
 };
 
 /// A change to record.
@@ -81,8 +82,8 @@ pub(crate) async fn list_latest(
     sqlx::query_as!(
         Entry,
         r#"
-        select recorded_at as "recorded_at!", actor as "actor!", action as "action!", subject as "subject!",
-               partners.name as "partner?", request_id, details as "details!"
+        select audit_log.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
+               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
         from audit_log
         left join partners on partners.id = audit_log.partner_id
         where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or recorded_at >= $2)
@@ -91,6 +92,84 @@ pub(crate) async fn list_latest(
         "#,
         partner.map(PartnerId::uuid),
         since,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A position in the list of changes: the time in microseconds, the number and the subject.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Position(i64, i64, String);
+
+impl Position {
+    /// Returns the position of a change.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let time = entry.recorded_at.timestamp_micros();
+        Self(time, entry.id, entry.subject.clone())
+    }
+}
+
+/// Lists up to `limit` changes after a position, newest first: those that concern one partner, or all, and since a time
+/// if given.
+pub(crate) async fn list_after(
+    conn: &mut Connection,
+    partner: Option<PartnerId>,
+    since: Option<DateTime<Utc>>,
+    after: Option<&Position>,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let time = after.and_then(|it| DateTime::from_timestamp_micros(it.0));
+    sqlx::query_as!(
+        Entry,
+        r#"
+        select audit_log.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
+               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
+        from audit_log
+        left join partners on partners.id = audit_log.partner_id
+        where ($1::uuid is null or partner_id = $1)
+          and ($2::timestamptz is null or recorded_at >= $2)
+          and ($3::timestamptz is null
+               or (recorded_at <= $3 and (recorded_at, audit_log.id, subject) < ($3, $4::bigint, $5::text)))
+        order by recorded_at desc, audit_log.id desc, subject desc
+        limit $6
+        "#,
+        partner.map(PartnerId::uuid),
+        since,
+        time,
+        after.map(|it| it.1),
+        after.map(|it| it.2.as_str()),
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Lists up to `limit` changes of an order, the oldest first.
+pub(crate) async fn list_of_order(
+    conn: &mut Connection,
+    order: OrderId,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    sqlx::query_as!(
+        Entry,
+        r#"
+        with found as (
+            select id, recorded_at, actor, partner_id, action, subject, request_id, details
+            from audit_log where order_id = $1
+            union all
+            select id, recorded_at, actor, partner_id, action, subject, request_id, details
+            from audit_entries where subject = $2
+        )
+        select found.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
+               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
+        from found
+        left join partners on partners.id = found.partner_id
+        order by recorded_at, found.id
+        limit $3
+        "#,
+        order.uuid(),
+        order.to_string(),
         limit,
     )
     .fetch_all(conn)

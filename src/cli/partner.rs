@@ -27,6 +27,9 @@ use crate::{
     },
 };
 
+/// The maximum number of partners that are listed.
+const PARTNERS_MAX: i64 = 100_000;
+
 /// The arguments of `lmn partner`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PartnerCommand {
@@ -133,7 +136,7 @@ async fn add(session: &Session, name: &str) -> anyhow::Result<()> {
 
 async fn list_partners(session: &Session) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
-    let partners = store::list(&mut tx).await?;
+    let partners = store::list(&mut tx, None, PARTNERS_MAX).await?;
     partners.iter().try_for_each(|partner| {
         if session.json {
             print(partner_json(partner))

@@ -1,11 +1,10 @@
 //! `lmn report`: lists orders that need the operator's attention. `lmn audit`: lists the changes in the audit log.
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::{arguments::Since, operator::OperatorArgs, print, say};
 use crate::{
-    audit::{self, Entry},
+    audit::{self, Entry, view::AuditView},
     database::clock,
     orders::{self, jobs::OVERDUE},
     values::timestamp::Timestamp,
@@ -100,23 +99,11 @@ impl Audit {
             }
             let mut oldest_first = entries.iter().rev();
             oldest_first.try_for_each(|entry| match session.json {
-                true => print(entry_json(entry)),
+                true => print(serde_json::to_string(&AuditView::from(entry.clone()))?),
                 false => print(entry_line(entry)),
             })
         })
     }
-}
-
-fn entry_json(entry: &Entry) -> serde_json::Value {
-    json!({
-        "recorded_at": Timestamp::kst(entry.recorded_at),
-        "actor": entry.actor,
-        "action": entry.action,
-        "subject": entry.subject,
-        "partner": entry.partner,
-        "request_id": entry.request_id,
-        "details": entry.details,
-    })
 }
 
 fn entry_line(entry: &Entry) -> String {

@@ -110,6 +110,8 @@ pub enum ApiError {
     InvalidOperatorToken(InvalidOperatorToken),
     #[error("The role `{}` may not do this; it needs {}.", .0.role, .0.needed.join(" or "))]
     RoleNotAllowed(RoleNotAllowed),
+    #[error("There is no such partner.")]
+    PartnerNotFound(Asked),
     /// An error that a sandbox partner requested: its response is the same as that of the real error.
     #[error(transparent)]
     Forced(Box<Self>),
@@ -145,6 +147,11 @@ impl ApiError {
     /// Returns the error for an event that the partner does not have.
     pub fn no_event(id: impl fmt::Display) -> Self {
         Self::EventNotFound(Asked::new(id))
+    }
+
+    /// Returns the error for a partner that does not exist.
+    pub fn no_partner(id: impl fmt::Display) -> Self {
+        Self::PartnerNotFound(Asked::new(id))
     }
 
     /// Returns the error for a route that does not exist.
@@ -196,6 +203,7 @@ impl ApiError {
             Self::MissingOperatorToken => (Code::MissingOperatorToken, None),
             Self::InvalidOperatorToken(details) => (Code::InvalidOperatorToken, Some(details)),
             Self::RoleNotAllowed(details) => (Code::RoleNotAllowed, Some(details)),
+            Self::PartnerNotFound(_) => (Code::PartnerNotFound, None),
             Self::Forced(error) => error.parts(),
         }
     }
@@ -241,6 +249,7 @@ impl ApiError {
             Code::MissingOperatorToken => Self::MissingOperatorToken,
             Code::InvalidOperatorToken => InvalidOperatorToken::example().into(),
             Code::RoleNotAllowed => RoleNotAllowed::example().into(),
+            Code::PartnerNotFound => Self::no_partner("01KNVD7K40P3R7N8Q2M5V1X9WC"),
         };
         (error.status() == status).then_some(error)
     }
@@ -274,6 +283,7 @@ impl ApiError {
                 asked.lendfoundry("order_vehicle_snapshot")
             }
             Self::NotFound(asked) => asked.lendfoundry("route"),
+            Self::PartnerNotFound(asked) => asked.lendfoundry("partner"),
             Self::MethodNotAllowed => one("method", IssueKind::InvalidValue, &methods.join(" ")),
             Self::PastOrderCutoff(details) => details.lendfoundry(),
             Self::DuplicateOrder(details) => details.lendfoundry(),

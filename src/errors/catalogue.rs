@@ -318,6 +318,12 @@ catalogue! {
             that role.",
         details: RoleNotAllowed,
     }
+    PartnerNotFound = "partner_not_found" [404 ResourceNotFound] Never {
+        title: "Partner not found",
+        meaning: "There is no partner with this id.",
+        when: "The id is unknown or malformed, or belongs to the other environment.",
+        what_to_do: "Take the id from `GET /operator/v1/partners`.",
+    }
 }
 
 impl Code {
@@ -368,10 +374,11 @@ mod tests {
         ("service_unavailable", &[503], "after_delay"),
     ];
 
-    const EXPECTED_OPERATOR: [(&str, &[u16], &str); 3] = [
+    const EXPECTED_OPERATOR: [(&str, &[u16], &str); 4] = [
         ("missing_operator_token", &[401], "fix_credentials"),
         ("invalid_operator_token", &[401], "fix_credentials"),
         ("role_not_allowed", &[403], "fix_credentials"),
+        ("partner_not_found", &[404], "never"),
     ];
 
     /// Returns the codes of both lists.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     errors::{ApiError, Fault, Issue, IssueKind, Issues, catalogue::Code},
     values::{
-        id::{EventId, OrderId, RequestId, VehicleId},
+        id::{EventId, OrderId, PartnerId, RequestId, VehicleId},
         query,
     },
 };
@@ -269,6 +269,7 @@ path_ids! {
     OrderId "The order's id." no_order,
     VehicleId "The vehicle's id." no_vehicle,
     EventId "The event's id." no_event,
+    PartnerId "The partner's id." no_partner,
 }
 
 impl PathId for RequestId {

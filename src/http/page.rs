@@ -264,7 +264,7 @@ impl IntoResponse for RenderedPage {
 }
 
 /// Returns the `Link` value. API keys sent in the query by mistake are left out, because links are logged and shared.
-fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
+pub(crate) fn next_link(uri: &Uri, next_cursor: Option<&str>) -> Option<HeaderValue> {
     let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let mut query = form_urlencoded::Serializer::new(String::new());
     let is_repeated = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {

@@ -3,6 +3,11 @@
 //! The API is below `/operator/v1`. [`authentication`] accepts the operator's token and the role that a route needs;
 //! `router.rs` lists the routes by role. Every route is also a command of `lmn`, and both call the same functions.
 
+pub(crate) mod audit;
 pub(crate) mod authentication;
+mod csv;
 pub(crate) mod operators;
+pub(crate) mod orders;
+pub(crate) mod partners;
 pub(crate) mod probes;
+mod view;

@@ -56,6 +56,7 @@ pub(crate) async fn add_partner(
     let partner = Partner {
         id: PartnerId::new(now),
         name: name.to_owned(),
+        contact: None,
         read: None,
         write: None,
         created_at: now,

@@ -154,6 +154,8 @@ pub(crate) struct Partner {
     pub id: PartnerId,
     /// The name, which is unique.
     pub name: String,
+    /// Its contact for reminders.
+    pub contact: Option<String>,
     /// Its own rate limit for reads.
     pub read: Option<Policy>,
     /// Its own rate limit for writes.

@@ -89,6 +89,13 @@ ulid_id! {
     /// The identifier of an order: 26 characters.
     OrderId
 }
+impl OrderId {
+    /// Returns the smallest identifier with a time. Those of earlier times are smaller.
+    pub(crate) fn first_at(time: DateTime<Utc>) -> Self {
+        let milliseconds = u64::try_from(time.timestamp_millis()).unwrap_or_default();
+        Self(Ulid::from_parts(milliseconds, 0))
+    }
+}
 ulid_id! {
     /// The identifier of an event: `evt_` and 26 characters.
     EventId "evt_"

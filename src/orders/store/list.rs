@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// The condition of the index `orders_one_open`.
-const OPEN: &str = "status in ('proceed', 'acquiring', 'secured', 'shipping')";
+pub(super) const OPEN: &str = "status in ('proceed', 'acquiring', 'secured', 'shipping')";
 /// The condition of the indexes `orders_done_by_created`, `orders_done_by_updated` and `orders_done_by_auction`.
-const DONE: &str = "status in ('delivered', 'cancelled', 'failed')";
+pub(super) const DONE: &str = "status in ('delivered', 'cancelled', 'failed')";
 
 /// The filters of a list of orders. Every filter that is set must match.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +124,7 @@ impl Sort {
     ];
 
     /// Returns the column of the time. It is indexed.
-    fn column(self) -> &'static str {
+    pub(super) fn column(self) -> &'static str {
         match self {
             Self::CreatedDesc | Self::CreatedAsc => "created_at",
             Self::AuctionDateAsc => "auction_order",
@@ -133,7 +133,7 @@ impl Sort {
     }
 
     /// Returns the SQL direction, and the operator that selects the rows after a position.
-    fn direction(self) -> (&'static str, &'static str) {
+    pub(super) fn direction(self) -> (&'static str, &'static str) {
         match self {
             Self::CreatedAsc | Self::AuctionDateAsc => ("asc", ">"),
             Self::CreatedDesc | Self::UpdatedDesc => ("desc", "<"),
@@ -289,7 +289,7 @@ impl Page<'_> {
 }
 
 /// Returns whether orders of a status do not change any more.
-fn is_done(status: OrderStatus) -> bool {
+pub(super) fn is_done(status: OrderStatus) -> bool {
     match status {
         OrderStatus::Delivered | OrderStatus::Cancelled | OrderStatus::Failed => true,
         OrderStatus::Proceed

@@ -308,7 +308,8 @@ pub(crate) async fn list_overdue(
     overdue.collect()
 }
 
-fn interval(delta: TimeDelta) -> PgInterval {
+/// Returns a duration as a parameter.
+pub(super) fn interval(delta: TimeDelta) -> PgInterval {
     PgInterval {
         months: 0,
         days: 0,

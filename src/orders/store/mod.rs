@@ -1,7 +1,8 @@
-//! SQL of orders: [`read`] and [`mod@list`] by partners, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
+//! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
 //! their changes. This file has the rows, and their conversion to the model.
 
 mod list;
+mod list_all;
 mod lock;
 mod place;
 mod read;
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub(crate) use list::{Filter, Position, Sort, list};
+pub(crate) use list_all::{AllFilter, list_all};
 pub(crate) use lock::{
     count_due, find_bought, find_former, list_overdue, lock, lock_alone, lock_open, lock_passed,
     lock_relisting, read_locked,
@@ -28,7 +30,9 @@ pub(crate) use lock::{
 pub(crate) use place::{
     DECISION_AGE_MAX, NewOrder, find_market, place_in_one_round_trip, record_order,
 };
-pub(crate) use read::{ReadOrders, find, find_snapshot, list_history};
+pub(crate) use read::{
+    OwnedOrder, ReadOrders, find, find_of_any_partner, find_snapshot, list_history,
+};
 pub(crate) use record::{record_steps, remind};
 
 /// The columns of an [`OrderRow`], as text for statements on `orders_with_standing`.

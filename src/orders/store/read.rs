@@ -1,4 +1,4 @@
-//! Reads of orders by partners. Every read is scoped by the partner, and values are always bound parameters.
+//! Reads of orders. Every read by a partner is scoped by it, and values are always bound parameters.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row, postgres::PgRow};
@@ -10,6 +10,7 @@ use super::{
         view::{Rendered, RenderedOrder},
     },
     HistoryRow,
+    list::Position,
 };
 use crate::{
     database::{BatchRead, Connection, column::usd, in_order},
@@ -53,6 +54,53 @@ impl TextRow {
                 highest_bid,
             }),
         })
+    }
+}
+
+/// An order with its partner and the user at the partner.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedOrder {
+    /// The order.
+    pub(crate) order: RenderedOrder,
+    /// The partner that placed it.
+    pub(crate) partner: PartnerId,
+    /// The partner's name.
+    pub(crate) partner_name: String,
+    /// The user at the partner for whom it was placed.
+    pub(crate) external_user_id: Option<String>,
+}
+
+/// A row of the view `orders_with_standing` with the partner.
+pub(super) struct OwnedRow {
+    text: TextRow,
+    partner_id: Uuid,
+    partner_name: String,
+    external_user_id: Option<String>,
+}
+
+impl FromRow<'_, PgRow> for OwnedRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            text: TextRow::from_row(row)?,
+            partner_id: row.try_get(5)?,
+            partner_name: row.try_get(6)?,
+            external_user_id: row.try_get(7)?,
+        })
+    }
+}
+
+impl OwnedRow {
+    /// Converts the row to an order with its position in a list. The error names an invalid row.
+    pub(super) fn into_order(self) -> Result<(OwnedOrder, Position), sqlx::Error> {
+        let time = self.text.position.map(|it| it.timestamp_millis());
+        let position = (time, OrderId::from(self.text.id));
+        let order = OwnedOrder {
+            order: self.text.into_text()?,
+            partner: self.partner_id.into(),
+            partner_name: self.partner_name,
+            external_user_id: self.external_user_id,
+        };
+        Ok((order, position))
     }
 }
 
@@ -106,6 +154,22 @@ pub(crate) async fn find(
 ) -> Result<Option<RenderedOrder>, sqlx::Error> {
     let found = ReadOrders::read(conn, &[(partner, id)]).await?.pop();
     Ok(found.flatten())
+}
+
+/// Finds an order of any partner, for the operator.
+pub(crate) async fn find_of_any_partner(
+    conn: &mut Connection,
+    id: OrderId,
+) -> Result<Option<OwnedOrder>, sqlx::Error> {
+    let statement = "select rendered, is_highest_bid, current_max_bid_usd, null::timestamptz, orders.id, partner_id,
+                name, external_user_id
+         from orders_with_standing as orders join partners on partners.id = partner_id
+         where orders.id = $1";
+    let row: Option<OwnedRow> = sqlx::query_as(statement)
+        .bind(id.uuid())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| Ok(row.into_order()?.0)).transpose()
 }
 
 /// Finds the JSON of the vehicle at the time of an order, byte for byte.

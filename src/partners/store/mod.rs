@@ -27,8 +27,8 @@ pub(crate) async fn find(
     let row = sqlx::query_as!(
         PartnerRow,
         r#"
-        select id, name, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds, write_burst,
-               created_at
+        select id, name, contact, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds,
+               write_burst, created_at
         from partners
         where id = $1 or name = $2
         "#,
@@ -40,16 +40,24 @@ pub(crate) async fn find(
     row.map(PartnerRow::into_model).transpose()
 }
 
-/// Lists all partners, the oldest first.
-pub(crate) async fn list(conn: &mut Connection) -> Result<Vec<Partner>, sqlx::Error> {
+/// Lists up to `limit` partners after one of them, the oldest first.
+pub(crate) async fn list(
+    conn: &mut Connection,
+    after: Option<PartnerId>,
+    limit: i64,
+) -> Result<Vec<Partner>, sqlx::Error> {
     let rows = sqlx::query_as!(
         PartnerRow,
         r#"
-        select id, name, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds, write_burst,
-               created_at
+        select id, name, contact, read_limit, read_window_seconds, read_burst, write_limit, write_window_seconds,
+               write_burst, created_at
         from partners
-        order by created_at, id
+        where $1::uuid is null or id > $1
+        order by id
+        limit $2
         "#,
+        after.map(PartnerId::uuid),
+        limit,
     )
     .fetch_all(conn)
     .await?;
@@ -158,6 +166,7 @@ pub(crate) async fn set_contact(
 struct PartnerRow {
     id: Uuid,
     name: String,
+    contact: Option<String>,
     read_limit: Option<i32>,
     read_window_seconds: Option<i32>,
     read_burst: Option<i32>,
@@ -178,6 +187,7 @@ impl PartnerRow {
         Ok(Partner {
             id: self.id.into(),
             name: self.name,
+            contact: self.contact,
             read: read.map_err(|error| error.in_row("partners", self.id))?,
             write: write.map_err(|error| error.in_row("partners", self.id))?,
             created_at: self.created_at,

@@ -148,7 +148,10 @@ impl Scene {
             Code::InternalError => of_order("/history"),
             // The fault: CATALOGUE_IS_GONE.
             Code::ServiceUnavailable => self.get(LIST),
-            Code::MissingOperatorToken | Code::InvalidOperatorToken | Code::RoleNotAllowed => {
+            Code::MissingOperatorToken
+            | Code::InvalidOperatorToken
+            | Code::RoleNotAllowed
+            | Code::PartnerNotFound => {
                 panic!("only the operator API has {code:?}")
             }
         }
