@@ -135,6 +135,7 @@ fn probes() -> Router<App> {
 /// Returns the routes of the operator API, in groups by the role that they need.
 fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
     let viewer = OpenApiRouter::default()
+        .routes(routes!(operator::bid_sheet::show_bid_sheet))
         .routes(routes!(operator::orders::list_all_orders))
         .routes(routes!(operator::orders::get_order_story))
         .routes(routes!(operator::partners::list_partners))

@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod authentication;
+pub(crate) mod bid_sheet;
 mod csv;
 pub(crate) mod operators;
 pub(crate) mod orders;

@@ -17,7 +17,10 @@ use crate::{
         view::{HistoryView, OrderView},
     },
     values::id::PartnerId,
-    vehicles::view::VehicleView,
+    vehicles::{
+        model::Vehicle,
+        view::{Pricing, VehicleSummary, VehicleView, summary_json},
+    },
 };
 
 /// A partner, where another resource refers to it.
@@ -137,6 +140,47 @@ impl PartialSchema for OrderStory {
             ("vehicle", vehicle.into()),
         ];
         extended(OperatorOrder::schema(), members)
+    }
+}
+
+/// A vehicle of a bid sheet: all members of a vehicle in a list, and its location.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct SheetVehicle(Map<String, Value>);
+
+impl SheetVehicle {
+    /// Returns the view of a vehicle.
+    pub(crate) fn new(vehicle: &Vehicle) -> serde_json::Result<Self> {
+        let summary = summary_json(&vehicle.listing, vehicle.updated_at)?;
+        let mut members: Map<String, Value> = serde_json::from_str(&summary)?;
+        let location = vehicle.listing.details.location.clone();
+        members.insert("location".to_owned(), location.into());
+        Ok(Self(members))
+    }
+
+    /// Returns a member as text; empty if it has no value.
+    pub(crate) fn text(&self, name: &str) -> String {
+        match self.0.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+}
+
+impl ToSchema for SheetVehicle {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        VehicleSummary::<Pricing>::schemas(schemas);
+    }
+}
+
+impl PartialSchema for SheetVehicle {
+    fn schema() -> RefOr<Schema> {
+        let location = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some("Where the vehicle stands."));
+        let members = [("location", location.into())];
+        extended(VehicleSummary::<Pricing>::schema(), members)
     }
 }
 

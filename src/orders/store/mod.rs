@@ -1,6 +1,8 @@
-//! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
+//! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`bid_sheet`]
+//! of an auction day, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
 //! their changes. This file has the rows, and their conversion to the model.
 
+mod bid_sheet;
 mod list;
 mod list_all;
 mod lock;
@@ -21,6 +23,7 @@ use crate::{
     values::{id::OrderId, timestamp::Timestamp},
 };
 
+pub(crate) use bid_sheet::{VehicleBids, list_bids};
 pub(crate) use list::{Filter, Position, Sort, list};
 pub(crate) use list_all::{AllFilter, list_all};
 pub(crate) use lock::{

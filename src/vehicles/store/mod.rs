@@ -21,7 +21,7 @@ pub(crate) use change::{
 };
 pub(crate) use read::{
     ReadDetails, ReadSummaries, Summary, find_any, find_latest_snapshot, find_listed,
-    find_untouched_lot, find_whole,
+    find_untouched_lot, find_whole, find_with_details,
 };
 pub(crate) use searchable::{
     Change, Changes, Entry, IndexedRow, Moment, changes_since, forget_changes, load,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row};
 
-use super::{VehicleRow, summary_columns, vehicle_columns};
+use super::{VehicleRow, listing_columns, summary_columns, vehicle_columns};
 use crate::{
     database::{
         BatchRead, Connection,
@@ -131,6 +131,25 @@ pub(crate) async fn find_any(
     .fetch_optional(conn)
     .await?;
     row.map(VehicleRow::into_model_with_prices).transpose()
+}
+
+/// Finds vehicles with their details but without their prices, whether they are listed or withdrawn.
+pub(crate) async fn find_with_details(
+    conn: &mut Connection,
+    ids: &[&str],
+) -> Result<Vec<Vehicle>, sqlx::Error> {
+    let rows: Vec<VehicleRow> = sqlx::query_as(concat!(
+        "select ",
+        listing_columns!(),
+        " from vehicles where id = any($1)"
+    ))
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    let vehicles = rows
+        .into_iter()
+        .map(|row| row.into_model(VehicleRow::details));
+    vehicles.collect()
 }
 
 /// Finds a listed vehicle and its prices, with the version of its row.

@@ -1,5 +1,6 @@
 //! The operator's listener: probes and metrics, and the operator API.
 
 mod access;
+mod bid_sheet;
 mod orders;
 mod probes;
