@@ -58,3 +58,19 @@ select step.n, made_at, made_by, partner_id,
                           'to', step.status, 'fulfillment_detail', step.fulfillment_detail),
        order_id
 from order_steps as step join orders on orders.id = order_id;
+
+-- The feed of changes. A change is read once every transaction that could have made an earlier one has ended, in the order
+-- of the transactions, so none appears behind one that was already read. Placing an order takes no lock for it. Changes
+-- that are there already come first, those of one order together.
+alter table orders add column transaction_id xid8 not null default '0';
+alter table orders alter column transaction_id set default pg_current_xact_id();
+alter table order_steps add column transaction_id xid8 not null default '0';
+alter table order_steps alter column transaction_id set default pg_current_xact_id();
+alter table audit_entries
+    add column transaction_id xid8 not null default '0',
+    -- The order whose auction, price or shipment changed without a step.
+    add column order_id uuid;
+alter table audit_entries alter column transaction_id set default pg_current_xact_id();
+create index orders_by_transaction on orders (transaction_id, id);
+create index order_steps_by_transaction on order_steps (transaction_id, order_id, n);
+create index audit_entries_by_transaction on audit_entries (transaction_id, order_id, id) where order_id is not null;

@@ -138,6 +138,7 @@ fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
         .routes(routes!(operator::bid_sheet::show_bid_sheet))
         .routes(routes!(operator::orders::list_all_orders))
         .routes(routes!(operator::orders::get_order_story))
+        .routes(routes!(operator::changes::list_order_changes))
         .routes(routes!(operator::partners::list_partners))
         .routes(routes!(operator::partners::get_partner))
         .routes(routes!(operator::audit::list_audit));

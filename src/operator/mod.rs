@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod authentication;
 pub(crate) mod bid_sheet;
+pub(crate) mod changes;
 mod csv;
 pub(crate) mod operators;
 pub(crate) mod orders;

@@ -1,8 +1,9 @@
 //! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`bid_sheet`]
-//! of an auction day, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
+//! of an auction day, [`changes`] of all orders, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
 //! their changes. This file has the rows, and their conversion to the model.
 
 mod bid_sheet;
+mod changes;
 mod list;
 mod list_all;
 mod lock;
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use bid_sheet::{VehicleBids, list_bids};
+pub(crate) use changes::{ChangePosition, OrderChange, list_changes};
 pub(crate) use list::{Filter, Position, Sort, list};
 pub(crate) use list_all::{AllFilter, list_all};
 pub(crate) use lock::{

@@ -179,8 +179,8 @@ pub(crate) async fn record_steps(
                 order_id uuid, n integer, status text, fulfillment_detail text, by text, occurred_at timestamptz,
                 occurred_offset_minutes smallint, recorded_at timestamptz, notes text)
         ), audited as (
-            insert into audit_entries (recorded_at, actor, partner_id, action, subject, request_id, details)
-            select lmn_now(0), $3, partner_id, 'order.told', subject, $4, details from changes
+            insert into audit_entries (recorded_at, actor, partner_id, action, subject, request_id, details, order_id)
+            select lmn_now(0), $3, partner_id, 'order.told', subject, $4, details, id from changes
             where details is not null
         )
         update orders

@@ -2,5 +2,6 @@
 
 mod access;
 mod bid_sheet;
+mod changes;
 mod orders;
 mod probes;

@@ -566,10 +566,10 @@ async fn random_history_matches_the_model() {
 /// Selects the rows of each order, without randomly generated ids.
 const REMAINING_ROWS: &str = "
     select jsonb_build_object(
-        'order', to_jsonb(orders) - '{id,partner_id,request_id,placed_by}'::text[]
+        'order', to_jsonb(orders) - '{id,partner_id,request_id,placed_by,transaction_id}'::text[]
             || jsonb_build_object('rendered', replace(rendered, ulid(id), 'id')),
         'partner', (select name from partners where id = partner_id),
-        'steps', (select jsonb_agg(to_jsonb(step) - '{order_id,request_id,made_by}'::text[] order by n)
+        'steps', (select jsonb_agg(to_jsonb(step) - '{order_id,request_id,made_by,transaction_id}'::text[] order by n)
                   from order_steps as step where order_id = orders.id),
         'vehicle', (select vehicle from order_vehicles where order_id = orders.id),
         'replies', (select jsonb_agg(replace(reply_location || convert_from(reply_body, 'UTF8'), ulid(orders.id), 'id')

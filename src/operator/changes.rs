@@ -1,0 +1,146 @@
+//! `GET /operator/v1/changes`: the feed of all that happens to orders, for LMN's own systems.
+
+use axum::{extract::State, http::Uri, response::Response};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::path::{Parameter, ParameterIn},
+};
+
+use super::view::PartnerRef;
+use crate::{
+    database::Database,
+    errors::{ApiError, Fault, IssueKind},
+    http::{
+        cursor::{Cursors, ListQuery},
+        describe,
+        extract::{FromQuery, Params, Query},
+        page::{Page, PageQuery},
+        text::FromText,
+    },
+    orders::{
+        state_machine::{FulfillmentDetail, OrderStatus},
+        store::{ChangePosition, OrderChange, list_changes},
+    },
+    request::OperatorCaller,
+    values::{
+        id::{OrderId, VehicleId},
+        timestamp::Timestamp,
+    },
+};
+
+/// A change of an order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderChange)]
+pub(crate) struct ChangeView {
+    /// The position in the feed, for `after`.
+    pub position: String,
+    pub order_id: OrderId,
+    pub vehicle_id: VehicleId,
+    pub partner: PartnerRef,
+    /// `order.placed`, `order.cancelled`, `order.reported`, `order.advanced`, or `order.told` for another auction, price or
+    /// shipment.
+    pub action: String,
+    /// The status after a step; null if the status did not change.
+    pub status: Option<OrderStatus>,
+    /// The fulfillment detail after a step.
+    pub fulfillment_detail: Option<FulfillmentDetail>,
+    /// `key:<prefix>` for a partner's key, `operator:<name>` for LMN's people, `automatic` for scheduled jobs.
+    pub actor: String,
+    pub request_id: Option<String>,
+    pub recorded_at: Timestamp,
+    /// Further details.
+    #[schema(value_type = Object)]
+    pub details: Value,
+}
+
+impl From<OrderChange> for ChangeView {
+    fn from(change: OrderChange) -> Self {
+        Self {
+            position: change.position.to_string(),
+            order_id: change.order(),
+            vehicle_id: change.vehicle_id,
+            partner: PartnerRef {
+                id: change.partner,
+                name: change.partner_name,
+            },
+            action: change.action,
+            status: change.status,
+            fulfillment_detail: change.fulfillment_detail,
+            actor: change.actor,
+            request_id: change.request_id,
+            recorded_at: Timestamp::kst(change.recorded_at),
+            details: change.details,
+        }
+    }
+}
+
+impl FromText for ChangePosition {
+    fn from_text(text: &str) -> Result<Self, Fault> {
+        let message = "the value is not the `position` of a change";
+        text.parse()
+            .map_err(|_| Fault::new(IssueKind::InvalidFormat, message))
+    }
+}
+
+/// The query parameters of `GET /operator/v1/changes`.
+#[derive(Debug)]
+pub(crate) struct ListChanges {
+    after: Option<ChangePosition>,
+    page: PageQuery,
+}
+
+impl FromQuery for ListChanges {
+    fn from_query(params: &mut Params) -> Option<Self> {
+        Some(Self {
+            after: params.get("after"),
+            page: PageQuery::read(params),
+        })
+    }
+}
+
+impl IntoParams for ListChanges {
+    fn into_params(parameter_in: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let after = "Changes after this `position`; without it, the feed is read from its beginning. With a `cursor` it is \
+                     ignored.";
+        let mut parameters = vec![describe::query_text("after", after, describe::text())];
+        parameters.extend(PageQuery::into_params(parameter_in));
+        parameters
+    }
+}
+
+/// One page of changes.
+type OrderChangeList = Page<ChangeView>;
+
+/// Lists all that happens to orders, whoever did it, the oldest first.
+///
+/// No change ever appears before one that was already returned. Read page after page until `next_cursor` is null, then go on
+/// with the `position` of the last change as `after`.
+#[utoipa::path(get, path = "/operator/v1/changes", tag = "orders", params(ListChanges), responses(
+    (status = 200, description = "A page of changes.", body = OrderChangeList),
+))]
+pub(crate) async fn list_order_changes(
+    State(database): State<Database>,
+    State(cursors): State<Cursors>,
+    _: OperatorCaller,
+    uri: Uri,
+    Query(query): Query<ListChanges>,
+) -> Result<Response, ApiError> {
+    let ListChanges { after, page } = query;
+    let list_query = ListQuery {
+        list: "operator_changes",
+        owner: None,
+        sort: "transaction",
+        filters: String::new(),
+    };
+    let reached: Option<String> = page.after(&cursors, &list_query)?;
+    let reached = reached.map(|it| it.parse::<ChangePosition>()).transpose();
+    let reached = reached.map_err(ApiError::internal)?;
+    let after = reached.or(after).unwrap_or_else(ChangePosition::before_all);
+    let mut connection = database.acquire().await?;
+    let changes = list_changes(&mut connection, after, page.rows()).await?;
+    let position = |last: &OrderChange| last.position.to_string();
+    let page: OrderChangeList = Page::of(changes, &page, &cursors, &list_query, position)?;
+    Ok(page.answer(&uri))
+}
