@@ -7,7 +7,7 @@ use axum::{
     extract::Request,
     http::Uri,
     middleware::{Next, from_fn},
-    response::Response,
+    response::{Redirect, Response},
     routing::get,
 };
 use serde_json::Value;
@@ -38,7 +38,7 @@ use crate::{
     orders,
     request::RequestContext,
     request_log, sandbox, status,
-    values::environment::Environment,
+    values::{environment::Environment, string_enum::StringEnum},
     vehicles, webhooks,
 };
 
@@ -104,11 +104,11 @@ fn open() -> OpenApiRouter<App> {
         .routes(routes!(status::handlers::get_status))
 }
 
-/// Returns the routes of the documentation for human readers, one for each page and file. They are not operations of the
-/// API.
-fn portal(public_url: &str) -> Router<App> {
+/// Returns the routes of the documentation for human readers below a path, one for each page and file. They are not
+/// operations of the API.
+fn portal(base: &str, public_url: &str) -> Router<App> {
     openapi::portal::files(public_url).fold(Router::new(), |router, file| {
-        let path = file.path.clone();
+        let path = format!("{base}{}", file.path);
         let file = Arc::new(file);
         router.route(
             &path,
@@ -134,7 +134,7 @@ fn probes() -> Router<App> {
 
 /// Returns the routes of the operator API, in groups by the role that they need.
 fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
-    let viewer = OpenApiRouter::default()
+    let viewer = OpenApiRouter::with_openapi(orders::event::DataSchemas::openapi())
         .routes(routes!(operator::bid_sheet::show_bid_sheet))
         .routes(routes!(operator::orders::list_all_orders))
         .routes(routes!(operator::orders::get_order_story))
@@ -174,14 +174,31 @@ fn operator_api(app: App) -> Api {
             .layer(idempotency.clone());
         routes = routes.merge(Router::from(group).route_layer(layers));
     }
+    let document = Tagged::new(operator_document().to_string().into());
+    let open = Router::new()
+        .route(
+            "/operator/v1/openapi.json",
+            get(openapi::handlers::get_openapi),
+        )
+        .route_layer(Extension(document))
+        .route("/docs", get(async || Redirect::to("/operator/docs/reference")))
+        .merge(portal("/operator", &app.settings().public_url))
+        .route_layer(from_fn(note_route));
     let requests_max = app.settings().operator.requests_max;
-    within(routes, app, requests_max)
+    within(routes.merge(open), app, requests_max)
 }
 
 /// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
 pub fn document(environment: Environment, public_url: &str) -> Value {
     let gated = gated(environment).into_openapi();
     openapi::document(&gated, &open().into_openapi(), environment, public_url)
+}
+
+/// Builds the OpenAPI document of the operator API.
+pub fn operator_document() -> Value {
+    let document =
+        |(role, routes): (Role, OpenApiRouter<App>)| (role.as_str(), routes.into_openapi());
+    openapi::operator_document(&operator_routes().map(document))
 }
 
 /// Builds the API.
@@ -191,7 +208,7 @@ pub fn router(app: App) -> Api {
     let open = Router::from(open())
         .route_layer(Extension(Tagged::new(document.into())))
         .route_layer(Extension(openapi::handlers::ErrorPages::new()))
-        .merge(portal(&app.settings().public_url))
+        .merge(portal("", &app.settings().public_url))
         .merge(index())
         .merge(probes())
         .route_layer(from_fn(note_route));

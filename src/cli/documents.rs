@@ -1,6 +1,6 @@
 //! Commands that need no database: `lmn config` checks the settings, `lmn openapi` prints the document that
-//! `GET /v1/openapi.json` serves, or a Postman collection made from it, `lmn errors` the error catalogue that
-//! `GET /v1/errors` serves, and `lmn completions` the completions of a shell.
+//! `GET /v1/openapi.json` serves, or a Postman collection made from it, or that of the operator API, `lmn errors` the error
+//! catalogue that `GET /v1/errors` serves, and `lmn completions` the completions of a shell.
 
 use anyhow::bail;
 use clap::{CommandFactory, Subcommand};
@@ -15,7 +15,7 @@ use crate::{
         docs::{self, ErrorList},
     },
     openapi::postman,
-    router::document,
+    router::{document, operator_document},
     values::string_enum::StringEnum,
 };
 
@@ -75,6 +75,9 @@ pub(super) struct Openapi {
     /// Print a Postman collection (v2.1) made from the document.
     #[arg(long)]
     postman: bool,
+    /// Print the document of the operator API.
+    #[arg(long, conflicts_with = "postman")]
+    operator: bool,
     /// Print JSON, which is the only format.
     #[arg(long)]
     json: bool,
@@ -83,6 +86,9 @@ pub(super) struct Openapi {
 impl Openapi {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
+        if self.operator {
+            return print(operator_document());
+        }
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
         let document = document(settings.environment, &settings.public_url);
         match self.postman {

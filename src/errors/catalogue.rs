@@ -332,6 +332,12 @@ impl Code {
         self.entry().code
     }
 
+    /// Returns the code of either list with exactly this name.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let mut codes = Self::ALL.into_iter().chain(Self::OPERATOR);
+        codes.find(|code| code.as_str() == text)
+    }
+
     /// Returns the code of the partners' API with exactly this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.as_str() == text)

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Schemas of request bodies, whose members may be absent.
-const REQUESTS: &[&str] = &[
+pub(super) const REQUESTS: &[&str] = &[
     "CreateOrder",
     "ReportStatus",
     "SandboxStep",
@@ -31,10 +31,10 @@ const REQUESTS: &[&str] = &[
 ];
 
 /// Schemas of responses whose members may be absent: those of an event's `data` depend on its type.
-const PARTIAL: &[&str] = &["EventData"];
+pub(super) const PARTIAL: &[&str] = &["EventData"];
 
 /// Schemas of words to which others may be added.
-const GROWING: &[&str] = &[
+pub(super) const GROWING: &[&str] = &[
     "Action",
     "AuctionResult",
     "CancellationReason",
@@ -103,7 +103,7 @@ pub(crate) fn document(
         }
     }
     schemas::require_members(&mut schemas, &[REQUESTS, PARTIAL].concat());
-    schemas.extend(refusals::schemas());
+    schemas.extend(refusals::schemas(&Code::ALL));
     schemas.extend(forms::schemas());
     schemas.extend(issue());
     for name in GROWING {
@@ -174,7 +174,7 @@ fn info() -> Value {
 }
 
 /// Moves the members of an object in `from` into `to`.
-fn take(from: &mut Value, pointer: &str, to: &mut Map<String, Value>) {
+pub(super) fn take(from: &mut Value, pointer: &str, to: &mut Map<String, Value>) {
     if let Some(Value::Object(members)) = from.pointer_mut(pointer).map(Value::take) {
         to.extend(members);
     }
@@ -182,18 +182,22 @@ fn take(from: &mut Value, pointer: &str, to: &mut Map<String, Value>) {
 
 /// Returns `components.parameters`: the request headers that the layers read.
 fn parameters(is_sandbox: bool) -> Value {
-    let key = "A new UUID v4 for every new request, and the same one for every repetition of it, so that its effect \
-               happens only once. Only a successful request binds a key.";
     let user = "The user in your organization on whose behalf the request is made: opaque, never returned.";
-    let key = describe::header("Idempotency-Key", key, describe::uuid_v4());
-    let key = key.required(utoipa::openapi::Required::True).build();
     let user = describe::header("X-User-Id", user, describe::text().max_length(Some(128))).build();
-    let always = [("Idempotency-Key", key), ("X-User-Id", user)];
+    let always = [("Idempotency-Key", idempotency_key()), ("X-User-Id", user)];
     let sandbox = is_sandbox.then(|| (operation::FORCE, force()));
     let all = always.into_iter().chain(sandbox);
     all.map(|(name, it)| (name.to_owned(), json!(it)))
         .collect::<Map<_, _>>()
         .into()
+}
+
+/// Describes the header with the key of a write.
+pub(super) fn idempotency_key() -> Parameter {
+    let key = "A new UUID v4 for every new request, and the same one for every repetition of it, so that its effect \
+               happens only once. Only a successful request binds a key.";
+    let key = describe::header("Idempotency-Key", key, describe::uuid_v4());
+    key.required(utoipa::openapi::Required::True).build()
 }
 
 /// Describes the header that requests an error in a sandbox.
@@ -206,7 +210,7 @@ fn force() -> Parameter {
 }
 
 /// Returns the schemas of an issue, whose members `expected` and `received` may be absent.
-fn issue() -> impl Iterator<Item = (String, Value)> {
+pub(super) fn issue() -> impl Iterator<Item = (String, Value)> {
     use utoipa::{PartialSchema, ToSchema};
 
     use crate::errors::{Issue, IssueKind};

@@ -47,7 +47,7 @@ fn growing(mut list: Value) -> Value {
 
 /// Returns the schema of a problem: the members of RFC 9457 and the members that details of any code can have.
 fn problem() -> Value {
-    let mut members = refusals::members_of_details();
+    let mut members = refusals::members_of_details(&Code::ALL);
     let standard = [
         (
             "type",

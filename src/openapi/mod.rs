@@ -4,8 +4,9 @@
 //! what operations share: the parameters and headers of the layers ([`operation`], [`headers`]), the error responses
 //! ([`refusals`]) in all representations ([`forms`]), examples ([`examples`]) and links ([`links`]). [`schemas`] has the
 //! schemas of ids, money and times, and makes the derived ones more exact; [`strictness`] separates what requests and
-//! responses describe differently. [`handlers`] serves the document and the error catalogue, and [`portal`] the
-//! documentation for human readers. [`postman`] makes a Postman collection from the document.
+//! responses describe differently. [`operator`] builds the document of the operator API. [`handlers`] serves the document
+//! and the error catalogue, and [`portal`] the documentation for human readers. [`postman`] makes a Postman collection from
+//! the document.
 
 mod document;
 mod examples;
@@ -14,6 +15,7 @@ pub(crate) mod handlers;
 mod headers;
 mod links;
 mod operation;
+mod operator;
 pub(crate) mod portal;
 pub(crate) mod postman;
 mod refusals;
@@ -21,3 +23,4 @@ mod schemas;
 mod strictness;
 
 pub(crate) use document::document;
+pub(crate) use operator::operator_document;

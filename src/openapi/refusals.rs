@@ -92,9 +92,9 @@ pub(super) fn components() -> Map<String, Value> {
     responses
 }
 
-/// Returns the schemas of the envelope, by name. They are the same for every code: a client that is generated from them
+/// Returns the schemas of the envelope of some codes, by name. They are the same for every code: a client that is generated from them
 /// needs one type for all errors, and reads a code that it does not know.
-pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
+pub(super) fn schemas(codes: &[Code]) -> impl Iterator<Item = (String, Value)> + use<> {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let envelope = json!({
         "type": "object",
@@ -116,7 +116,7 @@ pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
     let details = json!({
         "type": "object",
         "description": "The members that details can have. Those of one code are always the same.",
-        "properties": members_of_details(),
+        "properties": members_of_details(codes),
     });
     let all = [
         ("ErrorResponse", envelope),
@@ -127,10 +127,10 @@ pub(super) fn schemas() -> impl Iterator<Item = (String, Value)> {
         .map(|(name, schema)| (name.to_owned(), schema))
 }
 
-/// Returns the members that details of any code can have.
-pub(super) fn members_of_details() -> Map<String, Value> {
+/// Returns the members that details of some codes can have.
+pub(super) fn members_of_details(codes: &[Code]) -> Map<String, Value> {
     let mut members = BTreeMap::<String, Vec<Value>>::new();
-    for details in Code::ALL.into_iter().filter_map(details) {
+    for details in codes.iter().copied().filter_map(details) {
         let properties = details.get("properties").and_then(Value::as_object);
         for (name, schema) in properties.into_iter().flatten() {
             let known = members.entry(name.clone()).or_default();
@@ -145,22 +145,22 @@ pub(super) fn members_of_details() -> Map<String, Value> {
             _ => strictness::union(&all).unwrap_or_else(|| json!({"anyOf": all})),
         };
         if let Some(schema) = schema.as_object_mut() {
-            schema.insert("description".to_owned(), meanings(&name).into());
+            schema.insert("description".to_owned(), meanings(&name, codes).into());
         }
         (name, schema)
     };
     members.into_iter().map(any).collect()
 }
 
-/// Returns the meanings of a member of details, one for each code that has it.
-fn meanings(name: &str) -> String {
+/// Returns the meanings of a member of details, one for each of the codes that has it.
+fn meanings(name: &str, codes: &[Code]) -> String {
     let with = |code: Code| {
         let details = code.entry().details.iter();
         let mut meanings = details.filter(|it| it.name == name).map(|it| it.meaning);
         let meaning = meanings.next()?;
         Some(format!("- `{}`: {meaning}", code.as_str()))
     };
-    let lines: Vec<String> = Code::ALL.into_iter().filter_map(with).collect();
+    let lines: Vec<String> = codes.iter().copied().filter_map(with).collect();
     lines.join("\n")
 }
 

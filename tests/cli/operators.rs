@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::command::Cli;
+use crate::{
+    command::Cli,
+    process::{run, words},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operator_gets_a_token_that_is_stored_nowhere_until_it_is_revoked() {
@@ -48,4 +51,13 @@ async fn operator_gets_a_token_that_is_stored_nowhere_until_it_is_revoked() {
     let by_kim = |action: &str| (json!(action), json!("operator:kim"));
     let expected = ["operator.added", "operator.revoked", "operator.added"].map(by_kim);
     assert_eq!(changes, expected);
+}
+
+#[test]
+fn operator_openapi_document_is_printed_without_a_database() {
+    let printed = run(&["openapi", "--operator"], &[]);
+    assert!(printed.status.success(), "{}", words(&printed));
+    let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(document["info"]["title"], "LMN operator API");
+    assert!(document["paths"].get("/v1/bid-sheet").is_some());
 }

@@ -3,5 +3,6 @@
 mod access;
 mod bid_sheet;
 mod changes;
+mod openapi;
 mod orders;
 mod probes;
