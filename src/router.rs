@@ -135,6 +135,9 @@ fn probes() -> Router<App> {
 /// Returns the routes of the operator API, in groups by the role that they need.
 fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
     let viewer = OpenApiRouter::with_openapi(orders::event::DataSchemas::openapi())
+        .merge(OpenApiRouter::with_openapi(
+            vehicles::handlers::Shapes::openapi(),
+        ))
         .routes(routes!(operator::bid_sheet::show_bid_sheet))
         .routes(routes!(operator::orders::list_all_orders))
         .routes(routes!(operator::orders::get_order_story))

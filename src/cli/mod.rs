@@ -17,6 +17,7 @@ mod key;
 mod operator;
 mod operators;
 mod order;
+mod order_list;
 mod partner;
 mod progress;
 mod report;
@@ -86,9 +87,9 @@ enum Command {
     Operator(operators::OperatorCommand),
     /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
-    /// Show an order of any partner, and change its status or shipment.
+    /// List and show the orders of any partner, and change their status or shipment.
     Order(order::OrderCommand),
-    /// Record auction results and reschedule auctions.
+    /// Show what to bid on, record auction results and reschedule auctions.
     Auction(order::Auction),
     /// List orders that need attention.
     Report(report::Report),

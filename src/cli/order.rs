@@ -1,5 +1,5 @@
-//! `lmn order`: shows an order of any partner, and changes its status or shipment. `lmn auction`: records auction
-//! results and reschedules auctions.
+//! `lmn order`: lists and shows the orders of any partner, and changes their status or shipment. `lmn auction`: shows the
+//! bid sheet, records auction results and reschedules auctions.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     arguments::{fee, one_of, usd},
     operator::{OperatorArgs, Session},
+    order_list::{List, Sheet},
     print, print_outcome, say,
 };
 use crate::{
@@ -45,6 +46,8 @@ pub(super) struct OrderCommand {
 
 #[derive(Debug, Subcommand)]
 enum OrderAction {
+    /// List the orders of all partners, the newest first.
+    List(List),
     /// Show an order with its partner, state and history.
     Show {
         /// The order's id.
@@ -76,7 +79,7 @@ enum OrderAction {
 
 /// An order with its partner and history, as it is printed.
 #[derive(Serialize)]
-struct Sheet {
+struct Story {
     #[serde(flatten)]
     order: serde_json::Map<String, serde_json::Value>,
     partner_id: PartnerId,
@@ -90,6 +93,9 @@ impl OrderCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { operator, action } = self;
         let (id, step) = match action {
+            OrderAction::List(list) => {
+                return operator.work(async |session| list.print(session).await);
+            }
             OrderAction::Show { id } => (id, None),
             OrderAction::Advance { id, to } => (id, Some(to.step()?)),
             OrderAction::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
@@ -116,7 +122,7 @@ async fn show(session: &Session, id: OrderId) -> anyhow::Result<()> {
     let order = store::find(&mut tx, partner_id, id).await?;
     let steps = steps.unwrap_or_default().into_iter();
     let order = order.with_context(unknown)?.into_bytes();
-    let sheet = Sheet {
+    let story = Story {
         order: serde_json::from_slice(&order)?,
         partner_id,
         partner,
@@ -124,12 +130,12 @@ async fn show(session: &Session, id: OrderId) -> anyhow::Result<()> {
         history: steps.map(HistoryView::from).collect(),
     };
     match session.json {
-        true => print(serde_json::to_string(&sheet)?),
-        false => sheet.print(),
+        true => print(serde_json::to_string(&story)?),
+        false => story.print(),
     }
 }
 
-impl Sheet {
+impl Story {
     fn print(&self) -> anyhow::Result<()> {
         let document = serde_json::to_value(self)?;
         let members = document.as_object().into_iter().flatten();
@@ -262,6 +268,8 @@ pub(super) struct Auction {
 
 #[derive(Debug, Subcommand)]
 enum AuctionAction {
+    /// Show what to bid on at the auctions of a day: vehicle, orders, highest and second bid, and who leads.
+    Sheet(Sheet),
     /// Record the result of an auction and settle every order that bids on the vehicle.
     Result {
         /// The vehicle's id.
@@ -317,6 +325,7 @@ impl Auction {
                 database, actor, ..
             } = session;
             let affected = match &action {
+                AuctionAction::Sheet(sheet) => return sheet.print(session).await,
                 AuctionAction::Result { vehicle, end } => {
                     operator::settle(database, actor, vehicle, (*end).into()).await?
                 }

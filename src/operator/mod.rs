@@ -12,4 +12,4 @@ pub(crate) mod operators;
 pub(crate) mod orders;
 pub(crate) mod partners;
 pub(crate) mod probes;
-mod view;
+pub(crate) mod view;

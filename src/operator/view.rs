@@ -35,7 +35,7 @@ pub(crate) struct PartnerRef {
 pub(crate) struct OperatorOrder {
     #[serde(flatten)]
     order: Map<String, Value>,
-    partner: PartnerRef,
+    pub partner: PartnerRef,
     /// The user at the partner for whom the order was placed.
     external_user_id: Option<String>,
 }
@@ -51,6 +51,11 @@ impl OperatorOrder {
             },
             external_user_id: owned.external_user_id,
         })
+    }
+
+    /// Returns a member of the order as text; empty if it has no value.
+    pub(crate) fn text(&self, name: &str) -> String {
+        text_of(&self.order, name)
     }
 }
 
@@ -160,11 +165,7 @@ impl SheetVehicle {
 
     /// Returns a member as text; empty if it has no value.
     pub(crate) fn text(&self, name: &str) -> String {
-        match self.0.get(name) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }
+        text_of(&self.0, name)
     }
 }
 
@@ -196,4 +197,13 @@ fn extended<const N: usize>(
         object.properties.insert(name.to_owned(), member);
     }
     Schema::Object(object).into()
+}
+
+/// Returns a member as text; empty if it has no value.
+fn text_of(members: &Map<String, Value>, name: &str) -> String {
+    match members.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
 }

@@ -240,3 +240,32 @@ async fn worker_runs_the_order_jobs_apart_from_the_servers() {
     assert_eq!(body["data"][0]["status"], "failed");
     assert!(worker.stop().status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_lists_orders_and_prints_the_bid_sheet_of_a_day() {
+    let cli = Cli::new().await;
+    let (acme, rival) = (partner(&cli, "acme"), partner(&cli, "rival"));
+    let imported = cli.run_with(&["catalog", "import", "-"], &lots(&["glovis_1"]));
+    assert!(imported.status.success());
+    let server = cli.serve("sandbox");
+    order(&server, &acme, "glovis_1", 12_000).await;
+    let leading = order(&server, &rival, "glovis_1", 13_000).await;
+
+    assert_eq!(cli.all(&["order", "list"]).len(), 2);
+    let filters = ["--status", "proceed,acquiring", "--date", "2099-04-20"];
+    let of_rival = ["order", "list", "--partner", "rival"];
+    let listed = cli.one(&[of_rival.as_slice(), &filters].concat());
+    assert_eq!(listed["id"], leading);
+    assert_eq!(listed["partner"]["name"], "rival");
+    assert!(cli.all(&["order", "list", "--source", "sk"]).is_empty());
+    assert!(cli.all(&["order", "list", "--overdue"]).is_empty());
+
+    let sheet = cli.one(&["auction", "sheet", "2099-04-20"]);
+    assert_eq!(sheet["vehicle"]["id"], "glovis_1");
+    assert_eq!(
+        (&sheet["highest_bid_usd"], &sheet["second_bid_usd"]),
+        (&json!(13_000), &json!(12_000))
+    );
+    assert_eq!(sheet["leader"]["order_id"], leading);
+    assert!(cli.all(&["auction", "sheet", "2099-04-21"]).is_empty());
+}
