@@ -5,6 +5,7 @@ pub(crate) mod view;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::values::id::RequestId;
 
@@ -54,4 +55,6 @@ pub(crate) struct Entry {
     pub request_id: Option<String>,
     /// Further details.
     pub details: Value,
+    /// The order whose placing or step it is.
+    pub order_id: Option<Uuid>,
 }

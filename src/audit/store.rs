@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Actor, Entry};
 use crate::{
@@ -72,46 +73,27 @@ pub(crate) async fn find_details(
     .await
 }
 
-/// Lists the last `limit` changes, newest first: those that concern one partner, or all, and since a time if given.
-pub(crate) async fn list_latest(
-    conn: &mut Connection,
-    partner: Option<PartnerId>,
-    since: Option<DateTime<Utc>>,
-    limit: i64,
-) -> Result<Vec<Entry>, sqlx::Error> {
-    sqlx::query_as!(
-        Entry,
-        r#"
-        select audit_log.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
-               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
-        from audit_log
-        left join partners on partners.id = audit_log.partner_id
-        where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or recorded_at >= $2)
-        order by recorded_at desc, audit_log.id desc
-        limit $3
-        "#,
-        partner.map(PartnerId::uuid),
-        since,
-        limit,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// A position in the list of changes: the time in microseconds, the number and the subject.
+/// A position in the list of changes: the time in microseconds, the number, the order and the action.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Position(i64, i64, String);
+pub(crate) struct Position(i64, i64, Option<OrderId>, String);
 
 impl Position {
     /// Returns the position of a change.
     pub(crate) fn of(entry: &Entry) -> Self {
         let time = entry.recorded_at.timestamp_micros();
-        Self(time, entry.id, entry.subject.clone())
+        Self(
+            time,
+            entry.id,
+            entry.order_id.map(OrderId::from),
+            entry.action.clone(),
+        )
     }
 }
 
 /// Lists up to `limit` changes after a position, newest first: those that concern one partner, or all, and since a time
 /// if given.
+///
+/// Each kind of change is read in the order of its own index, so the list reads as many rows as it returns.
 pub(crate) async fn list_after(
     conn: &mut Connection,
     partner: Option<PartnerId>,
@@ -123,23 +105,66 @@ pub(crate) async fn list_after(
     sqlx::query_as!(
         Entry,
         r#"
-        select audit_log.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
-               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
-        from audit_log
-        left join partners on partners.id = audit_log.partner_id
-        where ($1::uuid is null or partner_id = $1)
-          and ($2::timestamptz is null or recorded_at >= $2)
-          and ($3::timestamptz is null
-               or (recorded_at <= $3 and (recorded_at, audit_log.id, subject) < ($3, $4::bigint, $5::text)))
-        order by recorded_at desc, audit_log.id desc, subject desc
-        limit $6
+        with entries as (
+            select id, recorded_at, actor, partner_id, action, subject, request_id, details, null::uuid as order_id
+            from audit_entries
+            where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or recorded_at >= $2)
+              and ($3::timestamptz is null or recorded_at <= $3)
+              and ($3::timestamptz is null or (recorded_at, id, $8::uuid, action)
+                   < ($3, $4::bigint, coalesce($5::uuid, $8), $6::text))
+            order by recorded_at desc, id desc
+            limit $7
+        ), placed as (
+            select accepted_no, placed_at, placed_by, partner_id, 'order.placed', ulid(id), request_id, '{}'::jsonb, id
+            from orders
+            where ($1::uuid is null or partner_id = $1) and ($2::timestamptz is null or placed_at >= $2)
+              and ($3::timestamptz is null or placed_at <= $3)
+              and ($3::timestamptz is null or (placed_at, accepted_no, id, 'order.placed')
+                   < ($3, $4::bigint, coalesce($5::uuid, $8), $6::text))
+            order by placed_at desc, accepted_no desc
+            limit $7
+        ), steps as materialized (
+            select step.*
+            from (select n, made_at, made_by, order_id, status, fulfillment_detail, request_id,
+                         case when by <> 'partner' then 'order.advanced'
+                              when status = 'cancelled' then 'order.cancelled'
+                              else 'order.reported' end as action
+                  from order_steps) as step
+            where ($1::uuid is null or (select partner_id from orders where orders.id = order_id) = $1)
+              and ($2::timestamptz is null or made_at >= $2) and ($3::timestamptz is null or made_at <= $3)
+              and ($3::timestamptz is null or (made_at, n::bigint, order_id, step.action)
+                   < ($3, $4::bigint, coalesce($5::uuid, $8), $6::text))
+            order by made_at desc, n desc, order_id desc
+            limit $7
+        ), found as (
+            select * from entries
+            union all
+            select * from placed
+            union all
+            select steps.n, made_at, made_by, partner_id, action, ulid(order_id), steps.request_id,
+                   jsonb_build_object(
+                       'from', coalesce((select former.status from order_steps as former
+                                         where former.order_id = steps.order_id and former.n = steps.n - 1), 'proceed'),
+                       'to', steps.status, 'fulfillment_detail', steps.fulfillment_detail),
+                   order_id
+            from steps join orders on orders.id = order_id
+        )
+        select found.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
+               subject as "subject!", partners.name as "partner?", request_id, details as "details!",
+               order_id as "order_id?"
+        from found
+        left join partners on partners.id = found.partner_id
+        order by recorded_at desc, found.id desc, coalesce(order_id, $8) desc, action desc
+        limit $7
         "#,
         partner.map(PartnerId::uuid),
         since,
         time,
         after.map(|it| it.1),
-        after.map(|it| it.2.as_str()),
+        after.and_then(|it| it.2).map(OrderId::uuid),
+        after.map(|it| it.3.as_str()),
         limit,
+        Uuid::nil(),
     )
     .fetch_all(conn)
     .await
@@ -155,14 +180,15 @@ pub(crate) async fn list_of_order(
         Entry,
         r#"
         with found as (
-            select id, recorded_at, actor, partner_id, action, subject, request_id, details
+            select id, recorded_at, actor, partner_id, action, subject, request_id, details, order_id
             from audit_log where order_id = $1
             union all
-            select id, recorded_at, actor, partner_id, action, subject, request_id, details
+            select id, recorded_at, actor, partner_id, action, subject, request_id, details, order_id
             from audit_entries where subject = $2
         )
         select found.id as "id!", recorded_at as "recorded_at!", actor as "actor!", action as "action!",
-               subject as "subject!", partners.name as "partner?", request_id, details as "details!"
+               subject as "subject!", partners.name as "partner?", request_id, details as "details!",
+               order_id as "order_id?"
         from found
         left join partners on partners.id = found.partner_id
         order by recorded_at, found.id

@@ -90,7 +90,8 @@ impl Audit {
             let now = clock::real_now(&mut tx).await?;
             let since = self.since.map(|it| it.instant(now));
             let limit = i64::from(self.limit);
-            let mut entries = audit::store::list_latest(&mut tx, partner, since, limit + 1).await?;
+            let mut entries =
+                audit::store::list_after(&mut tx, partner, since, None, limit + 1).await?;
             if i64::try_from(entries.len())? > limit {
                 entries.pop();
                 say(format_args!(
