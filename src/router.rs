@@ -184,7 +184,10 @@ fn operator_api(app: App) -> Api {
             get(openapi::handlers::get_openapi),
         )
         .route_layer(Extension(document))
-        .route("/docs", get(async || Redirect::to("/operator/docs/reference")))
+        .route(
+            "/docs",
+            get(async || Redirect::to("/operator/docs/reference")),
+        )
         .merge(portal("/operator", &app.settings().public_url))
         .route_layer(from_fn(note_route));
     let requests_max = app.settings().operator.requests_max;

@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Orders", &["order", "auction"]),
     ("Catalogue", &["catalog"]),
     ("Partners", &["partner", "key", "allowlist", "webhook"]),
-    ("Reports", &["report", "request", "audit"]),
+    ("Reports", &["report", "request", "audit", "operator"]),
     (
         "Documents and tools",
         &["certify", "openapi", "errors", "completions"],

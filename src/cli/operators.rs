@@ -6,9 +6,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
-    arguments::{Span, enum_value},
+    arguments::{Span, any_of},
     operator::{OperatorArgs, Session},
-    print, say, until_closed,
+    print, print_outcome, say,
 };
 use crate::{
     database::clock,
@@ -39,7 +39,7 @@ enum Action {
         /// The name, which the audit log shows: one word of at most 64 characters.
         name: String,
         /// The role: `viewer` reads, `trader` also buys, `logistics` also ships, `admin` may do everything.
-        #[arg(long, value_parser = enum_value::<Role>)]
+        #[arg(long, value_parser = any_of::<Role>())]
         role: Role,
         /// The time after which the token expires, such as 90d; by default it does not expire.
         #[arg(long, value_name = "SPAN")]
@@ -64,7 +64,7 @@ impl OperatorCommand {
                 role,
                 expires_in,
             } => add(session, name, *role, *expires_in).await,
-            Action::List => until_closed(list(session).await),
+            Action::List => list(session).await,
             Action::Revoke { name } => revoke(session, name).await,
         })
     }
@@ -86,7 +86,7 @@ async fn add(
         operator.expires_at.map(Timestamp::kst),
     );
     if session.json {
-        return print(json!({
+        return print_outcome(json!({
             "id": operator.id,
             "name": operator.name,
             "role": operator.role,
@@ -95,7 +95,7 @@ async fn add(
         }));
     }
     say("This is the token. It is shown only once and stored nowhere:");
-    print(token)?;
+    print_outcome(token)?;
     if let Some(end) = expires_at {
         say(format_args!("It expires at {end}."));
     }

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::{arguments::enum_value, operator::Session, print, say, until_closed};
+use super::{arguments::any_of, operator::Session, print, say};
 use crate::{
     operator::{bid_sheet::read_bid_sheet, view::OperatorOrder},
     orders::{
@@ -20,10 +20,10 @@ pub(super) struct List {
     #[arg(long)]
     partner: Option<String>,
     /// List only orders with one of these statuses.
-    #[arg(long, value_delimiter = ',', value_parser = enum_value::<OrderStatus>)]
+    #[arg(long, value_delimiter = ',', value_parser = any_of::<OrderStatus>())]
     status: Vec<OrderStatus>,
     /// List only orders for vehicles of these sources.
-    #[arg(long, value_delimiter = ',', value_parser = enum_value::<Source>)]
+    #[arg(long, value_delimiter = ',', value_parser = any_of::<Source>())]
     source: Vec<Source>,
     /// List only orders whose auctions are on this day in Korea, such as 2026-04-20.
     #[arg(long)]
@@ -61,13 +61,13 @@ impl List {
             ));
         }
         let mut orders = found.into_iter().take(usize::try_from(limit)?);
-        until_closed(orders.try_for_each(|(order, _)| {
+        orders.try_for_each(|(order, _)| {
             let order = OperatorOrder::new(order)?;
             match session.json {
                 true => print(serde_json::to_string(&order)?),
                 false => print(order_line(&order)),
             }
-        }))
+        })
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Sheet {
     /// The day of the auctions in Korea, such as 2026-04-20.
     date: NaiveDate,
     /// Show only vehicles of these sources.
-    #[arg(long, value_delimiter = ',', value_parser = enum_value::<Source>)]
+    #[arg(long, value_delimiter = ',', value_parser = any_of::<Source>())]
     source: Vec<Source>,
 }
 
@@ -102,7 +102,7 @@ impl Sheet {
         if rows.is_empty() {
             say("No order bids at the auctions of that day.");
         }
-        until_closed(rows.iter().try_for_each(|row| {
+        rows.iter().try_for_each(|row| {
             if session.json {
                 return print(serde_json::to_string(row)?);
             }
@@ -115,6 +115,6 @@ impl Sheet {
             print(format_args!(
                 "{source:<6}  {date}  {lot:<8}  {id:<28}  {orders:>3}  {highest:>8}  {second:>8}  {state:<6}  {leader}"
             ))
-        }))
+        })
     }
 }
