@@ -16,7 +16,10 @@ use super::{
 use crate::{
     audit::{self, Actor, store::Change},
     database::{Database, Tx, clock},
-    values::id::{OrderId, PartnerId, VehicleId},
+    values::{
+        id::{OrderId, PartnerId, VehicleId},
+        timestamp::Timestamp,
+    },
     vehicles::{self, model::WithdrawnBy, render::render},
 };
 
@@ -56,6 +59,9 @@ pub enum AuctionError {
     /// The vehicle is not sold by auction, or its auction is over and no order waits for the result.
     #[error("the vehicle has no open auction")]
     NoOpenAuction,
+    /// The auction is still to be held, at this time.
+    #[error("the auction is held at {0} and has no result before")]
+    NotHeld(Timestamp),
     /// LMN won the auction, but no order bids on the vehicle.
     #[error("no order bids on the vehicle")]
     NoBids,
@@ -131,6 +137,9 @@ pub async fn settle(
 }
 
 /// Records the result of a vehicle's auction within a transaction: every order that bids on it ends, or is secured.
+///
+/// An auction has no result before its date. Partners may have different clocks, so the date must have passed by the
+/// clock of each partner that bids, and without bids in real time.
 pub(crate) async fn record_result(
     tx: &mut Tx,
     actor: &Actor,
@@ -145,6 +154,10 @@ pub(crate) async fn record_result(
     orders.retain(LockedOrder::is_bidding);
     if !locked.is_auctioned() || (orders.is_empty() && !locked.is_upcoming()) {
         return Err(AuctionError::NoOpenAuction);
+    }
+    let clock = orders.iter().map(|it| it.now).min().unwrap_or(now);
+    if let Some(date) = locked.auction_date.filter(|_| !locked.was_auctioned(clock)) {
+        return Err(AuctionError::NotHeld(Timestamp::kst(date)));
     }
     let winner = orders.iter().find(|it| it.is_leading());
     let winner = winner.map(|it| it.order.id);

@@ -168,8 +168,9 @@ struct SettleAuction {
 
 /// Records the auction result of a vehicle that only you have ordered.
 ///
-/// `won` secures your order at the price and the fee that you send; the other results end it. `vehicle_shared` is the
-/// reason of the refusal if another partner has ordered the vehicle too.
+/// `won` secures your order at the price and the fee that you send; the other results end it. The auction must be over by
+/// your clock: before its date, no result is accepted. `vehicle_shared` is the reason of the refusal if another partner has
+/// ordered the vehicle too.
 #[utoipa::path(post, path = "/v1/sandbox/vehicles/{id}/auction-result", tag = "sandbox", params(Id::<VehicleId>),
     request_body = SettleAuction, responses(
         (status = 200, description = "The vehicle after the change.", body = VehicleView),
@@ -312,6 +313,7 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
         AuctionError::NoSuchVehicle => ApiError::no_vehicle(&vehicle.id),
         AuctionError::NoSuchOrder => ApiError::no_order(vehicle.order),
         AuctionError::NoOpenAuction
+        | AuctionError::NotHeld(_)
         | AuctionError::NoBids
         | AuctionError::NotWithdrawn
         | AuctionError::Bought => refusal(RefusalReason::OutOfSequence, Some(vehicle.state)),

@@ -471,11 +471,13 @@ async fn check_the_sandbox(service: &Service, document: &Document) {
         ("withdraw", "withdraw_vehicle", json!({})),
     ];
     for (act, operation, body) in &steps {
-        let own = if *act == "withdraw" {
-            "lot_11"
-        } else {
-            "lot_8"
+        let own = match *act {
+            "withdraw" => "lot_11",
+            _ => "lot_8",
         };
+        if *act == "auction-result" {
+            service.auction_was_held(own).await;
+        }
         for (vehicle, status) in [("nobodys", 404), ("lot_2", 409), (own, 200)] {
             let path = format!("/v1/sandbox/vehicles/{vehicle}/{act}");
             let reply = solo.post(&path, body.clone()).await;

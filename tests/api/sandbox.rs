@@ -175,6 +175,7 @@ async fn step_with_missing_or_superfluous_members_is_refused() {
 #[tokio::test]
 async fn vehicle_ordered_by_one_partner_alone_goes_through_its_auction() {
     let service = Service::start().await;
+    service.real_time_is("2026-04-10T12:00:00+09:00").await;
     let acme = service.partner("acme").await;
     let id = ordered(&service, &acme, "glovis_1").await;
     let price = acme
@@ -182,9 +183,18 @@ async fn vehicle_ordered_by_one_partner_alone_goes_through_its_auction() {
         .await
         .ok();
     assert_eq!(price["pricing"]["listing_usd"], 11_000);
-    let date = json!({"auction_date": "2099-04-20T13:00:00+09:00"});
+    let date = json!({"auction_date": "2026-04-20T13:00:00+09:00"});
     let moved = acme.act("glovis_1", "reschedule", date).await.ok();
-    assert_eq!(moved["auction_date"], "2099-04-20T13:00:00+09:00");
+    assert_eq!(moved["auction_date"], "2026-04-20T13:00:00+09:00");
+    let outbid = json!({"result": "outbid"});
+    acme.wait(10 * DAY).await;
+    let early = acme.act("glovis_1", "auction-result", outbid).await;
+    let details = early.refused(409, Code::InvalidStatusTransition);
+    assert_eq!(
+        (&details["reason"], &details["current_status"]),
+        (&json!("out_of_sequence"), &json!("proceed"))
+    );
+    acme.wait(3_600).await;
     let too_high = json!({"result": "won", "price_usd": 12_001, "fee_usd": 0});
     let issues = acme
         .act("glovis_1", "auction-result", too_high)

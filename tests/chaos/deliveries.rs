@@ -73,6 +73,12 @@ async fn events_all_arrive_in_sequence_whatever_receivers_do() {
 
     let operator = spared_operator(&service);
     for change in 0..=CHANGES {
+        if change == CHANGES {
+            let _guard = no_kills.lock().await;
+            service
+                .sql("update vehicles set auction_date = now()")
+                .await;
+        }
         change_everything(&operator, change).await;
         wait_until_idle(&service).await;
         let _guard = no_kills.lock().await;

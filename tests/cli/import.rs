@@ -249,6 +249,7 @@ async fn relisted_vehicle_makes_one_event_for_each_of_its_former_orders() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2")]).await;
     let lost = scene.order("sk_1", 12_000).await;
     let open = scene.order("sk_2", 12_000).await;
+    scene.auction_was_held("sk_1").await;
     scene.cli.one(&["auction", "result", "sk_1", "outbid"]);
     // The same vehicle under another id, and a new auction date after an auction that is over.
     let again = with(lot("aj_9"), "vin", "VINsk_1");
@@ -285,6 +286,7 @@ async fn relisted_vehicle_makes_one_event_for_each_of_its_former_orders() {
 async fn vehicle_bought_or_withdrawn_by_the_operator_is_held_back() {
     let scene = Scene::with(&[lot("sk_1"), lot("sk_2"), dealers("d_1"), lot("sk_3")]).await;
     let id = scene.order("sk_1", 12_000).await;
+    scene.auction_was_held("sk_1").await;
     scene.cli.one(&[
         "auction", "result", "sk_1", "won", "--price", "11000", "--fee", "1",
     ]);

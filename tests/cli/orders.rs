@@ -76,6 +76,8 @@ async fn operator_records_an_auction_result_and_ships_the_vehicle() {
     let refused = [
         "auction", "result", "glovis_1", "won", "--price", "15001", "--fee", "0",
     ];
+    assert!(cli.refused(&refused).contains("no result before"));
+    cli.sql("update vehicles set auction_date = now()").await;
     assert!(cli.refused(&refused).contains("above the bid"));
     let settled = cli.all(&[
         "auction", "result", "glovis_1", "won", "--price", "14000", "--fee", "150",

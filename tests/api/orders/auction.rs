@@ -115,6 +115,7 @@ async fn auction_result_ends_every_order() {
     ];
     for (outcome, ends) in table {
         let bids = Bids::placed().await;
+        bids.service.auction_was_held("glovis_1").await;
         bids.service
             .operator()
             .settle("glovis_1", outcome)
@@ -138,9 +139,33 @@ async fn auction_result_ends_every_order() {
 }
 
 #[tokio::test]
+async fn auction_has_no_result_before_its_date_by_the_clock_of_each_bidding_partner() {
+    let bids = Bids::placed().await;
+    let operator = bids.service.operator();
+    let before = bids.service.event_count().await;
+    for outcome in [won(14_000, 0), Outbid, Cancelled, Withdrawn] {
+        let refused = operator.settle("glovis_1", outcome).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("no result before"),
+            "{refused}"
+        );
+    }
+    // The lot's auction is in ten days.
+    for partner in &bids.partners[..2] {
+        partner.wait(10 * 86_400).await;
+    }
+    assert!(operator.settle("glovis_1", Outbid).await.is_err());
+    assert_eq!(bids.service.event_count().await, before);
+    bids.partners[2].wait(10 * 86_400).await;
+    operator.settle("glovis_1", Outbid).await.unwrap();
+    assert_eq!(bids.ends().await, ["failed outbid (acquiring failed)"; 3]);
+}
+
+#[tokio::test]
 async fn auction_is_won_within_the_bid_and_for_a_bidding_order() {
     let bids = Bids::placed().await;
     let operator = bids.service.operator();
+    bids.service.auction_was_held("glovis_1").await;
     let refused = operator
         .settle("glovis_1", won(15_001, 0))
         .await
@@ -148,7 +173,8 @@ async fn auction_is_won_within_the_bid_and_for_a_bidding_order() {
     assert!(refused.to_string().contains("above the bid"), "{refused}");
     let before = bids.service.event_count().await;
     assert_eq!(before, 1, "nothing has happened");
-    bids.service.vehicle(Vehicle::lot("glovis_2")).await;
+    let without_bids = Vehicle::lot("glovis_2").auction_in_hours(-1);
+    bids.service.vehicle(without_bids).await;
     let without_bids = operator
         .settle("glovis_2", won(10_000, 0))
         .await
@@ -344,6 +370,7 @@ async fn relisted_vehicle_is_announced_once_on_the_latest_former_order() {
 async fn operator_changes_leave_audit_rows_with_their_request() {
     let bids = Bids::placed().await;
     let operator = bids.service.operator();
+    bids.service.auction_was_held("glovis_1").await;
     operator.settle("glovis_1", won(14_000, 0)).await.unwrap();
     let rows: Vec<(String, String, Value)> = sqlx::query_as(
         "select actor, action, details from audit_log where request_id = $1 order by id",

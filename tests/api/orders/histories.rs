@@ -341,6 +341,14 @@ impl Simulation {
             AuctionResult::Cancelled => AuctionOutcome::Cancelled,
             AuctionResult::Withdrawn => AuctionOutcome::Withdrawn,
         };
+        if let Some(at) = self
+            .model
+            .held_at(vehicle)
+            .filter(|at| *at > self.model.now)
+            && self.rng.random_bool(0.4)
+        {
+            self.time_is(at).await;
+        }
         let settled = self
             .operator
             .settle(&self.model.vehicles[vehicle].id, outcome)
@@ -520,6 +528,7 @@ fn parse<W: StringEnum>(text: &str) -> W {
 fn refusal(error: &AuctionError) -> Refusal {
     match error {
         AuctionError::NoOpenAuction => "no_open_auction",
+        AuctionError::NotHeld(_) => "not_held",
         AuctionError::NoBids => "no_bids",
         AuctionError::Transition(TransitionFailed::Step(step)) => match step {
             TransitionError::Refused(_, Refused::OutOfSequence) => "out_of_sequence",

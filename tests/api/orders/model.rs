@@ -389,6 +389,16 @@ impl Model {
         Ok(())
     }
 
+    /// Returns the time, before any clock offset, at which the clocks of all partners that bid have reached the auction.
+    pub fn held_at(&self, vehicle: usize) -> Option<DateTime<Utc>> {
+        let bidding = self.orders_on(vehicle, ModelOrder::is_bidding);
+        let offsets = bidding
+            .iter()
+            .map(|n| self.offset_seconds[self.orders[*n].partner]);
+        let ahead = TimeDelta::seconds(offsets.min().unwrap_or(0));
+        Some(self.vehicles[vehicle].auction_date? - ahead)
+    }
+
     pub fn settle(&mut self, vehicle: usize, result: AuctionResult) -> Result<(), Refusal> {
         let (it, bidding) = (
             &self.vehicles[vehicle],
@@ -397,6 +407,9 @@ impl Model {
         let is_upcoming = !it.is_sold && !it.is_withdrawn;
         if it.auction_date.is_none() || (bidding.is_empty() && !is_upcoming) {
             return Err("no_open_auction");
+        }
+        if self.held_at(vehicle).is_some_and(|at| self.now < at) {
+            return Err("not_held");
         }
         if let AuctionResult::Won(price, fee) = result {
             let leads = |n: &&usize| self.orders[**n].standing.is_some_and(|it| it.0);

@@ -280,13 +280,20 @@ async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_mov
     let first: DateTime<Utc> = "2026-04-10T03:00:00Z".parse().unwrap();
     for round in 0..ROUNDS as i64 {
         let now = first + TimeDelta::days(20 * round);
-        race.service.time_is(&text(now)).await;
+        race.service.real_time_is(&text(now)).await;
         let date = now + TimeDelta::days(10);
         let vehicle = Vehicle::lot(&format!("glovis_{round}"));
         let vehicle = vehicle.auction_at(&text(date));
         let lot = &*vehicle.id.clone().leak();
         let bids = [Some(15_000), Some(15_000), Some(12_000)];
+        for partner in &race.partners[..bids.len()] {
+            partner.reset_clock().await;
+        }
         let ids: &[String] = race.place_orders(vehicle, &bids).await.leak();
+        // The auction is over for these partners, while others can still bid.
+        for partner in &race.partners[..bids.len()] {
+            partner.wait(10 * 86_400).await;
+        }
         let settles = concurrently!(
             race,
             async { uncounted(race.cancels(0, &ids[0]).await) },
@@ -302,7 +309,7 @@ async fn auction_is_won_once_despite_concurrent_bids_cancellations_and_clock_mov
             async { is_done(race.operator().settle(lot, won(10_000, 0)).await) },
             async {
                 if round % 3 == 0 {
-                    race.service.time_is(&text(cutoff(date))).await;
+                    race.service.real_time_is(&text(cutoff(date))).await;
                 }
                 false
             },
@@ -473,7 +480,10 @@ async fn random_order_action(race: &Race, vehicle: &str, order: &str, rng: &mut 
         }
         8..12 => operator.advance(order, &Transition::Acquire).await,
         12 => operator.advance(order, &secure(10_000, 0)).await,
-        13 => operator.settle(vehicle, won(10_000, 0)).await,
+        13 => {
+            race.service.auction_was_held(vehicle).await;
+            operator.settle(vehicle, won(10_000, 0)).await
+        }
         14 => operator.settle(vehicle, AuctionOutcome::Outbid).await,
         15 => {
             let days = TimeDelta::days(rng.random_range(-3..20));

@@ -156,6 +156,14 @@ impl Service {
         vehicle
     }
 
+    /// Moves the auction of a vehicle, if it has one, to the present, and leaves its orders as they are.
+    pub async fn auction_was_held(&self, id: &str) {
+        let held = sqlx::query(
+            "update vehicles set auction_date = now() where id = $1 and auction_date is not null",
+        );
+        self.change_catalogue(held.bind(id)).await;
+    }
+
     /// Takes a vehicle off the catalogue, and leaves its orders as they are.
     pub async fn withdraw_vehicle(&self, id: &str) {
         let withdraw = sqlx::query("update vehicles set withdrawn_at = now() where id = $1");
