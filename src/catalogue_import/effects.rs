@@ -183,7 +183,7 @@ pub(crate) async fn withdraw_vehicles(
 }
 
 /// Puts a withdrawn vehicle back into the catalogue, and adds events for the partners that ordered it before.
-async fn restore_vehicle(
+pub(crate) async fn restore_vehicle(
     tx: &mut Tx,
     actor: &Actor,
     vehicle: &VehicleId,

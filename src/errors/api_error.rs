@@ -53,11 +53,13 @@ pub enum ApiError {
         .0.client_ip
     )]
     IpNotAllowed(IpNotAllowed),
-    #[error("{}", .refusal.reason.message())]
+    #[error("{}", .explanation.as_deref().unwrap_or(.refusal.reason.message()))]
     InvalidStatusTransition {
         refusal: InvalidStatusTransition,
         /// The requested action, which only LendFoundry's form shows.
         requested_action: Option<&'static str>,
+        /// A message that says more than that of the reason.
+        explanation: Option<String>,
     },
     #[error("There is no such vehicle in the catalogue.")]
     VehicleNotFound(Asked),
@@ -170,6 +172,17 @@ impl ApiError {
         self
     }
 
+    /// Replaces the message if the error is a refused change of an order's status. `cause` becomes a sentence.
+    pub(crate) fn explaining(mut self, cause: impl fmt::Display) -> Self {
+        if let Self::InvalidStatusTransition { explanation, .. } = &mut self {
+            let cause = cause.to_string();
+            let mut letters = cause.chars();
+            let first = letters.next().map(char::to_uppercase);
+            *explanation = first.map(|it| format!("{it}{}.", letters.as_str()));
+        }
+        self
+    }
+
     /// Returns the entry of the catalogue, and the details if the entry has any.
     pub(super) fn parts(&self) -> (Code, Option<&dyn Details>) {
         match self {
@@ -271,6 +284,7 @@ impl ApiError {
             Self::InvalidStatusTransition {
                 refusal,
                 requested_action,
+                ..
             } => refusal.lendfoundry(*requested_action),
             Self::VehicleNotFound(asked) => asked.lendfoundry("vehicle"),
             Self::OrderNotFound(asked) => asked.lendfoundry("order"),
@@ -318,6 +332,7 @@ impl From<InvalidStatusTransition> for ApiError {
         Self::InvalidStatusTransition {
             refusal,
             requested_action: None,
+            explanation: None,
         }
     }
 }

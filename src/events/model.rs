@@ -21,6 +21,8 @@ string_enum! {
         PriceUpdated = "order.price_updated",
         /// The vehicle of a former order is listed again.
         ReAuctioned = "order.re_auctioned",
+        /// LMN corrected the amounts of an order that is `secured` or later.
+        AmountsCorrected = "order.amounts_corrected",
         /// A test of the endpoint, requested by the partner.
         WebhookTest = "webhook.test",
     }

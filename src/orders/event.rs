@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use super::{
+    model::Amounts,
     state_machine::{FulfillmentDetail, OrderStatus},
     view::OrderView,
 };
@@ -35,6 +36,8 @@ pub enum EventKind {
     },
     /// Its vehicle is listed again.
     ReAuctioned { new_vehicle_id: VehicleId },
+    /// Its amounts were corrected.
+    AmountsCorrected { previous_amounts: Amounts },
 }
 
 impl EventKind {
@@ -46,6 +49,7 @@ impl EventKind {
             Self::AuctionRescheduled { .. } => EventType::AuctionRescheduled,
             Self::PriceUpdated { .. } => EventType::PriceUpdated,
             Self::ReAuctioned { .. } => EventType::ReAuctioned,
+            Self::AmountsCorrected { .. } => EventType::AmountsCorrected,
         }
     }
 
@@ -56,7 +60,8 @@ impl EventKind {
             Self::StatusChanged { .. }
             | Self::FulfillmentUpdated { .. }
             | Self::AuctionRescheduled { .. }
-            | Self::PriceUpdated { .. } => None,
+            | Self::PriceUpdated { .. }
+            | Self::AmountsCorrected { .. } => None,
         }
     }
 }
@@ -96,6 +101,9 @@ struct DataSchema {
     /// In `order.re_auctioned`: the id under which the vehicle is listed again.
     #[schema(required = false)]
     new_vehicle_id: VehicleId,
+    /// In `order.amounts_corrected`: the former amounts.
+    #[schema(required = false)]
+    previous_amounts: Amounts,
 }
 
 /// The schema that the OpenAPI document does not find through the routes.

@@ -10,7 +10,8 @@ use super::{
     event::{EventData, EventKind},
     model::{AuctionOutcome, Order, Standing},
     state_machine::{
-        CancellationReason, FailureReason, OrderStatus, Owner, State, Transition, TransitionError,
+        CancellationReason, FailureReason, OrderStatus, Owner, Refused, State, Transition,
+        TransitionError,
     },
     view::OrderView,
 };
@@ -18,6 +19,7 @@ use crate::{
     events::{self, model::NewEvent},
     values::{
         id::{EventId, PartnerId},
+        money::Usd,
         timestamp::Timestamp,
     },
 };
@@ -206,6 +208,32 @@ impl LockedOrder {
             return Ok(None);
         }
         Ok(Some(kind))
+    }
+
+    /// Corrects the amounts of an order that is `secured` or later. Equal amounts change nothing.
+    pub(crate) fn correct_amounts(
+        &mut self,
+        purchase_price: Usd,
+        auction_fee: i32,
+    ) -> Result<(), TransitionError> {
+        let order = &mut self.order;
+        let previous_amounts = order.amounts();
+        // Only an order that is not bought yet has no amounts.
+        if previous_amounts.purchase_price_usd.is_none() {
+            let refused = Refused::OutOfSequence;
+            return Err(TransitionError::Refused(order.state, refused));
+        }
+        if let Some(bid) = order.bid.filter(|bid| purchase_price > bid.max_bid) {
+            return Err(TransitionError::PriceAboveBid(bid.max_bid));
+        }
+        order.purchase_price_usd = Some(purchase_price);
+        order.auction_fee_usd = Some(auction_fee);
+        if order.amounts() == previous_amounts {
+            return Ok(());
+        }
+        order.updated_at = self.now;
+        let kind = EventKind::AmountsCorrected { previous_amounts };
+        Ok(self.add_event(&kind)?)
     }
 
     /// Adds an event that contains the order in its current state.

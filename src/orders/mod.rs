@@ -3,8 +3,9 @@
 //! [`model`] has the rules for placing an order, [`state_machine`] the transitions, [`locked_order`] their effects on
 //! an order, [`event`] the events that they make, [`view`] the JSON for partners, [`store`] the SQL. [`transitions`]
 //! locks orders and records their transitions: those of partners ([`handlers`], [`list_handlers`]), of LMN's staff
-//! ([`operator`]) and of the scheduled jobs ([`jobs`]). [`refusals`] has the errors for partners.
+//! ([`operator`], [`bulk`]) and of the scheduled jobs ([`jobs`]). [`refusals`] has the errors for partners.
 
+pub mod bulk;
 pub mod event;
 pub(crate) mod handlers;
 pub mod jobs;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::state_machine::{CancellationReason, FailureReason, Owner, State};
 use crate::{
@@ -82,6 +83,17 @@ pub struct Shipment {
     pub eta: Option<Timestamp>,
 }
 
+/// The cost of the vehicle. Both amounts are set once the order is `secured`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = OrderAmounts)]
+pub struct Amounts {
+    /// The price of the vehicle.
+    pub purchase_price_usd: Option<Usd>,
+    /// The fee of the auction house, in whole US dollars.
+    #[schema(minimum = 0, maximum = 10_000_000)]
+    pub auction_fee_usd: Option<i32>,
+}
+
 /// One step of an order's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryStep {
@@ -150,6 +162,34 @@ pub enum AuctionOutcome {
     Cancelled,
     /// The seller withdrew the vehicle.
     Withdrawn,
+}
+
+/// What is recorded of the result of a vehicle's auction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedResult {
+    /// The outcome for the orders that bid, if an order has ended by it.
+    pub ended: Option<AuctionOutcome>,
+    /// Whether the vehicle is sold.
+    pub is_sold: bool,
+    /// Whether LMN has withdrawn the vehicle.
+    pub is_withdrawn: bool,
+}
+
+impl RecordedResult {
+    /// Returns whether the result is this outcome. Without orders, only the vehicle shows it.
+    pub fn is(self, outcome: AuctionOutcome) -> bool {
+        match (self.ended, outcome) {
+            (Some(ended), _) => ended == outcome,
+            (None, AuctionOutcome::Won { .. }) => false,
+            (None, AuctionOutcome::Outbid) => self.is_sold,
+            (None, AuctionOutcome::Cancelled | AuctionOutcome::Withdrawn) => self.is_withdrawn,
+        }
+    }
+
+    /// Returns whether there is a result.
+    pub fn is_known(self) -> bool {
+        self.ended.is_some() || self.is_sold || self.is_withdrawn
+    }
 }
 
 /// The facts besides the offer that decide whether an order can be placed, read after the vehicle was locked.
@@ -288,6 +328,14 @@ impl Order {
             updated_at: now,
         }
     }
+
+    /// Returns the cost of the vehicle.
+    pub fn amounts(&self) -> Amounts {
+        Amounts {
+            purchase_price_usd: self.purchase_price_usd,
+            auction_fee_usd: self.auction_fee_usd,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -418,6 +466,47 @@ mod tests {
             place(&sold_early, Some(10_000), &market(LATE)),
             Err(PlaceError::PastCutoff { cutoff_at })
         );
+    }
+
+    #[test]
+    fn recorded_result_is_that_of_the_orders_or_else_that_of_the_vehicle() {
+        let won = |price| AuctionOutcome::Won {
+            price: Usd::new(price).unwrap(),
+            fee: 0,
+        };
+        let recorded = |ended, is_sold, is_withdrawn| RecordedResult {
+            ended,
+            is_sold,
+            is_withdrawn,
+        };
+        use AuctionOutcome::{Cancelled, Outbid, Withdrawn};
+        for (result, same, others) in [
+            (
+                recorded(Some(won(11_000)), true, false),
+                vec![won(11_000)],
+                vec![won(11_001), Outbid],
+            ),
+            (
+                recorded(Some(Cancelled), false, true),
+                vec![Cancelled],
+                vec![Withdrawn, Outbid],
+            ),
+            (
+                recorded(None, true, false),
+                vec![Outbid],
+                vec![won(11_000), Cancelled],
+            ),
+            (
+                recorded(None, false, true),
+                vec![Cancelled, Withdrawn],
+                vec![Outbid],
+            ),
+        ] {
+            assert!(result.is_known());
+            assert!(same.iter().all(|it| result.is(*it)), "{result:?}");
+            assert!(!others.iter().any(|it| result.is(*it)), "{result:?}");
+        }
+        assert!(!recorded(None, false, false).is_known());
     }
 
     #[test]

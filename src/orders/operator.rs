@@ -1,7 +1,7 @@
 //! Commands of LMN's staff on orders: a transition of an order, and the result of an auction.
 //!
-//! A command is one transaction, and is called by the command line. The sandbox makes the same changes in the
-//! transaction of a partner's request.
+//! A command is one transaction, and is called by the command line. The operator API and the sandbox make the same
+//! changes in the transaction of a request.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     locked_order::LockedOrder,
-    model::AuctionOutcome,
+    model::{AuctionOutcome, Order},
     state_machine::{FailureReason, OrderStatus, Owner, Transition, TransitionError},
     transitions::{self, TransitionFailed},
 };
@@ -18,6 +18,7 @@ use crate::{
     database::{Database, Tx, clock},
     values::{
         id::{OrderId, PartnerId, VehicleId},
+        money::Usd,
         timestamp::Timestamp,
     },
     vehicles::{self, model::WithdrawnBy, render::render},
@@ -62,9 +63,15 @@ pub enum AuctionError {
     /// The auction is still to be held, at this time.
     #[error("the auction is held at {0} and has no result before")]
     NotHeld(Timestamp),
-    /// LMN won the auction, but no order bids on the vehicle.
+    /// The auction has another result already.
+    #[error("the auction already has another result")]
+    OtherResult,
+    /// No order bids on the vehicle, for which LMN could win its auction or buy it.
     #[error("no order bids on the vehicle")]
     NoBids,
+    /// Orders for the vehicle can still be placed and cancelled, until this time.
+    #[error("orders for the vehicle close at {0}")]
+    NotClosed(Timestamp),
     /// The vehicle is in the catalogue.
     #[error("the vehicle was not taken off the catalogue")]
     NotWithdrawn,
@@ -98,25 +105,64 @@ pub async fn change_order(
     transition: &Transition,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
     let mut tx = database.begin().await?;
-    let now = clock::real_now(&mut tx).await?;
-    let order = transitions::lock(&mut tx, None, id).await?;
+    let (_, orders) = make_step(&mut tx, actor, id, transition).await?;
+    tx.commit().await?;
+    Ok(orders)
+}
+
+/// Makes a transition of an order within a transaction, as [`change_order`] does. Returns the order, and all orders that
+/// were changed.
+pub(crate) async fn make_step(
+    tx: &mut Tx,
+    actor: &Actor,
+    id: OrderId,
+    transition: &Transition,
+) -> Result<(Order, Vec<AffectedOrder>), AuctionError> {
+    let now = clock::real_now(tx).await?;
+    let order = transitions::lock(tx, None, id).await?;
     let mut order = order.ok_or(AuctionError::NoSuchOrder)?;
     order.apply(transition, Owner::Operator)?;
     let mut orders = Vec::new();
     if order.order.bid.is_none() && matches!(transition, Transition::Secure { .. }) {
         let vehicles = std::slice::from_ref(&order.order.vehicle_id);
-        orders = transitions::lock_open_orders(&mut tx, vehicles).await?;
+        orders = transitions::lock_open_orders(tx, vehicles).await?;
         orders.retain(|it| it.order.id != id && it.order.bid.is_none());
         for other in &mut orders {
             let fail = Transition::Fail(FailureReason::VehicleUnavailable);
             other.apply_through_acquiring(&fail)?;
         }
-        vehicles::store::set_withdrawn(&mut tx, vehicles, WithdrawnBy::Operator, now).await?;
+        vehicles::store::set_withdrawn(tx, vehicles, WithdrawnBy::Operator, now).await?;
     }
+    let changed = order.order.clone();
     orders.push(order);
-    transitions::record(&mut tx, actor, &orders).await?;
-    tx.commit().await?;
-    Ok(AffectedOrder::all(&orders))
+    transitions::record(tx, actor, &orders).await?;
+    Ok((changed, AffectedOrder::all(&orders)))
+}
+
+/// Corrects the amounts of an order that is `secured` or later, within a transaction. Returns the order.
+pub(crate) async fn correct_amounts(
+    tx: &mut Tx,
+    actor: &Actor,
+    id: OrderId,
+    (purchase_price, auction_fee): (Usd, i32),
+) -> Result<Order, AuctionError> {
+    let order = transitions::lock(tx, None, id).await?;
+    let mut order = order.ok_or(AuctionError::NoSuchOrder)?;
+    let old = order.order.amounts();
+    order.correct_amounts(purchase_price, auction_fee)?;
+    if order.is_touched() {
+        transitions::record(tx, actor, std::slice::from_ref(&order)).await?;
+        let change = Change {
+            actor,
+            partner: Some(order.partner),
+            action: "order.amounts_corrected",
+            subject: &id.to_string(),
+            details: json!({"old": old, "new": order.order.amounts()}),
+        };
+        let now = clock::real_now(tx).await?;
+        audit::store::record(tx, &change, now).await?;
+    }
+    Ok(order.order)
 }
 
 /// Records the result of a vehicle's auction for every order that bids on it.

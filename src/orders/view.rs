@@ -14,7 +14,7 @@ use utoipa::{
 };
 
 use super::{
-    model::{HistoryStep, Order, Shipment, Standing},
+    model::{Amounts, HistoryStep, Order, Shipment, Standing},
     state_machine::{
         Action, CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner,
     },
@@ -74,17 +74,6 @@ pub(crate) struct OrderView {
     pub updated_at: Timestamp,
 }
 
-/// The cost of the vehicle. Both amounts are set once the order is `secured`.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderAmounts)]
-pub(crate) struct Amounts {
-    /// The price of the vehicle.
-    pub purchase_price_usd: Option<Usd>,
-    /// The fee of the auction house, in whole US dollars.
-    #[schema(minimum = 0, maximum = 10_000_000)]
-    pub auction_fee_usd: Option<i32>,
-}
-
 /// The shipment of the vehicle.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Shipment)]
@@ -137,10 +126,7 @@ impl From<Order> for OrderView {
             max_bid_amount_usd: order.bid.map(|it| it.max_bid),
             is_highest_bid: order.bid.map(|it| it.standing.is_highest),
             current_max_bid_usd: order.bid.map(|it| it.standing.highest_bid),
-            amounts: Amounts {
-                purchase_price_usd: order.purchase_price_usd,
-                auction_fee_usd: order.auction_fee_usd,
-            },
+            amounts: order.amounts(),
             auction_date: order.bid.map(|it| it.auction_date),
             order_cutoff_at: order.bid.map(|it| it.order_cutoff_at),
             failure_reason: order.failure_reason,

@@ -545,6 +545,7 @@ fn data_members(event_type: &str) -> &'static [&'static str] {
         "order.auction_rescheduled" => &["order", "previous_auction_date"],
         "order.price_updated" => &["order", "previous_listing_usd", "listing_usd"],
         "order.re_auctioned" => &["order", "new_vehicle_id"],
+        "order.amounts_corrected" => &["order", "previous_amounts"],
         _ => &["order"],
     }
 }

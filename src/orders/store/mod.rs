@@ -1,12 +1,14 @@
 //! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`bid_sheet`]
 //! of an auction day, [`changes`] of all orders, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
-//! their changes. This file has the rows, and their conversion to the model.
+//! their changes, and reads for the commands of LMN's staff ([`operator`]). This file has the rows, and their conversion
+//! to the model.
 
 mod bid_sheet;
 mod changes;
 mod list;
 mod list_all;
 mod lock;
+mod operator;
 mod place;
 mod read;
 mod record;
@@ -32,6 +34,7 @@ pub(crate) use lock::{
     count_due, find_bought, find_former, list_overdue, lock, lock_alone, lock_open, lock_passed,
     lock_relisting, read_locked,
 };
+pub(crate) use operator::{find_result, list_auctioned};
 pub(crate) use place::{
     DECISION_AGE_MAX, NewOrder, find_market, place_in_one_round_trip, record_order,
 };

@@ -538,6 +538,8 @@ fn refusal(error: &AuctionError) -> Refusal {
         },
         AuctionError::NoSuchVehicle
         | AuctionError::NoSuchOrder
+        | AuctionError::OtherResult
+        | AuctionError::NotClosed(_)
         | AuctionError::NotWithdrawn
         | AuctionError::Bought
         | AuctionError::Transition(_) => panic!("{error}"),

@@ -1,0 +1,101 @@
+//! Reads for the commands of LMN's staff: the vehicles to acquire, and the recorded result of an auction.
+
+use chrono::{DateTime, Utc};
+
+use super::super::model::{AuctionEnd, AuctionOutcome, RecordedResult};
+use crate::{
+    database::{
+        Connection,
+        column::{InvalidColumn, usd, vehicle_id, word},
+    },
+    values::{id::VehicleId, string_enum::StringEnum},
+    vehicles::model::{AuctionResult, Source, WithdrawnBy},
+};
+
+/// Lists up to `limit` vehicles with active bids whose auction is in `[from, to)`, those with orders in `proceed` first.
+pub(crate) async fn list_auctioned(
+    conn: &mut Connection,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    source: Option<Source>,
+    limit: i64,
+) -> Result<Vec<VehicleId>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        select orders.vehicle_id
+        from orders
+        join vehicles on vehicles.id = orders.vehicle_id
+        where orders.status in ('proceed', 'acquiring') and orders.max_bid_usd is not null
+          and orders.auction_date >= $1 and orders.auction_date < $2 and ($3::text is null or vehicles.source = $3)
+        group by orders.vehicle_id
+        order by bool_or(orders.status = 'proceed') desc, orders.vehicle_id
+        limit $4
+        "#,
+        from,
+        to,
+        source.map(StringEnum::as_str),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let ids = ids.iter().map(|id| Ok(vehicle_id(id)?));
+    ids.collect()
+}
+
+/// Finds what is recorded of the result of a vehicle's auction; `None` if there is no such vehicle.
+///
+/// The result of LMN's orders is that of the order that was bought, or else of the last one that ended by a result.
+pub(crate) async fn find_result(
+    conn: &mut Connection,
+    vehicle: &VehicleId,
+) -> Result<Option<RecordedResult>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"
+        select vehicles.auction_result, vehicles.withdrawn_by, ended.result as "result?", ended.price as "price?: i32",
+               ended.fee as "fee?: i32"
+        from vehicles
+        left join lateral (
+            select case
+                       when status in ('secured', 'shipping', 'delivered') then 'won'
+                       when failure_reason = 'outbid' then 'outbid'
+                       when failure_reason = 'auction_cancelled' or cancellation_reason = 'auction_cancelled'
+                           then 'cancelled'
+                       else 'withdrawn'
+                   end as result,
+                   purchase_price_usd as price, auction_fee_usd as fee
+            from orders
+            where vehicle_id = vehicles.id and orders.auction_date = vehicles.auction_date
+              and (status in ('secured', 'shipping', 'delivered')
+                   or failure_reason in ('outbid', 'vehicle_unavailable', 'auction_cancelled')
+                   or cancellation_reason in ('auction_cancelled', 'seller_withdrew'))
+            order by purchase_price_usd is not null desc, updated_at desc
+            limit 1
+        ) as ended on true
+        where vehicles.id = $1
+        "#,
+        vehicle.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let ended = match row.result.as_deref().map(word).transpose()? {
+        None => None,
+        Some(AuctionEnd::Won) => match row.price.zip(row.fee) {
+            Some((price, fee)) => Some(AuctionOutcome::Won {
+                price: usd(price)?,
+                fee,
+            }),
+            None => return Err(InvalidColumn::new("a bought order without amounts").into()),
+        },
+        Some(AuctionEnd::Outbid) => Some(AuctionOutcome::Outbid),
+        Some(AuctionEnd::Cancelled) => Some(AuctionOutcome::Cancelled),
+        Some(AuctionEnd::Withdrawn) => Some(AuctionOutcome::Withdrawn),
+    };
+    let is = |text: Option<String>, word: &str| text.is_some_and(|it| it == word);
+    Ok(Some(RecordedResult {
+        ended,
+        is_sold: is(row.auction_result, AuctionResult::Sold.as_str()),
+        is_withdrawn: is(row.withdrawn_by, WithdrawnBy::Operator.as_str()),
+    }))
+}
