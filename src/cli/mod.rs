@@ -4,6 +4,7 @@
 //! failure, and 2 for wrong usage.
 
 mod arguments;
+mod auction;
 mod catalog;
 mod certify;
 mod dev;
@@ -87,10 +88,10 @@ enum Command {
     Operator(operators::OperatorCommand),
     /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
-    /// List and show the orders of any partner, and change their status or shipment.
+    /// List and show orders of any partner, and change them.
     Order(order::OrderCommand),
-    /// Show what to bid on, record auction results and reschedule auctions.
-    Auction(order::Auction),
+    /// Show what to bid on, acquire, record results and reschedule.
+    Auction(auction::Auction),
     /// List orders that need attention.
     Report(report::Report),
     /// Show and list the requests in the request log.

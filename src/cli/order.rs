@@ -1,5 +1,4 @@
-//! `lmn order`: lists and shows the orders of any partner, and changes their status or shipment. `lmn auction`: shows the
-//! bid sheet, records auction results and reschedules auctions.
+//! `lmn order`: lists and shows the orders of any partner, and changes their status, shipment or amounts.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -8,13 +7,11 @@ use serde::Serialize;
 use super::{
     arguments::{fee, one_of, usd},
     operator::{OperatorArgs, Session},
-    order_list::{List, Sheet},
+    order_list::List,
     print, print_outcome, say,
 };
 use crate::{
-    catalogue_import::effects,
     orders::{
-        model::AuctionOutcome,
         operator::{self, AffectedOrder},
         state_machine::{
             CancellationReason, FailureReason, FulfillmentDetail, OrderStatus, Owner,
@@ -25,7 +22,7 @@ use crate::{
     },
     partners,
     values::{
-        id::{OrderId, PartnerId, VehicleId},
+        id::{OrderId, PartnerId},
         money::Usd,
         string_enum::StringEnum,
         timestamp::Timestamp,
@@ -75,6 +72,17 @@ enum OrderAction {
         #[command(flatten)]
         change: Travel,
     },
+    /// Correct the amounts of an order that is secured or later.
+    Amounts {
+        /// The order's id.
+        id: OrderId,
+        /// The price that LMN paid, in US dollars, at most the bid.
+        #[arg(long, value_name = "USD", value_parser = usd)]
+        purchase_price: Usd,
+        /// The fee of the auction house, in US dollars.
+        #[arg(long, value_name = "USD", value_parser = fee)]
+        auction_fee: i32,
+    },
 }
 
 /// An order with its partner and history, as it is printed.
@@ -92,24 +100,49 @@ impl OrderCommand {
     /// Runs the command.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { operator, action } = self;
-        let (id, step) = match action {
+        let (id, change) = match action {
             OrderAction::List(list) => {
                 return operator.work(async |session| list.print(session).await);
             }
             OrderAction::Show { id } => (id, None),
-            OrderAction::Advance { id, to } => (id, Some(to.step()?)),
-            OrderAction::Fulfillment { id, detail } => (id, Some(Transition::Fulfill(detail))),
-            OrderAction::Shipment { id, change } => {
-                (id, Some(Transition::Shipment(change.change()?)))
+            OrderAction::Advance { id, to } => (id, Some(OrderChange::Step(to.step()?))),
+            OrderAction::Fulfillment { id, detail } => {
+                (id, Some(OrderChange::Step(Transition::Fulfill(detail))))
             }
+            OrderAction::Shipment { id, change } => {
+                let change = Transition::Shipment(change.change()?);
+                (id, Some(OrderChange::Step(change)))
+            }
+            OrderAction::Amounts {
+                id,
+                purchase_price,
+                auction_fee,
+            } => (id, Some(OrderChange::Amounts(purchase_price, auction_fee))),
         };
         operator.work(async |session| {
-            if let Some(step) = &step {
-                operator::change_order(&session.database, &session.actor, id, step).await?;
+            match &change {
+                Some(OrderChange::Step(step)) => {
+                    operator::change_order(&session.database, &session.actor, id, step).await?;
+                }
+                Some(OrderChange::Amounts(price, fee)) => {
+                    let mut tx = session.begin().await?;
+                    let amounts = (*price, *fee);
+                    operator::correct_amounts(&mut tx, &session.actor, id, amounts).await?;
+                    tx.commit().await?;
+                }
+                None => {}
             }
             show(session, id).await
         })
     }
+}
+
+/// A change of an order.
+enum OrderChange {
+    /// A step.
+    Step(Transition),
+    /// The correction of the price and the fee.
+    Amounts(Usd, i32),
 }
 
 /// Prints an order.
@@ -253,87 +286,6 @@ impl Travel {
             port_of_discharge: text(self.port_of_discharge),
             etd: time(self.etd)?,
             eta: time(self.eta)?,
-        })
-    }
-}
-
-/// The arguments of `lmn auction`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Auction {
-    #[command(flatten)]
-    operator: OperatorArgs,
-    #[command(subcommand)]
-    action: AuctionAction,
-}
-
-#[derive(Debug, Subcommand)]
-enum AuctionAction {
-    /// Show what to bid on at the auctions of a day: vehicle, orders, highest and second bid, and who leads.
-    Sheet(Sheet),
-    /// Record the result of an auction and settle every order that bids on the vehicle.
-    Result {
-        /// The vehicle's id.
-        vehicle: VehicleId,
-        #[command(subcommand)]
-        end: End,
-    },
-    /// Move an auction to another time. Orders whose new cutoff has already passed are cancelled.
-    Reschedule {
-        /// The vehicle's id.
-        vehicle: VehicleId,
-        /// The time, such as 2026-04-20T13:00:00+09:00.
-        date: Timestamp,
-    },
-}
-
-#[derive(Debug, Clone, Copy, Subcommand)]
-enum End {
-    /// LMN bought the vehicle, for the partner with the highest bid.
-    Won {
-        /// The price that LMN paid, in US dollars, at most that bid.
-        #[arg(long, value_name = "USD", value_parser = usd)]
-        price: Usd,
-        /// The fee of the auction house, in US dollars.
-        #[arg(long, value_name = "USD", value_parser = fee)]
-        fee: i32,
-    },
-    /// A bidder outside LMN bid more.
-    Outbid,
-    /// The auction was called off.
-    Cancelled,
-    /// The seller took the vehicle back.
-    Withdrawn,
-}
-
-impl From<End> for AuctionOutcome {
-    fn from(end: End) -> Self {
-        match end {
-            End::Won { price, fee } => Self::Won { price, fee },
-            End::Outbid => Self::Outbid,
-            End::Cancelled => Self::Cancelled,
-            End::Withdrawn => Self::Withdrawn,
-        }
-    }
-}
-
-impl Auction {
-    /// Runs the command.
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { operator, action } = self;
-        operator.work(async |session| {
-            let Session {
-                database, actor, ..
-            } = session;
-            let affected = match &action {
-                AuctionAction::Sheet(sheet) => return sheet.print(session).await,
-                AuctionAction::Result { vehicle, end } => {
-                    operator::settle(database, actor, vehicle, (*end).into()).await?
-                }
-                AuctionAction::Reschedule { vehicle, date } => {
-                    effects::reschedule(database, actor, vehicle, date.instant()).await?
-                }
-            };
-            print_affected(session, &affected)
         })
     }
 }

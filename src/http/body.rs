@@ -1,5 +1,5 @@
 //! JSON bodies: reads a bounded number of bytes as one object without duplicate keys, extracts typed values from it, and
-//! responds with JSON.
+//! responds with JSON. Some routes also accept CSV.
 
 use std::{
     pin::Pin,
@@ -30,23 +30,30 @@ use crate::{
 
 /// The byte order mark of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The member of a parsed body that holds the text of a CSV body.
+pub(crate) const CSV_TEXT: &str = "text/csv";
 /// The path of an issue that concerns the whole body.
 const WHOLE_BODY: &str = "body";
 
 /// Reads the members of a body of at most `bytes_max` bytes, within `time`.
 ///
 /// An empty body has no members, whatever its type and framing: generated clients declare a type also where they send
-/// nothing. Any other body must be declared as JSON.
+/// nothing. Any other body must be declared as JSON, or, if `accepts_csv`, as CSV, which becomes the member [`CSV_TEXT`].
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     bytes_max: usize,
     time: Duration,
+    accepts_csv: bool,
 ) -> Result<Map<String, Value>, ApiError> {
     if body.is_end_stream() {
         return Ok(Map::new());
     }
-    if let Err(refused) = require_json(headers) {
+    if accepts_csv && require(headers, is_csv).is_ok() {
+        let bytes = read_bytes(body, bytes_max, time).await?;
+        return csv_members(&bytes);
+    }
+    if let Err(refused) = require(headers, is_json) {
         return match is_empty(body, time).await? {
             true => Ok(Map::new()),
             false => Err(refused),
@@ -78,12 +85,12 @@ async fn is_empty(mut body: Body, time: Duration) -> Result<bool, ApiError> {
     ends.map_err(|_| ApiError::RequestTimeout)
 }
 
-/// Checks that the body is declared as JSON in UTF-8 without a content encoding.
-fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Checks that the body is declared to have an accepted type, without a content encoding.
+fn require(headers: &HeaderMap, is_accepted: fn(&str) -> bool) -> Result<(), ApiError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
-    let json = text(header::CONTENT_TYPE).is_some_and(is_json);
-    if plain && json {
+    let accepted = text(header::CONTENT_TYPE).is_some_and(is_accepted);
+    if plain && accepted {
         Ok(())
     } else {
         Err(ApiError::UnsupportedMediaType)
@@ -92,14 +99,26 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Returns whether a media type is `application/json` or `application/…+json`, in UTF-8 if it names a character set.
 fn is_json(content_type: &str) -> bool {
+    is_type(content_type, |essence| {
+        let subtype = essence.strip_prefix("application/");
+        subtype.is_some_and(|it| it == "json" || it.ends_with("+json"))
+    })
+}
+
+/// Returns whether a media type is `text/csv`, in UTF-8 if it names a character set.
+fn is_csv(content_type: &str) -> bool {
+    is_type(content_type, |essence| essence == "text/csv")
+}
+
+/// Returns whether a media type without its parameters is accepted, and its character set, if it names one, is UTF-8.
+fn is_type(content_type: &str, is_accepted: impl Fn(&str) -> bool) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let subtype = essence.strip_prefix("application/");
     let utf8 = |parameter: &str| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => is_utf8(value),
         _ => true,
     };
-    subtype.is_some_and(|it| it == "json" || it.ends_with("+json")) && parts.all(utf8)
+    is_accepted(&essence) && parts.all(utf8)
 }
 
 /// Returns whether the name of a character set is a spelling of UTF-8, such as `utf8` or `"UTF-8"`.
@@ -150,11 +169,26 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     Ok(members)
 }
 
+/// Returns the text of a CSV body as its only member.
+fn csv_members(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let message = format!("the body is not UTF-8: {error}");
+        Fault::new(IssueKind::InvalidFormat, message)
+            .expected("CSV in UTF-8")
+            .at(WHOLE_BODY, None)
+    })?;
+    Ok(Map::from_iter([(CSV_TEXT.to_owned(), text.into())]))
+}
+
 fn malformed(message: String) -> Issue {
     Fault::new(IssueKind::InvalidFormat, message)
         .expected("one JSON object")
         .at(WHOLE_BODY, None)
 }
+
+/// Marks, in the extensions of a request, that its body may be CSV.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AcceptsCsv;
 
 /// The request's body, parsed by the idempotency layer before it looks for a stored reply.
 #[derive(Debug, Clone)]
@@ -306,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn json_media_types_are_recognized() {
+    fn media_types_of_json_and_csv_are_recognized() {
         for it in [
             "application/json",
             "Application/JSON; charset=UTF-8",
@@ -325,9 +359,12 @@ mod tests {
             "application/json; charset=utf-16",
             "application/json; charset=",
             "json",
+            "text/csv",
         ] {
             assert!(!is_json(it), "{it}");
         }
+        assert!(is_csv("text/csv") && is_csv("Text/CSV; charset=utf-8; header=present"));
+        assert!(!is_csv("text/csv; charset=euc-kr") && !is_csv("application/json"));
     }
 
     /// Generates JSON of a few levels with few distinct keys, so that some keys are duplicates.

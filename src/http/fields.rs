@@ -4,7 +4,10 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::text::{FromText, read_stamp};
+use super::{
+    body::CSV_TEXT,
+    text::{FromText, read_stamp},
+};
 use crate::{
     errors::{Fault, IssueKind, Issues},
     values::{money::Usd, string_enum::StringEnum, timestamp::Timestamp},
@@ -30,6 +33,46 @@ impl<'a> Fields<'a> {
             issues,
             path_prefix: String::new(),
         }
+    }
+
+    /// Wraps the members of an object inside the body; `place` comes before their names in issues.
+    pub(crate) fn within(
+        members: &'a Map<String, Value>,
+        issues: &'a mut Issues,
+        place: &str,
+    ) -> Self {
+        Self {
+            members,
+            issues,
+            path_prefix: place.to_owned(),
+        }
+    }
+
+    /// Returns the text of a CSV body.
+    pub(crate) fn csv_text(&self) -> Option<&'a str> {
+        self.members.get(CSV_TEXT)?.as_str()
+    }
+
+    /// Returns the items of a required list of 1 to `max` items, whatever they are.
+    pub(crate) fn items(&mut self, name: &str, max: usize) -> Option<&'a [Value]> {
+        self.require(&[name]);
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let Value::Array(items) = value else {
+            let message = format!("`{name}` must be a list");
+            let fault = Fault::new(IssueKind::InvalidType, message);
+            self.complain(name, fault.expected("array"));
+            return None;
+        };
+        if items.is_empty() {
+            let message = format!("`{name}` must have at least one item");
+            self.complain(name, Fault::new(IssueKind::OutOfRange, message));
+        } else if items.len() > max {
+            let message = format!("`{name}` has at most {max} items");
+            self.complain(name, Fault::new(IssueKind::TooMany, message));
+        } else {
+            return Some(items);
+        }
+        None
     }
 
     /// Returns whether a member is present and not null.

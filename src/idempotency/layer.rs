@@ -32,7 +32,7 @@ use crate::{
     database::{Batcher, Database},
     errors::{ApiError, Fault, Issue, IssueKind},
     http::{
-        body::{self, ParsedBody},
+        body::{self, AcceptsCsv, ParsedBody},
         headers::read_user,
     },
     request::{CallerSemaphores, IdempotencyStatus, RequestContext},
@@ -237,8 +237,15 @@ async fn read_body(
         return Ok(Map::new());
     }
     context.restart_deadline(server.body);
+    let accepts_csv = request.extensions().get::<AcceptsCsv>().is_some();
     let body = std::mem::take(request.body_mut());
-    let read = body::read(request.headers(), body, server.body_bytes_max, server.body);
+    let read = body::read(
+        request.headers(),
+        body,
+        server.body_bytes_max,
+        server.body,
+        accepts_csv,
+    );
     let members = read.await;
     context.restart_deadline(Duration::ZERO);
     members

@@ -73,6 +73,16 @@ impl PendingWrite {
         &self.claim
     }
 
+    /// Answers from the reply of the key if it was used before. Otherwise the key stays free.
+    ///
+    /// A write of several transactions calls this before the first one, and binds its key with the last one.
+    pub(crate) async fn find_answer(&self) -> Result<Option<Response>, ApiError> {
+        match find_outcome(&self.database, &self.claim).await? {
+            Some(stored) => self.claim.answer(stored, &self.context).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Begins a transaction, binds the key and locks a vehicle with it; or answers from the reply of a used key.
     pub(crate) async fn bind(self, vehicle: Option<&VehicleId>) -> Result<Binding, ApiError> {
         let Self {

@@ -41,28 +41,35 @@ pub(crate) struct SandboxStatus(Transition);
 impl FromBody for SandboxStatus {
     fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
         fields.exactly_one(&["status", "fulfillment_detail", "shipment"]);
-        let status = fields.optional_word("status");
-        if status != Some(OrderStatus::Secured) {
-            fields.none_of(&AMOUNTS, "is allowed only with the status `secured`");
-        }
-        if status != Some(OrderStatus::Failed) {
-            fields.none_of(
-                &["failure_reason"],
-                "is allowed only with the status `failed`",
-            );
-        }
-        if status != Some(OrderStatus::Cancelled) {
-            fields.none_of(
-                &["cancellation_reason"],
-                "is allowed only with the status `cancelled`",
-            );
-        }
-        let transition = match status {
-            Some(status) => read_status(fields, status),
-            None => read_fulfillment(fields).or_else(|| read_shipment(fields)),
-        };
+        let transition = read_step(fields)
+            .or_else(|| read_fulfillment(fields))
+            .or_else(|| {
+                let mut shipment = fields.optional_object("shipment")?;
+                ShipmentChange::from_body(&mut shipment).map(Transition::Shipment)
+            });
         transition.map(Self)
     }
+}
+
+/// Reads the optional member `status` with the members that belong to it.
+pub(crate) fn read_step(fields: &mut Fields<'_>) -> Option<Transition> {
+    let status = fields.optional_word("status");
+    if status != Some(OrderStatus::Secured) {
+        fields.none_of(&AMOUNTS, "is allowed only with the status `secured`");
+    }
+    if status != Some(OrderStatus::Failed) {
+        fields.none_of(
+            &["failure_reason"],
+            "is allowed only with the status `failed`",
+        );
+    }
+    if status != Some(OrderStatus::Cancelled) {
+        fields.none_of(
+            &["cancellation_reason"],
+            "is allowed only with the status `cancelled`",
+        );
+    }
+    read_status(fields, status?)
 }
 
 fn read_status(fields: &mut Fields<'_>, status: OrderStatus) -> Option<Transition> {
@@ -109,7 +116,8 @@ fn read_reason<R: StringEnum>(fields: &mut Fields<'_>, name: &str, excluded: R) 
     Some(reason)
 }
 
-fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Transition> {
+/// Reads the optional member `fulfillment_detail`. Refuses what the partner reports.
+pub(crate) fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Transition> {
     let detail = fields.optional_word("fulfillment_detail")?;
     match detail {
         FulfillmentDetail::ExportProcessing | FulfillmentDetail::AwaitingPickup => {
@@ -125,33 +133,36 @@ fn read_fulfillment(fields: &mut Fields<'_>) -> Option<Transition> {
     }
 }
 
-fn read_shipment(fields: &mut Fields<'_>) -> Option<Transition> {
-    let mut shipment = fields.optional_object("shipment")?;
-    let mut text = |name| {
-        let is_named = shipment.names(name);
-        let value = shipment.optional_text(name, TEXT_CHARACTERS_MAX);
-        is_named.then_some(value)
-    };
-    let (vessel_name, bl_number) = (text("vessel_name"), text("bl_number"));
-    let (port_of_loading, port_of_discharge) = (text("port_of_loading"), text("port_of_discharge"));
-    let mut time = |name| {
-        let is_named = shipment.names(name);
-        let value = shipment.optional_stamp(name);
-        is_named.then_some(value)
-    };
-    let (etd, eta) = (time("etd"), time("eta"));
-    let change = ShipmentChange {
-        vessel_name,
-        bl_number,
-        port_of_loading,
-        port_of_discharge,
-        etd,
-        eta,
-    };
-    if change == ShipmentChange::default() {
-        shipment.require(&["vessel_name"]);
+impl FromBody for ShipmentChange {
+    fn from_body(fields: &mut Fields<'_>) -> Option<Self> {
+        let mut text = |name| {
+            let is_named = fields.names(name);
+            let value = fields.optional_text(name, TEXT_CHARACTERS_MAX);
+            is_named.then_some(value)
+        };
+        let (vessel_name, bl_number) = (text("vessel_name"), text("bl_number"));
+        let (port_of_loading, port_of_discharge) =
+            (text("port_of_loading"), text("port_of_discharge"));
+        let mut time = |name| {
+            let is_named = fields.names(name);
+            let value = fields.optional_stamp(name);
+            is_named.then_some(value)
+        };
+        let (etd, eta) = (time("etd"), time("eta"));
+        let change = Self {
+            vessel_name,
+            bl_number,
+            port_of_loading,
+            port_of_discharge,
+            etd,
+            eta,
+        };
+        if change == Self::default() {
+            fields.require(&["vessel_name"]);
+            return None;
+        }
+        Some(change)
     }
-    Some(Transition::Shipment(change))
 }
 
 /// One step of the operator: exactly one of `status`, `fulfillment_detail` and `shipment`. Unknown members are ignored.
@@ -176,8 +187,8 @@ struct SandboxStep {
 
 /// The shipment details to change, at least one. Omitted members stay unchanged, null clears a member.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "schema only, read by `SandboxStatus`")]
-struct ShipmentUpdate {
+#[expect(dead_code, reason = "schema only, read by `ShipmentChange`")]
+pub(crate) struct ShipmentUpdate {
     #[schema(max_length = 128)]
     vessel_name: Option<String>,
     #[schema(max_length = 128)]

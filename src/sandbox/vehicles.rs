@@ -62,26 +62,27 @@ impl FromBody for AuctionOutcome {
 }
 
 /// A change of a vehicle.
-struct Act {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Act {
     /// The requested action in the details of an error.
-    asked: &'static str,
+    pub asked: &'static str,
     /// The action in the audit log.
-    done: &'static str,
+    pub done: &'static str,
 }
 
-const SETTLE: Act = Act {
+pub(crate) const SETTLE: Act = Act {
     asked: "auction-result",
     done: "vehicle.settled",
 };
-const RESCHEDULE: Act = Act {
+pub(crate) const RESCHEDULE: Act = Act {
     asked: "reschedule",
     done: "vehicle.rescheduled",
 };
-const REPRICE: Act = Act {
+pub(crate) const REPRICE: Act = Act {
     asked: "price",
     done: "vehicle.repriced",
 };
-const WITHDRAW: Act = Act {
+pub(crate) const WITHDRAW: Act = Act {
     asked: "withdraw",
     done: "vehicle.withdrawn",
 };
@@ -157,7 +158,7 @@ async fn show(
 #[derive(ToSchema)]
 #[schema(as = SettleAuction)]
 #[expect(dead_code, reason = "schema only, read by `AuctionOutcome`")]
-struct SettleAuction {
+pub(crate) struct SettleAuction {
     result: AuctionEnd,
     /// The price that LMN paid, at most the highest bid. Required with `won`, not allowed otherwise.
     price_usd: Option<Usd>,
@@ -200,7 +201,7 @@ pub(crate) async fn record_auction_result(
 /// The new auction date. Unknown members are ignored.
 #[derive(Debug, ToSchema)]
 pub(crate) struct Reschedule {
-    auction_date: Timestamp,
+    pub auction_date: Timestamp,
 }
 
 impl FromBody for Reschedule {
@@ -238,7 +239,7 @@ pub(crate) async fn reschedule_auction(
 #[derive(Debug, ToSchema)]
 #[schema(as = Reprice)]
 pub(crate) struct Price {
-    listing_usd: Usd,
+    pub listing_usd: Usd,
 }
 
 impl FromBody for Price {
@@ -312,11 +313,15 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
     let error = match error {
         AuctionError::NoSuchVehicle => ApiError::no_vehicle(&vehicle.id),
         AuctionError::NoSuchOrder => ApiError::no_order(vehicle.order),
-        AuctionError::NoOpenAuction
+        error @ (AuctionError::NoOpenAuction
         | AuctionError::NotHeld(_)
+        | AuctionError::NotClosed(_)
+        | AuctionError::OtherResult
         | AuctionError::NoBids
         | AuctionError::NotWithdrawn
-        | AuctionError::Bought => refusal(RefusalReason::OutOfSequence, Some(vehicle.state)),
+        | AuctionError::Bought) => {
+            refusal(RefusalReason::OutOfSequence, Some(vehicle.state)).explaining(error)
+        }
         AuctionError::Transition(TransitionFailed::Step(TransitionError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
             let fault = Fault::new(IssueKind::OutOfRange, message);

@@ -1,7 +1,8 @@
 //! Values without input or output: ids, amounts, times, enums of strings, addresses, rate limits, secrets, query
-//! strings and JSON.
+//! strings, JSON and CSV.
 
 pub mod address;
+pub(crate) mod csv;
 pub mod environment;
 pub mod id;
 pub(crate) mod json;
