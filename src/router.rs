@@ -19,7 +19,10 @@ use crate::{
     app::App,
     errors::ApiError,
     events,
-    http::etag::{Conditional, Tagged},
+    http::{
+        body::AcceptsCsv,
+        etag::{Conditional, Tagged},
+    },
     idempotency::IdempotencyLayer,
     middleware::{
         admission::{AdmissionLayer, ForcedError, IpAllowlist},
@@ -133,7 +136,7 @@ fn probes() -> Router<App> {
 }
 
 /// Returns the routes of the operator API, in groups by the role that they need.
-fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
+fn operator_routes() -> [(Role, OpenApiRouter<App>); 4] {
     let viewer = OpenApiRouter::with_openapi(orders::event::DataSchemas::openapi())
         .merge(OpenApiRouter::with_openapi(
             vehicles::handlers::Shapes::openapi(),
@@ -144,9 +147,39 @@ fn operator_routes() -> [(Role, OpenApiRouter<App>); 2] {
         .routes(routes!(operator::changes::list_order_changes))
         .routes(routes!(operator::partners::list_partners))
         .routes(routes!(operator::partners::get_partner))
-        .routes(routes!(operator::audit::list_audit));
-    let admin = OpenApiRouter::default().routes(routes!(operator::operators::list_operators));
-    [(Role::Viewer, viewer), (Role::Admin, admin)]
+        .routes(routes!(operator::audit::list_audit))
+        // The handler demands the role of the step.
+        .routes(routes!(operator::order_steps::advance_order));
+    let trader = OpenApiRouter::default()
+        .routes(routes!(operator::acquire::acquire_vehicles))
+        .routes(routes!(operator::results::record_auction_results))
+        .routes(routes!(operator::vehicle_changes::settle_auction))
+        .routes(routes!(operator::vehicle_changes::reschedule_auction))
+        .routes(routes!(operator::vehicle_changes::reprice_vehicle))
+        .routes(routes!(operator::vehicle_changes::withdraw_vehicle))
+        .routes(routes!(operator::vehicle_changes::restore_vehicle));
+    let logistics = OpenApiRouter::default()
+        .routes(routes!(operator::shipments::record_shipments))
+        .routes(routes!(operator::order_steps::set_fulfillment))
+        .routes(routes!(operator::order_steps::change_shipment));
+    let admin = OpenApiRouter::default()
+        .routes(routes!(operator::operators::list_operators))
+        .routes(routes!(operator::order_steps::correct_amounts))
+        .routes(routes!(operator::partner_changes::add_partner))
+        .routes(routes!(operator::partner_changes::set_partner_limit))
+        .routes(routes!(operator::partner_changes::set_partner_contact))
+        .routes(routes!(operator::partner_changes::add_network))
+        .routes(routes!(operator::partner_changes::remove_network))
+        .routes(routes!(operator::partner_changes::replay_event))
+        .routes(routes!(operator::keys::issue_key))
+        .routes(routes!(operator::keys::rotate_key))
+        .routes(routes!(operator::keys::revoke_key));
+    [
+        (Role::Viewer, viewer),
+        (Role::Trader, trader),
+        (Role::Logistics, logistics),
+        (Role::Admin, admin),
+    ]
 }
 
 /// Returns the routes of the operator's listener. Probes and metrics need no token and pass no layer.
@@ -174,6 +207,7 @@ fn operator_api(app: App) -> Api {
         let layers = ServiceBuilder::new()
             .layer(AdmissionLayer(tokens.clone()))
             .layer(AdmissionLayer(NeededRole(role)))
+            .layer(Extension(AcceptsCsv))
             .layer(idempotency.clone());
         routes = routes.merge(Router::from(group).route_layer(layers));
     }

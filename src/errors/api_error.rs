@@ -161,28 +161,6 @@ impl ApiError {
         Self::NotFound(Asked::new(path))
     }
 
-    /// Adds the requested action if the error is a refused change of an order's status.
-    pub(crate) fn requesting(mut self, action: &'static str) -> Self {
-        if let Self::InvalidStatusTransition {
-            requested_action, ..
-        } = &mut self
-        {
-            *requested_action = Some(action);
-        }
-        self
-    }
-
-    /// Replaces the message if the error is a refused change of an order's status. `cause` becomes a sentence.
-    pub(crate) fn explaining(mut self, cause: impl fmt::Display) -> Self {
-        if let Self::InvalidStatusTransition { explanation, .. } = &mut self {
-            let cause = cause.to_string();
-            let mut letters = cause.chars();
-            let first = letters.next().map(char::to_uppercase);
-            *explanation = first.map(|it| format!("{it}{}.", letters.as_str()));
-        }
-        self
-    }
-
     /// Returns the entry of the catalogue, and the details if the entry has any.
     pub(super) fn parts(&self) -> (Code, Option<&dyn Details>) {
         match self {

@@ -1,6 +1,6 @@
 //! The part of [`ApiError`] that is the same for every code: its conversion from other errors and to a response.
 
-use std::{borrow::Borrow, panic::Location, sync::Arc};
+use std::{borrow::Borrow, fmt, panic::Location, sync::Arc};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -29,6 +29,28 @@ impl ApiError {
         Self::Unavailable {
             source: source.into(),
         }
+    }
+
+    /// Adds the requested action if the error is a refused change of an order's status.
+    pub(crate) fn requesting(mut self, action: &'static str) -> Self {
+        if let Self::InvalidStatusTransition {
+            requested_action, ..
+        } = &mut self
+        {
+            *requested_action = Some(action);
+        }
+        self
+    }
+
+    /// Replaces the message if the error is a refused change of an order's status. `cause` becomes a sentence.
+    pub(crate) fn explaining(mut self, cause: impl fmt::Display) -> Self {
+        if let Self::InvalidStatusTransition { explanation, .. } = &mut self {
+            let cause = cause.to_string();
+            let mut letters = cause.chars();
+            let first = letters.next().map(char::to_uppercase);
+            *explanation = first.map(|it| format!("{it}{}.", letters.as_str()));
+        }
+        self
     }
 
     /// Returns the underlying error, without the [`ApiError::Forced`] wrapper.

@@ -28,6 +28,20 @@ pub(super) const REQUESTS: &[&str] = &[
     "Nothing",
     "AdvanceClock",
     "PutEndpoint",
+    "Acquire",
+    "AuctionResults",
+    "VehicleResult",
+    "Shipments",
+    "OrderShipment",
+    "AdvanceOrder",
+    "FulfillOrder",
+    "CorrectAmounts",
+    "AddPartner",
+    "SetLimits",
+    "SetContact",
+    "AllowlistEntry",
+    "IssueKey",
+    "RotateKey",
 ];
 
 /// Schemas of responses whose members may be absent: those of an event's `data` depend on its type.

@@ -113,7 +113,8 @@ pub(crate) struct KeyView {
 }
 
 impl KeyView {
-    fn new(key: Key, now: DateTime<Utc>) -> Self {
+    /// Returns the view of a key at `now`.
+    pub(super) fn new(key: Key, now: DateTime<Utc>) -> Self {
         Self {
             state: key.state(now),
             prefix: key.prefix,

@@ -82,6 +82,8 @@ async fn rotated_key_works_during_the_overlap_and_ends_after_it() {
     let new = cli.one(&["key", "rotate", text(&old, "prefix"), "--overlap", "24h"]);
     assert_eq!(new["rotated"]["prefix"], old["prefix"]);
     assert_ne!(new["rotated"]["expires_at"], Value::Null);
+    let again = cli.refused(&["key", "rotate", text(&old, "prefix")]);
+    assert!(again.contains("was rotated already"), "{again}");
     for key in [&old, &new] {
         assert_eq!(
             call(&server, text(key, "api_key"), "/v1/orders").await.0,

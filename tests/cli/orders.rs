@@ -194,6 +194,63 @@ async fn overdue_delivery_is_reported_with_the_contact_of_its_partner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn vehicles_of_an_auction_day_are_acquired_and_their_results_read_from_a_file() {
+    let cli = Cli::new().await;
+    let acme = partner(&cli, "acme");
+    let ids = ["glovis_1", "glovis_2"];
+    cli.run_with(&["catalog", "import", "-"], &lots(&ids));
+    let server = cli.serve("sandbox");
+    let won = order(&server, &acme, "glovis_1", 12_000).await;
+    order(&server, &acme, "glovis_2", 12_000).await;
+    let acquire = ["auction", "acquire", "2099-04-20", "--source", "glovis"];
+    let early = cli.run_with(&acquire, "");
+    let words = crate::process::words(&early);
+    assert_eq!(early.status.code(), Some(1), "{words}");
+    assert!(words.contains("2 of 2 rows were refused"), "{words}");
+    // The auction was held.
+    cli.sql(
+        "update vehicles set auction_date = now();
+         update orders set auction_date = vehicles.auction_date, order_cutoff_at = now() - interval '1 day'
+         from vehicles where vehicles.id = vehicle_id",
+    )
+    .await;
+    let day = "select to_char(auction_date at time zone 'Asia/Seoul', 'YYYY-MM-DD') from vehicles limit 1";
+    let day: String = cli.ask(day).await;
+    let outcomes = |rows: Vec<Value>| {
+        let rows = rows.into_iter();
+        rows.map(|it| it["outcome"].clone()).collect::<Vec<_>>()
+    };
+    for outcome in ["done", "unchanged"] {
+        let rows = cli.all(&["auction", "acquire", day.as_str()]);
+        assert_eq!(outcomes(rows), [outcome, outcome]);
+    }
+    let file =
+        "vehicle_id,result,price_usd,fee_usd\nglovis_1,won,11000,150\nglovis_2,won,eleven,150\n";
+    for outcome in ["done", "unchanged"] {
+        let output = cli.run_with(&["auction", "results", "-", "--json"], file);
+        assert_eq!(output.status.code(), Some(1), "a row is wrong");
+        let words = crate::process::words(&output);
+        assert!(words.contains("1 of 2 rows were refused"), "{words}");
+        let rows = crate::command::documents(&output);
+        assert_eq!(
+            rows[1]["error"]["details"]["issues"][0]["path"],
+            "line 3, column price_usd"
+        );
+        assert_eq!(outcomes(rows), [outcome, "refused"]);
+    }
+    let corrected = cli.one(&[
+        "order",
+        "amounts",
+        won.as_str(),
+        "--purchase-price",
+        "11500",
+        "--auction-fee",
+        "150",
+    ]);
+    assert_eq!(corrected["amounts"]["purchase_price_usd"], 11_500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn withdrawal_of_a_vehicle_cancels_its_orders_and_invalid_arguments_exit_with_2() {
     let cli = Cli::new().await;
     let acme = partner(&cli, "acme");

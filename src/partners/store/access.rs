@@ -118,7 +118,7 @@ pub(crate) async fn list_keys(
     .await
 }
 
-/// Updates the expiry and the revocation of a locked key.
+/// Updates the expiry, the revocation and the rotation of a locked key.
 pub(crate) async fn update_key(tx: &mut Tx, key: &Key) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update api_keys set expires_at = $2, revoked_at = $3 where prefix = $1",

@@ -2,7 +2,10 @@
 
 mod access;
 mod bid_sheet;
+mod bulk;
 mod changes;
 mod openapi;
 mod orders;
+mod partner_changes;
 mod probes;
+mod steps;

@@ -1,5 +1,5 @@
--- Events of the type `order.amounts_corrected`. Binaries that do not know migration 18 cannot read them.
-update deployment set oldest_binary = 18;
+-- Events of the type `order.amounts_corrected`. Binaries that do not know migration 19 cannot read them.
+update deployment set oldest_binary = 19;
 
 -- Not validated: every existing row satisfies the former, narrower constraint.
 alter table events

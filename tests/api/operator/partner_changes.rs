@@ -1,0 +1,147 @@
+//! Changes of partners, keys, limits and allowlists by operators, and the replay of events.
+
+use lmn_partner_api::{errors::catalogue::Code, operators::model::Role};
+use serde_json::{Value, json};
+
+use crate::support::{OperatorApi, Partner, Service, Vehicle, key};
+
+#[tokio::test]
+async fn admin_adds_a_partner_whose_key_works_and_is_shown_once() {
+    let service = Service::start().await;
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let added = mina
+        .post("/partners", json!({"name": "Acme"}))
+        .await
+        .created();
+    let id = added["id"].as_str().unwrap();
+    let twice = mina.post("/partners", json!({"name": "Acme"})).await;
+    assert_eq!(twice.issues(), [("name".into(), "DUPLICATE".into())]);
+
+    let (once, path) = (key(), format!("/partners/{id}/keys"));
+    let issue = json!({"expires_in_seconds": 86_400});
+    let issued = mina.post_once(&once, &path, issue.clone()).await.created();
+    let replayed = mina.post_once(&once, &path, issue).await.ok();
+    assert_eq!(replayed["prefix"], issued["prefix"]);
+    assert_eq!(replayed["api_key"], Value::Null);
+    let secret = issued["api_key"].as_str().unwrap();
+    let caller = service.partner("caller").await.with_key(secret);
+    caller.get("/v1/orders").await.ok();
+
+    let prefix = issued["prefix"].as_str().unwrap();
+    let rotated = mina
+        .post(&format!("/keys/{prefix}/rotate"), json!({}))
+        .await
+        .created();
+    assert_eq!(rotated["rotated"]["prefix"], prefix);
+    caller.get("/v1/orders").await.ok();
+    let again = mina
+        .post(&format!("/keys/{prefix}/rotate"), json!({}))
+        .await;
+    again.refused(409, Code::InvalidStatusTransition);
+    let revoke = format!("/keys/{prefix}/revoke");
+    let revoked = mina.post(&revoke, json!({})).await.ok();
+    assert_eq!(revoked["state"], "revoked");
+    mina.post(&revoke, json!({}))
+        .await
+        .refused(409, Code::InvalidStatusTransition);
+    mina.post("/keys/lmn_stg_none/revoke", json!({}))
+        .await
+        .refused(404, Code::NotFound);
+    let shown = mina.get(&format!("/partners/{id}")).await.ok();
+    assert_eq!(shown["keys"].as_array().unwrap().len(), 2);
+    assert!(!shown.to_string().contains(secret));
+}
+
+#[tokio::test]
+async fn admin_sets_limits_contact_and_allowlist_of_a_partner() {
+    let service = Service::start().await;
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let acme = service.partner("acme").await;
+    let shown = mina.rows("/partners").await;
+    let id = shown[0]["id"].as_str().unwrap().to_owned();
+    let post =
+        async |path: &str, body: Value| mina.post(&format!("/partners/{id}/{path}"), body).await;
+
+    let limit = json!({"limit": 1_200, "window_seconds": 60, "burst": 200});
+    let set = post("limits", json!({"policy": "read", "limit": limit}))
+        .await
+        .ok();
+    assert_eq!(set["limits"], json!({"read": limit, "write": null}));
+    let restored = post("limits", json!({"policy": "read", "limit": null}))
+        .await
+        .ok();
+    assert_eq!(restored["limits"]["read"], Value::Null);
+    for (body, path) in [
+        (json!({"policy": "read"}), "limit"),
+        (json!({"policy": "all", "limit": null}), "policy"),
+        (
+            json!({"policy": "read", "limit": {"limit": 1, "window_seconds": 60}}),
+            "limit.burst",
+        ),
+    ] {
+        let issues = post("limits", body.clone()).await.issues();
+        assert_eq!(issues[0].0, path, "{body}");
+    }
+    let contact = json!({"contact": "orders@acme.example"});
+    assert_eq!(
+        post("contact", contact).await.ok()["contact"],
+        "orders@acme.example"
+    );
+    let cleared = post("contact", json!({"contact": null})).await.ok();
+    assert_eq!(cleared["contact"], Value::Null);
+
+    let network = json!({"cidr": "203.0.113.0/24"});
+    let listed = post("allowlist/add", network.clone()).await.ok();
+    assert_eq!(listed["allowlist"], json!(["203.0.113.0/24"]));
+    assert_eq!(
+        post("allowlist/add", network.clone()).await.issues()[0].1,
+        "DUPLICATE"
+    );
+    assert_eq!(
+        post("allowlist/add", json!({"cidr": "203.0.113.7/24"}))
+            .await
+            .issues()[0]
+            .1,
+        "INVALID_FORMAT"
+    );
+    let listed = post("allowlist/remove", network.clone()).await.ok();
+    assert_eq!(listed["allowlist"], json!([]));
+    assert_eq!(
+        post("allowlist/remove", network).await.issues()[0].0,
+        "cidr"
+    );
+    acme.get("/v1/orders").await.ok();
+
+    let unknown = "/partners/01ARZ3NDEKTSV4RRFFQ69G5FAV/contact";
+    let reply = mina.post(unknown, json!({"contact": null})).await;
+    reply.refused(404, Code::PartnerNotFound);
+    let tom = OperatorApi::add(&service, "tom", Role::Trader).await;
+    tom.post("/partners", json!({"name": "Bolt"}))
+        .await
+        .refused(403, Code::RoleNotAllowed);
+}
+
+#[tokio::test]
+async fn admin_replays_an_event_of_any_partner() {
+    let service = Service::start().await;
+    let acme: Partner = service.partner("acme").await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    service.operator().ships(&order).await;
+    let event = acme.events_of(&order).await[0]["id"].clone();
+    let path = format!("/events/{}/replay", event.as_str().unwrap());
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let without = mina.post(&path, json!({})).await;
+    without.refused(404, Code::WebhookEndpointNotFound);
+    acme.hook(json!({"url": "https://1.1.1.1/lmn", "enabled": false}))
+        .await
+        .expect(201);
+    let replayed = mina.post(&path, json!({})).await.expect(202);
+    assert_eq!(
+        (&replayed["id"], &replayed["delivery_status"]),
+        (&event, &json!("pending"))
+    );
+    mina.post("/events/evt_01ARZ3NDEKTSV4RRFFQ69G5FAV/replay", json!({}))
+        .await
+        .refused(404, Code::EventNotFound);
+}
