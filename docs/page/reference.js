@@ -78,6 +78,15 @@ class Scene {
     return this.step(order, { status: 'shipping' })
   }
 
+  // An open order whose auction is over: an auction has no result before its date.
+  async heldAuction() {
+    const order = await this.openOrder()
+    const clock = await this.call('GET', 'v1/sandbox/clock')
+    const seconds = Math.ceil((new Date(order.auction_date) - new Date(clock.now)) / 1000)
+    if (seconds >= 0) await this.call('POST', 'v1/sandbox/clock', { advance_seconds: seconds + 1 })
+    return order
+  }
+
   async event() {
     const event = await this.first('v1/events?limit=1')
     if (event) return event
@@ -107,7 +116,7 @@ const ids = {
   cancel_order: async (scene) => (await scene.openOrder()).id,
   set_sandbox_status: async (scene) => (await scene.openOrder()).id,
   report_status: async (scene) => (await scene.shippingOrder()).id,
-  record_auction_result: async (scene) => (await scene.openOrder()).vehicle_id,
+  record_auction_result: async (scene) => (await scene.heldAuction()).vehicle_id,
   reschedule_auction: async (scene) => (await scene.openOrder()).vehicle_id,
   change_price: async (scene) => (await scene.openOrder()).vehicle_id,
   withdraw_vehicle: async (scene) => (await scene.openOrder()).vehicle_id,
