@@ -142,7 +142,7 @@ impl Auction {
 /// Reads a file of results.
 fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    let mut bounded = open(file)?.take(FILE_BYTES_MAX + 1);
+    let mut bounded = open(file)?.reader.take(FILE_BYTES_MAX + 1);
     let length = bounded.read_to_string(&mut text);
     if length.context("the file cannot be read as UTF-8")? as u64 > FILE_BYTES_MAX {
         bail!("the file is larger than {FILE_BYTES_MAX} bytes");

@@ -18,7 +18,7 @@ pub(crate) mod partners;
 pub(crate) mod probes;
 mod refusals;
 pub(crate) mod results;
-pub(crate) mod rows;
+pub mod rows;
 pub(crate) mod shipments;
 pub(crate) mod vehicle_changes;
 pub(crate) mod view;

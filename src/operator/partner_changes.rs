@@ -25,6 +25,7 @@ use crate::{
     values::{
         id::{EventId, PartnerId},
         rate_limit::{Kind, Policy},
+        string_enum::StringEnum,
     },
     webhooks,
 };

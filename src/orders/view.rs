@@ -116,6 +116,7 @@ impl PartialSchema for PlacedOrder {
 
 impl From<Order> for OrderView {
     fn from(order: Order) -> Self {
+        let amounts = order.amounts();
         Self {
             id: Some(order.id),
             vehicle_id: order.vehicle_id,
@@ -126,7 +127,7 @@ impl From<Order> for OrderView {
             max_bid_amount_usd: order.bid.map(|it| it.max_bid),
             is_highest_bid: order.bid.map(|it| it.standing.is_highest),
             current_max_bid_usd: order.bid.map(|it| it.standing.highest_bid),
-            amounts: order.amounts(),
+            amounts,
             auction_date: order.bid.map(|it| it.auction_date),
             order_cutoff_at: order.bid.map(|it| it.order_cutoff_at),
             failure_reason: order.failure_reason,

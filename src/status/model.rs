@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    operator::Missing,
+    operator::probes::Missing,
     values::{
         string_enum::{StringEnum, string_enum},
         timestamp::Timestamp,

@@ -86,7 +86,7 @@ impl StatusMonitor {
         } = &*self.0;
         // A replica that is stopping still serves the requests that reach it.
         let is_stopping = false;
-        let missing = operator::readiness(settings, heartbeat, catalogue, is_stopping);
+        let missing = operator::probes::readiness(settings, heartbeat, catalogue, is_stopping);
         let Count { age, ago } = oldest_due.last_count();
         let observed = Observed {
             missing: &missing,

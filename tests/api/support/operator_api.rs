@@ -16,7 +16,7 @@ const BASE: &str = "/operator/v1";
 pub struct OperatorApi {
     pub token: String,
     pub url: String,
-    client: Client,
+    pub client: Client,
 }
 
 impl OperatorApi {
