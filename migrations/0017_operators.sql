@@ -74,3 +74,6 @@ alter table audit_entries alter column transaction_id set default pg_current_xac
 create index orders_by_transaction on orders (transaction_id, id);
 create index order_steps_by_transaction on order_steps (transaction_id, order_id, n);
 create index audit_entries_by_transaction on audit_entries (transaction_id, order_id, id) where order_id is not null;
+
+-- Older binaries write these tables as before: the defaults fill what they do not name.
+update deployment set oldest_binary = oldest_binary;

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use chrono::TimeDelta;
 use hyper::Method;
 
 use super::{
@@ -24,6 +25,9 @@ use crate::{
         requests::{Answered, UNMATCHED, method_name},
     },
 };
+
+/// The shortest time between two requests in the log.
+const TICK: TimeDelta = TimeDelta::microseconds(1);
 
 /// The request log of a replica. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -77,7 +81,7 @@ impl RequestLog {
         }
         let route = answered.route.unwrap_or(UNMATCHED);
         let took = answered.took.as_millis();
-        let request = LoggedRequest {
+        let mut request = LoggedRequest {
             id: context.id(),
             at: self.0.heartbeat.time(),
             partner: answered.partner,
@@ -91,6 +95,9 @@ impl RequestLog {
         };
         let mut queue = self.queue();
         if queue.len() < self.0.queue_max {
+            // The heartbeat corrects its time, and lists are in the order of the times.
+            let earliest = queue.back().map(|it| it.at + TICK);
+            request.at = earliest.map_or(request.at, |it| it.max(request.at));
             return queue.push_back(request);
         }
         drop(queue);
