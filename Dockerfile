@@ -35,6 +35,7 @@ COPY build.rs CHANGELOG.md ./
 # The commit that `lmn --version` prints: there is no repository here.
 ARG REVISION=unknown
 ARG REVISION_DATE=unknown
+COPY templates templates
 # cargo compares modification times, and the files may be older than the build of the empty program.
 RUN touch build.rs src/lib.rs src/main.rs crates/demo-catalogue/src/lib.rs crates/dev-postgres/src/lib.rs \
         crates/docs-site/src/lib.rs \

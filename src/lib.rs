@@ -7,7 +7,7 @@
 //! rate limits; `idempotency` looks for the stored reply of an earlier request with the same key. A handler in
 //! `vehicles/handlers.rs` or `orders/handlers.rs` parses its input, reads the database, lets a pure model decide, records
 //! the outcome and commits. Every failure is an [`errors::ApiError`], which is rendered, logged and counted in one
-//! place. LMN's people, the [`operators`], have an API of their own on another listener: [`operator`].
+//! place. LMN's people, the [`operators`], have an API of their own on another listener, [`operator`], and a `console` over it.
 //!
 //! # Structure
 //!
@@ -49,6 +49,7 @@ pub(crate) mod jobs;
 pub(crate) mod openapi;
 pub mod operator;
 pub mod status;
+pub(crate) mod console;
 
 pub mod app;
 pub mod router;

@@ -1,4 +1,6 @@
-//! All routes and layers, in the order in which a request meets them.
+//! All routes and layers, in the order in which a request meets them. Those of the console are in `router/console.rs`.
+
+mod console;
 
 use std::sync::Arc;
 
@@ -224,6 +226,7 @@ fn operator_api(app: App) -> Api {
         )
         .merge(portal("/operator", &app.settings().public_url))
         .route_layer(from_fn(note_route));
+    routes = routes.merge(console::routes(&app, tokens, idempotency));
     let requests_max = app.settings().operator.requests_max;
     within(routes.merge(open), app, requests_max)
 }

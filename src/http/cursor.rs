@@ -62,6 +62,14 @@ impl Cursors {
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
     }
 
+    /// Begins an authentication code by the deployment's key, for a purpose that is not the name of a list.
+    pub(crate) fn mac(&self, purpose: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(purpose.as_bytes());
+        mac.update(b"\0");
+        mac
+    }
+
     /// Creates the cursor of a position in the list.
     pub(crate) fn seal<P: Serialize>(
         &self,
@@ -120,9 +128,7 @@ impl Cursors {
             .owner
             .map(|owner| owner.to_string())
             .unwrap_or_default();
-        let mut mac = self.0.clone();
-        mac.update(list_query.list.as_bytes());
-        mac.update(b"\0");
+        let mut mac = self.mac(list_query.list);
         mac.update(owner.as_bytes());
         mac.update(b"\0");
         mac.update(bytes);

@@ -51,6 +51,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// Marks a response that is a page of the operator's listener: an error has its body already, and a location is a path of
+/// the listener, which is not behind the partners' URL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IsPage;
+
 /// The layer that adds the context.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContextLayer(Arc<Parts>);
@@ -254,10 +259,14 @@ impl Completion {
     /// shared by all callers, so neither keeps a permit: callers without a key cannot use up the permits.
     fn finish(self, mut response: Response) -> Response {
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
-        if let Some(error) = &error {
+        let is_page = response.extensions().get::<IsPage>().is_some();
+        if let Some(error) = error.as_ref().filter(|_| !is_page) {
             self.render(&mut response, error);
         }
         let id = self.context.id().to_string();
+        if !is_page {
+            self.parts.public_path.add_to(response.headers_mut());
+        }
         self.add_headers(&id, response.headers_mut());
         let took = self.context.elapsed();
         access_log::write(&Access {
@@ -322,7 +331,6 @@ impl Completion {
 
     fn add_headers(&self, id: &str, headers: &mut HeaderMap) {
         self.context.add_headers(headers);
-        self.parts.public_path.add_to(headers);
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(REQUEST_ID, id);
         }

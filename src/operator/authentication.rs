@@ -42,7 +42,8 @@ impl OperatorTokens {
         Self { database }
     }
 
-    async fn find(self, digest: SecretDigest) -> Result<Operator, ApiError> {
+    /// Finds the operator with a token, which must be in force.
+    pub(crate) async fn find(self, digest: SecretDigest) -> Result<Operator, ApiError> {
         let mut connection = self.database.acquire().await?;
         let found = store::find_by_digest(&mut connection, &digest).await?;
         let (operator, now) = found.ok_or_else(|| invalid(KeyError::Unknown))?;

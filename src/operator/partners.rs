@@ -183,7 +183,7 @@ pub(crate) async fn get_partner(
 }
 
 /// Finds the partner that a query parameter names by its id or name.
-pub(super) async fn find_partner(
+pub(crate) async fn find_partner(
     conn: &mut Connection,
     id_or_name: &str,
 ) -> Result<Partner, ApiError> {

@@ -1,0 +1,101 @@
+//! Charts: bars as SVG, whose places are computed here and drawn by a template. Pure.
+
+use super::row::grouped;
+
+/// Width of the chart, in units of the drawing.
+const WIDTH: i64 = 480;
+/// Height of the highest bar.
+const HEIGHT: i64 = 100;
+/// Distance between two bars.
+const GAP: i64 = 4;
+
+/// A bar chart.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    pub title: &'static str,
+    pub width: i64,
+    pub height: i64,
+    /// The sum of all bars.
+    pub total: String,
+    pub bars: Vec<Bar>,
+}
+
+/// A bar, its place and its label.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    pub x: i64,
+    pub y: i64,
+    pub width: i64,
+    pub height: i64,
+    /// The middle of the bar.
+    pub middle: i64,
+    pub label: String,
+    pub value: String,
+    /// Whether the label is drawn.
+    pub has_label: bool,
+}
+
+impl Chart {
+    /// Places one bar for each value, the highest one over the whole height. Each `labels_every`th label is drawn.
+    pub(crate) fn new(
+        title: &'static str,
+        values: Vec<(String, i64)>,
+        labels_every: usize,
+    ) -> Self {
+        let most = values
+            .iter()
+            .map(|(_, value)| *value)
+            .max()
+            .unwrap_or_default();
+        let count = i64::try_from(values.len()).unwrap_or(i64::MAX).max(1);
+        let step = WIDTH / count;
+        let total = values.iter().map(|(_, value)| value).sum();
+        let bars = values.into_iter().zip(0..).map(|((label, value), n)| {
+            let full = (value * HEIGHT).checked_div(most).unwrap_or_default();
+            // A bar that stands for something is seen.
+            let height = if value > 0 { full.max(2) } else { 0 };
+            Bar {
+                x: n * step,
+                y: HEIGHT - height,
+                width: (step - GAP).max(1),
+                height,
+                middle: n * step + (step - GAP) / 2,
+                label,
+                value: grouped(value),
+                has_label: usize::try_from(n).is_ok_and(|it| it.is_multiple_of(labels_every)),
+            }
+        });
+        Self {
+            title,
+            width: WIDTH,
+            height: HEIGHT,
+            total: grouped(total),
+            bars: bars.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_high_as_their_share_of_the_highest() {
+        let values = [("a", 0), ("b", 50), ("c", 1_000), ("d", 1)];
+        let values = values.map(|(label, value)| (label.to_owned(), value));
+        let chart = Chart::new("t", values.into(), 2);
+        let heights: Vec<_> = chart.bars.iter().map(|it| it.height).collect();
+        assert_eq!(heights, [0, 5, 100, 2]);
+        assert!(chart.bars.iter().all(|it| it.y + it.height == HEIGHT));
+        let labels: Vec<_> = chart.bars.iter().map(|it| it.has_label).collect();
+        assert_eq!(labels, [true, false, true, false]);
+        assert_eq!(chart.total, "1,051");
+    }
+
+    #[test]
+    fn chart_without_values_has_no_height() {
+        let chart = Chart::new("t", vec![("a".to_owned(), 0)], 1);
+        assert!(chart.bars.iter().all(|it| it.height == 0));
+        assert!(Chart::new("t", Vec::new(), 1).bars.is_empty());
+    }
+}
