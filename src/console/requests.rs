@@ -74,7 +74,7 @@ pub(crate) async fn show_requests(
     Query(query): Query<FindRequests>,
 ) -> Result<Response, ApiError> {
     let mut connection = database.acquire().await?;
-    let (entries, next_cursor) = match query.id {
+    let (entries, next_cursor): (Vec<LogEntry>, Option<String>) = match query.id {
         Some(id) => {
             let found = store::find(&mut connection, None, id).await?;
             (found.into_iter().collect(), None)

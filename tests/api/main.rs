@@ -25,6 +25,7 @@ mod support;
 #[path = "../support/wire.rs"]
 mod wire;
 
+mod console;
 mod envelope;
 mod errors;
 mod events;
