@@ -306,7 +306,15 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
     let members: Vec<_> = first.ready.as_object().unwrap().keys().collect();
     assert_eq!(
         members,
-        ["api_key", "database_url", "docs_url", "partner_id", "url"]
+        [
+            "api_key",
+            "console_url",
+            "database_url",
+            "docs_url",
+            "operator_token",
+            "partner_id",
+            "url"
+        ]
     );
     assert_eq!(
         std::fs::read_to_string(folder.path().join("api_key"))
@@ -334,20 +342,61 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
         let (status, order) = call(&first, reqwest::Method::POST, "/v1/orders", body).await;
         match status {
             201 => placed = Some(order),
-            _ => assert_eq!(
-                (status, &order["error"]["code"]),
-                (409, &json!("past_order_cutoff"))
-            ),
+            _ => {
+                let refusals = [json!("past_order_cutoff"), json!("duplicate_order")];
+                assert!(
+                    status == 409 && refusals.contains(&order["error"]["code"]),
+                    "{order}"
+                );
+            }
         }
     }
     let placed = placed.expect("some lot can be ordered");
+    let orders = call(
+        &first,
+        reqwest::Method::GET,
+        "/v1/orders?limit=200",
+        Value::Null,
+    )
+    .await
+    .1;
+    let orders = orders["data"].as_array().unwrap().clone();
+    for status in [
+        "proceed",
+        "acquiring",
+        "secured",
+        "shipping",
+        "delivered",
+        "cancelled",
+        "failed",
+    ] {
+        assert!(orders.iter().any(|it| it["status"] == status), "{status}");
+    }
+    let console = first.ready["console_url"].as_str().unwrap();
+    let page = reqwest::get(format!("{console}/")).await.unwrap();
+    assert_eq!(
+        (page.status().as_u16(), page.url().path()),
+        (200, "/sign-in")
+    );
     let ready = first.ready.clone();
     tokio::task::spawn_blocking(|| first.kill()).await.unwrap();
 
     let second = dev(folder.path());
-    for kept in ["api_key", "partner_id", "database_url"] {
+    for kept in ["api_key", "partner_id", "database_url", "operator_token"] {
         assert_eq!(second.ready[kept], ready[kept], "{kept}");
     }
+    let (_, again) = call(
+        &second,
+        reqwest::Method::GET,
+        "/v1/orders?limit=200",
+        Value::Null,
+    )
+    .await;
+    assert_eq!(
+        again["data"].as_array().map(Vec::len),
+        Some(orders.len()),
+        "no order is added"
+    );
     // Without DATABASE_URL, commands use the sandbox of the folder.
     let folder = folder.path().to_str().unwrap();
     let partners = run(&["partner", "list", "--json", "--data-dir", folder], &[]);

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    block_on, dev_db, print_outcome,
+    block_on, dev_db, dev_demo, print_outcome,
     serve::{migrate, serve},
     system::survive_hangups,
     warn_of_slips,
@@ -83,6 +83,7 @@ struct Welcome {
     api_key: String,
     vehicle_id: String,
     max_bid: Option<i32>,
+    operator_token: String,
 }
 
 impl Dev {
@@ -153,9 +154,11 @@ impl Dev {
                 "docs_url": format!("{}/docs", at.url),
                 "api_key": welcome.api_key,
                 "partner_id": welcome.partner,
+                "console_url": at.operator_url,
+                "operator_token": welcome.operator_token,
                 "database_url": database_url,
             })),
-            false => print_outcome(welcome.message(&at.url)),
+            false => print_outcome(welcome.message(&at.url, &at.operator_url)),
         })
         .await
     }
@@ -177,9 +180,13 @@ impl Dev {
         let partner = demo_partner(&mut tx, &actor).await?;
         let file = self.data_dir.join("api_key");
         let api_key = demo_key(&mut tx, &actor, partner, &file).await?;
-        let lot =
-            vehicles::store::find_untouched_lot(&mut tx, partner, now + TimeDelta::days(3)).await?;
+        let file = self.data_dir.join("operator_token");
+        let operator_token = dev_demo::operator_token(&mut tx, &actor, &file).await?;
         tx.commit().await?;
+        dev_demo::place_orders(database, &actor, partner).await?;
+        let mut connection = database.acquire().await?;
+        let after = now + TimeDelta::days(3);
+        let lot = vehicles::store::find_untouched_lot(&mut connection, partner, after).await?;
         let (vehicle_id, max_bid) = match lot {
             Some((id, price)) => (id.to_string(), Some(price.dollars() + 500)),
             None => ("VEHICLE_ID".to_owned(), None),
@@ -189,6 +196,7 @@ impl Dev {
             api_key,
             vehicle_id,
             max_bid,
+            operator_token,
         })
     }
 }
@@ -201,10 +209,11 @@ fn free_port() -> io::Result<u16> {
 }
 
 impl Welcome {
-    fn message(&self, url: &str) -> String {
+    fn message(&self, url: &str, console_url: &str) -> String {
         let Self {
             api_key,
             vehicle_id,
+            operator_token,
             ..
         } = self;
         let order = json!({"vehicle_id": vehicle_id, "max_bid_amount_usd": self.max_bid});
@@ -215,7 +224,9 @@ impl Welcome {
              \n  \
              URL      {url}\n  \
              API key  {api_key}\n  \
-             Docs     {url}/docs\n\
+             Docs     {url}/docs\n  \
+             Console  {console_url}\n  \
+             Token    {operator_token}\n\
              \n\
              Place a first order (run it twice: the second response is a replay of the first):\n\
              \n  \
@@ -290,7 +301,7 @@ async fn demo_key(
 }
 
 /// Writes a file that only its owner can read, atomically.
-fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
     let new = file.with_extension("new");
     let mut out = fs::File::options()
         .write(true)

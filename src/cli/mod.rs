@@ -9,6 +9,7 @@ mod catalog;
 mod certify;
 mod dev;
 pub mod dev_db;
+mod dev_demo;
 mod documents;
 mod healthcheck;
 mod help;

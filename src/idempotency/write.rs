@@ -60,7 +60,8 @@ pub(crate) struct PendingWrite {
 }
 
 impl PendingWrite {
-    pub(super) fn new(database: Database, claim: Claim, context: RequestContext) -> Self {
+    /// Creates the write of a request with this context.
+    pub(crate) fn new(database: Database, claim: Claim, context: RequestContext) -> Self {
         Self {
             database,
             claim,
