@@ -121,7 +121,7 @@ texts! {
     route: "Route", "항로";
     placed: "Placed", "접수";
     next_steps: "Next steps", "다음 단계";
-    only_reading: "Your role reads; it makes no steps.", "조회 권한만 있어 처리할 수 없습니다.";
+    nothing_to_do: "There is nothing to do here for your role.", "이 역할로 처리할 단계가 없습니다.";
     cancel_order: "Cancel order", "주문 취소";
     secure: "Secure", "낙찰 확정";
     fail_order: "Fail order", "주문 실패 처리";
