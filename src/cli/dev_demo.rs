@@ -169,6 +169,7 @@ async fn record(
             &Map::new(),
             FINGERPRINT_MEMBERS,
         ),
+        user_issue: None,
     };
     let context = RequestContext::new(Ipv4Addr::LOCALHOST.into(), Duration::from_secs(10));
     let pending = PendingWrite::new(database.clone(), claim, context);

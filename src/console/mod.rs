@@ -10,7 +10,7 @@ pub(crate) mod bid_sheet;
 mod charts;
 pub(crate) mod forms;
 mod frame;
-mod language;
+pub mod language;
 pub(crate) mod orders;
 pub(crate) mod pages;
 pub(crate) mod partners;
