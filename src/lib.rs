@@ -45,11 +45,11 @@ pub mod webhooks;
 pub mod catalogue_import;
 pub(crate) mod sandbox;
 
+pub mod console;
 pub(crate) mod jobs;
 pub(crate) mod openapi;
 pub mod operator;
 pub mod status;
-pub(crate) mod console;
 
 pub mod app;
 pub mod router;

@@ -293,6 +293,54 @@ async fn check_facets(sandbox: &Process) {
     assert!(count("makes") > 2 && count("sources") > 2, "{facets}");
 }
 
+/// Checks the line that `lmn dev` prints once it is ready.
+fn check_ready(ready: &Value, folder: &std::path::Path) {
+    let members: Vec<_> = ready.as_object().unwrap().keys().collect();
+    let expected = [
+        "api_key",
+        "console_url",
+        "database_url",
+        "docs_url",
+        "operator_token",
+        "partner_id",
+        "url",
+    ];
+    assert_eq!(members, expected);
+    let stored = std::fs::read_to_string(folder.join("api_key")).unwrap();
+    assert_eq!(stored.trim(), ready["api_key"]);
+}
+
+/// Orders each lot of the catalogue that can be ordered; returns one of the orders.
+async fn order_lots(sandbox: &Process) -> Value {
+    let lots = "/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&sort=price_asc";
+    let (status, page) = call(sandbox, reqwest::Method::GET, lots, Value::Null).await;
+    assert_eq!(status, 200);
+    let lots = page["data"].as_array().unwrap();
+    assert!(lots.len() >= 20, "{} lots", lots.len());
+    assert!(lots.iter().all(|lot| lot["buy_now"] == false));
+    let mut placed = None;
+    for lot in lots {
+        let body =
+            json!({"vehicle_id": lot["id"], "max_bid_amount_usd": lot["pricing"]["listing_usd"]});
+        let (status, order) = call(sandbox, reqwest::Method::POST, "/v1/orders", body).await;
+        if status == 201 {
+            placed = Some(order);
+            continue;
+        }
+        let refusals = [json!("past_order_cutoff"), json!("duplicate_order")];
+        let is_expected = status == 409 && refusals.contains(&order["error"]["code"]);
+        assert!(is_expected, "{order}");
+    }
+    placed.expect("some lot can be ordered")
+}
+
+/// Returns the orders of the demo partner.
+async fn orders(sandbox: &Process) -> Vec<Value> {
+    let path = "/v1/orders?limit=200";
+    let (_, page) = call(sandbox, reqwest::Method::GET, path, Value::Null).await;
+    page["data"].as_array().cloned().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
     let folder = tempfile::Builder::new()
@@ -303,64 +351,10 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
     // not already.
     let _taken = std::net::TcpListener::bind("127.0.0.1:9090");
     let first = dev(folder.path());
-    let members: Vec<_> = first.ready.as_object().unwrap().keys().collect();
-    assert_eq!(
-        members,
-        [
-            "api_key",
-            "console_url",
-            "database_url",
-            "docs_url",
-            "operator_token",
-            "partner_id",
-            "url"
-        ]
-    );
-    assert_eq!(
-        std::fs::read_to_string(folder.path().join("api_key"))
-            .unwrap()
-            .trim(),
-        first.ready["api_key"]
-    );
+    check_ready(&first.ready, folder.path());
     check_facets(&first).await;
-    let lots = "/v1/vehicles?source=glovis,sk,aj,lotte,kcar&auction_status=upcoming&sort=price_asc";
-    let (status, page) = call(&first, reqwest::Method::GET, lots, Value::Null).await;
-    assert_eq!(status, 200);
-    let lots = page["data"].as_array().unwrap();
-    assert!(lots.len() >= 20, "{} lots", lots.len());
-    let now = page["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|lot| lot["buy_now"] == true)
-        .count();
-    assert_eq!(now, 0);
-    let mut placed = None;
-    for lot in lots {
-        let body =
-            json!({"vehicle_id": lot["id"], "max_bid_amount_usd": lot["pricing"]["listing_usd"]});
-        let (status, order) = call(&first, reqwest::Method::POST, "/v1/orders", body).await;
-        match status {
-            201 => placed = Some(order),
-            _ => {
-                let refusals = [json!("past_order_cutoff"), json!("duplicate_order")];
-                assert!(
-                    status == 409 && refusals.contains(&order["error"]["code"]),
-                    "{order}"
-                );
-            }
-        }
-    }
-    let placed = placed.expect("some lot can be ordered");
-    let orders = call(
-        &first,
-        reqwest::Method::GET,
-        "/v1/orders?limit=200",
-        Value::Null,
-    )
-    .await
-    .1;
-    let orders = orders["data"].as_array().unwrap().clone();
+    let placed = order_lots(&first).await;
+    let before = orders(&first).await;
     for status in [
         "proceed",
         "acquiring",
@@ -370,14 +364,12 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
         "cancelled",
         "failed",
     ] {
-        assert!(orders.iter().any(|it| it["status"] == status), "{status}");
+        assert!(before.iter().any(|it| it["status"] == status), "{status}");
     }
     let console = first.ready["console_url"].as_str().unwrap();
     let page = reqwest::get(format!("{console}/")).await.unwrap();
-    assert_eq!(
-        (page.status().as_u16(), page.url().path()),
-        (200, "/sign-in")
-    );
+    let shown = (page.status().as_u16(), page.url().path());
+    assert_eq!(shown, (200, "/sign-in"));
     let ready = first.ready.clone();
     tokio::task::spawn_blocking(|| first.kill()).await.unwrap();
 
@@ -385,18 +377,7 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
     for kept in ["api_key", "partner_id", "database_url", "operator_token"] {
         assert_eq!(second.ready[kept], ready[kept], "{kept}");
     }
-    let (_, again) = call(
-        &second,
-        reqwest::Method::GET,
-        "/v1/orders?limit=200",
-        Value::Null,
-    )
-    .await;
-    assert_eq!(
-        again["data"].as_array().map(Vec::len),
-        Some(orders.len()),
-        "no order is added"
-    );
+    assert_eq!(orders(&second).await.len(), before.len());
     // Without DATABASE_URL, commands use the sandbox of the folder.
     let folder = folder.path().to_str().unwrap();
     let partners = run(&["partner", "list", "--json", "--data-dir", folder], &[]);
@@ -407,11 +388,6 @@ async fn dev_sandbox_takes_an_order_and_keeps_it_through_a_kill() {
         call(&second, reqwest::Method::GET, &path, Value::Null).await,
         (200, placed)
     );
-    assert!(
-        tokio::task::spawn_blocking(|| second.stop())
-            .await
-            .unwrap()
-            .status
-            .success()
-    );
+    let stopped = tokio::task::spawn_blocking(|| second.stop()).await.unwrap();
+    assert!(stopped.status.success());
 }

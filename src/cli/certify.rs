@@ -55,7 +55,7 @@ const REPLAY: Step = Step::optional("replay");
 /// The arguments of `lmn certify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Certify {
-    /// The URL of the sandbox, such as https://sandbox.example.com.
+    /// The URL of the sandbox, such as `https://sandbox.example.com`.
     #[arg(long, value_parser = base_url)]
     url: Url,
     /// The file with the API key, such as .lmn/api_key [default: the variable LMN_API_KEY].

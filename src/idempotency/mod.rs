@@ -10,6 +10,7 @@
 
 mod layer;
 pub(crate) mod model;
+mod recent_keys;
 mod reply;
 mod store;
 mod write;

@@ -74,11 +74,13 @@ pub(crate) fn operator_document(groups: &[(&str, OpenApi)]) -> Value {
     });
     if let Some(components) = components.as_object_mut() {
         schemas::drop_unused(components, &[&paths]);
+        let token = json!({
+            "type": "http", "scheme": "bearer",
+            "description": "The token that `lmn operator add` printed: `lmn_op_…`.",
+        });
+        let schemes = json!({"operator_token": token});
+        components.insert("securitySchemes".to_owned(), schemes);
     }
-    components["securitySchemes"] = json!({"operator_token": {
-        "type": "http", "scheme": "bearer",
-        "description": "The token that `lmn operator add` printed: `lmn_op_…`.",
-    }});
     json!({
         "openapi": "3.1.0",
         "info": {

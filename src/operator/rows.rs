@@ -68,7 +68,11 @@ impl<T: BulkRow> FromBody for Rows<T> {
             let place = format!("{}[{n}]", T::LIST);
             match item {
                 Value::Object(members) => Row::read(members, &format!("{place}.")),
-                other => {
+                other @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)) => {
                     let message = format!("`{}` lists objects", T::LIST);
                     let fault = Fault::new(IssueKind::InvalidType, message).expected("object");
                     Row {
@@ -298,8 +302,10 @@ mod tests {
         }
     }
 
-    /// Returns the id of each row, and its values or the paths of its issues.
-    fn read(text: &str) -> Vec<(Option<String>, Result<Bid, Vec<String>>)> {
+    /// The id of a row, and its values or the paths of its issues.
+    type ReadRow = (Option<String>, Result<Bid, Vec<String>>);
+
+    fn read(text: &str) -> Vec<ReadRow> {
         let rows = read_csv::<Bid>(text).unwrap().0.into_iter();
         let paths = |issues: Issues| issues.all().iter().map(|it| it.path.clone()).collect();
         rows.map(|it| (it.id, it.values.map_err(paths))).collect()

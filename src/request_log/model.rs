@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    fn logged(details: Value) -> Option<Value> {
+    fn logged(details: &Value) -> Option<Value> {
         let text = logged_details(details.as_object().unwrap().clone())?;
         assert!(text.len() <= DETAILS_BYTES_MAX);
         Some(serde_json::from_str(&text).unwrap())
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn details_are_logged_without_the_values_that_were_sent() {
         let issue = json!({"path": "limit", "issue": "OUT_OF_RANGE", "received": "a secret"});
-        let logged = logged(json!({"issues": [issue], "field": "make"}));
+        let logged = logged(&json!({"issues": [issue], "field": "make"}));
         let issue = json!({"path": "limit", "issue": "OUT_OF_RANGE"});
         assert_eq!(logged, Some(json!({"issues": [issue], "field": "make"})));
     }
@@ -138,15 +138,15 @@ mod tests {
     #[test]
     fn details_with_the_beginning_of_a_key_are_not_logged() {
         let issue = json!({"path": "lmn_stg_AAAAAAAA", "issue": "DUPLICATE"});
-        assert_eq!(logged(json!({"issues": [issue]})), None);
-        assert_eq!(logged(json!({})), None);
+        assert_eq!(logged(&json!({"issues": [issue]})), None);
+        assert_eq!(logged(&json!({})), None);
     }
 
     #[test]
     fn long_list_of_issues_is_truncated() {
         let issue = |n: usize| json!({"path": format!("{n:0>100}"), "issue": "DUPLICATE"});
         let issues: Vec<_> = (0..100).map(issue).collect();
-        let logged = logged(json!({"issues": issues})).unwrap();
+        let logged = logged(&json!({"issues": issues})).unwrap();
         let logged = logged["issues"].as_array().unwrap();
         assert_eq!(logged.as_slice(), &issues[..logged.len()]);
         assert!((10..20).contains(&logged.len()), "{}", logged.len());
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn details_that_cannot_be_truncated_are_not_logged() {
-        assert_eq!(logged(json!({"reason": "x".repeat(3000)})), None);
+        assert_eq!(logged(&json!({"reason": "x".repeat(3000)})), None);
         let issue = json!({"path": "x".repeat(3000)});
-        assert_eq!(logged(json!({"issues": [issue]})), None);
+        assert_eq!(logged(&json!({"issues": [issue]})), None);
     }
 
     #[test]

@@ -317,8 +317,27 @@ async fn auction_day_is_done_by_forms() {
     assert_eq!(one.status, 303, "{one:?}");
     assert!(one.header("location").ends_with("&done=1"));
     assert!(tom.page(one.header("location")).await.contains("Saved."));
+    ship_by_forms(&lea, &acme, &order).await;
 
-    assert!(lea.page("/shipping").await.contains(&order));
+    let page = format!("/orders/{order}");
+    let story = lea.page(&page).await;
+    for part in ["Morning Lily", "$11,500", "operator:tom", "Status changed"] {
+        assert!(story.contains(part), "{part}");
+    }
+    let early = tom
+        .submit(
+            &page,
+            "/vehicles/glovis_1/reschedule",
+            &[("auction_date:time", "soon")],
+        )
+        .await;
+    assert_eq!(early.status, 400);
+    assert!(text(&early).contains("auction_date") && text(&early).contains("Nothing was changed"));
+}
+
+/// Ships an order that LMN has bought, and completes its shipment.
+async fn ship_by_forms(lea: &Browser, acme: &Partner, order: &str) {
+    assert!(lea.page("/shipping").await.contains(order));
     let shipments =
         format!("order_id,vessel_name,etd\n{order},Glovis Star,2026-05-01T00:00:00+09:00\n");
     let shipped = lea
@@ -335,7 +354,7 @@ async fn auction_day_is_done_by_forms() {
         ("eta:time", "2026-06-01T08:00"),
     ];
     assert_eq!(lea.submit(&page, &action, &fields).await.status, 303);
-    let shown = acme.order(&order).await.ok();
+    let shown = acme.order(order).await.ok();
     assert_eq!(
         shown["amounts"],
         json!({"purchase_price_usd": 11_500, "auction_fee_usd": 150})
@@ -343,19 +362,6 @@ async fn auction_day_is_done_by_forms() {
     let shipment = &shown["shipment"];
     assert_eq!(shipment["vessel_name"], "Morning Lily");
     assert_eq!(shipment["eta"], "2026-06-01T08:00:00+09:00");
-    let story = lea.page(&page).await;
-    for part in ["Morning Lily", "$11,500", "operator:tom", "Status changed"] {
-        assert!(story.contains(part), "{part}");
-    }
-    let early = tom
-        .submit(
-            &page,
-            "/vehicles/glovis_1/reschedule",
-            &[("auction_date:time", "soon")],
-        )
-        .await;
-    assert_eq!(early.status, 400);
-    assert!(text(&early).contains("auction_date") && text(&early).contains("Nothing was changed"));
 }
 
 #[tokio::test]

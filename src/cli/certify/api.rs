@@ -232,14 +232,14 @@ mod tests {
 
     use super::*;
 
-    fn refused(status: u16, retry_after: Option<&'static str>, body: Option<Value>) -> Problem {
+    fn refused(status: u16, retry_after: Option<&'static str>, body: Option<&Value>) -> Problem {
         let mut headers = HeaderMap::new();
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.parse().unwrap());
         }
         Problem::Refused {
             call: "GET /v1/orders".to_owned(),
-            refusal: Refusal::new(status, &headers, body.as_ref()),
+            refusal: Refusal::new(status, &headers, body),
         }
     }
 
@@ -264,11 +264,11 @@ mod tests {
     fn problem_has_the_message_of_the_api() {
         let body =
             json!({"error": {"code": "order_not_found", "message": "There is no such order."}});
-        let problem = refused(404, None, Some(body));
+        let problem = refused(404, None, Some(&body));
         assert!(problem.is("order_not_found"));
         let expected = "GET /v1/orders: 404 order_not_found: There is no such order.";
         assert_eq!(problem.to_string(), expected);
-        let problem = refused(502, None, Some(json!([1])));
+        let problem = refused(502, None, Some(&json!([1])));
         assert_eq!(
             problem.to_string(),
             "GET /v1/orders: a response 502 that is not LMN's."

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::super::state_machine::{FulfillmentDetail, OrderStatus};
 use crate::{
@@ -111,6 +112,48 @@ impl OrderChange {
     }
 }
 
+/// A row of the feed.
+struct ChangeRow {
+    transaction_id: String,
+    order_id: Uuid,
+    kind: i32,
+    number: i64,
+    action: String,
+    status: Option<String>,
+    fulfillment_detail: Option<String>,
+    actor: String,
+    request_id: Option<String>,
+    recorded_at: DateTime<Utc>,
+    details: Value,
+    partner_id: Uuid,
+    partner_name: String,
+    vehicle_id: String,
+}
+
+impl ChangeRow {
+    fn into_change(self) -> Result<OrderChange, sqlx::Error> {
+        let transaction = self.transaction_id.parse::<u64>();
+        Ok(OrderChange {
+            position: ChangePosition {
+                transaction: transaction.map_err(|_| InvalidColumn::new(&self.transaction_id))?,
+                order: self.order_id.into(),
+                kind: self.kind,
+                number: self.number,
+            },
+            vehicle_id: vehicle_id(&self.vehicle_id)?,
+            partner: self.partner_id.into(),
+            partner_name: self.partner_name,
+            action: self.action,
+            status: optional_word(self.status.as_deref())?,
+            fulfillment_detail: optional_word(self.fulfillment_detail.as_deref())?,
+            actor: self.actor,
+            request_id: self.request_id,
+            recorded_at: self.recorded_at,
+            details: self.details,
+        })
+    }
+}
+
 /// Lists up to `limit` changes of all orders after a position.
 ///
 /// Only changes by transactions older than every transaction in progress are listed: all of these have ended, so nothing
@@ -122,7 +165,8 @@ pub(crate) async fn list_changes(
     limit: i64,
 ) -> Result<Vec<OrderChange>, sqlx::Error> {
     let (last_step, last_other) = after.last_numbers();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        ChangeRow,
         r#"
         with placed as (
             select transaction_id, id as order_id, 0 as kind, 1::bigint as number, 'order.placed' as action,
@@ -176,28 +220,7 @@ pub(crate) async fn list_changes(
     )
     .fetch_all(conn)
     .await?;
-    let changes = rows.into_iter().map(|row| {
-        let transaction = row.transaction_id.parse::<u64>();
-        Ok(OrderChange {
-            position: ChangePosition {
-                transaction: transaction.map_err(|_| InvalidColumn::new(&row.transaction_id))?,
-                order: row.order_id.into(),
-                kind: row.kind,
-                number: row.number,
-            },
-            vehicle_id: vehicle_id(&row.vehicle_id)?,
-            partner: row.partner_id.into(),
-            partner_name: row.partner_name,
-            action: row.action,
-            status: optional_word(row.status.as_deref())?,
-            fulfillment_detail: optional_word(row.fulfillment_detail.as_deref())?,
-            actor: row.actor,
-            request_id: row.request_id,
-            recorded_at: row.recorded_at,
-            details: row.details,
-        })
-    });
-    changes.collect()
+    rows.into_iter().map(ChangeRow::into_change).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ fn references(value: &Value, found: &mut Vec<String>) {
             }
             members.values().for_each(|it| references(it, found));
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -60,7 +60,11 @@ async fn document_and_reference_are_served_without_a_token() {
     assert_eq!(served.ok(), operator_document());
     // `/docs` leads to the reference.
     let page = reqwest::get(format!("{}/docs", mina.url)).await.unwrap();
-    assert!(page.url().path() == "/operator/docs/reference", "{}", page.url());
+    assert!(
+        page.url().path() == "/operator/docs/reference",
+        "{}",
+        page.url()
+    );
     let page = Reply::of(page).await;
     assert_eq!(
         (page.status, page.header("content-type")),

@@ -124,7 +124,7 @@ async fn operator_listener_serves_probes_and_metrics_and_nothing_else() {
         assert_eq!(ask(operator, Method::POST, path).await.0, 405, "{path}");
     }
     assert_eq!(get(partners, "/metrics").await.0, 404);
-    for path in ["/", "/v1/orders", "/v1/vehicles", "/metrics/", "/healthz/x"] {
+    for path in ["/v1/orders", "/v1/vehicles", "/metrics/", "/healthz/x"] {
         assert_eq!(get(operator, path).await.0, 404, "{path}");
     }
 }

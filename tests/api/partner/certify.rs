@@ -9,10 +9,8 @@ use crate::{
     database::TestDatabase,
     process::{Process, run},
     support::{Answer, Partner, Received, Service, Sink, Vehicle, settings},
+    webhooks::verify::example as receiver,
 };
-
-#[path = "../../../examples/receiver/verify.rs"]
-mod receiver;
 
 /// The result of the command.
 struct Certificate {

@@ -9,4 +9,4 @@ mod guard;
 mod meanwhile;
 mod receiver;
 pub mod scene;
-mod verify;
+pub mod verify;

@@ -12,7 +12,7 @@ use super::scene::Scene;
 use crate::support::{Document, settings};
 
 #[path = "../../../examples/receiver/verify.rs"]
-mod example;
+pub mod example;
 
 /// The documentation of webhooks for partners.
 const WEBHOOKS: &str = include_str!("../../../docs/portal/webhooks.md");
