@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import urllib.request
+import uuid
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "python"
 
@@ -19,6 +21,13 @@ def start(program, arguments, until):
         if line.startswith(until):
             return process
     sys.exit(f"{program} has ended before `{until}`")
+
+
+def forget_endpoint(url, key):
+    """Deletes the endpoint, so that the next judge creates its own and is shown its secret."""
+    headers = {"x-api-key": key, "idempotency-key": str(uuid.uuid4())}
+    request = urllib.request.Request(f"{url}/v1/webhook_endpoint", method="DELETE", headers=headers)
+    urllib.request.urlopen(request).close()
 
 
 def main():
@@ -37,6 +46,7 @@ def main():
         finally:
             receiver.kill()
             receiver.wait()
+        forget_endpoint(url, key)
 
 
 if __name__ == "__main__":

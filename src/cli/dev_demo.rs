@@ -90,12 +90,20 @@ pub(super) async fn place_orders(
         return Ok(());
     }
     for path in paths() {
-        let Some((order, price)) = place_order(database, actor, partner, now).await? else {
+        let Some((order, vehicle, price)) = place_order(database, actor, partner, now).await?
+        else {
             // The catalogue has too few lots.
             return Ok(());
         };
-        for step in path(price) {
-            take(database, actor, partner, order, &step).await?;
+        let steps = path(price);
+        for step in &steps {
+            take(database, actor, partner, order, step).await?;
+        }
+        if steps
+            .iter()
+            .any(|it| matches!(it, Transition::Secure { .. }))
+        {
+            sell(database, vehicle, now).await?;
         }
     }
     Ok(())
@@ -134,13 +142,23 @@ fn bought(price: Usd, more: &[Transition]) -> Vec<Transition> {
     steps
 }
 
-/// Places an order for a lot that the partner has not ordered, and returns it with the lot's price.
+/// Marks a lot that LMN has bought as sold, so that nobody else orders it.
+async fn sell(database: &Database, vehicle: VehicleId, now: DateTime<Utc>) -> anyhow::Result<()> {
+    let mut tx = database.begin().await?;
+    let sold = [vehicle];
+    vehicles::set_sold(&mut tx, &sold, now).await?;
+    render(&mut tx, &sold).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Places an order for a lot that the partner has not ordered, and returns it with the lot and its price.
 async fn place_order(
     database: &Database,
     actor: &Actor,
     partner: PartnerId,
     now: DateTime<Utc>,
-) -> anyhow::Result<Option<(OrderId, Usd)>> {
+) -> anyhow::Result<Option<(OrderId, VehicleId, Usd)>> {
     let mut connection = database.acquire().await?;
     let found =
         vehicles::find_untouched_lot(&mut connection, partner, now + AUCTIONS_AFTER).await?;
@@ -149,7 +167,7 @@ async fn place_order(
         return Ok(None);
     };
     let order = record(database, actor, partner, &vehicle, price).await?;
-    Ok(Some((order, price)))
+    Ok(Some((order, vehicle, price)))
 }
 
 /// Records an order as a request of the partner would.
