@@ -47,6 +47,7 @@ mod reads;
 mod request_log;
 mod sandbox;
 mod secrets;
+mod settings_page;
 mod sockets;
 mod spans;
 mod status;
