@@ -80,7 +80,9 @@ class Scene {
 
   // An open order whose auction is over: an auction has no result before its date.
   async heldAuction() {
-    const order = await this.openOrder()
+    const list = await this.call('GET', 'v1/orders?status=proceed&limit=200')
+    // The price of the example must not be above the bid.
+    const order = list.data.find((it) => it.max_bid_amount_usd >= 15500) || (await this.place())
     const clock = await this.call('GET', 'v1/sandbox/clock')
     const seconds = Math.ceil((new Date(order.auction_date) - new Date(clock.now)) / 1000)
     if (seconds >= 0) await this.call('POST', 'v1/sandbox/clock', { advance_seconds: seconds + 1 })

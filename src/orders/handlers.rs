@@ -125,7 +125,6 @@ pub(crate) async fn create_order(
         Binding::Answered(response) => return Ok(response),
         Binding::Bound(write) => *write,
     };
-
     let unknown = || ApiError::no_vehicle(&body.vehicle_id);
     let vehicle_id = write.vehicle().cloned().ok_or_else(unknown)?;
     let found = store::find_market(write.tx(), caller.partner(), &vehicle_id).await?;
@@ -326,8 +325,7 @@ pub(crate) async fn report_status(
     Input((), body): Input<(), ReportStatus>,
     Id(id): Id<OrderId>,
 ) -> Result<Response, ApiError> {
-    let ReportStatus { reported, report } = body;
-    let tx = write.tx();
+    let (tx, ReportStatus { reported, report }) = (write.tx(), body);
     let now = clock::now(tx, caller.partner()).await?;
     if report.occurred_at.instant() > now + AHEAD_MAX {
         return Err(from_the_future(report.occurred_at));
@@ -347,7 +345,6 @@ pub(crate) async fn report_status(
 fn from_the_future(occurred_at: Timestamp) -> ApiError {
     let message = "`occurred_at` is more than 5 minutes ahead of the current time";
     let fault = Fault::new(IssueKind::OutOfRange, message);
-    fault
-        .at("occurred_at", Some(&occurred_at.to_string()))
-        .into()
+    let issue = fault.at("occurred_at", Some(&occurred_at.to_string()));
+    issue.into()
 }
