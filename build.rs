@@ -54,7 +54,7 @@ const GROUPS: &[Group<'static>] = &[
         ],
     },
 ];
-/// What the pages are rendered from, besides the list above.
+/// The sources of the pages, besides the list above.
 const SOURCES: [&str; 4] = ["docs/portal", "docs/page", "docs/errors.md", "CHANGELOG.md"];
 /// The number of characters of a commit that are shown.
 const COMMIT_LENGTH: usize = 12;

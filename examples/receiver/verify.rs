@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How old a delivery may be, in seconds.
+/// The maximum age of a delivery, in seconds.
 const AGE_MAX: u64 = 300;
 
 /// Returns whether a delivery is LMN's: `signature` is its `X-LMN-Signature`, `now` the Unix time in seconds.

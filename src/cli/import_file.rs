@@ -44,7 +44,7 @@ const LINE_END: &[u8] = b"\r\n";
 pub(super) struct Input {
     /// Reads the file.
     pub(super) reader: Box<dyn BufRead + Send>,
-    /// How much of it has been read.
+    /// The part of it that has been read.
     pub(super) position: Position,
 }
 

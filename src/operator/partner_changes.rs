@@ -1,6 +1,7 @@
 //! Changes of partners, their limits, contacts and allowlists, and the replay of their events.
 
 use axum::{http::StatusCode, response::Response};
+use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -199,6 +200,14 @@ impl FromBody for AllowlistEntry {
     }
 }
 
+impl AllowlistEntry {
+    /// Finds the partner, and reads the network.
+    async fn read(&self, tx: &mut Tx, id: PartnerId) -> Result<IpNet, ApiError> {
+        find(tx, id).await?;
+        read_network(&self.cidr).map_err(|refusal| refuse(refusal.into()))
+    }
+}
+
 /// The networks that a partner may call from.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Allowlist {
@@ -220,8 +229,7 @@ pub(crate) async fn add_network(
     Id(id): Id<PartnerId>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
-    find(tx, id).await?;
-    let network = read_network(&entry.cidr).map_err(|refusal| refuse(refusal.into()))?;
+    let network = entry.read(tx, id).await?;
     let added = changes::add_network(tx, &caller.actor(), id, network).await;
     added.map_err(refuse)?;
     show_allowlist(write, id).await
@@ -240,8 +248,7 @@ pub(crate) async fn remove_network(
     Id(id): Id<PartnerId>,
 ) -> Result<Response, ApiError> {
     let tx = write.tx();
-    find(tx, id).await?;
-    let network = read_network(&entry.cidr).map_err(|refusal| refuse(refusal.into()))?;
+    let network = entry.read(tx, id).await?;
     let removed = changes::remove_network(tx, &caller.actor(), id, network).await;
     removed.map_err(refuse)?;
     show_allowlist(write, id).await

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 
 use super::refusals::refuse;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     database::clock,
     errors::ApiError,
     http::{body::Input, extract::Id},
-    idempotency::{Reply, Write},
+    idempotency::Write,
     orders::{
         locked_order::LockedOrder,
         model::AuctionOutcome,
@@ -19,10 +19,10 @@ use crate::{
     },
     request::OperatorCaller,
     sandbox::vehicles::{
-        Act, Nothing, Price, REPRICE, RESCHEDULE, Reschedule, SETTLE, SettleAuction, WITHDRAW,
+        Act, Nothing, Price, REPRICE, RESCHEDULE, Reschedule, SETTLE, SettleAuction, WITHDRAW, show,
     },
     values::id::VehicleId,
-    vehicles::{self, search::Catalogue, view::VehicleView},
+    vehicles::{search::Catalogue, view::VehicleView},
 };
 
 const RESTORE: Act = Act {
@@ -31,7 +31,7 @@ const RESTORE: Act = Act {
 };
 
 /// Records the audit row of a changed vehicle, commits, and returns the vehicle as it is now.
-async fn show(
+async fn conclude(
     catalogue: &Catalogue,
     caller: &OperatorCaller,
     mut write: Write,
@@ -42,13 +42,7 @@ async fn show(
     let tx = write.tx();
     let now = clock::real_now(tx).await?;
     operator::audit_vehicle(tx, &caller.actor(), None, act.done, id, now).await?;
-    let found = vehicles::store::find_any(tx, id).await?;
-    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(id))?;
-    let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
-    let answer = write.commit(reply).await;
-    // Also if the outcome of the commit is unknown: from here on, this replica shows no older version.
-    catalogue.note_own_change();
-    answer
+    show(catalogue, write, id, None).await
 }
 
 /// Records the result of a vehicle's auction for every order that bids on it. Before its date it has none.
@@ -68,7 +62,7 @@ pub(crate) async fn settle_auction(
     let (tx, actor) = (write.tx(), caller.actor());
     let now = clock::real_now(tx).await?;
     let changed = operator::record_result(tx, &actor, &id, outcome, now).await;
-    show(&catalogue, &caller, write, (&id, SETTLE), changed).await
+    conclude(&catalogue, &caller, write, (&id, SETTLE), changed).await
 }
 
 /// Moves the auction of a vehicle. Orders in `proceed` whose new cutoff has already passed are cancelled.
@@ -89,7 +83,7 @@ pub(crate) async fn reschedule_auction(
     let now = clock::real_now(tx).await?;
     let dates = HashMap::from([(id.clone(), body.auction_date.instant())]);
     let changed = effects::reschedule_vehicles(tx, &actor, &dates, now).await;
-    show(&catalogue, &caller, write, (&id, RESCHEDULE), changed).await
+    conclude(&catalogue, &caller, write, (&id, RESCHEDULE), changed).await
 }
 
 /// Changes the listing price of a vehicle.
@@ -109,7 +103,7 @@ pub(crate) async fn reprice_vehicle(
     let now = clock::real_now(tx).await?;
     let prices = HashMap::from([(id.clone(), body.listing_usd)]);
     let changed = effects::reprice_vehicles(tx, &actor, &prices, now).await;
-    show(&catalogue, &caller, write, (&id, REPRICE), changed).await
+    conclude(&catalogue, &caller, write, (&id, REPRICE), changed).await
 }
 
 /// Withdraws a vehicle from the catalogue, and ends its open orders.
@@ -129,7 +123,7 @@ pub(crate) async fn withdraw_vehicle(
     let now = clock::real_now(tx).await?;
     let vehicles = std::slice::from_ref(&id);
     let changed = effects::withdraw_vehicles(tx, &actor, vehicles, now).await;
-    show(&catalogue, &caller, write, (&id, WITHDRAW), changed).await
+    conclude(&catalogue, &caller, write, (&id, WITHDRAW), changed).await
 }
 
 /// Puts a withdrawn vehicle back into the catalogue. A vehicle that LMN has bought stays withdrawn.
@@ -149,5 +143,5 @@ pub(crate) async fn restore_vehicle(
     let (tx, actor) = (write.tx(), caller.actor());
     let now = clock::real_now(tx).await?;
     let changed = effects::restore_vehicle(tx, &actor, &id, now).await;
-    show(&catalogue, &caller, write, (&id, RESTORE), changed).await
+    conclude(&catalogue, &caller, write, (&id, RESTORE), changed).await
 }

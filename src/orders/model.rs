@@ -164,7 +164,7 @@ pub enum AuctionOutcome {
     Withdrawn,
 }
 
-/// What is recorded of the result of a vehicle's auction.
+/// The recorded result of a vehicle's auction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedResult {
     /// The outcome for the orders that bid, if an order has ended by it.

@@ -134,21 +134,17 @@ async fn lock_own(
     })
 }
 
-/// Commits, and returns the vehicle as it is now.
-async fn show(
+/// Commits, and returns the vehicle as it is now. `order` is that of the partner that changed it.
+pub(crate) async fn show(
     catalogue: &Catalogue,
     mut write: Write,
-    vehicle: OwnVehicle,
+    id: &VehicleId,
+    order: Option<OrderId>,
 ) -> Result<Response, ApiError> {
-    let found = vehicles::store::find_any(write.tx(), &vehicle.id).await?;
-    let (shown, history) = found.ok_or_else(|| ApiError::no_vehicle(&vehicle.id))?;
-    let reply = Reply::json(StatusCode::OK, &VehicleView::new(shown, history))?;
-    let answer = write
-        .commit(Reply {
-            order: Some(vehicle.order),
-            ..reply
-        })
-        .await;
+    let found = vehicles::store::find_any(write.tx(), id).await?;
+    let (vehicle, history) = found.ok_or_else(|| ApiError::no_vehicle(id))?;
+    let reply = Reply::json(StatusCode::OK, &VehicleView::new(vehicle, history))?;
+    let answer = write.commit(Reply { order, ..reply }).await;
     // Also if the outcome of the commit is unknown: from here on, this replica shows no older version.
     catalogue.note_own_change();
     answer
@@ -195,7 +191,7 @@ pub(crate) async fn record_auction_result(
     )
     .await
     .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, vehicle).await
+    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
 }
 
 /// The new auction date. Unknown members are ignored.
@@ -232,7 +228,7 @@ pub(crate) async fn reschedule_auction(
     effects::reschedule_vehicles(write.tx(), &caller.actor(), &dates, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, vehicle).await
+    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
 }
 
 /// The new listing price. Unknown members are ignored.
@@ -271,7 +267,7 @@ pub(crate) async fn change_price(
     effects::reprice_vehicles(write.tx(), &caller.actor(), &prices, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, vehicle).await
+    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
 }
 
 /// An empty object. Unknown members are ignored.
@@ -305,7 +301,7 @@ pub(crate) async fn withdraw_vehicle(
     effects::withdraw_vehicles(write.tx(), &caller.actor(), vehicles, vehicle.now)
         .await
         .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, vehicle).await
+    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
 }
 
 /// Returns the API error for a change that is refused.

@@ -19,7 +19,7 @@ use crate::{
     links::{self, Link},
 };
 
-/// What the content security policy of a page blocks.
+/// Tags and attributes that the content security policy of a page blocks.
 const BLOCKED: [&str; 3] = ["<script", "<style", " style="];
 
 /// A page without its template.
@@ -90,7 +90,7 @@ struct Renderer<'r, 'a, 't> {
     text: &'t str,
     events: Peekable<OffsetIter<'t>>,
     written: Vec<Event<'t>>,
-    /// How often each id was wanted.
+    /// The number of headings that wanted each id.
     ids: HashMap<String, usize>,
     /// The number of samples in several languages.
     samples: usize,

@@ -13,7 +13,7 @@ use super::{
 
 /// The path of the endpoint.
 const ENDPOINT: &str = "/v1/webhook_endpoint";
-/// The event type that an integration needs to know the fate of its orders.
+/// The event type by which an integration learns the status of its orders.
 const NEEDED_TYPE: &str = "order.status_changed";
 /// The longest wait for an attempt: it starts within 2 seconds, may wait for others, and takes at most 10.
 const ATTEMPT_MAX: Duration = Duration::from_secs(25);
