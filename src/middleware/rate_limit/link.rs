@@ -21,6 +21,8 @@ use crate::{config::SharedLimits, values::rate_limit::Policy};
 const SCRIPT: &str = include_str!("gcra.lua");
 /// The most requests that are queued for the connection but not written; further ones wait, within their time-out.
 const UNWRITTEN_MAX: usize = 1024;
+/// More probes than the replicas of one store send in a second.
+const PROBES_PER_SECOND: u32 = 10_000;
 
 /// The reason why the store did not count a request.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,16 @@ pub(super) enum Failure {
     /// It is unreachable, or it returned an error.
     #[error(transparent)]
     Refused(#[from] RedisError),
+}
+
+impl Failure {
+    /// Returns whether the store was reached and returned an error.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Silent(_) | Self::Slow => false,
+            Self::Refused(error) => error.kind() != ErrorKind::Io,
+        }
+    }
 }
 
 /// A connection that has passed its check.
@@ -88,9 +100,10 @@ impl Link {
     }
 
     /// Counts one request under the name `probe`: this checks everything that requests need.
+    ///
+    /// The policy admits every probe, because a store writes only what it admits, and a read-only one must be noticed.
     pub(super) async fn check(&self, probe: &str) -> Result<(), Failure> {
-        let one = Policy::new(1, 1, 1);
-        match one {
+        match Policy::new(PROBES_PER_SECOND, 1, PROBES_PER_SECOND) {
             Some(policy) => self.count(probe, policy, Duration::ZERO).await.map(drop),
             None => Ok(()),
         }

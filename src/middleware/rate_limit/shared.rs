@@ -48,15 +48,15 @@ enum Store {
     Unknown,
     /// Requests are counted over the link with this number.
     There(u64, Link),
-    /// The store is unavailable.
-    Away,
+    /// The store is unreachable, or it refuses what it is asked.
+    Away { is_refusing: bool },
 }
 
 impl Store {
     fn link(&self) -> Option<(u64, Link)> {
         match self {
             Self::There(number, link) => Some((*number, link.clone())),
-            Self::Unknown | Self::Away => None,
+            Self::Unknown | Self::Away { .. } => None,
         }
     }
 }
@@ -163,27 +163,32 @@ impl Shared {
 
     /// Makes the link available to requests.
     fn find(&self, number: u64, link: Link) {
-        self.0.store.send_replace(Store::There(number, link));
-        self.0.metrics.set_shared_limits(true);
+        self.0.store.send_modify(|store| {
+            *store = Store::There(number, link);
+            self.0.metrics.set_shared_limits(true);
+        });
         tracing::info!("rate limits are shared by all replicas: the shared store is available");
     }
 
-    /// Marks the store as unavailable, and logs the change once. A failure of a link that was replaced meanwhile is
-    /// ignored.
+    /// Marks the store as unavailable, and logs it once, and again if a store that was unreachable now refuses or the
+    /// other way round. A failure of a link that was replaced meanwhile is ignored.
     fn lose(&self, number: Option<u64>, failure: &Failure) {
+        let is_refusing = failure.is_refusal();
         let has_changed = self.0.store.send_if_modified(|store| {
             let has_changed = match store {
                 Store::Unknown => true,
                 Store::There(current, _) => Some(*current) == number,
-                Store::Away => false,
+                Store::Away {
+                    is_refusing: before,
+                } => number.is_none() && *before != is_refusing,
             };
             if has_changed {
-                *store = Store::Away;
+                *store = Store::Away { is_refusing };
+                self.0.metrics.set_shared_limits(false);
             }
             has_changed
         });
         if has_changed {
-            self.0.metrics.set_shared_limits(false);
             tracing::warn!(
                 error = %failure,
                 "the shared store of rate limits is unavailable; this replica limits on its own until it returns"
