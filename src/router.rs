@@ -24,6 +24,7 @@ use crate::{
     http::{
         body::AcceptsCsv,
         etag::{Conditional, Tagged},
+        public_path::PublicPath,
     },
     idempotency::IdempotencyLayer,
     middleware::{
@@ -228,7 +229,8 @@ fn operator_api(app: App) -> Api {
         .route_layer(from_fn(note_route));
     routes = routes.merge(console::routes(&app, tokens, idempotency));
     let requests_max = app.settings().operator.requests_max;
-    within(routes.merge(open), app, requests_max)
+    // The partners' gateway does not lead to this listener.
+    within(routes.merge(open), app, requests_max, PublicPath::default())
 }
 
 /// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
@@ -308,16 +310,19 @@ fn idempotency(app: &App) -> IdempotencyLayer {
 /// Adds the layers that every request to the partners' listener passes, including a request that matches no route.
 pub fn shell(routes: Router<App>, app: App) -> Api {
     let requests_max = app.settings().server.requests_max;
-    within(routes, app, requests_max)
+    let public_path = PublicPath::of(&app.settings().public_url);
+    within(routes, app, requests_max, public_path)
 }
 
-/// Adds the layers that every request passes, of which at most `requests_max` are in progress.
-fn within(routes: Router<App>, app: App, requests_max: usize) -> Api {
+/// Adds the layers that every request passes, of which at most `requests_max` are in progress. Relative URLs in responses
+/// begin with `public_path`.
+fn within(routes: Router<App>, app: App, requests_max: usize, public_path: PublicPath) -> Api {
     let context = RequestContextLayer::new(
         app.heartbeat().clone(),
         app.metrics().clone(),
         app.request_log().clone(),
         app.spans().cloned(),
+        public_path,
         app.settings().clone(),
     );
     let shedding = LoadShedding::new(requests_max, &probes::PATHS, app.metrics().clone());

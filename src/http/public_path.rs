@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The path of a base URL, without a trailing slash; empty if there is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The path of a base URL, without a trailing slash; empty if there is none, as on the operator's listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PublicPath(String);
 
 impl PublicPath {

@@ -51,8 +51,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// Marks a response that is a page of the operator's listener: an error has its body already, and a location is a path of
-/// the listener, which is not behind the partners' URL.
+/// Marks a response that is a page of the console: an error has its body already.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IsPage;
 
@@ -73,12 +72,13 @@ struct Parts {
 }
 
 impl RequestContextLayer {
-    /// Creates the layer; without `spans`, no span is exported.
+    /// Creates the layer of a listener whose URL has this path. Without `spans`, no span is exported.
     pub(crate) fn new(
         heartbeat: Heartbeat,
         metrics: Metrics,
         request_log: RequestLog,
         spans: Option<Spans>,
+        public_path: PublicPath,
         settings: Arc<Settings>,
     ) -> Self {
         Self(Arc::new(Parts {
@@ -86,7 +86,7 @@ impl RequestContextLayer {
             metrics,
             request_log,
             spans,
-            public_path: PublicPath::of(&settings.public_url),
+            public_path,
             settings,
         }))
     }
@@ -264,9 +264,7 @@ impl Completion {
             self.render(&mut response, error);
         }
         let id = self.context.id().to_string();
-        if !is_page {
-            self.parts.public_path.add_to(response.headers_mut());
-        }
+        self.parts.public_path.add_to(response.headers_mut());
         self.add_headers(&id, response.headers_mut());
         let took = self.context.elapsed();
         access_log::write(&Access {

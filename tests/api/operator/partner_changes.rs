@@ -53,6 +53,35 @@ async fn admin_adds_a_partner_whose_key_works_and_is_shown_once() {
 }
 
 #[tokio::test]
+async fn location_and_link_of_the_operator_api_lack_the_path_of_the_public_url() {
+    let public_url = ("PUBLIC_URL", "https://gateway.example.com/lmn");
+    let service = Service::with(&[public_url]).await;
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let once = key();
+    let added = mina
+        .post_once(&once, "/partners", json!({"name": "Acme"}))
+        .await;
+    let location = format!(
+        "/operator/v1/partners/{}",
+        added.created()["id"].as_str().unwrap()
+    );
+    assert_eq!(added.header("location"), location);
+    let again = mina
+        .post_once(&once, "/partners", json!({"name": "Acme"}))
+        .await;
+    again.replays(&added);
+    assert_eq!(again.header("location"), location);
+    let path = location.trim_start_matches("/operator/v1");
+    assert_eq!(mina.get(path).await.ok()["name"], "Acme");
+
+    service.partner("bolt").await;
+    let page = mina.get("/partners?limit=1").await;
+    let cursor = page.json()["next_cursor"].as_str().unwrap().to_owned();
+    let link = format!("</operator/v1/partners?limit=1&cursor={cursor}>; rel=\"next\"");
+    assert_eq!(page.header("link"), link);
+}
+
+#[tokio::test]
 async fn admin_sets_limits_contact_and_allowlist_of_a_partner() {
     let service = Service::start().await;
     let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
