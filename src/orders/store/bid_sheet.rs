@@ -39,6 +39,8 @@ pub(crate) struct VehicleBids {
 
 /// Lists up to `limit` vehicles with bids whose auctions are from `begin` until before `end`, of some sources or of all
 /// if none is given, by source, time and lot number.
+///
+/// The index of bids by their auction begins with the partner, so the bids of each partner are found by it.
 pub(crate) async fn list_bids(
     conn: &mut Connection,
     (begin, end): (DateTime<Utc>, DateTime<Utc>),
@@ -49,19 +51,19 @@ pub(crate) async fn list_bids(
     let rows = sqlx::query!(
         r#"
         with bids as materialized (
-            select id, partner_id, vehicle_id, max_bid_usd, auction_date, order_cutoff_at,
+            select orders.id, partner_id, name, vehicle_id, max_bid_usd, auction_date, order_cutoff_at,
                    row_number() over (partition by vehicle_id order by max_bid_usd desc, accepted_no) as place,
                    count(*) over (partition by vehicle_id) as orders
-            from orders
-            where auction_order >= $1 and auction_order < $2
+            from partners
+            join orders on orders.partner_id = partners.id
+            where auction_date >= $1 and auction_date < $2
               and status in ('proceed', 'acquiring') and max_bid_usd is not null
         )
         select leader.vehicle_id as "vehicle_id!", leader.orders as "orders!",
                leader.max_bid_usd::integer as "highest_bid_usd!", second.max_bid_usd::integer as "second_bid_usd?",
-               leader.id as "id!", leader.partner_id as "partner_id!", partners.name as "partner_name!",
+               leader.id as "id!", leader.partner_id as "partner_id!", leader.name as "partner_name!",
                leader.order_cutoff_at as "order_cutoff_at!"
         from bids as leader
-        join partners on partners.id = leader.partner_id
         join vehicles on vehicles.id = leader.vehicle_id
         left join bids as second on second.vehicle_id = leader.vehicle_id and second.place = 2
         where leader.place = 1 and (cardinality($3::text[]) = 0 or vehicles.source = any($3))

@@ -70,10 +70,15 @@ impl AllFilter {
         text
     }
 
-    /// Returns whether the statuses alone limit the orders: without them, a list could be the whole history.
-    fn is_limited_by_status(&self) -> bool {
-        let others = (&self.vehicle_id, &self.overdue, &self.text);
-        !self.status.is_empty() && matches!(others, (None, None, None))
+    /// Returns whether a filter is set that finds few orders by an index.
+    fn is_search(&self) -> bool {
+        let searches = (&self.vehicle_id, &self.overdue, &self.text);
+        !matches!(searches, (None, None, None))
+    }
+
+    /// Returns whether the list is limited to some days of auctions.
+    fn has_auction_dates(&self) -> bool {
+        self.auction_date_from.is_some() || self.auction_date_to.is_some()
     }
 
     /// Appends ` and …` for every filter that is set, except that of statuses.
@@ -90,7 +95,7 @@ impl AllFilter {
         }
         if let Some(day) = self.auction_date_from {
             let begin = Timestamp::midnight_in_korea(day).instant();
-            query.push(" and auction_date is not null and auction_order >= ");
+            query.push(" and auction_order < timestamptz 'infinity' and auction_order >= ");
             query.push_bind(begin);
         }
         if let Some(day) = self.auction_date_to {
@@ -196,7 +201,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn statement(&self) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("with ");
-        match self.filter.is_limited_by_status() {
+        match self.is_by_status() {
             true => self.push_by_status(&mut query),
             false => self.push_in_order(&mut query),
         }
@@ -209,6 +214,18 @@ impl Page<'_> {
         ));
         self.push_order(&mut query, "orders.");
         query
+    }
+
+    /// Returns whether the orders of each status are read by themselves.
+    ///
+    /// Done orders of a status have an index for each sort, which placing an order does not maintain. Without a status,
+    /// those of every status are read, except where another index has the order of the list: that of the ids, or a
+    /// partner's own.
+    fn is_by_status(&self) -> bool {
+        let filter = self.filter;
+        let has_other_index =
+            filter.partner.is_some() || (self.column().is_none() && !filter.has_auction_dates());
+        !filter.is_search() && (!filter.status.is_empty() || !has_other_index)
     }
 
     /// Returns the column by which the list is sorted before the id; `None` if the id alone sorts it.
@@ -239,10 +256,11 @@ impl Page<'_> {
     }
 
     /// Appends `page`, for which the orders of each status are read by themselves, so that a rare status does not read the
-    /// whole history. All open orders are read, as in a partner's list.
+    /// whole history. All open orders are read, as in a partner's list. Without a status in the filter, all are read.
     fn push_by_status(&self, query: &mut QueryBuilder<Postgres>) {
         let selected = self.selected();
-        let is_wanted = |it: &OrderStatus| self.filter.status.contains(it);
+        let filter = &self.filter.status;
+        let is_wanted = |it: &OrderStatus| filter.is_empty() || filter.contains(it);
         let statuses = OrderStatus::ALL.iter().copied().filter(is_wanted);
         let (done, open): (Vec<_>, Vec<_>) = statuses.partition(|it| is_done(*it));
         let mut separator = "";

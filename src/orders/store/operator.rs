@@ -13,6 +13,8 @@ use crate::{
 };
 
 /// Lists up to `limit` vehicles with active bids whose auction is in `[from, to)`, those with orders in `proceed` first.
+///
+/// Like those of the bid sheet, the bids of each partner are found by the index of bids by their auction.
 pub(crate) async fn list_auctioned(
     conn: &mut Connection,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
@@ -22,7 +24,8 @@ pub(crate) async fn list_auctioned(
     let ids = sqlx::query_scalar!(
         r#"
         select orders.vehicle_id
-        from orders
+        from partners
+        join orders on orders.partner_id = partners.id
         join vehicles on vehicles.id = orders.vehicle_id
         where orders.status in ('proceed', 'acquiring') and orders.max_bid_usd is not null
           and orders.auction_date >= $1 and orders.auction_date < $2 and ($3::text is null or vehicles.source = $3)

@@ -1,6 +1,8 @@
 //! Input that is unusual but valid, input that is invalid although libraries accept it, and the responses.
 
-use lmn_partner_api::{errors::catalogue::Code, values::environment::Environment};
+use lmn_partner_api::{
+    errors::catalogue::Code, operators::model::Role, values::environment::Environment,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -10,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Document, Partner, Reply, Service, Vehicle, eventually, key};
+use crate::support::{Document, OperatorApi, Partner, Reply, Service, Vehicle, eventually, key};
 
 /// Sends a request as bytes, and returns the status and the JSON of the response.
 async fn send(partner: &Partner, line: &str, key: &str, rest: &str) -> (u16, Value) {
@@ -697,6 +699,49 @@ async fn lists_of_rare_orders_and_events_do_not_read_the_whole_history() {
 }
 
 #[tokio::test]
+async fn lists_of_all_orders_do_not_read_the_whole_history() {
+    let mut service = Service::start().await;
+    let acme = service.partner("acme").await;
+    add_history(&service, &acme).await;
+    let before = rows_read(&service).await;
+
+    let vera = OperatorApi::add(&service, "vera", Role::Viewer).await;
+    let days = "auction_date_from=2026-01-01&auction_date_to=2026-12-31";
+    for sort in [
+        "created_desc",
+        "created_asc",
+        "updated_desc",
+        "auction_date_asc",
+    ] {
+        for (filter, expected) in [
+            ("", 50),
+            ("&partner=acme", 50),
+            ("&status=failed", 3),
+            ("&status=proceed,cancelled", 4),
+            ("&q=v1", 1),
+        ] {
+            let path = format!("/orders?sort={sort}{filter}");
+            assert_eq!(vera.rows(&path).await.len(), expected, "{path}");
+        }
+        for days in [days, "auction_date_from=2026-01-01"] {
+            let path = format!("/orders?sort={sort}&{days}");
+            assert_eq!(vera.rows(&path).await.len(), 0, "{path}");
+        }
+    }
+    for path in [
+        "/bid-sheet?date=2026-04-20",
+        "/orders?overdue=true",
+        "/orders?from=2025-01-01T00:00:00%2B09:00&to=2025-01-02T00:00:00%2B09:00",
+    ] {
+        assert_eq!(vera.rows(path).await.len(), 0, "{path}");
+    }
+    service.stop().await;
+    wait_for_end(&service, "lmn%").await;
+    let read = rows_read(&service).await - before;
+    assert!(read > 0 && read < READ_MAX, "{read} rows were read");
+}
+
+#[tokio::test]
 async fn pages_of_statuses_are_those_of_the_whole_list() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
@@ -737,5 +782,31 @@ async fn pages_of_statuses_are_those_of_the_whole_list() {
             let found = walk(&format!("sort={sort}&status={status}&limit=7")).await;
             assert_eq!(found, expected, "{sort} {status}");
         }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_all_orders_are_those_of_a_partner_that_placed_them_all() {
+    let service = Service::start().await;
+    let acme = service.partner("acme").await;
+    let vera = OperatorApi::add(&service, "vera", Role::Viewer).await;
+    let status = "(array['proceed', 'acquiring', 'shipping', 'delivered', 'cancelled', 'failed'])[1 + n * 5 % 6]";
+    let statement = insert_orders(&acme, 100, status);
+    service.sql_elsewhere(&statement).await;
+    for sort in ["updated_desc", "auction_date_asc"] {
+        let whole = acme.get(&format!("/v1/orders?sort={sort}&limit=200")).await;
+        let expected = whole.ids();
+        assert_eq!(expected.len(), 100);
+        let (mut found, mut next) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/orders?sort={sort}&limit=7{next}");
+            let page = vera.get(&path).await;
+            found.extend(page.ids());
+            match page.json()["next_cursor"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{sort}");
     }
 }
