@@ -75,6 +75,16 @@ fn at(partner: &Partner, path: &str) -> Url {
 }
 
 #[tokio::test]
+async fn changelog_has_nothing_that_concerns_operators_only() {
+    let portal = Portal::open().await;
+    let changelog = html(&portal.pages["/docs/changelog"]);
+    assert!(changelog.contains("/v1/requests"), "{changelog}");
+    for text in ["For operators", "Migration 0", "lmn migrate", "/operator/"] {
+        assert!(!changelog.contains(text), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn pages_need_no_key_and_run_no_scripts() {
     let portal = Portal::open().await;
     for (path, page) in &portal.pages {
