@@ -15,7 +15,7 @@ pub(crate) struct Chart {
     pub title: &'static str,
     pub width: i64,
     pub height: i64,
-    /// The sum of all bars.
+    /// The sum of all bars, with a plus sign if one of them stands for more.
     pub total: String,
     pub bars: Vec<Bar>,
 }
@@ -37,20 +37,23 @@ pub(crate) struct Bar {
 
 impl Chart {
     /// Places one bar for each value, the highest one over the whole height. Each `labels_every`th label is drawn.
+    ///
+    /// A value above `counted_max` was not counted to its end, and is shown as `counted_max` with a plus sign.
     pub(crate) fn new(
         title: &'static str,
         values: Vec<(String, i64)>,
         labels_every: usize,
+        counted_max: i64,
     ) -> Self {
-        let most = values
-            .iter()
-            .map(|(_, value)| *value)
-            .max()
-            .unwrap_or_default();
+        let numbers: Vec<i64> = values.iter().map(|(_, value)| *value).collect();
+        let has_more = numbers.iter().any(|it| *it > counted_max);
+        let total: i64 = numbers.iter().map(|it| counted_max.min(*it)).sum();
+        let most = numbers.into_iter().max().unwrap_or_default();
+        let most = most.min(counted_max);
         let count = i64::try_from(values.len()).unwrap_or(i64::MAX).max(1);
         let step = WIDTH / count;
-        let total = values.iter().map(|(_, value)| value).sum();
         let bars = values.into_iter().zip(0..).map(|((label, value), n)| {
+            let (value, has_more) = (counted_max.min(value), value > counted_max);
             let full = (value * HEIGHT).checked_div(most).unwrap_or_default();
             // A bar that stands for something is seen.
             let height = if value > 0 { full.max(2) } else { 0 };
@@ -61,7 +64,7 @@ impl Chart {
                 height,
                 middle: n * step + (step - GAP) / 2,
                 label,
-                value: grouped(value),
+                value: shown(value, has_more),
                 has_label: usize::try_from(n).is_ok_and(|it| it.is_multiple_of(labels_every)),
             }
         });
@@ -69,10 +72,16 @@ impl Chart {
             title,
             width: WIDTH,
             height: HEIGHT,
-            total: grouped(total),
+            total: shown(total, has_more),
             bars: bars.collect(),
         }
     }
+}
+
+/// Returns a number with its digits in groups, and with a plus sign if it stands for more.
+fn shown(number: i64, has_more: bool) -> String {
+    let plus = if has_more { "+" } else { "" };
+    format!("{}{plus}", grouped(number))
 }
 
 #[cfg(test)]
@@ -83,7 +92,7 @@ mod tests {
     fn bars_are_as_high_as_their_share_of_the_highest() {
         let values = [("a", 0), ("b", 50), ("c", 1_000), ("d", 1)];
         let values = values.map(|(label, value)| (label.to_owned(), value));
-        let chart = Chart::new("t", values.into(), 2);
+        let chart = Chart::new("t", values.into(), 2, i64::MAX);
         let heights: Vec<_> = chart.bars.iter().map(|it| it.height).collect();
         assert_eq!(heights, [0, 5, 100, 2]);
         assert!(chart.bars.iter().all(|it| it.y + it.height == HEIGHT));
@@ -93,9 +102,23 @@ mod tests {
     }
 
     #[test]
+    fn value_that_was_not_counted_to_its_end_is_shown_with_a_plus_sign() {
+        let values = [("a", 1_001), ("b", 1_000), ("c", 500)];
+        let values = values.map(|(label, value)| (label.to_owned(), value));
+        let chart = Chart::new("t", values.into(), 1, 1_000);
+        let bars: Vec<_> = chart
+            .bars
+            .iter()
+            .map(|it| (&*it.value, it.height))
+            .collect();
+        assert_eq!(bars, [("1,000+", 100), ("1,000", 100), ("500", 50)]);
+        assert_eq!(chart.total, "2,500+");
+    }
+
+    #[test]
     fn chart_without_values_has_no_height() {
-        let chart = Chart::new("t", vec![("a".to_owned(), 0)], 1);
+        let chart = Chart::new("t", vec![("a".to_owned(), 0)], 1, i64::MAX);
         assert!(chart.bars.iter().all(|it| it.height == 0));
-        assert!(Chart::new("t", Vec::new(), 1).bars.is_empty());
+        assert!(Chart::new("t", Vec::new(), 1, i64::MAX).bars.is_empty());
     }
 }

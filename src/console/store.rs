@@ -5,49 +5,81 @@ use uuid::Uuid;
 
 use crate::{
     database::Connection,
+    errors::catalogue::Code,
     values::{id::PartnerId, timestamp::Timestamp},
 };
 
 /// A number of things in the hour that begins at a time.
 pub(crate) type HourCount = (DateTime<Utc>, i64);
 
-/// Counts the orders that were placed since a time, by hour.
+/// Counts the orders that were placed in each of the hours that begin at these times, up to `limit` an hour.
 pub(crate) async fn count_orders(
     conn: &mut Connection,
-    since: DateTime<Utc>,
+    hours: &[DateTime<Utc>],
+    limit: i64,
 ) -> Result<Vec<HourCount>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
-        select date_trunc('hour', placed_at) as "hour!", count(*) as "count!"
-        from orders
-        where placed_at >= $1
-        group by 1
+        select begins_at as "begins_at!", placed.count as "count!"
+        from unnest($1::timestamptz[]) as hours (begins_at)
+        cross join lateral (
+            select count(*) as count
+            from (
+                select from orders
+                where placed_at >= begins_at and placed_at < begins_at + interval '1 hour'
+                limit $2
+            ) as found
+        ) as placed
+        order by begins_at
         "#,
-        since,
+        hours,
+        limit,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|it| (it.hour, it.count)).collect())
+    let counts = rows.into_iter().map(|it| (it.begins_at, it.count));
+    Ok(counts.collect())
 }
 
-/// Counts the requests that were refused or failed since a time, by hour.
+/// Counts the requests that were refused or failed in each of the hours that begin at these times, up to `limit` an hour.
+///
+/// Only the index of the requests of a code is without those that succeeded, so the requests of each code are counted by
+/// themselves.
 pub(crate) async fn count_errors(
     conn: &mut Connection,
-    since: DateTime<Utc>,
+    hours: &[DateTime<Utc>],
+    limit: i64,
 ) -> Result<Vec<HourCount>, sqlx::Error> {
-    // The condition on `status > 0` selects the index of all requests.
+    let codes = Code::ALL.into_iter().chain(Code::OPERATOR);
+    let codes: Vec<&str> = codes.map(Code::as_str).collect();
     let rows = sqlx::query!(
         r#"
-        select date_trunc('hour', at) as "hour!", count(*) as "count!"
-        from requests
-        where status > 0 and status >= 400 and at >= $1
-        group by 1
+        select begins_at as "begins_at!", errors.count as "count!"
+        from unnest($1::timestamptz[]) as hours (begins_at)
+        cross join lateral (
+            select count(*) as count
+            from (
+                select
+                from unnest($2::text[]) as codes (code)
+                cross join lateral (
+                    select from requests
+                    where requests.code = codes.code and operation <> ''
+                      and at >= begins_at and at < begins_at + interval '1 hour'
+                    limit $3
+                ) as of_code
+                limit $3
+            ) as found
+        ) as errors
+        order by begins_at
         "#,
-        since,
+        hours,
+        &codes as _,
+        limit,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|it| (it.hour, it.count)).collect())
+    let counts = rows.into_iter().map(|it| (it.begins_at, it.count));
+    Ok(counts.collect())
 }
 
 /// Counts the orders whose oldest event is not delivered, by its age: in the intervals that begin at 0 and at each of these

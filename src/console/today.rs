@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DurationRound, TimeDelta};
 use chrono_tz::Asia::Seoul;
 
 use super::{
@@ -22,6 +22,8 @@ use crate::{
 
 /// The hours of a chart, the present one included.
 const HOURS: i64 = 24;
+/// The most that is counted in an hour.
+const COUNTED_MAX: i64 = 10_000;
 /// Every how many hours a label is drawn.
 const LABELED_HOURS: usize = 4;
 /// The ages of undelivered events that are counted apart: their beginning in seconds, and their labels.
@@ -57,8 +59,11 @@ pub(crate) async fn show_today(
     let hour = now.duration_trunc(TimeDelta::hours(1));
     let since = hour.map_err(ApiError::internal)? - TimeDelta::hours(HOURS - 1);
     let waiting = store::count_waiting(&mut connection).await?;
-    let orders = store::count_orders(&mut connection, since).await?;
-    let errors = store::count_errors(&mut connection, since).await?;
+    let hours: Vec<_> = (0..HOURS).map(|n| since + TimeDelta::hours(n)).collect();
+    // One more than is shown, so that it is known whether there are more.
+    let limit = COUNTED_MAX + 1;
+    let orders = store::count_orders(&mut connection, &hours, limit).await?;
+    let errors = store::count_errors(&mut connection, &hours, limit).await?;
     let delays = store::count_delays(&mut connection, &DELAYS.map(|it| it.0)).await?;
     let delays: HashMap<_, _> = delays.into_iter().collect();
     // An event of the future, by a clock that was taken back, is counted as a new one.
@@ -69,17 +74,9 @@ pub(crate) async fn show_today(
         ((*label).to_owned(), count + more)
     });
     let charts = [
-        Chart::new(
-            page.t.orders_per_hour,
-            by_hour(since, orders),
-            LABELED_HOURS,
-        ),
-        Chart::new(
-            page.t.errors_per_hour,
-            by_hour(since, errors),
-            LABELED_HOURS,
-        ),
-        Chart::new(page.t.delivery_delay, delays.collect(), 1),
+        by_hour(page.t.orders_per_hour, orders),
+        by_hour(page.t.errors_per_hour, errors),
+        Chart::new(page.t.delivery_delay, delays.collect(), 1, i64::MAX),
     ];
     show(&TodayPage {
         page: &page,
@@ -89,13 +86,12 @@ pub(crate) async fn show_today(
     })
 }
 
-/// Returns the number of each hour since a time, with the hour in Korea.
-fn by_hour(since: DateTime<Utc>, counts: Vec<HourCount>) -> Vec<(String, i64)> {
-    let counts: HashMap<_, _> = counts.into_iter().collect();
-    let hours = (0..HOURS).map(|n| since + TimeDelta::hours(n));
-    let count = |hour: DateTime<Utc>| {
+/// Returns the chart of some hours, each labeled with the hour in Korea.
+fn by_hour(title: &'static str, counts: Vec<HourCount>) -> Chart {
+    let bar = |(hour, count): HourCount| {
         let label = hour.with_timezone(&Seoul).format("%H").to_string();
-        (label, counts.get(&hour).copied().unwrap_or_default())
+        (label, count)
     };
-    hours.map(count).collect()
+    let bars = counts.into_iter().map(bar).collect();
+    Chart::new(title, bars, LABELED_HOURS, COUNTED_MAX)
 }

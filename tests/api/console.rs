@@ -186,6 +186,31 @@ async fn operator_signs_in_by_token_and_out_again() {
 }
 
 #[tokio::test]
+async fn chart_of_refused_requests_counts_up_to_a_limit_in_each_hour() {
+    let service = Service::start().await;
+    let (browser, _) = Browser::of(&service, "vera", Role::Viewer).await;
+    let refuse = async |first: i64, last: i64| {
+        let fill = format!(
+            "insert into requests (request_id, at, operation, status, code, duration_ms, client_address)
+             select decode(lpad(to_hex(n), 24, '0'), 'hex'), date_trunc('hour', now()), 'GET /v1/orders', 404,
+                    'order_not_found', 1, '127.0.0.1'
+             from generate_series({first}, {last}) as n"
+        );
+        service.sql_elsewhere(&fill).await;
+    };
+    let chart = "Refused or failed requests per hour <strong>";
+    for (first, last, total) in [
+        (1, 9_999, "9,999"),
+        (10_000, 10_000, "10,000"),
+        (10_001, 10_500, "10,000+"),
+    ] {
+        refuse(first, last).await;
+        let page = browser.page("/").await;
+        assert!(page.contains(&format!("{chart}{total}</strong>")), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn revoked_token_ends_its_sessions_at_once() {
     let service = Service::start().await;
     let (browser, vera) = Browser::of(&service, "vera", Role::Viewer).await;
