@@ -173,7 +173,8 @@ fn operator_routes() -> [(Role, OpenApiRouter<App>); 4] {
         .routes(routes!(operator::partner_changes::set_partner_contact))
         .routes(routes!(operator::partner_changes::add_network))
         .routes(routes!(operator::partner_changes::remove_network))
-        .routes(routes!(operator::partner_changes::replay_event))
+        .routes(routes!(operator::event_replay::replay_event))
+        .routes(routes!(operator::event_replay::replay_events))
         .routes(routes!(operator::keys::issue_key))
         .routes(routes!(operator::keys::rotate_key))
         .routes(routes!(operator::keys::revoke_key));

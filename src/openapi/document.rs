@@ -42,6 +42,7 @@ pub(super) const REQUESTS: &[&str] = &[
     "AllowlistEntry",
     "IssueKey",
     "RotateKey",
+    "ReplayEvents",
 ];
 
 /// Schemas of responses whose members may be absent: those of an event's `data` depend on its type.

@@ -9,6 +9,7 @@ pub(crate) mod authentication;
 pub(crate) mod bid_sheet;
 pub(crate) mod changes;
 mod csv;
+pub(crate) mod event_replay;
 pub(crate) mod keys;
 pub(crate) mod operators;
 pub(crate) mod order_steps;

@@ -1,4 +1,4 @@
-//! Changes of partners, their limits, contacts and allowlists, and the replay of their events.
+//! Changes of partners, their limits, contacts and allowlists.
 
 use axum::{http::StatusCode, response::Response};
 use ipnet::IpNet;
@@ -9,10 +9,9 @@ use super::partners::{PartnerView, RateLimitView};
 use crate::{
     database::Tx,
     errors::{ApiError, Fault, IssueKind, payloads::RefusalReason},
-    events::{self, view::EventView},
     http::{
         body::Input,
-        extract::{Id, Query},
+        extract::Id,
         fields::{Fields, FromBody},
     },
     idempotency::{Reply, Write},
@@ -24,11 +23,10 @@ use crate::{
     },
     request::OperatorCaller,
     values::{
-        id::{EventId, PartnerId},
+        id::PartnerId,
         rate_limit::{Kind, Policy},
         string_enum::StringEnum,
     },
-    webhooks,
 };
 
 /// The maximum number of characters of a name, a contact or a network that is read.
@@ -301,23 +299,4 @@ pub(super) fn refuse(error: ChangeError) -> ApiError {
     Fault::new(kind, refused.to_string())
         .at(member, None)
         .into()
-}
-
-/// Sends an event again, outside its order's sequence.
-#[utoipa::path(post, path = "/operator/v1/events/{id}/replay", tag = "webhooks", params(Id::<EventId>), responses(
-    (status = 202, description = "The event with the state of its delivery.", body = EventView),
-    (status = 404, description = "event_not_found webhook_endpoint_not_found"),
-))]
-pub(crate) async fn replay_event(
-    caller: OperatorCaller,
-    mut write: Write,
-    _: Query<()>,
-    Id(id): Id<EventId>,
-) -> Result<Response, ApiError> {
-    let tx = write.tx();
-    let owner = events::store::find_any_owner(tx, id).await?;
-    let partner = owner.ok_or_else(|| ApiError::no_event(id))?;
-    let event = webhooks::changes::redeliver(tx, &caller.actor(), partner, id).await?;
-    let reply = Reply::json(StatusCode::ACCEPTED, &EventView::from(event))?;
-    write.commit(reply).await
 }

@@ -25,7 +25,7 @@ use crate::{
     operator::{
         acquire,
         authentication::{NeededRole, OperatorTokens},
-        keys, order_steps, partner_changes, results, shipments, vehicle_changes,
+        event_replay, keys, order_steps, partner_changes, results, shipments, vehicle_changes,
     },
     operators::model::Role,
 };
@@ -103,7 +103,7 @@ fn form_routes() -> [(Role, Router<App>); 4] {
         )
         .route("/keys/{prefix}/rotate", post(keys::rotate_key))
         .route("/keys/{prefix}/revoke", post(keys::revoke_key))
-        .route("/events/{id}/replay", post(partner_changes::replay_event));
+        .route("/events/{id}/replay", post(event_replay::replay_event));
     [
         (Role::Viewer, by_step),
         (Role::Trader, trader),

@@ -175,3 +175,102 @@ async fn admin_replays_an_event_of_any_partner() {
         .await
         .refused(404, Code::EventNotFound);
 }
+
+#[tokio::test]
+async fn admin_replays_the_events_of_a_partner_in_a_time_range() {
+    let service = Service::start().await;
+    let acme: Partner = service.partner("acme").await;
+    service.vehicle(Vehicle::lot("glovis_1")).await;
+    let order = acme.place_order("glovis_1", 12_000).await.id();
+    service.operator().ships(&order).await;
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let id = mina.rows("/partners").await[0]["id"].clone();
+    let path = format!("/partners/{}/replay", id.as_str().unwrap());
+    let statuses = async || {
+        let events = acme.rows(&format!("/v1/orders/{order}/events")).await;
+        let statuses = events.iter().map(|it| it["delivery_status"].clone());
+        statuses.collect::<Vec<_>>()
+    };
+    let (since, until) = ("2001-01-01T00:00:00+09:00", "2099-01-01T00:00:00+09:00");
+    let all = json!({"since": since, "until": until});
+    let without = mina.post(&path, all.clone()).await;
+    without.refused(404, Code::WebhookEndpointNotFound);
+    acme.hook(json!({"url": "https://1.1.1.1/lmn", "enabled": false}))
+        .await
+        .expect(201);
+
+    let none = json!({"since": since, "until": "2001-01-02T00:00:00+09:00"});
+    assert_eq!(mina.post(&path, none).await.ok()["events"], 0);
+    let counted = json!({"since": since, "until": until, "dry_run": true});
+    let counted = mina.post(&path, counted).await.ok();
+    let expected = json!({"partner_id": id, "events": 3, "dry_run": true});
+    assert_eq!(counted, expected);
+    assert_eq!(statuses().await, ["delivery_skipped"; 3]);
+    let once = key();
+    let replayed = mina.post_once(&once, &path, all.clone()).await;
+    assert_eq!(replayed.ok()["events"], 3);
+    assert_eq!(statuses().await, ["pending"; 3]);
+    let again = mina.post_once(&once, &path, all.clone()).await;
+    again.replays(&replayed);
+    // An event that waits is not sent twice.
+    assert_eq!(mina.post(&path, all.clone()).await.ok()["events"], 0);
+    let latest = mina.rows("/audit?partner=acme").await[0].clone();
+    assert_eq!(
+        (&latest["action"], &latest["actor"]),
+        (&json!("webhook.replayed"), &json!("operator:mina"))
+    );
+
+    let unknown = "/partners/01ARZ3NDEKTSV4RRFFQ69G5FAV/replay";
+    let reply = mina.post(unknown, all.clone()).await;
+    reply.refused(404, Code::PartnerNotFound);
+    let tom = OperatorApi::add(&service, "tom", Role::Trader).await;
+    tom.post(&path, all)
+        .await
+        .refused(403, Code::RoleNotAllowed);
+}
+
+#[tokio::test]
+async fn replay_of_a_range_that_is_empty_or_has_too_many_events_is_refused() {
+    let service = Service::start().await;
+    let acme: Partner = service.partner("acme").await;
+    acme.hook(json!({"url": "https://1.1.1.1/lmn", "enabled": false}))
+        .await
+        .expect(201);
+    let mina = OperatorApi::add(&service, "mina", Role::Admin).await;
+    let id = mina.rows("/partners").await[0]["id"].clone();
+    let path = format!("/partners/{}/replay", id.as_str().unwrap());
+    let (since, until) = ("2001-01-01T00:00:00+09:00", "2099-01-01T00:00:00+09:00");
+    for (body, path_of_issue, issue) in [
+        (json!({"until": until}), "since", "REQUIRED_FIELD_MISSING"),
+        (
+            json!({"since": until, "until": since}),
+            "until",
+            "OUT_OF_RANGE",
+        ),
+        (
+            json!({"since": since, "until": since}),
+            "until",
+            "OUT_OF_RANGE",
+        ),
+        (
+            json!({"since": since, "until": until, "dry_run": "yes"}),
+            "dry_run",
+            "INVALID_TYPE",
+        ),
+    ] {
+        let issues = mina.post(&path, body.clone()).await.issues();
+        assert_eq!(issues, [(path_of_issue.into(), issue.into())], "{body}");
+    }
+    let events = format!(
+        "insert into events (id, partner_id, position, type, occurred_at, payload, delivery_status)
+         select gen_random_uuid(), '{}', n, 'webhook.test', now(), '{{}}', 'delivered'
+         from generate_series(1, 10001) as n",
+        acme.id
+    );
+    service.sql_elsewhere(&events).await;
+    let all = json!({"since": since, "until": until});
+    let issues = mina.post(&path, all).await.issues();
+    assert_eq!(issues, [("until".into(), "TOO_MANY".into())]);
+    let pending = "select count(*) from events where delivery_status = 'pending'";
+    assert_eq!(service.count(pending).await, 0);
+}
