@@ -1,6 +1,6 @@
 //! Changes of vehicles and their effects on orders: new dates and prices, withdrawals, re-listings.
 //!
-//! LMN's staff and, in the sandbox, partners change single vehicles: a command is one transaction. The import changes
+//! A [`VehicleChange`](super::vehicle_change::VehicleChange) changes one vehicle with its effects. The import changes
 //! thousands of vehicles at a time; it locks them and changes their rows itself, and applies only the effects.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use crate::{
         event::EventKind,
         locked_order::{LockedOrder, rank_bids},
         model::AuctionOutcome,
-        operator::{AffectedOrder, AuctionError, change_vehicle},
+        operator::{AffectedOrder, AuctionError},
         state_machine::{OrderStatus, TransitionError},
         transitions::{self, TransitionFailed},
     },
@@ -30,75 +30,6 @@ use crate::{
         render::render,
     },
 };
-
-/// Moves the auction of a vehicle to another date.
-pub async fn reschedule(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-    date: DateTime<Utc>,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let dates = HashMap::from([(vehicle.clone(), date)]);
-    change_vehicle(
-        database,
-        actor,
-        "vehicle.rescheduled",
-        vehicle,
-        async |tx, now| reschedule_vehicles(tx, actor, &dates, now).await,
-    )
-    .await
-}
-
-/// Changes the listing price of a vehicle.
-pub async fn reprice(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-    price: Usd,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let prices = HashMap::from([(vehicle.clone(), price)]);
-    change_vehicle(
-        database,
-        actor,
-        "vehicle.repriced",
-        vehicle,
-        async |tx, now| reprice_vehicles(tx, actor, &prices, now).await,
-    )
-    .await
-}
-
-/// Withdraws a vehicle from the catalogue, and ends its open orders.
-pub async fn withdraw(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let vehicles = std::slice::from_ref(vehicle);
-    change_vehicle(
-        database,
-        actor,
-        "vehicle.withdrawn",
-        vehicle,
-        async |tx, now| withdraw_vehicles(tx, actor, vehicles, now).await,
-    )
-    .await
-}
-
-/// Puts a withdrawn vehicle back into the catalogue.
-pub async fn restore(
-    database: &Database,
-    actor: &Actor,
-    vehicle: &VehicleId,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    change_vehicle(
-        database,
-        actor,
-        "vehicle.restored",
-        vehicle,
-        async |tx, now| restore_vehicle(tx, actor, vehicle, now).await,
-    )
-    .await
-}
 
 /// Records an event for partners that ordered a vehicle before it was listed again.
 pub async fn record_relisting(
@@ -116,7 +47,7 @@ pub async fn record_relisting(
 /// Moves auctions to other dates, and updates the orders that bid on the vehicles.
 ///
 /// If this moves a cutoff from the future into the past, orders in `proceed` are cancelled.
-pub(crate) async fn reschedule_vehicles(
+pub(super) async fn reschedule_vehicles(
     tx: &mut Tx,
     actor: &Actor,
     dates: &HashMap<VehicleId, DateTime<Utc>>,
@@ -139,7 +70,7 @@ pub(crate) async fn reschedule_vehicles(
 }
 
 /// Changes the listing prices of vehicles, and adds events to their orders in `proceed`.
-pub(crate) async fn reprice_vehicles(
+pub(super) async fn reprice_vehicles(
     tx: &mut Tx,
     actor: &Actor,
     prices: &HashMap<VehicleId, Usd>,
@@ -164,7 +95,7 @@ pub(crate) async fn reprice_vehicles(
 }
 
 /// Withdraws vehicles from the catalogue, and ends their open orders, including those without a bid.
-pub(crate) async fn withdraw_vehicles(
+pub(super) async fn withdraw_vehicles(
     tx: &mut Tx,
     actor: &Actor,
     vehicles: &[VehicleId],
@@ -183,7 +114,7 @@ pub(crate) async fn withdraw_vehicles(
 }
 
 /// Puts a withdrawn vehicle back into the catalogue, and adds events for the partners that ordered it before.
-pub(crate) async fn restore_vehicle(
+pub(super) async fn restore_vehicle(
     tx: &mut Tx,
     actor: &Actor,
     vehicle: &VehicleId,

@@ -3,7 +3,7 @@
 //! [`model`] parses a line into a listing, with the readers of [`fields`], and [`draft`] renders it as a row of the
 //! database. [`change`] decides how a listing changes an existing vehicle. [`batch`] writes many listings at once, and
 //! [`snapshot`] withdraws the vehicles that a file omits; [`effects`] applies their changes to orders. The SQL is in
-//! [`store`].
+//! [`store`]. A [`vehicle_change`] is one that LMN's staff makes without a file.
 
 pub(crate) mod batch;
 mod change;
@@ -13,3 +13,4 @@ mod fields;
 pub(crate) mod model;
 pub(crate) mod snapshot;
 pub(crate) mod store;
+pub mod vehicle_change;

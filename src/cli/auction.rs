@@ -18,7 +18,7 @@ use super::{
     print_outcome, say,
 };
 use crate::{
-    catalogue_import::effects,
+    catalogue_import::vehicle_change::VehicleChange,
     operator::{
         acquire::acquire,
         results::ResultRow,
@@ -131,7 +131,8 @@ impl Auction {
                     operator::settle(database, actor, vehicle, (*end).into()).await?
                 }
                 AuctionAction::Reschedule { vehicle, date } => {
-                    effects::reschedule(database, actor, vehicle, date.instant()).await?
+                    let reschedule = VehicleChange::Reschedule(date.instant());
+                    reschedule.commit(database, actor, vehicle).await?
                 }
             };
             print_affected(session, &affected)

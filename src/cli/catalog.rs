@@ -13,12 +13,12 @@ use super::{
     arguments::{any_of, usd},
     import::Running,
     import_file::{Rejects, is_regular, open},
-    operator::{OperatorArgs, Session},
+    operator::OperatorArgs,
     order::print_affected,
     written,
 };
 use crate::{
-    catalogue_import::effects,
+    catalogue_import::vehicle_change::VehicleChange,
     values::{id::VehicleId, money::Usd},
     vehicles::model::Source,
 };
@@ -69,33 +69,26 @@ impl Catalog {
         let Self { operator, action } = self;
         match action {
             Action::Demo(demo) => demo.print(),
-            Action::Price { vehicle, price } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                print_affected(
-                    session,
-                    &effects::reprice(database, actor, &vehicle, price).await?,
-                )
-            }),
-            Action::Withdraw { vehicle } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                print_affected(
-                    session,
-                    &effects::withdraw(database, actor, &vehicle).await?,
-                )
-            }),
-            Action::Restore { vehicle } => operator.work(async |session| {
-                let Session {
-                    database, actor, ..
-                } = session;
-                print_affected(session, &effects::restore(database, actor, &vehicle).await?)
-            }),
+            Action::Price { vehicle, price } => {
+                change(&operator, &vehicle, VehicleChange::Reprice(price))
+            }
+            Action::Withdraw { vehicle } => change(&operator, &vehicle, VehicleChange::Withdraw),
+            Action::Restore { vehicle } => change(&operator, &vehicle, VehicleChange::Restore),
             Action::Import(import) => import.run(&operator),
         }
     }
+}
+
+/// Changes a vehicle, and prints the orders that this changed.
+fn change(
+    operator: &OperatorArgs,
+    vehicle: &VehicleId,
+    change: VehicleChange,
+) -> anyhow::Result<()> {
+    operator.work(async |session| {
+        let (database, actor) = (&session.database, &session.actor);
+        print_affected(session, &change.commit(database, actor, vehicle).await?)
+    })
 }
 
 /// The arguments of `lmn catalog import`.

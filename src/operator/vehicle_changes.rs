@@ -1,47 +1,31 @@
 //! `POST /operator/v1/vehicles/{id}/…`: the result or the time of an auction, the price of a vehicle, its withdrawal and
 //! its return.
 
-use std::collections::HashMap;
-
 use axum::{extract::State, response::Response};
 
 use super::refusals::refuse;
 use crate::{
-    catalogue_import::effects,
-    database::clock,
+    catalogue_import::vehicle_change::VehicleChange,
     errors::ApiError,
     http::{body::Input, extract::Id},
     idempotency::Write,
-    orders::{
-        locked_order::LockedOrder,
-        model::AuctionOutcome,
-        operator::{self, AuctionError},
-    },
+    orders::model::AuctionOutcome,
     request::OperatorCaller,
-    sandbox::vehicles::{
-        Act, Nothing, Price, REPRICE, RESCHEDULE, Reschedule, SETTLE, SettleAuction, WITHDRAW, show,
-    },
+    sandbox::vehicles::{Nothing, Price, Reschedule, SettleAuction, show},
     values::id::VehicleId,
     vehicles::{search::Catalogue, view::VehicleView},
 };
 
-const RESTORE: Act = Act {
-    asked: "restore",
-    done: "vehicle.restored",
-};
-
-/// Records the audit row of a changed vehicle, commits, and returns the vehicle as it is now.
-async fn conclude(
+/// Changes a vehicle, and returns it as it is now.
+async fn change(
     catalogue: &Catalogue,
     caller: &OperatorCaller,
     mut write: Write,
-    (id, act): (&VehicleId, Act),
-    changed: Result<Vec<LockedOrder>, AuctionError>,
+    id: &VehicleId,
+    change: VehicleChange,
 ) -> Result<Response, ApiError> {
-    changed.map_err(|error| refuse(error, id.as_str(), "price_usd").requesting(act.asked))?;
-    let tx = write.tx();
-    let now = clock::real_now(tx).await?;
-    operator::audit_vehicle(tx, &caller.actor(), None, act.done, id, now).await?;
+    let made = change.make(write.tx(), &caller.actor(), None, id).await;
+    made.map_err(|error| refuse(error, id.as_str(), "price_usd").requesting(change.requested()))?;
     show(catalogue, write, id, None).await
 }
 
@@ -55,14 +39,12 @@ async fn conclude(
 pub(crate) async fn settle_auction(
     State(catalogue): State<Catalogue>,
     caller: OperatorCaller,
-    mut write: Write,
+    write: Write,
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let (tx, actor) = (write.tx(), caller.actor());
-    let now = clock::real_now(tx).await?;
-    let changed = operator::record_result(tx, &actor, &id, outcome, now).await;
-    conclude(&catalogue, &caller, write, (&id, SETTLE), changed).await
+    let settle = VehicleChange::Settle(outcome);
+    change(&catalogue, &caller, write, &id, settle).await
 }
 
 /// Moves the auction of a vehicle. Orders in `proceed` whose new cutoff has already passed are cancelled.
@@ -75,15 +57,12 @@ pub(crate) async fn settle_auction(
 pub(crate) async fn reschedule_auction(
     State(catalogue): State<Catalogue>,
     caller: OperatorCaller,
-    mut write: Write,
+    write: Write,
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let (tx, actor) = (write.tx(), caller.actor());
-    let now = clock::real_now(tx).await?;
-    let dates = HashMap::from([(id.clone(), body.auction_date.instant())]);
-    let changed = effects::reschedule_vehicles(tx, &actor, &dates, now).await;
-    conclude(&catalogue, &caller, write, (&id, RESCHEDULE), changed).await
+    let reschedule = VehicleChange::Reschedule(body.auction_date.instant());
+    change(&catalogue, &caller, write, &id, reschedule).await
 }
 
 /// Changes the listing price of a vehicle.
@@ -95,15 +74,12 @@ pub(crate) async fn reschedule_auction(
 pub(crate) async fn reprice_vehicle(
     State(catalogue): State<Catalogue>,
     caller: OperatorCaller,
-    mut write: Write,
+    write: Write,
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let (tx, actor) = (write.tx(), caller.actor());
-    let now = clock::real_now(tx).await?;
-    let prices = HashMap::from([(id.clone(), body.listing_usd)]);
-    let changed = effects::reprice_vehicles(tx, &actor, &prices, now).await;
-    conclude(&catalogue, &caller, write, (&id, REPRICE), changed).await
+    let reprice = VehicleChange::Reprice(body.listing_usd);
+    change(&catalogue, &caller, write, &id, reprice).await
 }
 
 /// Withdraws a vehicle from the catalogue, and ends its open orders.
@@ -115,15 +91,11 @@ pub(crate) async fn reprice_vehicle(
 pub(crate) async fn withdraw_vehicle(
     State(catalogue): State<Catalogue>,
     caller: OperatorCaller,
-    mut write: Write,
+    write: Write,
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let (tx, actor) = (write.tx(), caller.actor());
-    let now = clock::real_now(tx).await?;
-    let vehicles = std::slice::from_ref(&id);
-    let changed = effects::withdraw_vehicles(tx, &actor, vehicles, now).await;
-    conclude(&catalogue, &caller, write, (&id, WITHDRAW), changed).await
+    change(&catalogue, &caller, write, &id, VehicleChange::Withdraw).await
 }
 
 /// Puts a withdrawn vehicle back into the catalogue. A vehicle that LMN has bought stays withdrawn.
@@ -136,12 +108,9 @@ pub(crate) async fn withdraw_vehicle(
 pub(crate) async fn restore_vehicle(
     State(catalogue): State<Catalogue>,
     caller: OperatorCaller,
-    mut write: Write,
+    write: Write,
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let (tx, actor) = (write.tx(), caller.actor());
-    let now = clock::real_now(tx).await?;
-    let changed = effects::restore_vehicle(tx, &actor, &id, now).await;
-    conclude(&catalogue, &caller, write, (&id, RESTORE), changed).await
+    change(&catalogue, &caller, write, &id, VehicleChange::Restore).await
 }

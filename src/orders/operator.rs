@@ -24,6 +24,9 @@ use crate::{
     vehicles::{self, model::WithdrawnBy, render::render},
 };
 
+/// The action in the audit log of an auction whose result was recorded.
+pub(crate) const SETTLED: &str = "vehicle.settled";
+
 /// An order that a command changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AffectedOrder {
@@ -172,14 +175,12 @@ pub async fn settle(
     vehicle: &VehicleId,
     outcome: AuctionOutcome,
 ) -> Result<Vec<AffectedOrder>, AuctionError> {
-    change_vehicle(
-        database,
-        actor,
-        "vehicle.settled",
-        vehicle,
-        async |tx, now| record_result(tx, actor, vehicle, outcome, now).await,
-    )
-    .await
+    let mut tx = database.begin().await?;
+    let now = clock::real_now(&mut tx).await?;
+    let orders = record_result(&mut tx, actor, vehicle, outcome, now).await?;
+    audit_vehicle(&mut tx, actor, None, SETTLED, vehicle, now).await?;
+    tx.commit().await?;
+    Ok(AffectedOrder::all(&orders))
 }
 
 /// Records the result of a vehicle's auction within a transaction: every order that bids on it ends, or is secured.
@@ -224,22 +225,6 @@ pub(crate) async fn record_result(
     }
     transitions::record(tx, actor, &orders).await?;
     Ok(orders)
-}
-
-/// Changes a vehicle in one transaction, with its audit row. The change of its orders records their audit rows.
-pub(crate) async fn change_vehicle(
-    database: &Database,
-    actor: &Actor,
-    action: &str,
-    vehicle: &VehicleId,
-    change: impl AsyncFnOnce(&mut Tx, DateTime<Utc>) -> Result<Vec<LockedOrder>, AuctionError>,
-) -> Result<Vec<AffectedOrder>, AuctionError> {
-    let mut tx = database.begin().await?;
-    let now = clock::real_now(&mut tx).await?;
-    let orders = change(&mut tx, now).await?;
-    audit_vehicle(&mut tx, actor, None, action, vehicle, now).await?;
-    tx.commit().await?;
-    Ok(AffectedOrder::all(&orders))
 }
 
 /// Records the audit row of a changed vehicle. `partner` is the partner that made the change in the sandbox.

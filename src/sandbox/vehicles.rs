@@ -1,15 +1,12 @@
 //! `POST /v1/sandbox/vehicles/{id}/…`: the operator's changes of a vehicle that no other partner has ordered.
 
-use std::collections::HashMap;
-
 use axum::{extract::State, http::StatusCode, response::Response};
-use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 use super::store;
 use crate::{
-    catalogue_import::effects,
-    database::clock,
+    catalogue_import::vehicle_change::VehicleChange,
+    database::Tx,
     errors::{ApiError, Fault, IssueKind, payloads::RefusalReason},
     http::{
         body::Input,
@@ -19,7 +16,7 @@ use crate::{
     idempotency::{Reply, Write},
     orders::{
         model::{AuctionEnd, AuctionOutcome},
-        operator::{self, AuctionError},
+        operator::AuctionError,
         refusals::refusal,
         state_machine::{self, OrderStatus, TransitionError},
         transitions::TransitionFailed,
@@ -61,77 +58,47 @@ impl FromBody for AuctionOutcome {
     }
 }
 
-/// A change of a vehicle.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Act {
-    /// The requested action in the details of an error.
-    pub asked: &'static str,
-    /// The action in the audit log.
-    pub done: &'static str,
-}
+/// The partner's own order for a vehicle, and its state.
+type OwnOrder = (OrderId, state_machine::State);
 
-pub(crate) const SETTLE: Act = Act {
-    asked: "auction-result",
-    done: "vehicle.settled",
-};
-pub(crate) const RESCHEDULE: Act = Act {
-    asked: "reschedule",
-    done: "vehicle.rescheduled",
-};
-pub(crate) const REPRICE: Act = Act {
-    asked: "price",
-    done: "vehicle.repriced",
-};
-pub(crate) const WITHDRAW: Act = Act {
-    asked: "withdraw",
-    done: "vehicle.withdrawn",
-};
-
-/// A locked vehicle that only the partner has ordered.
-struct OwnVehicle {
-    id: VehicleId,
-    act: Act,
-    order: OrderId,
-    state: state_machine::State,
-    now: DateTime<Utc>,
-}
-
-/// Locks a vehicle and records the audit row of its change.
+/// Changes a vehicle that only the partner has ordered, and returns it as it is now.
 ///
 /// Refuses a vehicle that another partner has ordered too, or that the partner has not ordered.
-async fn lock_own(
-    write: &mut Write,
+async fn change(
+    catalogue: &Catalogue,
     caller: &Caller,
-    id: VehicleId,
-    act: Act,
-) -> Result<OwnVehicle, ApiError> {
+    mut write: Write,
+    id: &VehicleId,
+    change: VehicleChange,
+) -> Result<Response, ApiError> {
     let tx = write.tx();
-    let locked = vehicles::store::lock(tx, std::slice::from_ref(&id)).await?;
-    let vehicle = locked.first().ok_or_else(|| ApiError::no_vehicle(&id))?;
-    let open = store::find_open_orders(tx, caller.partner(), &id).await?;
+    let own = lock_own(tx, caller, id).await;
+    let (order, state) = own.map_err(|error| error.requesting(change.requested()))?;
+    let made = change
+        .make(tx, &caller.actor(), Some(caller.partner()), id)
+        .await;
+    made.map_err(|error| refuse(error, id, (order, state)).requesting(change.requested()))?;
+    show(catalogue, write, id, Some(order)).await
+}
+
+/// Locks a vehicle that only the partner has ordered.
+async fn lock_own(tx: &mut Tx, caller: &Caller, id: &VehicleId) -> Result<OwnOrder, ApiError> {
+    let locked = vehicles::store::lock(tx, std::slice::from_ref(id)).await?;
+    let vehicle = locked.first().ok_or_else(|| ApiError::no_vehicle(id))?;
+    let open = store::find_open_orders(tx, caller.partner(), id).await?;
     if vehicle.withdrawn_at.is_some() && open.own.is_none() {
-        return Err(ApiError::no_vehicle(&id));
+        return Err(ApiError::no_vehicle(id));
     }
     let own = open.own.filter(|_| !open.is_shared);
     let Some((order, state)) = own else {
         let state = open.own.map(|(_, state)| state);
-        return Err(refusal(RefusalReason::VehicleShared, state).requesting(act.asked));
+        return Err(refusal(RefusalReason::VehicleShared, state));
     };
     // Already bought: the auction is over, and the price is final.
     if !matches!(state.status, OrderStatus::Proceed | OrderStatus::Acquiring) {
-        return Err(refusal(RefusalReason::OutOfSequence, Some(state)).requesting(act.asked));
+        return Err(refusal(RefusalReason::OutOfSequence, Some(state)));
     }
-    // All partners read vehicles, so their times are in real time.
-    let now = clock::real_now(tx).await?;
-    let (actor, partner) = (caller.actor(), Some(caller.partner()));
-    operator::audit_vehicle(tx, &actor, partner, act.done, &id, now).await?;
-    Ok(OwnVehicle {
-        id,
-        act,
-        order,
-        state,
-        now,
-    })
+    Ok((order, state))
 }
 
 /// Commits, and returns the vehicle as it is now. `order` is that of the partner that changed it.
@@ -177,21 +144,12 @@ pub(crate) struct SettleAuction {
 pub(crate) async fn record_auction_result(
     State(catalogue): State<Catalogue>,
     caller: Caller,
-    mut write: Write,
+    write: Write,
     Input((), outcome): Input<(), AuctionOutcome>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = lock_own(&mut write, &caller, id, SETTLE).await?;
-    operator::record_result(
-        write.tx(),
-        &caller.actor(),
-        &vehicle.id,
-        outcome,
-        vehicle.now,
-    )
-    .await
-    .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
+    let settle = VehicleChange::Settle(outcome);
+    change(&catalogue, &caller, write, &id, settle).await
 }
 
 /// The new auction date. Unknown members are ignored.
@@ -219,16 +177,12 @@ impl FromBody for Reschedule {
 pub(crate) async fn reschedule_auction(
     State(catalogue): State<Catalogue>,
     caller: Caller,
-    mut write: Write,
+    write: Write,
     Input((), body): Input<(), Reschedule>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = lock_own(&mut write, &caller, id, RESCHEDULE).await?;
-    let dates = HashMap::from([(vehicle.id.clone(), body.auction_date.instant())]);
-    effects::reschedule_vehicles(write.tx(), &caller.actor(), &dates, vehicle.now)
-        .await
-        .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
+    let reschedule = VehicleChange::Reschedule(body.auction_date.instant());
+    change(&catalogue, &caller, write, &id, reschedule).await
 }
 
 /// The new listing price. Unknown members are ignored.
@@ -258,16 +212,12 @@ impl FromBody for Price {
 pub(crate) async fn change_price(
     State(catalogue): State<Catalogue>,
     caller: Caller,
-    mut write: Write,
+    write: Write,
     Input((), body): Input<(), Price>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = lock_own(&mut write, &caller, id, REPRICE).await?;
-    let prices = HashMap::from([(vehicle.id.clone(), body.listing_usd)]);
-    effects::reprice_vehicles(write.tx(), &caller.actor(), &prices, vehicle.now)
-        .await
-        .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
+    let reprice = VehicleChange::Reprice(body.listing_usd);
+    change(&catalogue, &caller, write, &id, reprice).await
 }
 
 /// An empty object. Unknown members are ignored.
@@ -292,23 +242,18 @@ impl FromBody for Nothing {
 pub(crate) async fn withdraw_vehicle(
     State(catalogue): State<Catalogue>,
     caller: Caller,
-    mut write: Write,
+    write: Write,
     Input((), Nothing {}): Input<(), Nothing>,
     Id(id): Id<VehicleId>,
 ) -> Result<Response, ApiError> {
-    let vehicle = lock_own(&mut write, &caller, id, WITHDRAW).await?;
-    let vehicles = std::slice::from_ref(&vehicle.id);
-    effects::withdraw_vehicles(write.tx(), &caller.actor(), vehicles, vehicle.now)
-        .await
-        .map_err(|error| refuse(error, &vehicle))?;
-    show(&catalogue, write, &vehicle.id, Some(vehicle.order)).await
+    change(&catalogue, &caller, write, &id, VehicleChange::Withdraw).await
 }
 
-/// Returns the API error for a change that is refused.
-fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
-    let error = match error {
-        AuctionError::NoSuchVehicle => ApiError::no_vehicle(&vehicle.id),
-        AuctionError::NoSuchOrder => ApiError::no_order(vehicle.order),
+/// Returns the API error for a change of a vehicle that is refused, which the partner has ordered.
+fn refuse(error: AuctionError, id: &VehicleId, (order, state): OwnOrder) -> ApiError {
+    match error {
+        AuctionError::NoSuchVehicle => ApiError::no_vehicle(id),
+        AuctionError::NoSuchOrder => ApiError::no_order(order),
         error @ (AuctionError::NoOpenAuction
         | AuctionError::NotHeld(_)
         | AuctionError::NotClosed(_)
@@ -316,7 +261,7 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
         | AuctionError::NoBids
         | AuctionError::NotWithdrawn
         | AuctionError::Bought) => {
-            refusal(RefusalReason::OutOfSequence, Some(vehicle.state)).explaining(error)
+            refusal(RefusalReason::OutOfSequence, Some(state)).explaining(error)
         }
         AuctionError::Transition(TransitionFailed::Step(TransitionError::PriceAboveBid(bid))) => {
             let message = format!("`price_usd` is above the bid of {bid}");
@@ -324,6 +269,5 @@ fn refuse(error: AuctionError, vehicle: &OwnVehicle) -> ApiError {
             fault.at("price_usd", None).into()
         }
         AuctionError::Transition(error) => error.into(),
-    };
-    error.requesting(vehicle.act.asked)
+    }
 }

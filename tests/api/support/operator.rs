@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
     audit::Actor,
-    catalogue_import::effects,
+    catalogue_import::{effects, vehicle_change::VehicleChange},
     database::Database,
     orders::{
         model::AuctionOutcome,
@@ -89,7 +89,7 @@ impl Operator {
         date: &str,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let date: DateTime<Utc> = Timestamp::parse(date).expect("it is a time").instant();
-        effects::reschedule(&self.database, &self.actor, &vehicle_id(vehicle), date).await
+        self.change(vehicle, VehicleChange::Reschedule(date)).await
     }
 
     pub async fn reprice(
@@ -98,15 +98,25 @@ impl Operator {
         price: i64,
     ) -> Result<Vec<AffectedOrder>, AuctionError> {
         let price = Usd::new(price).expect("it is an amount");
-        effects::reprice(&self.database, &self.actor, &vehicle_id(vehicle), price).await
+        self.change(vehicle, VehicleChange::Reprice(price)).await
     }
 
     pub async fn withdraw(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
-        effects::withdraw(&self.database, &self.actor, &vehicle_id(vehicle)).await
+        self.change(vehicle, VehicleChange::Withdraw).await
     }
 
     pub async fn restore(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
-        effects::restore(&self.database, &self.actor, &vehicle_id(vehicle)).await
+        self.change(vehicle, VehicleChange::Restore).await
+    }
+
+    async fn change(
+        &self,
+        vehicle: &str,
+        change: VehicleChange,
+    ) -> Result<Vec<AffectedOrder>, AuctionError> {
+        change
+            .commit(&self.database, &self.actor, &vehicle_id(vehicle))
+            .await
     }
 
     pub async fn relist(&self, vehicle: &str) -> Result<Vec<AffectedOrder>, AuctionError> {
