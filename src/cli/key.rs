@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::Span,
+    credential::{end, hand_over},
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
 };
@@ -89,7 +90,7 @@ async fn issue(session: &Session, partner: &str, expires_in: Option<Span>) -> an
     let expires_in = expires_in.map(Span::length);
     let issued = changes::issue_key(&mut tx, actor, partner, environment, expires_in).await?;
     tx.commit().await?;
-    hand_over(session, &issued, None)
+    show(session, &issued, None)
 }
 
 async fn rotate(
@@ -103,29 +104,25 @@ async fn rotate(
     let spans = (overlap.length(), expires_in.map(Span::length));
     let (issued, old) = changes::rotate_key(&mut tx, actor, prefix, environment, spans).await?;
     tx.commit().await?;
-    hand_over(session, &issued, Some(&old))
+    show(session, &issued, Some(&old))
 }
 
-/// Prints a new key, the only time that it is shown.
-fn hand_over(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
-    let secret = issued.key.secret().expose_secret();
+/// Prints a new key, and the key that it replaces.
+fn show(session: &Session, issued: &Issued, old: Option<&Key>) -> anyhow::Result<()> {
+    let secret = issued.key.secret();
     let timestamp = |at: Option<DateTime<Utc>>| at.map(Timestamp::kst);
     if session.json {
         let rotated =
             old.map(|old| json!({"prefix": old.prefix, "expires_at": timestamp(old.expires_at)}));
         return print_outcome(json!({
-            "api_key": secret,
+            "api_key": secret.expose_secret(),
             "prefix": issued.key.prefix(),
             "partner_id": issued.partner,
             "expires_at": timestamp(issued.expires_at),
             "rotated": rotated,
         }));
     }
-    say("This is the key. It is shown only once and stored nowhere:");
-    print_outcome(secret)?;
-    if let Some(end) = timestamp(issued.expires_at) {
-        say(format_args!("It expires at {end}."));
-    }
+    hand_over("key", secret, issued.expires_at)?;
     if let Some((old, end)) = old.and_then(|it| Some((&it.prefix, timestamp(it.expires_at)?))) {
         say(format_args!("The key {old} works until {end}."));
     }
@@ -154,11 +151,7 @@ async fn list(session: &Session, partner: &str) -> anyhow::Result<()> {
             return print(key_json(key, now));
         }
         let (state, created_at) = (key.state(now), Timestamp::kst(key.created_at));
-        let end = match (key.revoked_at, key.expires_at) {
-            (Some(at), _) => format!("  revoked {}", Timestamp::kst(at)),
-            (None, Some(at)) => format!("  expires {}", Timestamp::kst(at)),
-            (None, None) => String::new(),
-        };
+        let end = end(key.revoked_at, key.expires_at);
         let used = match key.last_used_at {
             Some(at) => format!("last used {}", Timestamp::kst(at)),
             None => "never used".to_owned(),

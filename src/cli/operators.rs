@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Span, any_of},
+    credential::{end, hand_over},
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
 };
@@ -81,25 +82,16 @@ async fn add(
     let added = changes::add(&mut tx, &session.actor, name, role, expires_in).await?;
     tx.commit().await?;
     let (operator, token) = added;
-    let (token, expires_at) = (
-        token.secret().expose_secret(),
-        operator.expires_at.map(Timestamp::kst),
-    );
     if session.json {
         return print_outcome(json!({
             "id": operator.id,
             "name": operator.name,
             "role": operator.role,
-            "token": token,
-            "expires_at": expires_at,
+            "token": token.secret().expose_secret(),
+            "expires_at": operator.expires_at.map(Timestamp::kst),
         }));
     }
-    say("This is the token. It is shown only once and stored nowhere:");
-    print_outcome(token)?;
-    if let Some(end) = expires_at {
-        say(format_args!("It expires at {end}."));
-    }
-    Ok(())
+    hand_over("token", token.secret(), operator.expires_at)
 }
 
 async fn list(session: &Session) -> anyhow::Result<()> {
@@ -110,11 +102,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
         if session.json {
             return print(operator_json(it, now));
         }
-        let end = match (it.revoked_at, it.expires_at) {
-            (Some(at), _) => format!("  revoked {}", Timestamp::kst(at)),
-            (None, Some(at)) => format!("  expires {}", Timestamp::kst(at)),
-            (None, None) => String::new(),
-        };
+        let end = end(it.revoked_at, it.expires_at);
         let (name, role, state) = (&it.name, it.role.as_str(), it.state(now));
         let created_at = Timestamp::kst(it.created_at);
         print(format_args!(

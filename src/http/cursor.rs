@@ -34,6 +34,18 @@ pub(crate) struct ListQuery {
     pub filters: String,
 }
 
+impl ListQuery {
+    /// Returns the query of a list without filters that all callers see, the oldest row first.
+    pub(crate) fn of_all(list: &'static str) -> Self {
+        Self {
+            list,
+            owner: None,
+            sort: "created_asc",
+            filters: String::new(),
+        }
+    }
+}
+
 /// The payload of a cursor.
 #[derive(Serialize, Deserialize)]
 struct Payload<P> {

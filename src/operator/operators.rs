@@ -36,9 +36,11 @@ pub(crate) struct OperatorView {
     pub revoked_at: Option<Timestamp>,
 }
 
-impl OperatorView {
-    /// Returns the view of an operator at `now`.
-    pub(crate) fn new(operator: Operator, now: DateTime<Utc>) -> Self {
+/// An operator, and the time at which its state is shown.
+type OperatorAt = (Operator, DateTime<Utc>);
+
+impl From<OperatorAt> for OperatorView {
+    fn from((operator, now): OperatorAt) -> Self {
         Self {
             state: operator.state(now),
             id: operator.id,
@@ -65,20 +67,12 @@ pub(crate) async fn list_operators(
     uri: Uri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, ApiError> {
-    let list_query = ListQuery {
-        list: "operators",
-        owner: None,
-        sort: "created_asc",
-        filters: String::new(),
-    };
+    let list_query = ListQuery::of_all("operators");
     let after: Option<OperatorId> = page.after(&cursors, &list_query)?;
     let mut connection = database.acquire().await?;
     let now = clock::real_now(&mut connection).await?;
     let operators = store::list(&mut connection, after, page.rows()).await?;
-    let rows = operators.into_iter().map(|it| {
-        let id = it.id;
-        (OperatorView::new(it, now), id)
-    });
-    let (data, next_cursor) = page.cut(rows.collect(), &cursors, &list_query)?;
-    Ok(OperatorList { data, next_cursor }.answer(&uri))
+    let operators: Vec<OperatorAt> = operators.into_iter().map(|it| (it, now)).collect();
+    let page: OperatorList = Page::of(operators, &page, &cursors, &list_query, |last| last.0.id)?;
+    Ok(page.answer(&uri))
 }

@@ -140,12 +140,7 @@ pub(crate) async fn list_partners(
     uri: Uri,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, ApiError> {
-    let list_query = ListQuery {
-        list: "operator_partners",
-        owner: None,
-        sort: "created_asc",
-        filters: String::new(),
-    };
+    let list_query = ListQuery::of_all("operator_partners");
     let after: Option<PartnerId> = page.after(&cursors, &list_query)?;
     let mut connection = database.acquire().await?;
     let partners = store::list(&mut connection, after, page.rows()).await?;
