@@ -76,6 +76,26 @@ async fn partner_takes_the_operators_steps_on_its_own_order() {
 }
 
 #[tokio::test]
+async fn lot_that_a_step_secured_can_still_be_ordered_by_others() {
+    let service = Service::start().await;
+    let (acme, rival) = (
+        service.partner("acme").await,
+        service.partner("rival").await,
+    );
+    let id = ordered(&service, &acme, "glovis_1").await;
+    let before = rival.get("/v1/vehicles/glovis_1").await.ok();
+    let secured =
+        json!({"status": "secured", "purchase_price_usd": 11_500, "auction_fee_usd": 300});
+    for step in [json!({"status": "acquiring"}), secured] {
+        acme.step(&id, step).await.ok();
+    }
+    assert_eq!(rival.get("/v1/vehicles/glovis_1").await.ok(), before);
+    let orderable = rival.get("/v1/vehicles?source=glovis&orderable=true").await;
+    assert_eq!(orderable.ids(), ["glovis_1"]);
+    rival.place_order("glovis_1", 13_000).await.created();
+}
+
+#[tokio::test]
 async fn steps_out_of_sequence_are_refused() {
     let service = Service::start().await;
     let acme = service.partner("acme").await;
