@@ -2,121 +2,41 @@
 
 use std::{
     fs,
-    path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::KeyPair;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::{
-    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, pem::PemObject},
+    ProtocolVersion, SupportedProtocolVersion,
     version::{TLS12, TLS13},
 };
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 
 use crate::{
     database::TestDatabase,
     process::{Process, lmn_on},
-    support::{Service, eventually, settings},
+    support::{
+        Service,
+        certificate::{CertificateFiles, PATIENCE, address, client, connect, presented},
+        eventually, settings,
+    },
 };
 
-/// Timeout longer than any limit that these tests set.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A request that keeps its connection open.
 const REQUEST: &[u8] = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// A folder with the files of a certificate and its private key.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    fn certificate(&self) -> PathBuf {
-        self.0.path().join("certificate")
-    }
-
-    fn key(&self) -> PathBuf {
-        self.0.path().join("key")
-    }
-
-    /// Writes a new pair, valid until the beginning of a year; returns the certificate.
-    fn renew(&self, year: i32) -> CertificateDer<'static> {
-        let until = date_time_ymd(year, 1, 1).unix_timestamp();
-        self.renew_until(until.unsigned_abs())
-    }
-
-    /// Writes a new pair, valid until a Unix time in seconds; returns the certificate.
-    fn renew_until(&self, second: u64) -> CertificateDer<'static> {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(second);
-        let certificate = params.self_signed(&key).unwrap();
-        fs::write(self.certificate(), certificate.pem()).unwrap();
-        fs::write(self.key(), key.serialize_pem()).unwrap();
-        certificate.der().clone()
-    }
-
-    fn settings(&self) -> [(&'static str, String); 2] {
-        [
-            (
-                "SERVER__TLS__CERTIFICATE_FILE",
-                self.certificate().display().to_string(),
-            ),
-            (
-                "SERVER__TLS__PRIVATE_KEY_FILE",
-                self.key().display().to_string(),
-            ),
-        ]
-    }
-
-    /// Starts a service that presents the certificate.
-    async fn service(&self, more: &[(&str, &str)]) -> Service {
-        let settings = self.settings();
-        let mut settings: Vec<_> = settings
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        settings.extend(more);
-        Service::with(&settings).await
-    }
-}
-
-/// Returns the configuration of a client that trusts the certificate now in the file.
-fn client(files: &Files, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(files.certificate()).unwrap())
-        .unwrap();
-    ClientConfig::builder_with_protocol_versions(versions)
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-fn address(url: &str) -> String {
-    let address = url.rsplit("//").next().unwrap();
-    address.to_owned()
-}
-
-/// Opens a connection and completes the handshake.
-async fn connect(config: ClientConfig, url: &str) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address(url)).await?;
-    let name = "localhost".try_into().unwrap();
-    let connector = TlsConnector::from(Arc::new(config));
-    timeout(PATIENCE, connector.connect(name, stream))
-        .await
-        .expect("the server answers")
+/// Starts a service whose partners' listener presents the certificate.
+async fn service(files: &CertificateFiles, more: &[(&str, &str)]) -> Service {
+    Service::with(&[&files.settings("SERVER")[..], more].concat()).await
 }
 
 /// Sends a request over an open connection and reads its response.
@@ -133,18 +53,11 @@ async fn ask(stream: &mut TlsStream<TcpStream>) {
     assert!(answer.starts_with(b"HTTP/1.1 404 Not Found"));
 }
 
-/// Returns the certificate that the server presents to a new connection.
-async fn presented(files: &Files, url: &str) -> Option<CertificateDer<'static>> {
-    let stream = connect(client(files, &[&TLS13]), url).await.ok()?;
-    let certificates = stream.get_ref().1.peer_certificates()?;
-    Some(certificates[0].clone().into_owned())
-}
-
 #[tokio::test]
 async fn tls_1_2_and_1_3_serve_http_1_and_http_2() {
-    let files = Files::new();
+    let files = CertificateFiles::new();
     files.renew(2100);
-    let service = files.service(&[]).await;
+    let service = service(&files, &[]).await;
     let both: [(&'static SupportedProtocolVersion, ProtocolVersion); 2] = [
         (&TLS12, ProtocolVersion::TLSv1_2),
         (&TLS13, ProtocolVersion::TLSv1_3),
@@ -196,9 +109,9 @@ async fn tls_1_2_and_1_3_serve_http_1_and_http_2() {
 
 #[tokio::test]
 async fn older_versions_and_plain_http_are_refused() {
-    let files = Files::new();
+    let files = CertificateFiles::new();
     files.renew(2100);
-    let service = files.service(&[]).await;
+    let service = service(&files, &[]).await;
     // A ClientHello of TLS 1.1: two cipher suites, no compression, a curve, a point format and a signature algorithm.
     let mut body = vec![3, 2];
     body.extend([7; 32]);
@@ -230,14 +143,14 @@ async fn older_versions_and_plain_http_are_refused() {
 
 #[tokio::test]
 async fn handshake_that_takes_too_long_is_ended_and_counts_as_a_connection() {
-    let files = Files::new();
+    let files = CertificateFiles::new();
     files.renew(2100);
     let limits = [
         ("SERVER__TLS__HANDSHAKE_SECONDS", "1"),
         settings::first_byte_seconds(600),
         settings::connections_max(2),
     ];
-    let service = files.service(&limits).await;
+    let service = service(&files, &limits).await;
     let silent = TcpStream::connect(address(&service.url)).await.unwrap();
     let mut slow = TcpStream::connect(address(&service.url)).await.unwrap();
     slow.write_all(&[22, 3, 1, 1, 0, 1, 0, 0, 200])
@@ -258,14 +171,14 @@ async fn handshake_that_takes_too_long_is_ended_and_counts_as_a_connection() {
 
 #[tokio::test]
 async fn tls_connection_whose_client_reads_no_responses_is_closed() {
-    let files = Files::new();
+    let files = CertificateFiles::new();
     files.renew(2100);
     let limits = [
         settings::write_seconds(1),
         settings::idle_seconds(600),
         settings::connections_max(1),
     ];
-    let service = files.service(&limits).await;
+    let service = service(&files, &limits).await;
     let mut slow = connect(client(&files, &[&TLS13]), &service.url)
         .await
         .unwrap();
@@ -285,9 +198,9 @@ async fn tls_connection_whose_client_reads_no_responses_is_closed() {
 
 #[tokio::test]
 async fn graceful_stop_closes_tls_connections() {
-    let files = Files::new();
+    let files = CertificateFiles::new();
     files.renew(2100);
-    let mut service = files.service(&[]).await;
+    let mut service = service(&files, &[]).await;
     let mut idle = connect(client(&files, &[&TLS13]), &service.url)
         .await
         .unwrap();
@@ -305,15 +218,15 @@ async fn graceful_stop_closes_tls_connections() {
 /// Starts a replica as a process, to which a signal can be sent; returns it and its log.
 fn replica(
     database: &TestDatabase,
-    files: &Files,
+    files: &CertificateFiles,
     reload_seconds: &str,
 ) -> (Process, NamedTempFile) {
     let log = NamedTempFile::new().unwrap();
-    let [certificate, key] = files.settings();
+    let [certificate, key] = files.settings("SERVER");
     let settings = [
         settings::LOG_INFO,
-        (certificate.0, certificate.1.as_str()),
-        (key.0, key.1.as_str()),
+        certificate,
+        key,
         ("SERVER__TLS__RELOAD_SECONDS", reload_seconds),
     ];
     let arguments = ["serve", "--json", "--no-worker"];
@@ -330,7 +243,7 @@ async fn metrics(process: &Process) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_certificate_is_loaded_without_a_restart_and_a_bad_one_is_ignored() {
-    let (database, files) = (TestDatabase::new().await, Files::new());
+    let (database, files) = (TestDatabase::new().await, CertificateFiles::new());
     let first = files.renew(2100);
     let (process, log) = replica(&database, &files, "1");
     assert_eq!(presented(&files, process.url()).await, Some(first));
@@ -388,7 +301,7 @@ async fn new_certificate_is_loaded_without_a_restart_and_a_bad_one_is_ignored() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_the_certificate_and_an_expired_one_causes_a_warning() {
-    let (database, files) = (TestDatabase::new().await, Files::new());
+    let (database, files) = (TestDatabase::new().await, CertificateFiles::new());
     files.renew(2010);
     let (process, log) = replica(&database, &files, "3600");
     eventually("the expired certificate is logged", async || {
@@ -407,7 +320,7 @@ async fn sighup_reloads_the_certificate_and_an_expired_one_causes_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificate_that_expires_while_in_use_causes_one_warning() {
-    let (database, files) = (TestDatabase::new().await, Files::new());
+    let (database, files) = (TestDatabase::new().await, CertificateFiles::new());
     files.renew(2100);
     let (process, log) = replica(&database, &files, "1");
     let warned = || {

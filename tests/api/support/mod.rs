@@ -1,5 +1,6 @@
 //! Fixtures of the tests: a [`Service`] on a database of its own, and [`Partner`]s that call it.
 
+pub mod certificate;
 mod document;
 mod jobs;
 mod obstacles;
