@@ -188,15 +188,18 @@ fn operator_routes() -> [(Role, OpenApiRouter<App>); 4] {
 
 /// Returns the routes of the operator's listener. Probes and metrics need no token and pass no layer.
 ///
-/// Tokens must not cross a network in clear text, and this listener has no TLS: beyond loopback, it has no operator API.
+/// The operator API and the console are off beyond loopback without TLS.
 pub fn operator_router(app: App) -> Router {
     let open = probes()
         .route("/metrics", get(probes::show_metrics))
         .with_state(app.clone());
-    match app.settings().operator.listen.ip().is_loopback() {
+    match app.settings().operator.has_api() {
         true => open.fallback_service(operator_api(app)),
         false => {
-            tracing::warn!("operator.listen is not a loopback address: the operator API is off");
+            tracing::warn!(
+                "operator.listen is not a loopback address and operator.tls is not set: \
+                 the operator API and the console are off"
+            );
             open
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Lmn, Source, print, print_outcome, say, warn_of_slips};
 use crate::{
-    config::{self, Settings},
+    config::{self, Settings, Tls},
     errors::{
         catalogue::Code,
         docs::{self, ErrorList},
@@ -55,15 +55,22 @@ impl Config {
                 say(format_args!(
                     "The settings are right: a {environment} deployment."
                 ));
-                let tls = settings.server.tls.as_ref();
-                if let Some(expires_at) = tls.and_then(|tls| tls.first.expires_at) {
-                    say(format_args!("Its certificate expires at {expires_at}."));
-                }
+                say_expiry("server.tls", settings.server.tls.as_ref());
+                say_expiry("operator.tls", settings.operator.tls.as_ref());
                 Ok(())
             }
             Err(_) if json => bail!("the settings are wrong"),
             Err(errors) => Err(errors.into()),
         }
+    }
+}
+
+/// Prints when the certificate of a listener expires, if it has one.
+fn say_expiry(section: &str, tls: Option<&Tls>) {
+    if let Some(expires_at) = tls.and_then(|tls| tls.first.expires_at) {
+        say(format_args!(
+            "The certificate of {section} expires at {expires_at}."
+        ));
     }
 }
 

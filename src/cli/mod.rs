@@ -196,6 +196,15 @@ fn from_here(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Returns the URL at which this machine reaches a listener.
+fn url_from_here(address: SocketAddr, has_tls: bool) -> String {
+    let scheme = match has_tls {
+        true => "https",
+        false => "http",
+    };
+    format!("{scheme}://{}", from_here(address))
+}
+
 /// Prints a warning for each variable that looks like the misspelled name of a setting.
 fn warn_of_slips(variables: &[(String, String)]) {
     for slip in config::find_slips(variables) {

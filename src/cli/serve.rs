@@ -11,8 +11,9 @@ use tokio::{
 };
 
 use super::{
-    Source, block_on, from_here, print_outcome, say,
+    Source, block_on, print_outcome, say,
     system::{check_requirements, raise_file_limit, survive_hangups},
+    url_from_here,
 };
 use crate::{
     app::App,
@@ -23,6 +24,9 @@ use crate::{
     telemetry::{self, metrics::Metrics},
     vehicles::render::render_all,
 };
+
+/// The cause if the cryptography provider of TLS cannot be used.
+const TLS_UNUSABLE: &str = "TLS cannot be used";
 
 /// The arguments of `lmn serve`.
 #[derive(Debug, clap::Args)]
@@ -87,13 +91,9 @@ pub(super) async fn serve(
     let mut signals = Signals::new()?;
     let environment = app.settings().environment.as_str();
     tracing::info!(%address, %operator_address, environment, "listening");
-    let scheme = match app.settings().server.tls {
-        Some(_) => "https",
-        None => "http",
-    };
     let reached = Reached {
-        url: format!("{scheme}://{}", from_here(address)),
-        operator_url: format!("http://{}", from_here(operator_address)),
+        url: url_from_here(address, app.settings().server.tls.is_some()),
+        operator_url: operator_url(&app, operator_address),
     };
     // Probes are answered while the catalogue is loading.
     let announced = async {
@@ -105,7 +105,7 @@ pub(super) async fn serve(
     };
     app.jobs().start_backlog();
     if is_worker {
-        app.jobs().start_worker().context("TLS cannot be used")?;
+        app.jobs().start_worker().context(TLS_UNUSABLE)?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
     // The operator's listener closes after that of the partners, so that probes can report the draining.
@@ -114,17 +114,18 @@ pub(super) async fn serve(
         let stopped = async { stopped.await.unwrap_or_default() };
         let served = server::serve(&app, listener, router(app.clone()), stopped).await;
         drop(drained);
-        served.context("TLS cannot be used")
+        served.context(TLS_UNUSABLE)
     };
     let probes = async {
         let is_drained = async { is_drained.await.unwrap_or_default() };
         let router = operator_router(app.clone());
-        server::serve_operator(&app, operator_listener, router, is_drained).await;
+        let served = server::serve_operator(&app, operator_listener, router, is_drained).await;
+        served.context(TLS_UNUSABLE)
     };
     let serving = async {
-        let (served, ()) = tokio::join!(partners, probes);
+        let served = tokio::try_join!(partners, probes);
         app.stop().await;
-        served
+        served.map(drop)
     };
     let stopped_twice = async {
         signals.next().await;
@@ -137,6 +138,11 @@ pub(super) async fn serve(
         error = announced => Err(error),
         () = stopped_twice => bail!("a second stop signal has aborted the requests in progress"),
     }
+}
+
+/// Returns the URL of the operator's listener on its own machine.
+fn operator_url(app: &App, address: SocketAddr) -> String {
+    url_from_here(address, app.settings().operator.tls.is_some())
 }
 
 /// The arguments of `lmn worker`.
@@ -168,26 +174,27 @@ impl Worker {
                 listen("operator.listen", app.settings().operator.listen).await?;
             let mut signals = Signals::new()?;
             app.jobs().start_backlog();
-            app.jobs().start_worker().context("TLS cannot be used")?;
+            app.jobs().start_worker().context(TLS_UNUSABLE)?;
             tracing::info!(operator_address = %address, "worker started");
             if self.json {
-                let operator_url = format!("http://{}", from_here(address));
+                let operator_url = operator_url(&app, address);
                 print_outcome(serde_json::json!({"working": true, "operator_url": operator_url}))?;
             }
             let (stop, stopped) = oneshot::channel::<()>();
             let probes = async {
                 let stopped = async { stopped.await.unwrap_or_default() };
                 let router = operator_router(app.clone());
-                server::serve_operator(&app, listener, router, stopped).await;
+                let served = server::serve_operator(&app, listener, router, stopped).await;
+                served.context(TLS_UNUSABLE)
             };
             let working = async {
                 signals.next().await;
                 app.drain();
                 app.stop().await;
                 drop(stop);
+                Ok(())
             };
-            tokio::join!(probes, working);
-            Ok(())
+            tokio::try_join!(probes, working).map(drop)
         })
     }
 }

@@ -69,7 +69,7 @@ fn count_files(settings: &Settings) -> u64 {
     connections.fold(FILES_BESIDES + sessions, u64::saturating_add)
 }
 
-/// Keeps the process alive on a SIGHUP, which makes a server with TLS check its certificate files; others have nothing
+/// Keeps the process alive on a SIGHUP, which makes a process with TLS check its certificate files; others have nothing
 /// to reload. tokio keeps the handler until the process ends.
 pub(super) fn survive_hangups() -> anyhow::Result<()> {
     let handled = signal(SignalKind::hangup()).map(drop);

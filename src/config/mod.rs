@@ -6,6 +6,7 @@
 //! at once, each with its key.
 
 mod database_url;
+mod operator;
 mod rate_limit;
 mod reader;
 mod sections;
@@ -21,11 +22,11 @@ pub(crate) use self::{
     tls::{Files, Pair, PairFault},
 };
 pub use self::{
+    operator::Operator,
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
     sections::{
-        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, Operator, RequestLog, Server,
-        Webhooks,
+        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, RequestLog, Server, Webhooks,
     },
     telemetry::{Log, LogFormat, Telemetry},
     tls::Tls,

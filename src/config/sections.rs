@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
-    path::Path,
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     database_url,
-    reader::{ConfigErrors, NO_DATABASE, Reader, Setting, section},
+    reader::{NO_DATABASE, Setting, section},
     tls::Tls,
     variables::DATABASE_URL,
 };
@@ -60,30 +59,6 @@ section! {
     rules {
         |drain_grace, stop| drain_grace < stop
             => "server.drain_grace_milliseconds: must be below server.stop_seconds",
-    }
-}
-
-section! {
-    /// The operator's listener, for probes, metrics and the operator API.
-    #[derive(Debug, Clone)]
-    pub struct Operator {
-        /// Address and port to listen on.
-        pub listen: SocketAddr = value,
-        /// Maximum number of open connections.
-        pub connections_max: usize = number(1..),
-        /// Maximum number of requests to the operator API in progress; more are refused with 503.
-        pub requests_max: usize = number(1..),
-        /// Time without a response of the database after which this replica is not ready.
-        pub database_silence: Duration = milliseconds(1..),
-        /// Timeout of `lmn healthcheck`.
-        pub healthcheck: Duration = seconds(1..=3600),
-    }
-}
-
-impl Operator {
-    /// Reads this section alone: a health check of a running server needs no database URL.
-    pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, ConfigErrors> {
-        Reader::open(file, variables)?.read("operator")
     }
 }
 

@@ -1,7 +1,7 @@
 //! The settings of TLS, and the certificate, which is read at the start and again when its files change.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,14 +18,14 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::reader::{Setting, section};
 
-/// The file of the certificate chain, and the file of its private key.
-const CERTIFICATE_FILE: &str = "server.tls.certificate_file";
-const PRIVATE_KEY_FILE: &str = "server.tls.private_key_file";
+/// The settings of the two files, in the section of a listener.
+const CERTIFICATE_FILE: &str = "certificate_file";
+const PRIVATE_KEY_FILE: &str = "private_key_file";
 /// A time after the expiry of every certificate. Verification at this time fails with the time of expiry.
 const NEVER: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1 << 40));
 
 section! {
-    /// TLS on the partners' listener.
+    /// TLS on a listener.
     #[derive(Clone)]
     pub struct Tls {
         /// The certificate chain in PEM, the server's own certificate first.
@@ -58,19 +58,20 @@ pub(crate) struct Pair {
     pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
-/// Reasons why files are not a valid pair of certificate and key.
+/// The reason why files are not a valid pair of certificate and key.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PairFault {
-    #[error("{CERTIFICATE_FILE}: {0}: {1}")]
-    CertificateUnread(String, io::Error),
-    #[error("{PRIVATE_KEY_FILE}: {0}: {1}")]
-    KeyUnread(String, io::Error),
-    #[error("{CERTIFICATE_FILE}: contains no certificate in PEM")]
-    NoCertificate,
-    #[error("{PRIVATE_KEY_FILE}: contains no private key in PEM")]
-    NoKey,
-    #[error("{PRIVATE_KEY_FILE}: does not fit the certificate: {0}")]
-    Unfit(#[from] rustls::Error),
+#[error("{setting}: {reason}")]
+pub(crate) struct PairFault {
+    /// The setting of the wrong file, in its section.
+    setting: &'static str,
+    reason: String,
+}
+
+impl PairFault {
+    fn new(setting: &'static str, reason: impl fmt::Display) -> Self {
+        let reason = reason.to_string();
+        Self { setting, reason }
+    }
 }
 
 /// The contents of the two files.
@@ -82,12 +83,15 @@ pub(crate) struct Files {
 impl Files {
     /// Reads the files.
     pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, PairFault> {
-        let name = |path: &Path| path.display().to_string();
-        let unread = |error| PairFault::CertificateUnread(name(certificate), error);
-        let key_unread = |error| PairFault::KeyUnread(name(key), error);
+        let read = |setting, path: &Path| {
+            fs::read(path).map_err(|error| {
+                let reason = format!("{}: {error}", path.display());
+                PairFault::new(setting, reason)
+            })
+        };
         Ok(Self {
-            certificate: fs::read(certificate).map_err(unread)?,
-            key: fs::read(key).map_err(key_unread)?,
+            certificate: read(CERTIFICATE_FILE, certificate)?,
+            key: read(PRIVATE_KEY_FILE, key)?,
         })
     }
 
@@ -102,12 +106,18 @@ impl Files {
 
     /// Parses the certificate and the key.
     pub(crate) fn pair(&self) -> Result<Pair, PairFault> {
+        let no_certificate = || PairFault::new(CERTIFICATE_FILE, "contains no certificate in PEM");
+        let no_key = |_| PairFault::new(PRIVATE_KEY_FILE, "contains no private key in PEM");
+        let unfit = |error: rustls::Error| {
+            let reason = format!("does not fit the certificate: {error}");
+            PairFault::new(PRIVATE_KEY_FILE, reason)
+        };
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
-        let chain = chain.map_err(|_| PairFault::NoCertificate)?;
-        let first = chain.first().ok_or(PairFault::NoCertificate)?;
-        let expires_at = expires_at(first);
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| PairFault::NoKey)?;
-        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
+        let chain = chain.map_err(|_| no_certificate())?;
+        let expires_at = expires_at(chain.first().ok_or_else(no_certificate)?);
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(no_key)?;
+        let certified =
+            CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(unfit)?;
         Ok(Pair {
             certified: Arc::new(certified),
             expires_at,
@@ -133,20 +143,17 @@ impl Setting<'_> {
     fn pair(mut self, certificate_file: Option<&Path>, key_file: Option<&Path>) -> Option<Pair> {
         let (certificate_file, key_file) = (certificate_file?, key_file?);
         let is_set = |file: &Path| !file.as_os_str().is_empty();
-        let without_other = match (is_set(certificate_file), is_set(key_file)) {
-            (false, false) => return None,
-            (false, true) => Some((PRIVATE_KEY_FILE, CERTIFICATE_FILE)),
-            (true, false) => Some((CERTIFICATE_FILE, PRIVATE_KEY_FILE)),
-            (true, true) => None,
+        let alone = |set, missing: &str| {
+            let reason = format!("must not be set without {missing}");
+            Err(PairFault::new(set, reason))
         };
-        if let Some((set, missing)) = without_other {
-            self.report(format_args!("{set}: must not be set without {missing}"));
-            return None;
-        }
-        let files = Files::read(certificate_file, key_file);
-        files
-            .and_then(|files| files.pair())
-            .map_err(|fault| self.report(fault))
+        let pair = match (is_set(certificate_file), is_set(key_file)) {
+            (false, false) => return None,
+            (false, true) => alone(PRIVATE_KEY_FILE, CERTIFICATE_FILE),
+            (true, false) => alone(CERTIFICATE_FILE, PRIVATE_KEY_FILE),
+            (true, true) => Files::read(certificate_file, key_file).and_then(|files| files.pair()),
+        };
+        pair.map_err(|fault| self.beside(fault.setting).complain(fault.reason))
             .ok()
     }
 }
@@ -167,8 +174,9 @@ mod tests {
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
-    /// Reads settings with files of these contents. For `"nothing"` the file is missing, for `""` it is not set.
-    fn read(certificate: &str, key: &str) -> Result<Option<Tls>, Vec<String>> {
+    /// Reads settings with files of these contents for a listener. For `"nothing"` the file is missing, for `""` it is
+    /// not set.
+    fn read(listener: &str, certificate: &str, key: &str) -> Result<Option<Tls>, Vec<String>> {
         let folder = TempDir::new().unwrap();
         let mut variables = vec![("DATABASE_URL".to_owned(), "postgres://localhost".to_owned())];
         for (name, text) in [("CERTIFICATE", certificate), ("PRIVATE_KEY", key)] {
@@ -177,74 +185,68 @@ mod tests {
                 fs::write(&path, text).unwrap();
             }
             if !text.is_empty() {
-                let variable = format!("LMN_SERVER__TLS__{name}_FILE");
+                let variable = format!("LMN_{}__TLS__{name}_FILE", listener.to_uppercase());
                 variables.push((variable, path.display().to_string()));
             }
         }
-        let settings = Settings::read(None, &variables);
-        settings.map(|it| it.server.tls).map_err(|it| it.0)
+        let settings = Settings::read(None, &variables).map_err(|it| it.0)?;
+        Ok(match listener {
+            "server" => settings.server.tls,
+            _ => settings.operator.tls,
+        })
     }
 
     #[test]
     fn certificate_and_key_are_read_with_the_expiry() {
         let (chain, key) = certificate(2030);
-        let tls = read(&chain, &key).unwrap().unwrap();
+        let tls = read("server", &chain, &key).unwrap().unwrap();
         let expires_at = tls.first.expires_at.unwrap().to_rfc3339();
         assert_eq!(expires_at, "2030-02-03T00:00:00+00:00");
-        let error = read(&certificate(2010).0, "").unwrap_err();
+        let error = read("server", &certificate(2010).0, "").unwrap_err();
         assert_eq!(
             error,
             [
-                "server.tls.certificate_file: must not be set without server.tls.private_key_file \
+                "server.tls.certificate_file: must not be set without private_key_file \
               (set by LMN_SERVER__TLS__CERTIFICATE_FILE)"
             ]
         );
         let (chain, key) = certificate(2010);
         assert!(
-            read(&chain, &key).unwrap().is_some(),
+            read("server", &chain, &key).unwrap().is_some(),
             "an expired certificate is accepted with a warning"
         );
         assert!(!format!("{tls:?}").contains("PRIVATE KEY"));
-        assert!(read("", "").unwrap().is_none());
+        assert!(read("server", "", "").unwrap().is_none());
     }
 
     #[test]
-    fn files_without_a_valid_pair_are_refused() {
+    fn files_without_a_valid_pair_are_refused_on_both_listeners() {
         let ((chain, key), (other, _)) = (certificate(2030), certificate(2030));
         for (certificate, key, complaint) in [
-            ("nothing", key.as_str(), "server.tls.certificate_file: /"),
-            (&chain, "nothing", "server.tls.private_key_file: /"),
-            (
-                "text",
-                &key,
-                "server.tls.certificate_file: contains no certificate",
-            ),
-            (
-                &chain,
-                "text",
-                "server.tls.private_key_file: contains no private key",
-            ),
-            (
-                &chain,
-                &chain,
-                "server.tls.private_key_file: contains no private key",
-            ),
+            ("nothing", key.as_str(), "certificate_file: /"),
+            (&chain, "nothing", "private_key_file: /"),
+            ("text", &key, "certificate_file: contains no certificate"),
+            (&chain, "text", "private_key_file: contains no private key"),
+            (&chain, &chain, "private_key_file: contains no private key"),
             (
                 &other,
                 &key,
-                "server.tls.private_key_file: does not fit the certificate",
+                "private_key_file: does not fit the certificate",
             ),
             (
                 "",
                 &key,
-                "server.tls.private_key_file: must not be set without server.tls.certificate_file",
+                "private_key_file: must not be set without certificate_file",
             ),
         ] {
-            let complaints = read(certificate, key).unwrap_err();
-            assert!(
-                complaints.len() == 1 && complaints[0].starts_with(complaint),
-                "{complaints:?}"
-            );
+            for listener in ["server", "operator"] {
+                let complaints = read(listener, certificate, key).unwrap_err();
+                let complaint = format!("{listener}.tls.{complaint}");
+                assert!(
+                    complaints.len() == 1 && complaints[0].starts_with(&complaint),
+                    "{complaints:?}"
+                );
+            }
         }
     }
 }

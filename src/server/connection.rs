@@ -109,7 +109,7 @@ where
                 self.exchange(read, write).await;
             }
             Err(error) => {
-                self.app.metrics().count_failed_handshake();
+                self.app.metrics().count_failed_handshake(tls.listener());
                 tracing::debug!(peer = %self.peer, %error, "TLS handshake failed");
             }
         }

@@ -25,7 +25,7 @@ use super::{
     connection::{Connection, Stop},
     tls::Tls,
 };
-use crate::{app::App, config, middleware::unknown_key::origin};
+use crate::{app::App, config, middleware::unknown_key::origin, telemetry::tls::Listener};
 
 /// The pause of the loop when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,10 +52,9 @@ where
     S::Future: Send,
 {
     let mut settings = app.settings().server.clone();
-    let tls = settings.tls.take().map(Tls::new).transpose()?;
-    if let Some(tls) = &tls {
-        app.tasks().spawn(tls.clone().keep_fresh(app.clone()));
-    }
+    let tls = settings.tls.take();
+    let tls = tls.map(|it| Tls::start(app, Listener::Partners, it));
+    let tls = tls.transpose()?;
     let stop = async {
         stop.await;
         app.drain();
@@ -67,14 +66,22 @@ where
 }
 
 /// Serves the operator's `router` on a separate `listener`, with fewer connections and a shorter stop.
+///
+/// # Errors
+///
+/// As for [`serve`].
 pub async fn serve_operator(
     app: &App,
     listener: TcpListener,
     router: Router,
     stop: impl Future<Output = ()>,
-) {
+) -> Result<(), rustls::Error> {
+    let operator = &app.settings().operator;
+    let tls = operator.tls.clone();
+    let tls = tls.map(|it| Tls::start(app, Listener::Operator, it));
+    let tls = tls.transpose()?;
     let settings = config::Server {
-        connections_max: app.settings().operator.connections_max,
+        connections_max: operator.connections_max,
         stop: OPERATOR_STOP,
         drain_grace: Duration::ZERO,
         tls: None,
@@ -83,8 +90,9 @@ pub async fn serve_operator(
     // The operator's tools come from one address and have no key.
     let everybody = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
     let addresses = Addresses::new(&settings, &everybody);
-    let acceptor = Acceptor::new(app, settings, addresses, None, router);
+    let acceptor = Acceptor::new(app, settings, addresses, tls, router);
     acceptor.run(listener, stop).await;
+    Ok(())
 }
 
 /// Accepts connections and serves them, with the limits of `settings`.

@@ -1,4 +1,4 @@
-//! TLS termination for partners: handshakes with a timeout, and a certificate that can be replaced at run time.
+//! TLS termination: handshakes with a timeout, and a certificate that can be replaced at run time.
 //!
 //! The files are checked at an interval, and at once on a SIGHUP. New connections get the certificate that the files
 //! contain; open connections keep theirs. Files that are not a valid pair are logged once, and the last valid
@@ -28,6 +28,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     app::App,
     config::{self, Files, Pair, PairFault},
+    telemetry::tls::Listener,
 };
 
 /// The offered protocols, preferred first.
@@ -36,6 +37,7 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// TLS on a listener. It is cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {
+    listener: Listener,
     settings: config::Tls,
     acceptor: TlsAcceptor,
     current: Arc<Current>,
@@ -53,20 +55,32 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    /// Starts with the certificate that was read with the settings. Fails if the cryptography provider cannot be
-    /// used.
-    pub(super) fn new(settings: config::Tls) -> Result<Self, rustls::Error> {
+    /// Starts with the certificate that was read with the settings, and reloads it whenever its files change, until the
+    /// replica stops. Fails if the cryptography provider cannot be used.
+    pub(super) fn start(
+        app: &App,
+        listener: Listener,
+        settings: config::Tls,
+    ) -> Result<Self, rustls::Error> {
         let current = Arc::new(Current(RwLock::new(settings.first.certified.clone())));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        Ok(Self {
+        let tls = Self {
+            listener,
             settings,
             acceptor: Arc::new(config).into(),
             current,
-        })
+        };
+        app.tasks().spawn(tls.clone().keep_fresh(app.clone()));
+        Ok(tls)
+    }
+
+    /// Returns the listener that has it.
+    pub(super) fn listener(&self) -> Listener {
+        self.listener
     }
 
     /// Performs the handshake with a client.
@@ -75,7 +89,7 @@ impl Tls {
     }
 
     /// Reloads the certificate whenever its files change, until the replica stops.
-    pub(super) async fn keep_fresh(self, app: App) {
+    async fn keep_fresh(self, app: App) {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => Some(hangups),
             Err(error) => {
@@ -83,7 +97,7 @@ impl Tls {
                 None
             }
         };
-        let mut expiry = Expiry::begin(&app, &self.settings.first);
+        let mut expiry = Expiry::begin(&app, self.listener, &self.settings.first);
         let mut ticks = interval(self.settings.reload);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = None;
@@ -117,6 +131,7 @@ impl Tls {
 
     /// Replaces the certificate if the files contain a valid pair. Returns the expiry of a new certificate.
     fn take(&self, app: &App, is_first: bool, pair: Result<Pair, PairFault>) -> Option<Expiry> {
+        let listener = self.listener.as_str();
         match pair {
             Ok(pair) => {
                 let mut current = self
@@ -128,13 +143,16 @@ impl Tls {
                 *current = pair.certified.clone();
                 drop(current);
                 (is_new || !is_first).then(|| {
-                    tracing::info!("new connections use the certificate that was reloaded");
-                    Expiry::begin(app, &pair)
+                    tracing::info!(
+                        listener,
+                        "new connections use the certificate that was reloaded"
+                    );
+                    Expiry::begin(app, self.listener, &pair)
                 })
             }
             Err(fault) => {
-                app.metrics().count_bad_certificate();
-                tracing::error!(error = %fault, "the certificate files are not a valid pair; the last good one is kept");
+                app.metrics().count_bad_certificate(self.listener);
+                tracing::error!(listener, error = %fault, "the certificate files are not a valid pair; the last good one is kept");
                 None
             }
         }
@@ -151,6 +169,7 @@ async fn hangup(hangups: &mut Option<Signal>) {
 
 /// The expiry of the certificate in use.
 struct Expiry {
+    listener: Listener,
     at: Option<DateTime<Utc>>,
     /// Whether the warning about the expiry was logged.
     is_said: bool,
@@ -158,11 +177,12 @@ struct Expiry {
 
 impl Expiry {
     /// Records the expiry of a certificate that is used from now on.
-    fn begin(app: &App, pair: &Pair) -> Self {
+    fn begin(app: &App, listener: Listener, pair: &Pair) -> Self {
         if let Some(at) = pair.expires_at {
-            app.metrics().set_certificate_expiry(at);
+            app.metrics().set_certificate_expiry(listener, at);
         }
         Self {
+            listener,
             at: pair.expires_at,
             is_said: false,
         }
@@ -175,7 +195,8 @@ impl Expiry {
             && expires_at <= app.heartbeat().time()
         {
             self.is_said = true;
-            tracing::warn!(%expires_at, "the certificate has expired; partners will refuse it");
+            let listener = self.listener.as_str();
+            tracing::warn!(listener, %expires_at, "the certificate has expired; clients will refuse it");
         }
     }
 }

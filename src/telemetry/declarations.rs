@@ -10,6 +10,7 @@ use super::{
     jobs::{DeliveryOutcome, Job, JobResult, QueueState},
     load::{Alone, ConnectionState, NotLogged, Policy, Shed, WaitFor},
     requests::{Cached, Kind as Form, Outcome},
+    tls::Listener,
 };
 
 /// The declaration of a metric.
@@ -212,11 +213,14 @@ declare! {
     LOG_LINES_DROPPED: "lmn_log_lines_dropped_total", Counter, [],
         "Log lines that were dropped because standard error was too slow.";
 
-    TLS_CERTIFICATE_EXPIRY: "lmn_tls_certificate_expiry_timestamp_seconds", Gauge, [],
+    TLS_CERTIFICATE_EXPIRY: "lmn_tls_certificate_expiry_timestamp_seconds", Gauge,
+        [closed("listener", Listener::WORDS)],
         "Unix time at which the certificate of new connections expires.";
-    TLS_BAD_CERTIFICATES: "lmn_tls_bad_certificates_total", Counter, [],
+    TLS_BAD_CERTIFICATES: "lmn_tls_bad_certificates_total", Counter,
+        [closed("listener", Listener::WORDS)],
         "Changes of the certificate files that were not a valid pair; the last valid one stays in use. Investigate when this grows.";
-    TLS_HANDSHAKES_FAILED: "lmn_tls_handshakes_failed_total", Counter, [],
+    TLS_HANDSHAKES_FAILED: "lmn_tls_handshakes_failed_total", Counter,
+        [closed("listener", Listener::WORDS)],
         "TLS handshakes that failed or timed out.";
 }
 

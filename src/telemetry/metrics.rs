@@ -6,7 +6,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use tokio::time::{MissedTickBehavior, interval};
@@ -113,35 +112,6 @@ impl Metrics {
     /// Counts reminders of overdue deliveries.
     pub(crate) fn count_reminded(&self, orders: usize) {
         self.0.reminded.increment(orders as u64);
-    }
-
-    /// Sets when the certificate of new connections expires. Only a process that terminates TLS has metrics of TLS.
-    pub(crate) fn set_certificate_expiry(&self, expires_at: DateTime<Utc>) {
-        let registry = self.registry();
-        let seconds = u32::try_from(expires_at.timestamp()).unwrap_or(u32::MAX);
-        registry
-            .gauge(&declarations::TLS_CERTIFICATE_EXPIRY, [])
-            .set(seconds);
-        for counter in [
-            &declarations::TLS_BAD_CERTIFICATES,
-            &declarations::TLS_HANDSHAKES_FAILED,
-        ] {
-            registry.counter(counter, []).increment(0);
-        }
-    }
-
-    /// Counts files that are not a valid pair of certificate and key.
-    pub(crate) fn count_bad_certificate(&self) {
-        self.registry()
-            .counter(&declarations::TLS_BAD_CERTIFICATES, [])
-            .increment(1);
-    }
-
-    /// Counts a handshake that failed or timed out.
-    pub(crate) fn count_failed_handshake(&self) {
-        self.registry()
-            .counter(&declarations::TLS_HANDSHAKES_FAILED, [])
-            .increment(1);
     }
 
     /// Returns the metrics of requests.

@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn_on},
+    process::{Process, lmn_on, words},
     support::{
         Service,
         certificate::{CertificateFiles, PATIENCE, address, client, connect, presented},
@@ -258,14 +258,15 @@ async fn new_certificate_is_loaded_without_a_restart_and_a_bad_one_is_ignored() 
     })
     .await;
     ask(&mut open).await;
-    let expiry = "lmn_tls_certificate_expiry_timestamp_seconds 4133980800";
+    let expiry = "lmn_tls_certificate_expiry_timestamp_seconds{listener=\"partners\"} 4133980800";
     assert!(
         metrics(&process).await.contains(expiry),
         "the metrics show when the certificate expires"
     );
 
     // First a key of another certificate, then no key.
-    let bad = |count: u64| format!("lmn_tls_bad_certificates_total {count}\n");
+    let bad =
+        |count: u64| format!("lmn_tls_bad_certificates_total{{listener=\"partners\"}} {count}\n");
     fs::write(files.key(), KeyPair::generate().unwrap().serialize_pem()).unwrap();
     eventually("the bad certificate is counted", async || {
         metrics(&process).await.contains(&bad(1)).then_some(())
@@ -348,5 +349,20 @@ async fn certificate_that_expires_while_in_use_causes_one_warning() {
     while noticed.elapsed() < Duration::from_millis(2500) {
         let _ = presented(&files, process.url()).await;
         assert_eq!(warned(), 1);
+    }
+}
+
+#[test]
+fn check_of_the_settings_shows_when_both_certificates_expire() {
+    let files = CertificateFiles::new();
+    files.renew(2100);
+    let settings = [files.settings("SERVER"), files.settings("OPERATOR")].concat();
+    let mut checking = lmn_on("postgres://localhost/lmn", &["config", "check"], &settings);
+    let checked = checking.output().unwrap();
+    let said = words(&checked);
+    assert!(checked.status.success(), "{said}");
+    for section in ["server.tls", "operator.tls"] {
+        let expiry = format!("The certificate of {section} expires at 2100-01-01");
+        assert!(said.contains(&expiry), "{said}");
     }
 }

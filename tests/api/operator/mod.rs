@@ -9,3 +9,4 @@ mod orders;
 mod partner_changes;
 mod probes;
 mod steps;
+mod tls;

@@ -142,7 +142,8 @@ impl Service {
         let address = listener.local_addr().expect("a listener has an address");
         let (app, routes) = (self.app.clone(), operator_router(self.app.clone()));
         tokio::spawn(async move {
-            server::serve_operator(&app, listener, routes, std::future::pending()).await;
+            let serving = server::serve_operator(&app, listener, routes, std::future::pending());
+            serving.await.expect("TLS can be used");
         });
         format!("http://{address}")
     }
