@@ -110,12 +110,8 @@ pub(crate) async fn sign_in(
         return Ok(response);
     }
     let value = session::seal(&cursors, token, heartbeat.time());
-    let cookie = cookie(
-        &parts.headers,
-        SESSION_COOKIE,
-        &value,
-        SESSION_HOURS * 3_600,
-    )?;
+    let is_secure = is_by_tls(&settings, &parts.headers);
+    let cookie = cookie(SESSION_COOKIE, &value, SESSION_HOURS * 3_600, is_secure)?;
     Ok(with_cookie(redirect(then), cookie))
 }
 
@@ -133,36 +129,38 @@ pub(crate) async fn sign_out(
     if !session::is_form_of(&cursors, session, form.get("_form")) {
         return refuse_form(&page);
     }
-    let cookie = cookie(&parts.headers, SESSION_COOKIE, "", 0)?;
+    let is_secure = is_by_tls(&settings, &parts.headers);
+    let cookie = cookie(SESSION_COOKIE, "", 0, is_secure)?;
     Ok(with_cookie(redirect("/sign-in"), cookie))
 }
 
 /// Chooses the language of the pages in this browser.
 pub(crate) async fn choose_language(
+    State(settings): State<Arc<Settings>>,
     headers: HeaderMap,
     Query(query): Query<Continue>,
 ) -> Result<Response, ApiError> {
     let language = query.to.unwrap_or_else(|| Language::of(&headers));
+    let is_secure = is_by_tls(&settings, &headers);
     let cookie = cookie(
-        &headers,
         LANGUAGE_COOKIE,
         language.as_str(),
         LANGUAGE_SECONDS,
+        is_secure,
     )?;
     Ok(with_cookie(redirect(&query.then), cookie))
 }
 
-/// Returns the header that sets a cookie, which no script reads and no other site sends.
-///
-/// It is restricted to TLS where a proxy in front of the listener states that the request came by TLS.
-fn cookie(
-    headers: &HeaderMap,
-    name: &str,
-    value: &str,
-    seconds: i64,
-) -> Result<HeaderValue, ApiError> {
-    let by_tls = headers.get("x-forwarded-proto");
-    let secure = match by_tls.is_some_and(|it| it == "https") {
+/// Returns whether a request came by TLS: to the listener, or to a proxy in front of it that says so.
+fn is_by_tls(settings: &Settings, headers: &HeaderMap) -> bool {
+    let protocol = headers.get("x-forwarded-proto");
+    settings.operator.tls.is_some() || protocol.is_some_and(|it| it == "https")
+}
+
+/// Returns the header that sets a cookie, which no script reads and no other site sends; a secure one is sent only by
+/// TLS.
+fn cookie(name: &str, value: &str, seconds: i64, is_secure: bool) -> Result<HeaderValue, ApiError> {
+    let secure = match is_secure {
         true => "; Secure",
         false => "",
     };

@@ -95,6 +95,35 @@ async fn operator_api_is_off_beyond_loopback_without_tls() {
     .await;
 }
 
+#[tokio::test]
+async fn console_restricts_its_cookies_to_tls() {
+    let files = CertificateFiles::new();
+    files.renew(2100);
+    let service = service(&files).await;
+    let vera = OperatorApi::add(&service, "vera", Role::Viewer).await;
+    let head = "POST /sign-in HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded";
+    let form = format!("token={}", vera.token);
+    let signed_in = send(&files, &vera.url, head, &form).await;
+    assert!(
+        signed_in.starts_with("HTTP/1.1 303 See Other"),
+        "{signed_in}"
+    );
+    let language = send(&files, &vera.url, "GET /language?to=ko HTTP/1.1", "").await;
+    let [session, language] = [&signed_in, &language].map(|answer| {
+        let mut headers = answer.lines();
+        let cookie = headers.find_map(|it| it.strip_prefix("set-cookie: "));
+        cookie.unwrap_or_else(|| panic!("no cookie: {answer}"))
+    });
+    for cookie in [session, language] {
+        assert!(cookie.ends_with("; Secure"), "{cookie}");
+    }
+    let session = session.split(';').next().unwrap();
+    let head = format!("GET / HTTP/1.1\r\ncookie: {session}");
+    let page = send(&files, &vera.url, &head, "").await;
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    assert!(page.contains("vera"), "{page}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn new_certificate_is_presented_to_new_connections_of_the_operator() {
     let (database, files) = (TestDatabase::new().await, CertificateFiles::new());
