@@ -1,17 +1,24 @@
 //! `lmn healthcheck`: probes a running server, for example as the health check of a container.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, bail};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
-use super::{Source, block_on, from_here, print_outcome};
-use crate::config::{self, Operator};
+use super::{Source, block_on, from_here, print_outcome, url_from_here};
+use crate::config;
 
 /// The maximum number of bytes read from a response.
 const ANSWER_MAX: u64 = 64 * 1024;
@@ -39,18 +46,18 @@ impl Healthcheck {
     /// Runs the command. Anything but the expected response in time is a failure.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = self.source.config.as_deref();
-        let operator = Operator::read(config, &config::environment())?;
+        let settings = config::Healthcheck::read(config, &config::environment())?;
         let (path, expected) = match self.live {
             true => ("/healthz", "alive"),
             false => ("/readyz", "ready"),
         };
-        if operator.listen.port() == 0 {
+        if settings.listen.port() == 0 {
             bail!("operator.listen has port 0, so the port to probe is unknown; set a fixed port");
         }
-        let address = from_here(operator.listen);
-        let url = format!("http://{address}{path}");
+        let address = from_here(settings.listen);
+        let url = url_from_here(address, settings.has_tls) + path;
         let answer = block_on(async {
-            timeout(operator.healthcheck, ask(address, path))
+            timeout(settings.timeout, ask(address, settings.has_tls, path))
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
                 .with_context(|| format!("{url} does not answer"))
@@ -81,15 +88,85 @@ fn reasons(body: &Value) -> String {
     }
 }
 
-/// Sends a GET request and reads the response to the end.
-async fn ask(address: SocketAddr, path: &str) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(address).await?;
+/// Connects to a listener, sends a GET request and reads the response to the end.
+async fn ask(address: SocketAddr, has_tls: bool, path: &str) -> io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let stream = TcpStream::connect(address).await?;
+    if !has_tls {
+        return exchange(stream, &request).await;
+    }
+    let connector = connector().map_err(io::Error::other)?;
+    let stream = connector.connect(address.ip().into(), stream).await?;
+    exchange(stream, &request).await
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> io::Result<Answer> {
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = String::new();
     stream.take(ANSWER_MAX).read_to_string(&mut answer).await?;
     read_answer(&answer)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP response"))
+}
+
+/// Returns the client side of TLS. Fails if the cryptography provider cannot be used.
+fn connector() -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    Ok(Arc::new(config).into())
+}
+
+/// Accepts every certificate, as the probes of Kubernetes do.
+///
+/// The request goes to an address of this machine and contains no secret. The certificate names another host than that
+/// address, differs from the file while it is being renewed, and is served after its expiry: none of this makes a server
+/// unhealthy.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
 }
 
 /// Parses the status and, if it is JSON, the body.

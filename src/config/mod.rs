@@ -22,7 +22,7 @@ pub(crate) use self::{
     tls::{Files, Pair, PairFault},
 };
 pub use self::{
-    operator::Operator,
+    operator::{Healthcheck, Operator},
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
     sections::{

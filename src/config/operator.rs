@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{
-    reader::{ConfigErrors, Reader, section},
+    reader::{ConfigErrors, Reader, Setting, section},
     tls::Tls,
 };
 
@@ -31,9 +31,31 @@ impl Operator {
     pub(crate) fn has_api(&self) -> bool {
         self.listen.ip().is_loopback() || self.tls.is_some()
     }
+}
 
-    /// Reads this section alone: a health check of a running server needs no database URL.
+section! {
+    /// The part of `operator` that `lmn healthcheck` needs.
+    #[derive(Debug, Clone)]
+    pub struct Healthcheck {
+        /// The address and port to probe.
+        pub listen: SocketAddr = value,
+        /// Time for the response.
+        pub timeout: Duration = seconds(1..=3600) named "healthcheck",
+        /// Whether the listener has TLS.
+        pub has_tls: bool = given named "tls.certificate_file",
+    }
+}
+
+impl Healthcheck {
+    /// Reads these settings alone: a health check of a running server needs neither a database URL nor the private key.
     pub fn read(file: Option<&Path>, variables: &[(String, String)]) -> Result<Self, ConfigErrors> {
         Reader::open(file, variables)?.read("operator")
+    }
+}
+
+impl Setting<'_> {
+    /// Reads whether a text is not empty.
+    fn given(mut self) -> Option<bool> {
+        self.value().map(|text: String| !text.is_empty())
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use lmn_partner_api::operators::model::Role;
 use rustls::version::TLS13;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,10 +13,10 @@ use tokio::{
 
 use crate::{
     database::TestDatabase,
-    process::{Process, lmn_on},
+    process::{self, Process, lmn_on, words},
     support::{
         OperatorApi, Service,
-        certificate::{CertificateFiles, PATIENCE, client, connect, presented},
+        certificate::{CertificateFiles, PATIENCE, address, client, connect, presented},
         eventually,
         settings::{self, Setting},
     },
@@ -150,4 +151,36 @@ async fn new_certificate_is_presented_to_new_connections_of_the_operator() {
         metrics.contains(expiry).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_check_uses_tls_and_accepts_the_certificate_while_its_files_change() {
+    let (database, files) = (TestDatabase::new().await, CertificateFiles::new());
+    files.renew(2100);
+    let [certificate, key] = files.settings("OPERATOR");
+    let settings = [certificate, key, settings::LOG_OFF];
+    let worker = Process::on(&database.url(), &["worker", "--json"], &settings);
+    let operator = worker.operator_url();
+    assert!(operator.starts_with("https://"), "{operator}");
+    let (listen, file) = (address(operator), files.certificate());
+    let listen = ("LMN_OPERATOR__LISTEN", listen.as_str());
+    let certificate = (
+        "LMN_OPERATOR__TLS__CERTIFICATE_FILE",
+        file.to_str().unwrap(),
+    );
+    let check =
+        |variables: &[(&str, &str)]| process::run(&["healthcheck", "--live", "--json"], variables);
+    let is_healthy = || {
+        let checked = check(&[listen, certificate]);
+        assert!(checked.status.success(), "{}", words(&checked));
+        let said: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!(said["url"], format!("{operator}/healthz"));
+    };
+    is_healthy();
+    files.renew(2010);
+    is_healthy();
+    fs::write(files.key(), "").unwrap();
+    is_healthy();
+    let plain = check(&[listen]);
+    assert_eq!(plain.status.code(), Some(1), "{}", words(&plain));
 }
