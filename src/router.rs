@@ -19,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
+    config::Settings,
     errors::ApiError,
     events,
     http::{
@@ -237,10 +238,10 @@ fn operator_api(app: App) -> Api {
     within(routes.merge(open), app, requests_max, PublicPath::default())
 }
 
-/// Builds the OpenAPI document of these routes; `public_url` is the base URL for partners.
-pub fn document(environment: Environment, public_url: &str) -> Value {
-    let gated = gated(environment).into_openapi();
-    openapi::document(&gated, &open().into_openapi(), environment, public_url)
+/// Builds the OpenAPI document of these routes.
+pub fn document(settings: &Settings) -> Value {
+    let gated = gated(settings.environment).into_openapi();
+    openapi::document(&gated, &open().into_openapi(), settings)
 }
 
 /// Builds the OpenAPI document of the operator API.
@@ -252,12 +253,13 @@ pub fn operator_document() -> Value {
 
 /// Builds the API.
 pub fn router(app: App) -> Api {
-    let routes = Router::from(gated(app.settings().environment));
-    let document = document(app.settings().environment, &app.settings().public_url).to_string();
+    let settings = app.settings();
+    let routes = Router::from(gated(settings.environment));
+    let document = document(settings);
     let open = Router::from(open())
-        .route_layer(Extension(Tagged::new(document.into())))
+        .route_layer(Extension(Tagged::new(document.to_string().into())))
         .route_layer(Extension(openapi::handlers::ErrorPages::new()))
-        .merge(portal("", &app.settings().public_url))
+        .merge(portal("", &settings.public_url))
         .merge(index())
         .merge(probes())
         .route_layer(from_fn(note_route));

@@ -44,6 +44,7 @@ mod webhooks;
 use std::path::Path;
 
 use database::TestDatabase;
+use lmn_partner_api::config::Settings;
 use process::{Process, lmn, run, words};
 use serde_json::{Value, json};
 
@@ -201,13 +202,12 @@ fn openapi_document_is_printed_without_a_database() {
     let variables = [("LMN_PUBLIC_URL", "https://api.example.com/")];
     let printed = run(&["openapi"], &variables);
     let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
-    assert_eq!(
-        document,
-        lmn_partner_api::router::document(
-            lmn_partner_api::values::environment::Environment::Sandbox,
-            "https://api.example.com"
-        )
-    );
+    let mut all = variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    all.push(("DATABASE_URL".to_owned(), "postgres://nowhere".to_owned()));
+    let settings = Settings::read(None, &all).unwrap();
+    assert_eq!(document, lmn_partner_api::router::document(&settings));
     let wrong = run(&["openapi"], &[("LMN_PUBLIC_URL", "nowhere")]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(

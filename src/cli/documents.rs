@@ -97,7 +97,7 @@ impl Openapi {
             return print(operator_document());
         }
         let settings = Settings::load_without_database(self.source.config.as_deref())?;
-        let document = document(settings.environment, &settings.public_url);
+        let document = document(&settings);
         match self.postman {
             true => print(postman::collection(&document)),
             false => print(document),

@@ -9,6 +9,7 @@ use super::{
     refusals, schemas, strictness,
 };
 use crate::{
+    config::Settings,
     errors::catalogue::Code,
     events::model::EventType,
     http::{describe, public_path::PublicPath},
@@ -87,14 +88,10 @@ const DELIVERY_HEADERS: &[(&str, &str)] = &[
     ("webhook-signature", "`v1,<base64>` (Standard Webhooks)."),
 ];
 
-/// Builds the document of gated and open routes; `public_url` is the base URL for partners.
-pub(crate) fn document(
-    gated: &OpenApi,
-    open: &OpenApi,
-    environment: Environment,
-    public_url: &str,
-) -> Value {
-    let is_sandbox = environment == Environment::Sandbox;
+/// Builds the document of gated and open routes.
+pub(crate) fn document(gated: &OpenApi, open: &OpenApi, settings: &Settings) -> Value {
+    let is_sandbox = settings.environment == Environment::Sandbox;
+    let public_url = &settings.public_url;
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for (routes, is_gated) in [(gated, true), (open, false)] {
         // The types of utoipa always serialize.

@@ -6,11 +6,7 @@ mod pgbouncer;
 
 use std::collections::HashSet;
 
-use lmn_partner_api::{
-    errors::catalogue::Code,
-    router::{document, router},
-    values::environment::Environment,
-};
+use lmn_partner_api::{errors::catalogue::Code, router::router};
 use reqwest::Method;
 use sqlx::AssertSqlSafe;
 use tokio::{
@@ -22,7 +18,7 @@ use url::Url;
 use self::pgbouncer::PgBouncer;
 use crate::{
     database::TestDatabase,
-    support::{Service, Vehicle, eventually, key},
+    support::{Document, Service, Vehicle, eventually, key},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +152,7 @@ async fn metrics_have_the_media_type_that_prometheus_3_requires() {
 
 #[test]
 fn operations_in_the_document_have_unique_ids() {
-    let document = document(Environment::Sandbox, "https://api.example.com");
+    let document = Document::read().text;
     let mut ids = HashSet::new();
     let mut seen = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {

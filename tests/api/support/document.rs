@@ -13,7 +13,7 @@ use lmn_partner_api::{
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::Reply;
+use super::{Reply, service::read_settings};
 
 /// Headers of every reply, which no operation documents.
 const COMMON_HEADERS: [&str; 4] = [
@@ -90,7 +90,13 @@ impl Document {
 
     /// Generates the document of an environment with a public URL.
     pub fn of(environment: Environment, public_url: &str) -> Self {
-        let text = document(environment, public_url);
+        let environment = environment.as_str();
+        Self::with(&[("ENVIRONMENT", environment), ("PUBLIC_URL", public_url)])
+    }
+
+    /// Generates the document of the sandbox with some settings, most of which [`settings`](super::settings) names.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let text = document(&read_settings("postgres://nowhere", settings));
         let paths = text["paths"].as_object().expect("it has paths");
         let operation = |template: &String, method: &String, members: &Value| Operation {
             id: members["operationId"]

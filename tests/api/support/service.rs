@@ -24,8 +24,8 @@ pub struct Service {
     running: Option<JoinHandle<()>>,
 }
 
-/// Starts a replica without its listeners and its worker, on a database that it reaches at `database_url`.
-pub async fn start_app(database_url: &str, settings: &[(&str, &str)]) -> App {
+/// Reads some settings, together with those of every replica under test.
+pub fn read_settings(database_url: &str, settings: &[(&str, &str)]) -> Settings {
     let mut variables = HashMap::from([
         ("DATABASE_URL".to_owned(), database_url.to_owned()),
         ("LMN_SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
@@ -41,8 +41,12 @@ pub async fn start_app(database_url: &str, settings: &[(&str, &str)]) -> App {
         .map(|(name, value)| (format!("LMN_{name}"), (*value).to_owned()));
     variables.extend(given);
     let variables: Vec<_> = variables.into_iter().collect();
-    let settings = Settings::read(None, &variables).expect("the test's settings are right");
-    App::start(settings)
+    Settings::read(None, &variables).expect("the test's settings are right")
+}
+
+/// Starts a replica without its listeners and its worker, on a database that it reaches at `database_url`.
+pub async fn start_app(database_url: &str, settings: &[(&str, &str)]) -> App {
+    App::start(read_settings(database_url, settings))
         .await
         .expect("the test's database is ready")
 }
