@@ -8,7 +8,7 @@ use axum::{
     Extension, Router,
     extract::Request,
     http::Uri,
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{Redirect, Response},
     routing::get,
 };
@@ -32,6 +32,7 @@ use crate::{
         admission::{AdmissionLayer, ForcedError, IpAllowlist},
         authentication::ApiKeys,
         concurrency::{Concurrency, ConcurrencyLayer, LoadShedding, PartnerConcurrency},
+        deprecation::{Deprecations, note_deprecated},
         rate_limit::RateLimit,
         request_context::{Contextual, RequestContextLayer},
     },
@@ -256,6 +257,7 @@ pub fn router(app: App) -> Api {
     let settings = app.settings();
     let routes = Router::from(gated(settings.environment));
     let document = document(settings);
+    let deprecations = Deprecations::of(openapi::operations(&document), &settings.deprecations);
     let open = Router::from(open())
         .route_layer(Extension(Tagged::new(document.to_string().into())))
         .route_layer(Extension(openapi::handlers::ErrorPages::new()))
@@ -263,7 +265,11 @@ pub fn router(app: App) -> Api {
         .merge(index())
         .merge(probes())
         .route_layer(from_fn(note_route));
-    shell(gate(routes, &app).merge(open), app)
+    let mut routes = gate(routes, &app).merge(open);
+    if let Some(deprecations) = deprecations {
+        routes = routes.route_layer(from_fn_with_state(deprecations, note_deprecated));
+    }
+    shell(routes, app)
 }
 
 /// Adds the layers that every request with an API key passes.

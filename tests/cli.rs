@@ -199,7 +199,21 @@ fn invalid_settings_prevent_the_start_with_all_errors_at_once() {
 
 #[test]
 fn openapi_document_is_printed_without_a_database() {
-    let variables = [("LMN_PUBLIC_URL", "https://api.example.com/")];
+    let variables = [
+        ("LMN_PUBLIC_URL", "https://api.example.com/"),
+        (
+            "LMN_DEPRECATIONS__GET_FACETS__DEPRECATED_AT",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__GET_FACETS__SUNSET_AT",
+            "2028-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__GET_FACETS__LINK",
+            "https://api.example.com/docs",
+        ),
+    ];
     let printed = run(&["openapi"], &variables);
     let document: Value = serde_json::from_slice(&printed.stdout).unwrap();
     let mut all = variables
@@ -208,6 +222,10 @@ fn openapi_document_is_printed_without_a_database() {
     all.push(("DATABASE_URL".to_owned(), "postgres://nowhere".to_owned()));
     let settings = Settings::read(None, &all).unwrap();
     assert_eq!(document, lmn_partner_api::router::document(&settings));
+    assert_eq!(
+        document["paths"]["/v1/vehicles/facets"]["get"]["deprecated"],
+        true
+    );
     let wrong = run(&["openapi"], &[("LMN_PUBLIC_URL", "nowhere")]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(
@@ -215,6 +233,71 @@ fn openapi_document_is_printed_without_a_database() {
         "{}",
         words(&wrong)
     );
+}
+
+#[test]
+fn deprecation_is_refused_if_its_operation_is_unknown_or_its_times_are_wrong() {
+    let url = ("DATABASE_URL", "postgres://localhost/lmn");
+    let known = [
+        (
+            "LMN_DEPRECATIONS__LIST_VEHICLES__DEPRECATED_AT",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__LIST_VEHICLES__SUNSET_AT",
+            "2026-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__LIST_VEHICLES__LINK",
+            "https://lmn.example/docs",
+        ),
+    ];
+    let unknown = [
+        ("LMN_ENVIRONMENT", "production"),
+        // Only a sandbox has this operation.
+        (
+            "LMN_DEPRECATIONS__GET_CLOCK__DEPRECATED_AT",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__GET_CLOCK__SUNSET_AT",
+            "2028-01-01T00:00:00Z",
+        ),
+        (
+            "LMN_DEPRECATIONS__GET_CLOCK__LINK",
+            "https://lmn.example/docs",
+        ),
+    ];
+    for (variables, complaint) in [
+        (
+            known.as_slice(),
+            "deprecations.list_vehicles.sunset_at: must not be before deprecated_at \
+             (set by LMN_DEPRECATIONS__LIST_VEHICLES__SUNSET_AT)",
+        ),
+        (
+            &unknown,
+            "deprecations.get_clock: is not an operation in a production deployment",
+        ),
+    ] {
+        let variables = [[url].as_slice(), variables].concat();
+        for arguments in [
+            ["config", "check"].as_slice(),
+            &["config", "check", "--json"],
+            &["serve"],
+            &["openapi"],
+        ] {
+            let refused = run(arguments, &variables);
+            let printed = format!(
+                "{}{}",
+                String::from_utf8_lossy(&refused.stdout),
+                words(&refused)
+            );
+            assert_eq!(refused.status.code(), Some(1), "{printed}");
+            assert!(printed.contains(complaint), "{complaint} in {printed}");
+        }
+    }
+    let sandbox = [[url].as_slice(), &unknown[1..]].concat();
+    assert!(run(&["config", "check"], &sandbox).status.success());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    block_on, dev_db, dev_demo, print_outcome,
+    block_on, check_deprecations, dev_db, dev_demo, print_outcome,
     serve::{migrate, serve},
     system::survive_hangups,
     warn_of_slips,
@@ -130,6 +130,7 @@ impl Dev {
         let mut settings = Settings::read(None, &variables)?;
         settings.environment = Environment::Sandbox;
         settings.server.listen.set_port(port);
+        let settings = check_deprecations(settings)?;
         // Held until the end, so that all log lines are written before the process exits.
         let _log = telemetry::start(&settings.log);
         block_on(self.serve(settings))

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Subcommand};
 use clap_complete::aot::{Shell, generate};
 use serde_json::json;
 
-use super::{Lmn, Source, print, print_outcome, say, warn_of_slips};
+use super::{Lmn, Source, check_deprecations, print, print_outcome, say, warn_of_slips};
 use crate::{
     config::{self, Settings, Tls},
     errors::{
@@ -37,7 +37,8 @@ impl Config {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self::Check { source, json } = self;
         let variables = config::environment();
-        let checked = Settings::read(source.config.as_deref(), &variables);
+        let checked =
+            Settings::read(source.config.as_deref(), &variables).and_then(check_deprecations);
         if json {
             let errors = checked.as_ref().err().map(|it| it.0.as_slice());
             let errors = errors.unwrap_or_default();
@@ -96,7 +97,8 @@ impl Openapi {
         if self.operator {
             return print(operator_document());
         }
-        let settings = Settings::load_without_database(self.source.config.as_deref())?;
+        let settings = Settings::load_without_database(self.source.config.as_deref())
+            .and_then(check_deprecations)?;
         let document = document(&settings);
         match self.postman {
             true => print(postman::collection(&document)),

@@ -30,6 +30,7 @@ mod system;
 mod webhook;
 
 use std::{
+    collections::HashSet,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -40,7 +41,11 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Settings};
+use crate::{
+    config::{self, ConfigErrors, Settings},
+    openapi::operations,
+    router::document,
+};
 
 /// Time for threads that do blocking work, such as a name look-up that nobody answers, when a command ends.
 const THREADS_STOP: Duration = Duration::from_secs(1);
@@ -133,7 +138,26 @@ impl Source {
     /// Reads the settings of this process, and warns of variables that look like misspelled ones.
     fn load(&self) -> anyhow::Result<Settings> {
         warn_of_slips(&config::environment());
-        Ok(Settings::load(self.config.as_deref())?)
+        Ok(Settings::load(self.config.as_deref()).and_then(check_deprecations)?)
+    }
+}
+
+/// Refuses settings that deprecate an operation that the deployment does not have.
+fn check_deprecations(settings: Settings) -> Result<Settings, ConfigErrors> {
+    if settings.deprecations.is_empty() {
+        return Ok(settings);
+    }
+    let document = document(&settings);
+    let known: HashSet<&str> = operations(&document).map(|(id, _, _)| id).collect();
+    let ids = settings.deprecations.keys();
+    let unknown = ids.filter(|id| !known.contains(id.as_str()));
+    let environment = settings.environment.as_str();
+    let errors: Vec<_> = unknown
+        .map(|id| format!("deprecations.{id}: is not an operation in a {environment} deployment"))
+        .collect();
+    match errors.is_empty() {
+        true => Ok(settings),
+        false => Err(ConfigErrors(errors)),
     }
 }
 

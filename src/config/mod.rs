@@ -6,6 +6,7 @@
 //! at once, each with its key.
 
 mod database_url;
+mod deprecations;
 mod operator;
 mod rate_limit;
 mod reader;
@@ -14,7 +15,7 @@ mod telemetry;
 mod tls;
 mod variables;
 
-use std::{ffi::OsString, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use self::reader::{Reader, Setting, section};
 pub(crate) use self::{
@@ -22,6 +23,7 @@ pub(crate) use self::{
     tls::{Files, Pair, PairFault},
 };
 pub use self::{
+    deprecations::Deprecation,
     operator::{Healthcheck, Operator},
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
@@ -71,6 +73,8 @@ section! {
         pub log: Log = section,
         /// The export of traces.
         pub telemetry: Telemetry = section,
+        /// The deprecated operations, by id.
+        pub deprecations: BTreeMap<String, Deprecation> = by_operation,
     }
     rules {
         |database, server| database.statement < server.deadline

@@ -11,7 +11,7 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKin
 use serde::de::DeserializeOwned;
 
 use super::{
-    DEFAULTS,
+    DEFAULTS, deprecations,
     variables::{find_setters, is_setting},
 };
 
@@ -95,7 +95,7 @@ impl Reader {
     pub(super) fn refuse_unknown_keys(&mut self) {
         let known = keys(&self.defaults);
         for key in keys(&self.merged) {
-            if !known.contains(&key) {
+            if !known.contains(&key) && !deprecations::is_setting(&key) {
                 self.errors.push(format!("{key}: is not a setting"));
             }
         }

@@ -1,7 +1,8 @@
 //! The layers that a request passes before its handler; `router.rs` shows their order.
 //!
 //! [`request_context`] is outermost, on every route: request id, deadline, log line, metrics, rendering of errors.
-//! Load shedding bounds the requests in progress. On `/v1` follow [`authentication`], the IP allowlist, the
+//! Load shedding bounds the requests in progress. If the settings deprecate operations, [`deprecation`] notes which
+//! requests are for them. On `/v1` follow [`authentication`], the IP allowlist, the
 //! [`rate_limit`] and partner [`concurrency`]; in a sandbox forced errors; then [`crate::idempotency`].
 //!
 //! A layer that only admits or refuses requests is an [`admission::Policy`], and one that limits those in progress a
@@ -12,6 +13,7 @@ mod access_log;
 pub(crate) mod admission;
 pub(crate) mod authentication;
 pub(crate) mod concurrency;
+pub(crate) mod deprecation;
 mod known_key;
 pub(crate) mod rate_limit;
 mod recording;

@@ -283,6 +283,7 @@ impl Completion {
             code: error.as_ref().map(|error| error.code().as_str()),
             by_our_fault: matches!(error.as_deref(), Some(ApiError::Internal { .. })),
             partner: self.context.grant().map(|it| it.partner),
+            deprecated: self.context.deprecated_operation(),
             took,
         };
         let log = &self.parts.request_log;

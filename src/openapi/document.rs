@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{OpenApi, path::Parameter};
 
 use super::{
-    examples, forms, headers, links,
+    deprecations, examples, forms, headers, links,
     operation::{self, Kind},
     refusals, schemas, strictness,
 };
@@ -110,6 +110,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, settings: &Settings) -> 
                 if is_gated && is_sandbox {
                     operation::add_force_parameter(operation);
                 }
+                deprecations::mark(operation, &settings.deprecations);
             }
             paths.insert(path, item);
         }

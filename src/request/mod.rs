@@ -2,8 +2,8 @@
 //! partner, [`OperatorCaller`] the authenticated operator. [`CallerSemaphores`] bound the requests of each caller.
 //!
 //! The context is one allocation in the request's extensions. A layer stores what it finds there, and later layers and
-//! the handler read it. The outermost layer reads the response headers for the rate limit and the idempotency key from
-//! there, so they are sent even if the handler panicked or exceeded the deadline.
+//! the handler read it. The outermost layer reads the response headers for a deprecation, the rate limit and the
+//! idempotency key from there, so they are sent even if the handler panicked or exceeded the deadline.
 
 mod caller;
 
@@ -61,6 +61,7 @@ struct Inner {
     grant: OnceLock<Arc<Grant>>,
     operator: OnceLock<Arc<Operator>>,
     user: OnceLock<String>,
+    deprecated: OnceLock<Arc<DeprecatedOperation>>,
     rate_limit: Mutex<Option<[HeaderValue; RATE_LIMIT_HEADERS.len()]>>,
     idempotency: AtomicU8,
     permits: Mutex<Vec<OwnedSemaphorePermit>>,
@@ -79,6 +80,7 @@ impl RequestContext {
             grant: OnceLock::new(),
             operator: OnceLock::new(),
             user: OnceLock::new(),
+            deprecated: OnceLock::new(),
             rate_limit: Mutex::default(),
             idempotency: AtomicU8::new(IdempotencyStatus::Absent as u8),
             permits: Mutex::default(),
@@ -131,6 +133,17 @@ impl RequestContext {
             // A request matches one route, so this is set once.
             let _ = self.0.route.set(route.clone());
         }
+    }
+
+    /// Returns the id of the request's operation, if it is deprecated.
+    pub(crate) fn deprecated_operation(&self) -> Option<&str> {
+        self.0.deprecated.get().map(|it| it.id.as_str())
+    }
+
+    /// Stores the request's operation, which is deprecated.
+    pub(crate) fn set_deprecated(&self, operation: Arc<DeprecatedOperation>) {
+        // A request has one operation, so this is set once.
+        let _ = self.0.deprecated.set(operation);
     }
 
     /// Returns the grant of the request's API key, once the key was accepted.
@@ -212,8 +225,14 @@ impl RequestContext {
         std::mem::take(&mut *permits)
     }
 
-    /// Adds the rate-limit and idempotency headers to a response.
+    /// Adds the headers for a deprecation, the rate limit and the idempotency key to a response.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(operation) = self.0.deprecated.get() {
+            for (name, value) in &operation.headers {
+                // A page of a list has a `Link` already.
+                headers.append(name, value.clone());
+            }
+        }
         if let Some(values) = self.rate_limit().as_ref() {
             for (name, value) in RATE_LIMIT_HEADERS.into_iter().zip(values) {
                 headers.insert(HeaderName::from_static(name), value.clone());
@@ -234,6 +253,15 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         Self::of(&parts.extensions).cloned()
     }
+}
+
+/// A deprecated operation.
+#[derive(Debug)]
+pub(crate) struct DeprecatedOperation {
+    /// Its operation id.
+    pub(crate) id: String,
+    /// The headers of its responses that announce it.
+    pub(crate) headers: HeaderMap,
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -128,6 +128,9 @@ declare! {
     PARTNER_REQUESTS: "lmn_partner_requests_total", Counter,
         [open("partner"), closed("outcome", Outcome::WORDS)],
         "Responses to requests with a valid key, by partner: served, refused (4xx), limited (429), failed (5xx).";
+    DEPRECATED_REQUESTS: "lmn_deprecated_requests_total", Counter,
+        [open("operation"), open("partner")],
+        "Responses of deprecated operations, by partner; none is a request without a valid key.";
     INTERNAL_ERRORS: "lmn_internal_errors_total", Counter, [],
         "Responses caused by a bug (500). Page someone when this grows.";
     REQUEST_LOG_DROPPED: "lmn_request_log_dropped_total", Counter,

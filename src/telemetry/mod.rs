@@ -46,6 +46,7 @@ pub fn time_recording(requests: u32) -> Duration {
             code: None,
             by_our_fault: false,
             partner: Some(partner),
+            deprecated: None,
             took: Duration::from_micros(200),
         });
     }

@@ -25,6 +25,8 @@ pub(crate) const UNMATCHED: &str = "unmatched";
 const PARTNERS_MAX: usize = 500;
 /// The label of all other partners.
 const OTHER: &str = "other";
+/// The label of requests without a valid key.
+const NONE: &str = "none";
 
 label_values! {
     /// The outcome of a partner's request.
@@ -75,6 +77,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) by_our_fault: bool,
     /// The partner, if the request had a valid key.
     pub(crate) partner: Option<PartnerId>,
+    /// The id of the operation, if it is deprecated.
+    pub(crate) deprecated: Option<&'a str>,
     /// Time to the response.
     pub(crate) took: Duration,
 }
@@ -145,6 +149,19 @@ impl Requests {
                 partners.insert(partner, outcomes);
             }
         }
+    }
+
+    /// Counts a request for a deprecated operation. They are few, so the handles of these series are not cached.
+    fn count_deprecated(&self, registry: &Registry, operation: &str, partner: Option<PartnerId>) {
+        let partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let partner = match partner {
+            Some(partner) if partners.contains_key(&partner) => partner.to_string(),
+            Some(_) => OTHER.to_owned(),
+            None => NONE.to_owned(),
+        };
+        let values = [operation.to_owned().into(), partner.into()];
+        let counter = registry.counter(&declarations::DEPRECATED_REQUESTS, values);
+        counter.increment(1);
     }
 }
 
@@ -251,6 +268,9 @@ impl Metrics {
         if let Some(partner) = answered.partner {
             requests.count_by_partner(registry, partner, answered.status);
         }
+        if let Some(operation) = answered.deprecated {
+            requests.count_deprecated(registry, operation, answered.partner);
+        }
         if answered.by_our_fault {
             requests.internal_errors.increment(1);
         }
@@ -303,6 +323,7 @@ mod tests {
             code: None,
             by_our_fault: false,
             partner: None,
+            deprecated: None,
             took: Duration::from_millis(3),
         }
     }

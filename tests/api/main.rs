@@ -26,6 +26,7 @@ mod support;
 mod wire;
 
 mod console;
+mod deprecations;
 mod envelope;
 mod errors;
 mod events;

@@ -216,6 +216,9 @@ async fn server_exposes_exactly_the_declared_metrics() {
     let (url, store) = (database.url(), Store::start());
     let shared = store.url();
     let settings = [
+        settings::LIST_VEHICLES_DEPRECATED[0],
+        settings::LIST_VEHICLES_DEPRECATED[1],
+        settings::LIST_VEHICLES_DEPRECATED[2],
         settings::shared_store(&shared),
         settings::partner_writes_max(1),
         settings::key_use_seconds(1),

@@ -5,10 +5,11 @@ use std::{env, fs, path::Path};
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const HEAD: &str = "| Setting | Variable | Default | Meaning |\n|---|---|---|---|\n";
 
-/// Returns the tables of the page: one of each section, in the order of the file.
+/// Returns the tables of the page: one of each section with settings, in the order of the file.
 fn tables() -> String {
     let (_, settings) = DEFAULTS.split_once("\n\n").unwrap();
-    let (mut page, mut section, mut comment) = (HEAD.to_owned(), String::new(), String::new());
+    let (mut page, mut section, mut comment) = (String::new(), String::new(), String::new());
+    let mut head = HEAD.to_owned();
     for line in settings.lines() {
         if let Some(text) = line.strip_prefix("# ") {
             if !comment.is_empty() {
@@ -17,14 +18,16 @@ fn tables() -> String {
             comment.push_str(text);
         } else if let Some(name) = line.strip_prefix('[') {
             name.trim_end_matches(']').clone_into(&mut section);
-            page.push_str(&format!("\n## {section}\n\n"));
+            page.push_str(&format!("\n## {section}\n"));
             if !comment.is_empty() {
-                page.push_str(&format!("{comment}\n\n"));
+                page.push_str(&format!("\n{comment}\n"));
             }
-            page.push_str(HEAD);
+            head = format!("\n{HEAD}");
             comment.clear();
         } else if let Some((key, default)) = line.split_once(" = ") {
+            page.push_str(&head);
             page.push_str(&row(&section, key, default, &comment));
+            head.clear();
             comment.clear();
         }
     }

@@ -13,6 +13,21 @@ pub const NO_VEHICLE_CACHE: Setting = ("CATALOGUE__CACHE_MEBIBYTES", "0");
 pub const LOG_OFF: Setting = ("LOG__FILTER", "off");
 /// A server also logs each request.
 pub const LOG_INFO: Setting = ("LOG__FILTER", "info");
+/// `GET /v1/vehicles` is deprecated.
+pub const LIST_VEHICLES_DEPRECATED: [Setting; 3] = [
+    (
+        "DEPRECATIONS__LIST_VEHICLES__DEPRECATED_AT",
+        "2027-01-01T00:00:00Z",
+    ),
+    (
+        "DEPRECATIONS__LIST_VEHICLES__SUNSET_AT",
+        "2028-01-01T09:00:00+09:00",
+    ),
+    (
+        "DEPRECATIONS__LIST_VEHICLES__LINK",
+        "https://lmn.example/docs/changelog",
+    ),
+];
 
 /// Defines for each setting with a number a function that returns it.
 macro_rules! numbers {
