@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{OpenApi, path::Parameter};
 
 use super::{
-    deprecations, examples, forms, headers, links,
+    deprecations, examples, forms, headers,
     operation::{self, Kind},
     refusals, schemas, strictness,
 };
@@ -126,7 +126,7 @@ pub(crate) fn document(gated: &OpenApi, open: &OpenApi, settings: &Settings) -> 
     }
     schemas::allow_null(&mut schemas);
     strictness::separate(&mut schemas, REQUESTS);
-    links::add(&mut paths);
+    operation::add_links(&mut paths);
     let (paths, webhooks) = (Value::from(paths), Value::from(webhooks()));
     let components = components(schemas, &[&paths, &webhooks], is_sandbox, public_url);
     json!({
