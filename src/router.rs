@@ -25,7 +25,7 @@ use crate::{
     http::{
         body::AcceptsCsv,
         etag::{Conditional, Tagged},
-        public_path::PublicPath,
+        headers::PublicPath,
     },
     idempotency::IdempotencyLayer,
     middleware::{

@@ -12,7 +12,7 @@ use crate::{
     config::Settings,
     errors::catalogue::Code,
     events::model::EventType,
-    http::{describe, public_path::PublicPath},
+    http::{describe, headers::PublicPath},
     values::{environment::Environment, string_enum::StringEnum},
     webhooks::signature::{EVENT_ID, SIGNATURE, TIMESTAMP},
 };

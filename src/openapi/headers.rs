@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Kind;
-use crate::http::public_path::PublicPath;
+use crate::http::headers::PublicPath;
 
 /// The name, description, schema and example of a header.
 type Row = (&'static str, &'static str, fn() -> Value, &'static str);
