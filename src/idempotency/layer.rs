@@ -21,8 +21,7 @@ use uuid::Uuid;
 
 use super::{
     model::{self, Claim, Fingerprint},
-    recent_keys::RecentKeys,
-    store::ReadReplies,
+    store::{ReadReplies, RecentKeys},
     write::{Binding, Handover, PendingWrite},
 };
 use crate::{

@@ -10,7 +10,6 @@
 
 mod layer;
 pub(crate) mod model;
-mod recent_keys;
 mod reply;
 mod store;
 mod write;
