@@ -73,7 +73,7 @@ impl Jobs {
             Job::OldRequests,
             self.settings.jobs.interval,
             |it| async move {
-                request_log::jobs::delete_old(&it.database, &it.settings.request_log).await
+                request_log::queue::delete_old(&it.database, &it.settings.request_log).await
             },
         );
         Ok(())

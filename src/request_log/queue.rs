@@ -1,5 +1,5 @@
-//! [`RequestLog`]: the queue of requests to log, which never blocks a request, and the insertion of those that have
-//! gathered.
+//! [`RequestLog`]: the queue of requests to log, which never blocks a request, the insertion of those that have
+//! gathered, and the deletion of old ones.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config,
-    database::{Database, Heartbeat, is_transient},
+    database::{Database, Heartbeat, clock, is_transient},
     errors::ApiError,
     request::RequestContext,
     telemetry::{
@@ -168,5 +168,25 @@ impl RequestLog {
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<LoggedRequest>> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Deletes the requests that are older than the log covers. Each transaction deletes a bounded number. Returns their
+/// number.
+pub async fn delete_old(
+    database: &Database,
+    settings: &config::RequestLog,
+) -> Result<u64, sqlx::Error> {
+    let mut all = 0;
+    loop {
+        let mut tx = database.begin().await?;
+        let age = TimeDelta::days(settings.days.into());
+        let before = clock::real_now(&mut tx).await? - age;
+        let deleted = store::delete_before(&mut tx, before, settings.batch.into()).await?;
+        tx.commit().await?;
+        all += deleted;
+        if deleted < u64::from(settings.batch) {
+            return Ok(all);
+        }
     }
 }
