@@ -1,9 +1,7 @@
-//! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`bid_sheet`]
-//! of an auction day, [`changes`] of all orders, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`]
-//! their changes, and reads for the commands of LMN's staff ([`operator`]). This file has the rows, and their conversion
-//! to the model.
+//! SQL of orders: [`read`] and [`mod@list`] by partners, [`list_all`](mod@list_all) of all partners, [`changes`]
+//! of all orders, [`place`] an order, [`lock`](mod@lock) orders that change, [`record`] their changes, and reads for LMN's
+//! staff ([`operator`]), such as the bid sheet of an auction day. This file has the rows, and their conversion to the model.
 
-mod bid_sheet;
 mod changes;
 mod list;
 mod list_all;
@@ -26,7 +24,6 @@ use crate::{
     values::{id::OrderId, timestamp::Timestamp},
 };
 
-pub(crate) use bid_sheet::{VehicleBids, list_bids};
 pub(crate) use changes::{ChangePosition, OrderChange, list_changes};
 pub(crate) use list::{Filter, Position, Sort, list};
 pub(crate) use list_all::{AllFilter, list_all};
@@ -34,7 +31,7 @@ pub(crate) use lock::{
     count_due, find_bought, find_former, list_overdue, lock, lock_alone, lock_open, lock_passed,
     lock_relisting, read_locked,
 };
-pub(crate) use operator::{find_result, list_auctioned};
+pub(crate) use operator::{VehicleBids, find_result, list_auctioned, list_bids};
 pub(crate) use place::{
     DECISION_AGE_MAX, NewOrder, find_market, place_in_one_round_trip, record_order,
 };
