@@ -26,8 +26,8 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    renewal::Lease,
     target::{HostOf, Refused, Target},
+    worker::Lease,
 };
 use crate::{
     events::model::DeliveryError,

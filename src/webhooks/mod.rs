@@ -3,7 +3,7 @@
 //! [`model`] holds the endpoint, [`target`] the rules for its URL, [`signature`] the signing of deliveries and
 //! [`schedule`] the decisions after an attempt. An appended event waits in a delivery queue, which is a row of
 //! `delivery_queues` (`migrations/0010_webhooks.sql`, `events/store.rs`). [`store`] leases due events, fairly among
-//! partners. [`sender`] sends one through [`client`], to checked addresses only, while [`renewal`] keeps its lease, and
+//! partners. [`sender`] sends one through [`client`], to checked addresses only, while its [lease](worker::Lease) is renewed, and
 //! records the result. [`worker`] combines these, and any number of workers may run. [`changes`] holds the changes that
 //! partners and the operator make to endpoints and deliveries, and [`handlers`] the HTTP handlers.
 
@@ -11,7 +11,6 @@ pub(crate) mod changes;
 mod client;
 pub(crate) mod handlers;
 pub mod model;
-mod renewal;
 mod schedule;
 mod sender;
 pub mod signature;

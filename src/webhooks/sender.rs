@@ -12,10 +12,10 @@ use super::{
     changes,
     client::{Answered, Client, Post, SendError},
     model::DisabledReason,
-    renewal::Lease,
     schedule::{Answer, Attempt, Verdict, read_retry_after},
     signature,
     store::{self, Due, Health, LockedQueue, Place},
+    worker::Lease,
 };
 use crate::{
     audit::Actor,
