@@ -14,8 +14,9 @@ use super::{
     import_file::open,
     operator::{OperatorArgs, Session},
     order::print_affected,
-    order_list::Sheet,
-    print_outcome, say,
+    print_outcome,
+    report::Sheet,
+    say,
 };
 use crate::{
     catalogue_import::vehicle_change::VehicleChange,

@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::{
     arguments::{fee, one_of, usd},
     operator::{OperatorArgs, Session},
-    order_list::List,
-    print, print_outcome, say,
+    print, print_outcome,
+    report::List,
+    say,
 };
 use crate::{
     orders::{
