@@ -139,6 +139,20 @@ impl Sort {
             Self::CreatedDesc | Self::UpdatedDesc => ("desc", "<"),
         }
     }
+
+    /// Appends ` and …` for the orders after a position, in the order of a column and the id.
+    pub(super) fn push_after(
+        self,
+        (time, id): &Position,
+        column: &str,
+        query: &mut QueryBuilder<Postgres>,
+    ) {
+        let (_, comes_after) = self.direction();
+        let time = time.and_then(DateTime::from_timestamp_millis);
+        query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
+        query.push_bind(time).push(", timestamptz 'infinity'), ");
+        query.push_bind(id.uuid()).push(")");
+    }
 }
 
 /// A position in a list of orders: the time of the sort in milliseconds (`None` is last), and the id.
@@ -265,13 +279,8 @@ impl Page<'_> {
     /// Appends ` and …` for the other filters and the position.
     fn push_rest(&self, query: &mut QueryBuilder<Postgres>) {
         self.filter.push(self.partner, query);
-        if let Some((time, id)) = self.after {
-            let column = self.sort.column();
-            let (_, comes_after) = self.sort.direction();
-            let time = time.and_then(DateTime::from_timestamp_millis);
-            query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
-            query.push_bind(time).push(", timestamptz 'infinity'), ");
-            query.push_bind(id.uuid()).push(")");
+        if let Some(after) = self.after {
+            self.sort.push_after(after, self.sort.column(), query);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, NaiveDate, TimeDelta};
+use chrono::{NaiveDate, TimeDelta};
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{
@@ -298,19 +298,17 @@ impl Page<'_> {
     /// Appends ` and …` for the filters other than that of statuses, and the position.
     fn push_rest(&self, query: &mut QueryBuilder<Postgres>) {
         self.filter.push(query);
-        let Some((time, id)) = self.after else {
+        let Some(after) = self.after else {
             return;
         };
-        let (_, comes_after) = self.sort.direction();
-        let Some(column) = self.column() else {
-            query.push(format_args!(" and id {comes_after} "));
-            query.push_bind(id.uuid());
-            return;
-        };
-        let time = time.and_then(DateTime::from_timestamp_millis);
-        query.push(format_args!(" and ({column}, id) {comes_after} (coalesce("));
-        query.push_bind(time).push(", timestamptz 'infinity'), ");
-        query.push_bind(id.uuid()).push(")");
+        match self.column() {
+            Some(column) => self.sort.push_after(after, column, query),
+            None => {
+                let (_, comes_after) = self.sort.direction();
+                query.push(format_args!(" and id {comes_after} "));
+                query.push_bind(after.1.uuid());
+            }
+        }
     }
 
     /// Appends the order, with a prefix for each column, and the limit, which is part of the text as in a partner's list.
@@ -344,7 +342,7 @@ mod tests {
         for other in [
             status(&[failed]),
             AllFilter {
-                partner: Some(PartnerId::new(DateTime::UNIX_EPOCH)),
+                partner: Some(PartnerId::new(chrono::DateTime::UNIX_EPOCH)),
                 ..AllFilter::default()
             },
             AllFilter {
