@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::Path,
-    process::{Child, id},
+    process::{Child, Command, id},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use crate::{
     ClusterError, Supervisor,
     account::Account,
     folder::{self, Folder},
-    programs::{Programs, find_or_fetch},
+    programs::{Programs, find, find_or_fetch},
     supervisor::{is_ready, running},
 };
 
@@ -120,6 +120,18 @@ impl Cluster {
     /// Returns the directory of the cluster.
     pub fn dir(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns a command that runs one of PostgreSQL's programs, such as `pg_dump`, in the version of the server and as its
+    /// account.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the programs are not found any more.
+    pub fn command(&self, program: &str) -> Result<Command, ClusterError> {
+        let account = Account::of_server(self.folder.product())?;
+        let programs = find(&account, &self.folder.data())?;
+        Ok(account.command(&programs.path(program)))
     }
 }
 

@@ -112,6 +112,11 @@ impl Folder {
         &self.sockets
     }
 
+    /// Returns the product that uses the server.
+    pub(crate) fn product(&self) -> Product {
+        self.product
+    }
+
     /// Removes the directory with the socket if it is a separate one.
     pub(crate) fn remove_sockets(&self) {
         if self.sockets != self.path {
