@@ -17,6 +17,8 @@
 
 #[path = "../support/database.rs"]
 mod database;
+#[path = "../support/invariants.rs"]
+mod invariants;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/seed.rs"]
@@ -29,6 +31,7 @@ mod verify;
 mod wire;
 
 mod clients;
+mod cluster;
 mod deadlines;
 mod deliveries;
 mod orders;

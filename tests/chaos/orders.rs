@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     clients::Client,
     database::TestDatabase,
+    invariants::check_invariants,
     plan::{NAMES, Plan},
     seed::seed,
     support::{Partner, Service, eventually, pool_sessions, settings},
@@ -64,7 +65,7 @@ async fn orders_are_neither_lost_nor_doubled_and_responses_are_correct_whatever_
     for n in 0..PARTNERS {
         partners.push(service.partner(&format!("partner {n}")).await);
     }
-    add_vehicles(service.db()).await;
+    add_vehicles(service.db(), VEHICLES).await;
     let witness = Arc::new(Witness::of(service.db()).await);
 
     plan.pause(false);
@@ -95,7 +96,8 @@ async fn orders_are_neither_lost_nor_doubled_and_responses_are_correct_whatever_
     assert!(kills > 0);
 }
 
-async fn add_vehicles(db: &PgPool) {
+/// Adds the lots `glovis_1`, `glovis_2` and so on, which are not rendered yet.
+pub async fn add_vehicles(db: &PgPool, count: usize) {
     sqlx::query(
         "insert into vehicles (id, source, make, model, year, mileage_km, listing_usd, auction_date, auction_result,
                                listed_at, updated_at, priced_at)
@@ -103,7 +105,7 @@ async fn add_vehicles(db: &PgPool) {
                 'upcoming', date_trunc('day', now()), date_trunc('day', now()), date_trunc('day', now())
          from generate_series(1, $1) n",
     )
-    .bind(VEHICLES as i64)
+    .bind(count as i64)
     .execute(db)
     .await
     .unwrap();
@@ -164,14 +166,8 @@ async fn wait_for_sessions_to_end(db: &PgPool) {
     .await;
 }
 
-/// Invariants of the tables, each with a query that counts its violations.
-const BROKEN: [(&str, &str); 7] = [
-    (
-        "an order without its key, or with two",
-        "select count(*) from (
-             select orders.id from orders left join idempotency_keys on order_id = orders.id and reply_location is not null
-             group by orders.id having count(key) <> 1) broken",
-    ),
+/// What holds in the tables after such a run, besides the invariants of every database. Each query counts its violations.
+const BROKEN: [(&str, &str); 4] = [
     (
         "a key without the order in its reply",
         "select count(*) from idempotency_keys left join orders on orders.id = order_id
@@ -184,16 +180,12 @@ const BROKEN: [(&str, &str); 7] = [
              select from orders group by partner_id, vehicle_id having count(*) <> 1) broken",
     ),
     (
-        "a history with a gap, or with a step too many",
+        "a history with a step too many",
         "select count(*) from (
              select orders.id from orders left join order_history on order_id = orders.id
              group by orders.id, orders.status
              having array_agg(n || ' ' || order_history.status order by n) <>
                  case orders.status when 'proceed' then array['1 proceed'] else array['1 proceed', '2 cancelled'] end) broken",
-    ),
-    (
-        "an order without its vehicle, or a vehicle too many",
-        "select count(*) from orders full join order_vehicles on order_id = id where id is null or order_id is null",
     ),
     (
         "a change without its audit row, or a row too many",
@@ -202,15 +194,10 @@ const BROKEN: [(&str, &str); 7] = [
              union all select 'order.cancelled' || id from (select order_id as id from order_history where n = 2) cancelled) steps
          having count(*) <> (select count(*) from audit_log)",
     ),
-    (
-        "a vehicle whose highest bid is not one",
-        "select count(*) from (
-             select from orders_with_standing where status = 'proceed'
-             group by vehicle_id having count(*) filter (where is_highest_bid) <> 1) broken",
-    ),
 ];
 
 async fn check_tables(db: &PgPool, cancelled: u64) {
+    check_invariants(db).await;
     for (what, query) in BROKEN {
         let broken: Option<i64> = sqlx::query_scalar(query).fetch_optional(db).await.unwrap();
         assert_eq!(broken.unwrap_or_default(), 0, "{what}");

@@ -1,7 +1,6 @@
 //! A database that is killed and restarted under load: the server is not restarted, and every response is correct.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev_postgres::{Cluster, Purpose};
-use lmn_partner_api::{cli::dev_db, errors::catalogue::Code};
-use rustix::process::{Pid, Signal, kill_process};
+use dev_postgres::Cluster;
+use lmn_partner_api::errors::catalogue::Code;
+use rustix::process::{Signal, kill_process};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::{
+    cluster,
     process::Process,
     support::{Partner, Reply, eventually, key, settings},
 };
@@ -49,13 +49,9 @@ impl Database {
     }
 
     async fn start_again(&mut self) {
-        let dir = self.folder.path().join("pg");
-        let cluster = spawn_blocking(move || {
-            let supervisor = dev_db::supervisor(env!("CARGO_BIN_EXE_lmn"));
-            // Commits must survive the kill, so the cluster is durable, although slower.
-            Cluster::ensure(&dir, Purpose::Data, &supervisor, &|_| {}).unwrap()
-        });
-        self.clusters.push(cluster.await.unwrap());
+        // Commits must survive the kill, so the cluster is durable, although slower.
+        let cluster = cluster::start(self.folder.path().join("pg")).await;
+        self.clusters.push(cluster);
     }
 
     fn cluster(&self) -> &Cluster {
@@ -63,10 +59,7 @@ impl Database {
     }
 
     fn kill(&self, signal: Signal) {
-        let file = self.cluster().dir().join("data/postmaster.pid");
-        let text = std::fs::read_to_string(Path::new(&file)).unwrap();
-        let server = text.lines().next().unwrap().trim().parse().unwrap();
-        kill_process(Pid::from_raw(server).unwrap(), signal).unwrap();
+        kill_process(cluster::server_of(self.cluster()), signal).unwrap();
     }
 }
 
