@@ -1,5 +1,5 @@
 //! Fault injection between the API and its database and between LMN and webhook receivers, thousands of times: no order
-//! is lost or doubled, and no event is lost or reordered.
+//! is lost or doubled, and no event is lost or reordered. Also rehearsals of a restore.
 
 #![allow(
     dead_code,
@@ -38,4 +38,5 @@ mod orders;
 mod outage;
 mod plan;
 mod receiver;
+mod restore;
 mod witness;

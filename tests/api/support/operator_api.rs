@@ -22,6 +22,11 @@ pub struct OperatorApi {
 impl OperatorApi {
     /// Adds an operator with a role, who calls the operator's listener of a service.
     pub async fn add(service: &Service, name: &str, role: Role) -> Self {
+        Self::at(service.db(), &service.operator_url().await, name, role).await
+    }
+
+    /// Adds an operator with a role to a database, who calls the operator's listener at `url`.
+    pub async fn at(db: &PgPool, url: &str, name: &str, role: Role) -> Self {
         let random = format!("{}AAAAAAAA", Uuid::new_v4().simple());
         let token = format!("lmn_op_{}", random.get(12..).expect("a UUID has 32 digits"));
         let statement = "insert into operators (id, name, role, digest, created_at)
@@ -31,10 +36,10 @@ impl OperatorApi {
             .bind(name)
             .bind(role.as_str())
             .bind(&token);
-        added.execute(service.db()).await.expect(statement);
+        added.execute(db).await.expect(statement);
         Self {
             token,
-            url: service.operator_url().await,
+            url: url.to_owned(),
             client: Client::new(),
         }
     }
