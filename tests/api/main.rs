@@ -15,6 +15,8 @@
 
 #[path = "../support/database.rs"]
 mod database;
+#[path = "../support/invariants.rs"]
+mod invariants;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/seed.rs"]

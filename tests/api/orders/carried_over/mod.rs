@@ -14,11 +14,11 @@ use lmn_partner_api::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::{
     database::TestDatabase,
+    invariants::check_invariants,
     process::{run, words},
     support::{Ask, Partner, Reply, Service, limit},
 };
@@ -31,27 +31,33 @@ const AUDIT: &str = include_str!("audit.jsonl");
 /// Names of the recorded partners.
 const PARTNERS: [&str; 3] = ["acme", "rival", "late"];
 
-/// The migration that converts the orders.
-const VERSION: i64 = 11;
+/// The schema of the recorded database: the newest migration of its server.
+const RECORDED: i64 = 10;
 
-/// Starts the service on the recorded database, migrated by `lmn migrate`, at a time after the recording.
-async fn migrated_service() -> Service {
+/// Makes the recorded database, and applies the later migrations up to a version of the schema.
+async fn recorded_database(version: i64) -> TestDatabase {
     let database = TestDatabase::empty().await;
     let mut connection = database.pool.acquire().await.unwrap();
-    let earlier = MIGRATOR.iter().filter(|it| it.version < VERSION);
     sqlx::query("select set_config('lmn.environment', 'sandbox', false)")
         .execute(&mut *connection)
         .await
         .unwrap();
-    Migrator::with_migrations(earlier.cloned().collect())
-        .run(&mut *connection)
-        .await
-        .unwrap();
+    let recorded = MIGRATOR.run_to(RECORDED, &mut *connection);
+    recorded.await.unwrap();
     sqlx::raw_sql(DATABASE)
         .execute(&mut *connection)
         .await
         .unwrap();
+    let migrated = MIGRATOR.run_to(version, &mut *connection);
+    migrated.await.unwrap();
     drop(connection);
+    database
+}
+
+/// Starts the service on the recorded database at a version of the schema, migrated by `lmn migrate`, at a time after the
+/// recording.
+async fn migrated_from(version: i64) -> Service {
+    let database = recorded_database(version).await;
     let migrated = run(&["migrate"], &[("DATABASE_URL", &database.url())]);
     assert!(migrated.status.success(), "{}", words(&migrated));
     let service = Service::on(database, &[], router).await;
@@ -64,6 +70,11 @@ async fn migrated_service() -> Service {
     }
     service.time_is("2026-07-01T10:00:00+09:00").await;
     service
+}
+
+/// Starts the service on the database as it was recorded.
+async fn migrated_service() -> Service {
+    migrated_from(RECORDED).await
 }
 
 /// Returns a recorded partner with its recorded key.
@@ -141,10 +152,15 @@ fn request(partner: &Partner, write: &Value, path: &str, body: Option<&str>) -> 
 #[tokio::test]
 async fn migrated_order_is_answered_byte_for_byte_as_before() {
     let service = migrated_service().await;
+    check_reads(&service).await;
+}
+
+/// Repeats every recorded read.
+async fn check_reads(service: &Service) {
     let reads = lines(READS);
     assert!(reads.len() > 60, "all was recorded");
     for read in &reads {
-        let reader = partner(&service, text(read, "partner")).await;
+        let reader = partner(service, text(read, "partner")).await;
         let reply = reader.get(text(read, "path")).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(body(&reply), current(read), "{}", text(read, "path"));
@@ -160,9 +176,14 @@ fn current(read: &Value) -> String {
 #[tokio::test]
 async fn migrated_key_replays_its_reply_and_refuses_another_request() {
     let service = migrated_service().await;
+    check_keys(&service).await;
+}
+
+/// Repeats every recorded write, and sends another request with its key.
+async fn check_keys(service: &Service) {
     let before = service.step_count().await;
     for write in &lines(WRITES) {
-        let writer = partner(&service, text(write, "partner")).await;
+        let writer = partner(service, text(write, "partner")).await;
         let replay = replay(&writer, write).send().await;
         assert_eq!(replay.status, 200, "{write}: {replay:?}");
         assert_eq!(body(&replay), text(write, "reply"));
@@ -176,6 +197,18 @@ async fn migrated_key_replays_its_reply_and_refuses_another_request() {
     }
     let after = service.step_count().await;
     assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn database_of_every_earlier_schema_is_migrated_and_serves_as_before() {
+    let newest = MIGRATOR.iter().map(|it| it.version).max().unwrap();
+    for version in RECORDED + 1..=newest {
+        let mut service = migrated_from(version).await;
+        check_invariants(service.db()).await;
+        check_reads(&service).await;
+        check_keys(&service).await;
+        service.stop().await;
+    }
 }
 
 #[tokio::test]
