@@ -1,5 +1,5 @@
 //! Fault injection between the API and its database and between LMN and webhook receivers, thousands of times: no order
-//! is lost or doubled, and no event is lost or reordered. Also rehearsals of a restore.
+//! is lost or doubled, and no event is lost or reordered. Also rehearsals of a restore and of an upgrade.
 
 #![allow(
     dead_code,
@@ -39,4 +39,5 @@ mod outage;
 mod plan;
 mod receiver;
 mod restore;
+mod upgrade;
 mod witness;
