@@ -21,9 +21,9 @@ use super::{
 use crate::{
     catalogue_import::vehicle_change::VehicleChange,
     operator::{
-        acquire::acquire,
-        results::ResultRow,
+        bid_sheet::acquire,
         rows::{RowOutcome, RowReply, read_csv, record_all},
+        vehicle_changes::ResultRow,
     },
     orders::{bulk, model::AuctionOutcome, operator},
     values::{id::VehicleId, money::Usd, string_enum::StringEnum, timestamp::Timestamp},

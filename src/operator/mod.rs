@@ -3,23 +3,17 @@
 //! The API is below `/operator/v1`. [`authentication`] accepts the operator's token and the role that a route needs;
 //! `router.rs` lists the routes by role. Every route is also a command of `lmn`, and both call the same functions.
 
-pub(crate) mod acquire;
 pub(crate) mod audit;
 pub(crate) mod authentication;
 pub(crate) mod bid_sheet;
-pub(crate) mod changes;
 mod csv;
 pub(crate) mod event_replay;
 pub(crate) mod keys;
-pub(crate) mod operators;
 pub(crate) mod order_steps;
 pub(crate) mod orders;
 pub(crate) mod partner_changes;
 pub(crate) mod partners;
 pub(crate) mod probes;
-mod refusals;
-pub(crate) mod results;
 pub mod rows;
-pub(crate) mod shipments;
 pub(crate) mod vehicle_changes;
 pub(crate) mod view;

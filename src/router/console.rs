@@ -23,9 +23,9 @@ use crate::{
     idempotency::IdempotencyLayer,
     middleware::admission::AdmissionLayer,
     operator::{
-        acquire,
+        self,
         authentication::{NeededRole, OperatorTokens},
-        event_replay, keys, order_steps, partner_changes, results, shipments, vehicle_changes,
+        event_replay, keys, order_steps, partner_changes, vehicle_changes,
     },
     operators::model::Role,
 };
@@ -52,8 +52,14 @@ fn form_routes() -> [(Role, Router<App>); 4] {
     // The handler asks for the role that the step needs.
     let by_step = Router::new().route("/orders/{id}/advance", post(order_steps::advance_order));
     let trader = Router::new()
-        .route("/bid-sheet/acquire", post(acquire::acquire_vehicles))
-        .route("/auction-results", post(results::record_auction_results))
+        .route(
+            "/bid-sheet/acquire",
+            post(operator::bid_sheet::acquire_vehicles),
+        )
+        .route(
+            "/auction-results",
+            post(vehicle_changes::record_auction_results),
+        )
         .route(
             "/vehicles/{id}/auction-result",
             post(vehicle_changes::settle_auction),
@@ -75,7 +81,7 @@ fn form_routes() -> [(Role, Router<App>); 4] {
             post(vehicle_changes::restore_vehicle),
         );
     let logistics = Router::new()
-        .route("/shipments", post(shipments::record_shipments))
+        .route("/shipments", post(order_steps::record_shipments))
         .route(
             "/orders/{id}/fulfillment",
             post(order_steps::set_fulfillment),
