@@ -9,10 +9,9 @@ use axum::{
 use uuid::Uuid;
 
 use super::{
-    language::Language,
     row::Row,
     session::{self, SESSION_COOKIE},
-    texts::Texts,
+    texts::{Language, Texts},
     words::translate,
 };
 use crate::{

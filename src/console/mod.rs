@@ -5,22 +5,16 @@
 //! refusals. [`session`] accepts the operator, [`pages`] renders errors and adds the headers, [`texts`] and [`words`] hold
 //! both languages, and `router/console.rs` lists the routes by role. Templates and styles are in `templates/`.
 
-pub(crate) mod audit;
 pub(crate) mod bid_sheet;
-mod charts;
 pub(crate) mod forms;
 mod frame;
-pub mod language;
+pub(crate) mod logs;
 pub(crate) mod orders;
 pub(crate) mod pages;
 pub(crate) mod partners;
-pub(crate) mod requests;
 mod row;
 pub(crate) mod session;
-pub(crate) mod shipping;
-pub(crate) mod sign_in;
 mod store;
-mod texts;
+pub mod texts;
 pub(crate) mod today;
-pub(crate) mod webhooks;
 mod words;

@@ -1,6 +1,6 @@
 //! Words of the API in English and Korean: statuses, reasons, sources, roles and others that pages show.
 
-use super::language::Language;
+use super::texts::Language;
 
 /// The words, with their wording in English and Korean.
 const WORDS: &[(&str, &str, &str)] = &[

@@ -13,11 +13,11 @@ use tower::ServiceBuilder;
 use crate::{
     app::App,
     console::{
-        audit, bid_sheet, forms, orders,
+        bid_sheet, forms, logs, orders,
         pages::{self, File},
-        partners, requests,
-        session::Sessions,
-        shipping, sign_in, today, webhooks,
+        partners,
+        session::{self, Sessions},
+        today,
     },
     http::{cursor::Cursors, etag::Conditional},
     idempotency::IdempotencyLayer,
@@ -38,13 +38,13 @@ fn read_routes() -> Router<App> {
         .route("/bid-sheet/csv", get(bid_sheet::download_sheet))
         .route("/orders", get(orders::show_orders))
         .route("/orders/{id}", get(orders::show_order))
-        .route("/shipping", get(shipping::show_shipping))
+        .route("/shipping", get(orders::show_shipping))
         .route("/partners", get(partners::show_partners))
         .route("/partners/{id}", get(partners::show_partner))
-        .route("/webhooks", get(webhooks::show_webhooks))
-        .route("/webhooks/{id}", get(webhooks::show_deliveries))
-        .route("/requests", get(requests::show_requests))
-        .route("/audit", get(audit::show_audit))
+        .route("/webhooks", get(partners::show_webhooks))
+        .route("/webhooks/{id}", get(partners::show_deliveries))
+        .route("/requests", get(logs::show_requests))
+        .route("/audit", get(logs::show_audit))
 }
 
 /// Returns the handlers of the forms, which are those of the operator API, in groups by the role that they need.
@@ -132,7 +132,7 @@ pub(super) fn routes(
     let forms = ServiceBuilder::new()
         .layer(from_fn_with_state(app.clone(), forms::submit))
         .layer(idempotency);
-    let mut gated = read_routes().route("/sign-out", post(sign_in::sign_out));
+    let mut gated = read_routes().route("/sign-out", post(session::sign_out));
     for (role, group) in form_routes() {
         let layers = ServiceBuilder::new()
             .layer(AdmissionLayer(NeededRole(role)))
@@ -142,9 +142,9 @@ pub(super) fn routes(
     let open = Router::new()
         .route(
             "/sign-in",
-            get(sign_in::show_sign_in).post(sign_in::sign_in),
+            get(session::show_sign_in).post(session::sign_in),
         )
-        .route("/language", get(sign_in::choose_language));
+        .route("/language", get(session::choose_language));
     let open = pages::files().fold(open, |router, file| {
         let path = file.path;
         router.route(path, serve(file))

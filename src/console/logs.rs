@@ -1,4 +1,4 @@
-//! `/requests`: the request log, by id, partner and code.
+//! `/audit`: who changed what, when, and under which request. `/requests`: the request log, by id, partner and code.
 
 use askama::Template;
 use axum::{extract::State, http::Uri, response::Response};
@@ -14,7 +14,10 @@ use crate::{
         page::PageQuery,
         text::Name,
     },
-    operator::partners::find_partner,
+    operator::{
+        audit::{ListAudit, list_audit},
+        partners::find_partner,
+    },
     request::OperatorCaller,
     request_log::{
         model::LogEntry,
@@ -23,6 +26,33 @@ use crate::{
     },
     values::{id::RequestId, timestamp::Timestamp},
 };
+
+/// The list of changes.
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct AuditPage<'a> {
+    page: &'a Frame,
+    list: Row,
+    filters: Filters,
+}
+
+/// Shows a page of the changes.
+pub(crate) async fn show_audit(
+    page: Frame,
+    database: State<Database>,
+    cursors: State<Cursors>,
+    caller: OperatorCaller,
+    uri: Uri,
+    query: Query<ListAudit>,
+) -> Result<Response, ApiError> {
+    let filters = Filters::of(&uri);
+    let list = list_audit(database, cursors, caller, uri, query).await?;
+    show(&AuditPage {
+        page: &page,
+        list: Row::read(list).await?,
+        filters,
+    })
+}
 
 /// Maximum number of codes of a filter.
 const CODES_MAX: usize = 100;
