@@ -13,9 +13,8 @@ use crate::{
     database::clock,
     events::{
         self,
-        model::DeliveryStatus,
+        model::{DeliveryStatus, EventView},
         store::{Direction, Filter},
-        view::EventView,
     },
     values::{id::EventId, string_enum::StringEnum, timestamp::Timestamp},
     webhooks::{

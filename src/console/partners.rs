@@ -16,9 +16,8 @@ use crate::{
     errors::ApiError,
     events::{
         self,
-        model::DeliveryStatus,
+        model::{DeliveryStatus, EventView},
         store::{Direction, Filter},
-        view::EventView,
     },
     http::{
         cursor::Cursors,

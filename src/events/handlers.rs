@@ -7,9 +7,8 @@ use utoipa::{
 };
 
 use super::{
-    model::{DeliveryStatus, Event, EventType},
+    model::{AttemptView, DeliveryStatus, Event, EventType, EventView},
     store::{self, Direction, Filter},
-    view::{AttemptView, EventView},
 };
 use crate::{
     database::Database,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::partner_changes::find;
 use crate::{
     errors::{ApiError, Fault, IssueKind},
-    events::{self, view::EventView},
+    events::{self, model::EventView},
     http::{
         body::Input,
         extract::{Id, Query},

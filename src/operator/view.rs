@@ -11,7 +11,7 @@ use utoipa::{
 
 use crate::{
     audit::view::AuditView,
-    events::view::EventView,
+    events::model::EventView,
     orders::{
         store::OwnedOrder,
         view::{HistoryView, OrderView},

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     database::{Batcher, Database},
     errors::{ApiError, Asked, Fault, IssueKind},
-    events::{self, store::Direction, view::EventView},
+    events::{self, model::EventView, store::Direction},
     http::{
         cursor::{Cursors, ListQuery},
         describe,

@@ -252,7 +252,7 @@ impl LockedOrder {
             event_type,
             new_vehicle_id: kind.new_vehicle_id().cloned(),
             occurred_at: self.now,
-            payload: events::view::render(id, event_type, Some(sequence), self.now, &data)?,
+            payload: events::model::render(id, event_type, Some(sequence), self.now, &data)?,
         });
         self.last_sequence = sequence;
         Ok(())

@@ -120,7 +120,7 @@ pub(crate) async fn test(tx: &mut Tx, partner: PartnerId) -> Result<Option<Event
         event_type,
         new_vehicle_id: None,
         occurred_at: now,
-        payload: events::view::render(id, event_type, None, now, &data)?,
+        payload: events::model::render(id, event_type, None, now, &data)?,
     };
     events::store::append(tx, &[&event]).await?;
     Ok(events::store::find(tx, partner, id).await?)

@@ -22,7 +22,7 @@ use crate::{
     config::Settings,
     database::Database,
     errors::{ApiError, Fault, IssueKind, Issues},
-    events::{model::EventType, view::EventView},
+    events::model::{EventType, EventView},
     http::{
         body::{Answer, Input},
         etag::Conditional,
