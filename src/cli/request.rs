@@ -13,9 +13,8 @@ use crate::{
     database::clock,
     errors::catalogue::Code,
     request_log::{
-        model::LogEntry,
+        model::{LogEntry, RequestView},
         store::{self, Filter},
-        view::RequestView,
     },
     values::{id::RequestId, timestamp::Timestamp},
 };

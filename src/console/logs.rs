@@ -20,9 +20,8 @@ use crate::{
     },
     request::OperatorCaller,
     request_log::{
-        model::LogEntry,
+        model::{LogEntry, RequestView},
         store::{self, Filter, Position},
-        view::RequestView,
     },
     values::{id::RequestId, timestamp::Timestamp},
 };

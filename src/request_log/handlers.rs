@@ -7,8 +7,8 @@ use utoipa::{
 };
 
 use super::{
+    model::RequestView,
     store::{self, Filter, Position},
-    view::RequestView,
 };
 use crate::{
     database::Database,

@@ -9,4 +9,3 @@ pub(crate) mod handlers;
 pub(crate) mod model;
 pub mod queue;
 pub(crate) mod store;
-pub(crate) mod view;
