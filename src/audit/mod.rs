@@ -1,13 +1,14 @@
 //! The audit log: every change, with its actor, time and request.
 
 pub(crate) mod store;
-pub(crate) mod view;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::values::id::RequestId;
+use crate::values::{id::RequestId, timestamp::Timestamp};
 
 /// Maximum characters of a recorded account name.
 pub(crate) const ACCOUNT_CHARACTERS_MAX: usize = 64;
@@ -57,4 +58,39 @@ pub(crate) struct Entry {
     pub details: Value,
     /// The order whose placing or step it is.
     pub order_id: Option<Uuid>,
+}
+
+/// A change that somebody made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(crate) struct AuditView {
+    /// When the change was recorded.
+    pub recorded_at: Timestamp,
+    /// `key:<prefix>` for a partner's key, `operator:<name>` for LMN's people, `automatic` for scheduled jobs.
+    pub actor: String,
+    /// The action, as `noun.verb`.
+    pub action: String,
+    /// The id or name of what was changed.
+    pub subject: String,
+    /// The name of the partner that the change concerns.
+    pub partner: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// Further details.
+    #[schema(value_type = Object)]
+    pub details: Value,
+}
+
+impl From<Entry> for AuditView {
+    fn from(entry: Entry) -> Self {
+        Self {
+            recorded_at: Timestamp::kst(entry.recorded_at),
+            actor: entry.actor,
+            action: entry.action,
+            subject: entry.subject,
+            partner: entry.partner,
+            request_id: entry.request_id,
+            details: entry.details,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     print, say,
 };
 use crate::{
-    audit::{self, Entry, view::AuditView},
+    audit::{self, AuditView, Entry},
     database::clock,
     operator::{bid_sheet::read_bid_sheet, view::OperatorOrder},
     orders::{

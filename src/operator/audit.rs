@@ -13,8 +13,8 @@ use utoipa::{
 use super::{partners::find_partner, view::PartnerRef};
 use crate::{
     audit::{
+        AuditView,
         store::{self, Position},
-        view::AuditView,
     },
     database::{Database, clock},
     errors::{ApiError, Fault, IssueKind},

@@ -10,7 +10,7 @@ use utoipa::{
 };
 
 use crate::{
-    audit::view::AuditView,
+    audit::AuditView,
     events::model::EventView,
     orders::{
         store::OwnedOrder,
