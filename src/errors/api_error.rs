@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{
     catalogue::Code,
     issue::{IssueKind, Issues, cut},
-    operator::{InvalidOperatorToken, RoleNotAllowed},
     payloads::{
         DuplicateOrder, EXAMPLE_ORDER, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
-        InvalidStatusTransition, IpNotAllowed, MissingMaxBid, PastOrderCutoff, RefusalReason,
-        ServiceUnavailable, VehicleUnavailable, example_vehicle,
+        InvalidOperatorToken, InvalidStatusTransition, IpNotAllowed, MissingMaxBid,
+        PastOrderCutoff, RefusalReason, RoleNotAllowed, ServiceUnavailable, VehicleUnavailable,
+        example_vehicle,
     },
     rate_limited::RateLimited,
     response::{Details, from_details},

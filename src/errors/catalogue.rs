@@ -12,11 +12,10 @@ use utoipa::{
 use super::{
     entry::{Entry, LendFoundryCode, RetryClass},
     issue::Issues,
-    operator::{InvalidOperatorToken, RoleNotAllowed},
     payloads::{
-        DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor,
+        DuplicateOrder, IdempotencyKeyReused, InvalidApiKey, InvalidCursor, InvalidOperatorToken,
         InvalidStatusTransition, IpNotAllowed, MethodNotAllowed, MissingMaxBid, PastOrderCutoff,
-        ServiceUnavailable, VehicleUnavailable,
+        RoleNotAllowed, ServiceUnavailable, VehicleUnavailable,
     },
     rate_limited::RateLimited,
 };

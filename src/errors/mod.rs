@@ -1,7 +1,7 @@
 //! Errors: one catalogue, one type, three representations.
 //!
 //! [`catalogue`] holds a row for every code, with the columns in [`entry`]. [`payloads`] has a struct for every code
-//! with details, [`operator`] those of the operator API. [`ApiError`] has a variant for every code, with its details, its example and its details for
+//! with details. [`ApiError`] has a variant for every code, with its details, its example and its details for
 //! LendFoundry. Handlers, layers and extractors return it. Converted to a response ([`response`]) it is only a status
 //! and headers, with the error in the response's extensions. The outermost layer renders it with [`render`], because it
 //! has the request's id and the representation that the client accepts, and writes its log line.
@@ -14,7 +14,6 @@ pub(crate) mod docs;
 pub mod entry;
 mod forms;
 mod issue;
-pub(crate) mod operator;
 pub(crate) mod payloads;
 mod rate_limited;
 mod response;

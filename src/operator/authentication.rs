@@ -12,7 +12,7 @@ use crate::{
     database::Database,
     errors::{
         ApiError,
-        operator::{InvalidOperatorToken, RoleNotAllowed},
+        payloads::{InvalidOperatorToken, RoleNotAllowed},
     },
     middleware::admission::{Policy, Verdict},
     operators::{
