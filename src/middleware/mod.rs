@@ -16,6 +16,5 @@ pub(crate) mod concurrency;
 pub(crate) mod deprecation;
 mod known_key;
 pub(crate) mod rate_limit;
-mod recording;
 pub(crate) mod request_context;
 pub(crate) mod unknown_key;

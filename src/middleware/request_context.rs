@@ -21,10 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
-use super::{
-    access_log::{self, Access},
-    recording::{self, Recording},
-};
+use super::access_log::{self, Access, Recording};
 use crate::{
     config::Settings,
     database::Heartbeat,
@@ -217,7 +214,7 @@ fn poll_within<F: Future<Output = Result<Response, Infallible>>>(
         );
     };
     let recording = completion.and_then(|it| it.recording.as_ref());
-    match guarded(|| recording::within(recording, || inner.poll(task))) {
+    match guarded(|| access_log::within(recording, || inner.poll(task))) {
         Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
         Ok(Poll::Pending) => {}
         Err(error) => return Poll::Ready(error.into_response()),
