@@ -7,7 +7,6 @@ mod arguments;
 mod auction;
 mod catalog;
 mod certify;
-mod credential;
 mod dev;
 pub mod dev_db;
 mod dev_demo;

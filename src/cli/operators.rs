@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Span, any_of},
-    credential::{end, hand_over},
+    key::{end, hand_over},
     operator::{OperatorArgs, Session},
     print, print_outcome, say,
 };
