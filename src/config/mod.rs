@@ -7,7 +7,6 @@
 
 mod database_url;
 mod deprecations;
-mod operator;
 mod rate_limit;
 mod reader;
 mod sections;
@@ -24,11 +23,11 @@ pub(crate) use self::{
 };
 pub use self::{
     deprecations::Deprecation,
-    operator::{Healthcheck, Operator},
     rate_limit::{RateLimit, SharedLimits},
     reader::ConfigErrors,
     sections::{
-        Catalogue, ClientAddressHeader, Database, Gate, Jobs, Limits, RequestLog, Server, Webhooks,
+        Catalogue, ClientAddressHeader, Database, Gate, Healthcheck, Jobs, Limits, Operator,
+        RequestLog, Server, Webhooks,
     },
     telemetry::{Log, LogFormat, Telemetry},
     tls::Tls,
