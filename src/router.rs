@@ -115,7 +115,7 @@ fn open() -> OpenApiRouter<App> {
 /// Returns the routes of the documentation for human readers below a path, one for each page and file. They are not
 /// operations of the API.
 fn portal(base: &str, public_url: &str) -> Router<App> {
-    openapi::portal::files(public_url).fold(Router::new(), |router, file| {
+    openapi::handlers::files(public_url).fold(Router::new(), |router, file| {
         let path = format!("{base}{}", file.path);
         let file = Arc::new(file);
         router.route(
