@@ -19,7 +19,7 @@ use super::{
     say,
 };
 use crate::{
-    catalogue_import::vehicle_change::VehicleChange,
+    catalogue_import::effects::VehicleChange,
     operator::{
         bid_sheet::acquire,
         rows::{RowOutcome, RowReply, read_csv, record_all},

@@ -18,7 +18,7 @@ use super::{
     written,
 };
 use crate::{
-    catalogue_import::vehicle_change::VehicleChange,
+    catalogue_import::effects::VehicleChange,
     values::{id::VehicleId, money::Usd},
     vehicles::model::Source,
 };

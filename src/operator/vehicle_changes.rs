@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::rows::{BulkReply, BulkRow, Rows, record_rows};
 use crate::{
     audit::Actor,
-    catalogue_import::vehicle_change::VehicleChange,
+    catalogue_import::effects::VehicleChange,
     database::Database,
     errors::ApiError,
     http::{

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::store;
 use crate::{
-    catalogue_import::vehicle_change::VehicleChange,
+    catalogue_import::effects::VehicleChange,
     database::Tx,
     errors::{ApiError, Fault, IssueKind, payloads::RefusalReason},
     http::{

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use lmn_partner_api::{
     audit::Actor,
-    catalogue_import::{effects, vehicle_change::VehicleChange},
+    catalogue_import::effects::{self, VehicleChange},
     database::Database,
     orders::{
         model::AuctionOutcome,
