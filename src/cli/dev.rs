@@ -28,7 +28,7 @@ use crate::{
     catalogue_import::{batch::insert_new, model::read_line},
     config::{self, Settings},
     database::{Database, Tx, clock},
-    partners::{self, changes, model::read_key},
+    partners::{self, api_key::read_key, changes},
     telemetry::{self, metrics::Metrics},
     values::{
         environment::Environment,

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     database::clock,
     partners::{
+        api_key::Key,
         changes::{self, Issued},
-        model::Key,
         store,
     },
     values::timestamp::Timestamp,

@@ -18,7 +18,7 @@ use crate::{
     errors::{ApiError, payloads::InvalidApiKey},
     http::headers,
     partners::{
-        model::{Grant, KeyDigest, KeyError, read_key},
+        api_key::{Grant, KeyDigest, KeyError, read_key},
         store,
     },
     request::RequestContext,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     database::Database,
     partners::{
-        model::{Grant, KeyError},
+        api_key::{Grant, KeyError},
         store,
     },
     values::{id::KeyId, rate_limit::Throttled},

@@ -19,7 +19,7 @@ use crate::{
         model::{Operator, Role, read_token},
         store,
     },
-    partners::model::KeyError,
+    partners::api_key::KeyError,
     request::RequestContext,
     values::{secret::SecretDigest, string_enum::StringEnum},
 };

@@ -14,10 +14,7 @@ use crate::{
         extract::{Id, Query},
         page::{Page, PageQuery},
     },
-    partners::{
-        model::{Key, Partner},
-        store,
-    },
+    partners::{api_key::Key, model::Partner, store},
     request::OperatorCaller,
     values::{
         id::PartnerId,

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     audit::ACCOUNT_CHARACTERS_MAX,
-    partners::model::{KeyError, in_force},
+    partners::api_key::{KeyError, in_force},
     values::{
         id::OperatorId,
         secret::{self, SecretDigest},

@@ -5,7 +5,8 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{
-    model::{Key, NewKey, Partner, Refusal, check_allowed, check_contact, check_name},
+    api_key::{Key, NewKey},
+    model::{Partner, Refusal, check_allowed, check_contact, check_name},
     store,
 };
 use crate::{

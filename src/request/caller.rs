@@ -9,7 +9,7 @@ use crate::{
     audit::Actor,
     errors::ApiError,
     operators::model::Operator,
-    partners::model::Grant,
+    partners::api_key::Grant,
     values::id::{PartnerId, RequestId},
 };
 

@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     errors::ApiError,
     operators::model::Operator,
-    partners::model::Grant,
+    partners::api_key::Grant,
     values::id::{KeyScope, RequestId},
 };
 

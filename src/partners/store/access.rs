@@ -5,12 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::{
-    super::model::{Grant, Key, KeyDigest, NewKey},
-    policy,
-};
+use super::policy;
 use crate::{
     database::{Connection, Tx},
+    partners::api_key::{Grant, Key, KeyDigest, NewKey},
     values::id::{KeyId, PartnerId},
 };
 
