@@ -13,7 +13,7 @@
 //!
 //! Every folder is a noun of the product or a part of any HTTP service. Inside it `model.rs` decides without I/O,
 //! `store.rs` is the only place with SQL, and `handlers.rs` or `layer.rs` handle HTTP. Start with [`orders::state_machine`],
-//! the state machine of an order, and [`orders::model`], the rules for placing one; then read `idempotency`, which
+//! the state machine of an order, and [`orders::placing`], the rules for placing one; then read `idempotency`, which
 //! makes every write happen once.
 
 // The modules, in groups, each of which imports only from itself and from those before it (`tests/tidy.rs`).

@@ -60,9 +60,10 @@ const FORBIDDEN_NAMES: [&str; 7] = [
 ];
 
 /// Files that decide on values and a given time: no I/O, no clock, no database, no HTTP.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "model.rs",
     "api_key.rs",
+    "placing.rs",
     "state_machine.rs",
     "locked_order.rs",
     "event.rs",

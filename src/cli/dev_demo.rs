@@ -22,8 +22,9 @@ use crate::{
     orders::{
         FINGERPRINT_MEMBERS,
         handlers::reply,
-        model::{Order, place},
+        model::Order,
         operator::make_step,
+        placing::place,
         state_machine::{CancellationReason, FailureReason, FulfillmentDetail, Owner, Transition},
         store::{AllFilter, NewOrder, Sort, find_market, list_all, record_order},
         transitions,

@@ -9,7 +9,8 @@ use utoipa::{
 
 use super::{
     locked_order::Report,
-    model::{Market, Order, place},
+    model::Order,
+    placing::{Market, place},
     state_machine::{
         CancellationReason, FulfillmentDetail, OrderStatus, Owner, Refused, Transition,
     },
@@ -218,11 +219,9 @@ fn placed_reply(order: &Order) -> Result<(Reply, String), ApiError> {
 /// Returns the reply to a write that placed or changed an order.
 pub(crate) fn reply(status: StatusCode, order: Order) -> Result<Reply, ApiError> {
     let id = order.id;
-    let reply = Reply::json(status, &OrderView::from(order))?;
-    Ok(Reply {
-        order: Some(id),
-        ..reply
-    })
+    let mut reply = Reply::json(status, &OrderView::from(order))?;
+    reply.order = Some(id);
+    Ok(reply)
 }
 
 /// Cancels an order that LMN has not acted on yet.

@@ -2,8 +2,8 @@
 //! refused.
 
 use super::{
-    model::PlaceError,
     operator::AuctionError,
+    placing::PlaceError,
     state_machine::{Refused, State, TransitionError},
     transitions::TransitionFailed,
 };

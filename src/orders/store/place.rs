@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::super::{
-    model::{Market, Order},
-    view::Rendered,
-};
+use super::super::{model::Order, view::Rendered};
 use crate::{
     audit::Actor,
     database::{
@@ -15,6 +12,7 @@ use crate::{
         column::{InvalidColumn, optional_word, usd},
     },
     idempotency::{AtOnce, Claim, StoredReply},
+    orders::placing::Market,
     values::id::{OrderId, PartnerId, VehicleId},
     vehicles::model::{AuctionState, Offer},
 };
