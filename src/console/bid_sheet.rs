@@ -8,7 +8,10 @@ use axum::{
 };
 use chrono::{Days, NaiveDate};
 
-use super::{frame::Frame, pages::show, row::Row};
+use super::{
+    frame::{Frame, Row},
+    pages::show,
+};
 use crate::{
     database::{Database, clock},
     errors::ApiError,

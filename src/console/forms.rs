@@ -18,9 +18,8 @@ use axum::{
 use serde_json::{Map, Value};
 
 use super::{
-    frame::Frame,
+    frame::{Frame, Row},
     pages::{is_local, redirect, refuse_form, show},
-    row::Row,
     session::{self, SESSION_COOKIE},
 };
 use crate::{

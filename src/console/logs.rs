@@ -4,7 +4,11 @@ use askama::Template;
 use axum::{extract::State, http::Uri, response::Response};
 use serde_json::{Value, json};
 
-use super::{frame::Frame, orders::Filters, pages::show, row::Row};
+use super::{
+    frame::{Frame, Row},
+    orders::Filters,
+    pages::show,
+};
 use crate::{
     database::Database,
     errors::{ApiError, Fault, IssueKind, catalogue::Code},

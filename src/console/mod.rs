@@ -12,7 +12,6 @@ pub(crate) mod logs;
 pub(crate) mod orders;
 pub(crate) mod pages;
 pub(crate) mod partners;
-mod row;
 pub(crate) mod session;
 mod store;
 pub mod texts;

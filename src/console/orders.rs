@@ -8,7 +8,10 @@ use axum::{
     response::Response,
 };
 
-use super::{frame::Frame, pages::show, row::Row};
+use super::{
+    frame::{Frame, Row},
+    pages::show,
+};
 use crate::{
     database::Database,
     errors::ApiError,

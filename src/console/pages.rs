@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{frame::Frame, row::Row};
+use super::frame::{Frame, Row};
 use crate::{
     errors::ApiError,
     http::{

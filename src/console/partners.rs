@@ -5,10 +5,9 @@ use askama::Template;
 use axum::{extract::State, http::Uri, response::Response};
 
 use super::{
-    frame::Frame,
+    frame::{Frame, Row},
     orders::Notice,
     pages::show,
-    row::Row,
     store::{self, EndpointHealth},
 };
 use crate::{

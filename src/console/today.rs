@@ -9,9 +9,8 @@ use chrono::{DurationRound, TimeDelta};
 use chrono_tz::Asia::Seoul;
 
 use super::{
-    frame::Frame,
+    frame::{Frame, grouped},
     pages::show,
-    row::grouped,
     store::{self, HourCount, Waiting},
 };
 use crate::{
