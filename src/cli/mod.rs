@@ -16,7 +16,6 @@ mod import;
 mod import_file;
 mod key;
 mod operator;
-mod operators;
 mod order;
 mod partner;
 mod progress;
@@ -105,7 +104,7 @@ enum Command {
     /// Manage the networks that a partner may call from.
     Allowlist(partner::Allowlist),
     /// Add, list and revoke the operators who may use the operator API.
-    Operator(operators::OperatorCommand),
+    Operator(operator::OperatorCommand),
     /// Import a catalogue, change vehicles, or print a demo catalogue.
     Catalog(catalog::Catalog),
     /// List and show orders of any partner, and change them.
