@@ -109,7 +109,7 @@ fn open() -> OpenApiRouter<App> {
         .routes(routes!(openapi::handlers::get_openapi))
         .routes(routes!(openapi::handlers::list_errors))
         .routes(routes!(openapi::handlers::get_error))
-        .routes(routes!(status::handlers::get_status))
+        .routes(routes!(status::get_status))
 }
 
 /// Returns the routes of the documentation for human readers below a path, one for each page and file. They are not

@@ -74,7 +74,7 @@ const PURE: [&str; 10] = [
 ];
 
 /// Folders and files that handle HTTP with axum, besides `handlers.rs` and `list_handlers.rs`.
-const HTTP: [&str; 13] = [
+const HTTP: [&str; 14] = [
     "errors/",
     "http/",
     "request/",
@@ -82,6 +82,7 @@ const HTTP: [&str; 13] = [
     "middleware/",
     "sandbox/",
     "operator/",
+    "status/",
     "console/",
     "openapi/",
     "app.rs",

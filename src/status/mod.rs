@@ -1,9 +1,8 @@
 //! The status of the service for partners: `GET /v1/status`.
 //!
-//! [`model`] decides which components are degraded, and [`handlers`] responds. [`StatusMonitor`] assesses this replica
-//! every second from what the heartbeat, the catalogue and the background jobs know, so a request costs no query.
+//! [`model`] decides which components are degraded. [`StatusMonitor`] assesses this replica every second from what the
+//! heartbeat, the catalogue and the background jobs know, so a request costs no query.
 
-pub(crate) mod handlers;
 pub mod model;
 
 use std::{
@@ -11,6 +10,11 @@ use std::{
     time::Duration,
 };
 
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -113,4 +117,16 @@ impl StatusMonitor {
         let current = &self.0.current;
         current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the status of the service.
+///
+/// No key is needed, and the request counts against no limit. The server that responds assesses itself once a second;
+/// LMN's servers may differ for a moment. For a single request that failed, `LMN-Should-Retry` and `Retry-After` say more.
+#[utoipa::path(get, path = "/v1/status", tag = "service", responses(
+    (status = 200, description = "The status, also while a component is degraded.", body = ServiceStatus),
+))]
+pub(crate) async fn get_status(State(monitor): State<StatusMonitor>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, monitor.body()).into_response()
 }
