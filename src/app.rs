@@ -14,7 +14,7 @@ use crate::{
     jobs::Jobs,
     operator::probes::Draining,
     orders::store::ReadOrders,
-    request_log::queue::RequestLog,
+    request_log::RequestLog,
     status::StatusMonitor,
     telemetry::{
         export::{Spans, exporter},

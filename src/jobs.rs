@@ -12,7 +12,7 @@ use crate::{
     database::{Database, Heartbeat},
     middleware::{authentication::ApiKeys, rate_limit::RateLimit},
     orders,
-    request_log::{self, queue::RequestLog},
+    request_log::{self, RequestLog},
     telemetry::{jobs::Job, metrics::Metrics},
     vehicles::{self, render::RenderError},
     webhooks::worker::{self, OldestDue, Worker},
@@ -73,7 +73,7 @@ impl Jobs {
             Job::OldRequests,
             self.settings.jobs.interval,
             |it| async move {
-                request_log::queue::delete_old(&it.database, &it.settings.request_log).await
+                request_log::delete_old(&it.database, &it.settings.request_log).await
             },
         );
         Ok(())

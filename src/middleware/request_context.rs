@@ -34,7 +34,7 @@ use crate::{
     },
     idempotency,
     request::{IdempotencyStatus, RequestContext},
-    request_log::queue::RequestLog,
+    request_log::RequestLog,
     telemetry::{
         self,
         export::Spans,

@@ -19,7 +19,7 @@ pub async fn remind_overdue(app: &App) -> Result<Vec<Overdue>, sqlx::Error> {
 
 /// Deletes old requests from the log; returns their number.
 pub async fn delete_old_requests(app: &App) -> Result<u64, sqlx::Error> {
-    request_log::queue::delete_old(app.database(), &app.settings().request_log).await
+    request_log::delete_old(app.database(), &app.settings().request_log).await
 }
 
 /// Counts the deliveries that are waiting.
