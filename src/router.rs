@@ -276,19 +276,10 @@ pub fn router(app: App) -> Api {
 ///
 /// They wrap each route's handlers, but not its response to an unsupported method, so 405 takes precedence over 401.
 pub fn gate(routes: Router<App>, app: &App) -> Router<App> {
-    let (settings, database, heartbeat, metrics) = (
-        app.settings(),
-        app.database(),
-        app.heartbeat(),
-        app.metrics(),
-    );
+    let (settings, heartbeat, metrics) = (app.settings(), app.heartbeat(), app.metrics());
     let environment = settings.environment;
-    let keys = ApiKeys::new(
-        database.clone(),
-        heartbeat.clone(),
-        metrics.clone(),
-        settings,
-    );
+    let database = app.database().clone();
+    let keys = ApiKeys::new(database, heartbeat.clone(), metrics.clone(), settings);
     let limits = RateLimit::new(heartbeat.clone(), metrics.clone(), settings);
     let request_log = app.request_log().clone();
     app.jobs()
