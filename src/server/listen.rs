@@ -25,7 +25,7 @@ use super::{
     connection::{Connection, Stop},
     tls::Tls,
 };
-use crate::{app::App, config, middleware::unknown_key::origin, telemetry::tls::Listener};
+use crate::{app::App, config, middleware::unknown_key::origin, telemetry::load::Listener};
 
 /// The pause of the loop when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

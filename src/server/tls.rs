@@ -28,7 +28,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::{
     app::App,
     config::{self, Files, Pair, PairFault},
-    telemetry::tls::Listener,
+    telemetry::load::Listener,
 };
 
 /// The offered protocols, preferred first.

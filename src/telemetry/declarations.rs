@@ -8,9 +8,8 @@ use Kind::{Counter, Gauge, Histogram};
 use super::{
     export::Exported,
     jobs::{DeliveryOutcome, Job, JobResult, QueueState},
-    load::{Alone, ConnectionState, NotLogged, Policy, Shed, WaitFor},
+    load::{Alone, ConnectionState, Listener, NotLogged, Policy, Shed, WaitFor},
     requests::{Cached, Kind as Form, Outcome},
-    tls::Listener,
 };
 
 /// The declaration of a metric.

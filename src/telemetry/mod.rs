@@ -23,7 +23,6 @@ pub mod metrics;
 pub(crate) mod operations;
 pub(crate) mod requests;
 pub(crate) mod span;
-pub(crate) mod tls;
 
 pub use log::start;
 pub(crate) use log::take_panic;
