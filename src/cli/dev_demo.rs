@@ -15,9 +15,8 @@ use crate::{
     database::{Database, Tx, clock},
     idempotency::{Binding, Claim, PendingWrite, model::Fingerprint},
     operators::{
-        changes,
+        self,
         model::{Refusal, Role, read_token},
-        store as operators,
     },
     orders::{
         FINGERPRINT_MEMBERS,
@@ -58,16 +57,16 @@ pub(super) async fn operator_token(
 ) -> anyhow::Result<String> {
     if let Ok(stored) = fs::read_to_string(file)
         && let Some(digest) = read_token(stored.trim())
-        && let Some((operator, now)) = operators::find_by_digest(tx, &digest).await?
+        && let Some((operator, now)) = operators::store::find_by_digest(tx, &digest).await?
         && operator.check(now).is_ok()
     {
         return Ok(stored.trim().to_owned());
     }
-    match changes::revoke(tx, actor, OPERATOR).await {
-        Ok(_) | Err(changes::ChangeError::Refused(Refusal::Unknown(_))) => {}
+    match operators::revoke(tx, actor, OPERATOR).await {
+        Ok(_) | Err(operators::ChangeError::Refused(Refusal::Unknown(_))) => {}
         Err(error) => return Err(error.into()),
     }
-    let (_, token) = changes::add(tx, actor, OPERATOR, Role::Admin, None).await?;
+    let (_, token) = operators::add(tx, actor, OPERATOR, Role::Admin, None).await?;
     let text = token.secret().expose_secret().to_owned();
     write_secret(file, &text)?;
     Ok(text)

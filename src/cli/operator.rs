@@ -24,7 +24,7 @@ use crate::{
     config::{self, OPERATOR_VARIABLE, Settings},
     database::{self, Connection, Database, Tx, clock},
     operators::{
-        changes,
+        self,
         model::{Operator, Role},
         store,
     },
@@ -221,7 +221,7 @@ async fn add(
 ) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
     let expires_in = expires_in.map(Span::length);
-    let added = changes::add(&mut tx, &session.actor, name, role, expires_in).await?;
+    let added = operators::add(&mut tx, &session.actor, name, role, expires_in).await?;
     tx.commit().await?;
     let (operator, token) = added;
     if session.json {
@@ -255,7 +255,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
 
 async fn revoke(session: &Session, name: &str) -> anyhow::Result<()> {
     let mut tx = session.begin().await?;
-    let operator = changes::revoke(&mut tx, &session.actor, name).await?;
+    let operator = operators::revoke(&mut tx, &session.actor, name).await?;
     let now = clock::real_now(&mut tx).await?;
     tx.commit().await?;
     if session.json {
