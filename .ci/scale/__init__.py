@@ -1,0 +1,1 @@
+"""The parts of .ci/faults: the services of the profile `scale`, the load, and the scenarios."""
