@@ -91,12 +91,17 @@ impl BatchRead for ReadReplies {
         let found = sqlx::query!(
             r#"
             select n as "n!", fingerprint as "fingerprint: Vec<u8>", reply_location, reply_body as "body!",
-                   orders.vehicle_id as "vehicle_id?",
+                   found.vehicle_id as "vehicle_id?",
                    (select case when current_setting('synchronous_standby_names') <> ''
                                 then pg_logical_emit_message(true, 'lmn', ''::text)::text end) as replicated_to
             from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(partner_id, key, n)
-            join idempotency_keys as bound on bound.partner_id = asked.partner_id and bound.key = asked.key
-            left join orders on orders.id = bound.order_id
+            cross join lateral (
+                select fingerprint, reply_location, reply_body,
+                       (select vehicle_id from orders where orders.id = order_id) as vehicle_id
+                from idempotency_keys as bound
+                where bound.partner_id = asked.partner_id and bound.key = asked.key
+                limit 1
+            ) as found
             "#,
             &scopes,
             &ids,

@@ -105,6 +105,8 @@ impl OwnedRow {
 }
 
 /// Reads orders, each of one partner.
+///
+/// The limit keeps a plan that was made while there were few orders from joining all of them with the keys.
 #[derive(Debug)]
 pub(crate) struct ReadOrders;
 
@@ -122,10 +124,15 @@ impl BatchRead for ReadOrders {
             .unzip();
         let rows = sqlx::query!(
             r#"
-            select n as "n!", rendered as "rendered!", is_highest_bid,
-                   current_max_bid_usd as "current_max_bid_usd: i32", orders.id as "id!"
+            select n as "n!", rendered as "rendered!", is_highest_bid as "is_highest_bid?",
+                   current_max_bid_usd as "current_max_bid_usd?: i32", found.id as "id!"
             from unnest($1::uuid[], $2::uuid[]) with ordinality as asked(partner_id, id, n)
-            join orders_with_standing as orders on orders.id = asked.id and orders.partner_id = asked.partner_id
+            cross join lateral (
+                select id, rendered, is_highest_bid, current_max_bid_usd
+                from orders_with_standing as orders
+                where orders.id = asked.id and orders.partner_id = asked.partner_id
+                limit 1
+            ) as found
             "#,
             &partners,
             &ids,

@@ -43,9 +43,11 @@ impl BatchRead for ReadDetails {
     ) -> Result<Vec<Self::Value>, sqlx::Error> {
         let ids: Vec<&str> = keys.iter().map(VehicleId::as_str).collect();
         // The macros of sqlx do not support the type of `xmin`.
-        let statement = "select n, vehicles.xmin, detail
+        let statement = "select n, found.xmin, detail
              from unnest($1) with ordinality as asked(id, n)
-             join vehicles on vehicles.id = asked.id and withdrawn_at is null";
+             cross join lateral (
+                 select xmin, detail from vehicles where vehicles.id = asked.id and withdrawn_at is null limit 1
+             ) as found";
         let rows = sqlx::query(statement)
             .bind(&ids)
             .fetch_all(connection)
