@@ -4,7 +4,13 @@
 //! vehicle invalidates one entry. A page is valid for one version of the catalogue and holds only the slots of its
 //! vehicles: after a change of the catalogue the search is repeated, which takes microseconds.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -32,6 +38,8 @@ const DETAILS_PERCENT: u64 = 25;
 const PAGES_BYTES: u64 = 2 * 1024 * 1024;
 /// Maximum length of a query whose page is cached, in bytes; longer queries are rarely repeated.
 const QUERY_BYTES_MAX: usize = 1_024;
+/// Number of single vehicles that are known to have been read lately.
+const READ_LATELY: usize = 8_192;
 /// Size of an entry without its key and value, in bytes.
 const ENTRY_BYTES: usize = 256;
 
@@ -43,6 +51,8 @@ pub(crate) struct VehicleCache(Arc<Inner>);
 struct Inner {
     summaries: Option<Versions<Bytes>>,
     details: Option<Versions<Tagged>>,
+    /// Slots of single vehicles that were read lately, each at a place of its own that others share.
+    read_lately: Box<[AtomicU32]>,
     pages: Cache<String, Arc<CachedPage>>,
     /// Reads the JSON of vehicles of lists that are not cached.
     read_summaries: Batcher<ReadSummaries>,
@@ -89,6 +99,7 @@ impl VehicleCache {
         Self(Arc::new(Inner {
             summaries: versions(settings.cache_bytes - details, Bytes::len),
             details: versions(details, Tagged::bytes),
+            read_lately: (0..READ_LATELY).map(|_| AtomicU32::new(u32::MAX)).collect(),
             pages: pages.build(),
             read_summaries: Batcher::new(database.clone(), reads),
             read_details: Batcher::new(database.clone(), reads),
@@ -162,10 +173,18 @@ impl VehicleCache {
         found
     }
 
-    /// Caches the JSON of a single vehicle.
-    pub(super) fn insert_detail(&self, index: &Index, id: &str, row_version: u32, detail: Tagged) {
-        if let Some(cache) = &self.0.details {
-            cache.insert(id.to_owned(), (index.generation, row_version, detail));
+    /// Caches the JSON of a single vehicle if it was read lately.
+    ///
+    /// Most vehicles of a large catalogue are read once in a while, and inserting one takes longer than reading it.
+    pub(super) fn insert_detail(&self, index: &Index, slot: u32, detail: Tagged) {
+        let Some(cache) = &self.0.details else {
+            return;
+        };
+        let place = usize::try_from(slot).unwrap_or(usize::MAX) % READ_LATELY;
+        let latest = self.0.read_lately.get(place);
+        if latest.is_some_and(|it| it.swap(slot, Ordering::Relaxed) == slot) {
+            let made_from = (index.generation, index.row_version(slot), detail);
+            cache.insert(index.id(slot).to_owned(), made_from);
         }
     }
 

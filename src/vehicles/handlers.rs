@@ -185,10 +185,10 @@ pub(crate) async fn get_vehicle(
             index = catalogue.index_after(&index, id.as_str()).await?;
             continue;
         }
-        let Some((row_version, detail)) = found else {
+        let Some((slot, (_, detail))) = slot.zip(found) else {
             return show_snapshot(&database, &caller, &conditional, &id).await;
         };
-        cache.insert_detail(&index, id.as_str(), row_version, detail.clone());
+        cache.insert_detail(&index, slot, detail.clone());
         return Ok(conditional.answer_tagged(&detail));
     }
 }
