@@ -1,7 +1,7 @@
 """What every client of this API does and a generator of requests does not know by itself.
 
 A new request has a fresh Idempotency-Key (one that was used for something else is 422, rightly), and a whole number is
-written without a fraction (JSON Schema takes 82246.0 for an integer; the contract, section 1, does not). And it orders
+written without a fraction (JSON Schema takes 82246.0 for an integer; this API does not). And it orders
 vehicles that there are, at prices that they cost.
 """
 
