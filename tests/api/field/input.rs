@@ -609,12 +609,23 @@ async fn rows_read(service: &Service) -> i64 {
     service.count(query).await
 }
 
-/// Adds a long history of orders and events, of which few are rare, over a session of its own: once it has ended, what it has
-/// read is counted and can be subtracted.
-async fn add_history(service: &Service, acme: &Partner) {
+/// Runs statements over a session of its own: once it has ended, what it has read is counted and can be subtracted.
+async fn fill(service: &Service, statements: impl IntoIterator<Item = String>) {
     let options = (*service.db().connect_options()).clone();
     let options = options.application_name("filler");
     let mut filler = PgConnection::connect_with(&options).await.unwrap();
+    for statement in statements {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut filler)
+            .await
+            .unwrap();
+    }
+    filler.close().await.unwrap();
+    wait_for_end(service, "filler").await;
+}
+
+/// Adds a long history of orders and events, of which few are rare.
+async fn add_history(service: &Service, acme: &Partner) {
     let rare = format!(
         "case when n in (1, {HISTORY} / 2, {HISTORY}) then 'failed' when n % 25000 = 7 then 'proceed' else 'delivered' end"
     );
@@ -626,19 +637,9 @@ async fn add_history(service: &Service, acme: &Partner) {
          from generate_series(1, {HISTORY}) as n",
         acme.id
     );
-    for statement in [
-        insert_orders(acme, HISTORY, &rare),
-        events,
-        "analyze orders".to_owned(),
-        "analyze events".to_owned(),
-    ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut filler)
-            .await
-            .unwrap();
-    }
-    filler.close().await.unwrap();
-    wait_for_end(service, "filler").await;
+    let analyze = ["analyze orders", "analyze events"].map(str::to_owned);
+    let history = [insert_orders(acme, HISTORY, &rare), events];
+    fill(service, history.into_iter().chain(analyze)).await;
 }
 
 #[tokio::test]
@@ -739,6 +740,24 @@ async fn lists_of_all_orders_do_not_read_the_whole_history() {
     wait_for_end(&service, "lmn%").await;
     let read = rows_read(&service).await - before;
     assert!(read > 0 && read < READ_MAX, "{read} rows were read");
+}
+
+#[tokio::test]
+async fn plan_made_while_there_were_few_orders_does_not_read_all_of_them_later() {
+    let mut service = Service::start().await;
+    let acme = service.partner("acme").await;
+    fill(&service, [insert_orders(&acme, 1, "'proceed'")]).await;
+    let path = format!("/v1/orders/{}", acme.get("/v1/orders").await.ids()[0]);
+    acme.get(&path).await.ok();
+    fill(&service, [insert_orders(&acme, 2_000, "'failed'")]).await;
+    let before = rows_read(&service).await;
+    for _ in 0..20 {
+        acme.get(&path).await.ok();
+    }
+    service.stop().await;
+    wait_for_end(&service, "lmn%").await;
+    let rows = rows_read(&service).await - before;
+    assert!(rows < 1_000, "{rows} rows were read");
 }
 
 #[tokio::test]
