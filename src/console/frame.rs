@@ -1,5 +1,5 @@
-//! What templates show: [`Frame`], what every page has around its content and what its forms carry, and [`Row`], a value of
-//! the operator API.
+//! Values that templates show: [`Frame`], the parts of every page around its content and the token of its forms,
+//! and [`Row`], a value of the operator API.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Events: the feed of changes that each partner receives, in order and without a gap.
 //!
 //! [`model`] has the types of events and their JSON, [`store`] the feed in the database, [`handlers`] the HTTP handlers.
-//! Whoever makes an event writes its `data`, and appends it in the transaction that makes the change.
+//! The maker of an event writes its `data`, and appends it in the transaction that makes the change.
 
 pub(crate) mod handlers;
 pub mod model;

@@ -166,7 +166,7 @@ async fn wait_for_sessions_to_end(db: &PgPool) {
     .await;
 }
 
-/// What holds in the tables after such a run, besides the invariants of every database. Each query counts its violations.
+/// Invariants of the tables after such a run, besides those of every database. Each query counts its violations.
 const BROKEN: [(&str, &str); 4] = [
     (
         "a key without the order in its reply",

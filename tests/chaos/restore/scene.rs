@@ -45,7 +45,7 @@ pub struct Placed {
     pub reply: Reply,
 }
 
-/// What the partner has at a moment.
+/// The orders, events and cursor of the partner at a moment.
 pub struct Known {
     pub placed: Vec<Placed>,
     /// The orders as they are read, in the sequence in which they were placed.
